@@ -1,0 +1,61 @@
+/** `weft cleanup`: stops a running weft and removes what it made, or what one left that was killed. */
+
+import { rm, rmdir } from 'node:fs/promises';
+import { ask, NotRunning } from '../control/ipc/client.js';
+import { socketPath } from '../control/ipc/protocol.js';
+import { ipRun } from '../control/network/ip.js';
+import { readLinks } from '../control/network/links.js';
+import { readRunState, removeRunState } from '../control/run-state.js';
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Removes only what this run directory's weft made: another's device or flannel's own subnet.env stay. @throws UserError */
+export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
+  const state = await readRunState(runDir);
+  let found = await stopRunning(runDir);
+  if (state !== undefined && (await removeDevice(state.device))) found = true;
+  const file = subnetFile ?? state?.subnetFile;
+  if (file !== undefined && (await removeFile(file))) {
+    say(`removed ${file}`);
+    found = true;
+  }
+  await removeFile(socketPath(runDir));
+  await removeRunState(runDir);
+  // Only when it is empty: it may be anyone's.
+  await rmdir(runDir).catch(() => {});
+  if (!found) say(`nothing to clean up (run directory ${runDir})`);
+}
+
+/** The device goes with the process, and with it every route and neighbour on it. */
+async function stopRunning(runDir: string): Promise<boolean> {
+  try {
+    await ask(runDir, { command: 'leave' });
+  } catch (error) {
+    if (error instanceof NotRunning) return false;
+    throw error;
+  }
+  say('stopped weft; its device, routes and neighbours are gone');
+  return true;
+}
+
+/** A device that outlived its weft, as when something else still holds it open. */
+async function removeDevice(name: string): Promise<boolean> {
+  const link = (await readLinks()).find((candidate) => candidate.name === name);
+  if (link === undefined || link.kind !== 'tun') return false;
+  await ipRun([`link delete ${name}`]);
+  say(`removed ${name} with its routes and neighbours`);
+  return true;
+}
+
+/** True when the file was there. */
+async function removeFile(path: string): Promise<boolean> {
+  try {
+    await rm(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,102 @@
+/** `weft status`: what the running weft says of itself, as tables or JSON. */
+
+import { ask } from '../control/ipc/client.js';
+import type { PeerStatus, Status } from '../control/node/status.js';
+
+/** Peers shown in the table; --json has them all. */
+const SHOWN_PEERS = 50;
+
+export async function printStatus(runDir: string, json: boolean): Promise<void> {
+  const status = (await ask(runDir, { command: 'status' })) as Status;
+  process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status));
+}
+
+/** Rows as columns that line up; numbers to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => {
+          const width = widths[column] ?? 0;
+          return /^[\d.]+$/.test(cell) && !/\..*\./.test(cell) ? cell.padStart(width) : cell.padEnd(width);
+        })
+        .join('  ')
+        .trimEnd(),
+    )
+    .map((line) => `  ${line}\n`)
+    .join('');
+}
+
+function duration(seconds: number): string {
+  const days = Math.floor(seconds / 86400);
+  const clock = new Date((seconds % 86400) * 1000).toISOString().slice(11, 19);
+  return days > 0 ? `${days} d ${clock}` : clock;
+}
+
+function presence(present: boolean): string {
+  return present ? 'yes' : 'MISSING';
+}
+
+function peerRow(peer: PeerStatus): string[] {
+  return [
+    peer.subnet,
+    peer.publicIP,
+    peer.vtepMAC,
+    presence(peer.neighbour),
+    presence(peer.fdb),
+    presence(peer.route),
+  ];
+}
+
+export function formatStatus(status: Status): string {
+  const { backend, device, underlay, lease, leaseSource, peers, learned, counters } = status;
+  const sections = [
+    `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`,
+    table([
+      ['backend', `${backend.type}, VNI ${backend.vni}, UDP port ${backend.port}`],
+      [
+        'device',
+        `${device.name} ${device.up ? 'up' : 'DOWN'}, ${device.address}, ${device.mac}, MTU ${device.mtu}`,
+      ],
+      ['underlay', `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}`],
+      ['subnet', lease.subnet],
+      [
+        'leases',
+        leaseSource.refused === null
+          ? leaseSource.name
+          : `${leaseSource.name} REFUSED: ${leaseSource.refused}`,
+      ],
+      [
+        'offload',
+        `rung ${status.offload.rung}, ${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}`,
+      ],
+      ['peer check', status.peerCheck],
+    ]),
+    `\npeers (${peers.length})\n`,
+  ];
+  if (peers.length > 0) {
+    sections.push(
+      table([
+        ['SUBNET', 'PUBLIC IP', 'VTEP MAC', 'NEIGHBOUR', 'FDB', 'ROUTE'],
+        ...peers.slice(0, SHOWN_PEERS).map(peerRow),
+      ]),
+    );
+  }
+  if (peers.length > SHOWN_PEERS)
+    sections.push(`  ... and ${peers.length - SHOWN_PEERS} more (--json has them all)\n`);
+  if (learned !== null) {
+    sections.push(`\nlearned (${learned.length})\n`);
+    const shown = learned
+      .slice(0, SHOWN_PEERS)
+      .map((entry) => [entry.mac, entry.publicIP, `${entry.ageSeconds} s ago`]);
+    if (shown.length > 0) sections.push(table([['MAC', 'PUBLIC IP', 'SEEN'], ...shown]));
+  }
+  sections.push(
+    '\ncounters\n',
+    table(Object.entries(counters).map(([name, value]) => [name, String(value)])),
+  );
+  return sections.join('');
+}

@@ -1,0 +1,108 @@
+#!/usr/bin/env node
+/** The command line: flags in, one line of error out. What the commands do is in control/. */
+
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
+import { UserError } from '../control/user-error.js';
+import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
+import { version } from '../version.js';
+
+const DEFAULT_RUN_DIR = '/run/weft';
+const MAX_WORKERS = 64;
+
+interface RunFlags {
+  leaseFile: string;
+  netConfigPath: string;
+  iface?: string;
+  subnetFile: string;
+  runDir: string;
+  workers: number;
+  peerCheck?: PeerCheck;
+}
+
+function parseWorkers(text: string): number {
+  const workers = Number(text);
+  if (!Number.isInteger(workers) || workers < 1 || workers > MAX_WORKERS) {
+    throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_WORKERS}.`);
+  }
+  return workers;
+}
+
+function runDirOption(): Option {
+  return new Option('--run-dir <dir>', 'directory of the control socket and state').default(DEFAULT_RUN_DIR);
+}
+
+// Modules that load native code are imported once the platform is known to have it, and only by who needs them.
+async function run(flags: RunFlags): Promise<void> {
+  checkPlatform(process.platform, process.arch);
+  await checkPrivileges();
+  await checkTun();
+  const { runDaemon } = await import('../control/daemon.js');
+  await runDaemon({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck });
+}
+
+async function status(flags: { runDir: string; json?: boolean }): Promise<void> {
+  const { printStatus } = await import('./status.js');
+  await printStatus(flags.runDir, flags.json === true);
+}
+
+async function cleanup(flags: { runDir: string; subnetFile?: string }): Promise<void> {
+  checkPlatform(process.platform, process.arch);
+  const { cleanUp } = await import('./cleanup.js');
+  await cleanUp(flags.runDir, flags.subnetFile);
+}
+
+function program(): Command {
+  const weft = new Command('weft')
+    .description(
+      "A userspace VXLAN dataplane that takes flanneld's place on nodes without the vxlan kernel module.",
+    )
+    .version(`weft ${version()}`, '--version', 'print the version')
+    .helpCommand(false)
+    .exitOverride();
+  weft
+    .command('run')
+    .description("carry this node's pod traffic until SIGTERM")
+    .requiredOption('--lease-file <path>', 'leases of all nodes, a JSON file; watched')
+    .option('--net-config-path <path>', "flannel's network configuration", '/etc/kube-flannel/net-conf.json')
+    .option('--iface <name>', 'underlay interface, by name or address (default: that of the default route)')
+    .option('--subnet-file <path>', 'where to write the subnet for the CNI plugin', '/run/flannel/subnet.env')
+    .addOption(runDirOption())
+    .option('--workers <n>', 'forwarding threads', parseWorkers, 1)
+    .addOption(new Option('--offload <rung>', 'offload rung').choices(['auto', 'none']).default('auto'))
+    .addOption(
+      new Option(
+        '--peer-check <mode>',
+        "who may send: a lease's address and MAC, its MAC, anyone (default: strict; off with Learning)",
+      ).choices(['strict', 'mac', 'off']),
+    )
+    .action(run);
+  weft
+    .command('status')
+    .description('show the running weft: device, peers, counters')
+    .addOption(runDirOption())
+    .option('--json', 'as JSON')
+    .action(status);
+  weft
+    .command('cleanup')
+    .description('stop weft and remove device, routes and subnet file')
+    .addOption(runDirOption())
+    .option('--subnet-file <path>', 'subnet file to remove (default: the one that was written)')
+    .action(cleanup);
+  return weft;
+}
+
+/** Exit code: 0 done, 1 refused or failed, 2 wrong usage. */
+async function main(): Promise<number> {
+  try {
+    await program().parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const message = error instanceof UserError ? error.message : ((error as Error).stack ?? String(error));
+    process.stderr.write(`weft: ${message}\n`);
+    return 1;
+  }
+}
+
+process.exitCode = await main();

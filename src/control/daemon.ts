@@ -1,0 +1,228 @@
+/**
+ * `weft run`: checks everything, then opens the dataplane, sets up the node, follows the leases, and takes it all down
+ * again.
+ */
+
+import { Dataplane } from '../dataplane/dataplane.js';
+import { SystemError } from '../dataplane/sys/system-error.js';
+import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
+import { version } from '../version.js';
+import { type NetConf, readNetConf, VXLAN_OVERHEAD } from './config/net-conf.js';
+import { deferred } from './deferred.js';
+import type { ControlRequest } from './ipc/protocol.js';
+import { ControlServer, refuseRunning } from './ipc/server.js';
+import { formatIpv4 } from './ipv4.js';
+import { FileLeaseSource } from './leases/file-source.js';
+import type { Lease, LeaseSource } from './leases/lease.js';
+import { info, warn } from './log.js';
+import { refuseExisting } from './network/device.js';
+import { chooseInterface, type Link, readLinks } from './network/links.js';
+import { Node } from './node/node.js';
+import { findOwnLease } from './node/own-lease.js';
+import { collectStatus } from './node/status.js';
+import { writeRunState } from './run-state.js';
+import { show, UserError } from './user-error.js';
+
+export interface RunOptions {
+  leaseFile: string;
+  netConfigPath: string;
+  /** Name or address; undefined for the default route's. */
+  iface: string | undefined;
+  subnetFile: string;
+  runDir: string;
+  workers: number;
+  /** undefined: strict, or off where net-conf asks for learning. */
+  peerCheck: PeerCheck | undefined;
+}
+
+/** All that was read and found good before anything was changed. */
+interface Plan {
+  netConf: NetConf;
+  source: LeaseSource;
+  leases: Lease[];
+  links: Link[];
+  underlay: Link;
+  own: Lease;
+  device: string;
+  mtu: number;
+  peerCheck: PeerCheck;
+}
+
+/** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
+export async function runDaemon(options: RunOptions): Promise<void> {
+  const plan = await makePlan(options);
+  announce(plan);
+  await new Daemon(plan, options, openDataplane(plan, options)).run();
+}
+
+async function makePlan(options: RunOptions): Promise<Plan> {
+  const netConf = await readNetConf(options.netConfigPath);
+  const { vni, learning, outerMtu } = netConf.backend;
+  if (learning && options.workers > 1) {
+    throw new UserError(
+      `--workers ${options.workers}: what one worker learns the others do not see; use --workers 1 with Learning, or turn Learning off in ${options.netConfigPath}`,
+    );
+  }
+  const source = new FileLeaseSource(options.leaseFile, vni);
+  const leases = await source.load();
+  const links = await readLinks();
+  const underlay = await chooseInterface(links, options.iface);
+  const own = findOwnLease(
+    leases,
+    { interface: underlay.name, addresses: underlay.addresses },
+    netConf,
+    source.name,
+  );
+  const device = `flannel.${vni}`;
+  refuseExisting(links, device);
+  await refuseRunning(options.runDir);
+  return {
+    netConf,
+    source,
+    leases,
+    links,
+    underlay,
+    own,
+    device,
+    mtu: (outerMtu ?? underlay.mtu) - VXLAN_OVERHEAD,
+    // Learning exists to find VTEPs that no lease lists.
+    peerCheck: options.peerCheck ?? (learning ? 'off' : 'strict'),
+  };
+}
+
+function announce({ netConf, underlay, own, device, mtu }: Plan): void {
+  const { type, vni, port, learning, outerMtu } = netConf.backend;
+  info(`Found network config - Backend type: ${type}`);
+  info(`Using interface with name ${underlay.name} and address ${formatIpv4(own.publicIp)}`);
+  info(`VXLAN config: VNI=${vni} Port=${port} Learning=${learning} device ${device} MTU ${mtu}`);
+  for (const sentence of netConf.ignored) warn(`net-conf ${sentence}`);
+  if (outerMtu !== undefined && outerMtu > underlay.mtu) {
+    warn(
+      `net-conf Backend.MTU ${outerMtu} is more than the ${underlay.mtu} of ${underlay.name}: large packets will be fragmented`,
+    );
+  }
+}
+
+function openDataplane(plan: Plan, options: RunOptions): Dataplane {
+  const { netConf, own, device, mtu, peerCheck } = plan;
+  const { vni, port, learning } = netConf.backend;
+  try {
+    return new Dataplane({
+      device,
+      address: own.publicIp | 0,
+      port,
+      workers: options.workers,
+      vxlan: { vni, mtu, peerCheck, learning },
+    });
+  } catch (error) {
+    throw error instanceof SystemError ? explain(error, plan) : error;
+  }
+}
+
+function explain(error: SystemError, { netConf, own, links, device }: Plan): UserError {
+  const { port } = netConf.backend;
+  const address = formatIpv4(own.publicIp);
+  if (error.syscall === 'bind' && error.code === 'EADDRINUSE') {
+    const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
+    return new UserError(
+      vxlan === undefined
+        ? `UDP port ${port} of ${address} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
+        : `UDP port ${port} of ${address} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${vxlan.name}), or change Backend.Port on every node`,
+    );
+  }
+  if (error.syscall === 'bind')
+    return new UserError(
+      `UDP ${address}:${port} cannot be bound (${error.code}); is the address still on the interface?`,
+    );
+  return new UserError(`${device} cannot be made: ${error.message}`);
+}
+
+/** The running daemon: from the opened dataplane to the last closed descriptor. */
+class Daemon {
+  private readonly plan: Plan;
+  private readonly options: RunOptions;
+  private readonly dataplane: Dataplane;
+  private readonly node: Node;
+  /** Resolves when weft is to leave, rejects when it cannot go on. */
+  private readonly over = deferred();
+  /** Resolves when everything but the control socket is gone. */
+  private readonly down = deferred();
+  private refused: string | null = null;
+
+  constructor(plan: Plan, options: RunOptions, dataplane: Dataplane) {
+    const { netConf, underlay, device, mtu, source } = plan;
+    this.plan = plan;
+    this.options = options;
+    this.dataplane = dataplane;
+    this.node = new Node(
+      { netConf, interface: underlay.name, device, mtu, subnetFile: options.subnetFile, source: source.name },
+      dataplane,
+      plan.own,
+    );
+  }
+
+  async run(): Promise<void> {
+    const { plan, options, dataplane, node, over } = this;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        info(`${signal}: leaving`);
+        over.resolve();
+      });
+    }
+    const server = await ControlServer.listen(options.runDir, (request) => this.answer(request));
+    try {
+      await writeRunState(options.runDir, {
+        pid: process.pid,
+        device: plan.device,
+        subnetFile: options.subnetFile,
+      });
+      await dataplane.start(over.reject);
+      await node.start(plan.leases);
+      plan.source.watch(
+        (leases) => this.follow(leases),
+        (error) => this.refuse(error),
+      );
+      info(
+        `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${node.peers.length} peers`,
+      );
+      await over.promise;
+    } finally {
+      plan.source.close();
+      await node.stop();
+      await dataplane.stop();
+      this.down.resolve();
+      await server.close();
+    }
+  }
+
+  private async follow(leases: readonly Lease[]): Promise<void> {
+    await this.node.update(leases);
+    this.refused = null;
+  }
+
+  private refuse(error: Error): void {
+    this.refused = error.message;
+    warn(`leases refused, the last good ones stay in force: ${error.message}`);
+  }
+
+  private async answer(request: ControlRequest): Promise<unknown> {
+    switch (request.command) {
+      case 'status':
+        return collectStatus({
+          version: version(),
+          node: this.node,
+          dataplane: this.dataplane,
+          underlay: { interface: this.plan.underlay.name, mtu: this.plan.underlay.mtu },
+          workers: this.options.workers,
+          peerCheck: this.plan.peerCheck,
+          refused: this.refused,
+        });
+      case 'leave':
+        info('weft cleanup: leaving');
+        this.over.resolve();
+        return this.down.promise;
+      default:
+        throw new UserError(`unknown request ${show(request)}; is this another version of weft?`);
+    }
+  }
+}

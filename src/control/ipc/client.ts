@@ -1,0 +1,42 @@
+/** The other end of the control socket. */
+
+import { createConnection } from 'node:net';
+import { UserError } from '../user-error.js';
+import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
+
+/** Nobody listens: no weft runs with this run directory. */
+export class NotRunning extends UserError {}
+
+/** Sends one request to the weft of `runDir`. @throws NotRunning when there is none; UserError when it refuses */
+export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
+  const path = socketPath(runDir);
+  return new Promise((resolve, reject) => {
+    const socket = createConnection({ path, allowHalfOpen: true });
+    let text = '';
+    socket.setEncoding('utf8');
+    socket.on('error', (error: NodeJS.ErrnoException) => reject(connectError(runDir, path, error)));
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+    });
+    socket.on('end', () => {
+      try {
+        const response = JSON.parse(text) as ControlResponse;
+        if (response.ok) resolve(response.result);
+        else reject(new UserError(response.error));
+      } catch {
+        reject(new UserError(`${path}: weft went away before it answered; try again`));
+      }
+    });
+    socket.end(JSON.stringify(request));
+  });
+}
+
+function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
+    return new NotRunning(
+      `--run-dir ${runDir}: no weft runs with it (nobody listens on ${path}); start it with weft run, or name another directory`,
+    );
+  }
+  if (error.code === 'EACCES') return new UserError(`${path}: permission denied; run as root`);
+  return new UserError(`${path}: ${error.message}`);
+}

@@ -1,0 +1,78 @@
+/** The overlay device as flannel's vxlan backend sets it up: MAC, MTU, `<subnet base>/32`, up. */
+
+import { writeFile } from 'node:fs/promises';
+import { type Cidr, formatIpv4 } from '../ipv4.js';
+import { warn } from '../log.js';
+import { UserError } from '../user-error.js';
+import { ipRun } from './ip.js';
+import { type Link, readLinks } from './links.js';
+
+/**
+ * Frames the kernel may queue for one TAP queue. The tun driver drops when its ring is full, and no pod's TCP is told
+ * to wait (drivers/net/tun.c orphans every skb it queues), so the ring has to hold a sender's window.
+ */
+const TX_QUEUE_LENGTH = 1000;
+
+export interface DeviceState {
+  name: string;
+  mac: string;
+  mtu: number;
+  subnet: Cidr;
+}
+
+/** Refuses to start beside a device of this name, whoever made it. @throws UserError saying what it is and what to do */
+export function refuseExisting(links: readonly Link[], name: string): void {
+  const link = links.find((candidate) => candidate.name === name);
+  if (link === undefined) return;
+  const remove = `ip link delete ${name}`;
+  if (link.kind === 'vxlan') {
+    const { id, port } = link.data;
+    throw new UserError(
+      `${name} exists: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then replace it: ${remove}`,
+    );
+  }
+  if (link.kind === 'tun') {
+    throw new UserError(
+      `${name} exists: it is a tun/tap device of another process; end that process (another weft?), or remove it: ${remove}`,
+    );
+  }
+  throw new UserError(
+    `${name} exists: it is a ${link.kind ?? 'physical'} device; remove or rename it: ${remove}`,
+  );
+}
+
+/** Configures the fresh device and brings it up. @throws UserError naming the command that failed */
+export async function configureDevice(device: DeviceState): Promise<void> {
+  const { name, mac, mtu, subnet } = device;
+  // flannel does this too and, as here, a kernel without IPv6 is no obstacle.
+  await writeFile(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, '0').catch(() => {});
+  await ipRun([
+    `link set dev ${name} address ${mac} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH}`,
+    `address replace ${formatIpv4(subnet.base)}/32 dev ${name}`,
+    `link set dev ${name} up`,
+  ]);
+  await verifyMac(name, mac);
+}
+
+/** Follows a change of this node's own lease. @throws UserError naming the command that failed */
+export async function reconfigureDevice(before: DeviceState, after: DeviceState): Promise<void> {
+  const commands: string[] = [];
+  if (after.mac !== before.mac) commands.push(`link set dev ${after.name} address ${after.mac}`);
+  if (after.subnet.base !== before.subnet.base) {
+    commands.push(`address replace ${formatIpv4(after.subnet.base)}/32 dev ${after.name}`);
+    commands.push(`address delete ${formatIpv4(before.subnet.base)}/32 dev ${after.name}`);
+  }
+  await ipRun(commands);
+}
+
+/** systemd-udevd (MACAddressPolicy) may give a new device a MAC of its own; the peers send to the lease's. */
+async function verifyMac(name: string, wanted: string): Promise<void> {
+  const link = (await readLinks()).find((candidate) => candidate.name === name);
+  if (link === undefined)
+    throw new UserError(`${name} disappeared while it was set up; is another process removing it?`);
+  if (link.mac === wanted) return;
+  warn(
+    `${name}'s mac address wanted: ${wanted}, but got: ${link.mac}; setting it again (see MACAddressPolicy in systemd.link)`,
+  );
+  await ipRun([`link set dev ${name} address ${wanted}`]);
+}

@@ -1,0 +1,147 @@
+/**
+ * One node of the cluster: holds the device, the dataplane's FDB, the peers and subnet.env to what the leases say,
+ * from `start` to `stop`. It is given a dataplane and leases and knows neither packets nor where leases come from.
+ */
+
+import type { Dataplane } from '../../dataplane/dataplane.js';
+import type { NetConf } from '../config/net-conf.js';
+import { formatCidr, formatIpv4 } from '../ipv4.js';
+import type { Lease } from '../leases/lease.js';
+import { info, warn } from '../log.js';
+import { splitMac } from '../mac.js';
+import { configureDevice, type DeviceState, reconfigureDevice } from '../network/device.js';
+import { writeSubnetEnv } from '../subnet-env.js';
+import { findOwnLease } from './own-lease.js';
+import { difference, PeerReconciler, wantedState } from './peers.js';
+
+/** Pauses before a change that failed is tried again: from, doubling, to. */
+const RETRY_FIRST_MS = 1000;
+const RETRY_LAST_MS = 30_000;
+/** Up to so many changed peers are logged one by one. */
+const LOGGED_PEERS = 16;
+
+export interface NodeOptions {
+  netConf: NetConf;
+  /** Name of the underlay interface, for messages. */
+  interface: string;
+  /** Name and MTU of the overlay device. */
+  device: string;
+  mtu: number;
+  subnetFile: string;
+  /** What the leases' source is called, for messages. */
+  source: string;
+}
+
+export class Node {
+  readonly options: NodeOptions;
+  own: Lease;
+  peers: Lease[] = [];
+  readonly reconciler: PeerReconciler;
+  private readonly dataplane: Dataplane;
+  /** Everything that changes the system, one after the other. */
+  private work: Promise<void> = Promise.resolve();
+  private retry: NodeJS.Timeout | undefined;
+  private retryMs = RETRY_FIRST_MS;
+  private stopped = false;
+
+  constructor(options: NodeOptions, dataplane: Dataplane, own: Lease) {
+    this.options = options;
+    this.dataplane = dataplane;
+    this.own = own;
+    this.reconciler = new PeerReconciler(options.device, dataplane);
+  }
+
+  /** Sets up device, peers and subnet.env; the dataplane has been started. @throws UserError when the device cannot be */
+  async start(leases: readonly Lease[]): Promise<void> {
+    const { high, low } = splitMac(this.own.vtepMac);
+    await this.dataplane.setOwnMac(high, low);
+    await configureDevice(this.deviceState(this.own));
+    this.takePeers(leases);
+    await this.applyPeers();
+    await this.writeSubnetEnv();
+  }
+
+  /** Follows a new set of leases. @throws UserError when this node is not in it; then nothing was changed */
+  update(leases: readonly Lease[]): Promise<void> {
+    const own = { interface: this.options.interface, addresses: [this.own.publicIp] };
+    const lease = findOwnLease(leases, own, this.options.netConf, this.options.source);
+    return this.enqueue(async () => {
+      await this.takeOwnLease(lease);
+      this.takePeers(leases);
+      await this.applyPeers();
+    });
+  }
+
+  /** Waits for the change under way and takes up no other. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.retry);
+    await this.work.catch(() => {});
+  }
+
+  private enqueue(change: () => Promise<void>): Promise<void> {
+    const done = this.work.then(() => (this.stopped ? undefined : change()));
+    this.work = done.catch(() => {});
+    return done;
+  }
+
+  private deviceState(lease: Lease): DeviceState {
+    return { name: this.options.device, mac: lease.vtepMac, mtu: this.options.mtu, subnet: lease.subnet };
+  }
+
+  private async takeOwnLease(lease: Lease): Promise<void> {
+    const before = this.own;
+    if (lease.vtepMac === before.vtepMac && formatCidr(lease.subnet) === formatCidr(before.subnet)) return;
+    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}, VtepMAC ${lease.vtepMac}`);
+    await reconfigureDevice(this.deviceState(before), this.deviceState(lease));
+    const { high, low } = splitMac(lease.vtepMac);
+    await this.dataplane.setOwnMac(high, low);
+    this.own = lease;
+    await this.writeSubnetEnv();
+  }
+
+  private takePeers(leases: readonly Lease[]): void {
+    const before = this.peers;
+    this.peers = leases.filter(({ publicIp }) => publicIp !== this.own.publicIp);
+    logChanges(before, this.peers);
+  }
+
+  private async applyPeers(): Promise<void> {
+    clearTimeout(this.retry);
+    const failed = await this.reconciler.apply(wantedState(this.peers));
+    if (failed === 0) {
+      this.retryMs = RETRY_FIRST_MS;
+      return;
+    }
+    warn(`${failed} changes failed; trying again in ${this.retryMs / 1000} s`);
+    this.retry = setTimeout(() => {
+      this.enqueue(() => this.applyPeers()).catch((error: Error) => warn(error.message));
+    }, this.retryMs);
+    this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
+  }
+
+  private async writeSubnetEnv(): Promise<void> {
+    const { subnetFile, netConf, mtu } = this.options;
+    await writeSubnetEnv(subnetFile, {
+      network: netConf.network,
+      subnet: this.own.subnet,
+      mtu,
+      ipMasq: false,
+    });
+    info(`Wrote subnet file to ${subnetFile}`);
+  }
+}
+
+function describe({ subnet, publicIp, vtepMac }: Lease): [string, string] {
+  return [formatCidr(subnet), `PublicIP: ${formatIpv4(publicIp)} VtepMAC: ${vtepMac}`];
+}
+
+function logChanges(before: readonly Lease[], after: readonly Lease[]): void {
+  const { gone, set } = difference(new Map(before.map(describe)), new Map(after.map(describe)));
+  if (gone.length + set.length > LOGGED_PEERS) {
+    info(`peers: ${set.length} added or changed, ${gone.length} removed, ${after.length} in all`);
+    return;
+  }
+  for (const subnet of gone) info(`removing subnet: ${subnet}`);
+  for (const [subnet, rest] of set) info(`adding subnet: ${subnet} ${rest}`);
+}

@@ -1,0 +1,54 @@
+/** What the machine must be, checked before anything is touched. Loads no native code: it has to run everywhere. */
+
+import { readFile } from 'node:fs/promises';
+import { endianness } from 'node:os';
+import { UserError } from './user-error.js';
+
+/** The 64-bit little-endian machines for which koffi ships a binary. */
+const ARCHITECTURES = ['x64', 'arm64', 'riscv64', 'loong64'];
+
+/** Bit of CAP_NET_ADMIN (linux/capability.h). */
+const CAP_NET_ADMIN = 12n;
+
+/** @throws UserError on anything but 64-bit little-endian Linux */
+export function checkPlatform(platform: string, arch: string): void {
+  if (platform !== 'linux') {
+    throw new UserError(
+      `platform ${platform} is not supported: Weft needs Linux and its /dev/net/tun; run it on a Linux node`,
+    );
+  }
+  if (!ARCHITECTURES.includes(arch) || endianness() !== 'LE') {
+    throw new UserError(
+      `architecture ${arch} is not supported: Weft needs a 64-bit system (${ARCHITECTURES.join(', ')}); install a 64-bit kernel and Node.js`,
+    );
+  }
+}
+
+/** @throws UserError without CAP_NET_ADMIN */
+export async function checkPrivileges(): Promise<void> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  if (((effective >> CAP_NET_ADMIN) & 1n) === 1n) return;
+  throw new UserError(
+    `user ${process.getuid?.()} lacks CAP_NET_ADMIN, which devices and routes need: run as root, or grant the capability (AmbientCapabilities=CAP_NET_ADMIN in a systemd unit)`,
+  );
+}
+
+/** @throws UserError when the tun driver cannot be opened, with the reason and what helps */
+export async function checkTun(): Promise<void> {
+  const { probeTun, TUN_PATH } = await import('../dataplane/io/tap-device.js');
+  try {
+    probeTun();
+  } catch (error) {
+    const remedies: Record<string, string> = {
+      ENOENT:
+        'no such device: load the driver (modprobe tun), and in a container mount the device or run privileged',
+      ENODEV: 'the kernel has no tun driver loaded: modprobe tun',
+      ENXIO: 'the kernel has no tun driver loaded: modprobe tun',
+      EACCES: 'permission denied: run as root',
+      EPERM: 'not permitted: allow the device in the container (device cgroup), or run privileged',
+    };
+    const code = (error as { code?: string }).code ?? '';
+    throw new UserError(`${TUN_PATH}: ${remedies[code] ?? `cannot be opened (${code})`}`);
+  }
+}

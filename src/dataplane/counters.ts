@@ -1,0 +1,58 @@
+/**
+ * What the dataplane counts, by name. Workers write, control reads, nothing is locked: each worker has its own row of
+ * doubles in shared memory (exact to 2^53, and a 64-bit machine reads and writes one whole), and only that worker adds
+ * to it.
+ *
+ * Names are part of `weft status --json`: `tx` is overlay to underlay, `rx` the other way, and a `_drop_` is a packet
+ * that went no further, counted under exactly one reason.
+ */
+
+export const COUNTER_NAMES = [
+  'tx_packets',
+  'tx_bytes',
+  'tx_drop_runt',
+  'tx_drop_multicast',
+  'tx_drop_unknown_mac',
+  'tx_drop_unreachable',
+  'tx_drop_socket_full',
+  'tx_drop_send_error',
+  'rx_packets',
+  'rx_bytes',
+  'rx_drop_runt',
+  'rx_drop_truncated',
+  'rx_drop_no_vni_flag',
+  'rx_drop_unknown_vni',
+  'rx_drop_unknown_vtep',
+  'rx_drop_wrong_source_mac',
+  'rx_drop_not_our_mac',
+  'rx_drop_device_refused',
+  'rx_reserved_bits',
+  'rx_superpackets',
+  'rx_checksums_completed',
+] as const;
+
+export type CounterName = (typeof COUNTER_NAMES)[number];
+
+type CounterIndex = { readonly [name in CounterName]: number };
+
+/** The index of each counter in a row. */
+export const COUNTER: CounterIndex = Object.fromEntries(
+  COUNTER_NAMES.map((name, index) => [name, index]),
+) as CounterIndex;
+
+/** Bytes of shared memory a row takes. */
+export const COUNTER_ROW_SIZE = COUNTER_NAMES.length * Float64Array.BYTES_PER_ELEMENT;
+
+/** A worker's row, indexed by COUNTER. */
+export type CounterRow = Float64Array;
+
+/** The sums over all workers' rows. */
+export function sumCounters(rows: readonly CounterRow[]): Record<CounterName, number> {
+  const total = {} as Record<CounterName, number>;
+  for (const name of COUNTER_NAMES) {
+    let sum = 0;
+    for (const row of rows) sum += row[COUNTER[name]];
+    total[name] = sum;
+  }
+  return total;
+}

@@ -1,0 +1,176 @@
+/**
+ * Control's handle on the dataplane: opens the devices, starts the forwarding threads, passes changes to them, reads
+ * the counters, stops everything. It knows no lease and no file.
+ */
+
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
+import { createTap } from './io/tap-device.js';
+import { openUdpSockets, receiveOverflows } from './io/udp-socket.js';
+import { close } from './sys/ffi.js';
+import type { LearnedEntry } from './tunnel/learned.js';
+import type { VxlanOptions } from './tunnel/vxlan.js';
+import { Doorbell } from './worker/doorbell.js';
+import type { FdbEntry, Reply, Request, WorkerOptions } from './worker/messages.js';
+
+export interface DataplaneOptions {
+  /** Name of the TAP device, e.g. flannel.1. */
+  device: string;
+  /** The underlay address to bind (IPv4, host order, signed) and the UDP port of every VTEP. */
+  address: number;
+  port: number;
+  workers: number;
+  vxlan: VxlanOptions;
+}
+
+export interface FdbChanges {
+  remove: readonly { high: number; low: number }[];
+  set: readonly FdbEntry[];
+}
+
+/** Old space of a worker's heap, in MB: code and the FDB of tens of thousands of peers. */
+const WORKER_HEAP_MB = 32;
+/** Young space in MB: nothing is allocated per packet, so it only serves requests. */
+const WORKER_YOUNG_MB = 2;
+
+type Answer = { resolve: (reply: Extract<Reply, { type: 'done' }>) => void; reject: (reason: Error) => void };
+type RequestBody<T extends Request = Request> = T extends Request ? Omit<T, 'id'> : never;
+
+class ForwardingThread {
+  readonly doorbell: Doorbell;
+  readonly counters: CounterRow;
+  readonly started: Promise<void>;
+  readonly exited: Promise<void>;
+  private readonly worker: Worker;
+  private readonly pending = new Map<number, Answer>();
+  private nextId = 1;
+
+  constructor(options: DataplaneOptions, tapFd: number, socketFd: number, onFailure: (error: Error) => void) {
+    const handle = Doorbell.create();
+    const counters = new SharedArrayBuffer(COUNTER_ROW_SIZE);
+    this.doorbell = new Doorbell(handle);
+    this.counters = new Float64Array(counters);
+    const workerData: WorkerOptions = {
+      tapFd,
+      socketFd,
+      port: options.port,
+      vxlan: options.vxlan,
+      doorbell: handle,
+      counters,
+    };
+    this.worker = new Worker(new URL('./worker/worker.js', import.meta.url), {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: WORKER_YOUNG_MB },
+    });
+    this.exited = once(this.worker, 'exit').then(() => this.abandon());
+    this.worker.on('error', onFailure);
+    this.started = new Promise((resolve) => {
+      this.worker.on('message', (reply: Reply) => {
+        if (reply.type === 'started') resolve();
+        else if (reply.type === 'done') this.settle(reply);
+        else onFailure(portFailure(options.device, reply));
+      });
+    });
+  }
+
+  request(body: RequestBody): Promise<Extract<Reply, { type: 'done' }>> {
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.pending.set(id, { resolve, reject });
+      this.worker.postMessage({ ...body, id });
+      this.doorbell.ring();
+    });
+  }
+
+  private settle(reply: Extract<Reply, { type: 'done' }>): void {
+    this.pending.get(reply.id)?.resolve(reply);
+    this.pending.delete(reply.id);
+  }
+
+  private abandon(): void {
+    for (const answer of this.pending.values()) answer.reject(new Error('the forwarding thread is gone'));
+    this.pending.clear();
+  }
+}
+
+function portFailure(device: string, reply: Extract<Reply, { type: 'failed' }>): Error {
+  return reply.port === 'overlay'
+    ? new Error(`device ${device} cannot be read any more (errno ${reply.errno}): was it deleted?`)
+    : new Error(`the UDP socket cannot be read any more (errno ${reply.errno})`);
+}
+
+export class Dataplane {
+  private readonly options: DataplaneOptions;
+  private readonly tapFds: number[];
+  private readonly socketFds: number[];
+  private threads: ForwardingThread[] = [];
+  private readonly stopAtExit = (): void => this.ringStop();
+
+  /**
+   * Binds the sockets, then creates the device: it exists, down and without address, when this returns.
+   * @throws SystemError; then nothing is left behind
+   */
+  constructor(options: DataplaneOptions) {
+    this.options = options;
+    this.socketFds = openUdpSockets(options.address, options.port, options.workers);
+    try {
+      this.tapFds = createTap(options.device, options.workers);
+    } catch (error) {
+      for (const fd of this.socketFds) close(fd);
+      throw error;
+    }
+  }
+
+  /** Starts forwarding. `onFailure` is called when a thread cannot go on; the caller then stops the dataplane. */
+  async start(onFailure: (error: Error) => void): Promise<void> {
+    // process.exit waits for ever for a thread in a blocking call: whatever ends this process must end the threads.
+    process.on('exit', this.stopAtExit);
+    this.threads = this.tapFds.map(
+      (tapFd, queue) => new ForwardingThread(this.options, tapFd, this.socketFds[queue], onFailure),
+    );
+    await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
+  }
+
+  /** Applies FDB changes in every thread; when it resolves, packets follow them. */
+  async updateFdb(changes: FdbChanges): Promise<void> {
+    const remove = Int32Array.from(changes.remove.flatMap(({ high, low }) => [high, low]));
+    const set = Int32Array.from(changes.set.flatMap(({ high, low, address }) => [high, low, address]));
+    await Promise.all(this.threads.map((thread) => thread.request({ type: 'fdb', remove, set })));
+  }
+
+  /** Tells every thread this node's VTEP MAC. */
+  async setOwnMac(high: number, low: number): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.request({ type: 'own-mac', high, low })));
+  }
+
+  /** The learned entries of all threads; none where learning is off. */
+  async learned(): Promise<LearnedEntry[]> {
+    const replies = await Promise.all(this.threads.map((thread) => thread.request({ type: 'learned' })));
+    return replies.flatMap((reply) => reply.learned ?? []);
+  }
+
+  /** All counters, summed over the threads. */
+  counters(): Record<CounterName, number> {
+    return sumCounters(this.threads.map((thread) => thread.counters));
+  }
+
+  /** Datagrams the kernel dropped before a thread could take them. */
+  receiveOverflows(): number {
+    return this.socketFds.reduce((sum, fd) => sum + receiveOverflows(fd), 0);
+  }
+
+  /** Stops the threads and closes everything; the device and all that hangs on it disappear. */
+  async stop(): Promise<void> {
+    this.ringStop();
+    await Promise.all(this.threads.map((thread) => thread.exited));
+    process.off('exit', this.stopAtExit);
+    for (const thread of this.threads) thread.doorbell.close();
+    for (const fd of [...this.tapFds, ...this.socketFds]) close(fd);
+    this.threads = [];
+  }
+
+  private ringStop(): void {
+    for (const thread of this.threads) thread.doorbell.stop();
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * The two sides of the dataplane: the overlay port is the TAP device, the underlay port the UDP socket.
+ *
+ * A port belongs to one worker and its methods never block, throw or allocate. It borrows the batch for the call only.
+ * Both directions may carry superpackets; a port whose device cannot take them segments them itself, so that nothing
+ * between the ports needs to know the offload rung. Closing the descriptor is not the port's business: control opened
+ * it and closes it.
+ */
+
+import type { PacketBatch } from '../memory/batch.js';
+
+export interface Port {
+  /**
+   * Fills an empty batch with what is waiting. Returns the number of packets taken from the kernel, dropped ones
+   * included, so that a result of `batch.capacity` means there may be more; 0 when nothing was waiting; a negated
+   * errno when the device or socket is gone.
+   */
+  receive(batch: PacketBatch): number;
+  /** Sends every packet of the batch; what cannot be sent is counted and dropped. */
+  send(batch: PacketBatch): void;
+}

@@ -1,0 +1,83 @@
+/** The overlay port on rung `none`: a TAP queue without a virtio-net header, one frame a system call. */
+
+import type { Checksum } from '../checksum/checksum.js';
+import { COUNTER, type CounterRow } from '../counters.js';
+import type { Arena } from '../memory/arena.js';
+import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import { PartialChecksum } from '../offload/partial-checksum.js';
+import { Segmenter } from '../offload/segment.js';
+import { IOVEC_SIZE } from '../sys/constants.js';
+import { EAGAIN, EINTR } from '../sys/errno.js';
+import { read, write, writev } from '../sys/ffi.js';
+import type { Port } from './port.js';
+
+export class TapPort implements Port {
+  private readonly arena: Arena;
+  private readonly fd: number;
+  private readonly partialChecksum: PartialChecksum;
+  private readonly counters: CounterRow;
+  private readonly segmenter: Segmenter;
+  private readonly iovecs: number;
+
+  constructor(arena: Arena, fd: number, checksum: Checksum, counters: CounterRow) {
+    this.arena = arena;
+    this.fd = fd;
+    this.partialChecksum = new PartialChecksum(arena, checksum);
+    this.counters = counters;
+    this.segmenter = new Segmenter(arena, checksum);
+    this.iovecs = arena.reserve(2 * IOVEC_SIZE);
+  }
+
+  receive(batch: PacketBatch): number {
+    let count = 0;
+    while (count < batch.capacity) {
+      const slot = batch.slot(count);
+      const length = read(this.fd, this.arena.base + slot, batch.slotSize);
+      if (length < 0) {
+        if (count === 0 && length !== -EAGAIN && length !== -EINTR) return length;
+        break;
+      }
+      batch.put(count, slot, length);
+      count++;
+    }
+    batch.count = count;
+    return count;
+  }
+
+  send(batch: PacketBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      if (batch.segmentSize[i] > 0) {
+        this.sendSegments(batch, i);
+      } else {
+        if (batch.checksum[i] === CHECKSUM_PARTIAL) {
+          this.partialChecksum.complete(batch, i);
+          this.counters[COUNTER.rx_checksums_completed]++;
+        }
+        this.delivered(write(this.fd, this.arena.base + batch.offset[i], batch.length[i]), batch.length[i]);
+      }
+    }
+  }
+
+  private sendSegments(batch: PacketBatch, index: number): void {
+    const { arena, segmenter, iovecs } = this;
+    this.counters[COUNTER.rx_superpackets]++;
+    segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index]);
+    while (segmenter.next()) {
+      arena.putPointer(iovecs, segmenter.headerOffset);
+      arena.words[(iovecs + 8) >> 2] = segmenter.headerLength;
+      arena.putPointer(iovecs + IOVEC_SIZE, segmenter.payloadOffset);
+      arena.words[(iovecs + IOVEC_SIZE + 8) >> 2] = segmenter.payloadLength;
+      const length = segmenter.headerLength + segmenter.payloadLength;
+      this.delivered(writev(this.fd, arena.base + iovecs, 2), length);
+    }
+  }
+
+  private delivered(result: number, length: number): void {
+    if (result < 0) {
+      this.counters[COUNTER.rx_drop_device_refused]++;
+    } else {
+      this.counters[COUNTER.rx_packets]++;
+      this.counters[COUNTER.rx_bytes] += length;
+    }
+  }
+}

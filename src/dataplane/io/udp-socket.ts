@@ -1,0 +1,88 @@
+/** Making the VTEP's UDP sockets. */
+
+import {
+  AF_INET,
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_DONT,
+  IPPROTO_IP,
+  SK_MEMINFO_DROPS,
+  SK_MEMINFO_VARS,
+  SO_MEMINFO,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_REUSEPORT,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCKADDR_IN_SIZE,
+  SOL_SOCKET,
+} from '../sys/constants.js';
+import { bind, close, getsockopt, setsockopt, socket } from '../sys/ffi.js';
+import { SystemError } from '../sys/system-error.js';
+
+/** Some 4000 full datagrams: what a burst of a 10 Gbit/s peer leaves while the worker is not scheduled for 5 ms. */
+const BUFFER_BYTES = 7 * 1024 * 1024;
+
+function int(value: number): Uint8Array {
+  return new Uint8Array(new Int32Array([value]).buffer);
+}
+
+function openBound(address: number, port: number, reusePort: boolean): number {
+  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw new SystemError('socket', fd);
+  if (reusePort) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, int(1));
+  const name = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
+  name.setUint16(0, AF_INET, true);
+  name.setUint16(2, port);
+  name.setInt32(4, address);
+  const result = bind(fd, new Uint8Array(name.buffer));
+  if (result < 0) {
+    close(fd);
+    throw new SystemError('bind', result);
+  }
+  return fd;
+}
+
+/** The limits of net.core.[rw]mem_max hold for everyone but CAP_NET_ADMIN of the first user namespace. */
+function setBuffer(fd: number, force: number, plain: number): void {
+  if (setsockopt(fd, SOL_SOCKET, force, int(BUFFER_BYTES)) < 0) {
+    setsockopt(fd, SOL_SOCKET, plain, int(BUFFER_BYTES));
+  }
+}
+
+/**
+ * `count` sockets (the caller's to close) on one address (IPv4, host order) and port (host order); with several the
+ * kernel spreads the senders over them. @throws SystemError with EADDRINUSE when anyone else, another weft too, has
+ * the port
+ */
+export function openUdpSockets(address: number, port: number, count: number): number[] {
+  // SO_REUSEPORT would let a second process of the same user share the port and take half of the packets; so the
+  // port is first bound without it.
+  const first = openBound(address, port, false);
+  const fds = [first];
+  if (count > 1) {
+    close(first);
+    fds.length = 0;
+  }
+  try {
+    while (fds.length < count) fds.push(openBound(address, port, true));
+  } catch (error) {
+    for (const fd of fds) close(fd);
+    throw error;
+  }
+  for (const fd of fds) {
+    setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    // Outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it).
+    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, int(IP_PMTUDISC_DONT));
+  }
+  return fds;
+}
+
+/** Datagrams the kernel dropped because the socket's receive buffer was full; 0 where the kernel cannot tell. */
+export function receiveOverflows(fd: number): number {
+  const words = new Uint32Array(SK_MEMINFO_VARS);
+  const result = getsockopt(fd, SOL_SOCKET, SO_MEMINFO, new Uint8Array(words.buffer), int(words.byteLength));
+  return result < 0 ? 0 : words[SK_MEMINFO_DROPS];
+}

@@ -1,0 +1,51 @@
+/**
+ * One fixed block of memory per worker for everything the kernel and the checksum code touch: packets, iovec,
+ * msghdr, sockaddr, pollfd.
+ *
+ * It is a WebAssembly.Memory so that the SIMD checksum works on the very bytes that system calls filled. It never
+ * grows: growing would move it, and the kernel structures inside hold absolute addresses. Pages are zero until they
+ * are first touched, so a generous arena costs only what is used.
+ */
+
+import { addressOf } from '../sys/ffi.js';
+
+const WASM_PAGE = 65536;
+const CACHE_LINE = 64;
+
+export class Arena {
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly view: DataView;
+  /** Absolute address of offset 0. */
+  readonly base: number;
+  private used = 0;
+
+  /** `size` in bytes; everything reserved later has to fit. */
+  constructor(size: number) {
+    const pages = Math.ceil(size / WASM_PAGE);
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.words = new Int32Array(this.memory.buffer);
+    this.view = new DataView(this.memory.buffer);
+    this.base = addressOf(this.bytes);
+  }
+
+  /** Sets `size` bytes aside for ever; returns their offset, aligned to a cache line. Set-up only. */
+  reserve(size: number): number {
+    const offset = this.used;
+    const end = offset + Math.ceil(size / CACHE_LINE) * CACHE_LINE;
+    if (end > this.bytes.length) {
+      throw new RangeError(`arena of ${this.bytes.length} bytes has no room for ${size} more at ${offset}`);
+    }
+    this.used = end;
+    return offset;
+  }
+
+  /** Writes the absolute address of `offset` as a u64 at `at` (a multiple of 4). */
+  putPointer(at: number, offset: number): void {
+    const address = this.base + offset;
+    this.words[at >> 2] = address | 0;
+    this.words[(at >> 2) + 1] = (address / 0x100000000) | 0;
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Numbers of the Linux ABI that Weft uses: each with its header and, where it is younger than 3.10, the first
+ * kernel that has it. All are the values of the generic ABI (x86-64, arm64, riscv64).
+ */
+
+// asm-generic/fcntl.h
+export const O_RDWR = 0x2;
+export const O_NONBLOCK = 0x800;
+export const O_CLOEXEC = 0x80000;
+
+// linux/socket.h
+export const AF_INET = 2;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = 0x80000;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
+
+// asm-generic/socket.h
+export const SOL_SOCKET = 1;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_REUSEPORT = 15; // 3.9
+export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
+export const SO_MEMINFO = 55; // 4.12
+
+// linux/sock_diag.h: the words of SO_MEMINFO
+export const SK_MEMINFO_DROPS = 8;
+export const SK_MEMINFO_VARS = 9;
+
+// linux/in.h
+export const IPPROTO_IP = 0;
+export const IP_MTU_DISCOVER = 10;
+export const IP_PMTUDISC_DONT = 0;
+
+// asm-generic/poll.h
+export const POLLIN = 0x1;
+export const POLLOUT = 0x4;
+
+// sys/eventfd.h
+export const EFD_NONBLOCK = 0x800;
+export const EFD_CLOEXEC = 0x80000;
+
+// linux/if_tun.h
+export const TUNSETIFF = 0x400454ca;
+export const IFF_TAP = 0x0002;
+export const IFF_MULTI_QUEUE = 0x0100; // 3.8
+export const IFF_NO_PI = 0x1000;
+export const IFF_TUN_EXCL = 0x8000;
+
+// linux/if.h
+export const IFNAMSIZ = 16;
+export const IFREQ_SIZE = 40;
+
+// Structure sizes and offsets on a 64-bit little-endian machine (bits/types/struct_iovec.h, linux/socket.h, linux/in.h).
+export const IOVEC_SIZE = 16; // base u64 @0, len u64 @8
+export const MMSGHDR_SIZE = 64; // msghdr @0 (56 B), msg_len u32 @56
+export const MSGHDR_NAME = 0;
+export const MSGHDR_NAMELEN = 8;
+export const MSGHDR_IOV = 16;
+export const MSGHDR_IOVLEN = 24;
+export const MSGHDR_FLAGS = 48;
+export const MMSGHDR_LEN = 56;
+export const SOCKADDR_IN_SIZE = 16; // family u16 @0 (host order), port u16 @2 (network order), address u32 @4 (network order)
+export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
+
+/** Largest UDP payload over IPv4: 65535 less the IPv4 and UDP headers. */
+export const MAX_DATAGRAM = 65507;

@@ -1,0 +1,119 @@
+/**
+ * The one module with foreign functions: every system call Weft makes goes through here, by koffi.
+ *
+ * Contract: a call returns what the C function returns, or the negated errno; it never throws and never retries.
+ * Memory is passed as an absolute address (a Number: user space ends below 2^53) inside an arena, or as a
+ * Uint8Array where the call is made once at set-up. The caller keeps that memory alive until the call is back.
+ */
+
+import koffi from 'koffi';
+
+// The process's own symbols: the C library is there whatever it is called (glibc, musl).
+const libc = koffi.load(null);
+
+const errno = koffi.errno;
+// ioctl and open are variadic in C; with one pointer or integer argument the calling conventions of every 64-bit
+// Linux pass it like a fixed one.
+const cOpen = libc.func('int open(const char *path, int flags)');
+const cClose = libc.func('int close(int fd)');
+const cIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+const cSocket = libc.func('int socket(int domain, int type, int protocol)');
+const cBind = libc.func('int bind(int fd, void *address, uint32_t length)');
+const cSetsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
+const cGetsockopt = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
+const cEventfd = libc.func('int eventfd(unsigned int value, int flags)');
+const cRead = libc.func('long read(int fd, uintptr_t buffer, size_t length)');
+const cWrite = libc.func('long write(int fd, uintptr_t buffer, size_t length)');
+const cWritev = libc.func('long writev(int fd, uintptr_t vector, int count)');
+const cPoll = libc.func('int poll(uintptr_t fds, unsigned long count, int timeout)');
+const cSendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)');
+const cRecvmmsg = libc.func(
+  'int recvmmsg(int fd, uintptr_t messages, unsigned int count, int flags, uintptr_t timeout)',
+);
+
+/** The absolute address of a view's first byte. The view must never be detached, resized or moved while it is used. */
+export function addressOf(view: Uint8Array): number {
+  return Number(koffi.address(view));
+}
+
+// Set-up calls: memory as Uint8Array.
+
+export function open(path: string, flags: number): number {
+  const result = cOpen(path, flags) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function close(fd: number): number {
+  const result = cClose(fd) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function ioctl(fd: number, request: number, argument: Uint8Array): number {
+  const result = cIoctl(fd, request, argument) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function socket(domain: number, type: number, protocol: number): number {
+  const result = cSocket(domain, type, protocol) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function bind(fd: number, address: Uint8Array): number {
+  const result = cBind(fd, address, address.length) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function setsockopt(fd: number, level: number, name: number, value: Uint8Array): number {
+  const result = cSetsockopt(fd, level, name, value, value.length) as number;
+  return result < 0 ? -errno() : result;
+}
+
+/** `length` holds the size of `value` (u32, host order) and receives the size the kernel wrote. */
+export function getsockopt(
+  fd: number,
+  level: number,
+  name: number,
+  value: Uint8Array,
+  length: Uint8Array,
+): number {
+  const result = cGetsockopt(fd, level, name, value, length) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function eventfd(flags: number): number {
+  const result = cEventfd(0, flags) as number;
+  return result < 0 ? -errno() : result;
+}
+
+// Calls of the forwarding loop: memory as absolute addresses.
+
+export function read(fd: number, buffer: number, length: number): number {
+  const result = cRead(fd, buffer, length) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function write(fd: number, buffer: number, length: number): number {
+  const result = cWrite(fd, buffer, length) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function writev(fd: number, vector: number, count: number): number {
+  const result = cWritev(fd, vector, count) as number;
+  return result < 0 ? -errno() : result;
+}
+
+/** `timeout` in milliseconds, -1 for none. */
+export function poll(fds: number, count: number, timeout: number): number {
+  const result = cPoll(fds, count, timeout) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function sendmmsg(fd: number, messages: number, count: number, flags: number): number {
+  const result = cSendmmsg(fd, messages, count, flags) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function recvmmsg(fd: number, messages: number, count: number, flags: number): number {
+  const result = cRecvmmsg(fd, messages, count, flags, 0) as number;
+  return result < 0 ? -errno() : result;
+}

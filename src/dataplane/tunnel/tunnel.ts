@@ -1,0 +1,14 @@
+/**
+ * A tunnel: what stands between the overlay port and the underlay port. It knows headers and peers, no device.
+ *
+ * Both methods work on a batch in place, drop (and count) what may not pass and close the gaps, keeping the order.
+ */
+
+import type { PacketBatch } from '../memory/batch.js';
+
+export interface Tunnel {
+  /** Gives every packet its tunnel header, in its headroom, and the address of its VTEP. */
+  encapsulate(batch: PacketBatch): void;
+  /** Checks and takes off the tunnel header; `batch.address` says who sent each packet. */
+  decapsulate(batch: PacketBatch): void;
+}

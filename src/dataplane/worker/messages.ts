@@ -1,0 +1,63 @@
+/**
+ * The protocol between control and a forwarding worker: the whole of what crosses the thread boundary apart from the
+ * counters. Control posts a request and rings the worker (doorbell.ts); requests are taken in order and each is answered
+ * once with its `id`.
+ */
+
+import type { LearnedEntry } from '../tunnel/learned.js';
+import type { VxlanOptions } from '../tunnel/vxlan.js';
+
+/** A VTEP MAC as two integers (see wire/ethernet.ts) and the IPv4 address behind it (host order, signed). */
+export interface FdbEntry {
+  high: number;
+  low: number;
+  address: number;
+}
+
+/**
+ * FDB changes, applied between two bursts, removals first: [high, low] pairs, then [high, low, address] triples. Flat
+ * arrays, because ten thousand objects would cost the worker a garbage collection.
+ */
+export interface FdbRequest {
+  type: 'fdb';
+  id: number;
+  remove: Int32Array;
+  set: Int32Array;
+}
+
+export interface OwnMacRequest {
+  type: 'own-mac';
+  id: number;
+  high: number;
+  low: number;
+}
+
+export interface LearnedRequest {
+  type: 'learned';
+  id: number;
+}
+
+export type Request = FdbRequest | OwnMacRequest | LearnedRequest;
+
+export type Reply =
+  | { type: 'started' }
+  | { type: 'done'; id: number; learned?: LearnedEntry[] }
+  | { type: 'failed'; port: 'overlay' | 'underlay'; errno: number };
+
+/** Everything a worker needs; it opens nothing itself. */
+export interface WorkerOptions {
+  /** This worker's TAP queue and UDP socket. */
+  tapFd: number;
+  socketFd: number;
+  /** UDP port of every VTEP. */
+  port: number;
+  vxlan: VxlanOptions;
+  doorbell: DoorbellHandle;
+  counters: SharedArrayBuffer;
+}
+
+/** What a Doorbell is made of, in a form that can be posted to another thread. */
+export interface DoorbellHandle {
+  eventFd: number;
+  flags: SharedArrayBuffer;
+}

@@ -1,0 +1,8 @@
+import { readFileSync } from 'node:fs';
+
+/** The package's version. */
+export function version(): string {
+  // dist/src/version.js → package.json
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
