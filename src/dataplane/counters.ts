@@ -25,6 +25,7 @@ export const COUNTER_NAMES = [
   'rx_drop_unknown_vtep',
   'rx_drop_wrong_source_mac',
   'rx_drop_not_our_mac',
+  'rx_drop_device_full',
   'rx_drop_device_refused',
   'rx_reserved_bits',
   'rx_superpackets',

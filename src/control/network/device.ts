@@ -1,6 +1,6 @@
 /** The overlay device as flannel's vxlan backend sets it up: MAC, MTU, `<subnet base>/32`, up. */
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { type Cidr, formatIpv4 } from '../ipv4.js';
 import { warn } from '../log.js';
 import { UserError } from '../user-error.js';
@@ -52,6 +52,7 @@ export async function configureDevice(device: DeviceState): Promise<void> {
     `link set dev ${name} up`,
   ]);
   await verifyMac(name, mac);
+  await threadNapi(name, mac);
 }
 
 /** Follows a change of this node's own lease. @throws UserError naming the command that failed */
@@ -75,4 +76,20 @@ async function verifyMac(name: string, wanted: string): Promise<void> {
     `${name}'s mac address wanted: ${wanted}, but got: ${link.mac}; setting it again (see MACAddressPolicy in systemd.link)`,
   );
   await ipRun([`link set dev ${name} address ${wanted}`]);
+}
+
+/**
+ * Gives the device's NAPI a kernel thread (5.12): frames that Weft writes while it works queue up and are received
+ * together, as GRO needs them; without it every frame is received alone, inside the write. Measured in
+ * docs/benchmarks.md. An older kernel or a read-only /sys leaves it at that.
+ */
+async function threadNapi(name: string, mac: string): Promise<void> {
+  const directory = `/sys/class/net/${name}`;
+  try {
+    // /sys may show another network namespace, with a device of this name that is not ours.
+    if ((await readFile(`${directory}/address`, 'utf8')).trim() !== mac) return;
+    await writeFile(`${directory}/threaded`, '1');
+  } catch {
+    return;
+  }
 }

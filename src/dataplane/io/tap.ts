@@ -73,7 +73,9 @@ export class TapPort implements Port {
   }
 
   private delivered(result: number, length: number): void {
-    if (result < 0) {
+    if (result === -EAGAIN) {
+      this.counters[COUNTER.rx_drop_device_full]++;
+    } else if (result < 0) {
       this.counters[COUNTER.rx_drop_device_refused]++;
     } else {
       this.counters[COUNTER.rx_packets]++;

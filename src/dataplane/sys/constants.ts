@@ -43,7 +43,9 @@ export const EFD_CLOEXEC = 0x80000;
 
 // linux/if_tun.h
 export const TUNSETIFF = 0x400454ca;
+export const TUNSETSNDBUF = 0x400454d4;
 export const IFF_TAP = 0x0002;
+export const IFF_NAPI = 0x0010; // 4.15
 export const IFF_MULTI_QUEUE = 0x0100; // 3.8
 export const IFF_NO_PI = 0x1000;
 export const IFF_TUN_EXCL = 0x8000;

@@ -1,0 +1,11 @@
+/** Micro benchmarks: `npm run bench:micro`. They compare ways to do one thing, on one machine, in one run. */
+
+import { cpus } from 'node:os';
+import * as checksum from './checksum.js';
+import * as fdb from './fdb.js';
+import * as header from './header.js';
+
+process.stdout.write(`${cpus()[0]?.model ?? 'unknown CPU'}, Node ${process.version}\n`);
+header.run();
+fdb.run();
+checksum.run();
