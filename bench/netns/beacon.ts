@@ -1,0 +1,20 @@
+// The two ends of the figure 'start': one pod sends a datagram every 2 ms, another says when the first one came.
+//
+// Use: node beacon.js send PORT ADDRESS · node beacon.js receive PORT
+
+import { createSocket } from 'node:dgram';
+
+const EVERY_MS = 2;
+
+const [role, port = '', address = ''] = process.argv.slice(2);
+const socket = createSocket('udp4');
+
+if (role === 'send') {
+  // Until the tunnel stands the node answers "unreachable"; that is no reason to stop.
+  socket.on('error', () => undefined);
+  setInterval(() => socket.send('weft', Number(port), address, () => undefined), EVERY_MS);
+  console.log('sending');
+} else {
+  socket.once('message', () => console.log(`first at ${process.hrtime.bigint()}`));
+  socket.bind(Number(port), () => console.log('receiving'));
+}

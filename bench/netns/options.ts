@@ -1,0 +1,77 @@
+// The command line of the benchmark.
+
+import { parseArgs } from 'node:util';
+import type { VethMode } from '../../lab/underlay.js';
+import type { Figure } from './figure.js';
+import { type Peer, peerOf } from './peers.js';
+import { resourceFigures } from './resources.js';
+import { scaleFigures } from './scale.js';
+import { startFigure } from './start.js';
+import { trafficFigures } from './traffic.js';
+
+export const FIGURES: readonly Figure[] = [
+  ...trafficFigures,
+  ...resourceFigures,
+  ...scaleFigures,
+  startFigure,
+];
+
+export interface Options {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly figures: readonly Figure[];
+  readonly peers: readonly Peer[];
+  readonly modes: readonly VethMode[];
+  /** Path of the JSON; the table goes beside it as .md. */
+  readonly out: string;
+}
+
+export const USAGE = `use: npm run bench:netns -- [flags]
+  --rounds N       rounds, each of every peer in turn                 (5)
+  --seconds N      length of one traffic run                          (8)
+  --figures LIST   ${FIGURES.map((figure) => figure.name).join(',')}
+                   (all)
+  --peers LIST     kernel,ovs,naive,weft, or weft@RUNG for a rung     (kernel,ovs,naive,weft)
+  --modes LIST     plain,virt                                         (plain,virt)
+  --out FILE.json  samples; a Markdown table is written beside it     (dist/bench-netns.json)`;
+
+/** Parses the command line; throws with a sentence that names flag and value. */
+export function parseOptions(argv: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '8' },
+      figures: { type: 'string', default: FIGURES.map((figure) => figure.name).join(',') },
+      peers: { type: 'string', default: 'kernel,ovs,naive,weft' },
+      modes: { type: 'string', default: 'plain,virt' },
+      out: { type: 'string', default: 'dist/bench-netns.json' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  return {
+    rounds: count('--rounds', values.rounds),
+    seconds: count('--seconds', values.seconds),
+    figures: values.figures
+      .split(',')
+      .map((name) => chosen('--figures', name, FIGURES, (figure) => figure.name)),
+    peers: values.peers.split(',').map(peerOf),
+    modes: values.modes
+      .split(',')
+      .map((name) => chosen('--modes', name, ['plain', 'virt'] as const, (mode) => mode)),
+    out: values.out,
+  };
+}
+
+function count(flag: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new Error(`${flag}: '${text}' is not a whole number from 1`);
+}
+
+function chosen<T>(flag: string, name: string, from: readonly T[], nameOf: (one: T) => string): T {
+  const found = from.find((one) => nameOf(one) === name);
+  if (found !== undefined) return found;
+  throw new Error(`${flag}: no '${name}': choose from ${from.map(nameOf).join(', ')}`);
+}

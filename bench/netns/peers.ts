@@ -1,0 +1,54 @@
+// Who is measured, and how each is started on a node.
+
+import { existsSync } from 'node:fs';
+import type { Dataplane, DataplaneKind } from '../../lab/dataplanes/dataplane.js';
+import { kernelHasVxlan, startKernel } from '../../lab/dataplanes/kernel.js';
+import { startNaive } from '../../lab/dataplanes/naive.js';
+import { startOvs } from '../../lab/dataplanes/ovs.js';
+import { startWeft } from '../../lab/dataplanes/weft.js';
+import { succeeds } from '../../lab/exec.js';
+import { netConf, type VxlanLease } from '../../lab/leases.js';
+import type { LabNode } from '../../lab/node.js';
+
+/** A dataplane under measurement. `weft@gso` is Weft with `--offload gso`. */
+export interface Peer {
+  readonly name: string;
+  readonly kind: DataplaneKind;
+  /** Starts it on a node with these leases of other nodes beside the lab's own; resolves when it forwards. */
+  start(node: LabNode, extra?: readonly VxlanLease[]): Promise<Dataplane>;
+}
+
+/** net-conf whose Network holds the made-up leases too. */
+export const WIDE = { ...netConf(), Network: '10.0.0.0/8' };
+
+/** The peer of a name given on the command line. */
+export function peerOf(name: string): Peer {
+  const [kind, rung] = name.split('@');
+  const starters: Readonly<Record<string, Peer['start']>> = {
+    kernel: (node, extra = []) => startKernel(node, { peers: [...node.peers(), ...extra] }),
+    ovs: (node, extra = []) => startOvs(node, { peers: [...node.peers(), ...extra] }),
+    naive: (node, extra = []) => startNaive(node, { peers: [...node.peers(), ...extra] }),
+    weft: (node, extra = []) =>
+      startWeft(node, {
+        leases: [node.lease(), ...node.peers(), ...extra],
+        netConf: WIDE,
+        flags: rung === undefined ? [] : ['--offload', rung],
+      }),
+  };
+  const start = starters[kind ?? ''];
+  if (start === undefined || (rung !== undefined && kind !== 'weft')) {
+    throw new Error(`--peers: no '${name}': choose from kernel, ovs, naive, weft, weft@none, weft@gso …`);
+  }
+  return { name, kind: kind as DataplaneKind, start };
+}
+
+/** Why a peer cannot be measured on this machine, or undefined if it can. */
+export async function whyNot(peer: Peer): Promise<string | undefined> {
+  if (peer.kind === 'kernel' && !(await kernelHasVxlan())) return 'this kernel has no vxlan';
+  if (peer.kind === 'ovs') {
+    const installed = existsSync('/usr/share/openvswitch/vswitch.ovsschema');
+    if (!installed || !(await succeeds(['ovs-vswitchd', '--version'])))
+      return 'openvswitch-switch is not installed';
+  }
+  return undefined;
+}

@@ -1,0 +1,57 @@
+// What the lab's dataplanes have in common: Weft, the kernel's vxlan, the naive one, Open vSwitch.
+
+import { bridgeBatch, ipBatch } from '../ip.js';
+import type { VxlanLease } from '../leases.js';
+import type { LabNode, Owned } from '../node.js';
+
+export type DataplaneKind = 'weft' | 'kernel' | 'ovs' | 'naive';
+
+/** A dataplane that runs on a node and has brought up flannel.1 there. */
+export interface Dataplane extends Owned {
+  readonly kind: DataplaneKind;
+  readonly node: LabNode;
+  /** The processes that forward; none for the kernel. */
+  pids(): number[];
+  /** The end of its log, for a report. */
+  tail(): string;
+  /** Takes it down with its device; the node is as before. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** The tunnel device, as flannel names it for VNI 1. */
+export const DEVICE = 'flannel.1';
+
+/** `ip` lines that give the tunnel device its address and bring it up. */
+export function deviceLines(node: LabNode): string[] {
+  return [`address add ${node.subnetBase}/32 dev ${DEVICE}`, `link set ${DEVICE} up`];
+}
+
+/** `ip` lines of a peer's permanent neighbour, replacing an older one. */
+export function neighbourLine(lease: VxlanLease): string {
+  return `neigh replace ${baseOf(lease)} lladdr ${lease.BackendData.VtepMAC} dev ${DEVICE} nud permanent`;
+}
+
+/** `ip` line of a peer's onlink route. */
+export function routeLine(lease: VxlanLease): string {
+  return `route replace ${lease.Subnet} via ${baseOf(lease)} dev ${DEVICE} onlink`;
+}
+
+/** `bridge` line of a peer's entry in the kernel's VXLAN FDB. */
+export function fdbLine(lease: VxlanLease): string {
+  return `fdb replace ${lease.BackendData.VtepMAC} dev ${DEVICE} dst ${lease.PublicIP} self permanent`;
+}
+
+/** Programs peers in flannel's order: neighbours, FDB (kernel vxlan only), routes. */
+export async function programPeers(
+  node: LabNode,
+  leases: readonly VxlanLease[],
+  { fdb }: { readonly fdb: boolean },
+): Promise<void> {
+  await ipBatch(node.netns, leases.map(neighbourLine));
+  if (fdb) await bridgeBatch(node.netns, leases.map(fdbLine));
+  await ipBatch(node.netns, leases.map(routeLine));
+}
+
+function baseOf(lease: VxlanLease): string {
+  return lease.Subnet.slice(0, lease.Subnet.indexOf('/'));
+}

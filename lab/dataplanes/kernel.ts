@@ -1,0 +1,46 @@
+// The kernel's vxlan, programmed as flanneld programs it: the peer everything is compared with.
+
+import { succeeds } from '../exec.js';
+import { ipBatch } from '../ip.js';
+import type { VxlanLease } from '../leases.js';
+import type { LabNode } from '../node.js';
+import { type Dataplane, DEVICE, deviceLines, programPeers } from './dataplane.js';
+
+export interface KernelOptions {
+  /** Outer UDP checksums; true is what flanneld leaves, the kernel's default. */
+  readonly udpcsum?: boolean;
+  /** Peers to program; the lab's other nodes when left out. */
+  readonly peers?: readonly VxlanLease[];
+}
+
+/** Starts kernel vxlan on a node. */
+export async function startKernel(node: LabNode, options: KernelOptions = {}): Promise<Dataplane> {
+  const checksum = (options.udpcsum ?? true) ? 'udpcsum' : 'noudpcsum';
+  await ipBatch(node.netns, [
+    `link add ${DEVICE} address ${node.vtepMac} mtu ${node.podMtu} type vxlan id 1 dev ${node.iface} ` +
+      `local ${node.address} dstport 8472 nolearning ${checksum}`,
+    ...deviceLines(node),
+  ]);
+  let stopped = false;
+  const dataplane: Dataplane = {
+    kind: 'kernel',
+    node,
+    pids: () => [],
+    tail: () => '',
+    async stop() {
+      if (stopped) return;
+      stopped = true;
+      await ipBatch(node.netns, [`link delete ${DEVICE}`]);
+    },
+  };
+  node.own(dataplane);
+  await programPeers(node, options.peers ?? node.peers(), { fdb: true });
+  return dataplane;
+}
+
+/** True where this kernel can make a vxlan device: tried in the world's own namespace and removed again. */
+export async function kernelHasVxlan(): Promise<boolean> {
+  if (!(await succeeds(['ip', 'link', 'add', 'weft-probe', 'type', 'vxlan', 'id', '1', 'dstport', '8472'])))
+    return false;
+  return await succeeds(['ip', 'link', 'delete', 'weft-probe']);
+}

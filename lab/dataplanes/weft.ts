@@ -1,0 +1,89 @@
+// Weft on a node: the real command, as an operator runs it.
+
+import { mkdir } from 'node:fs/promises';
+import { exec } from '../exec.js';
+import { type Lease, type NetConf, netConf, writeLeases, writeNetConf } from '../leases.js';
+import type { LabNode } from '../node.js';
+import type { Exit, LabProcess } from '../process.js';
+import { WEFT_CLI } from '../world.js';
+import type { Dataplane } from './dataplane.js';
+
+export interface WeftOptions {
+  /** Lease file to read; one with `leases` is written in the node's directory when left out. */
+  readonly leaseFile?: string;
+  /** Leases for that file; those of all the lab's nodes when left out. */
+  readonly leases?: readonly Lease[];
+  readonly netConf?: NetConf;
+  /** More flags, e.g. ['--offload', 'none']. */
+  readonly flags?: readonly string[];
+  /** Flags for Node itself, e.g. ['--trace-gc']. */
+  readonly nodeFlags?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface WeftDataplane extends Dataplane {
+  readonly process: LabProcess;
+  readonly leaseFile: string;
+  readonly netConfPath: string;
+  readonly subnetFile: string;
+  readonly runDir: string;
+  /** `weft status --json`, parsed. */
+  status(): Promise<unknown>;
+  /** `weft status`, as printed. */
+  statusText(): Promise<string>;
+  /** Ends it with a signal (SIGTERM when left out) and says how it went. */
+  end(signal?: NodeJS.Signals): Promise<Exit>;
+}
+
+/** The line on stderr that says device, routes and workers are set. */
+const READY = /weft: ready/;
+
+/** Starts `weft run` on a node without waiting: for tests of start-up itself. Await ready(weft) before traffic. */
+export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promise<WeftDataplane> {
+  const leaseFile = options.leaseFile ?? `${node.dir}/leases.json`;
+  const netConfPath = `${node.dir}/net-conf.json`;
+  const subnetFile = `${node.dir}/subnet.env`;
+  const runDir = `${node.dir}/run`;
+  await mkdir(runDir, { recursive: true });
+  if (options.leaseFile === undefined) {
+    await writeLeases(leaseFile, options.leases ?? [node.lease(), ...node.peers()]);
+  }
+  await writeNetConf(netConfPath, options.netConf ?? netConf());
+  const weft = [process.execPath, ...(options.nodeFlags ?? []), WEFT_CLI];
+  const files = ['--lease-file', leaseFile, '--net-config-path', netConfPath, '--subnet-file', subnetFile];
+  const running = node.start(
+    [...weft, 'run', ...files, '--iface', node.iface, '--run-dir', runDir, ...(options.flags ?? [])],
+    { name: `weft run on ${node.name}`, ...(options.env === undefined ? {} : { env: options.env }) },
+  );
+  const statusText = async (...flags: string[]) =>
+    (await exec([process.execPath, WEFT_CLI, 'status', '--run-dir', runDir, ...flags])).stdout;
+  return {
+    kind: 'weft',
+    node,
+    process: running,
+    leaseFile,
+    netConfPath,
+    subnetFile,
+    runDir,
+    pids: () => (running.ended === undefined ? [running.pid] : []),
+    tail: () => running.tail(),
+    status: async () => JSON.parse(await statusText('--json')) as unknown,
+    statusText: () => statusText(),
+    end: (signal) => running.stop(signal),
+    stop: async () => {
+      await running.stop();
+    },
+  };
+}
+
+/** Waits until Weft says that it forwards. */
+export async function ready(weft: WeftDataplane, timeoutMs = 10_000): Promise<void> {
+  await weft.process.waitFor(READY, timeoutMs);
+}
+
+/** Starts `weft run` on a node and waits until it forwards. */
+export async function startWeft(node: LabNode, options: WeftOptions = {}): Promise<WeftDataplane> {
+  const weft = await spawnWeft(node, options);
+  await ready(weft);
+  return weft;
+}

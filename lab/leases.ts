@@ -1,0 +1,77 @@
+// The two files a node reads: net-conf.json and the lease file, with flannel's own field names.
+
+import { randomBytes } from 'node:crypto';
+import { rename, writeFile } from 'node:fs/promises';
+
+/** A lease as flannel writes it. */
+export interface Lease {
+  readonly Subnet: string;
+  readonly PublicIP: string;
+  readonly BackendType?: string;
+  readonly BackendData?: { readonly VNI?: number; readonly VtepMAC?: string };
+}
+
+/** A lease with all that a peer needs to be programmed. */
+export interface VxlanLease extends Lease {
+  readonly BackendType: 'vxlan';
+  readonly BackendData: { readonly VNI: number; readonly VtepMAC: string };
+}
+
+/** net-conf.json: what is left out takes flannel's default. */
+export interface NetConf {
+  readonly Network: string;
+  readonly SubnetLen?: number;
+  readonly Backend: {
+    readonly Type: string;
+    readonly VNI?: number;
+    readonly Port?: number;
+    readonly MTU?: number;
+    readonly Learning?: boolean;
+  };
+}
+
+/** The whole cluster of the lab. */
+export const NETWORK = '10.244.0.0/16';
+
+/** The lab's net-conf.json, with changes. */
+export function netConf(backend: Partial<NetConf['Backend']> = {}): NetConf {
+  return { Network: NETWORK, SubnetLen: 24, Backend: { Type: 'vxlan', VNI: 1, Port: 8472, ...backend } };
+}
+
+/** Replaces a file in one step, as an operator's tool should: a reader sees the old text or the new. */
+export async function writeAtomically(path: string, text: string): Promise<void> {
+  const fresh = `${path}.${randomBytes(4).toString('hex')}`;
+  await writeFile(fresh, text);
+  await rename(fresh, path);
+}
+
+/** Writes a lease file atomically. */
+export async function writeLeases(path: string, leases: readonly Lease[]): Promise<void> {
+  // One lease a line: readable in a failure report, and quick to write with ten thousand of them.
+  const lines = leases.map((lease) => `  ${JSON.stringify(lease)}`);
+  await writeAtomically(path, `{ "leases": [\n${lines.join(',\n')}\n] }\n`);
+}
+
+/** Writes net-conf.json atomically. */
+export async function writeNetConf(path: string, conf: NetConf = netConf()): Promise<void> {
+  await writeAtomically(path, `${JSON.stringify(conf, null, 2)}\n`);
+}
+
+/**
+ * A made-up peer that exists only as a lease, for scale: one of 16 384 subnets from 10.0.0.0/24 on (so net-conf's Network
+ * has to be 10.0.0.0/8), an address in 172.16.0.0/12, which no interface of the lab has a route to.
+ * `generation` changes its MAC and address and nothing else.
+ */
+export function madeUpLease(index: number, generation = 0): VxlanLease {
+  const host = index + 1 + (generation % 63) * 16_384;
+  const hex = (value: number) => (value & 0xff).toString(16).padStart(2, '0');
+  return {
+    Subnet: `10.${index >> 8}.${index & 0xff}.0/24`,
+    PublicIP: `172.${16 + ((host >> 16) & 0x0f)}.${(host >> 8) & 0xff}.${host & 0xff}`,
+    BackendType: 'vxlan',
+    BackendData: {
+      VNI: 1,
+      VtepMAC: `06:${hex(generation >> 8)}:${hex(generation)}:${hex(index >> 16)}:${hex(index >> 8)}:${hex(index)}`,
+    },
+  };
+}

@@ -1,0 +1,27 @@
+// `npm run bench:micro` and `npm run bench:netns -- [flags]`: set-up, then the benchmark; the latter in a private world.
+
+import { spawnSync } from 'node:child_process';
+import { main, ROOT, SetupError } from './run.mjs';
+import { setUp } from './setup.mjs';
+import { runInWorld } from './world.mjs';
+
+const [kind, ...args] = process.argv.slice(2);
+
+await main(async () => {
+  if (kind === 'micro') {
+    await setUp([], { network: false });
+    return (
+      spawnSync(process.execPath, [`${ROOT}dist/bench/micro/index.js`, ...args], { stdio: 'inherit' })
+        .status ?? 1
+    );
+  }
+  if (kind !== 'netns') throw new SetupError('use: node scripts/bench.mjs micro | netns [flags]');
+  const peers = valueOf('--peers') ?? 'ovs';
+  await setUp(peers.split(',').includes('ovs') ? ['bench', 'ovs'] : ['bench']);
+  return await runInWorld(`${ROOT}dist/bench/netns/index.js`, args);
+});
+
+function valueOf(flag) {
+  const index = args.indexOf(flag);
+  return index < 0 ? args.find((arg) => arg.startsWith(`${flag}=`))?.slice(flag.length + 1) : args[index + 1];
+}
