@@ -105,4 +105,7 @@ async function main(): Promise<number> {
   }
 }
 
+// Whoever read the log or the output may go away first; that is no reason to stop forwarding.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
 process.exitCode = await main();

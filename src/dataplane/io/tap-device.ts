@@ -32,10 +32,10 @@ export function probeTun(): void {
 }
 
 /**
- * How many bytes of written frames may wait for the device's NAPI: some 2000 full frames. Without a limit a flood
- * would fill the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
+ * How many bytes of written frames may wait for the device's NAPI: some 3500 full frames. Without a limit a
+ * flood would fill the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
  */
-const SEND_BUFFER = 4 * 1024 * 1024;
+const SEND_BUFFER = 8 * 1024 * 1024;
 
 /**
  * Creates the TAP device `name` with one descriptor (non-blocking, the caller's) per queue; fails when a device of
