@@ -34,7 +34,7 @@ const COMMANDS = {
 export function checkMachine({ network = true } = {}) {
   if (process.platform !== 'linux')
     throw new SetupError(`Weft runs on Linux, and this is ${process.platform}`);
-  if (!['x64', 'arm64', 'riscv64', 'ppc64', 's390x', 'loong64'].includes(process.arch)) {
+  if (!['x64', 'arm64', 'riscv64', 'loong64'].includes(process.arch)) {
     throw new SetupError(
       `Weft needs a 64-bit Node, and this one is ${process.arch}: install a 64-bit system and Node`,
     );

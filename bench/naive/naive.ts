@@ -15,7 +15,7 @@ import koffi from 'koffi';
 const VXLAN_PORT = 8472;
 const VXLAN_HEADER = 8;
 const VNI = 1;
-const FRAME_MAX = 65_536;
+const FRAME_MAX = 2048;
 const TUNSETIFF = 0x400454ca; // linux/if_tun.h
 const IFF_TAP_NO_PI = 0x0002 | 0x1000;
 

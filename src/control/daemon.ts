@@ -3,7 +3,7 @@
  * again.
  */
 
-import { Dataplane } from '../dataplane/dataplane.js';
+import { Dataplane, PortFailure } from '../dataplane/dataplane.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
@@ -137,6 +137,10 @@ function explain(error: SystemError, { netConf, own, links, device }: Plan): Use
   return new UserError(`${device} cannot be made: ${error.message}`);
 }
 
+function peers(count: number): string {
+  return count === 1 ? '1 peer' : `${count} peers`;
+}
+
 /** The running daemon: from the opened dataplane to the last closed descriptor. */
 class Daemon {
   private readonly plan: Plan;
@@ -176,14 +180,14 @@ class Daemon {
         device: plan.device,
         subnetFile: options.subnetFile,
       });
-      await dataplane.start(over.reject);
+      await dataplane.start((error) => over.reject(this.explainFailure(error)));
       await node.start(plan.leases);
       plan.source.watch(
         (leases) => this.follow(leases),
         (error) => this.refuse(error),
       );
       info(
-        `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${node.peers.length} peers`,
+        `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
       );
       await over.promise;
     } finally {
@@ -193,6 +197,13 @@ class Daemon {
       this.down.resolve();
       await server.close();
     }
+  }
+
+  private explainFailure(error: Error): Error {
+    if (!(error instanceof PortFailure)) return error;
+    return new UserError(
+      `${error.message}: was ${this.plan.device} or ${this.plan.underlay.name} deleted? Start weft again`,
+    );
   }
 
   private async follow(leases: readonly Lease[]): Promise<void> {

@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
 import { createTap } from './io/tap-device.js';
 import { openUdpSockets, receiveOverflows } from './io/udp-socket.js';
+import { errnoName } from './sys/errno.js';
 import { close } from './sys/ffi.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import type { VxlanOptions } from './tunnel/vxlan.js';
@@ -94,10 +95,12 @@ class ForwardingThread {
   }
 }
 
-function portFailure(device: string, reply: Extract<Reply, { type: 'failed' }>): Error {
-  return reply.port === 'overlay'
-    ? new Error(`device ${device} cannot be read any more (errno ${reply.errno}): was it deleted?`)
-    : new Error(`the UDP socket cannot be read any more (errno ${reply.errno})`);
+/** A device or socket under a running dataplane is gone, as when someone deletes the TAP. */
+export class PortFailure extends Error {}
+
+function portFailure(device: string, reply: Extract<Reply, { type: 'failed' }>): PortFailure {
+  const what = reply.port === 'overlay' ? `device ${device}` : 'the UDP socket';
+  return new PortFailure(`${what} cannot be read any more (${errnoName(reply.errno)})`);
 }
 
 export class Dataplane {

@@ -65,6 +65,3 @@ export const MSGHDR_FLAGS = 48;
 export const MMSGHDR_LEN = 56;
 export const SOCKADDR_IN_SIZE = 16; // family u16 @0 (host order), port u16 @2 (network order), address u32 @4 (network order)
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
-
-/** Largest UDP payload over IPv4: 65535 less the IPv4 and UDP headers. */
-export const MAX_DATAGRAM = 65507;

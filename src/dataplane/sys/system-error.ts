@@ -11,7 +11,7 @@ export class SystemError extends Error {
 
   /** `result` is what sys/ffi.ts returned: the negated errno. */
   constructor(syscall: string, result: number) {
-    const code = errnoName(result);
+    const code = errnoName(-result);
     super(`${syscall}: ${code}`);
     this.name = 'SystemError';
     this.syscall = syscall;
