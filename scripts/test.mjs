@@ -1,49 +1,134 @@
-// `npm test`: set-up, lint, then every compiled test with tap, all of it in a private world (the netns tests need one).
+// `npm test`: set-up, lint, then the compiled tests with tap. The last line it prints is `N passed, N failed`.
 //
-// WEFT_SKIP_NETNS=1 leaves the netns tests out, for machines without root; nothing else skips them.
-// Arguments are handed to tap: npm test -- dist/test/unit/vxlan.test.js
+// Unit and property tests run side by side, as whoever starts them. The netns tests need root: they run one after the
+// other in a private world. WEFT_SKIP_NETNS=1 leaves them out, and says so; nothing else does.
+//
+// Use: npm test                         everything
+//      npm test -- test/unit/fdb        files whose path has these parts in this order; no lint
+//      npm test -- drops --bail         what begins with a dash is for tap
 
-import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
-import { main, ROOT, run, SetupError, say } from './run.mjs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isEnding, onEnd } from './ending.mjs';
+import { has, main, ROOT, run, SetupError, say } from './run.mjs';
 import { setUp } from './setup.mjs';
 import { runInWorld } from './world.mjs';
 
-const TAP_FLAGS = ['--disable-coverage', '--jobs=1', '--timeout=120'];
+const UNIT_TIMEOUT_S = 120;
+/** A netns file builds its nodes anew for many of its tests. */
+const NETNS_TIMEOUT_S = 600;
 
 await main(async () => {
+  process.chdir(ROOT);
+  const args = process.argv.slice(2);
+  const filters = args.filter((arg) => !arg.startsWith('-'));
+  const flags = args.filter((arg) => arg.startsWith('-'));
+  const files = testFiles(filters);
+  const netns = files.filter((file) => file.startsWith('test/netns/'));
+  const others = files.filter((file) => !netns.includes(file));
   const skipNetns = process.env.WEFT_SKIP_NETNS === '1';
-  if (!skipNetns && process.getuid?.() !== 0) {
+  const needsRoot = netns.length > 0 && !skipNetns;
+  if (needsRoot && process.getuid?.() !== 0) {
     throw new SetupError(
       'the netns tests need root: run it with sudo, or leave them out with WEFT_SKIP_NETNS=1',
     );
   }
-  await setUp(['test'], { network: !skipNetns });
-  say('lint');
-  // Biome colours what it prints in CI, also where nothing but a log file reads it.
-  const colours = process.stdout.isTTY ? [] : ['--colors=off'];
-  const biome = [process.execPath, 'node_modules/@biomejs/biome/bin/biome'];
-  await run([...biome, 'ci', '--error-on-warnings', ...colours, '.'], { show: true });
-  const asked = process.argv.slice(2);
-  const files = asked.some((arg) => !arg.startsWith('-')) ? [] : testFiles(skipNetns);
-  const tap = realpathSync(`${ROOT}node_modules/.bin/tap`);
-  await applyPlugins(tap);
-  if (!skipNetns) return await runInWorld(tap, [...TAP_FLAGS, ...asked, ...files]);
-  say('the netns tests are left out (WEFT_SKIP_NETNS=1)');
-  await run([process.execPath, tap, ...TAP_FLAGS, ...asked, ...files], { show: true });
+  await setUp(needsRoot ? ['test'] : [], { network: needsRoot });
+
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  if (filters.length === 0) await lint(total);
+  const scratch = mkdtempSync(join(tmpdir(), 'weft-test-'));
+  process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+  if (others.length > 0) {
+    await runTap(total, scratch, others, [`--timeout=${UNIT_TIMEOUT_S}`, ...flags], runAlone);
+  }
+  if (needsRoot) {
+    await runTap(total, scratch, netns, [`--timeout=${NETNS_TIMEOUT_S}`, '--jobs=1', ...flags], runInWorld);
+  } else if (netns.length > 0) {
+    say(`left out because of WEFT_SKIP_NETNS=1: ${netns.length} files of netns tests`);
+  }
+  if (total.skipped > 0) console.log(`${total.skipped} skipped`);
+  console.log(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
 });
 
-/** tap compiles its plugin list into node_modules: after npm ci it still has the default one, not .taprc's. */
-async function applyPlugins(tap) {
-  const built = readFileSync(`${ROOT}node_modules/@tapjs/test/test-built/dist/esm/index.js`, 'utf8');
-  if (!built.includes('@tapjs/typescript')) return;
-  say('preparing tap');
-  await run([process.execPath, tap, 'build']);
+/** Sources of the tests that pass the filters. */
+function testFiles(filters) {
+  // A filter may name the source or the compiled file, with or without its ending.
+  const parts = filters.map((filter) =>
+    filter
+      .replace(/^(\.?\/)?(dist\/)?/, '')
+      .replace(/(\.test)?\.[jt]s$/, '')
+      .split('/'),
+  );
+  const files = readdirSync('test', { recursive: true })
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => `test/${name}`)
+    .filter((file) => parts.length === 0 || parts.some((part) => hasInOrder(file, part)))
+    .sort();
+  if (files.length === 0) throw new SetupError(`no test file matches ${filters.join(', ')}`);
+  return files;
 }
 
-function testFiles(skipNetns) {
-  if (!existsSync(`${ROOT}dist/test`)) throw new SetupError('there are no tests in dist/test');
-  return readdirSync(`${ROOT}dist/test`, { recursive: true })
-    .filter((name) => name.endsWith('.test.js') && !(skipNetns && name.startsWith('netns/')))
-    .sort()
-    .map((name) => `dist/test/${name}`);
+function hasInOrder(text, parts) {
+  let at = 0;
+  return parts.every((part) => {
+    const found = text.indexOf(part, at);
+    at = found + part.length;
+    return found >= 0;
+  });
+}
+
+async function lint(total) {
+  try {
+    const biome = [process.execPath, 'node_modules/@biomejs/biome/bin/biome'];
+    const flags = ['--error-on-warnings', ...(process.stdout.isTTY ? [] : ['--colors=off'])];
+    await run([...biome, 'ci', ...flags, '.'], { show: true });
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    total.failed++;
+  }
+}
+
+/** Runs test files with tap and adds what its report says to the total. */
+async function runTap(total, scratch, sources, flags, start) {
+  const totals = join(scratch, 'totals.json');
+  rmSync(totals, { force: true });
+  const files = sources.map((file) => `dist/${file.replace(/ts$/, 'js')}`);
+  const argv = ['--disable-coverage', '--reporter=./dist/test/support/report.js', ...flags, ...files];
+  // Files that a killed test leaves behind go with the rest; the world has a place of its own for them.
+  const env = { TMPDIR: scratch, WEFT_TEST_TOTALS: totals };
+  const code = await start(realpathSync('node_modules/.bin/tap'), argv, env);
+  // No totals: tap itself came to grief.
+  const { passed, failed, skipped } = existsSync(totals)
+    ? JSON.parse(readFileSync(totals, 'utf8'))
+    : { passed: 0, failed: 1, skipped: 0 };
+  total.passed += passed;
+  total.failed += failed === 0 && code !== 0 ? 1 : failed;
+  total.skipped += skipped;
+}
+
+/** Runs a node script in a process group of its own, which goes as a whole when this process is interrupted. */
+async function runAlone(script, argv, env) {
+  const guard = has('setpriv') ? ['setpriv', '--pdeathsig', 'KILL'] : [];
+  const [file, ...rest] = [...guard, process.execPath, script, ...argv];
+  const child = spawn(file, rest, {
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  const ended = new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+  const release = onEnd(async () => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGKILL');
+    await ended.catch(() => undefined);
+  });
+  const code = await ended;
+  if (isEnding()) await new Promise(() => undefined);
+  release();
+  return code;
 }

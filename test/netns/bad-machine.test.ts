@@ -1,0 +1,227 @@
+/** Machines and command lines that Weft cannot run on: refused before anything was changed, in one line with the remedy. */
+
+import t from 'tap';
+import { startKernel } from '../../lab/dataplanes/kernel.js';
+import { exec } from '../../lab/exec.js';
+import { ipBatch } from '../../lab/ip.js';
+import { ping } from '../../lab/traffic/ping.js';
+import { HandmadePeer } from './peer/handmade.js';
+import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
+import { makePlace, runCommand, runFlags } from './support/cli.js';
+import { refused } from './support/refusal.js';
+import { networkOf } from './support/state.js';
+
+/** A /dev/net of its own, made by a line of shell. */
+function withDevNet(line: string): string[] {
+  const mounted = `mount -t tmpfs tmpfs /dev/net && ${line} && exec "$@"`;
+  return ['unshare', '--mount', 'sh', '-c', mounted, 'sh'];
+}
+
+/** A process whose Node believes that it is elsewhere. */
+function pretending(property: 'arch' | 'platform', value: string): NodeJS.ProcessEnv {
+  const code = `Object.defineProperty(process,'${property}',{value:'${value}'})`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${code}` };
+}
+
+t.test('a machine that is not enough', async (t) => {
+  const lab = await makeBed(t, { name: 'badmachine' });
+  const node = lab.node(1);
+
+  await t.test('no /dev/net/tun', (t) =>
+    refused(t, node, { under: withDevNet('true'), line: /\/dev\/net\/tun: no such device: .*modprobe tun/ }),
+  );
+
+  await t.test('a /dev/net/tun without a driver', (t) =>
+    refused(t, node, {
+      under: withDevNet('mknod /dev/net/tun c 240 200'),
+      line: /\/dev\/net\/tun: .*modprobe tun/,
+    }),
+  );
+
+  await t.test('not root', (t) =>
+    refused(t, node, {
+      // With leave to read and run the files of this test, wherever they are.
+      under: [
+        ...['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
+        ...['--inh-caps=-all,+dac_override', '--ambient-caps=-all,+dac_override'],
+      ],
+      line: /user 65534 lacks CAP_NET_ADMIN.*: run as root/,
+    }),
+  );
+
+  await t.test('root without CAP_NET_ADMIN', (t) =>
+    refused(t, node, {
+      under: ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'],
+      line: /user 0 lacks CAP_NET_ADMIN.*grant the capability/,
+    }),
+  );
+
+  for (const arch of ['arm', 'ia32', 's390x']) {
+    await t.test(`architecture ${arch}`, (t) =>
+      refused(t, node, { env: pretending('arch', arch), line: new RegExp(`architecture ${arch} .*64-bit`) }),
+    );
+  }
+
+  for (const platform of ['darwin', 'win32']) {
+    await t.test(`platform ${platform}`, (t) =>
+      refused(t, node, { env: pretending('platform', platform), line: /platform .*Linux/ }),
+    );
+  }
+
+  await t.test('no `ip` in PATH', (t) =>
+    refused(t, node, { under: ['env', 'PATH=/nowhere'], line: /ip: command not found.*iproute2/ }),
+  );
+});
+
+t.test('interfaces', async (t) => {
+  const lab = await makeBed(t, { name: 'badiface' });
+  const node = lab.node(1);
+  await ipBatch(node.netns, ['link add bare type bridge']);
+
+  await t.test('a name that no interface has', (t) =>
+    refused(t, node, { iface: 'eth7', line: /--iface eth7: no interface .*there is lo, cni0/ }),
+  );
+  await t.test('an address that no interface has', (t) =>
+    refused(t, node, {
+      iface: '192.168.77.7',
+      line: /--iface 192\.168\.77\.7: no interface has this name or address/,
+    }),
+  );
+  await t.test('an interface without an address', (t) =>
+    refused(t, node, { iface: 'bare', line: /--iface bare: interface bare has no IPv4 address; / }),
+  );
+  await t.test('no --iface and no default route', async (t) => {
+    const place = await makePlace(node);
+    const { code, stderr } = await runCommand(node, runFlags(place, undefined));
+    t.equal(code, 1);
+    t.match(stderr, /^weft: no default route .*--iface \(there is lo, cni0[^\n]+\n$/);
+  });
+});
+
+t.test('a UDP port that a process has', async (t) => {
+  const lab = await makeBed(t, { name: 'badport' });
+  await HandmadePeer.start(lab.node(1), lab.node(2));
+  await refused(t, lab.node(1), {
+    line: /UDP port 8472 of 192\.168\.77\.1 is taken by another process; .*ss -lunp.*Backend\.Port/,
+  });
+});
+
+t.test('a UDP port that a kernel vxlan device has', await withKernelVxlan(), async (t) => {
+  const lab = await makeBed(t, { name: 'badvxport' });
+  const node = lab.node(1);
+  await ipBatch(node.netns, [
+    `link add vx7 type vxlan id 7 dev ${node.iface} local ${node.address} dstport 8472`,
+    'link set vx7 up',
+  ]);
+  await refused(t, node, {
+    line: /UDP port 8472 .* taken by the kernel vxlan device vx7; remove it \(ip link delete vx7\)/,
+  });
+});
+
+t.test('a flannel.1 that is a kernel vxlan device', await withKernelVxlan(), async (t) => {
+  const lab = await makeBed(t, { name: 'baddevice' });
+  const node = lab.node(1);
+  await startWeft(t, lab.node(2));
+  const kernel = await startKernel(node);
+  t.teardown(() => kernel.stop().catch(() => undefined));
+
+  await t.test('is named for what it is', (t) =>
+    refused(t, node, {
+      line: /flannel\.1 exists: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*: ip link delete flannel\.1$/m,
+    }),
+  );
+
+  await t.test('and gives way to Weft by the command in that line', async (t) => {
+    const place = await makePlace(node);
+    const { stderr } = await runCommand(node, runFlags(place, node.iface));
+    const command = /: (ip link delete \S+)$/m.exec(stderr)?.[1] ?? '';
+    await exec(command.split(' '), { netns: node.netns });
+    await startWeft(t, node);
+    const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
+    t.equal(received, sent, 'pods reach each other');
+  });
+});
+
+t.test('a flannel.1 of another kind', async (t) => {
+  const lab = await makeBed(t, { name: 'badkind' });
+  const node = lab.node(1);
+  for (const [add, line] of [
+    [
+      'tuntap add flannel.1 mode tap',
+      /flannel\.1 exists: it is a tun\/tap device.*: ip link delete flannel\.1$/m,
+    ],
+    [
+      'link add flannel.1 type bridge',
+      /flannel\.1 exists: it is a bridge device.*: ip link delete flannel\.1$/m,
+    ],
+  ] as const) {
+    await ipBatch(node.netns, [add]);
+    await refused(t, node, { line });
+    await ipBatch(node.netns, ['link delete flannel.1']);
+  }
+});
+
+t.test('files that cannot be written', async (t) => {
+  const lab = await makeBed(t, { name: 'badplace' });
+  const node = lab.node(1);
+  const place = await makePlace(node);
+  for (const [what, changed, line] of [
+    [
+      'run directory',
+      { ...place, runDir: `${place.leaseFile}/run` },
+      /weft: --run-dir \S+: no control socket [^\n]+\n$/,
+    ],
+    [
+      'subnet file',
+      { ...place, subnetFile: `${place.leaseFile}/subnet.env` },
+      /weft: --subnet-file \S+: cannot be written: [^\n]+\n$/,
+    ],
+  ] as const) {
+    await t.test(what, async (t) => {
+      const before = await networkOf(node);
+      const { code, stderr } = await runCommand(node, runFlags(changed, node.iface));
+      t.equal(code, 1);
+      t.match(stderr, line);
+      t.strictSame(await networkOf(node), before, 'what was made is gone again');
+    });
+  }
+});
+
+t.test('command lines', async (t) => {
+  const lab = await makeBed(t, { name: 'badflags', nodes: 1 });
+  const node = lab.node(1);
+  for (const flags of [
+    ['run'],
+    ['run', '--lease-file', 'x', '--bogus'],
+    ['run', '--lease-file', 'x', '--offload', 'warp'],
+    ['run', '--lease-file', 'x', '--peer-check', 'maybe'],
+    ['run', '--lease-file', 'x', '--workers', '0'],
+    ['run', '--lease-file', 'x', '--workers', 'two'],
+    ['run', '--lease-file', 'x', 'stray'],
+    ['fly'],
+  ]) {
+    await t.test(`weft ${flags.join(' ')}: wrong usage is exit code 2`, async (t) => {
+      const { code, stdout, stderr } = await runCommand(node, flags);
+      t.equal(code, 2);
+      t.equal(stdout, '');
+      t.match(stderr, /^error: /);
+    });
+  }
+
+  await t.test('--workers 2 with Learning', (t) =>
+    refused(t, node, {
+      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'vxlan', Learning: true } },
+      flags: ['--workers', '2'],
+      line: /--workers 2: .*--workers 1 .*net-conf\.json/,
+    }),
+  );
+
+  await t.test('--version and --help are no errors', async (t) => {
+    const version = await runCommand(node, ['--version']);
+    t.equal(version.code, 0);
+    t.match(version.stdout, /^weft \d+\.\d+\.\d+\n$/);
+    const help = await runCommand(node, ['run', '--help']);
+    t.equal(help.code, 0);
+    t.match(help.stdout, /--lease-file/);
+  });
+});

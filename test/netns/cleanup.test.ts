@@ -1,0 +1,117 @@
+/** `weft status` and `weft cleanup`, in every state that a node can be in. */
+
+import { existsSync } from 'node:fs';
+import t, { type Test } from 'tap';
+import { startKernel } from '../../lab/dataplanes/kernel.js';
+import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
+import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
+import { makePlace, runCommand, runFlags, startCommand } from './support/cli.js';
+import { statusOf } from './support/state.js';
+
+async function cleanUp(t: Test, weft: WeftDataplane, says: RegExp): Promise<void> {
+  const { code, stdout, stderr } = await runCommand(weft.node, ['cleanup', '--run-dir', weft.runDir]);
+  t.equal(code, 0);
+  t.equal(stderr, '');
+  t.match(stdout, says);
+  const system = await weft.node.exec(['sh', '-c', 'ip -o link; ip -4 route; ip neigh; ss -Hlun']);
+  t.notMatch(system.stdout, /flannel|:8472/, 'no device, route, neighbour or socket');
+  t.notOk(existsSync(weft.subnetFile), 'no subnet file');
+  t.notOk(existsSync(weft.runDir), 'no run directory');
+}
+
+t.test('weft cleanup stops a running weft and removes what it made', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanup' });
+  const weft = await startWeft(t, lab.node(1));
+  await cleanUp(t, weft, /stopped weft/);
+  t.strictSame(await weft.process.exited, { code: 0, signal: null }, 'weft itself ends with 0');
+});
+
+t.test('weft cleanup after a clean stop removes the subnet file', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanstop' });
+  const weft = await startWeft(t, lab.node(1));
+  await weft.end();
+  t.ok(existsSync(weft.subnetFile), 'which a stop leaves, as flannel does');
+  await cleanUp(t, weft, /removed .*subnet\.env/);
+});
+
+t.test('weft cleanup after kill -9 removes what is left', async (t) => {
+  const lab = await makeBed(t, { name: 'cleankill' });
+  const weft = await startWeft(t, lab.node(1));
+  await weft.end('SIGKILL');
+  await cleanUp(t, weft, /removed .*subnet\.env/);
+});
+
+t.test('weft cleanup with nothing to do says so', async (t) => {
+  const lab = await makeBed(t, { name: 'cleannone' });
+  const weft = await startWeft(t, lab.node(1));
+  await cleanUp(t, weft, /stopped weft/);
+  await cleanUp(t, weft, /nothing to clean up/);
+});
+
+t.test('weft cleanup leaves the weft of another run directory alone', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanmine' });
+  const node = lab.node(1);
+  const [old, place] = [await makePlace(node, { name: 'old' }), await makePlace(node, { name: 'new' })];
+  const first = startCommand(t, node, runFlags(old, node.iface));
+  await first.waitFor(/weft: ready/);
+  await first.stop();
+  await startCommand(t, node, runFlags(place, node.iface)).waitFor(/weft: ready/);
+  const { code } = await runCommand(node, ['cleanup', '--run-dir', old.runDir]);
+  t.equal(code, 0);
+  t.equal((await statusOf(place)).device.up, true, 'its device is still there');
+  t.ok(existsSync(place.subnetFile), 'and its subnet file');
+});
+
+t.test('weft cleanup leaves what weft has not made', await withKernelVxlan(), async (t) => {
+  const lab = await makeBed(t, { name: 'cleanother' });
+  const node = lab.node(1);
+  await startKernel(node);
+  const place = await makePlace(node);
+  const { code } = await runCommand(node, ['cleanup', '--run-dir', place.runDir]);
+  t.equal(code, 0);
+  const { stdout } = await node.exec(['ip', '-4', 'route']);
+  t.match(stdout, /10\.244\.2\.0\/24 via 10\.244\.2\.0 dev flannel\.1/, "the kernel's device and its routes");
+});
+
+t.test('weft status', async (t) => {
+  const lab = await makeBed(t, { name: 'status', nodes: 3 });
+  const node = lab.node(1);
+  const weft = await startWeft(t, node);
+
+  await t.test('prints tables for people', async (t) => {
+    const { code, stdout, stderr } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
+    t.equal(code, 0);
+    t.equal(stderr, '');
+    t.match(stdout, new RegExp(`^weft \\S+, pid ${weft.process.pid}, up 00:00:`));
+    t.match(stdout, /^ {2}backend +vxlan, VNI 1, UDP port 8472$/m);
+    t.match(stdout, /^ {2}device +flannel\.1 up, 10\.244\.1\.0\/32, 02:00:00:00:00:01, MTU 1450$/m);
+    t.match(stdout, /^ {2}offload +rung none, 1 worker$/m);
+    t.match(stdout, /^ {2}10\.244\.3\.0\/24 +192\.168\.77\.3 +02:00:00:00:00:03 +yes +yes +yes$/m);
+    t.match(stdout, /^ {2}rx_drop_unknown_vni +0$/m);
+  });
+
+  await t.test('--json prints the same as one object', async (t) => {
+    const { code, stdout } = await runCommand(node, ['status', '--run-dir', weft.runDir, '--json']);
+    t.equal(code, 0);
+    const { uptimeSeconds, ...printed } = JSON.parse(stdout);
+    t.type(uptimeSeconds, 'number');
+    const { uptimeSeconds: later, ...asked } = await statusOf(weft);
+    t.strictSame(printed, asked);
+  });
+
+  await t.test('shows what is missing, as when someone deletes a route and a neighbour', async (t) => {
+    await node.exec('ip route delete 10.244.3.0/24 dev flannel.1'.split(' '));
+    await node.exec('ip neigh delete 10.244.2.0 dev flannel.1'.split(' '));
+    const { stdout } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
+    t.match(stdout, /^ {2}10\.244\.2\.0\/24 .* MISSING +yes +yes$/m);
+    t.match(stdout, /^ {2}10\.244\.3\.0\/24 .* yes +yes +MISSING$/m);
+  });
+
+  await t.test('with no weft running is exit code 1 and one line that names the directory', async (t) => {
+    await weft.end();
+    const { code, stdout, stderr } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
+    t.equal(code, 1);
+    t.equal(stdout, '');
+    t.match(stderr, new RegExp(`^weft: --run-dir ${weft.runDir}: no weft runs .*\n$`));
+  });
+});

@@ -1,0 +1,170 @@
+/** What `weft run` makes of lease and net-conf on its node: device, address, neighbours, routes, subnet.env. */
+
+import { readFile, stat } from 'node:fs/promises';
+import t from 'tap';
+import { ipJson } from '../../lab/ip.js';
+import type { Lease } from '../../lab/leases.js';
+import type { LabNode } from '../../lab/node.js';
+import { ping } from '../../lab/traffic/ping.js';
+import { makeBed, startWeft, startWefts } from './support/bed.js';
+import { makePlace, runFlags, startCommand } from './support/cli.js';
+import { neighboursOf, routesOf, settled, stateFor, statusOf } from './support/state.js';
+
+interface IpLink {
+  readonly ifname: string;
+  readonly flags: readonly string[];
+  readonly mtu: number;
+  readonly address: string;
+  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: { readonly type?: string } };
+  readonly addr_info: readonly {
+    readonly local: string;
+    readonly prefixlen: number;
+    readonly scope: string;
+  }[];
+}
+
+/** What matters of the device, in one line each. */
+async function deviceOf(node: LabNode, name = 'flannel.1') {
+  const [link] = await ipJson<IpLink[]>(node.netns, '-details', 'address', 'show', 'dev', name);
+  if (link === undefined) throw new Error(`no ${name}`);
+  return {
+    kind: `${link.linkinfo?.info_kind} ${link.linkinfo?.info_data?.type}`,
+    mac: link.address,
+    mtu: link.mtu,
+    up: link.flags.includes('UP'),
+    addresses: link.addr_info.map(({ local, prefixlen, scope }) => `${local}/${prefixlen} ${scope}`),
+  };
+}
+
+t.test('leases with MACs, net-conf as flannel has it', async (t) => {
+  const lab = await makeBed(t, { name: 'device', nodes: 3 });
+  const node = lab.node(1);
+  const weft = await startWeft(t, node);
+
+  await t.test('the device is a TAP with the MAC, base address and MTU that flannel gives it', async (t) => {
+    t.strictSame(await deviceOf(node), {
+      kind: 'tun tap',
+      mac: '02:00:00:00:00:01',
+      mtu: 1450,
+      up: true,
+      addresses: ['10.244.1.0/32 global'],
+    });
+  });
+
+  await t.test('every peer has a permanent neighbour and an onlink route, word for word', async (t) => {
+    t.strictSame(await neighboursOf(node), [
+      '10.244.2.0 lladdr 02:00:00:00:00:02 PERMANENT',
+      '10.244.3.0 lladdr 02:00:00:00:00:03 PERMANENT',
+    ]);
+    t.strictSame(await routesOf(node), [
+      '10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink',
+      '10.244.3.0/24 via 10.244.3.0 dev flannel.1 onlink',
+    ]);
+  });
+
+  await t.test('status says the same', async (t) => {
+    t.strictSame(await settled(node, weft, node.peers()), stateFor(node.peers()));
+    t.match(await weft.status(), {
+      backend: { type: 'vxlan', vni: 1, port: 8472 },
+      device: {
+        name: 'flannel.1',
+        mac: '02:00:00:00:00:01',
+        mtu: 1450,
+        address: '10.244.1.0/32',
+        up: true,
+      },
+      underlay: { interface: 'eth0', publicIP: '192.168.77.1', mtu: 1500 },
+      lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1', vtepMAC: '02:00:00:00:00:01' },
+      leaseSource: { refused: null },
+    });
+  });
+});
+
+t.test("subnet.env is flannel's to the byte, with mode 0644 under any umask", async (t) => {
+  const lab = await makeBed(t, { name: 'subnetenv' });
+  const node = lab.node(1);
+  const place = await makePlace(node);
+  const weft = startCommand(t, node, runFlags(place, node.iface), {
+    under: ['sh', '-c', 'umask 077; exec "$@"', 'sh'],
+  });
+  await weft.waitFor(/weft: ready/);
+  t.equal(
+    await readFile(place.subnetFile, 'utf8'),
+    [
+      'FLANNEL_NETWORK=10.244.0.0/16',
+      'FLANNEL_SUBNET=10.244.1.1/24',
+      'FLANNEL_MTU=1450',
+      'FLANNEL_IPMASQ=false',
+      '',
+    ].join('\n'),
+  );
+  t.equal((await stat(place.subnetFile)).mode & 0o7777, 0o644);
+});
+
+t.test('other VNI, port and MTU, under keys in other case', async (t) => {
+  const lab = await makeBed(t, { name: 'netconf' });
+  const netConf = {
+    network: '10.244.0.0/16',
+    SUBNETLEN: 24,
+    backEnd: { type: 'VXLAN', vni: 4242, PORT: 4789, mtu: 1400 },
+  };
+  const places = await Promise.all(lab.nodes.map((node) => makePlace(node, { netConf })));
+  for (const [index, node] of lab.nodes.entries()) {
+    const place = places[index];
+    if (place === undefined) throw new Error('a place for every node');
+    await startCommand(t, node, runFlags(place, node.iface)).waitFor(/weft: ready/);
+  }
+  const node = lab.node(1);
+  t.strictSame(await deviceOf(node, 'flannel.4242'), {
+    kind: 'tun tap',
+    mac: '02:00:00:00:00:01',
+    mtu: 1350,
+    up: true,
+    addresses: ['10.244.1.0/32 global'],
+  });
+  t.strictSame(await routesOf(node, 'flannel.4242'), [
+    '10.244.2.0/24 via 10.244.2.0 dev flannel.4242 onlink',
+  ]);
+  const { stdout } = await node.exec(['ss', '-Hlun']);
+  t.match(stdout, /192\.168\.77\.1:4789\s/, 'listens on the port');
+  t.match(await readFile(places[0]?.subnetFile ?? '', 'utf8'), /^FLANNEL_MTU=1350$/m);
+  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
+  t.equal(received, sent, 'pods reach each other');
+});
+
+t.test('a net-conf without Backend is vxlan as documented: VNI 1, port 8472', async (t) => {
+  const lab = await makeBed(t, { name: 'nobackend' });
+  const node = lab.node(1);
+  const place = await makePlace(node, { netConf: { Network: '10.244.0.0/16' } });
+  await startCommand(t, node, runFlags(place, node.iface)).waitFor(/weft: ready/);
+  t.match(await statusOf(place), { backend: { type: 'vxlan', vni: 1, port: 8472 }, device: { mtu: 1450 } });
+});
+
+t.test(
+  'the interface may be named by its address, or not at all where a default route names it',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'iface' });
+    const byAddress = lab.node(1);
+    const place = await makePlace(byAddress);
+    await startCommand(t, byAddress, runFlags(place, byAddress.address)).waitFor(/weft: ready/);
+    t.equal((await statusOf(place)).underlay.interface, 'ua', 'by address');
+    const byRoute = lab.node(2);
+    await byRoute.exec(['ip', 'route', 'add', 'default', 'via', '192.168.77.1']);
+    const other = await makePlace(byRoute);
+    const flags = runFlags(other, '').filter((flag) => flag !== '--iface' && flag !== '');
+    await startCommand(t, byRoute, flags).waitFor(/weft: ready/);
+    t.equal((await statusOf(other)).underlay.interface, 'ub', 'by the default route');
+  },
+);
+
+t.test('leases of Subnet and PublicIP alone are enough for a cluster of Weft nodes', async (t) => {
+  const lab = await makeBed(t, { name: 'derived' });
+  const leases: Lease[] = lab.leases().map(({ Subnet, PublicIP }) => ({ Subnet, PublicIP }));
+  await startWefts(t, lab.nodes, { leases });
+  const [one, two] = await Promise.all(lab.nodes.map((node) => deviceOf(node)));
+  t.match(one?.mac, /^[0-9a-f][26ae]:/, 'a locally administered unicast MAC');
+  t.not(one?.mac, two?.mac, 'another one on every node');
+  t.strictSame(await neighboursOf(lab.node(2)), [`10.244.1.0 lladdr ${one?.mac} PERMANENT`]);
+  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
+  t.equal(received, sent, 'pods reach each other');
+});

@@ -1,0 +1,101 @@
+/** net-conf `Learning: true`: where a MAC was last seen is where frames for it go, unless a lease says otherwise. */
+
+import t from 'tap';
+import { ipBatch } from '../../lab/ip.js';
+import { netConf } from '../../lab/leases.js';
+import { ping } from '../../lab/traffic/ping.js';
+import { HandmadePeer } from './peer/handmade.js';
+import { makeBed, startWeft } from './support/bed.js';
+import {
+  counted,
+  LEASED_MAC,
+  makeDropBed,
+  mark,
+  request,
+  STRANGE_MAC,
+  STRANGER,
+} from './support/drop-bed.js';
+import { statusOf } from './support/state.js';
+
+/** Lets the node send to a MAC that no lease has. */
+const TO_STRANGER = [
+  `neigh replace 10.244.99.1 lladdr ${STRANGE_MAC} dev flannel.1 nud permanent`,
+  'route replace 10.244.99.1/32 dev flannel.1',
+];
+
+t.test('Learning: true', async (t) => {
+  const bed = await makeDropBed(t, 'learning', { netConf: netConf({ Learning: true }) });
+  const node = bed.lab.node(1);
+  const elsewhere = await HandmadePeer.start(bed.lab.node(2), node, {
+    address: STRANGER.address,
+    mac: STRANGE_MAC,
+    answers: ['10.244.99.1'],
+  });
+  await mark(bed);
+  await ipBatch(node.netns, TO_STRANGER);
+  const learned = async () =>
+    (await statusOf(bed.weft)).learned?.map(({ mac, publicIP }) => `${mac} ${publicIP}`);
+
+  await t.test('nothing is known before a frame came', async (t) => {
+    t.strictSame(await learned(), []);
+    const { received } = await ping(node.netns, '10.244.99.1', { count: 1, wait: 0.1 });
+    t.equal(received, 0);
+  });
+
+  await t.test('a MAC is learned from a frame of an address that no lease has', async (t) => {
+    t.strictSame(await counted(bed, () => elsewhere.send(request({ sourceMac: STRANGE_MAC }))), {
+      tx_packets: 1,
+      rx_packets: 1,
+    });
+    t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
+    t.match(
+      await bed.weft.statusText(),
+      new RegExp(`learned \\(1\\)[^]*${STRANGE_MAC} +${STRANGER.address}`),
+    );
+  });
+
+  await t.test('frames for it then go there', async (t) => {
+    const { sent, received } = await ping(node.netns, '10.244.99.1');
+    t.equal(received, sent);
+  });
+
+  await t.test('it moves with the last frame', async (t) => {
+    await bed.peer.send(request({ sourceMac: STRANGE_MAC }));
+    await mark(bed);
+    t.strictSame(await learned(), [`${STRANGE_MAC} ${bed.lab.node(2).address}`]);
+    await elsewhere.send(request({ sourceMac: STRANGE_MAC }));
+    await mark(bed);
+    t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
+  });
+
+  await t.test('the MAC of a lease is not learned: the lease wins', async (t) => {
+    const before = elsewhere.received.length;
+    await elsewhere.send(request({ sourceMac: LEASED_MAC }));
+    await mark(bed);
+    t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
+    await ping(node.netns, '10.244.3.11', { count: 1, wait: 0.1 });
+    await mark(bed);
+    t.equal(elsewhere.received.length, before, 'frames for it do not follow the impostor');
+  });
+});
+
+t.test('without Learning nothing is learned, whoever may send', async (t) => {
+  const bed = await makeDropBed(t, 'nolearning', { flags: ['--peer-check', 'off'] });
+  const node = bed.lab.node(1);
+  await mark(bed);
+  await ipBatch(node.netns, TO_STRANGER);
+  const changes = await counted(bed, async () => {
+    await bed.peer.send(request({ sourceMac: STRANGE_MAC }));
+    await mark(bed);
+    await ping(node.netns, '10.244.99.1', { count: 1, wait: 0.1 });
+  });
+  t.strictSame(changes, { tx_packets: 2, rx_packets: 2, tx_drop_unknown_mac: 1 });
+  t.equal((await statusOf(bed.weft)).learned, null);
+});
+
+t.test('two Weft nodes that learn still reach each other by their leases', async (t) => {
+  const lab = await makeBed(t, { name: 'learnboth' });
+  for (const node of lab.nodes) await startWeft(t, node, { netConf: netConf({ Learning: true }) });
+  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
+  t.equal(received, sent);
+});

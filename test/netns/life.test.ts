@@ -1,0 +1,152 @@
+/** How weft ends, and how it starts again. */
+
+import { existsSync } from 'node:fs';
+import { lstat } from 'node:fs/promises';
+import t, { type Test } from 'tap';
+import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
+import { succeeds } from '../../lab/exec.js';
+import { ipBatch } from '../../lab/ip.js';
+import { madeUpLease, netConf, writeLeases } from '../../lab/leases.js';
+import { ping } from '../../lab/traffic/ping.js';
+import { until } from '../../lab/until.js';
+import { makeBed, startWeft, startWefts } from './support/bed.js';
+import { makePlace, runCommand, runFlags } from './support/cli.js';
+import { startLoad } from './support/load.js';
+import { networkOf, statusOf } from './support/state.js';
+
+/** The issue's own promise. */
+const ENDS_WITHIN_MS = 1000;
+
+const DEVICE = ['ip', 'link', 'show', 'dev', 'flannel.1'];
+
+/** Nothing of a weft is left: no device (with it go routes and neighbours), no socket, no control socket. */
+async function isGone(t: Test, weft: WeftDataplane): Promise<void> {
+  const { stdout } = await weft.node.exec(['sh', '-c', 'ip -o link; ip -4 route; ip neigh; ss -Hlun']);
+  t.notMatch(stdout, /flannel|:8472/, 'no device, route, neighbour or UDP socket');
+  t.notOk(existsSync(`${weft.runDir}/weft.sock`), 'no control socket');
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(`${signal} under load: exit code 0 within a second, and nothing is left`, async (t) => {
+    const lab = await makeBed(t, { name: signal.toLowerCase() });
+    const [weft] = await startWefts(t, lab.nodes);
+    if (weft === undefined) throw new Error('wefts were started');
+    await startLoad(t, weft, lab.pod(1), lab.pod(2));
+    const startedAt = performance.now();
+    const exit = await weft.end(signal);
+    const elapsed = performance.now() - startedAt;
+    t.strictSame(exit, { code: 0, signal: null });
+    t.ok(elapsed <= ENDS_WITHIN_MS, `${elapsed.toFixed(0)} ms`);
+    await isGone(t, weft);
+  });
+}
+
+for (const moment of ['at the start', 'after an edit'] as const) {
+  t.test(`SIGTERM while thousands of leases are applied ${moment}: within a second, too`, async (t) => {
+    const lab = await makeBed(t, { name: moment.replaceAll(' ', '') });
+    const node = lab.node(1);
+    const real = [node.lease(), ...node.peers()];
+    const leases = [...real, ...Array.from({ length: 10_000 }, (_, index) => madeUpLease(index))];
+    const weft = await spawnWeft(node, {
+      netConf: { ...netConf(), Network: '10.0.0.0/8' },
+      leases: moment === 'at the start' ? leases : real,
+    });
+    if (moment === 'after an edit') {
+      await ready(weft);
+      await writeLeases(weft.leaseFile, leases);
+    }
+    await weft.process.waitFor(/peers: 1000[01] added/);
+    const startedAt = performance.now();
+    t.strictSame(await weft.end(), { code: 0, signal: null });
+    const elapsed = performance.now() - startedAt;
+    t.ok(elapsed <= ENDS_WITHIN_MS, `${elapsed.toFixed(0)} ms`);
+    await isGone(t, weft);
+  });
+}
+
+t.test('SIGTERM while weft starts leaves nothing', async (t) => {
+  const lab = await makeBed(t, { name: 'termstart' });
+  for (const moment of [/Found network config/, /adding subnet/, /Wrote subnet file/]) {
+    const weft = await spawnWeft(lab.node(1));
+    await weft.process.waitFor(moment);
+    const { code, signal } = await weft.end();
+    t.ok(code === 0 || signal === 'SIGTERM', `${moment}: ended with ${code ?? signal}`);
+    await until('the device goes', async () => !(await succeeds(DEVICE, { netns: lab.node(1).netns })));
+  }
+});
+
+t.test('kill -9 leaves no device, and weft starts again in the same run directory', async (t) => {
+  const lab = await makeBed(t, { name: 'kill9' });
+  const [killed] = await startWefts(t, lab.nodes);
+  await killed?.end('SIGKILL');
+  await until('the device goes', async () => !(await succeeds(DEVICE, { netns: lab.node(1).netns })));
+  await startWeft(t, lab.node(1));
+  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
+  t.equal(received, sent, 'pods reach each other again');
+});
+
+t.test('a stop and a start leave things as they were', async (t) => {
+  const lab = await makeBed(t, { name: 'restart' });
+  const [first] = await startWefts(t, lab.nodes);
+  t.strictSame(await first?.end(), { code: 0, signal: null });
+  await startWeft(t, lab.node(1));
+  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
+  t.equal(received, sent);
+});
+
+t.test('the control socket is for root alone', async (t) => {
+  const lab = await makeBed(t, { name: 'socket' });
+  const weft = await startWeft(t, lab.node(1));
+  const socket = await lstat(`${weft.runDir}/weft.sock`);
+  t.ok(socket.isSocket());
+  t.equal(socket.mode & 0o777, 0o600);
+});
+
+t.test('the device deleted under a running weft', async (t) => {
+  const lab = await makeBed(t, { name: 'deleted' });
+  const weft = await startWeft(t, lab.node(1));
+  await ipBatch(lab.node(1).netns, ['link delete flannel.1']);
+  const exit = await weft.process.exited;
+  t.strictSame(exit, { code: 1, signal: null }, 'weft ends with 1');
+  const last = weft.process.stderr.trimEnd().split('\n').at(-1);
+  t.match(last, /^weft: .*flannel\.1.*deleted/, 'and its last line says why');
+  await isGone(t, weft);
+});
+
+t.test('a second weft', async (t) => {
+  const lab = await makeBed(t, { name: 'second' });
+  const [one, two] = lab.nodes;
+  if (one === undefined || two === undefined) throw new Error('two nodes');
+  const weft = await startWeft(t, one);
+  const cases = [
+    {
+      what: 'with the same run directory',
+      node: two,
+      flags: runFlags({ ...(await makePlace(two)), runDir: weft.runDir }, two.iface),
+      says: new RegExp(`${weft.runDir}.*pid ${weft.process.pid}`),
+    },
+    {
+      what: 'with the same port',
+      node: one,
+      flags: runFlags(await makePlace(one, { name: 'port', netConf: netConf({ VNI: 2 }) }), one.iface),
+      says: /UDP port 8472 .*taken/,
+    },
+    {
+      what: 'with the same device',
+      node: one,
+      flags: runFlags(await makePlace(one, { name: 'device', netConf: netConf({ Port: 4789 }) }), one.iface),
+      says: /flannel\.1 exists: .*tun\/tap/,
+    },
+  ];
+  for (const { what, node, flags, says } of cases) {
+    await t.test(`${what} is refused, and the first goes on`, async (t) => {
+      const before = await networkOf(node);
+      const { code, stderr } = await runCommand(node, flags);
+      t.equal(code, 1);
+      t.match(stderr, says);
+      t.equal(stderr.trimEnd().split('\n').length, 1, 'one line');
+      t.strictSame(await networkOf(node), before, 'nothing was changed');
+      t.equal((await statusOf(weft)).pid, weft.process.pid, 'the first answers');
+    });
+  }
+});

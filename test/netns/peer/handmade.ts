@@ -1,0 +1,131 @@
+/** The test's side of a hand-made VTEP (vtep.ts): starts it in a node, sends through it, sees what it receives. */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { DIST } from '../../../lab/world.js';
+import { type Echo, echoIn, ethernet, icmpEcho, ipv4, vxlan } from './frames.js';
+
+export interface VtepOptions {
+  readonly address: string;
+  readonly port?: number;
+  readonly vni?: number;
+  readonly mac: string;
+  /** Inner addresses for which it answers echo requests. */
+  readonly answers: readonly string[];
+}
+
+export interface VtepRequest {
+  readonly id: number;
+  readonly hex: string;
+  readonly to: string;
+  readonly port: number;
+  /** Another source than the VTEP's own. */
+  readonly from?: { readonly address: string; readonly port: number };
+  readonly times?: number;
+}
+
+/** A UDP datagram as it arrived. */
+interface Arrived {
+  readonly hex: string;
+  readonly from: string;
+  readonly port: number;
+}
+
+export interface VtepReport {
+  readonly ready?: true;
+  readonly done?: number;
+  readonly error?: string;
+  readonly received?: Arrived;
+}
+
+export interface SendOptions {
+  readonly from?: { readonly address: string; readonly port: number };
+  readonly times?: number;
+}
+
+export class HandmadePeer {
+  /** Every datagram received, echo requests that were answered too. */
+  readonly received: Arrived[] = [];
+  readonly options: VtepOptions;
+  readonly #child: ChildProcess;
+  readonly #target: { readonly address: string; readonly port: number };
+  readonly #answers = new Map<number, (error: string | undefined) => void>();
+  #requests = 0;
+
+  private constructor(child: ChildProcess, options: VtepOptions, target: LabNode) {
+    this.#child = child;
+    this.options = options;
+    this.#target = { address: target.address, port: options.port ?? 8472 };
+    child.on('message', (report: VtepReport) => {
+      if (report.received !== undefined) this.received.push(report.received);
+      if (report.done !== undefined) this.#answers.get(report.done)?.(report.error);
+    });
+  }
+
+  /** Starts one in `node`, for datagrams to and from `target`; the lab stops it. */
+  static async start(
+    node: LabNode,
+    target: LabNode,
+    options: Partial<VtepOptions> = {},
+  ): Promise<HandmadePeer> {
+    const whole = { address: node.address, mac: node.vtepMac, answers: [], ...options };
+    // `ip netns exec` in place of node: it hands the IPC descriptor on.
+    const child = fork(`${DIST}test/netns/peer/vtep.js`, [JSON.stringify(whole)], {
+      execPath: 'ip',
+      execArgv: ['netns', 'exec', node.netns, process.execPath],
+    });
+    const peer = new HandmadePeer(child, whole, target);
+    node.own(peer);
+    const [first] = (await once(child, 'message')) as [VtepReport];
+    if (first.ready !== true) throw new Error(`the hand-made VTEP on ${node.name} did not start`);
+    return peer;
+  }
+
+  /** Sends a datagram to the target's VTEP; resolves when the kernel has taken it. */
+  send(datagram: Buffer, options: SendOptions = {}): Promise<void> {
+    const id = ++this.#requests;
+    const { address: to, port } = this.#target;
+    const request: VtepRequest = { id, hex: datagram.toString('hex'), to, port, ...options };
+    return new Promise((resolve, reject) => {
+      this.#answers.set(id, (error) => {
+        this.#answers.delete(id);
+        if (error === undefined) resolve();
+        else reject(new Error(error));
+      });
+      this.#child.send(request);
+    });
+  }
+
+  /** Waits for an echo, request or reply, that fits; throws when none comes. */
+  async waitForEcho(what: string, fits: (echo: Echo) => boolean): Promise<Echo> {
+    return await until(what, () => this.echoes().find(fits));
+  }
+
+  /** The echo requests and replies among what was received, in their order. */
+  echoes(): Echo[] {
+    return this.received.flatMap(({ hex }) => echoIn(Buffer.from(hex, 'hex').subarray(8)) ?? []);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exited = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await exited;
+  }
+}
+
+/** A datagram with an echo request in it, as a peer's pod would send one; everything can be wrong on purpose. */
+export function echoRequest(fields: {
+  readonly sourceMac: string;
+  readonly destinationMac: string;
+  readonly from: string;
+  readonly to: string;
+  readonly sequence: number;
+  readonly header?: Parameters<typeof vxlan>[1];
+}): Buffer {
+  const message = icmpEcho(8, 0x7766, fields.sequence, Buffer.from('weft netns test'));
+  const packet = ipv4(fields.from, fields.to, 1, message);
+  return vxlan(ethernet(fields.destinationMac, fields.sourceMac, 0x0800, packet), fields.header);
+}

@@ -1,0 +1,67 @@
+/** A weft and a hand-made VTEP that sends it what a test wants to see counted. */
+
+import type { Test } from 'tap';
+import type { WeftDataplane, WeftOptions } from '../../../lab/dataplanes/weft.js';
+import { ipBatch } from '../../../lab/ip.js';
+import type { Lab } from '../../../lab/lab.js';
+import { echoRequest, HandmadePeer } from '../peer/handmade.js';
+import { makeBed, startWeft } from './bed.js';
+import { type Counters, risen, statusOf } from './state.js';
+
+export const OWN_MAC = '02:00:00:00:00:01';
+export const PEER_MAC = '02:00:00:00:00:02';
+export const LEASED_MAC = '02:00:00:00:00:03';
+export const STRANGE_MAC = '0a:00:00:00:00:99';
+/** A second address of the peer node, which no lease has. */
+export const STRANGER = { address: '192.168.77.22', port: 8472 };
+
+export interface Bed {
+  readonly lab: Lab;
+  readonly weft: WeftDataplane;
+  readonly peer: HandmadePeer;
+}
+
+/** Weft on node 1, a hand-made VTEP on node 2, a lease for a node 3 that does not exist. */
+export async function makeDropBed(t: Test, name: string, options: WeftOptions = {}): Promise<Bed> {
+  const lab = await makeBed(t, { name });
+  await ipBatch(lab.node(2).netns, [`address add ${STRANGER.address}/24 dev ub`]);
+  const leases = [
+    ...lab.leases(),
+    { Subnet: '10.244.3.0/24', PublicIP: '192.168.77.3', BackendData: { VNI: 1, VtepMAC: LEASED_MAC } },
+  ];
+  const peer = await HandmadePeer.start(lab.node(2), lab.node(1));
+  return { lab, peer, weft: await startWeft(t, lab.node(1), { leases, ...options }) };
+}
+
+let sequence = 0;
+
+/** An echo request from the peer for the node's own tunnel address, right in every respect but those given. */
+export function request(fields: Partial<Parameters<typeof echoRequest>[0]> = {}): Buffer {
+  return echoRequest({
+    sourceMac: PEER_MAC,
+    destinationMac: OWN_MAC,
+    from: '10.244.2.11',
+    to: '10.244.1.0',
+    sequence: ++sequence,
+    ...fields,
+  });
+}
+
+/** Sends a good echo request and waits for its reply: then everything sent before has been looked at too. */
+export async function mark({ peer }: Bed): Promise<void> {
+  await peer.send(request());
+  const wanted = sequence;
+  await peer.waitForEcho(
+    'the reply to a good request',
+    (echo) => echo.type === 0 && echo.sequence === wanted,
+  );
+}
+
+/** Does something and returns what it did to the counters; bytes and the good echo that ends it are left out. */
+export async function counted(bed: Bed, act: () => Promise<void>): Promise<Counters> {
+  const before = (await statusOf(bed.weft)).counters;
+  await act();
+  await mark(bed);
+  const { tx_bytes, rx_bytes, ...after } = risen(before, (await statusOf(bed.weft)).counters);
+  return risen({ tx_packets: 1, rx_packets: 1 }, { tx_packets: 0, rx_packets: 0, ...after });
+}

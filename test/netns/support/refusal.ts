@@ -1,0 +1,38 @@
+/** A start that is to be refused: one line, exit code 1, and a system that is as it was. */
+
+import { readdir, stat } from 'node:fs/promises';
+import type { Test } from 'tap';
+import type { LabNode } from '../../../lab/node.js';
+import { type CommandOptions, makePlace, type PlaceOptions, runCommand, runFlags } from './cli.js';
+import { networkOf } from './state.js';
+
+export interface Refusal extends PlaceOptions, CommandOptions {
+  /** The line, without `weft: ` and line end. */
+  readonly line: RegExp;
+  /** In place of the node's own interface. */
+  readonly iface?: string;
+  readonly flags?: readonly string[];
+}
+
+/** Every file and directory under a node's directory, with what a write would change. */
+async function filesOf(node: LabNode): Promise<string[]> {
+  const names = (await readdir(node.dir, { recursive: true })).sort();
+  return await Promise.all(
+    names.map(async (name) => {
+      const { mode, size, mtimeMs, ino } = await stat(`${node.dir}/${name}`);
+      return `${name} ${mode.toString(8)} ${size} ${mtimeMs} ${ino}`;
+    }),
+  );
+}
+
+export async function refused(t: Test, node: LabNode, refusal: Refusal): Promise<void> {
+  const place = await makePlace(node, refusal);
+  const before = { network: await networkOf(node), files: await filesOf(node) };
+  const flags = runFlags(place, refusal.iface ?? node.iface, ...(refusal.flags ?? []));
+  const { code, stdout, stderr } = await runCommand(node, flags, refusal);
+  t.equal(code, 1, 'exit code');
+  t.equal(stdout, '', 'nothing on stdout');
+  t.match(stderr, /^weft: [^\n]+\n$/, 'one line on stderr');
+  t.match(stderr, refusal.line, 'what is wrong');
+  t.strictSame({ network: await networkOf(node), files: await filesOf(node) }, before, 'nothing was changed');
+}

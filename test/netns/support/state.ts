@@ -1,0 +1,159 @@
+/** What the system has and what it should have, in forms that can be compared whole. */
+
+import { ipJson } from '../../../lab/ip.js';
+import type { Lease } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { ask } from '../../../src/control/ipc/client.js';
+import type { Status } from '../../../src/control/node/status.js';
+
+/** What `weft status --json` prints, asked for without the price of a new process. */
+export async function statusOf(weft: { readonly runDir: string }): Promise<Status> {
+  return (await ask(weft.runDir, { command: 'status' })) as Status;
+}
+
+export type Counters = Record<string, number>;
+
+/** The counters that are not the same, and by how much. */
+export function risen(before: Counters, after: Counters): Counters {
+  return Object.fromEntries(
+    Object.entries(after)
+      .map(([name, value]): [string, number] => [name, value - (before[name] ?? 0)])
+      .filter(([, difference]) => difference !== 0),
+  );
+}
+
+/** What a node's kernel and its weft hold for the peers. */
+export interface PeerState {
+  /** Lines of `ip neigh show dev flannel.1`: `10.244.2.0 lladdr 02:00:00:00:00:02 PERMANENT`. */
+  readonly neighbours: string[];
+  /** Lines of `ip route` through the device, word for word. */
+  readonly routes: string[];
+  /** The peers of `weft status`: `10.244.2.0/24 192.168.77.2 02:00:00:00:00:02`, and what is missing of each. */
+  readonly peers: string[];
+}
+
+const DEVICE = 'flannel.1';
+
+/** Lines of a command, without indentation and empty lines, in an order of their own. */
+function sortedLines(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .sort();
+}
+
+export async function routesOf(node: LabNode, device = DEVICE): Promise<string[]> {
+  const { stdout } = await node.exec(['ip', '-4', 'route', 'show']);
+  return sortedLines(stdout).filter((line) => line.includes(` dev ${device}`));
+}
+
+export async function neighboursOf(node: LabNode, device = DEVICE): Promise<string[]> {
+  const { stdout } = await node.exec(['ip', '-4', 'neigh', 'show', 'dev', device]);
+  return sortedLines(stdout);
+}
+
+export async function peerState(node: LabNode, weft: { readonly runDir: string }): Promise<PeerState> {
+  const { peers } = await statusOf(weft);
+  return {
+    neighbours: await neighboursOf(node),
+    routes: await routesOf(node),
+    peers: peers
+      .map(({ subnet, publicIP, vtepMAC, neighbour, fdb, route }) =>
+        [
+          `${subnet} ${publicIP} ${vtepMAC}`,
+          neighbour ? '' : ' without neighbour',
+          fdb ? '' : ' without FDB entry',
+          route ? '' : ' without route',
+        ].join(''),
+      )
+      .sort(),
+  };
+}
+
+/** What these leases of peers, all with a MAC, ask for. */
+export function stateFor(peers: readonly Lease[]): PeerState {
+  const base = ({ Subnet }: Lease) => Subnet.slice(0, Subnet.indexOf('/'));
+  const mac = ({ BackendData }: Lease) => BackendData?.VtepMAC ?? '';
+  return {
+    neighbours: peers.map((lease) => `${base(lease)} lladdr ${mac(lease)} PERMANENT`).sort(),
+    routes: peers.map((lease) => `${lease.Subnet} via ${base(lease)} dev ${DEVICE} onlink`).sort(),
+    peers: peers.map((lease) => `${lease.Subnet} ${lease.PublicIP} ${mac(lease)}`).sort(),
+  };
+}
+
+/** Waits until a node has what these peers ask for and nothing else; returns what it had in the end either way. */
+export async function settled(
+  node: LabNode,
+  weft: { readonly runDir: string },
+  peers: readonly Lease[],
+  timeoutMs = 3000,
+): Promise<PeerState> {
+  const wanted = JSON.stringify(stateFor(peers));
+  let last: PeerState | undefined;
+  const reached = async () => {
+    last = await peerState(node, weft);
+    return JSON.stringify(last) === wanted;
+  };
+  await until('the wanted state', reached, { timeoutMs }).catch(() => undefined);
+  return last ?? (await peerState(node, weft));
+}
+
+/** Frames that the device has handed to the node's kernel. */
+export async function deliveredBy(node: LabNode, device = DEVICE): Promise<number> {
+  const [link] = await ipJson<{ stats64: { rx: { packets: number } } }[]>(
+    node.netns,
+    '-s',
+    'link',
+    'show',
+    'dev',
+    device,
+  );
+  return link?.stats64.rx.packets ?? Number.NaN;
+}
+
+interface LinkAndAddresses {
+  readonly ifname: string;
+  readonly address?: string;
+  readonly mtu: number;
+  readonly flags: readonly string[];
+  readonly linkinfo?: { readonly info_kind?: string };
+  readonly addr_info: readonly { readonly local: string; readonly prefixlen: number }[];
+}
+
+/** Everything of a node's network that a refused start could have changed, and nothing that changes by itself. */
+export async function networkOf(node: LabNode): Promise<string[]> {
+  const links = await ipJson<LinkAndAddresses[]>(node.netns, '-details', 'address', 'show');
+  const { stdout } = await node.exec([
+    'sh',
+    '-c',
+    'ip route show table all; ip neigh show nud permanent; ss -Hlun',
+  ]);
+  return [
+    ...links.map(({ ifname, address, mtu, flags, linkinfo, addr_info }) =>
+      [
+        ...[ifname, address, mtu, flags.includes('UP') ? 'up' : 'down', linkinfo?.info_kind],
+        ...addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+      ].join(' '),
+    ),
+    ...sortedLines(stdout.replaceAll(' linkdown', '')),
+  ];
+}
+
+/** Counters of /proc/net/snmp in a namespace, as `Udp.InCsumErrors`. */
+export async function snmpOf(where: {
+  exec(argv: readonly string[]): Promise<{ stdout: string }>;
+}): Promise<Counters> {
+  const { stdout } = await where.exec(['cat', '/proc/net/snmp']);
+  const counters: Counters = {};
+  const lines = stdout.trimEnd().split('\n');
+  for (let i = 0; i + 1 < lines.length; i += 2) {
+    const [group = '', ...names] = (lines[i] ?? '').split(/\s+/);
+    const values = (lines[i + 1] ?? '').split(/\s+/).slice(1);
+    names.forEach((name, index) => {
+      counters[`${group}${name}`.replace(':', '.')] = Number(values[index]);
+    });
+  }
+  return counters;
+}

@@ -1,0 +1,77 @@
+/** What Weft puts on the wire, seen by a peer that was made by hand and by tcpdump. */
+
+import t from 'tap';
+import { ping } from '../../lab/traffic/ping.js';
+import { internetChecksum } from './peer/frames.js';
+import { HandmadePeer } from './peer/handmade.js';
+import { makeBed, startWeft } from './support/bed.js';
+
+t.test('Weft and a peer made of node:dgram and literal bytes', async (t) => {
+  // Without checksum offload, so that what tcpdump sees is what a wire would carry.
+  const lab = await makeBed(t, { name: 'wire', mode: 'plain' });
+  const peer = await HandmadePeer.start(lab.node(2), lab.node(1), { answers: ['10.244.2.11'] });
+  await startWeft(t, lab.node(1));
+
+  await t.test('pings from a pod are answered through frames built by hand', async (t) => {
+    const { sent, received } = await ping(lab.pod(1).netns, '10.244.2.11', { count: 5, size: 1000 });
+    t.equal(received, sent);
+    t.equal(peer.received.length, sent, 'and nothing else came');
+  });
+
+  await t.test('the datagram is VXLAN header, Ethernet header and the packet, to the byte', async (t) => {
+    peer.received.length = 0;
+    await ping(lab.pod(1).netns, '10.244.2.11', { count: 1, size: 16 });
+    const [datagram] = peer.received;
+    t.equal(datagram?.from, '192.168.77.1', "from the lease's address");
+    const bytes = datagram?.hex ?? '';
+    t.equal(bytes.slice(0, 16), '0800000000000100', 'I flag and VNI 1, every reserved bit zero');
+    t.equal(bytes.slice(16, 44), '020000000002' + '020000000001' + '0800', "peer's MAC, own MAC, IPv4");
+    t.equal(bytes.length / 2, 8 + 14 + 20 + 8 + 16, 'and nothing after the packet');
+  });
+
+  await t.test("the outer headers are those of the kernel's vxlan", async (t) => {
+    const node = lab.node(2);
+    const capture = node.start([
+      ...['tcpdump', '-i', node.iface, '-c', '1', '-n', '-l', '-xx', '-Q', 'in', '-s', '0'],
+      'udp dst port 8472 and src host 192.168.77.1',
+    ]);
+    await capture.waitFor(/listening on/);
+    await ping(lab.pod(1).netns, '10.244.2.11', { count: 1 });
+    await capture.exited;
+    const lines = [...capture.stdout.matchAll(/^\s+0x[0-9a-f]+:\s+((?:[0-9a-f]+\s?)+)/gm)];
+    const frame = Buffer.from(
+      lines
+        .map((line) => line[1])
+        .join('')
+        .replaceAll(/\s/g, ''),
+      'hex',
+    );
+    const packet = frame.subarray(14);
+    const udp = packet.subarray(20);
+    t.equal(packet[0], 0x45, 'IPv4 without options');
+    t.equal(packet[1], 0, 'TOS 0');
+    t.equal(packet.readUInt16BE(6), 0, 'DF clear, not a fragment');
+    t.equal(packet[8], 64, 'TTL 64');
+    t.equal(packet[9], 17, 'UDP');
+    t.equal(udp.readUInt16BE(2), 8472, 'to the port of net-conf');
+    t.equal(udp.readUInt16BE(4), udp.length, 'UDP length');
+    t.not(udp.readUInt16BE(6), 0, 'a UDP checksum');
+    const pseudoHeader = Buffer.concat([packet.subarray(12, 20), Buffer.from([0, 17]), udp.subarray(4, 6)]);
+    t.equal(internetChecksum(Buffer.concat([pseudoHeader, udp])), 0, 'that is right');
+  });
+});
+
+t.test('VNI and port of net-conf are the ones on the wire', async (t) => {
+  const lab = await makeBed(t, { name: 'wirevni' });
+  const peer = await HandmadePeer.start(lab.node(2), lab.node(1), {
+    port: 4789,
+    vni: 0x345678,
+    answers: ['10.244.2.11'],
+  });
+  await startWeft(t, lab.node(1), {
+    netConf: { Network: '10.244.0.0/16', Backend: { Type: 'vxlan', VNI: 0x345678, Port: 4789 } },
+  });
+  const { sent, received } = await ping(lab.pod(1).netns, '10.244.2.11');
+  t.equal(received, sent);
+  t.match(peer.received[0]?.hex, /^0800000034567800/);
+});

@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { Segmenter } from '../../src/dataplane/offload/segment.js';
+import { concat, toHex, viewOf } from '../support/bytes.js';
+import { type FrameOptions, tcpFrame } from '../support/frames.js';
+import { Kit } from '../support/kit.js';
+import { checksumsVerify, layoutOf, naiveSegments, withPartialChecksum } from '../support/reference.js';
+
+const kit = new Kit(1, 65536);
+const segmenter = new Segmenter(kit.arena, kit.checksum);
+
+function segments(frame: Uint8Array, size: number): Uint8Array[] {
+  kit.fill([frame]);
+  const made: Uint8Array[] = [];
+  segmenter.begin(kit.batch.offset[0], frame.length, size);
+  while (segmenter.next()) {
+    const { headerOffset, headerLength, payloadOffset, payloadLength } = segmenter;
+    const { bytes } = kit.arena;
+    made.push(
+      concat(
+        bytes.slice(headerOffset, headerOffset + headerLength),
+        bytes.slice(payloadOffset, payloadOffset + payloadLength),
+      ),
+    );
+  }
+  return made;
+}
+
+const words = fc.nat(10).map((count) => new Uint8Array(count * 4).fill(1));
+const options: fc.Arbitrary<FrameOptions> = fc.record({
+  ipv6: fc.boolean(),
+  ipOptions: words,
+  tcpOptions: words,
+  flags: fc.nat(255),
+  sequence: fc.oneof(fc.nat(0xffffffff), fc.constantFrom(0xffffffff, 0x7fffffff, 0)),
+  identification: fc.oneof(fc.nat(0xffff), fc.constantFrom(0xffff, 0xfffe)),
+  payload: fc.uint8Array({ minLength: 1, maxLength: 8000, size: 'max' }),
+});
+const superpacket = options.map((chosen) => withPartialChecksum(tcpFrame(chosen)));
+const size = fc.oneof(
+  fc.integer({ min: 100, max: 1460 }),
+  fc.integer({ min: 1, max: 9000 }).map((n) => Math.max(n, 20)),
+);
+
+t.test(
+  'the payloads together are the payload of the superpacket, each of the size that was asked for',
+  async () => {
+    fc.assert(
+      fc.property(superpacket, size, (frame, segmentSize) => {
+        const { payload } = layoutOf(frame);
+        const parts = segments(frame, segmentSize).map((segment) => segment.slice(payload));
+        return (
+          toHex(concat(...parts)) === toHex(frame.slice(payload)) &&
+          parts.slice(0, -1).every(({ length }) => length === segmentSize) &&
+          parts.every(({ length }) => length > 0)
+        );
+      }),
+    );
+  },
+);
+
+t.test('every segment verifies under the slow reference', async () => {
+  fc.assert(
+    fc.property(superpacket, size, (frame, segmentSize) =>
+      segments(frame, segmentSize).every(checksumsVerify),
+    ),
+  );
+});
+
+t.test('sequence numbers go on by the payload, identifications by one, past their ends', async () => {
+  fc.assert(
+    fc.property(superpacket, size, (frame, segmentSize) => {
+      const { version, ip, transport } = layoutOf(frame);
+      const first = viewOf(frame);
+      return segments(frame, segmentSize).every((segment, index) => {
+        const view = viewOf(segment);
+        const sequence = (first.getUint32(transport + 4) + index * segmentSize) % 2 ** 32;
+        const identification = (first.getUint16(ip + 4) + index) % 2 ** 16;
+        return (
+          view.getUint32(transport + 4) === sequence &&
+          (version === 6 || view.getUint16(ip + 4) === identification)
+        );
+      });
+    }),
+  );
+});
+
+t.test('they are the segments of the naive segmenter, byte for byte', async () => {
+  fc.assert(
+    fc.property(superpacket, size, (frame, segmentSize) => {
+      const expected = naiveSegments(frame, segmentSize).map(toHex);
+      return JSON.stringify(segments(frame, segmentSize).map(toHex)) === JSON.stringify(expected);
+    }),
+  );
+});
+
+t.test('the superpacket is not changed', async () => {
+  fc.assert(
+    fc.property(superpacket, size, (frame, segmentSize) => {
+      segments(frame, segmentSize);
+      return toHex(kit.packet(0)) === toHex(frame);
+    }),
+  );
+});

@@ -1,0 +1,45 @@
+/**
+ * What a piece of code leaves on the JavaScript heap. Use in a process of its own, started with --expose-gc and a young
+ * generation large enough that nothing is collected while it is measured.
+ */
+
+import { PerformanceObserver } from 'node:perf_hooks';
+import { setImmediate as nextTick } from 'node:timers/promises';
+import { getHeapSpaceStatistics } from 'node:v8';
+
+export interface Allocation {
+  /** Bytes that were allocated, garbage included. */
+  bytes: number;
+  /** Garbage collections while the code ran; more than 0 makes `bytes` too small. */
+  collections: number;
+}
+
+declare const gc: () => void;
+
+/** Where objects live; code and its metadata are apart. */
+const SPACES = new Set(['new_space', 'old_space', 'new_large_object_space', 'large_object_space']);
+
+function usedBytes(): number {
+  return getHeapSpaceStatistics()
+    .filter(({ space_name }) => SPACES.has(space_name))
+    .reduce((sum, { space_used_size }) => sum + space_used_size, 0);
+}
+
+/** Runs `body` and tells what it allocated. Warm it up first: compiling allocates too. */
+export async function allocationOf(body: () => void): Promise<Allocation> {
+  const starts: number[] = [];
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) starts.push(entry.startTime);
+  });
+  observer.observe({ entryTypes: ['gc'] });
+  gc();
+  const from = performance.now();
+  const before = usedBytes();
+  body();
+  const bytes = usedBytes() - before;
+  const to = performance.now();
+  // The observer hears of a collection some turns of the event loop later.
+  for (let turn = 0; turn < 10; turn++) await nextTick();
+  observer.disconnect();
+  return { bytes, collections: starts.filter((start) => start > from && start < to).length };
+}

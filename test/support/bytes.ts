@@ -1,0 +1,40 @@
+/** Bytes as tests write them down. */
+
+/** The bytes of hexadecimal text; blanks and line ends mean nothing. */
+export function hex(text: string): Uint8Array {
+  return Uint8Array.from(text.replaceAll(/\s/g, '').match(/../g) ?? [], (digits) =>
+    Number.parseInt(digits, 16),
+  );
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** `length` bytes that differ from their neighbours; the same for the same seed. */
+export function pattern(length: number, seed = 1): Uint8Array {
+  let state = seed >>> 0;
+  return Uint8Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 24;
+  });
+}
+
+/** A dotted IPv4 address as the dataplane takes it: signed, host order. */
+export function ipv4(text: string): number {
+  return text.split('.').reduce((sum, part) => (sum << 8) | Number(part), 0);
+}
+
+/** A MAC as the dataplane takes it. */
+export function mac(text: string): { high: number; low: number } {
+  const view = viewOf(hex(text.replaceAll(':', '')));
+  return { high: view.getUint16(0), low: view.getInt32(2) };
+}

@@ -1,0 +1,93 @@
+/**
+ * A command `ip` that writes down what it is told and fails where it is told to, first in PATH. It stands for iproute2
+ * where a test is about what Weft asks of the system; what the system does then is the netns tests' business.
+ */
+
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+
+// `-json` prints the file named after its arguments; a batch goes on after failures and reports them as iproute2 does.
+const SCRIPT = `#!/bin/sh
+dir=$(dirname "$0")
+if [ "$1" = -json ]; then
+  shift
+  answer="$dir/answers/$(printf %s "$*" | tr ' /' '__')"
+  if [ -f "$answer" ]; then cat "$answer"; else echo '[]'; fi
+  exit 0
+fi
+echo "+ ip $*" >> "$dir/starts"
+code=0
+number=0
+while read -r line; do
+  number=$((number + 1))
+  printf '%s\\n' "$line" >> "$dir/log"
+  failure="$dir/failures/$(printf %s "$line" | tr ' /' '__')"
+  if [ -f "$failure" ]; then
+    cat "$failure" >&2
+    echo "Command failed -:$number" >&2
+    code=1
+  fi
+done
+exit $code
+`;
+
+function fileName(command: string): string {
+  return command.replaceAll(/[ /]/g, '_');
+}
+
+export class FakeIp {
+  private readonly dir: string;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  /** Takes the place of `ip` until the test is over. */
+  static install(t: Test): FakeIp {
+    const dir = mkdtempSync(join(tmpdir(), 'weft-fake-ip-'));
+    for (const folder of ['answers', 'failures']) mkdirSync(join(dir, folder));
+    for (const file of ['log', 'starts']) writeFileSync(join(dir, file), '');
+    writeFileSync(join(dir, 'ip'), SCRIPT, { mode: 0o755 });
+    const path = process.env.PATH;
+    process.env.PATH = `${dir}:${path}`;
+    t.teardown(() => {
+      process.env.PATH = path;
+      rmSync(dir, { recursive: true });
+    });
+    return new FakeIp(dir);
+  }
+
+  /** Every command since the last call, in order, without `ip`; and what was noted in between. */
+  taken(): string[] {
+    const lines = readFileSync(join(this.dir, 'log'), 'utf8').split('\n').filter(Boolean);
+    writeFileSync(join(this.dir, 'log'), '');
+    return lines;
+  }
+
+  /** How many processes were started for commands since the beginning. */
+  get starts(): number {
+    return readFileSync(join(this.dir, 'starts'), 'utf8').split('\n').filter(Boolean).length;
+  }
+
+  /** Writes a line among the commands: something that happens beside them. */
+  note(line: string): void {
+    appendFileSync(join(this.dir, 'log'), `${line}\n`);
+  }
+
+  /** Makes a command fail with the kernel's answer until `mend`. */
+  fail(command: string, answer: string): void {
+    writeFileSync(join(this.dir, 'failures', fileName(command)), `RTNETLINK answers: ${answer}\n`);
+  }
+
+  mend(command: string): void {
+    rmSync(join(this.dir, 'failures', fileName(command)));
+  }
+
+  /** What `ip -json <args>` prints. */
+  answer(args: string, json: unknown): void {
+    const text = typeof json === 'string' ? json : JSON.stringify(json);
+    writeFileSync(join(this.dir, 'answers', fileName(args)), text);
+  }
+}

@@ -1,0 +1,78 @@
+/** What a dataplane module needs around it: an arena, counters, a batch with frames in it. */
+
+import { Checksum } from '../../src/dataplane/checksum/checksum.js';
+import { COUNTER_NAMES, type CounterName } from '../../src/dataplane/counters.js';
+import { Arena } from '../../src/dataplane/memory/arena.js';
+import { PacketBatch } from '../../src/dataplane/memory/batch.js';
+import { type VxlanOptions, VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
+import { mac } from './bytes.js';
+
+/** Room for the tables of a module under test. */
+const SMALL_STRUCTURES = 65536;
+
+export class Kit {
+  readonly arena: Arena;
+  readonly checksum: Checksum;
+  readonly counters = new Float64Array(COUNTER_NAMES.length);
+  readonly batch: PacketBatch;
+
+  constructor(capacity = 64, slotSize = 2048) {
+    this.arena = new Arena(PacketBatch.footprint(capacity, slotSize) + SMALL_STRUCTURES);
+    this.checksum = new Checksum(this.arena);
+    this.batch = new PacketBatch(this.arena, capacity, slotSize);
+  }
+
+  /** Clears the batch and puts these packets into it; `address` is the other VTEP's. */
+  fill(packets: readonly Uint8Array[], address = 0): void {
+    this.batch.clear();
+    for (const packet of packets) this.add(packet, address);
+  }
+
+  add(packet: Uint8Array, address = 0): void {
+    const { batch } = this;
+    const slot = batch.slot(batch.count);
+    this.arena.bytes.set(packet, slot);
+    batch.put(batch.count, slot, packet.length);
+    batch.address[batch.count] = address;
+    batch.count++;
+  }
+
+  /** A copy of packet `index`. */
+  packet(index: number): Uint8Array {
+    return this.arena.bytes.slice(
+      this.batch.offset[index],
+      this.batch.offset[index] + this.batch.length[index],
+    );
+  }
+
+  packets(): Uint8Array[] {
+    return Array.from({ length: this.batch.count }, (_, index) => this.packet(index));
+  }
+
+  /** Every counter that is not zero. */
+  counted(): Partial<Record<CounterName, number>> {
+    return Object.fromEntries(
+      COUNTER_NAMES.map((name, index) => [name, this.counters[index]]).filter(([, value]) => value !== 0),
+    );
+  }
+
+  tunnel(options: Partial<VxlanOptions> = {}): VxlanTunnel {
+    return new VxlanTunnel(this.arena, this.checksum, this.counters, {
+      vni: 1,
+      mtu: 1450,
+      peerCheck: 'strict',
+      learning: false,
+      ...options,
+    });
+  }
+}
+
+export function setFdb(tunnel: VxlanTunnel, address: string, vtep: number): void {
+  const { high, low } = mac(address);
+  tunnel.fdb.set(high, low, vtep);
+}
+
+export function setOwnMac(tunnel: VxlanTunnel, address: string): void {
+  const { high, low } = mac(address);
+  tunnel.setOwnMac(high, low);
+}

@@ -1,0 +1,24 @@
+/** A pair of connected sockets that keep packet boundaries: to a port it behaves like a TAP queue, and needs no root. */
+
+import koffi from 'koffi';
+
+// linux/socket.h, linux/net.h
+const AF_UNIX = 1;
+const SOCK_SEQPACKET = 5;
+const SOCK_NONBLOCK = 0x800;
+const SOCK_CLOEXEC = 0x80000;
+
+const cSocketpair = koffi.load(null).func('int socketpair(int domain, int type, int protocol, void *fds)');
+
+/** Two non-blocking descriptors, the caller's to close. */
+export function socketpair(): [near: number, far: number] {
+  const fds = new Int32Array(2);
+  const result = cSocketpair(
+    AF_UNIX,
+    SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
+    0,
+    new Uint8Array(fds.buffer),
+  ) as number;
+  if (result < 0) throw new Error(`socketpair: errno ${koffi.errno()}`);
+  return [fds[0], fds[1]];
+}

@@ -1,0 +1,124 @@
+import t from 'tap';
+import { formatStatus, table } from '../../../src/cli/status.js';
+import type { PeerStatus, Status } from '../../../src/control/node/status.js';
+
+function peer(index: number, fields: Partial<PeerStatus> = {}): PeerStatus {
+  return {
+    subnet: `10.244.${index}.0/24`,
+    publicIP: `192.168.77.${index}`,
+    vtepMAC: '02:00:00:00:00:02',
+    neighbour: true,
+    fdb: true,
+    route: true,
+    ...fields,
+  };
+}
+
+const STATUS: Status = {
+  version: '0.1.0',
+  pid: 4711,
+  uptimeSeconds: 3661,
+  backend: { type: 'vxlan', vni: 1, port: 8472 },
+  device: { name: 'flannel.1', mac: '02:00:00:00:00:01', mtu: 1450, address: '10.244.1.0/32', up: true },
+  underlay: { interface: 'eth0', publicIP: '192.168.77.1', mtu: 1500 },
+  lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1', vtepMAC: '02:00:00:00:00:01' },
+  leaseSource: { name: '/etc/weft/leases.json', refused: null },
+  offload: { rung: 'none' },
+  workers: 1,
+  peerCheck: 'strict',
+  peers: [peer(2), peer(103, { neighbour: false, route: false })],
+  learned: null,
+  counters: { tx_packets: 123456, tx_drop_runt: 0 },
+};
+
+t.test('the whole of it', async (t) => {
+  t.equal(
+    formatStatus(STATUS),
+    `weft 0.1.0, pid 4711, up 01:01:01
+  backend     vxlan, VNI 1, UDP port 8472
+  device      flannel.1 up, 10.244.1.0/32, 02:00:00:00:00:01, MTU 1450
+  underlay    eth0, 192.168.77.1, MTU 1500
+  subnet      10.244.1.0/24
+  leases      /etc/weft/leases.json
+  offload     rung none, 1 worker
+  peer check  strict
+
+peers (2)
+  SUBNET           PUBLIC IP       VTEP MAC           NEIGHBOUR  FDB  ROUTE
+  10.244.2.0/24    192.168.77.2    02:00:00:00:00:02  yes        yes  yes
+  10.244.103.0/24  192.168.77.103  02:00:00:00:00:02  MISSING    yes  MISSING
+
+counters
+  tx_packets    123456
+  tx_drop_runt       0
+`,
+  );
+});
+
+t.test('without peers there is no table of them', async (t) => {
+  t.match(formatStatus({ ...STATUS, peers: [] }), '\npeers (0)\n\ncounters\n');
+});
+
+t.test('more than fifty peers are cut, and --json is named', async (t) => {
+  const peers = Array.from({ length: 120 }, (_, index) => peer(index));
+  const text = formatStatus({ ...STATUS, peers });
+  t.match(text, '\npeers (120)\n');
+  t.match(text, '  10.244.49.0/24');
+  t.notMatch(text, '  10.244.50.0/24');
+  t.match(text, '  ... and 70 more (--json has them all)\n');
+});
+
+t.test('learned entries have a table where learning is on', async (t) => {
+  const learned = [
+    { mac: '0a:00:00:00:00:01', publicIP: '192.168.77.9', ageSeconds: 0 },
+    { mac: '0a:00:00:00:00:02', publicIP: '192.168.77.109', ageSeconds: 299 },
+  ];
+  t.match(
+    formatStatus({ ...STATUS, learned }),
+    `
+learned (2)
+  MAC                PUBLIC IP       SEEN
+  0a:00:00:00:00:01  192.168.77.9    0 s ago
+  0a:00:00:00:00:02  192.168.77.109  299 s ago
+`,
+  );
+  t.match(formatStatus({ ...STATUS, learned: [] }), '\nlearned (0)\n\ncounters\n');
+});
+
+t.test('what is wrong is in capitals', async (t) => {
+  t.match(formatStatus({ ...STATUS, device: { ...STATUS.device, up: false } }), 'flannel.1 DOWN, ');
+  const leaseSource = { name: 'leases.json', refused: 'leases.json:3: no' };
+  t.match(formatStatus({ ...STATUS, leaseSource }), '  leases      leases.json REFUSED: leases.json:3: no\n');
+});
+
+t.test('several workers are workers', async (t) => {
+  t.match(formatStatus({ ...STATUS, workers: 4 }), 'rung none, 4 workers\n');
+});
+
+t.test('uptime is a clock, with days in front', async (t) => {
+  for (const [uptimeSeconds, text] of [
+    [0, 'up 00:00:00\n'],
+    [86399, 'up 23:59:59\n'],
+    [86400, 'up 1 d 00:00:00\n'],
+    [10 * 86400 + 3, 'up 10 d 00:00:03\n'],
+  ] as const) {
+    t.match(formatStatus({ ...STATUS, uptimeSeconds }), text);
+  }
+});
+
+t.test('a table lines up: text to the left, numbers to the right, addresses are text', async (t) => {
+  t.equal(
+    table([
+      ['name', '1'],
+      ['x', '1234'],
+      ['longer name', '10.0.0.1'],
+      ['y', '1.5'],
+    ]),
+    `  name                1
+  x                1234
+  longer name  10.0.0.1
+  y                 1.5
+`,
+  );
+  t.equal(table([]), '');
+});

@@ -1,0 +1,188 @@
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { type NetConf, readNetConf, VXLAN_OVERHEAD } from '../../../../src/control/config/net-conf.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+function write(t: Test, content: unknown): string {
+  const text = typeof content === 'string' ? content : JSON.stringify(content, null, 1);
+  return join(t.testdir({ 'net-conf.json': text }), 'net-conf.json');
+}
+
+async function read(t: Test, content: unknown): Promise<NetConf> {
+  return readNetConf(write(t, content));
+}
+
+const NETWORK = { base: 0x0af40000, prefix: 16 };
+
+t.test('what the documentation of flannel shows', async (t) => {
+  t.same(await read(t, { Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } }), {
+    network: NETWORK,
+    backend: { type: 'vxlan', vni: 1, port: 8472, outerMtu: undefined, learning: false },
+    ignored: [],
+  });
+});
+
+t.test('without Backend it is vxlan with the defaults', async (t) => {
+  t.same((await read(t, { Network: '10.244.0.0/16' })).backend, {
+    type: 'vxlan',
+    vni: 1,
+    port: 8472,
+    outerMtu: undefined,
+    learning: false,
+  });
+});
+
+t.test('everything that can be set', async (t) => {
+  const { backend } = await read(t, {
+    Network: '10.244.0.0/16',
+    Backend: { Type: 'vxlan', VNI: 4096, Port: 4789, MTU: 9000, Learning: true },
+  });
+  t.same(backend, { type: 'vxlan', vni: 4096, port: 4789, outerMtu: 9000, learning: true });
+});
+
+t.test('keys and the type match without regard to case', async (t) => {
+  const { network, backend } = await read(t, {
+    network: '10.244.0.0/16',
+    BACKEND: { type: 'VXLAN', vni: 7, port: 1, mtu: 1400, learning: true },
+  });
+  t.same(network, NETWORK);
+  t.same(backend, { type: 'vxlan', vni: 7, port: 1, outerMtu: 1400, learning: true });
+});
+
+t.test('a later duplicate wins', async (t) => {
+  const text =
+    '{ "Network": "10.1.0.0/16", "network": "10.244.0.0/16", "Backend": { "Type": "udp", "type": "vxlan" } }';
+  t.same((await read(t, text)).network, NETWORK);
+});
+
+t.test('host bits of Network are masked off', async (t) => {
+  t.same((await read(t, { Network: '10.244.3.7/16' })).network, NETWORK);
+});
+
+t.test('keys that nobody knows are left alone', async (t) => {
+  t.same(
+    (await read(t, { Network: '10.244.0.0/16', Colour: 'blue', Backend: { Type: 'vxlan', Shape: 1 } }))
+      .network,
+    NETWORK,
+  );
+});
+
+t.test('Port 0 and MTU 0 mean the default, as in flannel', async (t) => {
+  const { backend } = await read(t, {
+    Network: '10.244.0.0/16',
+    Backend: { Type: 'vxlan', Port: 0, MTU: 0 },
+  });
+  t.equal(backend.port, 8472);
+  t.equal(backend.outerMtu, undefined);
+});
+
+t.test('the ends of every range are in it', async (t) => {
+  for (const backend of [
+    { VNI: 0, Port: 1, MTU: 118 },
+    { VNI: 9_999_999, Port: 65535, MTU: 65535 },
+  ]) {
+    const read_ = await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'vxlan', ...backend } });
+    t.same([read_.backend.vni, read_.backend.port, read_.backend.outerMtu], Object.values(backend));
+  }
+});
+
+t.test('the overhead is that of IPv4, UDP, VXLAN and Ethernet', async (t) => {
+  t.equal(VXLAN_OVERHEAD, 20 + 8 + 8 + 14);
+});
+
+t.test('what this version does not do is said, not refused', async (t) => {
+  const { ignored } = await read(t, {
+    Network: '10.244.0.0/16',
+    EnableIPv6: true,
+    Backend: { Type: 'vxlan', DirectRouting: true, GBP: true },
+  });
+  t.equal(ignored.length, 3);
+  mentions(t, ignored.join('\n'), 'EnableIPv6: ', 'Backend.DirectRouting: ', 'Backend.GBP: ');
+  const { ignored: none } = await read(t, {
+    Network: '10.244.0.0/16',
+    EnableIPv6: false,
+    Backend: { Type: 'vxlan', DirectRouting: false, GBP: false },
+  });
+  t.same(none, []);
+});
+
+const vxlan = { Type: 'vxlan' };
+const base = { Network: '10.244.0.0/16' };
+
+/** The key that is wrong, the file, and what the line has to say besides the path and the value. */
+const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp][] = [
+  ['Network', {}, 'is missing: set it to'],
+  ['Network', { Network: '' }, 'like "10.244.0.0/16"'],
+  ['Network', { Network: null }, 'is missing'],
+  ['Network', { Network: 'pods' }, 'no IPv4 network; set it to'],
+  ['Network', { Network: '10.244.0.0' }, 'no IPv4 network'],
+  ['Network', { Network: '10.244.0.0/33' }, 'no IPv4 network'],
+  ['Network', { Network: '300.0.0.0/8' }, 'no IPv4 network'],
+  ['Network', { Network: 'fc00::/48' }, 'IPv6 belongs into IPv6Network; set it to'],
+  ['Network', { Network: '0.0.0.0/0' }, 'whole of IPv4'],
+  ['Network', { Network: 10 }, 'must be a string'],
+  ['EnableIPv4', { ...base, EnableIPv4: false }, 'set it to true'],
+  ['EnableIPv4', { ...base, EnableIPv4: 'yes' }, 'must be true or false'],
+  ['Backend', { ...base, Backend: 'vxlan' }, 'must be an object'],
+  ['Backend.Type', { ...base, Backend: {} }, 'unknown backend type; write "vxlan"'],
+  ['Backend.Type', { ...base, Backend: { Type: '' } }, 'unknown backend type; write "vxlan"'],
+  ['Backend.Type', { ...base, Backend: { Type: 'vlan' } }, 'unknown backend type; write "vxlan"'],
+  ['Backend.Type', { ...base, Backend: { Type: 'host-gw' } }, 'this version of Weft has not; write "vxlan"'],
+  ['Backend.Type', { ...base, Backend: { Type: 1 } }, 'must be a string'],
+  ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: -1 } }, 'from 0 to 16777215'],
+  ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 16_777_216 } }, 'from 0 to 16777215'],
+  ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 1.5 } }, 'must be a whole number'],
+  ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: '1' } }, 'must be a whole number'],
+  ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 10_000_000 } }, 'use one up to 9999999'],
+  ['Backend.Port', { ...base, Backend: { ...vxlan, Port: -1 } }, 'from 0 to 65535'],
+  ['Backend.Port', { ...base, Backend: { ...vxlan, Port: 65536 } }, 'from 0 to 65535'],
+  ['Backend.Port', { ...base, Backend: { ...vxlan, Port: '8472' } }, 'must be a whole number'],
+  ['Backend.MTU', { ...base, Backend: { ...vxlan, MTU: 117 } }, 'from 118 to 65535'],
+  ['Backend.MTU', { ...base, Backend: { ...vxlan, MTU: 65536 } }, /from \d+ to 65535/],
+  ['Backend.MTU', { ...base, Backend: { ...vxlan, MTU: -1 } }, /from \d+ to 65535/],
+  ['Backend.Learning', { ...base, Backend: { ...vxlan, Learning: 1 } }, 'must be true or false'],
+  ['Backend.GBP', { ...base, Backend: { ...vxlan, GBP: 'no' } }, 'must be true or false'],
+  ['SubnetLen', { ...base, SubnetLen: 31 }, 'SubnetLen must be less than /31'],
+  ['SubnetMin', { ...base, SubnetMin: '10.245.1.0' }, 'SubnetMin is not in the range of the Network'],
+];
+
+t.test('bad input is one line with file, line, path, value and remedy', async (t) => {
+  for (const [key, content, says] of BAD) {
+    const name = JSON.stringify(content);
+    const path = write(t, content);
+    const message = await refusal(t, () => readNetConf(path), name);
+    const [outer, inner] = key.split('.') as [string, string | undefined];
+    const within = content[outer] as Record<string, unknown> | undefined;
+    const value = inner === undefined ? within : within?.[inner];
+    const found = value === undefined || value === null ? 'is missing' : `is ${JSON.stringify(value)}`;
+    mentions(
+      t,
+      message,
+      new RegExp(`^${path.replaceAll('.', '\\.')}:\\d+ \\(--net-config-path\\): `),
+      `${key} ${found}: `,
+      says,
+    );
+  }
+});
+
+t.test('the line is that of the value, and the key is spelled as in the file', async (t) => {
+  const path = write(
+    t,
+    '{\n  "network": "10.244.0.0/16",\n  "backend": {\n    "type": "vxlan",\n    "vni": -1\n  }\n}',
+  );
+  mentions(
+    t,
+    await refusal(t, () => readNetConf(path)),
+    `${path}:5 (--net-config-path): backend.vni is -1: `,
+  );
+});
+
+t.test('a file that is not there or no JSON is refused', async (t) => {
+  const path = write(t, '{ "Network": "10.244.0.0/16", }');
+  mentions(t, await refusal(t, () => readNetConf(path)), `${path}:1:31 (--net-config-path): not JSON`);
+  mentions(
+    t,
+    await refusal(t, () => readNetConf(`${path}.none`)),
+    `--net-config-path ${path}.none: no such file`,
+  );
+});

@@ -1,0 +1,160 @@
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { formatIpv4 } from '../../../../src/control/ipv4.js';
+import { FileLeaseSource } from '../../../../src/control/leases/file-source.js';
+import type { Lease } from '../../../../src/control/leases/lease.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+const TIMEOUT_MS = 5000;
+/** How soon an edit has to be applied. */
+const APPLIED_MS = 1000;
+
+function text(...nodes: number[]): string {
+  return JSON.stringify({
+    leases: nodes.map((node) => ({ Subnet: `10.244.${node}.0/24`, PublicIP: `192.168.77.${node}` })),
+  });
+}
+
+/** The last parts of the public IPs. */
+function nodes(leases: readonly Lease[]): number[] {
+  return leases.map(({ publicIp }) => Number(formatIpv4(publicIp).split('.')[3]));
+}
+
+interface Watched {
+  path: string;
+  /** What was handed out and what was refused, in order. */
+  events: (number[] | string)[];
+  /** Waits until `count` events have come. */
+  until(count: number): Promise<void>;
+}
+
+async function watch(t: Test, onLeases = async (_: Lease[]): Promise<void> => {}): Promise<Watched> {
+  const path = join(t.testdir({ 'leases.json': text(1, 2) }), 'leases.json');
+  const source = new FileLeaseSource(path, 1);
+  t.teardown(() => source.close());
+  t.same(nodes(await source.load()), [1, 2]);
+  const events: Watched['events'] = [];
+  source.watch(
+    async (leases) => {
+      await onLeases(leases);
+      events.push(nodes(leases));
+    },
+    (error) => events.push(error.message),
+  );
+  const until = async (count: number): Promise<void> => {
+    const deadline = Date.now() + TIMEOUT_MS;
+    while (events.length < count && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    t.equal(events.length, count, `${count} events within ${TIMEOUT_MS} ms`);
+  };
+  await until(1);
+  return { path, events, until };
+}
+
+t.test('the set at the beginning is handed out once more, for an edit between load and watch', async (t) => {
+  const { events } = await watch(t);
+  t.same(events, [[1, 2]]);
+});
+
+t.test('an edit in place is applied within a second', async (t) => {
+  const { path, events, until } = await watch(t);
+  const from = performance.now();
+  writeFileSync(path, text(1, 2, 3));
+  await until(2);
+  t.ok(performance.now() - from < APPLIED_MS);
+  t.same(events[1], [1, 2, 3]);
+});
+
+t.test('a file renamed over it is applied within a second', async (t) => {
+  const { path, events, until } = await watch(t);
+  writeFileSync(`${path}.new`, text(1));
+  const from = performance.now();
+  renameSync(`${path}.new`, path);
+  await until(2);
+  t.ok(performance.now() - from < APPLIED_MS);
+  t.same(events[1], [1]);
+});
+
+t.test('an edit that is no good is refused with the reason, and the next good one is taken', async (t) => {
+  const { path, events, until } = await watch(t);
+  writeFileSync(path, '{ "leases": [ { "Subnet": "10.244.1.7/24" } ] }');
+  await until(2);
+  mentions(
+    t,
+    events[1] as string,
+    `${path}:1 (--lease-file): leases[0].Subnet is "10.244.1.7/24": host bits`,
+  );
+  writeFileSync(path, text(2));
+  await until(3);
+  t.same(events[2], [2]);
+});
+
+t.test('a file that goes is refused, and taken up again when it is back', async (t) => {
+  const { path, events, until } = await watch(t);
+  rmSync(path);
+  await until(2);
+  mentions(t, events[1] as string, `--lease-file ${path}: no such file`);
+  writeFileSync(path, text(5));
+  await until(3);
+  t.same(events[2], [5]);
+});
+
+t.test('a file that is half written is given time', async (t) => {
+  const { path, events, until } = await watch(t);
+  const whole = text(1, 2, 3, 4);
+  writeFileSync(path, whole.slice(0, 40));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  writeFileSync(path, whole);
+  await until(2);
+  t.same(events[1], [1, 2, 3, 4]);
+});
+
+t.test('what cannot be applied counts as refused', async (t) => {
+  const { path, events, until } = await watch(t, async (leases) => {
+    if (nodes(leases).includes(9)) throw new Error('no lease for this node');
+  });
+  writeFileSync(path, text(9));
+  await until(2);
+  t.equal(events[1], 'no lease for this node');
+});
+
+t.test('sets are handed out one after the other', async (t) => {
+  let running = 0;
+  let most = 0;
+  const { path, until } = await watch(t, async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    running--;
+  });
+  writeFileSync(path, text(1));
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  writeFileSync(path, text(1, 2, 3));
+  await until(2);
+  await until(3);
+  t.equal(most, 1);
+});
+
+t.test('a file that is no good at the start is refused', async (t) => {
+  const path = join(t.testdir({ f: '{' }), 'f');
+  mentions(
+    t,
+    await refusal(t, () => new FileLeaseSource(path, 1).load()),
+    `${path}:1:2 (--lease-file): not JSON`,
+  );
+});
+
+t.test('after close no edit is looked at', async (t) => {
+  const path = join(t.testdir({ f: text(1) }), 'f');
+  const source = new FileLeaseSource(path, 1);
+  const seen: number[][] = [];
+  source.watch(
+    async (leases) => void seen.push(nodes(leases)),
+    () => {},
+  );
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  source.close();
+  writeFileSync(path, text(2));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  t.same(seen, [[1]]);
+});

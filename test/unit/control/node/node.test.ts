@@ -1,0 +1,237 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { NetConf } from '../../../../src/control/config/net-conf.js';
+import { formatIpv4 } from '../../../../src/control/ipv4.js';
+import { formatMac } from '../../../../src/control/mac.js';
+import { Node } from '../../../../src/control/node/node.js';
+import type { Dataplane, FdbChanges } from '../../../../src/dataplane/dataplane.js';
+import { catchLog } from '../../../support/catch-log.js';
+import { FakeIp } from '../../../support/fake-ip.js';
+import { leaseOf, nodeLease } from '../../../support/leases.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+/** A name no device has, so that nothing under /proc or /sys is met. */
+const DEVICE = 'weft-no-dev0';
+
+function macOf({ high, low }: { high: number; low: number }): string {
+  return formatMac(high * 2 ** 32 + (low >>> 0));
+}
+
+interface Rig {
+  ip: FakeIp;
+  node: Node;
+  subnetFile: string;
+  log: string[];
+}
+
+/** Node 1 of the pattern, with a dataplane that writes down what it is told among the commands. */
+function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
+  const log = catchLog(t);
+  const ip = FakeIp.install(t);
+  ip.answer('-details address show', [
+    { ifname: DEVICE, address: '02:00:00:00:00:01', mtu: 1450, flags: ['UP'] },
+  ]);
+  const dataplane = {
+    setOwnMac: async (high: number, low: number) => ip.note(`own mac ${macOf({ high, low })}`),
+    updateFdb:
+      updateFdb ??
+      (async ({ remove, set }: FdbChanges) => {
+        for (const entry of remove) ip.note(`fdb delete ${macOf(entry)}`);
+        for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address)}`);
+      }),
+  } as unknown as Dataplane;
+  const subnetFile = join(t.testdir({}), 'flannel', 'subnet.env');
+  const options = {
+    netConf: { network: { base: 0x0af40000, prefix: 16 } } as NetConf,
+    interface: 'eth0',
+    device: DEVICE,
+    mtu: 1450,
+    subnetFile,
+    source: 'leases.json',
+  };
+  const node = new Node(options, dataplane, nodeLease(1));
+  t.teardown(() => node.stop());
+  return { ip, node, subnetFile, log };
+}
+
+const peer = (i: number): string[] => [
+  `neighbour replace 10.244.${i}.0 lladdr 02:00:00:00:00:0${i} dev ${DEVICE} nud permanent`,
+  `fdb set 02:00:00:00:00:0${i} 192.168.77.${i}`,
+  `route replace 10.244.${i}.0/24 via 10.244.${i}.0 dev ${DEVICE} onlink`,
+];
+
+t.test('start sets up the device, then the peers, then subnet.env', async (t) => {
+  const { ip, node, subnetFile } = rig(t);
+  await node.start([nodeLease(1), nodeLease(2)]);
+  const taken = ip.taken();
+  t.same(
+    taken.slice(0, 1),
+    ['own mac 02:00:00:00:00:01'],
+    'the dataplane knows its MAC before a frame can come',
+  );
+  t.match(
+    taken[1],
+    new RegExp(`^link set dev ${DEVICE} address 02:00:00:00:00:01 mtu 1450 txqueuelen \\d+$`),
+  );
+  t.same(taken.slice(2), [
+    `address replace 10.244.1.0/32 dev ${DEVICE}`,
+    `link set dev ${DEVICE} up`,
+    ...peer(2),
+  ]);
+  t.equal(
+    readFileSync(subnetFile, 'utf8'),
+    'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n',
+  );
+});
+
+t.test('the own lease is no peer', async (t) => {
+  const { node } = rig(t);
+  await node.start([nodeLease(2), nodeLease(1), nodeLease(3)]);
+  t.same(node.peers, [nodeLease(2), nodeLease(3)]);
+});
+
+t.test('a MAC that someone else set on the fresh device is set back, with a warning', async (t) => {
+  const { ip, node, log } = rig(t);
+  ip.answer('-details address show', [
+    { ifname: DEVICE, address: 'aa:aa:aa:aa:aa:aa', mtu: 1450, flags: [] },
+  ]);
+  await node.start([nodeLease(1)]);
+  t.equal(ip.taken().at(-1), `link set dev ${DEVICE} address 02:00:00:00:00:01`);
+  mentions(t, log.join('\n'), 'mac address wanted: 02:00:00:00:00:01, but got: aa:aa:aa:aa:aa:aa');
+});
+
+t.test('a device that cannot be configured ends the start, naming the command', async (t) => {
+  const { ip, node, subnetFile } = rig(t);
+  ip.fail(`link set dev ${DEVICE} up`, 'Operation not permitted');
+  const message = await refusal(t, () => node.start([nodeLease(1), nodeLease(2)]));
+  t.equal(message, `ip link set dev ${DEVICE} up: RTNETLINK answers: Operation not permitted`);
+  t.equal(existsSync(subnetFile), false);
+});
+
+t.test('a device that disappears during the start is noticed', async (t) => {
+  const { ip, node } = rig(t);
+  ip.answer('-details address show', []);
+  mentions(t, await refusal(t, () => node.start([nodeLease(1)])), DEVICE, 'disappeared');
+});
+
+t.test('an update changes what differs and nothing else', async (t) => {
+  const { ip, node, subnetFile } = rig(t);
+  await node.start([nodeLease(1), nodeLease(2)]);
+  ip.taken();
+  rmSync(subnetFile);
+  await node.update([nodeLease(3), nodeLease(1), nodeLease(2)]);
+  t.same(ip.taken(), peer(3));
+  t.equal(existsSync(subnetFile), false, 'subnet.env is not written again');
+});
+
+t.test('updates that come together are applied one after the other, in order', async (t) => {
+  const { ip, node } = rig(t);
+  await node.start([nodeLease(1)]);
+  ip.taken();
+  await Promise.all([node.update([nodeLease(1), nodeLease(2)]), node.update([nodeLease(1)])]);
+  t.same(ip.taken(), [
+    ...peer(2),
+    `route delete 10.244.2.0/24 dev ${DEVICE}`,
+    'fdb delete 02:00:00:00:00:02',
+    `neighbour delete 10.244.2.0 dev ${DEVICE}`,
+  ]);
+});
+
+t.test('leases without this node are refused and nothing is changed', async (t) => {
+  const { ip, node } = rig(t);
+  await node.start([nodeLease(1), nodeLease(2)]);
+  ip.taken();
+  const message = await refusal(t, () => node.update([nodeLease(2), nodeLease(3)]));
+  mentions(t, message, 'leases.json: no lease for this node', 'eth0', '192.168.77.1');
+  t.same(ip.taken(), []);
+  t.same(node.peers, [nodeLease(2)]);
+});
+
+t.test("a new MAC of this node's own is followed by device and dataplane", async (t) => {
+  const { ip, node, subnetFile } = rig(t);
+  await node.start([nodeLease(1)]);
+  ip.taken();
+  await node.update([leaseOf('10.244.1.0/24', '192.168.77.1', '02:00:00:00:00:11')]);
+  t.same(ip.taken(), [`link set dev ${DEVICE} address 02:00:00:00:00:11`, 'own mac 02:00:00:00:00:11']);
+  t.match(readFileSync(subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
+});
+
+t.test("a new subnet of this node's own is followed by device and subnet.env", async (t) => {
+  const { ip, node, subnetFile } = rig(t);
+  await node.start([nodeLease(1), nodeLease(2)]);
+  ip.taken();
+  await node.update([leaseOf('10.244.9.0/24', '192.168.77.1', '02:00:00:00:00:01'), nodeLease(2)]);
+  t.same(
+    ip.taken().filter((line) => line.startsWith('address') || line.startsWith('link')),
+    [`address replace 10.244.9.0/32 dev ${DEVICE}`, `address delete 10.244.1.0/32 dev ${DEVICE}`],
+  );
+  t.match(readFileSync(subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.9.1/24');
+});
+
+t.test('a change that failed is tried again by itself', async (t) => {
+  const { ip, node, log } = rig(t);
+  await node.start([nodeLease(1)]);
+  const route = peer(2)[2] as string;
+  ip.fail(route, 'Network is down');
+  await node.update([nodeLease(1), nodeLease(2)]);
+  mentions(t, log.join('\n'), '1 changes failed; trying again in 1 s');
+  t.same(ip.taken().slice(-3), peer(2));
+  ip.mend(route);
+  const deadline = Date.now() + 5000;
+  let taken: string[] = [];
+  while (taken.length === 0 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    taken = ip.taken();
+  }
+  t.same(taken, [route]);
+});
+
+t.test('after stop nothing is changed any more', async (t) => {
+  const { ip, node } = rig(t);
+  await node.start([nodeLease(1)]);
+  ip.taken();
+  await node.stop();
+  await node.update([nodeLease(1), nodeLease(2)]);
+  t.same(ip.taken(), []);
+});
+
+t.test('stop waits for the change under way', async (t) => {
+  let release = (): void => {};
+  let changing = false;
+  const { node } = rig(t, async () => {
+    changing = true;
+    await new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    changing = false;
+  });
+  await node.start([nodeLease(1)]);
+  const update = node.update([nodeLease(1), nodeLease(2)]);
+  while (!changing) await new Promise((resolve) => setTimeout(resolve, 1));
+  const stopped = node.stop();
+  t.equal(await Promise.race([stopped.then(() => 'stopped'), Promise.resolve('waiting')]), 'waiting');
+  release();
+  await stopped;
+  t.equal(changing, false);
+  await update;
+});
+
+t.test('few changed peers are logged one by one, many are summed up', async (t) => {
+  const { node, log } = rig(t);
+  await node.start([nodeLease(1)]);
+  await node.update([nodeLease(1), nodeLease(2)]);
+  await node.update([nodeLease(1)]);
+  mentions(
+    t,
+    log.join('\n'),
+    'adding subnet: 10.244.2.0/24 PublicIP: 192.168.77.2 VtepMAC: 02:00:00:00:00:02',
+    'removing subnet: 10.244.2.0/24',
+  );
+  log.length = 0;
+  await node.update([1, ...Array.from({ length: 20 }, (_, index) => index + 2)].map(nodeLease));
+  t.same(
+    log.filter((line) => line.includes('peers')),
+    ['weft: peers: 20 added or changed, 0 removed, 20 in all'],
+  );
+});

@@ -1,0 +1,93 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { formatSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../../../src/control/subnet-env.js';
+import { mentions, refusal } from '../../support/user-error.js';
+
+const ENV: SubnetEnv = {
+  network: { base: 0x0af40000, prefix: 16 },
+  subnet: { base: 0x0af40300, prefix: 24 },
+  mtu: 1450,
+  ipMasq: false,
+};
+
+const TEXT =
+  'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n';
+
+t.test("the text is flannel's to the byte, the subnet by its first host", async (t) => {
+  t.equal(formatSubnetEnv(ENV), TEXT);
+  t.equal(
+    formatSubnetEnv({
+      network: { base: 0x0a000000, prefix: 8 },
+      subnet: { base: 0x0affff00, prefix: 26 },
+      mtu: 8951,
+      ipMasq: true,
+    }),
+    'FLANNEL_NETWORK=10.0.0.0/8\nFLANNEL_SUBNET=10.255.255.1/26\nFLANNEL_MTU=8951\nFLANNEL_IPMASQ=true\n',
+  );
+});
+
+t.test('the file is written with its directories, readable for all whatever the umask', async (t) => {
+  const path = join(t.testdir({}), 'a', 'b', 'subnet.env');
+  const umask = process.umask(0o077);
+  t.teardown(() => process.umask(umask));
+  await writeSubnetEnv(path, ENV);
+  t.equal(readFileSync(path, 'utf8'), TEXT);
+  t.equal(statSync(path).mode & 0o777, 0o644);
+});
+
+t.test('an older file is replaced and nothing else is left beside it', async (t) => {
+  const dir = t.testdir({
+    'subnet.env': 'FLANNEL_MTU=1\nand a longer text than the new one, by far, so that a rest would show\n',
+  });
+  await writeSubnetEnv(join(dir, 'subnet.env'), ENV);
+  t.equal(readFileSync(join(dir, 'subnet.env'), 'utf8'), TEXT);
+  t.same(readdirSync(dir), ['subnet.env']);
+});
+
+t.test('a reader sees the old text or the new one, never less', async (t) => {
+  const path = join(t.testdir({}), 'subnet.env');
+  const texts = [1400, 1450].map((mtu) => formatSubnetEnv({ ...ENV, mtu }));
+  await writeSubnetEnv(path, { ...ENV, mtu: 1400 });
+  let writing = true;
+  const writer = (async () => {
+    for (let i = 0; i < 30; i++) await writeSubnetEnv(path, { ...ENV, mtu: i % 2 === 0 ? 1450 : 1400 });
+    writing = false;
+  })();
+  let reads = 0;
+  while (writing) {
+    const text = readFileSync(path, 'utf8');
+    if (!texts.includes(text)) t.fail(JSON.stringify(text));
+    reads++;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await writer;
+  t.ok(reads > 0);
+});
+
+t.test('the old content survives when the new cannot be written', async (t) => {
+  // The name just fits into a directory; that of a temporary file beside it does not.
+  const dir = t.testdir({});
+  const path = join(dir, 'e'.repeat(255));
+  writeFileSync(path, 'old\n');
+  mentions(
+    t,
+    await refusal(t, () => writeSubnetEnv(path, ENV)),
+    `--subnet-file ${path}: cannot be written: `,
+  );
+  t.equal(readFileSync(path, 'utf8'), 'old\n');
+  t.equal(readdirSync(dir).length, 1);
+});
+
+t.test('what stands in the way is named and left as it is', async (t) => {
+  const dir = t.testdir({ file: 'x' });
+  mkdirSync(join(dir, 'subnet.env', 'inside'), { recursive: true });
+  mentions(
+    t,
+    await refusal(t, () => writeSubnetEnv(join(dir, 'subnet.env'), ENV)),
+    `--subnet-file ${join(dir, 'subnet.env')}: cannot be written: `,
+  );
+  mentions(t, await refusal(t, () => writeSubnetEnv(join(dir, 'file', 'subnet.env'), ENV)), '--subnet-file');
+  t.same(readdirSync(dir).sort(), ['file', 'subnet.env'], 'no temporary file is left');
+  t.same(readdirSync(join(dir, 'subnet.env')), ['inside']);
+});

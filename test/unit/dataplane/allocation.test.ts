@@ -1,0 +1,45 @@
+// Nothing is allocated per packet. Each part of the dataplane runs in a process of its own with a young generation that
+// holds all it could allocate, so that what the heap grew by is the whole of it, garbage too.
+
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import type { Allocation } from '../../support/allocation.js';
+
+const CHILD = fileURLToPath(new URL('../../support/allocation-child.js', import.meta.url));
+const FLAGS = ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'];
+const MILLION = 1_000_000;
+
+function measure(part: string, packets: number): Allocation {
+  const output = execFileSync(process.execPath, [...FLAGS, CHILD, part, String(packets)], {
+    encoding: 'utf8',
+    // tap's own flags would be taken over, and its hooks allocate.
+    env: { PATH: process.env.PATH },
+  });
+  return JSON.parse(output) as Allocation;
+}
+
+t.test('the measurement sees one small object a packet', async (t) => {
+  const { bytes } = measure('leaky', 100_000);
+  t.ok(bytes >= 100_000 * 16, `${bytes} bytes`);
+});
+
+t.test('a million packets through encapsulate and decapsulate, past a thousand peers', async (t) => {
+  const { bytes, collections } = measure('tunnel', MILLION);
+  t.equal(collections, 0, 'no garbage collection');
+  t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
+});
+
+t.test('a million packets through the forwarding loop', async (t) => {
+  const { bytes, collections } = measure('loop', MILLION);
+  t.equal(collections, 0, 'no garbage collection');
+  t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
+});
+
+t.test('two hundred thousand packets through the real ports, by the system calls of a burst', async (t) => {
+  const packets = 200_000;
+  const { bytes, collections } = measure('ports', packets);
+  t.equal(collections, 0, 'no garbage collection');
+  // A system call may box an address or two (16 B each): a burst's few may, a packet's may not.
+  t.ok(bytes / packets < 2, `${bytes} bytes in all, ${(bytes / packets).toFixed(1)} a packet`);
+});

@@ -1,0 +1,148 @@
+// The TAP queue here is one end of a socket pair that keeps packet boundaries, as a TAP queue does; the kernel's side is
+// the other end.
+
+import t, { type Test } from 'tap';
+import { TapPort } from '../../../../src/dataplane/io/tap.js';
+import { CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
+import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
+import { pattern, toHex } from '../../../support/bytes.js';
+import { MAC_A, MAC_B, rawFrame, tcpFrame } from '../../../support/frames.js';
+import { Kit } from '../../../support/kit.js';
+import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
+import { socketpair } from '../../../support/socketpair.js';
+
+const EBADF = 9;
+
+interface Rig {
+  kit: Kit;
+  port: TapPort;
+  /** What the kernel does at its end. */
+  send(frame: Uint8Array): void;
+  receive(): Uint8Array | undefined;
+}
+
+function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig {
+  const kit = new Kit(capacity, slotSize);
+  const [near, far] = socketpair();
+  t.teardown(() => {
+    close(near);
+    close(far);
+  });
+  const buffer = new Uint8Array(65536);
+  return {
+    kit,
+    port: new TapPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters),
+    send: (frame) => {
+      t.equal(write(far, addressOf(frame), frame.length), frame.length);
+    },
+    receive: () => {
+      const length = read(far, addressOf(buffer), buffer.length);
+      return length < 0 ? undefined : buffer.slice(0, length);
+    },
+  };
+}
+
+function frameNumber(index: number): Uint8Array {
+  return rawFrame(MAC_B, MAC_A, Uint8Array.of(index));
+}
+
+t.test('receive takes all frames that wait, in order, each into its slot', async (t) => {
+  const { kit, port, send } = rig(t);
+  for (let i = 0; i < 3; i++) send(frameNumber(i));
+  t.equal(port.receive(kit.batch), 3);
+  t.same(
+    kit.packets().map(toHex),
+    [0, 1, 2].map((index) => toHex(frameNumber(index))),
+  );
+  for (let i = 0; i < 3; i++) {
+    t.same(
+      [kit.batch.offset[i], kit.batch.address[i], kit.batch.segmentSize[i], kit.batch.checksum[i]],
+      [kit.batch.slot(i), 0, 0, 0],
+    );
+  }
+});
+
+t.test('receive stops at the capacity of the batch and takes the rest the next time', async (t) => {
+  const { kit, port, send } = rig(t, { capacity: 2 });
+  for (let i = 0; i < 3; i++) send(frameNumber(i));
+  t.equal(port.receive(kit.batch), 2);
+  t.equal(port.receive(kit.batch), 1);
+  t.same(kit.packets().map(toHex), [toHex(frameNumber(2))]);
+});
+
+t.test('receive empties the batch when nothing waits', async (t) => {
+  const { kit, port } = rig(t);
+  kit.fill([frameNumber(0)]);
+  t.equal(port.receive(kit.batch), 0);
+  t.equal(kit.batch.count, 0);
+});
+
+t.test('receive returns the negated errno of a device that is gone', async (t) => {
+  const { kit, port } = rig(t, { gone: true });
+  t.equal(port.receive(kit.batch), -EBADF);
+});
+
+t.test('send writes every frame as it is and counts it', async (t) => {
+  const { kit, port, receive } = rig(t);
+  const frames = [tcpFrame({ payload: pattern(1000) }), frameNumber(1), tcpFrame()];
+  kit.fill(frames);
+  port.send(kit.batch);
+  for (const frame of frames) t.equal(toHex(receive() as Uint8Array), toHex(frame));
+  t.equal(receive(), undefined);
+  t.same(kit.counted(), { rx_packets: 3, rx_bytes: frames.reduce((sum, { length }) => sum + length, 0) });
+});
+
+t.test('send completes a partial checksum', async (t) => {
+  const { kit, port, receive } = rig(t);
+  const frame = tcpFrame();
+  kit.fill([withPartialChecksum(frame)]);
+  kit.batch.checksum[0] = CHECKSUM_PARTIAL;
+  port.send(kit.batch);
+  t.equal(toHex(receive() as Uint8Array), toHex(frame));
+  t.same(kit.counted(), { rx_packets: 1, rx_bytes: frame.length, rx_checksums_completed: 1 });
+});
+
+t.test('send segments a superpacket, which no TAP without a vnet header takes', async (t) => {
+  const { kit, port, receive } = rig(t, { slotSize: 65536 });
+  const frame = tcpFrame({ payload: pattern(5000) });
+  const segments = naiveSegments(frame, 1410);
+  kit.fill([withPartialChecksum(frame), frameNumber(7)]);
+  kit.batch.segmentSize[0] = 1410;
+  kit.batch.checksum[0] = CHECKSUM_PARTIAL;
+  port.send(kit.batch);
+  for (const expected of [...segments, frameNumber(7)])
+    t.equal(toHex(receive() as Uint8Array), toHex(expected));
+  t.equal(receive(), undefined);
+  t.same(kit.counted(), {
+    rx_superpackets: 1,
+    rx_packets: segments.length + 1,
+    rx_bytes: segments.reduce((sum, { length }) => sum + length, 0) + frameNumber(7).length,
+  });
+});
+
+t.test('send counts what the device refuses and goes on', async (t) => {
+  const { kit, port } = rig(t, { gone: true });
+  kit.fill([frameNumber(0), tcpFrame({ payload: pattern(30) })]);
+  kit.batch.segmentSize[1] = 10;
+  port.send(kit.batch);
+  t.same(kit.counted(), { rx_drop_device_refused: 4, rx_superpackets: 1 });
+});
+
+t.test('send counts what the device has no room for, and goes on', async (t) => {
+  const { kit, port, receive } = rig(t);
+  const frame = tcpFrame({ payload: pattern(1400) });
+  let sent = 0;
+  while (kit.counted().rx_drop_device_full === undefined && sent < 10_000) {
+    kit.fill([frame]);
+    port.send(kit.batch);
+    sent++;
+  }
+  t.same(kit.counted(), {
+    rx_packets: sent - 1,
+    rx_bytes: (sent - 1) * frame.length,
+    rx_drop_device_full: 1,
+  });
+  while (receive() !== undefined);
+  port.send(kit.batch);
+  t.equal(kit.counted().rx_packets, sent);
+});

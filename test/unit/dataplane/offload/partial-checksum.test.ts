@@ -1,0 +1,179 @@
+import t from 'tap';
+import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
+import { PartialChecksum } from '../../../../src/dataplane/offload/partial-checksum.js';
+import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
+import { type FrameOptions, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { Kit } from '../../../support/kit.js';
+import {
+  checksumsVerify,
+  layoutOf,
+  pseudoHeader,
+  slowSum,
+  withPartialChecksum,
+} from '../../../support/reference.js';
+
+const MTU = 1450;
+const kit = new Kit(1, 65536);
+const partial = new PartialChecksum(kit.arena, kit.checksum);
+
+interface Marked {
+  checksum: number;
+  segmentSize: number;
+}
+
+function mark(frame: Uint8Array, mtu = MTU): Marked {
+  kit.fill([frame]);
+  partial.mark(kit.batch, 0, mtu);
+  return { checksum: kit.batch.checksum[0], segmentSize: kit.batch.segmentSize[0] };
+}
+
+function complete(frame: Uint8Array): Uint8Array {
+  kit.fill([frame]);
+  partial.complete(kit.batch, 0);
+  return kit.packet(0);
+}
+
+const KINDS: [string, (options: FrameOptions) => Uint8Array, FrameOptions][] = [
+  ['TCP over IPv4', tcpFrame, {}],
+  [
+    'TCP over IPv4 with options',
+    tcpFrame,
+    { ipOptions: hex('01010101'), tcpOptions: new Uint8Array(12).fill(1) },
+  ],
+  ['TCP over IPv6', tcpFrame, { ipv6: true }],
+  ['UDP over IPv4', udpFrame, {}],
+  ['UDP over IPv6', udpFrame, { ipv6: true }],
+];
+
+for (const [kind, build, options] of KINDS) {
+  t.test(`${kind}: a complete checksum is not marked, a partial one is`, async (t) => {
+    for (const length of [0, 1, 2, 99, 100, 1300]) {
+      const frame = build({ ...options, payload: pattern(length) });
+      t.same(mark(frame), { checksum: CHECKSUM_COMPLETE, segmentSize: 0 }, `complete, ${length} B`);
+      t.same(
+        mark(withPartialChecksum(frame)),
+        { checksum: CHECKSUM_PARTIAL, segmentSize: 0 },
+        `partial, ${length} B`,
+      );
+    }
+  });
+
+  t.test(
+    `${kind}: completing gives the checksum the sender would have made, and touches nothing else`,
+    async (t) => {
+      for (const length of [0, 1, 2, 99, 100, 1300]) {
+        const frame = build({ ...options, payload: pattern(length) });
+        t.equal(toHex(complete(withPartialChecksum(frame))), toHex(frame), `${length} B`);
+      }
+    },
+  );
+}
+
+t.test('marking changes no byte', async (t) => {
+  const frame = withPartialChecksum(tcpFrame({ payload: pattern(9000) }));
+  mark(frame);
+  t.equal(toHex(kit.packet(0)), toHex(frame));
+});
+
+t.test('a partial TCP packet larger than the MTU is a superpacket whose segments fill the MTU', async (t) => {
+  for (const [options, headers] of [
+    [{}, 40],
+    [{ tcpOptions: new Uint8Array(12).fill(1) }, 52],
+    [{ ipOptions: hex('01010101') }, 44],
+    [{ ipv6: true }, 60],
+  ] as const) {
+    const largest = MTU - headers;
+    const frame = (length: number): Uint8Array =>
+      withPartialChecksum(tcpFrame({ ...options, payload: pattern(length) }));
+    t.equal(mark(frame(largest)).segmentSize, 0, `${headers} B of headers: the MTU itself fits`);
+    t.equal(mark(frame(largest + 1)).segmentSize, largest, `${headers} B of headers: one byte more does not`);
+    t.equal(mark(frame(60_000)).segmentSize, largest);
+  }
+});
+
+t.test('a large frame with a complete checksum is a real one', async (t) => {
+  t.same(mark(tcpFrame({ payload: pattern(8000) })), { checksum: CHECKSUM_COMPLETE, segmentSize: 0 });
+});
+
+t.test('a partial UDP packet is one datagram, however large', async (t) => {
+  t.same(mark(withPartialChecksum(udpFrame({ payload: pattern(8000) }))), {
+    checksum: CHECKSUM_PARTIAL,
+    segmentSize: 0,
+  });
+});
+
+t.test('an MTU that the headers alone fill leaves no room for segments', async (t) => {
+  const frame = withPartialChecksum(tcpFrame({ payload: pattern(100) }));
+  t.equal(mark(frame, 39).segmentSize, 0);
+  t.equal(mark(frame, 40).segmentSize, 0);
+  t.equal(mark(frame, 41).segmentSize, 1);
+});
+
+t.test('padding behind the IP packet counts for nothing', async (t) => {
+  const frame = tcpFrame({ payload: pattern(3) });
+  const padded = concat(withPartialChecksum(frame), new Uint8Array(20).fill(0xee));
+  t.equal(mark(padded).checksum, CHECKSUM_PARTIAL);
+  t.equal(toHex(complete(padded)), toHex(concat(frame, new Uint8Array(20).fill(0xee))));
+});
+
+t.test('a UDP packet without a checksum is not marked', async (t) => {
+  const frame = udpFrame();
+  viewOf(frame).setUint16(layoutOf(frame).checksum, 0);
+  t.equal(mark(frame).checksum, CHECKSUM_COMPLETE);
+});
+
+t.test('fragments and other protocols are not marked', async (t) => {
+  const fragment = withPartialChecksum(tcpFrame());
+  fragment[20] = 0x20;
+  t.equal(mark(fragment).checksum, CHECKSUM_COMPLETE);
+  t.equal(mark(rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')).checksum, CHECKSUM_COMPLETE);
+});
+
+/** A frame whose last two payload bytes were chosen so that `holds` is true. */
+function search(
+  build: (payload: Uint8Array) => Uint8Array,
+  holds: (frame: Uint8Array) => boolean,
+): Uint8Array {
+  const payload = pattern(10);
+  for (let word = 0; word < 65536; word++) {
+    viewOf(payload).setUint16(8, word);
+    const frame = build(payload);
+    if (holds(frame)) return frame;
+  }
+  throw new Error('no such frame');
+}
+
+t.test('a UDP checksum that comes out as 0 is sent as 0xffff', async (t) => {
+  const frame = search(
+    (payload) => udpFrame({ payload }),
+    (candidate) => viewOf(candidate).getUint16(layoutOf(candidate).checksum) === 0xffff,
+  );
+  t.equal(toHex(complete(withPartialChecksum(frame))), toHex(frame));
+  t.ok(checksumsVerify(frame));
+});
+
+t.test('a TCP checksum that comes out as 0 stays 0', async (t) => {
+  const frame = search(
+    (payload) => tcpFrame({ payload }),
+    (candidate) => viewOf(candidate).getUint16(layoutOf(candidate).checksum) === 0,
+  );
+  t.equal(toHex(complete(withPartialChecksum(frame))), toHex(frame));
+});
+
+t.test(
+  'a complete checksum that looks partial by chance is marked, and completing it changes nothing',
+  async (t) => {
+    const frame = search(
+      (payload) => tcpFrame({ payload }),
+      (candidate) =>
+        viewOf(candidate).getUint16(layoutOf(candidate).checksum) === slowSum(pseudoHeader(candidate)),
+    );
+    t.equal(mark(frame).checksum, CHECKSUM_PARTIAL);
+    t.equal(toHex(complete(frame)), toHex(frame));
+  },
+);
+
+t.test('completing what is no TCP or UDP packet changes nothing', async (t) => {
+  const frame = rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a');
+  t.equal(toHex(complete(frame)), toHex(frame));
+});

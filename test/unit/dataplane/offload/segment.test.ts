@@ -1,0 +1,162 @@
+import t from 'tap';
+import { Segmenter } from '../../../../src/dataplane/offload/segment.js';
+import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
+import { type FrameOptions, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { Kit } from '../../../support/kit.js';
+import { checksumsVerify, naiveSegments, withPartialChecksum } from '../../../support/reference.js';
+
+const FIN = 0x01;
+const PSH = 0x08;
+const ACK = 0x10;
+const ECE = 0x40;
+const CWR = 0x80;
+
+const kit = new Kit(1, 65536);
+const segmenter = new Segmenter(kit.arena, kit.checksum);
+
+/** The segments as frames, each put together from the headers and the payload that the segmenter names. */
+function segments(frame: Uint8Array, segmentSize: number): Uint8Array[] {
+  kit.fill([frame]);
+  const made: Uint8Array[] = [];
+  if (!segmenter.begin(kit.batch.offset[0], kit.batch.length[0], segmentSize)) return made;
+  while (segmenter.next()) {
+    const { headerOffset, headerLength, payloadOffset, payloadLength } = segmenter;
+    made.push(
+      concat(
+        kit.arena.bytes.slice(headerOffset, headerOffset + headerLength),
+        kit.arena.bytes.slice(payloadOffset, payloadOffset + payloadLength),
+      ),
+    );
+  }
+  return made;
+}
+
+const KINDS: [string, FrameOptions][] = [
+  ['IPv4', {}],
+  ['IPv4 with options', { ipOptions: hex('8604000000000101') }],
+  ['IPv4 with the longest header', { ipOptions: new Uint8Array(40).fill(1) }],
+  ['TCP options', { tcpOptions: hex('0101080a 01020304 05060708') }],
+  [
+    'the longest headers there are',
+    { ipOptions: new Uint8Array(40).fill(1), tcpOptions: new Uint8Array(40).fill(1) },
+  ],
+  ['IPv6', { ipv6: true }],
+  ['IPv6 with TCP options', { ipv6: true, tcpOptions: hex('0101080a 01020304 05060708') }],
+];
+
+for (const [kind, options] of KINDS) {
+  t.test(`${kind}: segments are those of a naive segmenter`, async (t) => {
+    for (const [payload, size] of [
+      [4200, 1400],
+      [4201, 1400],
+      [4199, 1400],
+      [1400, 1400],
+      [1401, 1400],
+      [1399, 1400],
+      [3001, 999],
+      [60_000, 1448],
+      [5, 1],
+      [7, 2],
+    ] as const) {
+      const frame = tcpFrame({ ...options, payload: pattern(payload), flags: ACK | PSH });
+      const expected = naiveSegments(frame, size).map(toHex);
+      t.equal(expected.length, Math.ceil(payload / size));
+      t.same(segments(frame, size).map(toHex), expected, `${payload} B in ${size} B`);
+    }
+  });
+}
+
+t.test('every segment verifies, though the superpacket had a partial checksum', async (t) => {
+  for (const ipv6 of [false, true]) {
+    const frame = withPartialChecksum(tcpFrame({ ipv6, payload: pattern(10_001) }));
+    const made = segments(frame, 1300);
+    t.equal(made.length, 8);
+    t.ok(made.every(checksumsVerify));
+  }
+});
+
+t.test('FIN and PSH go with the last segment, CWR with the first, the others with all', async (t) => {
+  const frame = tcpFrame({ payload: pattern(3000), flags: FIN | PSH | ACK | ECE | CWR });
+  t.same(
+    segments(frame, 1000).map((segment) => segment[14 + 20 + 13]),
+    [ACK | ECE | CWR, ACK | ECE, ACK | ECE | FIN | PSH],
+  );
+});
+
+t.test('one segment has all the flags', async (t) => {
+  const frame = tcpFrame({ payload: pattern(3000), flags: FIN | PSH | ACK | CWR });
+  t.same(
+    segments(frame, 3000).map((segment) => segment[14 + 20 + 13]),
+    [FIN | PSH | ACK | CWR],
+  );
+});
+
+t.test('sequence number and identification count on, past their ends', async (t) => {
+  const frame = tcpFrame({ payload: pattern(3000), sequence: 0xfffffc00, identification: 0xffff });
+  const made = segments(frame, 1000).map(viewOf);
+  t.same(
+    made.map((view) => view.getUint32(14 + 20 + 4)),
+    [0xfffffc00, 0xffffffe8, 0x3d0],
+  );
+  t.same(
+    made.map((view) => view.getUint16(14 + 4)),
+    [0xffff, 0, 1],
+  );
+});
+
+t.test('the payload is named where it stands, never copied', async (t) => {
+  const frame = tcpFrame({ payload: pattern(3000) });
+  kit.fill([frame]);
+  segmenter.begin(kit.batch.offset[0], frame.length, 1400);
+  const payload = kit.batch.offset[0] + 54;
+  const named: [number, number][] = [];
+  while (segmenter.next()) named.push([segmenter.payloadOffset, segmenter.payloadLength]);
+  t.same(named, [
+    [payload, 1400],
+    [payload + 1400, 1400],
+    [payload + 2800, 200],
+  ]);
+  t.equal(toHex(kit.packet(0)), toHex(frame), 'the superpacket is as it was');
+});
+
+t.test('the scratch holds the longest headers there are', async (t) => {
+  const other = new Kit(1, 4096);
+  const tight = new Segmenter(other.arena, other.checksum);
+  const behind = other.arena.reserve(64);
+  other.arena.bytes.fill(0xee, behind, behind + 64);
+  const longest = new Uint8Array(40).fill(1);
+  const frame = tcpFrame({ ipOptions: longest, tcpOptions: longest, payload: pattern(100) });
+  other.fill([frame]);
+  tight.begin(other.batch.offset[0], frame.length, 60);
+  while (tight.next());
+  t.ok(other.arena.bytes.slice(behind, behind + 64).every((byte) => byte === 0xee));
+});
+
+t.test('padding behind the IP packet is no payload', async (t) => {
+  const frame = tcpFrame({ payload: pattern(2000) });
+  t.same(segments(concat(frame, new Uint8Array(9)), 1400).map(toHex), naiveSegments(frame, 1400).map(toHex));
+});
+
+t.test('what is not TCP is not taken', async (t) => {
+  for (const frame of [
+    udpFrame({ payload: pattern(3000) }),
+    rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a'),
+  ]) {
+    kit.fill([frame]);
+    t.equal(segmenter.begin(kit.batch.offset[0], frame.length, 1400), false);
+    t.equal(segmenter.next(), false);
+  }
+});
+
+t.test('without payload there is no segment', async (t) => {
+  t.same(segments(tcpFrame({ payload: new Uint8Array(0) }), 1400), []);
+});
+
+t.test('a superpacket left half done does not show in the next', async (t) => {
+  const first = tcpFrame({ payload: pattern(5000) });
+  kit.fill([first]);
+  segmenter.begin(kit.batch.offset[0], first.length, 1000);
+  segmenter.next();
+  const second = tcpFrame({ ipv6: true, payload: pattern(2500, 9), flags: ACK | CWR });
+  t.same(segments(second, 1000).map(toHex), naiveSegments(second, 1000).map(toHex));
+});

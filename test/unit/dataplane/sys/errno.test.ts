@@ -1,0 +1,22 @@
+import { constants } from 'node:os';
+import t from 'tap';
+import * as errno from '../../../../src/dataplane/sys/errno.js';
+
+t.test('the numbers are those of this machine', async (t) => {
+  const known = constants.errno as Record<string, number>;
+  for (const [name, value] of Object.entries(errno)) {
+    if (typeof value === 'number') t.equal(value, known[name], name);
+  }
+});
+
+t.test('an errno is named as a person can look it up', async (t) => {
+  t.equal(errno.errnoName(16), 'EBUSY');
+  t.equal(errno.errnoName(98), 'EADDRINUSE');
+});
+
+t.test('unreachable is what the network refuses, not the packet or the socket', async (t) => {
+  const unreachable = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN];
+  for (const [name, value] of Object.entries(errno)) {
+    if (typeof value === 'number') t.equal(errno.isUnreachable(value), unreachable.includes(value), name);
+  }
+});

@@ -1,0 +1,47 @@
+import t from 'tap';
+import { O_RDWR } from '../../../../src/dataplane/sys/constants.js';
+import {
+  addressOf,
+  close,
+  eventfd,
+  open,
+  poll,
+  read,
+  sendmmsg,
+  write,
+  writev,
+} from '../../../../src/dataplane/sys/ffi.js';
+
+const ENOENT = 2;
+const EBADF = 9;
+const EAGAIN = 11;
+
+t.test('a call that fails returns the negated errno', async (t) => {
+  const buffer = new Uint8Array(8);
+  t.equal(open('/no/such/file', O_RDWR), -ENOENT);
+  t.equal(close(-1), -EBADF);
+  t.equal(read(-1, addressOf(buffer), 8), -EBADF);
+  t.equal(write(-1, addressOf(buffer), 8), -EBADF);
+  t.equal(writev(-1, addressOf(buffer), 0), -EBADF);
+  t.equal(sendmmsg(-1, addressOf(buffer), 1, 0), -EBADF);
+});
+
+t.test('a call that would block says EAGAIN', async (t) => {
+  const EFD_NONBLOCK = 0x800;
+  const fd = eventfd(EFD_NONBLOCK);
+  const buffer = new Uint8Array(8);
+  t.equal(read(fd, addressOf(buffer), 8), -EAGAIN);
+  close(fd);
+});
+
+t.test('poll waits for as long as it is told', async (t) => {
+  const from = performance.now();
+  t.equal(poll(addressOf(new Uint8Array(8)), 0, 20), 0);
+  t.ok(performance.now() - from >= 19);
+});
+
+t.test('an address is a number with which arithmetic is exact', async (t) => {
+  const bytes = new Uint8Array(16);
+  t.ok(Number.isSafeInteger(addressOf(bytes)));
+  t.equal(addressOf(bytes.subarray(5)) - addressOf(bytes), 5);
+});

@@ -1,0 +1,378 @@
+import t from 'tap';
+import type { CounterName } from '../../../../src/dataplane/counters.js';
+import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
+import type { PeerCheck, VxlanTunnel } from '../../../../src/dataplane/tunnel/vxlan.js';
+import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
+import { BROADCAST, MAC_A, MAC_B, MAC_C, rawFrame, tcpFrame } from '../../../support/frames.js';
+import { Kit, setFdb, setOwnMac } from '../../../support/kit.js';
+import { withPartialChecksum } from '../../../support/reference.js';
+
+// This node is B. A and C are its peers, by lease.
+const ADDRESS_A = ipv4('192.168.77.1');
+const ADDRESS_C = ipv4('192.168.77.3');
+const STRANGER = ipv4('203.0.113.9');
+const STRANGE_MAC = '02:00:00:00:00:99';
+const MULTICAST_MAC = '33:33:00:00:00:01';
+const HEADER = '0800000000000100';
+
+interface Node {
+  kit: Kit;
+  tunnel: VxlanTunnel;
+}
+
+function node(peerCheck: PeerCheck = 'strict', learning = false): Node {
+  const kit = new Kit();
+  const tunnel = kit.tunnel({ peerCheck, learning });
+  setOwnMac(tunnel, MAC_B);
+  setFdb(tunnel, MAC_A, ADDRESS_A);
+  setFdb(tunnel, MAC_C, ADDRESS_C);
+  return { kit, tunnel };
+}
+
+function datagram(frame: Uint8Array, header = HEADER): Uint8Array {
+  return concat(hex(header), frame);
+}
+
+function learnedAddress(tunnel: VxlanTunnel, address: string): number | undefined {
+  const { high, low } = mac(address);
+  return tunnel.learned?.lookup(high, low);
+}
+
+t.test('encapsulate puts the header into the headroom and names the VTEP', async (t) => {
+  const { kit, tunnel } = node();
+  const frame = rawFrame(MAC_A, MAC_B);
+  kit.fill([frame]);
+  const before = kit.batch.offset[0];
+  tunnel.encapsulate(kit.batch);
+  t.equal(toHex(kit.packet(0)), HEADER + toHex(frame));
+  t.equal(kit.batch.offset[0], before - 8, 'the frame did not move');
+  t.equal(kit.batch.address[0], ADDRESS_A);
+  t.same(kit.counted(), {});
+});
+
+t.test('encapsulate writes its own VNI', async (t) => {
+  for (const [vni, header] of [
+    [0, '0800000000000000'],
+    [4096, '0800000000100000'],
+    [0xffffff, '08000000ffffff00'],
+  ] as const) {
+    const kit = new Kit();
+    const tunnel = kit.tunnel({ vni });
+    setFdb(tunnel, MAC_A, ADDRESS_A);
+    kit.fill([rawFrame(MAC_A, MAC_B)]);
+    tunnel.encapsulate(kit.batch);
+    t.equal(toHex(kit.packet(0).slice(0, 8)), header);
+  }
+});
+
+t.test('the header is written afresh over whatever the headroom holds', async (t) => {
+  const { kit, tunnel } = node();
+  kit.fill([rawFrame(MAC_A, MAC_B)]);
+  kit.arena.bytes.fill(0xff, kit.batch.offset[0] - 8, kit.batch.offset[0]);
+  tunnel.encapsulate(kit.batch);
+  t.equal(toHex(kit.packet(0).slice(0, 8)), HEADER);
+});
+
+t.test('a superpacket stays one through encapsulate', async (t) => {
+  const { kit, tunnel } = node();
+  kit.fill([rawFrame(STRANGE_MAC, MAC_B), rawFrame(MAC_A, MAC_B)]);
+  kit.batch.segmentSize[1] = 1400;
+  kit.batch.checksum[1] = CHECKSUM_PARTIAL;
+  tunnel.encapsulate(kit.batch);
+  t.equal(kit.batch.segmentSize[0], 1400);
+  t.equal(kit.batch.checksum[0], CHECKSUM_PARTIAL);
+});
+
+t.test('encapsulate drops, each under its own counter', async (t) => {
+  const cases: [string, Uint8Array, CounterName][] = [
+    ['no byte at all', new Uint8Array(0), 'tx_drop_runt'],
+    ['thirteen bytes', rawFrame(MAC_A, MAC_B).slice(0, 13), 'tx_drop_runt'],
+    ['a MAC that no lease has', rawFrame(STRANGE_MAC, MAC_B), 'tx_drop_unknown_mac'],
+    ['this node itself', rawFrame(MAC_B, MAC_B), 'tx_drop_unknown_mac'],
+    ['broadcast', rawFrame(BROADCAST, MAC_B), 'tx_drop_multicast'],
+    ['multicast', rawFrame(MULTICAST_MAC, MAC_B), 'tx_drop_multicast'],
+  ];
+  for (const [name, frame, counter] of cases) {
+    const { kit, tunnel } = node();
+    kit.fill([frame]);
+    tunnel.encapsulate(kit.batch);
+    t.equal(kit.batch.count, 0, name);
+    t.same(kit.counted(), { [counter]: 1 }, name);
+  }
+});
+
+t.test('an Ethernet header alone is a frame', async (t) => {
+  const { kit, tunnel } = node();
+  kit.fill([rawFrame(MAC_A, MAC_B).slice(0, 14)]);
+  tunnel.encapsulate(kit.batch);
+  t.equal(kit.batch.count, 1);
+});
+
+t.test('multicast with an entry goes to that VTEP', async (t) => {
+  const { kit, tunnel } = node();
+  setFdb(tunnel, MULTICAST_MAC, ADDRESS_C);
+  kit.fill([rawFrame(MULTICAST_MAC, MAC_B)]);
+  tunnel.encapsulate(kit.batch);
+  t.equal(kit.batch.address[0], ADDRESS_C);
+  t.same(kit.counted(), {});
+});
+
+t.test('encapsulate keeps the order and closes the gaps', async (t) => {
+  const { kit, tunnel } = node();
+  const frames = Array.from({ length: 20 }, (_, index) =>
+    rawFrame(index % 3 === 0 ? STRANGE_MAC : index % 3 === 1 ? MAC_A : MAC_C, MAC_B, Uint8Array.of(index)),
+  );
+  kit.fill(frames);
+  tunnel.encapsulate(kit.batch);
+  const kept = frames.filter((_, index) => index % 3 !== 0);
+  t.same(
+    kit.packets().map(toHex),
+    kept.map((frame) => HEADER + toHex(frame)),
+  );
+  t.same(
+    [...kit.batch.address.slice(0, kit.batch.count)],
+    kept.map((_, index) => (index % 2 === 0 ? ADDRESS_A : ADDRESS_C)),
+  );
+  t.same(kit.counted(), { tx_drop_unknown_mac: 7 });
+});
+
+t.test('decapsulate takes the header off and touches nothing else', async (t) => {
+  const { kit, tunnel } = node();
+  const frame = tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(99) });
+  kit.fill([datagram(frame)], ADDRESS_A);
+  const before = kit.batch.offset[0];
+  tunnel.decapsulate(kit.batch);
+  t.equal(toHex(kit.packet(0)), toHex(frame));
+  t.equal(kit.batch.offset[0], before + 8);
+  t.same(kit.counted(), {});
+});
+
+t.test('decapsulate drops what is no VXLAN packet of this VNI, each under its own counter', async (t) => {
+  const frame = rawFrame(MAC_B, MAC_A);
+  const cases: [string, Uint8Array, CounterName][] = [
+    ['no byte at all', new Uint8Array(0), 'rx_drop_runt'],
+    ['half a VXLAN header', hex(HEADER).slice(0, 4), 'rx_drop_runt'],
+    ['a VXLAN header alone', hex(HEADER), 'rx_drop_runt'],
+    ['one byte less than an Ethernet header', datagram(frame.slice(0, 13)), 'rx_drop_runt'],
+    ['no I flag', datagram(frame, '0000000000000100'), 'rx_drop_no_vni_flag'],
+    ['every flag but I', datagram(frame, 'f700000000000100'), 'rx_drop_no_vni_flag'],
+    ['VNI 0', datagram(frame, '0800000000000000'), 'rx_drop_unknown_vni'],
+    ['VNI 2', datagram(frame, '0800000000000200'), 'rx_drop_unknown_vni'],
+    ['VNI 65537', datagram(frame, '0800000001000100'), 'rx_drop_unknown_vni'],
+    ['VNI in the wrong bytes', datagram(frame, '0800000000000001'), 'rx_drop_unknown_vni'],
+  ];
+  for (const [name, packet, counter] of cases) {
+    for (const peerCheck of ['strict', 'off'] as const) {
+      const { kit, tunnel } = node(peerCheck);
+      kit.fill([packet], ADDRESS_A);
+      tunnel.decapsulate(kit.batch);
+      t.equal(kit.batch.count, 0, `${name}, ${peerCheck}`);
+      t.same(kit.counted(), { [counter]: 1 }, `${name}, ${peerCheck}`);
+    }
+  }
+});
+
+t.test('reserved bits are ignored, as RFC 7348 wants it, and counted', async (t) => {
+  for (const header of ['8800000000000100', '0800002a00000100', '08000000000001ff', 'ffffffff000001ff']) {
+    const { kit, tunnel } = node();
+    kit.fill([datagram(rawFrame(MAC_B, MAC_A), header)], ADDRESS_A);
+    tunnel.decapsulate(kit.batch);
+    t.equal(kit.batch.count, 1, header);
+    t.same(kit.counted(), { rx_reserved_bits: 1 }, header);
+  }
+});
+
+t.test('reserved bits of a dropped packet are not counted', async (t) => {
+  const { kit, tunnel } = node();
+  kit.fill([datagram(rawFrame(MAC_B, MAC_A), '8800000000000100')], STRANGER);
+  tunnel.decapsulate(kit.batch);
+  t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
+});
+
+/** What becomes of a frame by its outer source, its inner source, the peer check and learning. */
+type Fate = 'accepted' | 'learned' | 'rx_drop_unknown_vtep' | 'rx_drop_wrong_source_mac';
+
+const SENDERS: { name: string; address: number; source: string }[] = [
+  { name: "a lease's address and its MAC", address: ADDRESS_A, source: MAC_A },
+  { name: "a lease's address and another lease's MAC", address: ADDRESS_A, source: MAC_C },
+  { name: "a lease's address and a MAC no lease has", address: ADDRESS_A, source: STRANGE_MAC },
+  { name: "a stranger's address and a lease's MAC", address: STRANGER, source: MAC_A },
+  { name: "a stranger's address and a MAC no lease has", address: STRANGER, source: STRANGE_MAC },
+];
+
+const FATES: Record<string, Fate[]> = {
+  strict: [
+    'accepted',
+    'rx_drop_wrong_source_mac',
+    'rx_drop_wrong_source_mac',
+    'rx_drop_unknown_vtep',
+    'rx_drop_unknown_vtep',
+  ],
+  mac: ['accepted', 'accepted', 'rx_drop_wrong_source_mac', 'accepted', 'rx_drop_wrong_source_mac'],
+  off: ['accepted', 'accepted', 'accepted', 'accepted', 'accepted'],
+  'strict with learning': [
+    'accepted',
+    'rx_drop_wrong_source_mac',
+    'learned',
+    'rx_drop_unknown_vtep',
+    'rx_drop_unknown_vtep',
+  ],
+  'mac with learning': ['accepted', 'accepted', 'learned', 'accepted', 'learned'],
+  'off with learning': ['accepted', 'accepted', 'learned', 'accepted', 'learned'],
+};
+
+for (const [mode, fates] of Object.entries(FATES)) {
+  t.test(`peer check ${mode}`, async (t) => {
+    for (const [index, { name, address, source }] of SENDERS.entries()) {
+      const fate = fates[index];
+      const dropped = fate !== 'accepted' && fate !== 'learned';
+      const { kit, tunnel } = node(mode.split(' ')[0] as PeerCheck, mode.endsWith('learning'));
+      kit.fill([datagram(rawFrame(MAC_B, source))], address);
+      tunnel.decapsulate(kit.batch);
+      t.equal(kit.batch.count, dropped ? 0 : 1, name);
+      t.same(kit.counted(), dropped ? { [fate as string]: 1 } : {}, name);
+      t.equal(tunnel.learned?.size ?? 0, fate === 'learned' ? 1 : 0, `${name}: learned`);
+    }
+  });
+}
+
+t.test('without learning only frames for this node, or for all, come in', async (t) => {
+  for (const [destination, accepted] of [
+    [MAC_B, true],
+    [BROADCAST, true],
+    [MULTICAST_MAC, true],
+    [MAC_C, false],
+    [STRANGE_MAC, false],
+  ] as const) {
+    for (const peerCheck of ['strict', 'mac', 'off'] as const) {
+      const { kit, tunnel } = node(peerCheck);
+      kit.fill([datagram(rawFrame(destination, MAC_A))], ADDRESS_A);
+      tunnel.decapsulate(kit.batch);
+      t.equal(kit.batch.count, accepted ? 1 : 0, `${destination}, ${peerCheck}`);
+      t.same(kit.counted(), accepted ? {} : { rx_drop_not_our_mac: 1 }, `${destination}, ${peerCheck}`);
+    }
+  }
+});
+
+t.test('with learning the device may be in a bridge: frames for any MAC come in', async (t) => {
+  const { kit, tunnel } = node('off', true);
+  kit.fill([datagram(rawFrame(STRANGE_MAC, MAC_A))], ADDRESS_A);
+  tunnel.decapsulate(kit.batch);
+  t.equal(kit.batch.count, 1);
+});
+
+t.test('who sends is checked before whom it is for', async (t) => {
+  const { kit, tunnel } = node();
+  kit.fill([datagram(rawFrame(STRANGE_MAC, MAC_A))], STRANGER);
+  tunnel.decapsulate(kit.batch);
+  t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
+});
+
+t.test("this node's MAC may change while it runs", async (t) => {
+  const { kit, tunnel } = node();
+  setOwnMac(tunnel, 'fe:ff:ff:ff:ff:fe');
+  kit.fill([datagram(rawFrame('fe:ff:ff:ff:ff:fe', MAC_A)), datagram(rawFrame(MAC_B, MAC_A))], ADDRESS_A);
+  tunnel.decapsulate(kit.batch);
+  t.equal(kit.batch.count, 1);
+  t.same(kit.counted(), { rx_drop_not_our_mac: 1 });
+});
+
+t.test('decapsulate keeps the order and closes the gaps', async (t) => {
+  const { kit, tunnel } = node();
+  const frames = Array.from({ length: 20 }, (_, index) => rawFrame(MAC_B, MAC_A, Uint8Array.of(index)));
+  kit.fill([]);
+  for (const [index, frame] of frames.entries()) {
+    const bad = index % 4 === 0;
+    kit.add(
+      datagram(frame, bad && index % 8 === 0 ? '0800000000000200' : HEADER),
+      bad ? STRANGER : ADDRESS_A,
+    );
+  }
+  tunnel.decapsulate(kit.batch);
+  t.same(kit.packets().map(toHex), frames.filter((_, index) => index % 4 !== 0).map(toHex));
+  t.same(kit.counted(), { rx_drop_unknown_vni: 3, rx_drop_unknown_vtep: 2 });
+});
+
+t.test('partial checksums and superpackets of kernel peers are marked by the overlay MTU', async (t) => {
+  const { kit, tunnel } = node();
+  const inner = { destination: MAC_B, source: MAC_A };
+  const superpacket = tcpFrame({ ...inner, payload: pattern(1900) });
+  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], ADDRESS_A);
+  kit.add(datagram(withPartialChecksum(tcpFrame(inner))), ADDRESS_A);
+  kit.add(datagram(tcpFrame(inner)), ADDRESS_A);
+  kit.add(datagram(withPartialChecksum(superpacket)), ADDRESS_A);
+  tunnel.decapsulate(kit.batch);
+  t.same([...kit.batch.checksum.slice(0, 3)], [CHECKSUM_PARTIAL, CHECKSUM_COMPLETE, CHECKSUM_PARTIAL]);
+  t.same([...kit.batch.segmentSize.slice(0, 3)], [0, 0, 1410]);
+  t.equal(kit.batch.count, 3);
+});
+
+t.test('a learned MAC is where frames for it go', async (t) => {
+  const { kit, tunnel } = node('off', true);
+  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
+  tunnel.decapsulate(kit.batch);
+  t.equal(learnedAddress(tunnel, STRANGE_MAC), STRANGER);
+  kit.fill([rawFrame(STRANGE_MAC, MAC_B)]);
+  tunnel.encapsulate(kit.batch);
+  t.equal(kit.batch.address[0], STRANGER);
+  t.same(kit.counted(), {});
+});
+
+t.test(
+  'a MAC that no frame came from stays unknown with learning, and multicast is not flooded',
+  async (t) => {
+    const { kit, tunnel } = node('off', true);
+    kit.fill([rawFrame(STRANGE_MAC, MAC_B), rawFrame(BROADCAST, MAC_B)]);
+    tunnel.encapsulate(kit.batch);
+    t.equal(kit.batch.count, 0);
+    t.same(kit.counted(), { tx_drop_unknown_mac: 1, tx_drop_multicast: 1 });
+  },
+);
+
+t.test('a lease wins: its MAC is never learned from elsewhere', async (t) => {
+  const { kit, tunnel } = node('off', true);
+  kit.fill([datagram(rawFrame(MAC_B, MAC_A))], STRANGER);
+  tunnel.decapsulate(kit.batch);
+  t.equal(learnedAddress(tunnel, MAC_A), 0);
+  kit.fill([rawFrame(MAC_A, MAC_B)]);
+  tunnel.encapsulate(kit.batch);
+  t.equal(kit.batch.address[0], ADDRESS_A);
+});
+
+t.test('a lease wins: it is asked before what was learned earlier', async (t) => {
+  const { kit, tunnel } = node('off', true);
+  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
+  tunnel.decapsulate(kit.batch);
+  setFdb(tunnel, STRANGE_MAC, ADDRESS_C);
+  kit.fill([rawFrame(STRANGE_MAC, MAC_B)]);
+  tunnel.encapsulate(kit.batch);
+  t.equal(kit.batch.address[0], ADDRESS_C);
+});
+
+t.test('a multicast source is never learned', async (t) => {
+  const { kit, tunnel } = node('off', true);
+  kit.fill([datagram(rawFrame(MAC_B, BROADCAST)), datagram(rawFrame(MAC_B, MULTICAST_MAC))], STRANGER);
+  tunnel.decapsulate(kit.batch);
+  t.equal(tunnel.learned?.size, 0);
+});
+
+t.test('a dropped frame teaches nothing', async (t) => {
+  const { kit, tunnel } = node('strict', true);
+  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
+  kit.add(datagram(rawFrame(MAC_B, STRANGE_MAC), '0800000000000200'), ADDRESS_A);
+  tunnel.decapsulate(kit.batch);
+  t.equal(tunnel.learned?.size, 0);
+});
+
+t.test('without learning nothing is learned', async (t) => {
+  t.equal(node('off', false).tunnel.learned, undefined);
+});
+
+t.test('an empty batch stays empty', async (t) => {
+  const { kit, tunnel } = node();
+  kit.fill([]);
+  tunnel.encapsulate(kit.batch);
+  tunnel.decapsulate(kit.batch);
+  t.equal(kit.batch.count, 0);
+  t.same(kit.counted(), {});
+});

@@ -1,0 +1,80 @@
+import t from 'tap';
+import {
+  hasReservedBits,
+  hasVni,
+  VXLAN_LENGTH,
+  VXLAN_MAX_VNI,
+  VXLAN_VNI_VALID,
+  vniOf,
+  writeVxlan,
+} from '../../../../src/dataplane/wire/vxlan.js';
+import { hex, toHex, viewOf } from '../../../support/bytes.js';
+
+/** One header a row: the bytes as RFC 7348 section 5 draws them, and what they say. */
+const HEADERS = [
+  { bytes: '08000000 00000100', flag: true, vni: 1, reserved: false },
+  { bytes: '08000000 00000000', flag: true, vni: 0, reserved: false },
+  { bytes: '08000000 ffffff00', flag: true, vni: 0xffffff, reserved: false },
+  { bytes: '08000000 80000000', flag: true, vni: 0x800000, reserved: false },
+  { bytes: '08000000 12345600', flag: true, vni: 0x123456, reserved: false },
+  { bytes: '00000000 00000100', flag: false, vni: 1, reserved: false },
+  { bytes: '88000000 00000100', flag: true, vni: 1, reserved: true },
+  { bytes: '0c000000 00000100', flag: true, vni: 1, reserved: true },
+  { bytes: '09000000 00000100', flag: true, vni: 1, reserved: true },
+  { bytes: '08000001 00000100', flag: true, vni: 1, reserved: true },
+  { bytes: '08800000 00000100', flag: true, vni: 1, reserved: true },
+  { bytes: '08000000 00000101', flag: true, vni: 1, reserved: true },
+  { bytes: '08000000 00000180', flag: true, vni: 1, reserved: true },
+  { bytes: 'f7ffffff ffffffff', flag: false, vni: 0xffffff, reserved: true },
+];
+
+t.test('a header is read as RFC 7348 draws it', async (t) => {
+  for (const { bytes, flag, vni, reserved } of HEADERS) {
+    const view = viewOf(hex(bytes));
+    t.equal(hasVni(view, 0), flag, `${bytes}: I flag`);
+    t.equal(vniOf(view, 0), vni, `${bytes}: VNI`);
+    t.equal(hasReservedBits(view, 0), reserved, `${bytes}: reserved bits`);
+  }
+});
+
+t.test('a header is written with the I flag, the VNI and zeros', async (t) => {
+  for (const [vni, bytes] of [
+    [0, '0800000000000000'],
+    [1, '0800000000000100'],
+    [42, '0800000000002a00'],
+    [0x800000, '0800000080000000'],
+    [VXLAN_MAX_VNI, '08000000ffffff00'],
+  ] as const) {
+    const header = hex('ffffffffffffffff');
+    writeVxlan(viewOf(header), 0, vni);
+    t.equal(toHex(header), bytes);
+  }
+});
+
+t.test('the masks are bit 4 of the first byte and 24 bits', async (t) => {
+  t.equal(VXLAN_VNI_VALID, 0x08000000);
+  t.equal(VXLAN_MAX_VNI, 2 ** 24 - 1);
+  t.equal(VXLAN_LENGTH, 8);
+});
+
+t.test('every single bit of the header is either the I flag, VNI or reserved', async (t) => {
+  for (let bit = 0; bit < 64; bit++) {
+    const header = new Uint8Array(8);
+    header[bit >> 3] = 0x80 >> (bit & 7);
+    const view = viewOf(header);
+    const isFlag = bit === 4;
+    const isVni = bit >= 32 && bit < 56;
+    t.same(
+      [hasVni(view, 0), vniOf(view, 0), hasReservedBits(view, 0)],
+      [isFlag, isVni ? 2 ** (55 - bit) : 0, !isFlag && !isVni],
+      `bit ${bit}`,
+    );
+  }
+});
+
+t.test('a header is found at any offset and nothing beside it is written', async (t) => {
+  const bytes = new Uint8Array(24).fill(0xaa);
+  writeVxlan(viewOf(bytes), 5, 0x010203);
+  t.equal(toHex(bytes), `${'aa'.repeat(5)}0800000001020300${'aa'.repeat(11)}`);
+  t.equal(vniOf(viewOf(bytes), 5), 0x010203);
+});

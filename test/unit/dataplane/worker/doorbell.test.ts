@@ -1,0 +1,63 @@
+import t, { type Test } from 'tap';
+import { POLLFD_SIZE, POLLIN } from '../../../../src/dataplane/sys/constants.js';
+import { addressOf, poll } from '../../../../src/dataplane/sys/ffi.js';
+import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
+
+/** Control's end and the worker's, made of one handle as in two threads. */
+function ends(t: Test): { control: Doorbell; worker: Doorbell } {
+  const handle = Doorbell.create();
+  const control = new Doorbell(handle);
+  t.teardown(() => control.close());
+  return { control, worker: new Doorbell(structuredClone(handle)) };
+}
+
+/** True when a poll on the doorbell would return at once. */
+function wakes(doorbell: Doorbell): boolean {
+  const pollfd = new Int32Array(POLLFD_SIZE / 4);
+  pollfd[0] = doorbell.eventFd;
+  pollfd[1] = POLLIN;
+  return poll(addressOf(new Uint8Array(pollfd.buffer)), 1, 0) === 1;
+}
+
+t.test('a doorbell nobody rang is silent', async (t) => {
+  const { worker } = ends(t);
+  t.equal(worker.answer(), false);
+  t.equal(worker.stopped, false);
+  t.equal(wakes(worker), false);
+});
+
+t.test('a ring wakes the worker and is answered once', async (t) => {
+  const { control, worker } = ends(t);
+  control.ring();
+  t.equal(wakes(worker), true);
+  t.equal(worker.answer(), true);
+  t.equal(wakes(worker), false);
+  t.equal(worker.answer(), false);
+  t.equal(worker.stopped, false);
+});
+
+t.test('several rings are answered as one', async (t) => {
+  const { control, worker } = ends(t);
+  for (let i = 0; i < 300; i++) control.ring();
+  t.equal(worker.answer(), true);
+  t.equal(worker.answer(), false);
+  t.equal(wakes(worker), false);
+});
+
+t.test('a ring after an answer is heard again', async (t) => {
+  const { control, worker } = ends(t);
+  control.ring();
+  worker.answer();
+  control.ring();
+  t.equal(wakes(worker), true);
+  t.equal(worker.answer(), true);
+});
+
+t.test('stop rings too, and stays', async (t) => {
+  const { control, worker } = ends(t);
+  control.stop();
+  t.equal(wakes(worker), true);
+  t.equal(worker.stopped, true);
+  t.equal(worker.answer(), true);
+  t.equal(worker.stopped, true);
+});

@@ -1,0 +1,238 @@
+// The forwarding thread itself, between a socket pair in place of the TAP queue and a UDP socket on loopback.
+
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import t, { type Test } from 'tap';
+import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
+import { openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
+import type { VxlanOptions } from '../../../../src/dataplane/tunnel/vxlan.js';
+import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
+import type { Reply, Request, WorkerOptions } from '../../../../src/dataplane/worker/messages.js';
+import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
+import { MAC_A, MAC_B, MAC_C, tcpFrame } from '../../../support/frames.js';
+import { freePort } from '../../../support/free-port.js';
+import { socketpair } from '../../../support/socketpair.js';
+
+/** This node has MAC_A and this address; its peer has MAC_B. */
+const OURS = '127.0.0.1';
+const THEIRS = '127.0.0.2';
+const HEADER = hex('0800000000000100');
+const TIMEOUT_MS = 5000;
+
+type Done = Extract<Reply, { type: 'done' }>;
+type Body = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never;
+
+class Thread {
+  readonly counters = new Float64Array(new SharedArrayBuffer(COUNTER_ROW_SIZE));
+  readonly doorbell: Doorbell;
+  readonly peer: Socket;
+  readonly udpPort: number;
+  readonly received: Buffer[] = [];
+  readonly replies: Reply[] = [];
+  readonly worker: Worker;
+  readonly exited: Promise<unknown>;
+  private readonly tap: [near: number, far: number];
+  private readonly socket: number;
+  private readonly buffer = new Uint8Array(65536);
+  private nextId = 1;
+
+  private constructor(udpPort: number, peer: Socket, vxlan: Partial<VxlanOptions>) {
+    const handle = Doorbell.create();
+    this.doorbell = new Doorbell(handle);
+    this.udpPort = udpPort;
+    this.peer = peer;
+    this.tap = socketpair();
+    [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
+    const workerData: WorkerOptions = {
+      tapFd: this.tap[0],
+      socketFd: this.socket,
+      port: udpPort,
+      vxlan: { vni: 1, mtu: 1450, peerCheck: 'strict', learning: false, ...vxlan },
+      doorbell: handle,
+      counters: this.counters.buffer as SharedArrayBuffer,
+    };
+    this.worker = new Worker(new URL('../../../../src/dataplane/worker/worker.js', import.meta.url), {
+      workerData,
+      // Not tap's module hooks, which take longer to load than the worker.
+      execArgv: [],
+    });
+    this.worker.on('message', (reply: Reply) => this.replies.push(reply));
+    this.exited = once(this.worker, 'exit');
+    peer.on('message', (message) => this.received.push(message));
+  }
+
+  static async start(t: Test, vxlan: Partial<VxlanOptions> = {}): Promise<Thread> {
+    const udpPort = await freePort(OURS);
+    const peer = createSocket('udp4');
+    peer.bind(udpPort, THEIRS);
+    await once(peer, 'listening');
+    const thread = new Thread(udpPort, peer, vxlan);
+    t.teardown(() => thread.stop());
+    await until(() => thread.replies.length === 1);
+    t.same(thread.replies.shift(), { type: 'started' });
+    await thread.ask({ type: 'own-mac', ...mac(MAC_A) });
+    return thread;
+  }
+
+  post(body: Body): number {
+    const id = this.nextId++;
+    this.worker.postMessage({ ...body, id });
+    this.doorbell.ring();
+    return id;
+  }
+
+  async ask(body: Body): Promise<Done> {
+    const id = this.post(body);
+    await until(() => this.replies.some((reply) => reply.type === 'done' && reply.id === id));
+    return this.replies.find((reply) => reply.type === 'done' && reply.id === id) as Done;
+  }
+
+  async addPeer(address: string, vtep: string): Promise<void> {
+    const { high, low } = mac(address);
+    await this.ask({ type: 'fdb', remove: new Int32Array(0), set: Int32Array.of(high, low, ipv4(vtep)) });
+  }
+
+  /** A pod sends a frame. */
+  sendFrame(frame: Uint8Array): void {
+    write(this.tap[1], addressOf(frame), frame.length);
+  }
+
+  /** The next frame for a pod. */
+  async receiveFrame(): Promise<Uint8Array> {
+    let length = -1;
+    await until(() => {
+      length = read(this.tap[1], addressOf(this.buffer), this.buffer.length);
+      return length >= 0;
+    });
+    return this.buffer.slice(0, length);
+  }
+
+  async sendDatagram(datagram: Uint8Array): Promise<void> {
+    await new Promise((resolve) => this.peer.send(datagram, this.udpPort, OURS, resolve));
+  }
+
+  /** Waits until a counter has this value: it is written after the packet went. */
+  async counts(name: keyof typeof COUNTER, value: number): Promise<void> {
+    await until(() => this.counters[COUNTER[name]] === value);
+  }
+
+  async stop(): Promise<void> {
+    this.doorbell.stop();
+    await this.exited;
+    this.doorbell.close();
+    for (const fd of [...this.tap, this.socket]) close(fd);
+    await new Promise<void>((resolve) => this.peer.close(() => resolve()));
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const deadline = Date.now() + TIMEOUT_MS;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`nothing came within ${TIMEOUT_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+const OUT = tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(1000) });
+const IN = tcpFrame({ destination: MAC_A, source: MAC_B, payload: pattern(999) });
+
+t.test('frames go out as VXLAN datagrams, datagrams come in as frames', async (t) => {
+  const thread = await Thread.start(t);
+  await thread.addPeer(MAC_B, THEIRS);
+  thread.sendFrame(OUT);
+  await until(() => thread.received.length === 1);
+  t.equal(toHex(thread.received[0] as Buffer), toHex(concat(HEADER, OUT)));
+  await thread.sendDatagram(concat(HEADER, IN));
+  t.equal(toHex(await thread.receiveFrame()), toHex(IN));
+  await thread.counts('tx_packets', 1);
+  await thread.counts('tx_bytes', OUT.length + 8);
+  await thread.counts('rx_packets', 1);
+  await thread.counts('rx_bytes', IN.length);
+});
+
+t.test('bursts larger than a batch come through whole and in order', async (t) => {
+  const thread = await Thread.start(t);
+  await thread.addPeer(MAC_B, THEIRS);
+  const count = 150;
+  const frames = Array.from({ length: count }, (_, index) =>
+    tcpFrame({ destination: MAC_B, source: MAC_A, identification: index }),
+  );
+  for (const frame of frames) thread.sendFrame(frame);
+  await until(() => thread.received.length === count);
+  t.same(
+    thread.received.map(toHex),
+    frames.map((frame) => toHex(concat(HEADER, frame))),
+  );
+});
+
+t.test('packets follow the FDB as soon as a change is answered, removals before additions', async (t) => {
+  const thread = await Thread.start(t);
+  const b = mac(MAC_B);
+  const c = mac(MAC_C);
+  const theirs = ipv4(THEIRS);
+  const both = Int32Array.of(b.high, b.low, theirs, c.high, c.low, theirs);
+  await thread.ask({ type: 'fdb', remove: new Int32Array(0), set: both });
+  const remove = Int32Array.of(b.high, b.low, c.high, c.low);
+  await thread.ask({ type: 'fdb', remove, set: both.slice(3) });
+  thread.sendFrame(OUT);
+  await thread.counts('tx_drop_unknown_mac', 1);
+  thread.sendFrame(tcpFrame({ destination: MAC_C, source: MAC_A }));
+  await until(() => thread.received.length === 1);
+  await thread.counts('tx_packets', 1);
+});
+
+t.test('requests are answered in order, each once', async (t) => {
+  const thread = await Thread.start(t);
+  const first = thread.replies.length;
+  const ids = Array.from({ length: 20 }, () => thread.post({ type: 'own-mac', ...mac(MAC_A) }));
+  await until(() => thread.replies.length === first + 20);
+  t.same(
+    thread.replies.slice(first).map((reply) => (reply as Done).id),
+    ids,
+  );
+});
+
+t.test('what was learned is listed on request, and nothing where learning is off', async (t) => {
+  const thread = await Thread.start(t, { learning: true, peerCheck: 'off' });
+  await thread.sendDatagram(concat(HEADER, IN));
+  await thread.receiveFrame();
+  const { learned } = await thread.ask({ type: 'learned' });
+  t.match(learned, [{ mac: 0x02000000000b, address: ipv4(THEIRS) }]);
+  const other = await Thread.start(t);
+  t.same((await other.ask({ type: 'learned' })).learned, []);
+});
+
+t.test('a superpacket of a kernel peer arrives as segments', async (t) => {
+  const thread = await Thread.start(t);
+  await thread.addPeer(MAC_B, THEIRS);
+  const payload = pattern(30_000);
+  const frame = tcpFrame({ destination: MAC_A, source: MAC_B, payload });
+  // The pseudo-header's sum in the checksum field: 0af4 + 0102 + 0af4 + 0203 + 0006 + 7544
+  new DataView(frame.buffer, frame.byteOffset).setUint16(14 + 20 + 16, 0x8e37);
+  await thread.sendDatagram(concat(HEADER, frame));
+  const parts: Uint8Array[] = [];
+  while (parts.reduce((sum, { length }) => sum + length, 0) < payload.length) {
+    parts.push((await thread.receiveFrame()).slice(54));
+  }
+  t.equal(parts[0]?.length, 1410);
+  t.equal(toHex(concat(...parts)), toHex(payload));
+});
+
+t.test('a thread that waits for packets stops when it is told, within a second', async (t) => {
+  const thread = await Thread.start(t);
+  const from = performance.now();
+  thread.doorbell.stop();
+  await thread.exited;
+  t.ok(performance.now() - from < 1000);
+});
+
+t.test('a thread stops under load', async (t) => {
+  const thread = await Thread.start(t);
+  await thread.addPeer(MAC_B, THEIRS);
+  for (let i = 0; i < 100; i++) thread.sendFrame(OUT);
+  thread.doorbell.stop();
+  await thread.exited;
+  t.pass('it is gone');
+});
