@@ -51,8 +51,9 @@ interface Plan {
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
 export async function runDaemon(options: RunOptions): Promise<void> {
   const plan = await makePlan(options);
+  const dataplane = openDataplane(plan, options);
   announce(plan);
-  await new Daemon(plan, options, openDataplane(plan, options)).run();
+  await new Daemon(plan, options, dataplane).run();
 }
 
 async function makePlan(options: RunOptions): Promise<Plan> {
@@ -178,17 +179,12 @@ class Daemon {
       await writeRunState(options.runDir, {
         pid: process.pid,
         device: plan.device,
+        index: (await readLinks()).find(({ name }) => name === plan.device)?.index,
         subnetFile: options.subnetFile,
       });
       await dataplane.start((error) => over.reject(this.explainFailure(error)));
-      await node.start(plan.leases);
-      plan.source.watch(
-        (leases) => this.follow(leases),
-        (error) => this.refuse(error),
-      );
-      info(
-        `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
-      );
+      // Whoever wants it to leave need not wait until ten thousand peers are set up.
+      await Promise.race([this.begin(), over.promise]);
       await over.promise;
     } finally {
       plan.source.close();
@@ -197,6 +193,19 @@ class Daemon {
       this.down.resolve();
       await server.close();
     }
+  }
+
+  private async begin(): Promise<void> {
+    const { plan, node } = this;
+    await node.start(plan.leases);
+    if (node.stopped) return;
+    plan.source.watch(
+      (leases) => this.follow(leases),
+      (error) => this.refuse(error),
+    );
+    info(
+      `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
+    );
   }
 
   private explainFailure(error: Error): Error {

@@ -164,7 +164,7 @@ function portsPart(): Run {
       recvmmsg(far, sinkAddress, BURST, MSG_DONTWAIT);
     },
   };
-  const underlay = new UdpPort(arena, socket, port, BURST, counters);
+  const underlay = new UdpPort(arena, socket, port, BURST, 8, counters);
   const loop = switchable.loop(arena, { overlay, underlay, tunnel, outbound, inbound });
   return (packets) => {
     left = packets;

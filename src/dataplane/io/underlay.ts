@@ -15,13 +15,25 @@ const SEND_WAIT_MS = 5;
 export class UdpPort implements Port {
   private readonly arena: Arena;
   private readonly fd: number;
+  private readonly tunnelLength: number;
   private readonly counters: CounterRow;
   private readonly outgoing: MessageVector;
   private readonly incoming: MessageVector;
   private readonly pollfd: number;
 
-  /** `port` is every VTEP's UDP port; `burst` the largest batch this port will be given. */
-  constructor(arena: Arena, fd: number, port: number, burst: number, counters: CounterRow) {
+  /**
+   * `port` is every VTEP's UDP port; `burst` the largest batch this port will be given; `tunnelLength` the bytes of
+   * tunnel header, which `tx_bytes` leaves out.
+   */
+  constructor(
+    arena: Arena,
+    fd: number,
+    port: number,
+    burst: number,
+    tunnelLength: number,
+    counters: CounterRow,
+  ) {
+    this.tunnelLength = tunnelLength;
     this.arena = arena;
     this.fd = fd;
     this.counters = counters;
@@ -62,7 +74,8 @@ export class UdpPort implements Port {
     while (next < count) {
       const sent = sendmmsg(this.fd, outgoing.message(next), count - next, MSG_DONTWAIT);
       if (sent > 0) {
-        for (let i = next; i < next + sent; i++) counters[COUNTER.tx_bytes] += batch.length[i];
+        for (let i = next; i < next + sent; i++)
+          counters[COUNTER.tx_bytes] += batch.length[i] - this.tunnelLength;
         counters[COUNTER.tx_packets] += sent;
         next += sent;
       } else if (sent === -EAGAIN && !waited) {

@@ -9,6 +9,7 @@ import { PacketBatch } from '../memory/batch.js';
 import { MessageVector } from '../memory/message-vector.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
+import { VXLAN_LENGTH } from '../wire/vxlan.js';
 import { Doorbell } from './doorbell.js';
 import { ForwardingLoop } from './loop.js';
 import type { Reply, Request, WorkerOptions } from './messages.js';
@@ -39,7 +40,7 @@ const tunnel = new VxlanTunnel(arena, checksum, counters, options.vxlan);
 const doorbell = new Doorbell(options.doorbell);
 const path = {
   overlay: new TapPort(arena, options.tapFd, checksum, counters),
-  underlay: new UdpPort(arena, options.socketFd, options.port, BURST, counters),
+  underlay: new UdpPort(arena, options.socketFd, options.port, BURST, VXLAN_LENGTH, counters),
   tunnel,
   outbound: new PacketBatch(arena, BURST, frameSize),
   inbound: new PacketBatch(arena, BURST, LARGEST_DATAGRAM),

@@ -100,14 +100,19 @@ t.test('a file that goes is refused, and taken up again when it is back', async 
   t.same(events[2], [5]);
 });
 
-t.test('a file that is half written is given time', async (t) => {
+t.test('a file that is half written is given a tenth of a second', async (t) => {
   const { path, events, until } = await watch(t);
-  const whole = text(1, 2, 3, 4);
-  writeFileSync(path, whole.slice(0, 40));
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  writeFileSync(path, whole);
+  const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  writeFileSync(path, text(1));
   await until(2);
-  t.same(events[1], [1, 2, 3, 4]);
+  // The file was looked at just now, and will be in 200 ms: then it is half written.
+  const whole = text(1, 2, 3);
+  await sleep(150);
+  writeFileSync(path, whole.slice(0, 40));
+  await sleep(90);
+  writeFileSync(path, whole);
+  await until(3);
+  t.same(events[2], [1, 2, 3]);
 });
 
 t.test('what cannot be applied counts as refused', async (t) => {

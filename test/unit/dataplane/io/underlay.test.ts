@@ -40,7 +40,7 @@ async function rig(t: Test, { slotSize = 2048, gone = false } = {}): Promise<Rig
     peer.close();
     close(fd);
   });
-  const port = new UdpPort(kit.arena, gone ? -1 : fd, udpPort, BURST, kit.counters);
+  const port = new UdpPort(kit.arena, gone ? -1 : fd, udpPort, BURST, 8, kit.counters);
   return { kit, port, peer, udpPort, received };
 }
 
