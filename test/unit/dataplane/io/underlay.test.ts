@@ -27,7 +27,7 @@ interface Rig {
   received: Buffer[];
 }
 
-async function rig(t: Test, { slotSize = 2048, gone = false } = {}): Promise<Rig> {
+async function rig(t: Test, { slotSize = 2048, gone = false, tunnelLength = 0 } = {}): Promise<Rig> {
   const kit = new Kit(BURST, slotSize);
   const udpPort = await freePort(OURS);
   const [fd] = openUdpSockets(ipv4(OURS), udpPort, 1);
@@ -40,7 +40,7 @@ async function rig(t: Test, { slotSize = 2048, gone = false } = {}): Promise<Rig
     peer.close();
     close(fd);
   });
-  const port = new UdpPort(kit.arena, gone ? -1 : fd, udpPort, BURST, 8, kit.counters);
+  const port = new UdpPort(kit.arena, gone ? -1 : fd, udpPort, BURST, tunnelLength, kit.counters);
   return { kit, port, peer, udpPort, received };
 }
 
@@ -112,6 +112,13 @@ t.test('send sends every packet to its VTEP, in order, and counts it', async (t)
   await until(() => received.length === 3);
   t.same(received.map(toHex), packets.map(toHex));
   t.same(kit.counted(), { tx_packets: 3, tx_bytes: 1559 });
+});
+
+t.test('tx_bytes leaves the tunnel header out', async (t) => {
+  const { kit, port } = await rig(t, { tunnelLength: 8 });
+  kit.fill([pattern(108), pattern(58)], ipv4(THEIRS));
+  port.send(kit.batch);
+  t.same(kit.counted(), { tx_packets: 2, tx_bytes: 150 });
 });
 
 t.test('what one direction received does not change where the other sends', async (t) => {
