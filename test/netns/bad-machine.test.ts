@@ -4,10 +4,10 @@ import t from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import { exec } from '../../lab/exec.js';
 import { ipBatch } from '../../lab/ip.js';
-import { ping } from '../../lab/traffic/ping.js';
 import { HandmadePeer } from './peer/handmade.js';
 import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
 import { makePlace, runCommand, runFlags } from './support/cli.js';
+import { answered } from './support/pings.js';
 import { refused } from './support/refusal.js';
 import { networkOf } from './support/state.js';
 
@@ -137,8 +137,7 @@ t.test('a flannel.1 that is a kernel vxlan device', await withKernelVxlan(), asy
     const command = /: (ip link delete \S+)$/m.exec(stderr)?.[1] ?? '';
     await exec(command.split(' '), { netns: node.netns });
     await startWeft(t, node);
-    const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
-    t.equal(received, sent, 'pods reach each other');
+    await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
   });
 });
 

@@ -5,9 +5,9 @@ import t from 'tap';
 import { ipJson } from '../../lab/ip.js';
 import type { Lease } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
-import { ping } from '../../lab/traffic/ping.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { makePlace, runFlags, startCommand } from './support/cli.js';
+import { answered } from './support/pings.js';
 import { neighboursOf, routesOf, settled, stateFor, statusOf } from './support/state.js';
 
 interface IpLink {
@@ -128,8 +128,7 @@ t.test('other VNI, port and MTU, under keys in other case', async (t) => {
   const { stdout } = await node.exec(['ss', '-Hlun']);
   t.match(stdout, /192\.168\.77\.1:4789\s/, 'listens on the port');
   t.match(await readFile(places[0]?.subnetFile ?? '', 'utf8'), /^FLANNEL_MTU=1350$/m);
-  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
-  t.equal(received, sent, 'pods reach each other');
+  await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
 });
 
 t.test('a net-conf without Backend is vxlan as documented: VNI 1, port 8472', async (t) => {
@@ -165,6 +164,5 @@ t.test('leases of Subnet and PublicIP alone are enough for a cluster of Weft nod
   t.match(one?.mac, /^[0-9a-f][26ae]:/, 'a locally administered unicast MAC');
   t.not(one?.mac, two?.mac, 'another one on every node');
   t.strictSame(await neighboursOf(lab.node(2)), [`10.244.1.0 lladdr ${one?.mac} PERMANENT`]);
-  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
-  t.equal(received, sent, 'pods reach each other');
+  await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
 });

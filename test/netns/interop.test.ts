@@ -4,8 +4,8 @@ import t from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import { exec } from '../../lab/exec.js';
 import { iperf } from '../../lab/traffic/iperf.js';
-import { ping } from '../../lab/traffic/ping.js';
 import { makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.js';
+import { answered } from './support/pings.js';
 import { type Counters, risen, snmpOf, statusOf } from './support/state.js';
 import { segmentedDatagrams, stream } from './support/transfer.js';
 
@@ -41,8 +41,7 @@ for (const mode of ['virt', 'plain'] as const) {
       for (const [way, from, to] of paths) {
         await t.test(`pings are answered ${way}`, async (t) => {
           for (const size of [0, 56, 1422, 8000]) {
-            const result = await ping(from.netns, to.address, { size, interval: 0.005 });
-            t.equal(result.received, result.sent, `${size} bytes of payload`);
+            await answered(t, from, to.address, `${size} bytes of payload`, { size });
           }
         });
 
@@ -103,8 +102,7 @@ t.test('two Weft nodes and a kernel node in one cluster', options, async (t) => 
   await t.test('every pod reaches every other pod', async (t) => {
     for (const from of [1, 2, 3]) {
       for (const to of [1, 2, 3].filter((node) => node !== from)) {
-        const { sent, received } = await ping(lab.pod(from).netns, lab.pod(to).address);
-        t.equal(received, sent, `node ${from} to node ${to}`);
+        await answered(t, lab.pod(from), lab.pod(to).address, `node ${from} to node ${to}`);
       }
     }
   });

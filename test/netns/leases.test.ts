@@ -14,10 +14,9 @@ import { ipBatch } from '../../lab/ip.js';
 import type { Lab } from '../../lab/lab.js';
 import { madeUpLease, netConf, type VxlanLease, writeLeases } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
-import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.js';
-import { startFlood } from './support/flood.js';
+import { answered, startFlood } from './support/pings.js';
 import { routesOf, settled, stateFor, statusOf } from './support/state.js';
 
 /** The issue's own promise. */
@@ -50,10 +49,7 @@ t.test('peers come, change and go while traffic flows', await withKernelVxlan(),
   const weft = await startWeft(t, lab.node(1), { leases: [lab.node(1).lease(), two] });
   await startWeft(t, lab.node(2));
   const kernel = [await startKernel(lab.node(3)), await startKernel(lab.node(4))];
-  const answers = async (t: Test, address: string) => {
-    const { sent, received } = await ping(lab.node(1).netns, address);
-    t.equal(received, sent, `${address} answers`);
-  };
+  const answers = (t: Test, address: string) => answered(t, lab.node(1), address);
   // The kernel forgets every neighbour of a device whose MAC is changed, permanent or not.
   const remember = 'neigh replace 10.244.1.0 lladdr 02:00:00:00:00:01 dev flannel.1 nud permanent';
   const setMac = (node: LabNode, mac: string) =>
@@ -126,8 +122,8 @@ t.test('peers come, change and go while traffic flows', await withKernelVxlan(),
   });
 
   await t.test('no packet to the peer that did not change was lost', async (t) => {
-    const { answered, missing } = await flood.end();
-    t.ok(answered > 100, `${answered} pings answered`);
+    const { answered: pings, missing } = await flood.end();
+    t.ok(pings > 100, `${pings} pings answered`);
     t.strictSame(missing, []);
   });
 });
@@ -146,8 +142,7 @@ t.test('the own lease changes while weft runs', async (t) => {
     t.strictSame(await settled(lab.node(2), peer, [changed]), stateFor([changed]), 'the peer follows');
     await until('the device follows', async () => (await statusOf(weft)).device.mac === '0a:00:00:00:00:11');
     t.strictSame(await settled(lab.node(1), weft, [theirs]), stateFor([theirs]), 'its own peers stay');
-    const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
-    t.equal(received, sent);
+    await answered(t, lab.pod(1), lab.pod(2).address);
   });
 
   await t.test('another subnet: address, subnet.env and the peers follow', async (t) => {
@@ -160,8 +155,7 @@ t.test('the own lease changes while weft runs', async (t) => {
     t.strictSame(await settled(lab.node(1), weft, [theirs]), stateFor([theirs]), 'its own peers stay');
     const { stdout } = await lab.node(1).exec('ip -4 -oneline address show dev flannel.1'.split(' '));
     t.strictSame(stdout.match(/inet \S+/g), ['inet 10.244.101.0/32'], 'the old address is gone');
-    const { sent, received } = await ping(lab.node(2).netns, '10.244.101.0');
-    t.equal(received, sent, 'the peer reaches it');
+    await answered(t, lab.node(2), '10.244.101.0', 'the peer reaches it');
   });
 });
 
@@ -172,7 +166,7 @@ t.test('thousands of leases are applied, and taken away again, while traffic flo
   await startWeft(t, lab.node(2), { netConf: conf });
   const real = lab.node(2).lease();
   const many = Array.from({ length: 2000 }, (_, index) => madeUpLease(index));
-  await ping(lab.pod(1).netns, lab.pod(2).address);
+  await answered(t, lab.pod(1), lab.pod(2).address);
   const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
   const follow = async (peers: readonly VxlanLease[]) => {
     await writeLeases(weft.leaseFile, [lab.node(1).lease(), ...peers]);
@@ -190,7 +184,7 @@ t.test('thousands of leases are applied, and taken away again, while traffic flo
   );
   await follow([real, ...many.map((_, index) => madeUpLease(index, 1))]);
   await follow([real]);
-  const { answered, missing } = await flood.end();
-  t.ok(answered > 100, `${answered} pings answered`);
+  const { answered: pings, missing } = await flood.end();
+  t.ok(pings > 100, `${pings} pings answered`);
   t.strictSame(missing, [], 'and none lost');
 });

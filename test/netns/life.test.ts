@@ -7,11 +7,11 @@ import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.
 import { succeeds } from '../../lab/exec.js';
 import { ipBatch } from '../../lab/ip.js';
 import { madeUpLease, netConf, writeLeases } from '../../lab/leases.js';
-import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { makePlace, runCommand, runFlags } from './support/cli.js';
 import { startLoad } from './support/load.js';
+import { answered } from './support/pings.js';
 import { networkOf, statusOf } from './support/state.js';
 
 /** The issue's own promise. */
@@ -81,8 +81,7 @@ t.test('kill -9 leaves no device, and weft starts again in the same run director
   await killed?.end('SIGKILL');
   await until('the device goes', async () => !(await succeeds(DEVICE, { netns: lab.node(1).netns })));
   await startWeft(t, lab.node(1));
-  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
-  t.equal(received, sent, 'pods reach each other again');
+  await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other again');
 });
 
 t.test('a stop and a start leave things as they were', async (t) => {
@@ -90,8 +89,7 @@ t.test('a stop and a start leave things as they were', async (t) => {
   const [first] = await startWefts(t, lab.nodes);
   t.strictSame(await first?.end(), { code: 0, signal: null });
   await startWeft(t, lab.node(1));
-  const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
-  t.equal(received, sent);
+  await answered(t, lab.pod(1), lab.pod(2).address);
 });
 
 t.test('the control socket is for root alone', async (t) => {

@@ -1,0 +1,61 @@
+/**
+ * Pings of which every one has to be answered, by their sequence numbers: ping's own figures call an answer lost that
+ * comes later than two round trips after the last request, which on a busy machine is soon.
+ */
+
+import type { Test } from 'tap';
+import { inNetns } from '../../../lab/exec.js';
+import { LabProcess } from '../../../lab/process.js';
+
+/** What a finished ping has printed. */
+function sequencesIn(output: string): { answered: number; missing: number[] } {
+  const seen = new Set([...output.matchAll(/icmp_seq=(\d+) ttl/g)].map((found) => Number(found[1])));
+  const last = Math.max(0, ...seen);
+  const all = Array.from({ length: last }, (_, index) => index + 1);
+  return { answered: seen.size, missing: all.filter((sequence) => !seen.has(sequence)) };
+}
+
+export interface PingsOptions {
+  readonly count?: number;
+  /** Seconds between two. */
+  readonly interval?: number;
+  /** Payload bytes. */
+  readonly size?: number;
+  readonly dontFragment?: boolean;
+}
+
+/** Pings from a pod or node until so many are answered, and asserts that none of them was lost on the way. */
+export async function answered(
+  t: Test,
+  from: { readonly netns: string },
+  address: string,
+  what = `${address} answers`,
+  options: PingsOptions = {},
+): Promise<void> {
+  const { count = 3, interval = 0.02, size = 56, dontFragment = false } = options;
+  const argv = ['ping', '-n', '-c', `${count}`, '-i', `${interval}`, '-w', '5', '-s', `${size}`];
+  if (dontFragment) argv.push('-M', 'do');
+  const running = new LabProcess(inNetns(from.netns, [...argv, address]));
+  t.teardown(() => running.stop('SIGKILL'));
+  await running.exited;
+  const result = sequencesIn(running.stdout);
+  t.strictSame(result, { answered: count, missing: [] }, what);
+  if (result.answered !== count) t.comment(running.tail());
+}
+
+export interface Flood {
+  /** Ends it. What was under way at that moment counts as neither answered nor missing. */
+  end(): Promise<{ answered: number; missing: number[] }>;
+}
+
+/** Pings every 2 ms until it is ended. */
+export function startFlood(t: Test, from: { readonly netns: string }, address: string): Flood {
+  const running = new LabProcess(inNetns(from.netns, ['ping', '-n', '-i', '0.002', address]));
+  t.teardown(() => running.stop('SIGKILL'));
+  return {
+    async end() {
+      await running.stop('SIGINT');
+      return sequencesIn(running.stdout);
+    },
+  };
+}
