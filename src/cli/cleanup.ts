@@ -5,7 +5,7 @@ import { ask, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
 import { ipRun } from '../control/network/ip.js';
 import { readLinks } from '../control/network/links.js';
-import { readRunState, removeRunState } from '../control/run-state.js';
+import { type RunState, readRunState, removeRunState } from '../control/run-state.js';
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -15,7 +15,7 @@ function say(line: string): void {
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
   const state = await readRunState(runDir);
   let found = await stopRunning(runDir);
-  if (state !== undefined && (await removeDevice(state.device))) found = true;
+  if (state !== undefined && (await removeDevice(state))) found = true;
   const file = subnetFile ?? state?.subnetFile;
   if (file !== undefined && (await removeFile(file))) {
     say(`removed ${file}`);
@@ -41,9 +41,9 @@ async function stopRunning(runDir: string): Promise<boolean> {
 }
 
 /** A device that outlived its weft, as when something else still holds it open. */
-async function removeDevice(name: string): Promise<boolean> {
+async function removeDevice({ device: name, index }: RunState): Promise<boolean> {
   const link = (await readLinks()).find((candidate) => candidate.name === name);
-  if (link === undefined || link.kind !== 'tun') return false;
+  if (link === undefined || link.kind !== 'tun' || link.index !== index) return false;
   await ipRun([`link delete ${name}`]);
   say(`removed ${name} with its routes and neighbours`);
   return true;

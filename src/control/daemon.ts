@@ -3,7 +3,8 @@
  * again.
  */
 
-import { Dataplane, PortFailure } from '../dataplane/dataplane.js';
+import { Dataplane, PortFailure, RungUnavailable } from '../dataplane/dataplane.js';
+import type { Rung } from '../dataplane/offload/ladder.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
@@ -31,6 +32,8 @@ export interface RunOptions {
   subnetFile: string;
   runDir: string;
   workers: number;
+  offload: 'auto' | Rung;
+  busyPoll: number;
   /** undefined: strict, or off where net-conf asks for learning. */
   peerCheck: PeerCheck | undefined;
 }
@@ -51,8 +54,9 @@ interface Plan {
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
 export async function runDaemon(options: RunOptions): Promise<void> {
   const plan = await makePlan(options);
+  const dataplane = openDataplane(plan, options);
   announce(plan);
-  await new Daemon(plan, options, openDataplane(plan, options)).run();
+  await new Daemon(plan, options, dataplane).run();
 }
 
 async function makePlan(options: RunOptions): Promise<Plan> {
@@ -112,9 +116,13 @@ function openDataplane(plan: Plan, options: RunOptions): Dataplane {
       address: own.publicIp | 0,
       port,
       workers: options.workers,
+      offload: options.offload,
+      busyPoll: options.busyPoll,
       vxlan: { vni, mtu, peerCheck, learning },
     });
   } catch (error) {
+    if (error instanceof RungUnavailable)
+      throw new UserError(`--offload ${options.offload}: ${error.message}; use --offload auto`);
     throw error instanceof SystemError ? explain(error, plan) : error;
   }
 }
@@ -178,17 +186,16 @@ class Daemon {
       await writeRunState(options.runDir, {
         pid: process.pid,
         device: plan.device,
+        index: (await readLinks()).find(({ name }) => name === plan.device)?.index,
         subnetFile: options.subnetFile,
       });
-      await dataplane.start((error) => over.reject(this.explainFailure(error)));
-      await node.start(plan.leases);
-      plan.source.watch(
-        (leases) => this.follow(leases),
-        (error) => this.refuse(error),
-      );
-      info(
-        `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
-      );
+      await dataplane.start({
+        onFailure: (error) => over.reject(this.explainFailure(error)),
+        onStepDown: (code) =>
+          warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
+      });
+      // Whoever wants it to leave need not wait until ten thousand peers are set up.
+      await Promise.race([this.begin(), over.promise]);
       await over.promise;
     } finally {
       plan.source.close();
@@ -197,6 +204,19 @@ class Daemon {
       this.down.resolve();
       await server.close();
     }
+  }
+
+  private async begin(): Promise<void> {
+    const { plan, node } = this;
+    await node.start(plan.leases);
+    if (node.stopped) return;
+    plan.source.watch(
+      (leases) => this.follow(leases),
+      (error) => this.refuse(error),
+    );
+    info(
+      `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
+    );
   }
 
   private explainFailure(error: Error): Error {

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 export interface RunState {
   pid: number;
   device: string;
+  /** The device's interface index: a device of this name with another one is someone else's. */
+  index: number | undefined;
   subnetFile: string;
 }
 

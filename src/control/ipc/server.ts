@@ -26,6 +26,7 @@ export class ControlServer {
   private readonly handler: Handler;
   private readonly server: Server;
   private readonly connections = new Set<Socket>();
+  private readonly answers = new Set<Promise<void>>();
 
   private constructor(path: string, handler: Handler) {
     this.path = path;
@@ -57,8 +58,10 @@ export class ControlServer {
 
   /** Closes and removes the socket. */
   async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.server.close(resolve));
+    await Promise.allSettled(this.answers);
     for (const socket of this.connections) socket.destroy();
-    await new Promise((resolve) => this.server.close(resolve));
+    await closed;
     await rm(this.path, { force: true });
   }
 
@@ -73,7 +76,15 @@ export class ControlServer {
       if (text.length > MAX_REQUEST) socket.destroy();
     });
     socket.on('end', () => {
-      void this.answer(text).then((response) => socket.end(`${JSON.stringify(response)}\n`));
+      const answered = this.answer(text).then(
+        (response) =>
+          new Promise<void>((resolve) => {
+            socket.once('close', resolve);
+            socket.end(`${JSON.stringify(response)}\n`, resolve);
+          }),
+      );
+      this.answers.add(answered);
+      void answered.finally(() => this.answers.delete(answered));
     });
   }
 

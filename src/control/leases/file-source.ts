@@ -20,7 +20,9 @@ export class FileLeaseSource implements LeaseSource {
   readonly name: string;
   private readonly path: string;
   private readonly vni: number;
+  /** What was said of leases that are not Weft's, and what is still to be said. */
   private readonly ignored = new Set<string>();
+  private readonly unsaid: string[] = [];
   private reading: Promise<void> = Promise.resolve();
 
   constructor(path: string, vni: number) {
@@ -31,9 +33,8 @@ export class FileLeaseSource implements LeaseSource {
 
   async load(): Promise<Lease[]> {
     const { leases, ignored } = await readLeaseFile(this.path, this.vni);
-    for (const sentence of ignored) {
-      if (!this.ignored.has(sentence)) info(sentence);
-    }
+    // Said by `watch`, once the leases are in force: a start that is refused says one thing only.
+    this.unsaid.push(...ignored.filter((sentence) => !this.ignored.has(sentence)));
     this.ignored.clear();
     for (const sentence of ignored) this.ignored.add(sentence);
     return leases;
@@ -43,7 +44,10 @@ export class FileLeaseSource implements LeaseSource {
     const look = (): void => {
       this.reading = this.reading
         .then(() => this.reload())
-        .then(onLeases)
+        .then((leases) => {
+          for (const sentence of this.unsaid.splice(0)) info(sentence);
+          return onLeases(leases);
+        })
         .catch(onRefused);
     };
     watchFile(this.path, { interval: LOOK_EVERY_MS, persistent: false }, look);

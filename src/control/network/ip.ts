@@ -12,9 +12,9 @@ interface Outcome {
   stderr: string;
 }
 
-function ip(args: readonly string[], input = ''): Promise<Outcome> {
+function ip(args: readonly string[], input = '', signal?: AbortSignal): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn('ip', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn('ip', args, { stdio: ['pipe', 'pipe', 'pipe'], ...(signal && { signal }) });
     const outcome: Outcome = { code: null, stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       outcome.stdout += text;
@@ -55,10 +55,13 @@ export interface BatchFailure {
   reason: string;
 }
 
-/** Runs every command (each an `ip` command line without `ip`) in one process, going on after failures. */
-export async function ipBatch(commands: readonly string[]): Promise<BatchFailure[]> {
+/**
+ * Runs every command (each an `ip` command line without `ip`) in one process, going on after failures. Aborting the
+ * signal kills it half-way. @throws UserError when ip cannot be run, AbortError when it was aborted
+ */
+export async function ipBatch(commands: readonly string[], signal?: AbortSignal): Promise<BatchFailure[]> {
   if (commands.length === 0) return [];
-  const { code, stderr } = await ip(['-force', '-batch', '-'], `${commands.join('\n')}\n`);
+  const { code, stderr } = await ip(['-force', '-batch', '-'], `${commands.join('\n')}\n`, signal);
   if (code === 0) return [];
   const failures: BatchFailure[] = [];
   let reason = '';

@@ -5,6 +5,7 @@ import { UserError } from '../user-error.js';
 import { ipJson } from './ip.js';
 
 export interface Link {
+  index: number;
   name: string;
   mac: string;
   mtu: number;
@@ -18,6 +19,7 @@ export interface Link {
 }
 
 interface IpLink {
+  ifindex: number;
   ifname: string;
   address?: string;
   mtu: number;
@@ -29,6 +31,7 @@ interface IpLink {
 export async function readLinks(): Promise<Link[]> {
   const links = await ipJson<IpLink>('-details', 'address', 'show');
   return links.map((link) => ({
+    index: link.ifindex,
     name: link.ifname,
     mac: link.address ?? '',
     mtu: link.mtu,

@@ -42,23 +42,25 @@ export class Node {
   private work: Promise<void> = Promise.resolve();
   private retry: NodeJS.Timeout | undefined;
   private retryMs = RETRY_FIRST_MS;
-  private stopped = false;
+  private readonly leaving = new AbortController();
 
   constructor(options: NodeOptions, dataplane: Dataplane, own: Lease) {
     this.options = options;
     this.dataplane = dataplane;
     this.own = own;
-    this.reconciler = new PeerReconciler(options.device, dataplane);
+    this.reconciler = new PeerReconciler(options.device, dataplane, this.leaving.signal);
   }
 
   /** Sets up device, peers and subnet.env; the dataplane has been started. @throws UserError when the device cannot be */
-  async start(leases: readonly Lease[]): Promise<void> {
-    const { high, low } = splitMac(this.own.vtepMac);
-    await this.dataplane.setOwnMac(high, low);
-    await configureDevice(this.deviceState(this.own));
-    this.takePeers(leases);
-    await this.applyPeers();
-    await this.writeSubnetEnv();
+  start(leases: readonly Lease[]): Promise<void> {
+    return this.enqueue(async () => {
+      const { high, low } = splitMac(this.own.vtepMac);
+      await this.dataplane.setOwnMac(high, low);
+      await configureDevice(this.deviceState(this.own));
+      this.takePeers(leases);
+      await this.applyPeers();
+      await this.writeSubnetEnv();
+    });
   }
 
   /** Follows a new set of leases. @throws UserError when this node is not in it; then nothing was changed */
@@ -72,15 +74,25 @@ export class Node {
     });
   }
 
+  /** True from the moment `stop` was called. */
+  get stopped(): boolean {
+    return this.leaving.signal.aborted;
+  }
+
   /** Waits for the change under way and takes up no other. */
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.leaving.abort();
     clearTimeout(this.retry);
     await this.work.catch(() => {});
   }
 
   private enqueue(change: () => Promise<void>): Promise<void> {
-    const done = this.work.then(() => (this.stopped ? undefined : change()));
+    const done = this.work
+      .then(() => (this.stopped ? undefined : change()))
+      .catch((error: Error) => {
+        // Leaving kills an ip that is at work; its device goes anyway.
+        if (!this.stopped) throw error;
+      });
     this.work = done.catch(() => {});
     return done;
   }
@@ -94,6 +106,7 @@ export class Node {
     if (lease.vtepMac === before.vtepMac && formatCidr(lease.subnet) === formatCidr(before.subnet)) return;
     info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}, VtepMAC ${lease.vtepMac}`);
     await reconfigureDevice(this.deviceState(before), this.deviceState(lease));
+    if (lease.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
     const { high, low } = splitMac(lease.vtepMac);
     await this.dataplane.setOwnMac(high, low);
     this.own = lease;

@@ -73,7 +73,10 @@ export class PeerReconciler {
   private readonly device: string;
   private readonly fdb: FdbWriter;
 
-  constructor(device: string, fdb: FdbWriter) {
+  private readonly signal: AbortSignal | undefined;
+
+  constructor(device: string, fdb: FdbWriter, signal?: AbortSignal) {
+    this.signal = signal;
     this.device = device;
     this.fdb = fdb;
   }
@@ -115,6 +118,11 @@ export class PeerReconciler {
     return failed;
   }
 
+  /** The kernel flushes a device's neighbours, permanent ones too, when its MAC changes (neigh_changeaddr). */
+  forgetNeighbours(): void {
+    this.applied.neighbours.clear();
+  }
+
   private async applyFdb(wanted: ReadonlyMap<string, Ipv4>): Promise<void> {
     const { applied } = this;
     const { gone, set } = difference(applied.fdb, wanted);
@@ -128,7 +136,10 @@ export class PeerReconciler {
   }
 
   private async run(steps: readonly Step[]): Promise<number> {
-    const failures = await ipBatch(steps.map(({ command }) => command));
+    const failures = await ipBatch(
+      steps.map(({ command }) => command),
+      this.signal,
+    );
     const failed = new Map(failures.map(({ index, reason }) => [index, reason]));
     let logged = 0;
     steps.forEach(({ command, succeeded }, index) => {

@@ -5,11 +5,11 @@ import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
-import { Segmenter } from '../offload/segment.js';
+import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
 import { read, write, writev } from '../sys/ffi.js';
-import type { Port } from './port.js';
+import { DRAINED, MORE, type Port } from './port.js';
 
 export class TapPort implements Port {
   private readonly arena: Arena;
@@ -18,6 +18,7 @@ export class TapPort implements Port {
   private readonly counters: CounterRow;
   private readonly segmenter: Segmenter;
   private readonly iovecs: number;
+  private readonly headers: number;
 
   constructor(arena: Arena, fd: number, checksum: Checksum, counters: CounterRow) {
     this.arena = arena;
@@ -26,22 +27,21 @@ export class TapPort implements Port {
     this.counters = counters;
     this.segmenter = new Segmenter(arena, checksum);
     this.iovecs = arena.reserve(2 * IOVEC_SIZE);
+    this.headers = arena.reserve(MAX_HEADERS);
   }
 
   receive(batch: PacketBatch): number {
-    let count = 0;
-    while (count < batch.capacity) {
-      const slot = batch.slot(count);
+    batch.clear();
+    while (batch.count < batch.capacity) {
+      const slot = batch.slot(batch.count);
       const length = read(this.fd, this.arena.base + slot, batch.slotSize);
       if (length < 0) {
-        if (count === 0 && length !== -EAGAIN && length !== -EINTR) return length;
-        break;
+        return length === -EAGAIN || length === -EINTR || batch.count > 0 ? DRAINED : length;
       }
-      batch.put(count, slot, length);
-      count++;
+      batch.put(batch.count, slot, length);
+      batch.count++;
     }
-    batch.count = count;
-    return count;
+    return MORE;
   }
 
   send(batch: PacketBatch): void {
@@ -59,11 +59,12 @@ export class TapPort implements Port {
   }
 
   private sendSegments(batch: PacketBatch, index: number): void {
-    const { arena, segmenter, iovecs } = this;
+    const { arena, segmenter, iovecs, headers } = this;
     this.counters[COUNTER.rx_superpackets]++;
-    segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index]);
-    while (segmenter.next()) {
-      arena.putPointer(iovecs, segmenter.headerOffset);
+    if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) return;
+    for (let segment = 0; segment < segmenter.count; segment++) {
+      segmenter.write(segment, headers);
+      arena.putPointer(iovecs, headers);
       arena.words[(iovecs + 8) >> 2] = segmenter.headerLength;
       arena.putPointer(iovecs + IOVEC_SIZE, segmenter.payloadOffset);
       arena.words[(iovecs + IOVEC_SIZE + 8) >> 2] = segmenter.payloadLength;

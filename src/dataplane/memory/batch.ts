@@ -40,9 +40,14 @@ export class PacketBatch {
   readonly segmentSize: Int32Array;
   /** CHECKSUM_COMPLETE or CHECKSUM_PARTIAL. */
   readonly checksum: Uint8Array;
+  /** The outer header's TOS or traffic class: as it is to be sent, or as it came. */
+  readonly tos: Uint8Array;
+  /** Hash of the inner flow: packets of one flow have the same. Set on the way out. */
+  readonly flow: Int32Array;
   private readonly first: number;
   private readonly stride: number;
 
+  /** `slotSize` 0 for a batch that is filled by a port with buffers of its own: it has no slots. */
   constructor(arena: Arena, capacity: number, slotSize: number) {
     this.capacity = capacity;
     this.slotSize = slotSize;
@@ -53,6 +58,8 @@ export class PacketBatch {
     this.address = new Int32Array(capacity);
     this.segmentSize = new Int32Array(capacity);
     this.checksum = new Uint8Array(capacity);
+    this.tos = new Uint8Array(capacity);
+    this.flow = new Int32Array(capacity);
   }
 
   /** Bytes of arena that a batch takes. */
@@ -61,6 +68,7 @@ export class PacketBatch {
   }
 
   private static stride(slotSize: number): number {
+    if (slotSize === 0) return 0;
     return Math.ceil((HEADROOM + slotSize) / 64) * 64 + STAGGER;
   }
 
@@ -80,6 +88,8 @@ export class PacketBatch {
     this.address[index] = 0;
     this.segmentSize[index] = 0;
     this.checksum[index] = CHECKSUM_COMPLETE;
+    this.tos[index] = 0;
+    this.flow[index] = 0;
   }
 
   /** Moves what is known of packet `from` to index `to` <= `from`; used to close the gap a dropped packet leaves. */
@@ -89,5 +99,7 @@ export class PacketBatch {
     this.address[to] = this.address[from];
     this.segmentSize[to] = this.segmentSize[from];
     this.checksum[to] = this.checksum[from];
+    this.tos[to] = this.tos[from];
+    this.flow[to] = this.flow[from];
   }
 }

@@ -17,6 +17,7 @@ const errno = koffi.errno;
 const cOpen = libc.func('int open(const char *path, int flags)');
 const cClose = libc.func('int close(int fd)');
 const cIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+const cIoctlValue = libc.func('int ioctl(int fd, unsigned long request, unsigned long argument)');
 const cSocket = libc.func('int socket(int domain, int type, int protocol)');
 const cBind = libc.func('int bind(int fd, void *address, uint32_t length)');
 const cSetsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
@@ -50,6 +51,12 @@ export function close(fd: number): number {
 
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   const result = cIoctl(fd, request, argument) as number;
+  return result < 0 ? -errno() : result;
+}
+
+/** An ioctl whose argument is a number, not a pointer. */
+export function ioctlValue(fd: number, request: number, argument: number): number {
+  const result = cIoctlValue(fd, request, argument) as number;
   return result < 0 ? -errno() : result;
 }
 

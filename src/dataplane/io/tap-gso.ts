@@ -1,0 +1,166 @@
+/** The overlay port on rung `gso`: a TAP queue with a virtio-net header, whose frames may be superpackets. */
+
+import type { Checksum } from '../checksum/checksum.js';
+import { COUNTER, type CounterRow } from '../counters.js';
+import type { Arena } from '../memory/arena.js';
+import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import { Coalescer } from '../offload/coalesce.js';
+import { Layer4 } from '../offload/layer4.js';
+import { IOVEC_SIZE } from '../sys/constants.js';
+import { EAGAIN, EINTR } from '../sys/errno.js';
+import { read, writev } from '../sys/ffi.js';
+import { IPPROTO_TCP } from '../wire/tcp.js';
+import {
+  VNET_GSO_NONE,
+  VNET_GSO_TCPV4,
+  VNET_GSO_TCPV6,
+  VNET_GSO_UDP_L4,
+  VNET_LENGTH,
+  VNET_NEEDS_CSUM,
+  vnetChecksumOffset,
+  vnetChecksumStart,
+  vnetFlags,
+  vnetGsoSize,
+  vnetGsoType,
+  writeVnetChecksum,
+  writeVnetGso,
+  writeVnetPlain,
+} from '../wire/virtio-net.js';
+import { DRAINED, MORE, type Port } from './port.js';
+
+/** A burst of superpackets ends here, so that what was read is still in the cache when it is sent. */
+const BURST_BYTES = 512 * 1024;
+/** The virtio-net header, then a piece for each packet of a train. */
+const IOVECS = 1 + 64;
+
+export class TapGsoPort implements Port {
+  private readonly arena: Arena;
+  private readonly fd: number;
+  private readonly checksum: Checksum;
+  private readonly counters: CounterRow;
+  private readonly coalescer: Coalescer;
+  private readonly layer4 = new Layer4();
+  private readonly vnet: number;
+  private readonly iovecs: number;
+
+  /** `packets`: the largest batch that will be sent; `uso`: whether the device takes UDP superpackets. */
+  constructor(
+    arena: Arena,
+    fd: number,
+    checksum: Checksum,
+    counters: CounterRow,
+    packets: number,
+    uso: boolean,
+  ) {
+    this.arena = arena;
+    this.fd = fd;
+    this.checksum = checksum;
+    this.counters = counters;
+    this.coalescer = new Coalescer(arena, checksum, packets, uso);
+    this.vnet = arena.reserve(VNET_LENGTH);
+    this.iovecs = arena.reserve(IOVECS * IOVEC_SIZE);
+  }
+
+  receive(batch: PacketBatch): number {
+    batch.clear();
+    let bytes = 0;
+    while (batch.count < batch.capacity && bytes < BURST_BYTES) {
+      const frame = batch.slot(batch.count);
+      // The virtio-net header lands in the headroom, where the tunnel header will be.
+      const result = read(this.fd, this.arena.base + frame - VNET_LENGTH, batch.slotSize);
+      if (result < 0) {
+        return result === -EAGAIN || result === -EINTR || batch.count > 0 ? DRAINED : result;
+      }
+      this.take(batch, frame, result - VNET_LENGTH);
+      bytes += result;
+    }
+    return MORE;
+  }
+
+  private take(batch: PacketBatch, frame: number, length: number): void {
+    const { view } = this.arena;
+    const header = frame - VNET_LENGTH;
+    const index = batch.count++;
+    batch.put(index, frame, length);
+    if (vnetGsoType(view, header) !== VNET_GSO_NONE) {
+      batch.segmentSize[index] = vnetGsoSize(view, header);
+      batch.checksum[index] = CHECKSUM_PARTIAL;
+    } else if ((vnetFlags(view, header) & VNET_NEEDS_CSUM) !== 0) {
+      this.finishChecksum(frame, length, vnetChecksumStart(view, header), vnetChecksumOffset(view, header));
+    }
+  }
+
+  /**
+   * The sum from `start` to the end, over a field that holds what comes before (include/linux/virtio_net.h). Where it
+   * goes is the kernel's word: it may be the checksum of a tunnel inside the pod.
+   */
+  private finishChecksum(frame: number, length: number, start: number, offset: number): void {
+    const { view } = this.arena;
+    if (start + offset + 2 > length) return;
+    const finished = this.checksum.finishFrom(frame + start, length - start);
+    view.setUint16(frame + start + offset, finished === 0 ? 0xffff : finished);
+  }
+
+  send(batch: PacketBatch): void {
+    const { arena, coalescer, counters } = this;
+    coalescer.run(batch);
+    for (let train = 0; train < coalescer.count; train++) {
+      const pieces = this.gather(batch, train);
+      const packets = coalescer.segments[train];
+      const result = writev(this.fd, arena.base + this.iovecs, pieces);
+      if (result === -EAGAIN) {
+        counters[COUNTER.rx_drop_device_full] += packets;
+      } else if (result < 0) {
+        counters[COUNTER.rx_drop_device_refused] += packets;
+      } else {
+        counters[COUNTER.rx_packets] += packets;
+        counters[COUNTER.rx_bytes] += result - VNET_LENGTH;
+        if (packets > 1) counters[COUNTER.rx_coalesced] += packets;
+      }
+    }
+  }
+
+  /** Lays out the write of one train; returns the number of iovecs. */
+  private gather(batch: PacketBatch, train: number): number {
+    const { coalescer } = this;
+    const head = coalescer.head[train];
+    this.describe(batch, head);
+    this.putIovec(0, this.vnet, VNET_LENGTH);
+    this.putIovec(1, batch.offset[head], batch.length[head]);
+    let pieces = 2;
+    for (let packet = coalescer.next[head]; packet >= 0; packet = coalescer.next[packet]) {
+      const headers = coalescer.headers[packet];
+      this.putIovec(pieces++, batch.offset[packet] + headers, batch.length[packet] - headers);
+    }
+    return pieces;
+  }
+
+  private putIovec(index: number, offset: number, length: number): void {
+    const iovec = this.iovecs + index * IOVEC_SIZE;
+    this.arena.putPointer(iovec, offset);
+    this.arena.words[(iovec + 8) >> 2] = length;
+  }
+
+  /** Writes the virtio-net header of the packet or superpacket that starts with packet `index`. */
+  private describe(batch: PacketBatch, index: number): void {
+    const { view } = this.arena;
+    const { layer4, vnet } = this;
+    const frame = batch.offset[index];
+    // The IP header of a joined train spans more than its first packet, so the frame's length is not what limits it.
+    if (batch.checksum[index] !== CHECKSUM_PARTIAL || !layer4.locate(view, frame, 0xffff + 256)) {
+      writeVnetPlain(view, vnet);
+      return;
+    }
+    const start = layer4.header - frame;
+    const offset = layer4.checksumField - layer4.header;
+    const size = batch.segmentSize[index];
+    if (size === 0) {
+      writeVnetChecksum(view, vnet, start, offset);
+      return;
+    }
+    this.counters[COUNTER.rx_superpackets]++;
+    const tcp = layer4.isIpv6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
+    const type = layer4.protocol === IPPROTO_TCP ? tcp : VNET_GSO_UDP_L4;
+    writeVnetGso(view, vnet, type, start + layer4.headerLength, size, start, offset);
+  }
+}
