@@ -2,6 +2,7 @@
 
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { UserError } from '../user-error.js';
 import { ask } from './client.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
@@ -10,6 +11,8 @@ export type Handler = (request: ControlRequest) => Promise<unknown>;
 
 /** A request is a few bytes; whoever sends more than this is not a weft. */
 const MAX_REQUEST = 4096;
+/** How long answers under way may hold up closing. */
+const LAST_ANSWERS_MS = 200;
 
 /** @throws UserError when another weft answers on this run directory */
 export async function refuseRunning(runDir: string): Promise<void> {
@@ -56,10 +59,10 @@ export class ControlServer {
     return control;
   }
 
-  /** Closes and removes the socket. */
+  /** Lets answers under way go out, then closes and removes the socket. */
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.server.close(resolve));
-    await Promise.allSettled(this.answers);
+    await Promise.race([Promise.allSettled(this.answers), delay(LAST_ANSWERS_MS, undefined, { ref: false })]);
     for (const socket of this.connections) socket.destroy();
     await closed;
     await rm(this.path, { force: true });

@@ -5,7 +5,7 @@ import type { Arena } from '../memory/arena.js';
 import { Trains } from '../memory/trains.js';
 import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT } from '../sys/constants.js';
 import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, isUnreachable } from '../sys/errno.js';
-import { poll, sendmmsg } from '../sys/ffi.js';
+import { type Address, poll, sendmmsg } from '../sys/ffi.js';
 
 /** How long a full send buffer may hold the worker up before the rest of the burst is dropped. */
 const SEND_WAIT_MS = 5;
@@ -24,6 +24,7 @@ export class Sender {
   private readonly onStepDown: (errno: number) => void;
   private readonly single: Trains;
   private readonly pollfd: number;
+  private readonly pollAddress: Address;
 
   constructor(
     arena: Arena,
@@ -39,6 +40,7 @@ export class Sender {
     this.onStepDown = onStepDown;
     this.single = new Trains(arena, REPLAYED, 2 * REPLAYED, options.port);
     this.pollfd = arena.reserve(POLLFD_SIZE);
+    this.pollAddress = arena.address(this.pollfd);
     arena.words[(this.pollfd >> 2) + 1] = POLLOUT;
   }
 
@@ -54,7 +56,7 @@ export class Sender {
         next += sent;
       } else if (sent === -EAGAIN && !waited) {
         this.arena.words[this.pollfd >> 2] = fd;
-        poll(this.arena.base + this.pollfd, 1, SEND_WAIT_MS);
+        poll(this.pollAddress, 1, SEND_WAIT_MS);
         waited = true;
       } else if (sent === -EAGAIN) {
         for (; next < trains.count; next++)

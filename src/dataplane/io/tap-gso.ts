@@ -8,7 +8,7 @@ import { Coalescer } from '../offload/coalesce.js';
 import { Layer4 } from '../offload/layer4.js';
 import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
-import { read, writev } from '../sys/ffi.js';
+import { type Address, read, writev } from '../sys/ffi.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import {
   VNET_GSO_NONE,
@@ -42,13 +42,20 @@ export class TapGsoPort implements Port {
   private readonly layer4 = new Layer4();
   private readonly vnet: number;
   private readonly iovecs: number;
+  private readonly iovecsAddress: Address;
+  /** Where frame i is read to: its slot, behind room for the virtio-net header. */
+  private readonly slots: readonly Address[];
 
-  /** `packets`: the largest batch that will be sent; `uso`: whether the device takes UDP superpackets. */
+  /**
+   * `outbound`: the batch that will be received into; `packets`: the largest that will be sent; `uso`: whether the
+   * device takes UDP superpackets.
+   */
   constructor(
     arena: Arena,
     fd: number,
     checksum: Checksum,
     counters: CounterRow,
+    outbound: PacketBatch,
     packets: number,
     uso: boolean,
   ) {
@@ -59,6 +66,8 @@ export class TapGsoPort implements Port {
     this.coalescer = new Coalescer(arena, checksum, packets, uso);
     this.vnet = arena.reserve(VNET_LENGTH);
     this.iovecs = arena.reserve(IOVECS * IOVEC_SIZE);
+    this.iovecsAddress = arena.address(this.iovecs);
+    this.slots = outbound.slotAddresses(VNET_LENGTH);
   }
 
   receive(batch: PacketBatch): number {
@@ -67,7 +76,7 @@ export class TapGsoPort implements Port {
     while (batch.count < batch.capacity && bytes < BURST_BYTES) {
       const frame = batch.slot(batch.count);
       // The virtio-net header lands in the headroom, where the tunnel header will be.
-      const result = read(this.fd, this.arena.base + frame - VNET_LENGTH, batch.slotSize);
+      const result = read(this.fd, this.slots[batch.count], batch.slotSize);
       if (result < 0) {
         return result === -EAGAIN || result === -EINTR || batch.count > 0 ? DRAINED : result;
       }
@@ -102,12 +111,12 @@ export class TapGsoPort implements Port {
   }
 
   send(batch: PacketBatch): void {
-    const { arena, coalescer, counters } = this;
+    const { coalescer, counters } = this;
     coalescer.run(batch);
     for (let train = 0; train < coalescer.count; train++) {
       const pieces = this.gather(batch, train);
       const packets = coalescer.segments[train];
-      const result = writev(this.fd, arena.base + this.iovecs, pieces);
+      const result = writev(this.fd, this.iovecsAddress, pieces);
       if (result === -EAGAIN) {
         counters[COUNTER.rx_drop_device_full] += packets;
       } else if (result < 0) {

@@ -8,7 +8,7 @@ import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
-import { read, write, writev } from '../sys/ffi.js';
+import { type Address, read, writev } from '../sys/ffi.js';
 import { DRAINED, MORE, type Port } from './port.js';
 
 export class TapPort implements Port {
@@ -18,15 +18,21 @@ export class TapPort implements Port {
   private readonly counters: CounterRow;
   private readonly segmenter: Segmenter;
   private readonly iovecs: number;
+  private readonly iovecsAddress: Address;
+  /** Where frame i is read to: its slot. */
+  private readonly slots: readonly Address[];
   private readonly headers: number;
 
-  constructor(arena: Arena, fd: number, checksum: Checksum, counters: CounterRow) {
+  /** `outbound`: the batch that will be received into. */
+  constructor(arena: Arena, fd: number, checksum: Checksum, counters: CounterRow, outbound: PacketBatch) {
     this.arena = arena;
     this.fd = fd;
     this.partialChecksum = new PartialChecksum(arena, checksum);
     this.counters = counters;
     this.segmenter = new Segmenter(arena, checksum);
     this.iovecs = arena.reserve(2 * IOVEC_SIZE);
+    this.iovecsAddress = arena.address(this.iovecs);
+    this.slots = outbound.slotAddresses(0);
     this.headers = arena.reserve(MAX_HEADERS);
   }
 
@@ -34,7 +40,7 @@ export class TapPort implements Port {
     batch.clear();
     while (batch.count < batch.capacity) {
       const slot = batch.slot(batch.count);
-      const length = read(this.fd, this.arena.base + slot, batch.slotSize);
+      const length = read(this.fd, this.slots[batch.count], batch.slotSize);
       if (length < 0) {
         return length === -EAGAIN || length === -EINTR || batch.count > 0 ? DRAINED : length;
       }
@@ -53,24 +59,29 @@ export class TapPort implements Port {
           this.partialChecksum.complete(batch, i);
           this.counters[COUNTER.rx_checksums_completed]++;
         }
-        this.delivered(write(this.fd, this.arena.base + batch.offset[i], batch.length[i]), batch.length[i]);
+        this.putIovec(0, batch.offset[i], batch.length[i]);
+        this.delivered(writev(this.fd, this.iovecsAddress, 1), batch.length[i]);
       }
     }
   }
 
   private sendSegments(batch: PacketBatch, index: number): void {
-    const { arena, segmenter, iovecs, headers } = this;
+    const { segmenter, headers } = this;
     this.counters[COUNTER.rx_superpackets]++;
     if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) return;
     for (let segment = 0; segment < segmenter.count; segment++) {
       segmenter.write(segment, headers);
-      arena.putPointer(iovecs, headers);
-      arena.words[(iovecs + 8) >> 2] = segmenter.headerLength;
-      arena.putPointer(iovecs + IOVEC_SIZE, segmenter.payloadOffset);
-      arena.words[(iovecs + IOVEC_SIZE + 8) >> 2] = segmenter.payloadLength;
+      this.putIovec(0, headers, segmenter.headerLength);
+      this.putIovec(1, segmenter.payloadOffset, segmenter.payloadLength);
       const length = segmenter.headerLength + segmenter.payloadLength;
-      this.delivered(writev(this.fd, arena.base + iovecs, 2), length);
+      this.delivered(writev(this.fd, this.iovecsAddress, 2), length);
     }
+  }
+
+  private putIovec(index: number, offset: number, length: number): void {
+    const iovec = this.iovecs + index * IOVEC_SIZE;
+    this.arena.putPointer(iovec, offset);
+    this.arena.words[(iovec + 8) >> 2] = length;
   }
 
   private delivered(result: number, length: number): void {

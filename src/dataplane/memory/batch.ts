@@ -9,6 +9,7 @@
  * make them. `segmentSize` says which; whoever cannot carry superpackets segments them (offload/segment.ts).
  */
 
+import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
 
 /** Room in front of a packet for tunnel headers: the most is Ethernet, IPv6, UDP and VXLAN, 70 B; whole cache lines. */
@@ -46,9 +47,11 @@ export class PacketBatch {
   readonly flow: Int32Array;
   private readonly first: number;
   private readonly stride: number;
+  private readonly arena: Arena;
 
   /** `slotSize` 0 for a batch that is filled by a port with buffers of its own: it has no slots. */
   constructor(arena: Arena, capacity: number, slotSize: number) {
+    this.arena = arena;
     this.capacity = capacity;
     this.slotSize = slotSize;
     this.stride = PacketBatch.stride(slotSize);
@@ -75,6 +78,13 @@ export class PacketBatch {
   /** Arena offset of slot `index`, after its headroom. */
   slot(index: number): number {
     return this.first + index * this.stride;
+  }
+
+  /** Absolute addresses of all slots, `headroom` bytes before each. Set-up only. */
+  slotAddresses(headroom: number): Address[] {
+    return Array.from({ length: this.capacity }, (_, index) =>
+      this.arena.address(this.slot(index) - headroom),
+    );
   }
 
   clear(): void {

@@ -15,12 +15,15 @@ import {
   MSGHDR_NAMELEN,
   SOCKADDR_IN_SIZE,
 } from '../sys/constants.js';
+import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
 
 export class MessageTable {
   readonly capacity: number;
   /** Bytes of each control block. */
   readonly controlSize: number;
+  /** Absolute address of each message, for sendmmsg and recvmmsg. */
+  readonly addresses: readonly Address[];
   private readonly arena: Arena;
   private readonly messages: number;
   private readonly names: number;
@@ -33,6 +36,9 @@ export class MessageTable {
     this.messages = arena.reserve(capacity * MMSGHDR_SIZE);
     this.names = arena.reserve(capacity * SOCKADDR_IN_SIZE);
     this.controls = arena.reserve(capacity * controlSize);
+    this.addresses = Array.from({ length: capacity }, (_, i) =>
+      arena.address(this.messages + i * MMSGHDR_SIZE),
+    );
     for (let i = 0; i < capacity; i++) {
       const message = this.messages + i * MMSGHDR_SIZE;
       arena.putPointer(message + MSGHDR_NAME, this.name(i));
@@ -44,11 +50,6 @@ export class MessageTable {
   /** Bytes of arena that a table takes. */
   static footprint(capacity: number, controlSize: number): number {
     return capacity * (MMSGHDR_SIZE + SOCKADDR_IN_SIZE + controlSize) + 3 * 64;
-  }
-
-  /** Absolute address of message `index`, for sendmmsg and recvmmsg. */
-  address(index: number): number {
-    return this.arena.base + this.messages + index * MMSGHDR_SIZE;
   }
 
   /** Arena offset of sockaddr_in `index`: family @0, port @2, IPv4 address @4, both network order. */

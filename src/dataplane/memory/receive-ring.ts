@@ -12,6 +12,7 @@ import {
   SOL_UDP,
   UDP_GRO,
 } from '../sys/constants.js';
+import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
 import { MessageTable } from './message-table.js';
 
@@ -25,6 +26,8 @@ export class ReceiveRing {
   /** Of the message that `parse` looked at last: bytes of each datagram (0: it is a single one) and outer TOS. */
   segmentSize = 0;
   tos = 0;
+  /** Absolute address of the first message, for recvmmsg. */
+  readonly messages: Address;
   private readonly arena: Arena;
   private readonly table: MessageTable;
   private readonly buffers: number;
@@ -36,6 +39,7 @@ export class ReceiveRing {
     this.capacity = capacity;
     this.stride = size + STAGGER;
     this.table = new MessageTable(arena, capacity, CONTROL_SIZE);
+    this.messages = this.table.addresses[0];
     const iovecs = arena.reserve(capacity * IOVEC_SIZE);
     this.buffers = arena.reserve(capacity * this.stride);
     for (let i = 0; i < capacity; i++) {
@@ -54,11 +58,6 @@ export class ReceiveRing {
   /** Gives the first `used` control blocks their length back, which the kernel overwrote. */
   prepare(used: number): void {
     for (let i = 0; i < used; i++) this.table.setControlLength(i, CONTROL_SIZE);
-  }
-
-  /** Absolute address of the first message, for recvmmsg. */
-  get messages(): number {
-    return this.table.address(0);
   }
 
   /** Arena offset of message `index`'s first byte. */

@@ -13,6 +13,7 @@ import {
   SOL_UDP,
   UDP_SEGMENT,
 } from '../sys/constants.js';
+import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
 import { MessageTable } from './message-table.js';
 
@@ -125,7 +126,7 @@ export class Trains {
   }
 
   /** Absolute address of train `index`'s message, for sendmmsg. */
-  message(index: number): number {
-    return this.table.address(index);
+  message(index: number): Address {
+    return this.table.addresses[index];
   }
 }

@@ -16,7 +16,7 @@ import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { hasDontFragment, IPV4_MIN_LENGTH, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';
-import { setUdpLength } from '../wire/udp.js';
+import { setUdpLength, udpLength } from '../wire/udp.js';
 import { Layer4 } from './layer4.js';
 
 /** UDP_MAX_SEGMENTS of the first kernels; the kernel's own GRO has no higher limit for TCP (MAX_SKB_FRAGS). */
@@ -130,6 +130,8 @@ export class Coalescer {
       !this.udp ||
       payload === 0 ||
       view.getUint16(layer4.checksumField) === 0 ||
+      // Bytes of the IP packet that are not the datagram's (RFC 9868) would become its payload.
+      udpLength(view, layer4.header) !== layer4.length ||
       !this.isPlain(batch, index)
     ) {
       this.start(index);
@@ -199,13 +201,15 @@ export class Coalescer {
     return (hash ^ (hash >>> 15)) & (FLOWS - 1);
   }
 
-  /** The located packet has plain headers, no bytes behind the IP packet, and a checksum that holds. */
+  /** The located packet has plain headers, no bytes behind the IP packet, and checksums that hold. */
   private isPlain(batch: PacketBatch, index: number): boolean {
     const { layer4, checksum } = this;
     const frame = batch.offset[index];
     if (batch.segmentSize[index] > 0) return false;
     if (layer4.ipLength !== (layer4.isIpv6 ? IPV6_LENGTH : IPV4_MIN_LENGTH)) return false;
     if (layer4.header + layer4.length - frame !== batch.length[index]) return false;
+    // A train gets a fresh IPv4 checksum, so a wrong one would be hidden.
+    if (!layer4.isIpv6 && Checksum.finish(checksum.partial(layer4.ip, IPV4_MIN_LENGTH)) !== 0) return false;
     if (batch.checksum[index] === CHECKSUM_PARTIAL) return true;
     const sum =
       checksum.pseudoHeader(layer4.addresses, layer4.addressBytes, layer4.protocol, layer4.length) +

@@ -13,7 +13,6 @@
 
 import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
-import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import {
   ipv4Identification,
   setIpv4HeaderChecksum,
@@ -34,8 +33,8 @@ import {
 import { IPPROTO_UDP, setUdpLength } from '../wire/udp.js';
 import { Layer4 } from './layer4.js';
 
-/** Ethernet, the longest IPv4 header (longer than IPv6's) and the longest TCP header: 14 + 60 + 60. */
-export const MAX_HEADERS = 134;
+/** Ethernet with a VLAN tag, the longest IPv4 header (longer than IPv6's) and the longest TCP header: 18 + 60 + 60. */
+export const MAX_HEADERS = 138;
 
 function swap(word: number): number {
   return ((word & 0xff) << 8) | ((word >>> 8) & 0xff);
@@ -68,16 +67,18 @@ export class Segmenter {
   }
 
   /**
-   * Starts on the TCP or UDP frame of `length` bytes at `frame`; `segmentSize` > 0. False when it is neither. The frame's
-   * checksum fields are cleared: it is a template from now on.
+   * Starts on the TCP or UDP frame of `length` bytes at `frame`; `segmentSize` > 0. False when it is neither, or when
+   * IPv6 extension headers make its headers longer than MAX_HEADERS. The frame's checksum fields are cleared: it is a
+   * template from now on.
    */
   begin(frame: number, length: number, segmentSize: number): boolean {
     const { view } = this.arena;
     const { layer4, checksum } = this;
     if (!layer4.locate(view, frame, length)) return false;
+    this.headerLength = layer4.header + layer4.headerLength - frame;
+    if (this.headerLength > MAX_HEADERS) return false;
     const isTcp = layer4.protocol === IPPROTO_TCP;
     this.frame = frame;
-    this.headerLength = layer4.header + layer4.headerLength - frame;
     this.payload = frame + this.headerLength;
     this.payloadTotal = layer4.length - layer4.headerLength;
     this.segmentSize = segmentSize;
@@ -112,7 +113,7 @@ export class Segmenter {
     const start = index * this.segmentSize;
     this.payloadOffset = this.payload + start;
     this.payloadLength = Math.min(this.payloadTotal - start, this.segmentSize);
-    const ip = at + ETHERNET_LENGTH;
+    const ip = at + layer4.ip - frame;
     const transport = at + layer4.header - frame;
     const transportLength = layer4.headerLength + this.payloadLength;
     if (layer4.isIpv6) {

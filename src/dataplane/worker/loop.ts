@@ -12,7 +12,7 @@ import { DRAINED, type Port } from '../io/port.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
 import { POLLFD_SIZE, POLLIN } from '../sys/constants.js';
-import { poll } from '../sys/ffi.js';
+import { type Address, poll } from '../sys/ffi.js';
 import type { Tunnel } from '../tunnel/tunnel.js';
 import type { Doorbell } from './doorbell.js';
 
@@ -46,12 +46,14 @@ export class ForwardingLoop {
   private readonly path: Path;
   private readonly doorbell: Doorbell;
   private readonly pollfds: number;
+  private readonly pollAddress: Address;
 
   constructor(arena: Arena, path: Path, descriptors: PollDescriptors) {
     this.arena = arena;
     this.path = path;
     this.doorbell = descriptors.doorbell;
     this.pollfds = arena.reserve(POLL_COUNT * POLLFD_SIZE);
+    this.pollAddress = arena.address(this.pollfds);
     this.watch(TAP, descriptors.tapFd);
     this.watch(SOCKET, descriptors.socketFd);
     this.watch(DOORBELL, descriptors.doorbell.eventFd);
@@ -77,7 +79,7 @@ export class ForwardingLoop {
       if (this.path.outbound.count > 0 || this.path.inbound.count > 0) {
         idle = 0;
       } else if (out === DRAINED && back === DRAINED && ++idle > busyRounds) {
-        poll(this.arena.base + this.pollfds, POLL_COUNT, -1);
+        poll(this.pollAddress, POLL_COUNT, -1);
         // What woke it is one packet or a ring; if it was a packet the next round finds it and starts anew.
         idle = busyRounds;
       }

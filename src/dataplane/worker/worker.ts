@@ -45,8 +45,8 @@ const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, BURST, frameSize);
 const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
 const overlay = gso
-  ? new TapGsoPort(arena, options.tapFd, checksum, counters, inbound.capacity, options.offload.uso)
-  : new TapPort(arena, options.tapFd, checksum, counters);
+  ? new TapGsoPort(arena, options.tapFd, checksum, counters, outbound, inbound.capacity, options.offload.uso)
+  : new TapPort(arena, options.tapFd, checksum, counters, outbound);
 const underlay = new UdpPort(
   arena,
   {

@@ -61,6 +61,7 @@ t.test('links have name, MAC, MTU, kind, state and IPv4 addresses without the lo
 });
 
 const link = (name: string, ...addresses: string[]): Link => ({
+  index: 2,
   name,
   mac: '',
   mtu: 1500,

@@ -31,7 +31,7 @@ function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig
   const buffer = new Uint8Array(65536);
   return {
     kit,
-    port: new TapPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters),
+    port: new TapPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters, kit.batch),
     send: (frame) => {
       t.equal(write(far, addressOf(frame), frame.length), frame.length);
     },
