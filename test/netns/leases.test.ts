@@ -6,7 +6,7 @@
  *            └── nodes 3 and 4 (kernel vxlan, set by hand): added, changed, swapped, removed
  */
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
@@ -145,6 +145,7 @@ t.test('the own lease changes while weft runs', async (t) => {
     await writeLeases(leaseFile, [changed, theirs]);
     t.strictSame(await settled(lab.node(2), peer, [changed]), stateFor([changed]), 'the peer follows');
     await until('the device follows', async () => (await statusOf(weft)).device.mac === '0a:00:00:00:00:11');
+    t.strictSame(await settled(lab.node(1), weft, [theirs]), stateFor([theirs]), 'its own peers stay');
     const { sent, received } = await ping(lab.pod(1).netns, lab.pod(2).address);
     t.equal(received, sent);
   });
@@ -153,14 +154,14 @@ t.test('the own lease changes while weft runs', async (t) => {
     const moved = { ...changed, Subnet: '10.244.101.0/24' };
     await writeLeases(leaseFile, [moved, theirs]);
     t.strictSame(await settled(lab.node(2), peer, [moved]), stateFor([moved]), 'the peer follows');
-    await until('the node follows', async () => (await statusOf(weft)).lease.subnet === '10.244.101.0/24');
+    await until('subnet.env follows', async () =>
+      /^FLANNEL_SUBNET=10\.244\.101\.1\/24$/m.test(await readFile(weft.subnetFile, 'utf8')),
+    );
+    t.strictSame(await settled(lab.node(1), weft, [theirs]), stateFor([theirs]), 'its own peers stay');
     const { stdout } = await lab.node(1).exec('ip -4 -oneline address show dev flannel.1'.split(' '));
     t.strictSame(stdout.match(/inet \S+/g), ['inet 10.244.101.0/32'], 'the old address is gone');
-    const env = await lab.node(1).exec(['cat', weft.subnetFile]);
-    t.match(env.stdout, /^FLANNEL_SUBNET=10\.244\.101\.1\/24$/m);
     const { sent, received } = await ping(lab.node(2).netns, '10.244.101.0');
     t.equal(received, sent, 'the peer reaches it');
-    t.strictSame(await settled(lab.node(1), weft, [theirs]), stateFor([theirs]), 'its own peers have stayed');
   });
 });
 

@@ -12,16 +12,16 @@ import { until } from '../../lab/until.js';
 import { WEFT_CLI } from '../../lab/world.js';
 import { makeBed, startWeft } from './support/bed.js';
 import { makePlace, type Place, runFlags } from './support/cli.js';
-import { statusOf } from './support/state.js';
+import { settled, stateFor, statusOf } from './support/state.js';
 
 /** CPU seconds a second that an idle weft may take: far from none, further from all. */
 const IDLE = 0.5;
 
-/** Makes it log something, sees that it forwards, that it is idle otherwise, and that SIGTERM still ends it. */
+/** Makes it log something by an edit, sees that it forwards, that it is idle otherwise, and that SIGTERM still ends it. */
 async function goesOn(t: Test, lab: Lab, place: Place, pid: number): Promise<void> {
   for (const peers of [[], lab.node(1).peers()]) {
     await writeLeases(place.leaseFile, [lab.node(1).lease(), ...peers]);
-    await until('the edit', async () => (await statusOf(place)).peers.length === peers.length);
+    t.strictSame(await settled(lab.node(1), place, peers), stateFor(peers), 'it follows an edit');
   }
   const before = cpuSeconds(pid);
   const startedAt = performance.now();

@@ -18,10 +18,12 @@ if [ "$1" = -json ]; then
   exit 0
 fi
 echo "+ ip $*" >> "$dir/starts"
+hang=$(cat "$dir/hang")
 code=0
 number=0
 while read -r line; do
   number=$((number + 1))
+  case "$line" in "$hang"*) exec sleep 10 ;; esac
   printf '%s\\n' "$line" >> "$dir/log"
   failure="$dir/failures/$(printf %s "$line" | tr ' /' '__')"
   if [ -f "$failure" ]; then
@@ -49,6 +51,7 @@ export class FakeIp {
     const dir = mkdtempSync(join(tmpdir(), 'weft-fake-ip-'));
     for (const folder of ['answers', 'failures']) mkdirSync(join(dir, folder));
     for (const file of ['log', 'starts']) writeFileSync(join(dir, file), '');
+    writeFileSync(join(dir, 'hang'), 'nothing begins like this');
     writeFileSync(join(dir, 'ip'), SCRIPT, { mode: 0o755 });
     const path = process.env.PATH;
     process.env.PATH = `${dir}:${path}`;
@@ -83,6 +86,11 @@ export class FakeIp {
 
   mend(command: string): void {
     rmSync(join(this.dir, 'failures', fileName(command)));
+  }
+
+  /** Makes a batch stop at a command that begins like this until it is killed, for 10 s at most. */
+  hang(command: string): void {
+    writeFileSync(join(this.dir, 'hang'), command);
   }
 
   /** What `ip -json <args>` prints. */

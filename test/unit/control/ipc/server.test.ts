@@ -90,6 +90,25 @@ t.test('close takes the socket away and drops who is connected', async (t) => {
   t.equal(existsSync(socketPath(dir)), false);
 });
 
+t.test('close lets an answer under way go out first', async (t) => {
+  const dir = runDir(t);
+  let answer = (_: unknown): void => {};
+  const big = 'x'.repeat(1_000_000);
+  const server = await ControlServer.listen(
+    dir,
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  );
+  const asking = ask(dir, { command: 'leave' });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const closing = server.close();
+  answer(big);
+  t.equal(await asking, big);
+  await closing;
+});
+
 t.test('what is no request is answered with an error and does no harm', async (t) => {
   const dir = await listen(t, async ({ command }) => command);
   for (const text of ['', 'x', '{"command":']) {

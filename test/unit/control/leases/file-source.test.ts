@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { formatIpv4 } from '../../../../src/control/ipv4.js';
 import { FileLeaseSource } from '../../../../src/control/leases/file-source.js';
 import type { Lease } from '../../../../src/control/leases/lease.js';
+import { catchLog } from '../../../support/catch-log.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 const TIMEOUT_MS = 5000;
@@ -100,14 +101,19 @@ t.test('a file that goes is refused, and taken up again when it is back', async 
   t.same(events[2], [5]);
 });
 
-t.test('a file that is half written is given time', async (t) => {
+t.test('a file that is half written is given a tenth of a second', async (t) => {
   const { path, events, until } = await watch(t);
-  const whole = text(1, 2, 3, 4);
-  writeFileSync(path, whole.slice(0, 40));
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  writeFileSync(path, whole);
+  const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  writeFileSync(path, text(1));
   await until(2);
-  t.same(events[1], [1, 2, 3, 4]);
+  // The file was looked at just now, and will be in 200 ms: then it is half written.
+  const whole = text(1, 2, 3);
+  await sleep(150);
+  writeFileSync(path, whole.slice(0, 40));
+  await sleep(90);
+  writeFileSync(path, whole);
+  await until(3);
+  t.same(events[2], [1, 2, 3]);
 });
 
 t.test('what cannot be applied counts as refused', async (t) => {
@@ -142,6 +148,30 @@ t.test('a file that is no good at the start is refused', async (t) => {
     await refusal(t, () => new FileLeaseSource(path, 1).load()),
     `${path}:1:2 (--lease-file): not JSON`,
   );
+});
+
+t.test('a lease of another backend is spoken of once, when its set is in force', async (t) => {
+  const log = catchLog(t);
+  const other =
+    '{ "leases": [ { "Subnet": "10.244.8.0/24", "PublicIP": "192.168.77.8", "BackendType": "udp" } ] }';
+  const path = join(t.testdir({ f: other }), 'f');
+  const source = new FileLeaseSource(path, 1);
+  t.teardown(() => source.close());
+  await source.load();
+  t.same(log, [], 'a start that is refused says one thing only');
+  let sets = 0;
+  source.watch(
+    async () => {
+      sets++;
+    },
+    () => {},
+  );
+  while (sets < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  writeFileSync(path, `${other}\n`);
+  const deadline = Date.now() + TIMEOUT_MS;
+  while (sets < 2 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.equal(sets, 2);
+  t.same(log, ['weft: ignoring non-vxlan v4Subnet(10.244.8.0/24): type=udp']);
 });
 
 t.test('after close no edit is looked at', async (t) => {

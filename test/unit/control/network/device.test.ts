@@ -9,7 +9,7 @@ import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 function link(name: string, kind: string | undefined, data: Record<string, unknown> = {}): Link {
-  return { index: 2, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, addresses: [] };
+  return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, addresses: [] };
 }
 
 t.test('a name that is free, or almost the same, is no obstacle', async (t) => {

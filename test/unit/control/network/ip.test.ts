@@ -33,6 +33,18 @@ t.test('what must succeed and does not names the command and the reason', async 
   await t.resolves(ipRun(['link set dev b up']));
 });
 
+t.test('an aborted batch is killed half-way', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.hang('link');
+  const abort = new AbortController();
+  const from = performance.now();
+  const batch = ipBatch(['link set dev a up'], abort.signal);
+  setTimeout(() => abort.abort(), 50);
+  await t.rejects(batch, { name: 'AbortError' });
+  t.ok(performance.now() - from < 5000);
+  await t.rejects(ipBatch(['link set dev a up'], abort.signal), { name: 'AbortError' }, 'nor is one begun');
+});
+
 t.test('JSON is what ip prints, and nothing printed is an empty list', async (t) => {
   const ip = FakeIp.install(t);
   ip.answer('link show', [{ ifname: 'lo' }]);

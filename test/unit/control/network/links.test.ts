@@ -17,6 +17,7 @@ const ADDRESS_SHOW = [
     ],
   },
   {
+    ifindex: 2,
     ifname: 'eth0',
     flags: ['BROADCAST', 'UP'],
     mtu: 1500,
@@ -38,27 +39,31 @@ const ADDRESS_SHOW = [
   { ifname: 'wg0', flags: ['POINTOPOINT'], mtu: 1420 },
 ];
 
-t.test('links have name, MAC, MTU, kind, state and IPv4 addresses without the loopback ones', async (t) => {
-  FakeIp.install(t).answer('-details address show', ADDRESS_SHOW);
-  const links = await readLinks();
-  t.same(
-    links.map(({ name, mac, mtu, kind, up, addresses }) => [
-      name,
-      mac,
-      mtu,
-      kind,
-      up,
-      addresses.map(formatIpv4),
-    ]),
-    [
-      ['lo', '00:00:00:00:00:00', 65536, undefined, true, []],
-      ['eth0', 'aa:bb:cc:dd:ee:ff', 1500, undefined, true, ['192.168.77.1', '10.0.0.7']],
-      ['flannel.1', '02:00:00:00:00:01', 1450, 'vxlan', false, []],
-      ['wg0', '', 1420, undefined, false, []],
-    ],
-  );
-  t.same(links[2]?.data, { id: 1, port: 8472 });
-});
+t.test(
+  'links have index, name, MAC, MTU, kind, state and IPv4 addresses without the loopback ones',
+  async (t) => {
+    FakeIp.install(t).answer('-details address show', ADDRESS_SHOW);
+    const links = await readLinks();
+    t.same(
+      links.map(({ name, mac, mtu, kind, up, addresses }) => [
+        name,
+        mac,
+        mtu,
+        kind,
+        up,
+        addresses.map(formatIpv4),
+      ]),
+      [
+        ['lo', '00:00:00:00:00:00', 65536, undefined, true, []],
+        ['eth0', 'aa:bb:cc:dd:ee:ff', 1500, undefined, true, ['192.168.77.1', '10.0.0.7']],
+        ['flannel.1', '02:00:00:00:00:01', 1450, 'vxlan', false, []],
+        ['wg0', '', 1420, undefined, false, []],
+      ],
+    );
+    t.same(links[2]?.data, { id: 1, port: 8472 });
+    t.equal(links[1]?.index, 2);
+  },
+);
 
 const link = (name: string, ...addresses: string[]): Link => ({
   index: 2,

@@ -157,6 +157,18 @@ t.test("a new MAC of this node's own is followed by device and dataplane", async
   t.match(readFileSync(subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
 });
 
+t.test('a new own MAC flushes the neighbours in the kernel: all are set again', async (t) => {
+  const { ip, node } = rig(t);
+  await node.start([nodeLease(1), nodeLease(2), nodeLease(3)]);
+  ip.taken();
+  await node.update([
+    leaseOf('10.244.1.0/24', '192.168.77.1', '02:00:00:00:00:11'),
+    nodeLease(2),
+    nodeLease(3),
+  ]);
+  t.same(ip.taken().slice(2), [peer(2)[0], peer(3)[0]]);
+});
+
 t.test("a new subnet of this node's own is followed by device and subnet.env", async (t) => {
   const { ip, node, subnetFile } = rig(t);
   await node.start([nodeLease(1), nodeLease(2)]);
@@ -194,6 +206,19 @@ t.test('after stop nothing is changed any more', async (t) => {
   await node.stop();
   await node.update([nodeLease(1), nodeLease(2)]);
   t.same(ip.taken(), []);
+});
+
+t.test('stop kills an ip that is at work, also during the start', async (t) => {
+  const { ip, node } = rig(t);
+  ip.hang('neighbour');
+  const starting = node.start([nodeLease(1), nodeLease(2)]);
+  while (ip.starts < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  const from = performance.now();
+  t.equal(node.stopped, false);
+  await node.stop();
+  t.equal(node.stopped, true);
+  await t.resolves(starting, 'which is no failure');
+  t.ok(performance.now() - from < 1000);
 });
 
 t.test('stop waits for the change under way', async (t) => {

@@ -114,6 +114,13 @@ t.test('a changed MAC replaces neighbour and FDB entry and leaves nothing of the
   t.same(reconciler.applied, wantedState([changed]));
 });
 
+t.test('neighbours that the kernel flushed are set again, and they alone', async (t) => {
+  const { apply, reconciler } = rig(t);
+  await apply([nodeLease(2), nodeLease(3)]);
+  reconciler.forgetNeighbours();
+  t.same(await apply([nodeLease(2), nodeLease(3)]), { done: [neighbour(2), neighbour(3)], failed: 0 });
+});
+
 t.test('a changed subnet moves neighbour and route and leaves the FDB entry', async (t) => {
   const { apply } = rig(t);
   await apply([nodeLease(2)]);

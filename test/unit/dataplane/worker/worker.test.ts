@@ -179,13 +179,16 @@ t.test('packets follow the FDB as soon as a change is answered, removals before 
   const theirs = ipv4(THEIRS);
   const both = Int32Array.of(b.high, b.low, theirs, c.high, c.low, theirs);
   await thread.ask({ type: 'fdb', remove: new Int32Array(0), set: both });
+  thread.sendFrame(OUT);
+  thread.sendFrame(tcpFrame({ destination: MAC_C, source: MAC_A }));
+  await until(() => thread.received.length === 2);
   const remove = Int32Array.of(b.high, b.low, c.high, c.low);
   await thread.ask({ type: 'fdb', remove, set: both.slice(3) });
   thread.sendFrame(OUT);
   await thread.counts('tx_drop_unknown_mac', 1);
   thread.sendFrame(tcpFrame({ destination: MAC_C, source: MAC_A }));
-  await until(() => thread.received.length === 1);
-  await thread.counts('tx_packets', 1);
+  await until(() => thread.received.length === 3);
+  await thread.counts('tx_packets', 3);
 });
 
 t.test('requests are answered in order, each once', async (t) => {
