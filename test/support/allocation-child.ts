@@ -12,7 +12,13 @@ import { acceptTrains, openSenders, openUdpSockets } from '../../src/dataplane/i
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
-import { IOVEC_SIZE, MMSGHDR_SIZE, MSG_DONTWAIT, MSGHDR_IOV, MSGHDR_IOVLEN } from '../../src/dataplane/sys/constants.js';
+import {
+  IOVEC_SIZE,
+  MMSGHDR_SIZE,
+  MSG_DONTWAIT,
+  MSGHDR_IOV,
+  MSGHDR_IOVLEN,
+} from '../../src/dataplane/sys/constants.js';
 import { type Address, recvmmsg, sendmmsg } from '../../src/dataplane/sys/ffi.js';
 import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
 import { VXLAN_LENGTH } from '../../src/dataplane/wire/vxlan.js';

@@ -47,11 +47,7 @@ export function udpFrame(options: FrameOptions = {}): Uint8Array {
 
 /** A copy of a frame with an 802.1Q tag. */
 export function tagged(untagged: Uint8Array, tag = 0x2064): Uint8Array {
-  return concat(
-    untagged.slice(0, 12),
-    Uint8Array.of(0x81, 0x00, tag >> 8, tag & 255),
-    untagged.slice(12),
-  );
+  return concat(untagged.slice(0, 12), Uint8Array.of(0x81, 0x00, tag >> 8, tag & 255), untagged.slice(12));
 }
 
 /** A copy of an IPv6 frame with a hop-by-hop header of 8 * (`units` + 1) bytes, all padding. */

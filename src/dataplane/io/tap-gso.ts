@@ -6,6 +6,7 @@ import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { Coalescer } from '../offload/coalesce.js';
 import { Layer4 } from '../offload/layer4.js';
+import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
 import { type Address, read, writev } from '../sys/ffi.js';
@@ -40,6 +41,9 @@ export class TapGsoPort implements Port {
   private readonly counters: CounterRow;
   private readonly coalescer: Coalescer;
   private readonly layer4 = new Layer4();
+  private readonly uso: boolean;
+  private readonly segmenter: Segmenter;
+  private readonly headers: number;
   private readonly vnet: number;
   private readonly iovecs: number;
   private readonly iovecsAddress: Address;
@@ -64,6 +68,9 @@ export class TapGsoPort implements Port {
     this.checksum = checksum;
     this.counters = counters;
     this.coalescer = new Coalescer(arena, checksum, packets, uso);
+    this.uso = uso;
+    this.segmenter = new Segmenter(arena, checksum);
+    this.headers = arena.reserve(MAX_HEADERS);
     this.vnet = arena.reserve(VNET_LENGTH);
     this.iovecs = arena.reserve(IOVECS * IOVEC_SIZE);
     this.iovecsAddress = arena.address(this.iovecs);
@@ -114,19 +121,56 @@ export class TapGsoPort implements Port {
     const { coalescer, counters } = this;
     coalescer.run(batch);
     for (let train = 0; train < coalescer.count; train++) {
-      const pieces = this.gather(batch, train);
-      const packets = coalescer.segments[train];
-      const result = writev(this.fd, this.iovecsAddress, pieces);
-      if (result === -EAGAIN) {
-        counters[COUNTER.rx_drop_device_full] += packets;
-      } else if (result < 0) {
-        counters[COUNTER.rx_drop_device_refused] += packets;
-      } else {
-        counters[COUNTER.rx_packets] += packets;
-        counters[COUNTER.rx_bytes] += result - VNET_LENGTH;
-        if (packets > 1) counters[COUNTER.rx_coalesced] += packets;
+      const head = coalescer.head[train];
+      if (batch.segmentSize[head] > 0 && !this.takesSuperpacket(batch, head)) {
+        this.sendDatagrams(batch, head);
+        continue;
       }
+      const packets = coalescer.segments[train];
+      if (this.write(this.gather(batch, train), packets) && packets > 1)
+        counters[COUNTER.rx_coalesced] += packets;
     }
+  }
+
+  /** False for UDP without USO: the tun driver does not know such a superpacket before 6.2. */
+  private takesSuperpacket(batch: PacketBatch, index: number): boolean {
+    if (this.uso) return true;
+    const { layer4 } = this;
+    if (!layer4.locate(this.arena.view, batch.offset[index], 0xffff + 256)) return true;
+    return layer4.protocol === IPPROTO_TCP;
+  }
+
+  /** Sends the UDP superpacket of a kernel peer (see UdpPort) as the datagrams it is made of. */
+  private sendDatagrams(batch: PacketBatch, index: number): void {
+    const { segmenter, headers, vnet } = this;
+    this.counters[COUNTER.rx_superpackets]++;
+    if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
+      this.counters[COUNTER.rx_drop_device_refused]++;
+      return;
+    }
+    writeVnetPlain(this.arena.view, vnet);
+    for (let segment = 0; segment < segmenter.count; segment++) {
+      segmenter.write(segment, headers);
+      this.putIovec(0, vnet, VNET_LENGTH);
+      this.putIovec(1, headers, segmenter.headerLength);
+      this.putIovec(2, segmenter.payloadOffset, segmenter.payloadLength);
+      this.write(3, 1);
+    }
+  }
+
+  /** Writes what the first `pieces` iovecs name and counts it as so many packets; false when the device refused. */
+  private write(pieces: number, packets: number): boolean {
+    const { counters } = this;
+    const result = writev(this.fd, this.iovecsAddress, pieces);
+    if (result === -EAGAIN) {
+      counters[COUNTER.rx_drop_device_full] += packets;
+    } else if (result < 0) {
+      counters[COUNTER.rx_drop_device_refused] += packets;
+    } else {
+      counters[COUNTER.rx_packets] += packets;
+      counters[COUNTER.rx_bytes] += result - VNET_LENGTH;
+    }
+    return result >= 0;
   }
 
   /** Lays out the write of one train; returns the number of iovecs. */

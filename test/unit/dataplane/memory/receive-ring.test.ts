@@ -20,7 +20,10 @@ t.test('each message has one iovec, one sockaddr_in and one control block of its
   for (let i = 0; i < CAPACITY; i++) {
     const at = message(i);
     const iovec = follow(arena, at + 16);
-    seen.add(follow(arena, at)).add(iovec).add(follow(arena, at + 32));
+    seen
+      .add(follow(arena, at))
+      .add(iovec)
+      .add(follow(arena, at + 32));
     t.equal(arena.view.getUint32(at + 8, true), 16, 'msg_namelen');
     t.equal(arena.view.getBigUint64(at + 24, true), 1n, 'msg_iovlen');
     t.equal(follow(arena, iovec), ring.buffer(i));

@@ -19,26 +19,29 @@ function setUp(): { arena: Arena; trains: Trains; message: (index: number) => nu
 
 t.test('messages are mmsghdr structures one after the other', async (t) => {
   const { trains } = setUp();
-  t.equal(trains.message(1) - trains.message(0), 64);
-  t.equal(trains.message(2) - trains.message(0), 128);
+  t.equal(trains.message(1) - trains.message(0), 64n);
+  t.equal(trains.message(2) - trains.message(0), 128n);
 });
 
-t.test('each message has one sockaddr_in of its own: AF_INET, port and address in network order', async (t) => {
-  const { arena, trains, message } = setUp();
-  const texts = ['10.0.0.1', '192.168.77.2', '223.255.255.254'];
-  for (const text of texts) {
-    trains.begin(ipv4(text), 0, 10);
-    trains.push(DATA, 10);
-    trains.end(1);
-  }
-  const names = texts.map((_, index) => follow(arena, message(index)));
-  t.equal(new Set(names).size, CAPACITY);
-  t.same(
-    names.map((name) => toHex(arena.bytes.slice(name, name + 16))),
-    ['0a000001', 'c0a84d02', 'dffffffe'].map((address) => `02002118${address}${'00'.repeat(8)}`),
-  );
-  for (let i = 0; i < CAPACITY; i++) t.equal(arena.view.getUint32(message(i) + 8, true), 16, 'msg_namelen');
-});
+t.test(
+  'each message has one sockaddr_in of its own: AF_INET, port and address in network order',
+  async (t) => {
+    const { arena, trains, message } = setUp();
+    const texts = ['10.0.0.1', '192.168.77.2', '223.255.255.254'];
+    for (const text of texts) {
+      trains.begin(ipv4(text), 0, 10);
+      trains.push(DATA, 10);
+      trains.end(1);
+    }
+    const names = texts.map((_, index) => follow(arena, message(index)));
+    t.equal(new Set(names).size, CAPACITY);
+    t.same(
+      names.map((name) => toHex(arena.bytes.slice(name, name + 16))),
+      ['0a000001', 'c0a84d02', 'dffffffe'].map((address) => `02002118${address}${'00'.repeat(8)}`),
+    );
+    for (let i = 0; i < CAPACITY; i++) t.equal(arena.view.getUint32(message(i) + 8, true), 16, 'msg_namelen');
+  },
+);
 
 t.test('a single datagram is an ordinary message without control data', async (t) => {
   const { arena, trains, message } = setUp();
@@ -62,7 +65,10 @@ t.test('a train carries its segment size as UDP_SEGMENT, a u16', async (t) => {
   trains.end(3);
   const control = follow(arena, message(0) + 32);
   // cmsg_len 18, SOL_UDP 17, UDP_SEGMENT 103, 1000
-  t.equal(toHex(arena.bytes.slice(control, control + 18)), '1200000000000000' + '11000000' + '67000000' + 'e803');
+  t.equal(
+    toHex(arena.bytes.slice(control, control + 18)),
+    '1200000000000000' + '11000000' + '67000000' + 'e803',
+  );
   t.equal(arena.view.getBigUint64(message(0) + 40, true), 24n, 'msg_controllen');
   t.equal(toHex(gathered(arena, message(0))), toHex(arena.bytes.slice(DATA, DATA + 2500)));
   t.equal(trains.bytes[0], 2500);

@@ -5,7 +5,14 @@ import t from 'tap';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { Coalescer } from '../../../../src/dataplane/offload/coalesce.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
-import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame, withHopByHop } from '../../../support/frames.js';
+import {
+  type FrameOptions,
+  rawFrame,
+  tagged,
+  tcpFrame,
+  udpFrame,
+  withHopByHop,
+} from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
 import {
   ipv4HeaderChecksum,
@@ -37,7 +44,8 @@ function trains(frames: readonly Uint8Array[], coalescer = withUdp): number[][] 
   coalescer.run(kit.batch);
   return Array.from({ length: coalescer.count }, (_, train) => {
     const packets: number[] = [];
-    for (let at = coalescer.head[train] as number; at >= 0; at = coalescer.next[at] as number) packets.push(at);
+    for (let at = coalescer.head[train] as number; at >= 0; at = coalescer.next[at] as number)
+      packets.push(at);
     return packets;
   });
 }
@@ -214,7 +222,11 @@ for (const [name, at, value] of TCP_DIFFERENCES) {
     ] as const) {
       const other = bytes([header + at, value]);
       t.same(trains([tcp(0, { ipv6 }), tcp(1, { ipv6, ...other })]), [[0], [1]]);
-      t.same(trains([tcp(0, { ipv6, ...other }), tcp(1, { ipv6, ...other })]), [[0, 1]], 'and may be anything');
+      t.same(
+        trains([tcp(0, { ipv6, ...other }), tcp(1, { ipv6, ...other })]),
+        [[0, 1]],
+        'and may be anything',
+      );
     }
   });
 }
@@ -300,7 +312,10 @@ t.test('a shorter segment is the last', async (t) => {
 
 t.test('a larger segment never joins, and begins a train', async (t) => {
   const large = tcp(1, { payload: pattern(SIZE + 1) });
-  t.same(trains([tcp(0), large, tcp(2, { sequence: 5001 + 2 * SIZE, payload: pattern(SIZE + 1) })]), [[0], [1, 2]]);
+  t.same(trains([tcp(0), large, tcp(2, { sequence: 5001 + 2 * SIZE, payload: pattern(SIZE + 1) })]), [
+    [0],
+    [1, 2],
+  ]);
   const datagram = udp(1, { payload: pattern(SIZE + 1) });
   t.same(trains([udp(0), datagram, datagram]), [[0], [1, 2]]);
 });
@@ -405,7 +420,12 @@ t.test('a wrong TCP or UDP checksum is never hidden in a superpacket', async (t)
   for (const ipv6 of [false, true]) {
     for (const make of [tcp, udp]) {
       const frame = make(1, { ipv6 });
-      for (const at of [frame.length - 1, layoutOf(frame).payload, layoutOf(frame).checksum, layoutOf(frame).ip + 15]) {
+      for (const at of [
+        frame.length - 1,
+        layoutOf(frame).payload,
+        layoutOf(frame).checksum,
+        layoutOf(frame).ip + 15,
+      ]) {
         const broken = frame.slice();
         broken[at] = (broken[at] as number) ^ 0x40;
         if (!ipv6) viewOf(broken).setUint16(IP + 10, ipv4HeaderChecksum(broken));
@@ -470,11 +490,18 @@ for (const [kind, make, options] of [
     t.equal(end - payload, 2 * SIZE + 301);
     if (version === 4) t.equal(view.getUint16(ip + 10), ipv4HeaderChecksum(whole), 'IPv4 checksum');
     if (protocol === 17) t.equal(view.getUint16(transport + 4), end - transport, 'UDP length');
-    t.equal(view.getUint16(checksum), slowSum(pseudoHeader(whole)), 'the folded pseudo-header sum, not inverted');
+    t.equal(
+      view.getUint16(checksum),
+      slowSum(pseudoHeader(whole)),
+      'the folded pseudo-header sum, not inverted',
+    );
     t.equal(kit.batch.checksum[0], CHECKSUM_PARTIAL);
     t.equal(kit.batch.segmentSize[0], SIZE);
     // All else is as it was in the first.
-    t.equal(toHex(withChecksums(naiveSegments(whole, SIZE)[0] as Uint8Array)), toHex(frames[0] as Uint8Array));
+    t.equal(
+      toHex(withChecksums(naiveSegments(whole, SIZE)[0] as Uint8Array)),
+      toHex(frames[0] as Uint8Array),
+    );
   });
 }
 

@@ -1,7 +1,14 @@
 import t from 'tap';
 import { MAX_HEADERS, Segmenter } from '../../../../src/dataplane/offload/segment.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
-import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame, withHopByHop } from '../../../support/frames.js';
+import {
+  type FrameOptions,
+  rawFrame,
+  tagged,
+  tcpFrame,
+  udpFrame,
+  withHopByHop,
+} from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
 import { checksumsVerify, naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 
