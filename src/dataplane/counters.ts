@@ -34,7 +34,7 @@ export const COUNTER_NAMES = [
   'rx_reserved_bits',
   'rx_superpackets',
   'rx_coalesced',
-  'rx_checksums_completed',
+  'rx_partial_checksums',
   'offload_step_downs',
 ] as const;
 

@@ -26,7 +26,13 @@ const raised = new Set<string>();
  * header. rx_drop_truncated: no datagram is longer than the buffer. rx_drop_device_full: only a machine that receives
  * faster than it can forward fills the device. Unit tests cover them.
  */
-const OUT_OF_REACH = ['tx_drop_runt', 'rx_drop_truncated', 'rx_drop_device_full'];
+const OUT_OF_REACH = [
+  'tx_drop_runt',
+  'tx_drop_unsegmentable',
+  'rx_drop_ecn',
+  'rx_drop_truncated',
+  'rx_drop_device_full',
+];
 
 async function raisedBy(bed: Bed, act: () => Promise<void>): Promise<Counters> {
   const counters = await counted(bed, act);

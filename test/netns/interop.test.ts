@@ -41,7 +41,8 @@ for (const mode of ['virt', 'plain'] as const) {
       for (const [way, from, to] of paths) {
         await t.test(`pings are answered ${way}`, async (t) => {
           for (const size of [0, 56, 1422, 8000]) {
-            const result = await ping(from.netns, to.address, { size, interval: 0.005 });
+            // Behind its last request ping waits but one interval: a busy machine needs more than the usual one.
+            const result = await ping(from.netns, to.address, { size, interval: 0.1 });
             t.equal(result.received, result.sent, `${size} bytes of payload`);
           }
         });
@@ -83,14 +84,10 @@ for (const mode of ['virt', 'plain'] as const) {
       });
 
       await t.test('superpackets and unfinished checksums come over a virtual link only', async (t) => {
-        const { rx_superpackets, rx_checksums_completed } = (await statusOf(weft)).counters;
+        const { rx_superpackets, rx_partial_checksums } = (await statusOf(weft)).counters;
         t.equal(Number(rx_superpackets) > 0, mode === 'virt', `${rx_superpackets} superpackets`);
         // In a few hundred thousand packets some complete checksum looks unfinished: then completing changes nothing.
-        t.equal(
-          Number(rx_checksums_completed) > 1000,
-          mode === 'virt',
-          `${rx_checksums_completed} completed`,
-        );
+        t.equal(Number(rx_partial_checksums) > 1000, mode === 'virt', `${rx_partial_checksums} completed`);
       });
     });
   }

@@ -143,7 +143,6 @@ export class TapGsoPort implements Port {
   /** Sends the UDP superpacket of a kernel peer (see UdpPort) as the datagrams it is made of. */
   private sendDatagrams(batch: PacketBatch, index: number): void {
     const { segmenter, headers, vnet } = this;
-    this.counters[COUNTER.rx_superpackets]++;
     if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
       this.counters[COUNTER.rx_drop_device_refused]++;
       return;
@@ -211,7 +210,6 @@ export class TapGsoPort implements Port {
       writeVnetChecksum(view, vnet, start, offset);
       return;
     }
-    this.counters[COUNTER.rx_superpackets]++;
     const tcp = layer4.isIpv6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
     const type = layer4.protocol === IPPROTO_TCP ? tcp : VNET_GSO_UDP_L4;
     writeVnetGso(view, vnet, type, start + layer4.headerLength, size, start, offset);

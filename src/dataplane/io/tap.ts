@@ -57,7 +57,6 @@ export class TapPort implements Port {
       } else {
         if (batch.checksum[i] === CHECKSUM_PARTIAL) {
           this.partialChecksum.complete(batch, i);
-          this.counters[COUNTER.rx_checksums_completed]++;
         }
         this.putIovec(0, batch.offset[i], batch.length[i]);
         this.delivered(writev(this.fd, this.iovecsAddress, 1), batch.length[i]);
@@ -67,8 +66,10 @@ export class TapPort implements Port {
 
   private sendSegments(batch: PacketBatch, index: number): void {
     const { segmenter, headers } = this;
-    this.counters[COUNTER.rx_superpackets]++;
-    if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) return;
+    if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
+      this.counters[COUNTER.rx_drop_device_refused]++;
+      return;
+    }
     for (let segment = 0; segment < segmenter.count; segment++) {
       segmenter.write(segment, headers);
       this.putIovec(0, headers, segmenter.headerLength);

@@ -3,7 +3,7 @@
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
-import type { PacketBatch } from '../memory/batch.js';
+import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { flowHash } from '../offload/flow.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import {
@@ -106,6 +106,8 @@ export class VxlanTunnel implements Tunnel {
       batch.offset[kept] += VXLAN_LENGTH;
       batch.length[kept] -= VXLAN_LENGTH;
       this.partialChecksum.mark(batch, kept, this.mtu);
+      if (batch.checksum[kept] === CHECKSUM_PARTIAL) this.counters[COUNTER.rx_partial_checksums]++;
+      if (batch.segmentSize[kept] > 0) this.counters[COUNTER.rx_superpackets]++;
       kept++;
     }
     batch.count = kept;

@@ -101,7 +101,7 @@ t.test('send completes a partial checksum', async (t) => {
   kit.batch.checksum[0] = CHECKSUM_PARTIAL;
   port.send(kit.batch);
   t.equal(toHex(receive() as Uint8Array), toHex(frame));
-  t.same(kit.counted(), { rx_packets: 1, rx_bytes: frame.length, rx_checksums_completed: 1 });
+  t.same(kit.counted(), { rx_packets: 1, rx_bytes: frame.length });
 });
 
 t.test('send segments a superpacket, which no TAP without a vnet header takes', async (t) => {
@@ -116,7 +116,6 @@ t.test('send segments a superpacket, which no TAP without a vnet header takes', 
     t.equal(toHex(receive() as Uint8Array), toHex(expected));
   t.equal(receive(), undefined);
   t.same(kit.counted(), {
-    rx_superpackets: 1,
     rx_packets: segments.length + 1,
     rx_bytes: segments.reduce((sum, { length }) => sum + length, 0) + frameNumber(7).length,
   });
@@ -127,7 +126,7 @@ t.test('send counts what the device refuses and goes on', async (t) => {
   kit.fill([frameNumber(0), tcpFrame({ payload: pattern(30) })]);
   kit.batch.segmentSize[1] = 10;
   port.send(kit.batch);
-  t.same(kit.counted(), { rx_drop_device_refused: 4, rx_superpackets: 1 });
+  t.same(kit.counted(), { rx_drop_device_refused: 4 });
 });
 
 t.test('send counts what the device has no room for, and goes on', async (t) => {
