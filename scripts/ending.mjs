@@ -47,7 +47,8 @@ function watch() {
 async function end(signal, message) {
   if (ending) return;
   ending = true;
-  for (const cleanup of cleanups.reverse()) {
+  // A copy: a clean-up may take others back.
+  for (const cleanup of [...cleanups].reverse()) {
     try {
       await cleanup();
     } catch (error) {

@@ -4,11 +4,15 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/user-error.js';
+import type { Rung } from '../dataplane/offload/ladder.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
 
 const DEFAULT_RUN_DIR = '/run/weft';
 const MAX_WORKERS = 64;
+/** Measured in docs/benchmarks.md. */
+const DEFAULT_BUSY_POLL = 50;
+const MAX_BUSY_POLL = 10_000;
 
 interface RunFlags {
   leaseFile: string;
@@ -17,6 +21,8 @@ interface RunFlags {
   subnetFile: string;
   runDir: string;
   workers: number;
+  offload: 'auto' | Rung;
+  busyPoll: number;
   peerCheck?: PeerCheck;
 }
 
@@ -26,6 +32,14 @@ function parseWorkers(text: string): number {
     throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_WORKERS}.`);
   }
   return workers;
+}
+
+function parseBusyPoll(text: string): number {
+  const microseconds = Number(text);
+  if (!Number.isInteger(microseconds) || microseconds < 0 || microseconds > MAX_BUSY_POLL) {
+    throw new InvalidArgumentError(`It must be a whole number of microseconds from 0 to ${MAX_BUSY_POLL}.`);
+  }
+  return microseconds;
 }
 
 function runDirOption(): Option {
@@ -69,7 +83,17 @@ function program(): Command {
     .option('--subnet-file <path>', 'where to write the subnet for the CNI plugin', '/run/flannel/subnet.env')
     .addOption(runDirOption())
     .option('--workers <n>', 'forwarding threads', parseWorkers, 1)
-    .addOption(new Option('--offload <rung>', 'offload rung').choices(['auto', 'none']).default('auto'))
+    .addOption(
+      new Option('--offload <rung>', 'offload rung: the best this kernel can, or this one')
+        .choices(['auto', 'none', 'gso'])
+        .default('auto'),
+    )
+    .option(
+      '--busy-poll <us>',
+      'after traffic, look for packets so long before blocking',
+      parseBusyPoll,
+      DEFAULT_BUSY_POLL,
+    )
     .addOption(
       new Option(
         '--peer-check <mode>',

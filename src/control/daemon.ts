@@ -3,7 +3,8 @@
  * again.
  */
 
-import { Dataplane, PortFailure } from '../dataplane/dataplane.js';
+import { Dataplane, PortFailure, RungUnavailable } from '../dataplane/dataplane.js';
+import type { Rung } from '../dataplane/offload/ladder.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
@@ -31,6 +32,8 @@ export interface RunOptions {
   subnetFile: string;
   runDir: string;
   workers: number;
+  offload: 'auto' | Rung;
+  busyPoll: number;
   /** undefined: strict, or off where net-conf asks for learning. */
   peerCheck: PeerCheck | undefined;
 }
@@ -113,9 +116,13 @@ function openDataplane(plan: Plan, options: RunOptions): Dataplane {
       address: own.publicIp | 0,
       port,
       workers: options.workers,
+      offload: options.offload,
+      busyPoll: options.busyPoll,
       vxlan: { vni, mtu, peerCheck, learning },
     });
   } catch (error) {
+    if (error instanceof RungUnavailable)
+      throw new UserError(`--offload ${options.offload}: ${error.message}; use --offload auto`);
     throw error instanceof SystemError ? explain(error, plan) : error;
   }
 }
@@ -182,7 +189,11 @@ class Daemon {
         index: (await readLinks()).find(({ name }) => name === plan.device)?.index,
         subnetFile: options.subnetFile,
       });
-      await dataplane.start((error) => over.reject(this.explainFailure(error)));
+      await dataplane.start({
+        onFailure: (error) => over.reject(this.explainFailure(error)),
+        onStepDown: (code) =>
+          warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
+      });
       // Whoever wants it to leave need not wait until ten thousand peers are set up.
       await Promise.race([this.begin(), over.promise]);
       await over.promise;

@@ -16,6 +16,9 @@ export const COUNTER_NAMES = [
   'tx_drop_unreachable',
   'tx_drop_socket_full',
   'tx_drop_send_error',
+  'tx_drop_unsegmentable',
+  'tx_trains',
+  'tx_trains_replayed',
   'rx_packets',
   'rx_bytes',
   'rx_drop_runt',
@@ -25,11 +28,14 @@ export const COUNTER_NAMES = [
   'rx_drop_unknown_vtep',
   'rx_drop_wrong_source_mac',
   'rx_drop_not_our_mac',
+  'rx_drop_ecn',
   'rx_drop_device_full',
   'rx_drop_device_refused',
   'rx_reserved_bits',
   'rx_superpackets',
-  'rx_checksums_completed',
+  'rx_coalesced',
+  'rx_partial_checksums',
+  'offload_step_downs',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -7,7 +7,14 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
 import { createTap } from './io/tap-device.js';
-import { openUdpSockets, receiveOverflows } from './io/udp-socket.js';
+import {
+  acceptTrains,
+  canSendTrains,
+  openSenders,
+  openUdpSockets,
+  receiveOverflows,
+} from './io/udp-socket.js';
+import type { Offload, Rung } from './offload/ladder.js';
 import { errnoName } from './sys/errno.js';
 import { close } from './sys/ffi.js';
 import type { LearnedEntry } from './tunnel/learned.js';
@@ -22,6 +29,10 @@ export interface DataplaneOptions {
   address: number;
   port: number;
   workers: number;
+  /** The rung to use, or `auto` for the best that this kernel can. */
+  offload: Rung | 'auto';
+  /** Microseconds a worker goes on looking for packets before it blocks. */
+  busyPoll: number;
   vxlan: VxlanOptions;
 }
 
@@ -35,6 +46,18 @@ const WORKER_HEAP_MB = 32;
 /** Young space in MB: nothing is allocated per packet, so it only serves requests. */
 const WORKER_YOUNG_MB = 2;
 
+export interface DataplaneEvents {
+  /** A thread cannot go on: the dataplane is to be stopped. */
+  onFailure: (error: Error) => void;
+  /** The kernel refuses to send trains, with this errno: from now on each datagram is sent alone. */
+  onStepDown: (code: string) => void;
+}
+
+/** The rung that was asked for is not to be had on this kernel. */
+export class RungUnavailable extends Error {}
+
+type Resources = Pick<WorkerOptions, 'tapFd' | 'socketFd' | 'senderFds' | 'offload'>;
+
 type Answer = { resolve: (reply: Extract<Reply, { type: 'done' }>) => void; reject: (reason: Error) => void };
 type RequestBody<T extends Request = Request> = T extends Request ? Omit<T, 'id'> : never;
 
@@ -47,14 +70,14 @@ class ForwardingThread {
   private readonly pending = new Map<number, Answer>();
   private nextId = 1;
 
-  constructor(options: DataplaneOptions, tapFd: number, socketFd: number, onFailure: (error: Error) => void) {
+  constructor(options: DataplaneOptions, resources: Resources, events: DataplaneEvents) {
     const handle = Doorbell.create();
     const counters = new SharedArrayBuffer(COUNTER_ROW_SIZE);
     this.doorbell = new Doorbell(handle);
     this.counters = new Float64Array(counters);
     const workerData: WorkerOptions = {
-      tapFd,
-      socketFd,
+      ...resources,
+      busyPoll: options.busyPoll,
       port: options.port,
       vxlan: options.vxlan,
       doorbell: handle,
@@ -65,12 +88,13 @@ class ForwardingThread {
       resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: WORKER_YOUNG_MB },
     });
     this.exited = once(this.worker, 'exit').then(() => this.abandon());
-    this.worker.on('error', onFailure);
+    this.worker.on('error', events.onFailure);
     this.started = new Promise((resolve) => {
       this.worker.on('message', (reply: Reply) => {
         if (reply.type === 'started') resolve();
         else if (reply.type === 'done') this.settle(reply);
-        else onFailure(portFailure(options.device, reply));
+        else if (reply.type === 'stepped-down') events.onStepDown(errnoName(reply.errno));
+        else events.onFailure(portFailure(options.device, reply));
       });
     });
   }
@@ -107,6 +131,9 @@ export class Dataplane {
   private readonly options: DataplaneOptions;
   private readonly tapFds: number[];
   private readonly socketFds: number[];
+  private readonly senderFds: number[];
+  /** What this kernel's devices can, found out when they were made. */
+  readonly offload: Offload;
   private threads: ForwardingThread[] = [];
   private readonly stopAtExit = (): void => this.ringStop();
 
@@ -116,21 +143,38 @@ export class Dataplane {
    */
   constructor(options: DataplaneOptions) {
     this.options = options;
-    this.socketFds = openUdpSockets(options.address, options.port, options.workers);
+    const opened: number[] = [];
     try {
-      this.tapFds = createTap(options.device, options.workers);
+      this.socketFds = openUdpSockets(options.address, options.port, options.workers);
+      opened.push(...this.socketFds);
+      this.senderFds = openSenders(options.address);
+      opened.push(...this.senderFds);
+      const superpackets = options.offload !== 'none' && canSendTrains();
+      const tap = createTap(options.device, options.workers, superpackets);
+      this.tapFds = tap.fds;
+      this.offload = tap.offload;
+      opened.push(...tap.fds);
+      if (options.offload === 'gso' && tap.offload.rung !== 'gso') {
+        throw new RungUnavailable('rung gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a TAP with TSO');
+      }
+      if (tap.offload.rung === 'gso') for (const fd of this.socketFds) acceptTrains(fd);
     } catch (error) {
-      for (const fd of this.socketFds) close(fd);
+      for (const fd of opened) close(fd);
       throw error;
     }
   }
 
-  /** Starts forwarding. `onFailure` is called when a thread cannot go on; the caller then stops the dataplane. */
-  async start(onFailure: (error: Error) => void): Promise<void> {
+  /** Starts forwarding. */
+  async start(events: DataplaneEvents): Promise<void> {
     // process.exit waits for ever for a thread in a blocking call: whatever ends this process must end the threads.
     process.on('exit', this.stopAtExit);
     this.threads = this.tapFds.map(
-      (tapFd, queue) => new ForwardingThread(this.options, tapFd, this.socketFds[queue], onFailure),
+      (tapFd, queue) =>
+        new ForwardingThread(
+          this.options,
+          { tapFd, socketFd: this.socketFds[queue], senderFds: this.senderFds, offload: this.offload },
+          events,
+        ),
     );
     await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
   }
@@ -169,7 +213,7 @@ export class Dataplane {
     await Promise.all(this.threads.map((thread) => thread.exited));
     process.off('exit', this.stopAtExit);
     for (const thread of this.threads) thread.doorbell.close();
-    for (const fd of [...this.tapFds, ...this.socketFds]) close(fd);
+    for (const fd of [...this.tapFds, ...this.socketFds, ...this.senderFds]) close(fd);
     this.threads = [];
   }
 

@@ -23,10 +23,16 @@ const raised = new Set<string>();
 
 /**
  * Counters that nobody can raise from outside. tx_drop_runt: the kernel hands out no frame shorter than an Ethernet
- * header. rx_drop_truncated: no datagram is longer than the buffer. rx_drop_device_full: only a machine that receives
+ * header, and only TCP and UDP superpackets. rx_drop_ecn: Node sets no TOS on a datagram. rx_drop_truncated: no datagram is longer than the buffer. rx_drop_device_full: only a machine that receives
  * faster than it can forward fills the device. Unit tests cover them.
  */
-const OUT_OF_REACH = ['tx_drop_runt', 'rx_drop_truncated', 'rx_drop_device_full'];
+const OUT_OF_REACH = [
+  'tx_drop_runt',
+  'tx_drop_unsegmentable',
+  'rx_drop_truncated',
+  'rx_drop_ecn',
+  'rx_drop_device_full',
+];
 
 async function raisedBy(bed: Bed, act: () => Promise<void>): Promise<Counters> {
   const counters = await counted(bed, act);

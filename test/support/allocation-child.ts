@@ -5,41 +5,58 @@
 
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER, COUNTER_NAMES } from '../../src/dataplane/counters.js';
-import type { Port } from '../../src/dataplane/io/port.js';
+import { MORE, type Port } from '../../src/dataplane/io/port.js';
 import { TapPort } from '../../src/dataplane/io/tap.js';
-import { openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
+import { TapGsoPort } from '../../src/dataplane/io/tap-gso.js';
+import { acceptTrains, openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
-import { MessageVector } from '../../src/dataplane/memory/message-vector.js';
-import { MSG_DONTWAIT, MSGHDR_NAME, MSGHDR_NAMELEN } from '../../src/dataplane/sys/constants.js';
-import { recvmmsg, sendmmsg } from '../../src/dataplane/sys/ffi.js';
+import {
+  IOVEC_SIZE,
+  MMSGHDR_SIZE,
+  MSG_DONTWAIT,
+  MSGHDR_IOV,
+  MSGHDR_IOVLEN,
+} from '../../src/dataplane/sys/constants.js';
+import { type Address, recvmmsg, sendmmsg } from '../../src/dataplane/sys/ffi.js';
 import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
+import { VXLAN_LENGTH } from '../../src/dataplane/wire/vxlan.js';
 import { Doorbell } from '../../src/dataplane/worker/doorbell.js';
 import { ForwardingLoop, type Path } from '../../src/dataplane/worker/loop.js';
 import { type Allocation, allocationOf } from './allocation.js';
-import { ipv4, pattern } from './bytes.js';
-import { MAC_A, MAC_B, tcpFrame } from './frames.js';
+import { concat, hex, ipv4, pattern } from './bytes.js';
+import { MAC_A, MAC_B, tcpFrame, udpFrame } from './frames.js';
 import { setFdb, setOwnMac } from './kit.js';
+import { withPartialChecksum } from './reference.js';
 import { socketpair } from './socketpair.js';
 
 const BURST = 64;
 const SLOT = 2048;
 const PEERS = 1000;
 const WARM_UPS = 10;
+const SMALL_STRUCTURES = 262_144;
 const LOOPBACK = ipv4('127.0.0.1');
 
 /** A tunnel whose peer is itself: what it encapsulates comes back from 127.0.0.1 for its own MAC. */
 class Rig {
-  readonly arena = new Arena(4 * PacketBatch.footprint(BURST, SLOT) + 65536);
+  readonly slot: number;
+  readonly arena: Arena;
   readonly counters = new Float64Array(COUNTER_NAMES.length);
-  readonly checksum = new Checksum(this.arena);
-  readonly outbound = new PacketBatch(this.arena, BURST, SLOT);
-  readonly inbound = new PacketBatch(this.arena, BURST, SLOT);
+  readonly checksum: Checksum;
+  readonly outbound: PacketBatch;
+  readonly inbound: PacketBatch;
   readonly tunnel: VxlanTunnel;
   readonly frame = tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(1400) });
 
-  constructor(learning: boolean) {
+  constructor(learning: boolean, slot = SLOT) {
+    this.slot = slot;
+    this.arena = new Arena(
+      2 * PacketBatch.footprint(BURST, slot) + UdpPort.footprint(BURST) + 4 * slot + SMALL_STRUCTURES,
+    );
+    this.checksum = new Checksum(this.arena);
+    this.outbound = new PacketBatch(this.arena, BURST, slot);
+    this.inbound = new PacketBatch(this.arena, BURST, slot);
     const options = { vni: 1, mtu: 1450, peerCheck: learning ? 'off' : 'strict', learning } as const;
     this.tunnel = new VxlanTunnel(this.arena, this.checksum, this.counters, options);
     for (let peer = 1; peer <= PEERS; peer++) this.tunnel.fdb.set(0x0200, 0x10000 + peer, 0x0a000000 + peer);
@@ -70,13 +87,13 @@ class Switch {
   readonly doorbell = new Doorbell(this.handle);
 
   loop(arena: Arena, path: Path): ForwardingLoop {
-    // The ports always have more, so the loop never polls the descriptors.
+    // There is always traffic, so the loop never polls the descriptors.
     return new ForwardingLoop(arena, path, { tapFd: -1, socketFd: -1, doorbell: this.doorbell });
   }
 
   run(loop: ForwardingLoop): void {
     new Int32Array(this.handle.flags).fill(0);
-    const failure = loop.run(() => {});
+    const failure = loop.run(0, () => {});
     if (failure !== undefined) throw new Error(`${failure.port}: errno ${failure.errno}`);
   }
 }
@@ -105,7 +122,7 @@ function loopPart(): Run {
       if (left <= 0) switchable.doorbell.stop();
       rig.refill();
       left -= batch.count;
-      return batch.count;
+      return MORE;
     },
     send() {},
   };
@@ -116,7 +133,7 @@ function loopPart(): Run {
         batch.address[i] = LOOPBACK;
       }
       batch.count = BURST;
-      return BURST;
+      return MORE;
     },
     send(batch) {
       if (batch.count !== BURST) throw new Error(`${batch.count} of ${BURST} packets came through`);
@@ -130,53 +147,120 @@ function loopPart(): Run {
   };
 }
 
+/** What the pods do at the far end of the socket pair: frames go in and come out, a burst a system call. */
+class Pods {
+  private readonly far: number;
+  private readonly source: Address;
+  private readonly sink: Address;
+  private readonly burst: number;
+
+  constructor(arena: Arena, far: number, frames: readonly Uint8Array[], slot: number) {
+    this.far = far;
+    this.burst = frames.length;
+    const spare = arena.reserve(slot);
+    this.source = messages(
+      arena,
+      frames.map((frame) => {
+        const at = arena.reserve(frame.length);
+        arena.bytes.set(frame, at);
+        return { at, length: frame.length };
+      }),
+    );
+    // What comes out is looked at by nobody.
+    this.sink = messages(arena, Array(BURST).fill({ at: spare, length: slot }));
+  }
+
+  send(): void {
+    if (sendmmsg(this.far, this.source, this.burst, MSG_DONTWAIT) !== this.burst) {
+      throw new Error('the pods cannot send');
+    }
+  }
+
+  receive(): void {
+    recvmmsg(this.far, this.sink, BURST, MSG_DONTWAIT);
+  }
+}
+
+/** An mmsghdr for each buffer, without a name: the socket pair is connected. Absolute address of the first. */
+function messages(arena: Arena, buffers: readonly { at: number; length: number }[]): Address {
+  const headers = arena.reserve(buffers.length * MMSGHDR_SIZE);
+  const iovecs = arena.reserve(buffers.length * IOVEC_SIZE);
+  buffers.forEach(({ at, length }, index) => {
+    const header = headers + index * MMSGHDR_SIZE;
+    const iovec = iovecs + index * IOVEC_SIZE;
+    arena.putPointer(iovec, at);
+    arena.words[(iovec + 8) >> 2] = length;
+    arena.putPointer(header + MSGHDR_IOV, iovec);
+    arena.words[(header + MSGHDR_IOVLEN) >> 2] = 1;
+  });
+  return arena.address(headers);
+}
+
 /** The forwarding loop between the real ports: a socket pair for the TAP queue, a UDP socket that sends to itself. */
-function portsPart(): Run {
-  const rig = new Rig(false);
-  const { arena, checksum, counters, tunnel, outbound, inbound, frame } = rig;
+function portsPart(gso: boolean): Run {
+  const rig = new Rig(false, gso ? 65600 : SLOT);
+  const { arena, checksum, counters, tunnel, outbound } = rig;
   const switchable = new Switch();
   const [near, far] = socketpair();
   const port = 20_000 + (process.pid % 20_000);
   const [socket] = openUdpSockets(LOOPBACK, port, 1);
-  const tap = new TapPort(arena, near, checksum, counters);
-  // The pods: frames go in and come out at the far end, a burst a system call.
-  const source = new MessageVector(arena, BURST, 0);
-  const sink = new MessageVector(arena, BURST, 0);
-  const spare = new PacketBatch(arena, BURST, SLOT);
-  for (let i = 0; i < BURST; i++) {
-    source.setBuffer(i, outbound.slot(0), frame.length);
-    sink.setBuffer(i, spare.slot(i), SLOT);
-    for (const vector of [source, sink]) nameless(arena, vector.message(i) - arena.base);
-  }
-  const sourceAddress = source.message(0);
-  const sinkAddress = sink.message(0);
+  if (gso) acceptTrains(socket);
+  const inbound = new PacketBatch(arena, UdpPort.packets(BURST, gso), 0);
+  const tap = gso
+    ? new TapGsoPort(arena, near, checksum, counters, outbound, inbound.capacity, true)
+    : new TapPort(arena, near, checksum, counters, outbound);
+  const pods = new Pods(arena, far, gso ? superpackets() : Array(BURST).fill(rig.frame), rig.slot);
   let left = 0;
   const overlay: Port = {
     receive(batch) {
       if (left <= 0) switchable.doorbell.stop();
-      else if (sendmmsg(far, sourceAddress, BURST, MSG_DONTWAIT) !== BURST)
-        throw new Error('the pods cannot send');
+      else pods.send();
       left -= BURST;
       return tap.receive(batch);
     },
     send(batch) {
       tap.send(batch);
-      recvmmsg(far, sinkAddress, BURST, MSG_DONTWAIT);
+      pods.receive();
     },
   };
-  const underlay = new UdpPort(arena, socket, port, BURST, 8, counters);
+  const underlay = new UdpPort(
+    arena,
+    {
+      fd: socket,
+      senders: openSenders(LOOPBACK),
+      port,
+      tunnelLength: VXLAN_LENGTH,
+      trains: gso,
+      receives: BURST,
+      burst: BURST,
+    },
+    checksum,
+    counters,
+    () => {},
+  );
   const loop = switchable.loop(arena, { overlay, underlay, tunnel, outbound, inbound });
   return (packets) => {
+    const before = rig.delivered;
     left = packets;
     switchable.run(loop);
+    if (rig.delivered - before < packets / 2) throw new Error(`${rig.delivered - before} of ${packets} came`);
   };
 }
 
-/** Leaves a message of a vector without an address: the socket pair is connected. */
-function nameless(arena: Arena, message: number): void {
-  arena.words[(message + MSGHDR_NAME) >> 2] = 0;
-  arena.words[((message + MSGHDR_NAME) >> 2) + 1] = 0;
-  arena.words[(message + MSGHDR_NAMELEN) >> 2] = 0;
+/** A burst of 64 packets for the wire as a TAP queue gives it: superpackets of TCP and UDP, single frames between. */
+function superpackets(): Uint8Array[] {
+  const to = { destination: MAC_B, source: MAC_A };
+  // virtio-net: NEEDS_CSUM, type, header length 0, size 1400, checksum at 34 + 16 or 34 + 6.
+  const tcp = concat(
+    hex('0101 0000 7805 2200 1000'),
+    withPartialChecksum(tcpFrame({ ...to, payload: pattern(20 * 1400) })),
+  );
+  const udp = concat(
+    hex('0105 0000 7805 2200 0600'),
+    withPartialChecksum(udpFrame({ ...to, payload: pattern(20 * 1400) })),
+  );
+  const single = concat(new Uint8Array(10), tcpFrame({ ...to, flags: 0x18, payload: pattern(60) }));
+  return [tcp, ...Array(12).fill(single), udp, ...Array(12).fill(single)];
 }
 
 /** A part that allocates 16 bytes a packet: shows that the measurement sees it. */
@@ -196,7 +280,8 @@ const PARTS: Record<string, () => Run> = {
   tunnel: () => tunnelPart(false),
   'tunnel with learning': () => tunnelPart(true),
   loop: loopPart,
-  ports: portsPart,
+  ports: () => portsPart(false),
+  'gso ports': () => portsPart(true),
   leaky: leakyPart,
 };
 

@@ -45,6 +45,23 @@ export function udpFrame(options: FrameOptions = {}): Uint8Array {
   return frame(17, concat(header, payload), options);
 }
 
+/** A copy of a frame with an 802.1Q tag. */
+export function tagged(untagged: Uint8Array, tag = 0x2064): Uint8Array {
+  return concat(untagged.slice(0, 12), Uint8Array.of(0x81, 0x00, tag >> 8, tag & 255), untagged.slice(12));
+}
+
+/** A copy of an IPv6 frame with a hop-by-hop header of 8 * (`units` + 1) bytes, all padding. */
+export function withHopByHop(plain: Uint8Array, units: number): Uint8Array {
+  const header = new Uint8Array(8 * (units + 1));
+  header[0] = plain[14 + 6] as number;
+  header[1] = units;
+  const copy = concat(plain.slice(0, 54), header, plain.slice(54));
+  copy[14 + 6] = 0;
+  const view = viewOf(copy);
+  view.setUint16(14 + 4, view.getUint16(14 + 4) + header.length);
+  return copy;
+}
+
 function frame(protocol: number, transport: Uint8Array, options: FrameOptions): Uint8Array {
   const ip =
     options.ipv6 === true ? ipv6(protocol, transport.length) : ipv4(protocol, transport.length, options);

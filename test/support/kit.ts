@@ -16,8 +16,9 @@ export class Kit {
   readonly counters = new Float64Array(COUNTER_NAMES.length);
   readonly batch: PacketBatch;
 
-  constructor(capacity = 64, slotSize = 2048) {
-    this.arena = new Arena(PacketBatch.footprint(capacity, slotSize) + SMALL_STRUCTURES);
+  /** `more`: bytes of arena beyond the batch and small tables. */
+  constructor(capacity = 64, slotSize = 2048, more = 0) {
+    this.arena = new Arena(PacketBatch.footprint(capacity, slotSize) + SMALL_STRUCTURES + more);
     this.checksum = new Checksum(this.arena);
     this.batch = new PacketBatch(this.arena, capacity, slotSize);
   }

@@ -93,9 +93,9 @@ export function withPartialChecksum(frame: Uint8Array): Uint8Array {
   return copy;
 }
 
-/** TCP segmentation offload, naively: each segment is a copy of the headers with a copy of its part of the payload. */
+/** TCP and UDP segmentation offload, naively: each segment is a copy of the headers with a copy of its part of the payload. */
 export function naiveSegments(frame: Uint8Array, segmentSize: number): Uint8Array[] {
-  const { version, ip, transport, payload, end } = layoutOf(frame);
+  const { version, ip, transport, payload, end, protocol } = layoutOf(frame);
   const segments: Uint8Array[] = [];
   for (let at = payload; at < end; at += segmentSize) {
     const part = frame.slice(at, Math.min(at + segmentSize, end));
@@ -108,11 +108,15 @@ export function naiveSegments(frame: Uint8Array, segmentSize: number): Uint8Arra
     } else {
       view.setUint16(ip + 4, length);
     }
-    view.setUint32(transport + 4, (view.getUint32(transport + 4) + (at - payload)) % 2 ** 32);
-    let flags = view.getUint8(transport + 13);
-    if (at + segmentSize < end) flags &= 0xff - 0x01 - 0x08;
-    if (at > payload) flags &= 0xff - 0x80;
-    view.setUint8(transport + 13, flags);
+    if (protocol === 6) {
+      view.setUint32(transport + 4, (view.getUint32(transport + 4) + (at - payload)) % 2 ** 32);
+      let flags = view.getUint8(transport + 13);
+      if (at + segmentSize < end) flags &= 0xff - 0x01 - 0x08;
+      if (at > payload) flags &= 0xff - 0x80;
+      view.setUint8(transport + 13, flags);
+    } else {
+      view.setUint16(transport + 4, length);
+    }
     segments.push(withChecksums(segment));
   }
   return segments;

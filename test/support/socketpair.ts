@@ -1,6 +1,7 @@
 /** A pair of connected sockets that keep packet boundaries: to a port it behaves like a TAP queue, and needs no root. */
 
 import koffi from 'koffi';
+import { addressOf, read, write } from '../../src/dataplane/sys/ffi.js';
 
 // linux/socket.h, linux/net.h
 const AF_UNIX = 1;
@@ -21,4 +22,17 @@ export function socketpair(): [near: number, far: number] {
   ) as number;
   if (result < 0) throw new Error(`socketpair: errno ${koffi.errno()}`);
   return [fds[0], fds[1]];
+}
+
+const buffer = new Uint8Array(2 * 65536);
+
+export function sendPacket(fd: number, packet: Uint8Array): void {
+  const result = write(fd, addressOf(packet), packet.length);
+  if (result !== packet.length) throw new Error(`write: ${result} of ${packet.length}`);
+}
+
+/** The next packet; undefined when none waits. */
+export function receivePacket(fd: number): Uint8Array | undefined {
+  const length = read(fd, addressOf(buffer), buffer.length);
+  return length < 0 ? undefined : buffer.slice(0, length);
 }

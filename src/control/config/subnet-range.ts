@@ -8,6 +8,9 @@ export function checkSubnetRange(root: JsonObject, network: Cidr): void {
   const length = root.integer('SubnetLen', 0, 32) ?? 0;
   const minimum = readAddress(root, 'SubnetMin');
   const maximum = readAddress(root, 'SubnetMax');
+  if (length === 0 && network.prefix > 28) {
+    throw root.error('Network', 'network is too small. Minimum useful network prefix is /28');
+  }
   if (length > 30) throw root.error('SubnetLen', 'SubnetLen must be less than /31');
   if (length !== 0 && length < network.prefix + 2) {
     throw root.error(

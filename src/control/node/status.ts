@@ -26,7 +26,7 @@ export interface Status {
   underlay: { interface: string; publicIP: string; mtu: number };
   lease: { subnet: string; publicIP: string; vtepMAC: string };
   leaseSource: { name: string; refused: string | null };
-  offload: { rung: string };
+  offload: { rung: string; uso: boolean };
   workers: number;
   peerCheck: string;
   peers: PeerStatus[];
@@ -71,7 +71,7 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
     underlay: { interface: context.underlay.interface, publicIP, mtu: context.underlay.mtu },
     lease: { subnet: formatCidr(own.subnet), publicIP, vtepMAC: own.vtepMac },
     leaseSource: { name: node.options.source, refused: context.refused },
-    offload: { rung: 'none' },
+    offload: dataplane.offload,
     workers: context.workers,
     peerCheck: context.peerCheck,
     peers,

@@ -45,6 +45,11 @@ export class Checksum {
     return swap(fold(sum) ^ 0xffff);
   }
 
+  /** The finished checksum of `length` bytes at arena offset `at`, whose checksum field holds the sum of what is before. */
+  finishFrom(at: number, length: number): number {
+    return Checksum.finish(this.partial(at, length));
+  }
+
   /** What a field holds while the sum over the rest is owed: the folded sum itself, network order. */
   static unfinished(sum: number): number {
     return swap(fold(sum));

@@ -9,11 +9,14 @@
 
 import type { PacketBatch } from '../memory/batch.js';
 
+/** Results of `receive`: nothing is waiting any more, or something may be. */
+export const DRAINED = 0;
+export const MORE = 1;
+
 export interface Port {
   /**
-   * Fills an empty batch with what is waiting. Returns the number of packets taken from the kernel, dropped ones
-   * included, so that a result of `batch.capacity` means there may be more; 0 when nothing was waiting; a negated
-   * errno when the device or socket is gone.
+   * Fills the batch anew with what is waiting; the packets lie in buffers of the port or slots of the batch and hold
+   * until the next call. Returns DRAINED, MORE, or a negated errno when the device or socket is gone.
    */
   receive(batch: PacketBatch): number;
   /** Sends every packet of the batch; what cannot be sent is counted and dropped. */

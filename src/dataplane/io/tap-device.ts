@@ -1,21 +1,29 @@
 /** Making a TAP device. It is not persistent: it goes when its last descriptor is closed, also after a kill -9. */
 
+import { NO_OFFLOAD, type Offload } from '../offload/ladder.js';
 import {
   IFF_MULTI_QUEUE,
   IFF_NAPI,
   IFF_NO_PI,
   IFF_TAP,
   IFF_TUN_EXCL,
+  IFF_VNET_HDR,
   IFNAMSIZ,
   IFREQ_SIZE,
   O_CLOEXEC,
   O_NONBLOCK,
   O_RDWR,
+  TUN_F_CSUM,
+  TUN_F_TSO4,
+  TUN_F_TSO6,
+  TUN_F_USO4,
+  TUN_F_USO6,
   TUNSETIFF,
+  TUNSETOFFLOAD,
   TUNSETSNDBUF,
 } from '../sys/constants.js';
 import { EINVAL } from '../sys/errno.js';
-import { close, ioctl, open } from '../sys/ffi.js';
+import { close, ioctl, ioctlValue, open } from '../sys/ffi.js';
 import { SystemError } from '../sys/system-error.js';
 
 export const TUN_PATH = '/dev/net/tun';
@@ -37,32 +45,70 @@ export function probeTun(): void {
  */
 const SEND_BUFFER = 8 * 1024 * 1024;
 
+/** TUNSETOFFLOAD masks, tried from most to least. */
+const TSO = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+const USO = TUN_F_USO4 | TUN_F_USO6;
+
+export interface Tap {
+  /** A descriptor (non-blocking, the caller's) per queue. */
+  fds: number[];
+  offload: Offload;
+}
+
 /**
- * Creates the TAP device `name` with one descriptor (non-blocking, the caller's) per queue; fails when a device of
- * that name exists. The device is down, without address. @throws SystemError; then nothing is left behind
- *
- * Where the kernel can (IFF_NAPI), written frames go to a NAPI context, which joins the segments of a TCP flow again
- * (GRO) before the rest of the stack sees them; it pays once that NAPI has a thread of its own (control sets
+ * Creates the TAP device `name`; fails when a device of that name exists. The device is down, without address.
+ * With `superpackets` its frames have a virtio-net header, where the kernel can: `offload` says what came of it.
+ * @throws SystemError; then nothing is left behind
+ */
+export function createTap(name: string, queues: number, superpackets: boolean): Tap {
+  if (superpackets) {
+    const fds = openQueues(name, queues, IFF_VNET_HDR);
+    // Every queue has its own mask: the one that the first accepts is replayed on all.
+    const mask = [TSO | USO, TSO].find((candidate) => ioctlValue(fds[0], TUNSETOFFLOAD, candidate) === 0);
+    if (mask !== undefined && fds.every((fd) => ioctlValue(fd, TUNSETOFFLOAD, mask) === 0)) {
+      limitSendBuffer(fds[0]);
+      return { fds, offload: { rung: 'gso', uso: mask !== TSO } };
+    }
+    for (const fd of fds) close(fd);
+  }
+  const fds = openPlainQueues(name, queues);
+  limitSendBuffer(fds[0]);
+  return { fds, offload: NO_OFFLOAD };
+}
+
+/**
+ * Where the kernel can (IFF_NAPI), plain frames that are written go to a NAPI context, which joins the segments of a TCP
+ * flow again (GRO) before the rest of the stack sees them; it pays once that NAPI has a thread of its own (control sets
  * /sys/class/net/<name>/threaded).
  */
-export function createTap(name: string, queues: number): number[] {
+function openPlainQueues(name: string, queues: number): number[] {
+  try {
+    return openQueues(name, queues, IFF_NAPI);
+  } catch (error) {
+    if ((error as SystemError).errno !== EINVAL) throw error;
+    return openQueues(name, queues, 0);
+  }
+}
+
+function openQueues(name: string, queues: number, extra: number): number[] {
   const fds: number[] = [];
   try {
     for (let queue = 0; queue < queues; queue++) {
       const fd = openTun();
       fds.push(fd);
-      const flags =
-        IFF_TAP | IFF_NO_PI | (queues > 1 ? IFF_MULTI_QUEUE : 0) | (queue === 0 ? IFF_TUN_EXCL : 0);
-      let result = attach(fd, name, flags | IFF_NAPI);
-      if (result === -EINVAL) result = attach(fd, name, flags);
+      const flags = IFF_TAP | IFF_NO_PI | extra | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+      const result = attach(fd, name, queue === 0 ? flags | IFF_TUN_EXCL : flags);
       if (result < 0) throw new SystemError(`TUNSETIFF ${name}`, result);
     }
-    ioctl(fds[0], TUNSETSNDBUF, new Uint8Array(new Int32Array([SEND_BUFFER]).buffer));
   } catch (error) {
     for (const fd of fds) close(fd);
     throw error;
   }
   return fds;
+}
+
+function limitSendBuffer(fd: number): void {
+  ioctl(fd, TUNSETSNDBUF, new Uint8Array(new Int32Array([SEND_BUFFER]).buffer));
 }
 
 function attach(fd: number, name: string, flags: number): number {

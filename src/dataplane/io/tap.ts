@@ -5,11 +5,11 @@ import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
-import { Segmenter } from '../offload/segment.js';
+import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
-import { read, write, writev } from '../sys/ffi.js';
-import type { Port } from './port.js';
+import { type Address, read, writev } from '../sys/ffi.js';
+import { DRAINED, MORE, type Port } from './port.js';
 
 export class TapPort implements Port {
   private readonly arena: Arena;
@@ -18,30 +18,36 @@ export class TapPort implements Port {
   private readonly counters: CounterRow;
   private readonly segmenter: Segmenter;
   private readonly iovecs: number;
+  private readonly iovecsAddress: Address;
+  /** Where frame i is read to: its slot. */
+  private readonly slots: readonly Address[];
+  private readonly headers: number;
 
-  constructor(arena: Arena, fd: number, checksum: Checksum, counters: CounterRow) {
+  /** `outbound`: the batch that will be received into. */
+  constructor(arena: Arena, fd: number, checksum: Checksum, counters: CounterRow, outbound: PacketBatch) {
     this.arena = arena;
     this.fd = fd;
     this.partialChecksum = new PartialChecksum(arena, checksum);
     this.counters = counters;
     this.segmenter = new Segmenter(arena, checksum);
     this.iovecs = arena.reserve(2 * IOVEC_SIZE);
+    this.iovecsAddress = arena.address(this.iovecs);
+    this.slots = outbound.slotAddresses(0);
+    this.headers = arena.reserve(MAX_HEADERS);
   }
 
   receive(batch: PacketBatch): number {
-    let count = 0;
-    while (count < batch.capacity) {
-      const slot = batch.slot(count);
-      const length = read(this.fd, this.arena.base + slot, batch.slotSize);
+    batch.clear();
+    while (batch.count < batch.capacity) {
+      const slot = batch.slot(batch.count);
+      const length = read(this.fd, this.slots[batch.count], batch.slotSize);
       if (length < 0) {
-        if (count === 0 && length !== -EAGAIN && length !== -EINTR) return length;
-        break;
+        return length === -EAGAIN || length === -EINTR || batch.count > 0 ? DRAINED : length;
       }
-      batch.put(count, slot, length);
-      count++;
+      batch.put(batch.count, slot, length);
+      batch.count++;
     }
-    batch.count = count;
-    return count;
+    return MORE;
   }
 
   send(batch: PacketBatch): void {
@@ -51,25 +57,32 @@ export class TapPort implements Port {
       } else {
         if (batch.checksum[i] === CHECKSUM_PARTIAL) {
           this.partialChecksum.complete(batch, i);
-          this.counters[COUNTER.rx_checksums_completed]++;
         }
-        this.delivered(write(this.fd, this.arena.base + batch.offset[i], batch.length[i]), batch.length[i]);
+        this.putIovec(0, batch.offset[i], batch.length[i]);
+        this.delivered(writev(this.fd, this.iovecsAddress, 1), batch.length[i]);
       }
     }
   }
 
   private sendSegments(batch: PacketBatch, index: number): void {
-    const { arena, segmenter, iovecs } = this;
-    this.counters[COUNTER.rx_superpackets]++;
-    segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index]);
-    while (segmenter.next()) {
-      arena.putPointer(iovecs, segmenter.headerOffset);
-      arena.words[(iovecs + 8) >> 2] = segmenter.headerLength;
-      arena.putPointer(iovecs + IOVEC_SIZE, segmenter.payloadOffset);
-      arena.words[(iovecs + IOVEC_SIZE + 8) >> 2] = segmenter.payloadLength;
-      const length = segmenter.headerLength + segmenter.payloadLength;
-      this.delivered(writev(this.fd, arena.base + iovecs, 2), length);
+    const { segmenter, headers } = this;
+    if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
+      this.counters[COUNTER.rx_drop_device_refused]++;
+      return;
     }
+    for (let segment = 0; segment < segmenter.count; segment++) {
+      segmenter.write(segment, headers);
+      this.putIovec(0, headers, segmenter.headerLength);
+      this.putIovec(1, segmenter.payloadOffset, segmenter.payloadLength);
+      const length = segmenter.headerLength + segmenter.payloadLength;
+      this.delivered(writev(this.fd, this.iovecsAddress, 2), length);
+    }
+  }
+
+  private putIovec(index: number, offset: number, length: number): void {
+    const iovec = this.iovecs + index * IOVEC_SIZE;
+    this.arena.putPointer(iovec, offset);
+    this.arena.words[(iovec + 8) >> 2] = length;
   }
 
   private delivered(result: number, length: number): void {

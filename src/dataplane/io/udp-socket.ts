@@ -4,6 +4,7 @@ import {
   AF_INET,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_DONT,
+  IP_RECVTOS,
   IPPROTO_IP,
   SK_MEMINFO_DROPS,
   SK_MEMINFO_VARS,
@@ -17,6 +18,9 @@ import {
   SOCK_DGRAM,
   SOCKADDR_IN_SIZE,
   SOL_SOCKET,
+  SOL_UDP,
+  UDP_GRO,
+  UDP_SEGMENT,
 } from '../sys/constants.js';
 import { bind, close, getsockopt, setsockopt, socket } from '../sys/ffi.js';
 import { SystemError } from '../sys/system-error.js';
@@ -51,6 +55,46 @@ function setBuffer(fd: number, force: number, plain: number): void {
   }
 }
 
+/** Source ports for the flows: enough that a few flows rarely share one, few enough to keep a train's flows together. */
+const SENDERS = 16;
+
+/** Probes whether the kernel cuts and joins trains: UDP_SEGMENT (4.18) and UDP_GRO (5.0). */
+export function canSendTrains(): boolean {
+  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const can =
+    setsockopt(fd, SOL_UDP, UDP_SEGMENT, int(0)) === 0 && setsockopt(fd, SOL_UDP, UDP_GRO, int(1)) === 0;
+  close(fd);
+  return can;
+}
+
+/** Lets the kernel join arriving datagrams to trains. */
+export function acceptTrains(fd: number): void {
+  setsockopt(fd, SOL_UDP, UDP_GRO, int(1));
+}
+
+/**
+ * Sockets to send from, each with a source port of the kernel's choice on this address: RFC 7348 section 5 wants a
+ * flow's source port to depend on the flow, so that NIC queues, ECMP paths and a peer's SO_REUSEPORT sockets tell flows
+ * apart. They receive nothing. @throws SystemError
+ */
+export function openSenders(address: number): number[] {
+  const fds: number[] = [];
+  try {
+    while (fds.length < SENDERS) fds.push(openBound(address, 0, false));
+  } catch (error) {
+    for (const fd of fds) close(fd);
+    throw error;
+  }
+  for (const fd of fds) {
+    setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, int(0));
+    // Outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it).
+    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, int(IP_PMTUDISC_DONT));
+  }
+  return fds;
+}
+
 /**
  * `count` sockets (the caller's to close) on one address (IPv4, host order) and port (host order); with several the
  * kernel spreads the senders over them. @throws SystemError with EADDRINUSE when anyone else, another weft too, has
@@ -73,9 +117,7 @@ export function openUdpSockets(address: number, port: number, count: number): nu
   }
   for (const fd of fds) {
     setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-    setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-    // Outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it).
-    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, int(IP_PMTUDISC_DONT));
+    setsockopt(fd, IPPROTO_IP, IP_RECVTOS, int(1));
   }
   return fds;
 }

@@ -1,101 +1,260 @@
-/** The underlay port on rung `none`: a UDP socket, one datagram a packet, many packets a system call. */
+/**
+ * The underlay port: UDP sockets, many packets a system call.
+ *
+ * On rung `none` every packet is a datagram of its own. On rung `gso` packets travel as trains, which the kernel cuts on
+ * the way out (UDP_SEGMENT) and joins on the way in (UDP_GRO, a socket option control has set): the segments of a
+ * superpacket are one train, and so is a run of equally large packets to one VTEP.
+ */
 
+import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
-import { MessageVector } from '../memory/message-vector.js';
-import { MSG_DONTWAIT, MSG_TRUNC, POLLFD_SIZE, POLLOUT } from '../sys/constants.js';
-import { EAGAIN, EINTR, ENOBUFS, isUnreachable } from '../sys/errno.js';
-import { poll, recvmmsg, sendmmsg } from '../sys/ffi.js';
-import type { Port } from './port.js';
+import { ReceiveRing } from '../memory/receive-ring.js';
+import { Trains } from '../memory/trains.js';
+import { Layer4 } from '../offload/layer4.js';
+import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
+import { MSG_DONTWAIT } from '../sys/constants.js';
+import { EAGAIN, EINTR } from '../sys/errno.js';
+import { recvmmsg } from '../sys/ffi.js';
+import { DRAINED, MORE, type Port } from './port.js';
+import { Sender } from './sender.js';
 
-/** How long a full send buffer may hold the worker up before the rest of the burst is dropped. */
-const SEND_WAIT_MS = 5;
+/** Largest UDP payload over IPv4: 65535 less both headers. It holds for the whole train. */
+const MAX_TRAIN_BYTES = 65507;
+/** UDP_MAX_SEGMENTS (linux/udp.h); 128 since 6.9. */
+const MAX_TRAIN = 64;
+/** UDP_MAX_SEGMENTS since 6.9: over veth a train arrives as its sender made it. */
+const MAX_RECEIVED_TRAIN = 128;
+/** Messages and headers between two system calls: a burst of superpackets, or of small packets. */
+const TRAINS = 64;
+const HEADERS = 768;
+
+export interface UnderlayOptions {
+  /** Receives; the port that peers send to. */
+  fd: number;
+  /** Send, each for its share of the flows: a flow's source port is always the same. */
+  senders: readonly number[];
+  /** Every VTEP's UDP port. */
+  port: number;
+  /** Bytes of tunnel header in front of the inner frame. */
+  tunnelLength: number;
+  /** Whether trains may be sent. */
+  trains: boolean;
+  /** Datagrams, or trains, a receive call may bring. */
+  receives: number;
+  /** The largest batch that will be sent. */
+  burst: number;
+}
+
+/** A datagram can be as large as UDP allows: a train, or a superpacket of a kernel peer on a virtual link. */
+const LARGEST_DATAGRAM = 65536;
 
 export class UdpPort implements Port {
   private readonly arena: Arena;
   private readonly fd: number;
   private readonly tunnelLength: number;
   private readonly counters: CounterRow;
-  private readonly outgoing: MessageVector;
-  private readonly incoming: MessageVector;
-  private readonly pollfd: number;
+  private readonly ring: ReceiveRing;
+  private used: number;
+  private readonly sender: Sender;
+  private readonly senderCount: number;
+  private readonly trains: Trains;
+  private readonly segmenter: Segmenter;
+  private readonly layer4 = new Layer4();
+  private readonly headers: number;
+  private readonly headerStride: number;
+  private headersUsed = 0;
+  /** The sender of each packet of the batch, and the one whose turn it is. */
+  private readonly lanes: Uint8Array;
+  private lane = 0;
+  /** The open run of single packets: how many, how large, and whether a shorter one has ended it. */
+  private run = 0;
+  private runSize = 0;
+  private runEnded = false;
 
-  /**
-   * `port` is every VTEP's UDP port; `burst` the largest batch this port will be given; `tunnelLength` the bytes of
-   * tunnel header, which `tx_bytes` leaves out.
-   */
+  /** `onStepDown` is called once, if sending trains turns out to be impossible. */
   constructor(
     arena: Arena,
-    fd: number,
-    port: number,
-    burst: number,
-    tunnelLength: number,
+    options: UnderlayOptions,
+    checksum: Checksum,
     counters: CounterRow,
+    onStepDown: (errno: number) => void,
   ) {
-    this.tunnelLength = tunnelLength;
     this.arena = arena;
-    this.fd = fd;
+    this.fd = options.fd;
+    this.tunnelLength = options.tunnelLength;
     this.counters = counters;
-    this.outgoing = new MessageVector(arena, burst, port);
-    this.incoming = new MessageVector(arena, burst, port);
-    this.pollfd = arena.reserve(POLLFD_SIZE);
-    arena.words[this.pollfd >> 2] = fd;
-    arena.words[(this.pollfd >> 2) + 1] = POLLOUT;
+    this.ring = new ReceiveRing(arena, options.receives, LARGEST_DATAGRAM);
+    this.used = options.receives;
+    this.trains = new Trains(arena, TRAINS, 2 * HEADERS, options.port);
+    this.sender = new Sender(arena, options, counters, onStepDown);
+    this.senderCount = options.senders.length;
+    this.segmenter = new Segmenter(arena, checksum);
+    this.lanes = new Uint8Array(options.burst);
+    this.headerStride = Math.ceil((options.tunnelLength + MAX_HEADERS) / 16) * 16;
+    this.headers = arena.reserve(HEADERS * this.headerStride);
+  }
+
+  /** Bytes of arena that a port takes. */
+  static footprint(receives: number): number {
+    return (
+      ReceiveRing.footprint(receives, LARGEST_DATAGRAM) +
+      Trains.footprint(TRAINS, 2 * HEADERS) +
+      Sender.FOOTPRINT +
+      HEADERS * 256
+    );
+  }
+
+  /** Packets one receive call can bring at most. */
+  static packets(receives: number, gro: boolean): number {
+    return gro ? receives * MAX_RECEIVED_TRAIN : receives;
   }
 
   receive(batch: PacketBatch): number {
-    const { incoming } = this;
-    for (let i = 0; i < batch.capacity; i++) incoming.setBuffer(i, batch.slot(i), batch.slotSize);
-    const received = recvmmsg(this.fd, incoming.message(0), batch.capacity, MSG_DONTWAIT);
-    batch.count = 0;
+    const { ring } = this;
+    ring.prepare(this.used);
+    const received = recvmmsg(this.fd, ring.messages, ring.capacity, MSG_DONTWAIT);
+    this.used = Math.max(received, 0);
+    batch.clear();
     if (received < 0) return received === -EAGAIN || received === -EINTR ? 0 : received;
     for (let i = 0; i < received; i++) {
-      if ((incoming.flags(i) & MSG_TRUNC) !== 0) {
-        this.counters[COUNTER.rx_drop_truncated]++;
-        continue;
-      }
-      batch.put(batch.count, batch.slot(i), incoming.received(i));
-      batch.address[batch.count] = incoming.address(i);
-      batch.count++;
+      if (ring.isTruncated(i)) this.counters[COUNTER.rx_drop_truncated]++;
+      else this.unpack(batch, i);
     }
-    return received;
+    return received === ring.capacity ? MORE : DRAINED;
+  }
+
+  private unpack(batch: PacketBatch, message: number): void {
+    const { ring } = this;
+    const length = ring.length(message);
+    const start = ring.buffer(message);
+    const address = ring.address(message);
+    ring.parse(message);
+    let size = ring.segmentSize > 0 && ring.segmentSize < length ? ring.segmentSize : length;
+    const superpacket = size < length && this.isSuperpacket(start, length);
+    if (superpacket) size = length;
+    let at = 0;
+    do {
+      if (batch.count === batch.capacity) {
+        this.counters[COUNTER.rx_drop_truncated] += Math.ceil((length - at) / size);
+        return;
+      }
+      const index = batch.count++;
+      batch.put(index, start + at, Math.min(size, length - at));
+      batch.address[index] = address;
+      batch.tos[index] = ring.tos;
+      if (superpacket) batch.segmentSize[index] = ring.segmentSize;
+      at += size;
+    } while (at < length);
+  }
+
+  /**
+   * A kernel peer on a virtual link hands over a superpacket of inner UDP as one datagram, and names as its segment
+   * size that of the inner payload: it is told from a train by an inner packet that spans the whole datagram.
+   */
+  private isSuperpacket(start: number, length: number): boolean {
+    const { layer4, tunnelLength } = this;
+    if (!layer4.locate(this.arena.view, start + tunnelLength, length - tunnelLength)) return false;
+    return layer4.header + layer4.length === start + length;
   }
 
   send(batch: PacketBatch): void {
-    const { outgoing, counters } = this;
-    const count = batch.count;
-    for (let i = 0; i < count; i++) {
-      outgoing.setBuffer(i, batch.offset[i], batch.length[i]);
-      outgoing.setAddress(i, batch.address[i]);
+    const { lanes, senderCount } = this;
+    let used = 0;
+    for (let i = 0; i < batch.count; i++) {
+      const lane = (batch.flow[i] >>> 8) % senderCount;
+      lanes[i] = lane;
+      used |= 1 << lane;
     }
-    let next = 0;
-    let waited = false;
-    while (next < count) {
-      const sent = sendmmsg(this.fd, outgoing.message(next), count - next, MSG_DONTWAIT);
-      if (sent > 0) {
-        for (let i = next; i < next + sent; i++)
-          counters[COUNTER.tx_bytes] += batch.length[i] - this.tunnelLength;
-        counters[COUNTER.tx_packets] += sent;
-        next += sent;
-      } else if (sent === -EAGAIN && !waited) {
-        poll(this.arena.base + this.pollfd, 1, SEND_WAIT_MS);
-        waited = true;
-      } else if (sent === -EAGAIN) {
-        counters[COUNTER.tx_drop_socket_full] += count - next;
-        return;
-      } else if (sent !== -EINTR) {
-        // An error with nothing sent is the first message's (net/socket.c, __sys_sendmmsg); the others still have
-        // their chance.
-        counters[this.dropReason(sent)]++;
-        next++;
-      }
+    for (let lane = 0; used !== 0; lane++, used >>>= 1) {
+      if ((used & 1) !== 0) this.sendLane(batch, lane);
     }
   }
 
-  private dropReason(result: number): number {
-    if (isUnreachable(-result)) return COUNTER.tx_drop_unreachable;
-    if (result === -ENOBUFS) return COUNTER.tx_drop_socket_full;
-    return COUNTER.tx_drop_send_error;
+  /** Sends the packets of the flows that belong to one sender, in their order. */
+  private sendLane(batch: PacketBatch, lane: number): void {
+    this.lane = lane;
+    for (let i = 0; i < batch.count; i++) {
+      if (this.lanes[i] !== lane) continue;
+      if (batch.segmentSize[i] > 0) {
+        this.closeRun();
+        this.addSuperpacket(batch, i);
+      } else {
+        this.addToRun(batch, i);
+      }
+    }
+    this.flush();
+  }
+
+  /** Adds a packet to the open run when it may follow there, else opens a run with it. */
+  private addToRun(batch: PacketBatch, index: number): void {
+    const { trains } = this;
+    const length = batch.length[index];
+    const open = trains.count;
+    const mayFollow =
+      this.run > 0 &&
+      this.run < this.longestTrain(this.runSize) &&
+      !this.runEnded &&
+      length <= this.runSize &&
+      batch.address[index] === trains.address[open] &&
+      batch.tos[index] === trains.tos[open];
+    if (!mayFollow || !trains.hasRoom(1)) {
+      this.closeRun();
+      if (!trains.hasRoom(1)) this.flush();
+      trains.begin(batch.address[index], batch.tos[index], length);
+      this.runSize = length;
+    }
+    trains.push(batch.offset[index], length);
+    this.run++;
+    this.runEnded = length < this.runSize;
+  }
+
+  private closeRun(): void {
+    if (this.run === 0) return;
+    this.trains.end(this.run);
+    this.run = 0;
+    this.runEnded = false;
+  }
+
+  private addSuperpacket(batch: PacketBatch, index: number): void {
+    const { trains, segmenter, tunnelLength } = this;
+    const packet = batch.offset[index];
+    const segmentSize = batch.segmentSize[index];
+    if (!segmenter.begin(packet + tunnelLength, batch.length[index] - tunnelLength, segmentSize)) {
+      this.counters[COUNTER.tx_drop_unsegmentable]++;
+      return;
+    }
+    const size = tunnelLength + segmenter.headerLength + segmentSize;
+    const longest = this.longestTrain(size);
+    for (let next = 0; next < segmenter.count; ) {
+      const datagrams = Math.min(longest, segmenter.count - next);
+      if (this.headersUsed + datagrams > HEADERS || !trains.hasRoom(2 * datagrams)) this.flush();
+      trains.begin(batch.address[index], batch.tos[index], size);
+      for (let i = 0; i < datagrams; i++, next++) this.addSegment(packet, next);
+      trains.end(datagrams);
+    }
+  }
+
+  private addSegment(packet: number, index: number): void {
+    const { trains, segmenter, tunnelLength } = this;
+    const at = this.headers + this.headersUsed * this.headerStride;
+    this.headersUsed++;
+    this.arena.bytes.copyWithin(at, packet, packet + tunnelLength);
+    segmenter.write(index, at + tunnelLength);
+    trains.push(at, tunnelLength + segmenter.headerLength);
+    if (segmenter.payloadLength > 0) trains.push(segmenter.payloadOffset, segmenter.payloadLength);
+  }
+
+  private longestTrain(size: number): number {
+    if (!this.sender.trains) return 1;
+    return Math.max(1, Math.min(MAX_TRAIN, Math.floor(MAX_TRAIN_BYTES / size)));
+  }
+
+  private flush(): void {
+    this.closeRun();
+    this.sender.send(this.trains, this.lane);
+    this.trains.clear();
+    this.headersUsed = 0;
   }
 }

@@ -7,7 +7,7 @@
  * are first touched, so a generous arena costs only what is used.
  */
 
-import { addressOf } from '../sys/ffi.js';
+import { type Address, addressOf } from '../sys/ffi.js';
 
 const WASM_PAGE = 65536;
 const CACHE_LINE = 64;
@@ -17,7 +17,7 @@ export class Arena {
   readonly bytes: Uint8Array;
   readonly words: Int32Array;
   readonly view: DataView;
-  /** Absolute address of offset 0. */
+  /** Absolute address of offset 0; user space ends below 2^53. */
   readonly base: number;
   private used = 0;
 
@@ -28,7 +28,7 @@ export class Arena {
     this.bytes = new Uint8Array(this.memory.buffer);
     this.words = new Int32Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
-    this.base = addressOf(this.bytes);
+    this.base = Number(addressOf(this.bytes));
   }
 
   /** Sets `size` bytes aside for ever; returns their offset, aligned to a cache line. Set-up only. */
@@ -40,6 +40,11 @@ export class Arena {
     }
     this.used = end;
     return offset;
+  }
+
+  /** The absolute address of an offset, to be passed to system calls. Set-up only: it allocates. */
+  address(offset: number): Address {
+    return BigInt(this.base + offset);
   }
 
   /** Writes the absolute address of `offset` as a u64 at `at` (a multiple of 4). */

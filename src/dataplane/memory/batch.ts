@@ -9,6 +9,7 @@
  * make them. `segmentSize` says which; whoever cannot carry superpackets segments them (offload/segment.ts).
  */
 
+import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
 
 /** Room in front of a packet for tunnel headers: the most is Ethernet, IPv6, UDP and VXLAN, 70 B; whole cache lines. */
@@ -40,10 +41,17 @@ export class PacketBatch {
   readonly segmentSize: Int32Array;
   /** CHECKSUM_COMPLETE or CHECKSUM_PARTIAL. */
   readonly checksum: Uint8Array;
+  /** The outer header's TOS or traffic class: as it is to be sent, or as it came. */
+  readonly tos: Uint8Array;
+  /** Hash of the inner flow: packets of one flow have the same. Set on the way out. */
+  readonly flow: Int32Array;
   private readonly first: number;
   private readonly stride: number;
+  private readonly arena: Arena;
 
+  /** `slotSize` 0 for a batch that is filled by a port with buffers of its own: it has no slots. */
   constructor(arena: Arena, capacity: number, slotSize: number) {
+    this.arena = arena;
     this.capacity = capacity;
     this.slotSize = slotSize;
     this.stride = PacketBatch.stride(slotSize);
@@ -53,6 +61,8 @@ export class PacketBatch {
     this.address = new Int32Array(capacity);
     this.segmentSize = new Int32Array(capacity);
     this.checksum = new Uint8Array(capacity);
+    this.tos = new Uint8Array(capacity);
+    this.flow = new Int32Array(capacity);
   }
 
   /** Bytes of arena that a batch takes. */
@@ -61,12 +71,20 @@ export class PacketBatch {
   }
 
   private static stride(slotSize: number): number {
+    if (slotSize === 0) return 0;
     return Math.ceil((HEADROOM + slotSize) / 64) * 64 + STAGGER;
   }
 
   /** Arena offset of slot `index`, after its headroom. */
   slot(index: number): number {
     return this.first + index * this.stride;
+  }
+
+  /** Absolute addresses of all slots, `headroom` bytes before each. Set-up only. */
+  slotAddresses(headroom: number): Address[] {
+    return Array.from({ length: this.capacity }, (_, index) =>
+      this.arena.address(this.slot(index) - headroom),
+    );
   }
 
   clear(): void {
@@ -80,6 +98,8 @@ export class PacketBatch {
     this.address[index] = 0;
     this.segmentSize[index] = 0;
     this.checksum[index] = CHECKSUM_COMPLETE;
+    this.tos[index] = 0;
+    this.flow[index] = 0;
   }
 
   /** Moves what is known of packet `from` to index `to` <= `from`; used to close the gap a dropped packet leaves. */
@@ -89,5 +109,7 @@ export class PacketBatch {
     this.address[to] = this.address[from];
     this.segmentSize[to] = this.segmentSize[from];
     this.checksum[to] = this.checksum[from];
+    this.tos[to] = this.tos[from];
+    this.flow[to] = this.flow[from];
   }
 }

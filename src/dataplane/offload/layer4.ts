@@ -1,11 +1,18 @@
 /**
- * Where the TCP or UDP header of an inner frame is, for the code that finishes checksums and segments.
+ * Where the TCP or UDP header of an inner frame is, for the code that finishes checksums, segments and coalesces.
  *
  * The packet is checked once, here: after `locate` returned true, every header this object names is inside the frame
  * and the wire accessors may be used on it.
  */
 
-import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.js';
+import {
+  ETHERNET_LENGTH,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  ETHERTYPE_VLAN,
+  etherType,
+  VLAN_TAG_LENGTH,
+} from '../wire/ethernet.js';
 import {
   IPV4_MIN_LENGTH,
   ipv4HeaderLength,
@@ -14,7 +21,14 @@ import {
   ipv4Version,
   isIpv4Fragment,
 } from '../wire/ipv4.js';
-import { IPV6_LENGTH, ipv6NextHeader, ipv6PayloadLength, ipv6Version } from '../wire/ipv6.js';
+import {
+  IPV6_LENGTH,
+  ipv6NextHeader,
+  ipv6OptionLength,
+  ipv6PayloadLength,
+  ipv6Version,
+  isIpv6Option,
+} from '../wire/ipv6.js';
 import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from '../wire/tcp.js';
 import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from '../wire/udp.js';
 
@@ -24,6 +38,8 @@ export class Layer4 {
   /** IPPROTO_TCP or IPPROTO_UDP. */
   protocol = 0;
   ip = 0;
+  /** Bytes of the IP header with options and extension headers. */
+  ipLength = 0;
   /** Source and destination address, `addressBytes` in all. */
   addresses = 0;
   addressBytes = 0;
@@ -33,44 +49,57 @@ export class Layer4 {
   /** Bytes of layer-4 header and payload, by the IP header. */
   length = 0;
 
-  /** Looks at the frame of `frameLength` bytes at `frame`; false when it is not whole, plain TCP or UDP over IP. */
+  /** Looks at the frame of `frameLength` bytes at `frame`; false when it is not whole, unfragmented TCP or UDP over IP. */
   locate(view: DataView, frame: number, frameLength: number): boolean {
-    const ip = frame + ETHERNET_LENGTH;
-    const available = frameLength - ETHERNET_LENGTH;
-    if (available < IPV4_MIN_LENGTH) return false;
-    const type = etherType(view, frame);
-    this.ip = ip;
-    if (type === ETHERTYPE_IPV4) {
-      const ipHeader = ipv4HeaderLength(view, ip);
-      const total = ipv4TotalLength(view, ip);
-      if (
-        ipv4Version(view, ip) !== 4 ||
-        ipHeader < IPV4_MIN_LENGTH ||
-        total < ipHeader ||
-        total > available
-      ) {
-        return false;
-      }
-      if (isIpv4Fragment(view, ip)) return false;
-      this.isIpv6 = false;
-      this.protocol = ipv4Protocol(view, ip);
-      this.addresses = ip + 12;
-      this.addressBytes = 8;
-      this.header = ip + ipHeader;
-      this.length = total - ipHeader;
-    } else if (type === ETHERTYPE_IPV6) {
-      if (available < IPV6_LENGTH || ipv6Version(view, ip) !== 6) return false;
-      this.isIpv6 = true;
-      this.protocol = ipv6NextHeader(view, ip);
-      this.addresses = ip + 8;
-      this.addressBytes = 32;
-      this.header = ip + IPV6_LENGTH;
-      this.length = ipv6PayloadLength(view, ip);
-      if (this.length > available - IPV6_LENGTH) return false;
-    } else {
-      return false;
+    if (frameLength < ETHERNET_LENGTH + IPV4_MIN_LENGTH) return false;
+    let type = etherType(view, frame);
+    this.ip = frame + ETHERNET_LENGTH;
+    if (type === ETHERTYPE_VLAN) {
+      type = etherType(view, frame + VLAN_TAG_LENGTH);
+      this.ip += VLAN_TAG_LENGTH;
     }
-    return this.locateTransport(view);
+    const available = frame + frameLength - this.ip;
+    if (type === ETHERTYPE_IPV4) return this.locateIpv4(view, available) && this.locateTransport(view);
+    if (type === ETHERTYPE_IPV6) return this.locateIpv6(view, available) && this.locateTransport(view);
+    return false;
+  }
+
+  private locateIpv4(view: DataView, available: number): boolean {
+    const { ip } = this;
+    if (available < IPV4_MIN_LENGTH || ipv4Version(view, ip) !== 4) return false;
+    const total = ipv4TotalLength(view, ip);
+    this.isIpv6 = false;
+    this.ipLength = ipv4HeaderLength(view, ip);
+    this.protocol = ipv4Protocol(view, ip);
+    this.addresses = ip + 12;
+    this.addressBytes = 8;
+    this.header = ip + this.ipLength;
+    this.length = total - this.ipLength;
+    return (
+      this.ipLength >= IPV4_MIN_LENGTH && this.length >= 0 && total <= available && !isIpv4Fragment(view, ip)
+    );
+  }
+
+  private locateIpv6(view: DataView, available: number): boolean {
+    const { ip } = this;
+    if (available < IPV6_LENGTH || ipv6Version(view, ip) !== 6) return false;
+    const end = ip + IPV6_LENGTH + ipv6PayloadLength(view, ip);
+    if (end > ip + available) return false;
+    let header = ip + IPV6_LENGTH;
+    let protocol = ipv6NextHeader(view, ip);
+    while (isIpv6Option(protocol)) {
+      if (header + 8 > end) return false;
+      protocol = view.getUint8(header);
+      header += ipv6OptionLength(view, header);
+    }
+    this.isIpv6 = true;
+    this.ipLength = header - ip;
+    this.protocol = protocol;
+    this.addresses = ip + 8;
+    this.addressBytes = 32;
+    this.header = header;
+    this.length = end - header;
+    return true;
   }
 
   private locateTransport(view: DataView): boolean {

@@ -1,118 +1,149 @@
 /**
- * Software TCP segmentation: a superpacket becomes frames of at most `segmentSize` bytes of payload each.
+ * Software segmentation: a TCP or UDP superpacket becomes frames of at most `segmentSize` bytes of payload each.
  *
- * Only headers are built, in a scratch of their own; the payload stays where it is and is named by offset and length,
- * for an iovec. The rules are those of tcp_gso_segment and inet_gso_segment (net/ipv4/tcp_offload.c, af_inet.c): the
- * identification and the sequence number count on, FIN and PSH go with the last segment, CWR with the first.
+ * Only headers are built, wherever the caller wants them; the payload stays where it is and is named by offset and
+ * length, for an iovec. The rules are those of tcp_gso_segment, __udp_gso_segment and inet_gso_segment
+ * (net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c): the identification and the sequence number count on, FIN and PSH
+ * go with the last segment, CWR with the first.
+ *
+ * Checksums: the sum over everything that is the same in all segments is taken once; a segment adds its length,
+ * identification, sequence number, flags and payload. Sums are in the machine's byte order, so a field's value is
+ * added byte-swapped (RFC 1071 section 2(B)).
  */
 
 import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
-import { ETHERNET_LENGTH } from '../wire/ethernet.js';
-import { ipv4Identification, setIpv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
+import {
+  ipv4Identification,
+  setIpv4HeaderChecksum,
+  setIpv4Identification,
+  setIpv4TotalLength,
+} from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import {
   IPPROTO_TCP,
   setTcpFlags,
   setTcpSequence,
-  TCP_CHECKSUM,
   TCP_CWR,
   TCP_FIN,
   TCP_PSH,
   tcpFlags,
   tcpSequence,
 } from '../wire/tcp.js';
+import { IPPROTO_UDP, setUdpLength } from '../wire/udp.js';
 import { Layer4 } from './layer4.js';
 
-/** Ethernet, the longest IPv4 header (longer than IPv6's) and the longest TCP header: 14 + 60 + 60. */
-const MAX_HEADERS = 134;
+/** Ethernet with a VLAN tag, the longest IPv4 header (longer than IPv6's) and the longest TCP header: 18 + 60 + 60. */
+export const MAX_HEADERS = 138;
+
+function swap(word: number): number {
+  return ((word & 0xff) << 8) | ((word >>> 8) & 0xff);
+}
 
 export class Segmenter {
-  /** The segment that the last `next` made: its headers, then its payload. Arena offsets and bytes. */
-  readonly headerOffset: number;
+  /** Number of segments, and the bytes of headers each has. */
+  count = 0;
   headerLength = 0;
+  /** The payload of the segment that `write` made last. */
   payloadOffset = 0;
   payloadLength = 0;
 
   private readonly arena: Arena;
   private readonly checksum: Checksum;
   private readonly layer4 = new Layer4();
+  private frame = 0;
+  private payload = 0;
+  private payloadTotal = 0;
   private segmentSize = 0;
-  private payloadEnd = 0;
   private flags = 0;
-  private first = true;
+  private sequence = 0;
+  private identification = 0;
+  private ipSum = 0;
+  private transportSum = 0;
 
   constructor(arena: Arena, checksum: Checksum) {
     this.arena = arena;
     this.checksum = checksum;
-    this.headerOffset = arena.reserve(MAX_HEADERS);
   }
 
-  /** Starts on the TCP frame of `length` bytes at `frame`; `segmentSize` > 0. False when it is none. */
+  /**
+   * Starts on the TCP or UDP frame of `length` bytes at `frame`; `segmentSize` > 0. False when it is neither, or when
+   * IPv6 extension headers make its headers longer than MAX_HEADERS. The frame's checksum fields are cleared: it is a
+   * template from now on.
+   */
   begin(frame: number, length: number, segmentSize: number): boolean {
-    const { view, bytes } = this.arena;
-    const { layer4 } = this;
-    this.payloadLength = 0;
-    this.payloadOffset = 0;
-    this.payloadEnd = 0;
-    if (!layer4.locate(view, frame, length) || layer4.protocol !== IPPROTO_TCP) return false;
+    const { view } = this.arena;
+    const { layer4, checksum } = this;
+    if (!layer4.locate(view, frame, length)) return false;
     this.headerLength = layer4.header + layer4.headerLength - frame;
-    this.payloadOffset = frame + this.headerLength;
-    this.payloadEnd = layer4.header + layer4.length;
+    if (this.headerLength > MAX_HEADERS) return false;
+    const isTcp = layer4.protocol === IPPROTO_TCP;
+    this.frame = frame;
+    this.payload = frame + this.headerLength;
+    this.payloadTotal = layer4.length - layer4.headerLength;
     this.segmentSize = segmentSize;
-    this.flags = tcpFlags(view, layer4.header);
-    this.first = true;
-    bytes.copyWithin(this.headerOffset, frame, frame + this.headerLength);
-    return true;
-  }
-
-  /** Makes the next segment; false when there is none left. */
-  next(): boolean {
-    const left = this.payloadEnd - this.payloadOffset - this.payloadLength;
-    if (left <= 0) return false;
-    const { view } = this.arena;
-    const ip = this.headerOffset + ETHERNET_LENGTH;
-    const tcp = this.headerOffset + this.layer4.header - this.layer4.ip + ETHERNET_LENGTH;
-    if (!this.first) {
-      setTcpSequence(view, tcp, tcpSequence(view, tcp) + this.payloadLength);
-      if (!this.layer4.isIpv6) setIpv4Identification(view, ip, ipv4Identification(view, ip) + 1);
-    }
-    this.payloadOffset += this.payloadLength;
-    this.payloadLength = Math.min(left, this.segmentSize);
-    this.writeFlags(tcp, left === this.payloadLength);
-    this.writeLengths(ip, this.layer4.headerLength + this.payloadLength);
-    this.writeChecksum(tcp, this.layer4.headerLength + this.payloadLength);
-    this.first = false;
-    return true;
-  }
-
-  private writeFlags(tcp: number, last: boolean): void {
-    let flags = this.flags;
-    if (!last) flags &= ~(TCP_FIN | TCP_PSH);
-    if (!this.first) flags &= ~TCP_CWR;
-    setTcpFlags(this.arena.view, tcp, flags);
-  }
-
-  private writeLengths(ip: number, transport: number): void {
-    const { view } = this.arena;
-    const { layer4 } = this;
-    if (layer4.isIpv6) {
-      setIpv6PayloadLength(view, ip, layer4.header - layer4.ip - IPV6_LENGTH + transport);
+    this.count = Math.max(1, Math.ceil(this.payloadTotal / segmentSize));
+    view.setUint16(layer4.checksumField, 0);
+    if (isTcp) {
+      this.flags = tcpFlags(view, layer4.header);
+      this.sequence = tcpSequence(view, layer4.header);
+      setTcpFlags(view, layer4.header, 0);
+      setTcpSequence(view, layer4.header, 0);
     } else {
-      setIpv4TotalLength(view, ip, layer4.header - layer4.ip + transport);
-      this.checksum.writeIpv4Header(ip);
+      setUdpLength(view, layer4.header, 0);
     }
+    this.transportSum =
+      checksum.pseudoHeader(layer4.addresses, layer4.addressBytes, layer4.protocol, 0) +
+      checksum.partial(layer4.header, layer4.headerLength);
+    if (!layer4.isIpv6) {
+      this.identification = ipv4Identification(view, layer4.ip);
+      setIpv4TotalLength(view, layer4.ip, 0);
+      setIpv4Identification(view, layer4.ip, 0);
+      setIpv4HeaderChecksum(view, layer4.ip, 0);
+      this.ipSum = checksum.partial(layer4.ip, layer4.header - layer4.ip);
+    }
+    return true;
   }
 
-  /** A TCP header's length is a multiple of 4, so the payload's sum may be added to it as it is. */
-  private writeChecksum(tcp: number, transport: number): void {
-    const { checksum, layer4 } = this;
-    const { view } = this.arena;
-    view.setUint16(tcp + TCP_CHECKSUM, 0);
-    const sum =
-      checksum.pseudoHeader(layer4.addresses, layer4.addressBytes, IPPROTO_TCP, transport) +
-      checksum.partial(tcp, layer4.headerLength) +
-      checksum.partial(this.payloadOffset, this.payloadLength);
-    view.setUint16(tcp + TCP_CHECKSUM, Checksum.finish(sum));
+  /** Writes the headers of segment `index` to arena offset `at` and says where its payload is. */
+  write(index: number, at: number): void {
+    const { bytes, view } = this.arena;
+    const { layer4, frame, headerLength } = this;
+    bytes.copyWithin(at, frame, frame + headerLength);
+    const start = index * this.segmentSize;
+    this.payloadOffset = this.payload + start;
+    this.payloadLength = Math.min(this.payloadTotal - start, this.segmentSize);
+    const ip = at + layer4.ip - frame;
+    const transport = at + layer4.header - frame;
+    const transportLength = layer4.headerLength + this.payloadLength;
+    if (layer4.isIpv6) {
+      setIpv6PayloadLength(view, ip, layer4.header - layer4.ip - IPV6_LENGTH + transportLength);
+    } else {
+      const total = layer4.header - layer4.ip + transportLength;
+      const identification = (this.identification + index) & 0xffff;
+      setIpv4TotalLength(view, ip, total);
+      setIpv4Identification(view, ip, identification);
+      setIpv4HeaderChecksum(view, ip, Checksum.finish(this.ipSum + swap(total) + swap(identification)));
+    }
+    let sum =
+      this.transportSum +
+      swap(transportLength) +
+      this.checksum.partial(this.payloadOffset, this.payloadLength);
+    if (layer4.protocol === IPPROTO_TCP) {
+      const sequence = (this.sequence + start) | 0;
+      let flags = this.flags;
+      if (index < this.count - 1) flags &= ~(TCP_FIN | TCP_PSH);
+      if (index > 0) flags &= ~TCP_CWR;
+      setTcpSequence(view, transport, sequence);
+      setTcpFlags(view, transport, flags);
+      sum += swap(sequence >>> 16) + swap(sequence & 0xffff) + swap(flags);
+    } else {
+      setUdpLength(view, transport, transportLength);
+      sum += swap(transportLength);
+    }
+    const finished = Checksum.finish(sum);
+    // A UDP checksum of 0 would say that there is none (RFC 768).
+    const written = finished === 0 && layer4.protocol === IPPROTO_UDP ? 0xffff : finished;
+    view.setUint16(at + layer4.checksumField - frame, written);
   }
 }

@@ -28,9 +28,16 @@ export const SO_MEMINFO = 55; // 4.12
 export const SK_MEMINFO_DROPS = 8;
 export const SK_MEMINFO_VARS = 9;
 
+// linux/udp.h
+export const SOL_UDP = 17;
+export const UDP_SEGMENT = 103; // 4.18
+export const UDP_GRO = 104; // 5.0
+
 // linux/in.h
 export const IPPROTO_IP = 0;
+export const IP_TOS = 1;
 export const IP_MTU_DISCOVER = 10;
+export const IP_RECVTOS = 13;
 export const IP_PMTUDISC_DONT = 0;
 
 // asm-generic/poll.h
@@ -43,12 +50,20 @@ export const EFD_CLOEXEC = 0x80000;
 
 // linux/if_tun.h
 export const TUNSETIFF = 0x400454ca;
+export const TUNSETOFFLOAD = 0x400454d0; // the bits are passed by value
 export const TUNSETSNDBUF = 0x400454d4;
 export const IFF_TAP = 0x0002;
 export const IFF_NAPI = 0x0010; // 4.15
 export const IFF_MULTI_QUEUE = 0x0100; // 3.8
 export const IFF_NO_PI = 0x1000;
+export const IFF_VNET_HDR = 0x4000; // 2.6.27
 export const IFF_TUN_EXCL = 0x8000;
+export const TUN_F_CSUM = 0x01;
+export const TUN_F_TSO4 = 0x02;
+export const TUN_F_TSO6 = 0x04;
+export const TUN_F_TSO_ECN = 0x08;
+export const TUN_F_USO4 = 0x20; // 6.2, only together with USO6
+export const TUN_F_USO6 = 0x40; // 6.2
 
 // linux/if.h
 export const IFNAMSIZ = 16;
@@ -61,7 +76,10 @@ export const MSGHDR_NAME = 0;
 export const MSGHDR_NAMELEN = 8;
 export const MSGHDR_IOV = 16;
 export const MSGHDR_IOVLEN = 24;
+export const MSGHDR_CONTROL = 32;
+export const MSGHDR_CONTROLLEN = 40;
 export const MSGHDR_FLAGS = 48;
 export const MMSGHDR_LEN = 56;
 export const SOCKADDR_IN_SIZE = 16; // family u16 @0 (host order), port u16 @2 (network order), address u32 @4 (network order)
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
+export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data @16

@@ -3,8 +3,10 @@
 import { getSystemErrorName } from 'node:util';
 
 export const EINTR = 4;
+export const EIO = 5;
 export const EAGAIN = 11;
 export const EINVAL = 22;
+export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;

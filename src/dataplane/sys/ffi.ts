@@ -2,8 +2,8 @@
  * The one module with foreign functions: every system call Weft makes goes through here, by koffi.
  *
  * Contract: a call returns what the C function returns, or the negated errno; it never throws and never retries.
- * Memory is passed as an absolute address (a Number: user space ends below 2^53) inside an arena, or as a
- * Uint8Array where the call is made once at set-up. The caller keeps that memory alive until the call is back.
+ * Memory is passed as an absolute address inside an arena, or as a Uint8Array where the call is made once at set-up. The
+ * caller keeps that memory alive until the call is back.
  */
 
 import koffi from 'koffi';
@@ -17,6 +17,7 @@ const errno = koffi.errno;
 const cOpen = libc.func('int open(const char *path, int flags)');
 const cClose = libc.func('int close(int fd)');
 const cIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+const cIoctlValue = libc.func('int ioctl(int fd, unsigned long request, unsigned long argument)');
 const cSocket = libc.func('int socket(int domain, int type, int protocol)');
 const cBind = libc.func('int bind(int fd, void *address, uint32_t length)');
 const cSetsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
@@ -31,9 +32,15 @@ const cRecvmmsg = libc.func(
   'int recvmmsg(int fd, uintptr_t messages, unsigned int count, int flags, uintptr_t timeout)',
 );
 
+/**
+ * An absolute address, made once at set-up and never computed with. A number would do as well, but one of this size is
+ * boxed anew each time it is passed to a native function: 16 bytes of garbage a call.
+ */
+export type Address = bigint;
+
 /** The absolute address of a view's first byte. The view must never be detached, resized or moved while it is used. */
-export function addressOf(view: Uint8Array): number {
-  return Number(koffi.address(view));
+export function addressOf(view: Uint8Array): Address {
+  return koffi.address(view) as bigint;
 }
 
 // Set-up calls: memory as Uint8Array.
@@ -50,6 +57,12 @@ export function close(fd: number): number {
 
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   const result = cIoctl(fd, request, argument) as number;
+  return result < 0 ? -errno() : result;
+}
+
+/** An ioctl whose argument is a number, not a pointer. */
+export function ioctlValue(fd: number, request: number, argument: number): number {
+  const result = cIoctlValue(fd, request, argument) as number;
   return result < 0 ? -errno() : result;
 }
 
@@ -87,33 +100,33 @@ export function eventfd(flags: number): number {
 
 // Calls of the forwarding loop: memory as absolute addresses.
 
-export function read(fd: number, buffer: number, length: number): number {
+export function read(fd: number, buffer: Address, length: number): number {
   const result = cRead(fd, buffer, length) as number;
   return result < 0 ? -errno() : result;
 }
 
-export function write(fd: number, buffer: number, length: number): number {
+export function write(fd: number, buffer: Address, length: number): number {
   const result = cWrite(fd, buffer, length) as number;
   return result < 0 ? -errno() : result;
 }
 
-export function writev(fd: number, vector: number, count: number): number {
+export function writev(fd: number, vector: Address, count: number): number {
   const result = cWritev(fd, vector, count) as number;
   return result < 0 ? -errno() : result;
 }
 
 /** `timeout` in milliseconds, -1 for none. */
-export function poll(fds: number, count: number, timeout: number): number {
+export function poll(fds: Address, count: number, timeout: number): number {
   const result = cPoll(fds, count, timeout) as number;
   return result < 0 ? -errno() : result;
 }
 
-export function sendmmsg(fd: number, messages: number, count: number, flags: number): number {
+export function sendmmsg(fd: number, messages: Address, count: number, flags: number): number {
   const result = cSendmmsg(fd, messages, count, flags) as number;
   return result < 0 ? -errno() : result;
 }
 
-export function recvmmsg(fd: number, messages: number, count: number, flags: number): number {
+export function recvmmsg(fd: number, messages: Address, count: number, flags: number): number {
   const result = cRecvmmsg(fd, messages, count, flags, 0) as number;
   return result < 0 ? -errno() : result;
 }

@@ -3,7 +3,8 @@
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
-import type { PacketBatch } from '../memory/batch.js';
+import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import { flowHash } from '../offload/flow.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import {
   destinationHigh,
@@ -14,6 +15,7 @@ import {
   sourceLow,
 } from '../wire/ethernet.js';
 import { hasReservedBits, hasVni, VXLAN_LENGTH, vniOf, writeVxlan } from '../wire/vxlan.js';
+import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { Fdb } from './fdb.js';
 import { LearnedFdb } from './learned.js';
 import type { Tunnel } from './tunnel.js';
@@ -69,7 +71,8 @@ export class VxlanTunnel implements Tunnel {
     let kept = 0;
     for (let i = 0; i < batch.count; i++) {
       const frame = batch.offset[i];
-      if (batch.length[i] < ETHERNET_LENGTH) {
+      const length = batch.length[i];
+      if (length < ETHERNET_LENGTH) {
         this.counters[COUNTER.tx_drop_runt]++;
         continue;
       }
@@ -84,6 +87,8 @@ export class VxlanTunnel implements Tunnel {
       batch.offset[kept] = frame - VXLAN_LENGTH;
       batch.length[kept] += VXLAN_LENGTH;
       batch.address[kept] = address;
+      batch.tos[kept] = encapsulateEcn(view, frame, length);
+      batch.flow[kept] = flowHash(view, frame, length);
       kept++;
     }
     batch.count = kept;
@@ -92,7 +97,7 @@ export class VxlanTunnel implements Tunnel {
   decapsulate(batch: PacketBatch): void {
     let kept = 0;
     for (let i = 0; i < batch.count; i++) {
-      const reason = this.refuse(batch.offset[i], batch.length[i], batch.address[i]);
+      const reason = this.refuse(batch.offset[i], batch.length[i], batch.address[i], batch.tos[i] & ECN_MASK);
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
         continue;
@@ -101,6 +106,8 @@ export class VxlanTunnel implements Tunnel {
       batch.offset[kept] += VXLAN_LENGTH;
       batch.length[kept] -= VXLAN_LENGTH;
       this.partialChecksum.mark(batch, kept, this.mtu);
+      if (batch.checksum[kept] === CHECKSUM_PARTIAL) this.counters[COUNTER.rx_partial_checksums]++;
+      if (batch.segmentSize[kept] > 0) this.counters[COUNTER.rx_superpackets]++;
       kept++;
     }
     batch.count = kept;
@@ -113,7 +120,7 @@ export class VxlanTunnel implements Tunnel {
   }
 
   /** The counter under which a datagram is dropped, or ACCEPTED. */
-  private refuse(at: number, length: number, source: number): number {
+  private refuse(at: number, length: number, source: number, ecn: number): number {
     const { view } = this;
     if (length < VXLAN_LENGTH + ETHERNET_LENGTH) return COUNTER.rx_drop_runt;
     if (!hasVni(view, at)) return COUNTER.rx_drop_no_vni_flag;
@@ -127,6 +134,8 @@ export class VxlanTunnel implements Tunnel {
         return COUNTER.rx_drop_not_our_mac;
       }
     }
+    if (ecn !== NOT_ECT && !decapsulateEcn(view, frame, length - VXLAN_LENGTH, ecn))
+      return COUNTER.rx_drop_ecn;
     if (hasReservedBits(view, at)) this.counters[COUNTER.rx_reserved_bits]++;
     return ACCEPTED;
   }

@@ -8,6 +8,9 @@
 export const ETHERNET_LENGTH = 14;
 export const ETHERTYPE_IPV4 = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
+/** IEEE 802.1Q: the tag is this type and two bytes of priority and VLAN id; the frame's own type follows. */
+export const ETHERTYPE_VLAN = 0x8100;
+export const VLAN_TAG_LENGTH = 4;
 
 /** The first two bytes of the destination address. */
 export function destinationHigh(view: DataView, at: number): number {

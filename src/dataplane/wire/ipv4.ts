@@ -18,6 +18,15 @@ export function ipv4HeaderLength(view: DataView, at: number): number {
   return (view.getUint8(at) & 0x0f) * 4;
 }
 
+/** DSCP and ECN. */
+export function ipv4Tos(view: DataView, at: number): number {
+  return view.getUint8(at + 1);
+}
+
+export function setIpv4Tos(view: DataView, at: number, tos: number): void {
+  view.setUint8(at + 1, tos);
+}
+
 /** Bytes of header and payload. */
 export function ipv4TotalLength(view: DataView, at: number): number {
   return view.getUint16(at + 2);
@@ -35,6 +44,11 @@ export function setIpv4Identification(view: DataView, at: number, identification
   view.setUint16(at + 4, identification);
 }
 
+/** DF: routers may not fragment the packet, and its identification means nothing (RFC 6864). */
+export function hasDontFragment(view: DataView, at: number): boolean {
+  return (view.getUint16(at + 6) & 0x4000) !== 0;
+}
+
 /** True for any part of a fragmented packet: MF set or an offset. */
 export function isIpv4Fragment(view: DataView, at: number): boolean {
   return (view.getUint16(at + 6) & 0x3fff) !== 0;
@@ -42,6 +56,10 @@ export function isIpv4Fragment(view: DataView, at: number): boolean {
 
 export function ipv4Protocol(view: DataView, at: number): number {
   return view.getUint8(at + 9);
+}
+
+export function ipv4HeaderChecksum(view: DataView, at: number): number {
+  return view.getUint16(at + 10);
 }
 
 export function setIpv4HeaderChecksum(view: DataView, at: number, checksum: number): void {

@@ -4,14 +4,22 @@
  *     0: version 4, traffic class 8, flow label 20 | 4: payload length | 6: next header | 7: hop limit
  *     8: source | 24: destination
  *
- * `at` is the header's offset; the caller has checked that IPV6_LENGTH bytes are there. Extension headers are not
- * followed: a packet with one is carried as it is.
+ * `at` is the header's offset; the caller has checked that IPV6_LENGTH bytes are there.
  */
 
 export const IPV6_LENGTH = 40;
 
 export function ipv6Version(view: DataView, at: number): number {
   return view.getUint8(at) >> 4;
+}
+
+/** DSCP and ECN. */
+export function ipv6TrafficClass(view: DataView, at: number): number {
+  return (view.getUint16(at) >> 4) & 0xff;
+}
+
+export function setIpv6TrafficClass(view: DataView, at: number, trafficClass: number): void {
+  view.setUint16(at, (view.getUint16(at) & 0xf00f) | (trafficClass << 4));
 }
 
 /** Bytes after the header. */
@@ -25,4 +33,14 @@ export function setIpv6PayloadLength(view: DataView, at: number, length: number)
 
 export function ipv6NextHeader(view: DataView, at: number): number {
   return view.getUint8(at + 6);
+}
+
+/** Extension headers that may stand before TCP or UDP: their first byte is the next header, their second the length. */
+export function isIpv6Option(nextHeader: number): boolean {
+  return nextHeader === 0 || nextHeader === 43 || nextHeader === 60;
+}
+
+/** Bytes of the extension header at `at`, in 8-byte units beyond the first 8 (RFC 8200 section 4.3). */
+export function ipv6OptionLength(view: DataView, at: number): number {
+  return (view.getUint8(at + 1) + 1) * 8;
 }

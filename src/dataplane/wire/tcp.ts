@@ -13,6 +13,8 @@ export const TCP_CHECKSUM = 16;
 
 export const TCP_FIN = 0x01;
 export const TCP_PSH = 0x08;
+export const TCP_ACK = 0x10;
+export const TCP_ECE = 0x40;
 export const TCP_CWR = 0x80;
 
 /** Bytes of the header with its options. */
@@ -22,6 +24,15 @@ export function tcpHeaderLength(view: DataView, at: number): number {
 
 export function tcpSequence(view: DataView, at: number): number {
   return view.getInt32(at + 4);
+}
+
+export function tcpAcknowledgment(view: DataView, at: number): number {
+  return view.getInt32(at + 8);
+}
+
+/** Window and urgent pointer belong to what must be equal for segments to be joined. */
+export function tcpWindow(view: DataView, at: number): number {
+  return view.getUint16(at + 14);
 }
 
 /** `sequence` counts modulo 2^32. */

@@ -11,3 +11,7 @@ export const UDP_CHECKSUM = 6;
 export function udpLength(view: DataView, at: number): number {
   return view.getUint16(at + 4);
 }
+
+export function setUdpLength(view: DataView, at: number, length: number): void {
+  view.setUint16(at + 4, length);
+}

@@ -4,6 +4,7 @@
  * once with its `id`.
  */
 
+import type { Offload } from '../offload/ladder.js';
 import type { LearnedEntry } from '../tunnel/learned.js';
 import type { VxlanOptions } from '../tunnel/vxlan.js';
 
@@ -42,13 +43,18 @@ export type Request = FdbRequest | OwnMacRequest | LearnedRequest;
 export type Reply =
   | { type: 'started' }
   | { type: 'done'; id: number; learned?: LearnedEntry[] }
+  | { type: 'stepped-down'; errno: number }
   | { type: 'failed'; port: 'overlay' | 'underlay'; errno: number };
 
 /** Everything a worker needs; it opens nothing itself. */
 export interface WorkerOptions {
-  /** This worker's TAP queue and UDP socket. */
+  /** This worker's TAP queue and UDP socket, and the sockets all workers send through. */
   tapFd: number;
   socketFd: number;
+  senderFds: readonly number[];
+  offload: Offload;
+  /** Microseconds to go on looking for packets before blocking. */
+  busyPoll: number;
   /** UDP port of every VTEP. */
   port: number;
   vxlan: VxlanOptions;

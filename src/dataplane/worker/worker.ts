@@ -3,10 +3,10 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Checksum } from '../checksum/checksum.js';
 import { TapPort } from '../io/tap.js';
+import { TapGsoPort } from '../io/tap-gso.js';
 import { UdpPort } from '../io/underlay.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
-import { MessageVector } from '../memory/message-vector.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { VXLAN_LENGTH } from '../wire/vxlan.js';
@@ -14,42 +14,69 @@ import { Doorbell } from './doorbell.js';
 import { ForwardingLoop } from './loop.js';
 import type { Reply, Request, WorkerOptions } from './messages.js';
 
-/** Packets a system call: beyond this the gain is below a percent and the working set leaves the L2 cache. */
+/** Frames the TAP is read for before they are sent. */
 const BURST = 64;
+/** Datagrams a receive call may bring on rung `none`, and trains of datagrams on rung `gso`. */
+const DATAGRAMS = 64;
+const TRAINS = 16;
 /** Inner VLAN tags make a frame longer than Ethernet header and MTU. */
 const VLAN_TAGS = 8;
-/** A datagram can be as large as UDP allows: a superpacket of a kernel peer on a virtual link. */
-const LARGEST_DATAGRAM = 65536;
+/** What the tun driver may hand over: an IP packet of 64 KB with its headers. */
+const LARGEST_FRAME = 65536 + 64;
 /** iovec tables, pollfds, header scratch. */
 const SMALL_STRUCTURES = 65536;
+/** Empty rounds by which the length of one is measured. */
+const CALIBRATION_ROUNDS = 200;
 
 const options = workerData as WorkerOptions;
 const control = parentPort;
 if (control === null) throw new Error('worker.js is the entry of a worker thread');
 
-const frameSize = ETHERNET_LENGTH + VLAN_TAGS + options.vxlan.mtu;
+const gso = options.offload.rung === 'gso';
+const receives = gso ? TRAINS : DATAGRAMS;
+const frameSize = gso ? LARGEST_FRAME : ETHERNET_LENGTH + VLAN_TAGS + options.vxlan.mtu;
 const arena = new Arena(
-  PacketBatch.footprint(BURST, frameSize) +
-    PacketBatch.footprint(BURST, LARGEST_DATAGRAM) +
-    2 * MessageVector.footprint(BURST) +
-    SMALL_STRUCTURES,
+  PacketBatch.footprint(BURST, frameSize) + UdpPort.footprint(receives) + SMALL_STRUCTURES,
 );
 const counters = new Float64Array(options.counters);
 const checksum = new Checksum(arena);
 const tunnel = new VxlanTunnel(arena, checksum, counters, options.vxlan);
 const doorbell = new Doorbell(options.doorbell);
-const path = {
-  overlay: new TapPort(arena, options.tapFd, checksum, counters),
-  underlay: new UdpPort(arena, options.socketFd, options.port, BURST, VXLAN_LENGTH, counters),
-  tunnel,
-  outbound: new PacketBatch(arena, BURST, frameSize),
-  inbound: new PacketBatch(arena, BURST, LARGEST_DATAGRAM),
-};
-const loop = new ForwardingLoop(arena, path, {
-  tapFd: options.tapFd,
-  socketFd: options.socketFd,
-  doorbell,
-});
+const outbound = new PacketBatch(arena, BURST, frameSize);
+const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
+const overlay = gso
+  ? new TapGsoPort(arena, options.tapFd, checksum, counters, outbound, inbound.capacity, options.offload.uso)
+  : new TapPort(arena, options.tapFd, checksum, counters, outbound);
+const underlay = new UdpPort(
+  arena,
+  {
+    fd: options.socketFd,
+    senders: options.senderFds,
+    port: options.port,
+    tunnelLength: VXLAN_LENGTH,
+    trains: gso,
+    receives,
+    burst: BURST,
+  },
+  checksum,
+  counters,
+  (errno) => reply({ type: 'stepped-down', errno }),
+);
+const loop = new ForwardingLoop(
+  arena,
+  { overlay, underlay, tunnel, outbound, inbound },
+  { tapFd: options.tapFd, socketFd: options.socketFd, doorbell },
+);
+
+/** How many empty rounds fill the time the loop may go on looking; the clock is not read while it runs. */
+function busyRounds(): number {
+  if (options.busyPoll === 0) return 0;
+  const start = performance.now();
+  // The device is still down, so this takes no packet; the socket's side costs about as much.
+  for (let i = 0; i < CALIBRATION_ROUNDS; i++) overlay.receive(outbound);
+  const round = (2 * (performance.now() - start) * 1000) / CALIBRATION_ROUNDS;
+  return Math.max(1, Math.round(options.busyPoll / round));
+}
 
 function reply(message: Reply): void {
   control?.postMessage(message);
@@ -80,5 +107,5 @@ function handleRequests(): void {
 }
 
 reply({ type: 'started' });
-const failure = loop.run(handleRequests);
+const failure = loop.run(busyRounds(), handleRequests);
 if (failure !== undefined) reply({ type: 'failed', ...failure });

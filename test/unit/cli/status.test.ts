@@ -23,7 +23,7 @@ const STATUS: Status = {
   underlay: { interface: 'eth0', publicIP: '192.168.77.1', mtu: 1500 },
   lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1', vtepMAC: '02:00:00:00:00:01' },
   leaseSource: { name: '/etc/weft/leases.json', refused: null },
-  offload: { rung: 'none' },
+  offload: { rung: 'none', uso: false },
   workers: 1,
   peerCheck: 'strict',
   peers: [peer(2), peer(103, { neighbour: false, route: false })],

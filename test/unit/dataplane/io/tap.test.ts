@@ -2,6 +2,7 @@
 // the other end.
 
 import t, { type Test } from 'tap';
+import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { TapPort } from '../../../../src/dataplane/io/tap.js';
 import { CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
@@ -31,7 +32,7 @@ function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig
   const buffer = new Uint8Array(65536);
   return {
     kit,
-    port: new TapPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters),
+    port: new TapPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters, kit.batch),
     send: (frame) => {
       t.equal(write(far, addressOf(frame), frame.length), frame.length);
     },
@@ -49,7 +50,7 @@ function frameNumber(index: number): Uint8Array {
 t.test('receive takes all frames that wait, in order, each into its slot', async (t) => {
   const { kit, port, send } = rig(t);
   for (let i = 0; i < 3; i++) send(frameNumber(i));
-  t.equal(port.receive(kit.batch), 3);
+  t.equal(port.receive(kit.batch), DRAINED);
   t.same(
     kit.packets().map(toHex),
     [0, 1, 2].map((index) => toHex(frameNumber(index))),
@@ -65,15 +66,16 @@ t.test('receive takes all frames that wait, in order, each into its slot', async
 t.test('receive stops at the capacity of the batch and takes the rest the next time', async (t) => {
   const { kit, port, send } = rig(t, { capacity: 2 });
   for (let i = 0; i < 3; i++) send(frameNumber(i));
-  t.equal(port.receive(kit.batch), 2);
-  t.equal(port.receive(kit.batch), 1);
+  t.equal(port.receive(kit.batch), MORE);
+  t.equal(kit.batch.count, 2);
+  t.equal(port.receive(kit.batch), DRAINED);
   t.same(kit.packets().map(toHex), [toHex(frameNumber(2))]);
 });
 
 t.test('receive empties the batch when nothing waits', async (t) => {
   const { kit, port } = rig(t);
   kit.fill([frameNumber(0)]);
-  t.equal(port.receive(kit.batch), 0);
+  t.equal(port.receive(kit.batch), DRAINED);
   t.equal(kit.batch.count, 0);
 });
 
@@ -99,7 +101,7 @@ t.test('send completes a partial checksum', async (t) => {
   kit.batch.checksum[0] = CHECKSUM_PARTIAL;
   port.send(kit.batch);
   t.equal(toHex(receive() as Uint8Array), toHex(frame));
-  t.same(kit.counted(), { rx_packets: 1, rx_bytes: frame.length, rx_checksums_completed: 1 });
+  t.same(kit.counted(), { rx_packets: 1, rx_bytes: frame.length });
 });
 
 t.test('send segments a superpacket, which no TAP without a vnet header takes', async (t) => {
@@ -114,7 +116,6 @@ t.test('send segments a superpacket, which no TAP without a vnet header takes', 
     t.equal(toHex(receive() as Uint8Array), toHex(expected));
   t.equal(receive(), undefined);
   t.same(kit.counted(), {
-    rx_superpackets: 1,
     rx_packets: segments.length + 1,
     rx_bytes: segments.reduce((sum, { length }) => sum + length, 0) + frameNumber(7).length,
   });
@@ -125,7 +126,7 @@ t.test('send counts what the device refuses and goes on', async (t) => {
   kit.fill([frameNumber(0), tcpFrame({ payload: pattern(30) })]);
   kit.batch.segmentSize[1] = 10;
   port.send(kit.batch);
-  t.same(kit.counted(), { rx_drop_device_refused: 4, rx_superpackets: 1 });
+  t.same(kit.counted(), { rx_drop_device_refused: 4 });
 });
 
 t.test('send counts what the device has no room for, and goes on', async (t) => {

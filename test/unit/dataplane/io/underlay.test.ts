@@ -1,47 +1,94 @@
-// The underlay is the loopback device; the peer is a socket of Node's own dgram, which shares no code with the port.
+// The underlay is the loopback device; the peer is a socket of Node's own dgram, which shares no code with the port, or
+// a second port where trains are to arrive.
 
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
+import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
-import { close } from '../../../../src/dataplane/sys/ffi.js';
-import { ipv4, pattern, toHex } from '../../../support/bytes.js';
+import { bind, close, setsockopt, socket } from '../../../../src/dataplane/sys/ffi.js';
+import { concat, hex, ipv4, pattern, toHex } from '../../../support/bytes.js';
+import { type FrameOptions, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';
 import { Kit } from '../../../support/kit.js';
+import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 
-const BURST = 8;
+const RECEIVES = 8;
 const EBADF = 9;
+const VXLAN = hex('0800000000000100');
 /** All VTEPs of a cluster have one port, so on one machine each needs an address of its own. */
 const OURS = '127.0.0.1';
 const THEIRS = '127.0.0.2';
 
-interface Rig {
+interface Near {
   kit: Kit;
   port: UdpPort;
-  peer: Socket;
   udpPort: number;
-  /** Datagrams the peer has received. */
-  received: Buffer[];
+  senders: readonly number[];
+  steps: number[];
 }
 
-async function rig(t: Test, { slotSize = 2048, gone = false, tunnelLength = 0 } = {}): Promise<Rig> {
-  const kit = new Kit(BURST, slotSize);
+interface Rig extends Near {
+  peer: Socket;
+  /** Datagrams the peer has received, and where from. */
+  received: Buffer[];
+  sources: RemoteInfo[];
+}
+
+interface Options {
+  /** Of a batch: packets, and bytes of each. */
+  capacity?: number;
+  slotSize?: number;
+  gone?: boolean;
+  trains?: boolean;
+  senders?: number[];
+}
+
+/** A port on its own address. */
+function near(t: Test, address: string, udpPort: number, options: Options = {}): Near {
+  const { capacity = 64, slotSize = 2048, gone = false, trains = false } = options;
+  const kit = new Kit(capacity, slotSize, UdpPort.footprint(RECEIVES));
+  const [fd] = openUdpSockets(ipv4(address), udpPort, 1);
+  if (trains) acceptTrains(fd);
+  const senders = options.senders ?? openSenders(ipv4(address));
+  t.teardown(() => {
+    for (const opened of [fd, ...senders]) close(opened);
+  });
+  const steps: number[] = [];
+  const port = new UdpPort(
+    kit.arena,
+    {
+      fd: gone ? -1 : fd,
+      senders: gone ? [-1] : senders,
+      port: udpPort,
+      tunnelLength: VXLAN.length,
+      trains,
+      receives: RECEIVES,
+      burst: capacity,
+    },
+    kit.checksum,
+    kit.counters,
+    (errno) => steps.push(errno),
+  );
+  return { kit, port, udpPort, senders, steps };
+}
+
+async function rig(t: Test, options: Options = {}): Promise<Rig> {
   const udpPort = await freePort(OURS);
-  const [fd] = openUdpSockets(ipv4(OURS), udpPort, 1);
+  const ours = near(t, OURS, udpPort, options);
   const peer = createSocket('udp4');
   peer.bind(udpPort, THEIRS);
   await once(peer, 'listening');
   const received: Buffer[] = [];
-  peer.on('message', (message) => received.push(message));
-  t.teardown(() => {
-    peer.close();
-    close(fd);
+  const sources: RemoteInfo[] = [];
+  peer.on('message', (message, from) => {
+    received.push(message);
+    sources.push(from);
   });
-  const port = new UdpPort(kit.arena, gone ? -1 : fd, udpPort, BURST, tunnelLength, kit.counters);
-  return { kit, port, peer, udpPort, received };
+  t.teardown(() => peer.close());
+  return { ...ours, peer, received, sources };
 }
 
 async function send(peer: Socket, port: number, ...datagrams: Uint8Array[]): Promise<void> {
@@ -60,42 +107,45 @@ async function until(holds: () => boolean): Promise<void> {
   }
 }
 
+/** A superpacket as the overlay port and the tunnel hand it over. */
+function addSuperpacket(kit: Kit, frame: Uint8Array, segmentSize: number, address = THEIRS): void {
+  kit.add(concat(VXLAN, withPartialChecksum(frame)), ipv4(address));
+  kit.batch.segmentSize[kit.batch.count - 1] = segmentSize;
+}
+
+function encapsulated(frames: Uint8Array[]): string[] {
+  return frames.map((frame) => toHex(concat(VXLAN, frame)));
+}
+
 t.test('receive takes all datagrams that wait, with the addresses they came from', async (t) => {
   const { kit, port, peer, udpPort } = await rig(t);
-  const datagrams = [pattern(100), pattern(1), pattern(2048)];
+  const datagrams = [pattern(100), pattern(1), pattern(65507)];
   await send(peer, udpPort, ...datagrams);
-  t.equal(port.receive(kit.batch), 3);
+  t.equal(port.receive(kit.batch), DRAINED);
+  t.equal(kit.batch.count, 3);
   t.same(kit.packets().map(toHex), datagrams.map(toHex));
   for (let i = 0; i < 3; i++) {
     t.same(
-      [kit.batch.offset[i], kit.batch.address[i], kit.batch.segmentSize[i], kit.batch.checksum[i]],
-      [kit.batch.slot(i), ipv4(THEIRS), 0, CHECKSUM_COMPLETE],
+      [kit.batch.address[i], kit.batch.segmentSize[i], kit.batch.checksum[i], kit.batch.tos[i]],
+      [ipv4(THEIRS), 0, CHECKSUM_COMPLETE, 0],
     );
   }
 });
 
-t.test('receive stops at the capacity of the batch and takes the rest the next time', async (t) => {
+t.test('receive stops at what one system call may bring and takes the rest the next time', async (t) => {
   const { kit, port, peer, udpPort } = await rig(t);
-  await send(peer, udpPort, ...Array.from({ length: BURST + 3 }, (_, index) => Uint8Array.of(index)));
-  t.equal(port.receive(kit.batch), BURST);
-  t.equal(port.receive(kit.batch), 3);
+  await send(peer, udpPort, ...Array.from({ length: RECEIVES + 3 }, (_, index) => Uint8Array.of(index)));
+  t.equal(port.receive(kit.batch), MORE);
+  t.equal(kit.batch.count, RECEIVES);
+  t.equal(port.receive(kit.batch), DRAINED);
   t.same(kit.packets().map(toHex), ['08', '09', '0a']);
 });
 
 t.test('receive empties the batch when nothing waits', async (t) => {
   const { kit, port } = await rig(t);
   kit.fill([pattern(10)]);
-  t.equal(port.receive(kit.batch), 0);
+  t.equal(port.receive(kit.batch), DRAINED);
   t.equal(kit.batch.count, 0);
-});
-
-t.test('receive drops and counts what is larger than a slot, and closes the gap', async (t) => {
-  const { kit, port, peer, udpPort } = await rig(t, { slotSize: 64 });
-  await send(peer, udpPort, pattern(64), pattern(65), pattern(3));
-  t.equal(port.receive(kit.batch), 3, 'dropped ones are taken too');
-  t.same(kit.packets().map(toHex), [toHex(pattern(64)), toHex(pattern(3))]);
-  t.same([kit.batch.address[0], kit.batch.address[1]], [ipv4(THEIRS), ipv4(THEIRS)]);
-  t.same(kit.counted(), { rx_drop_truncated: 1 });
 });
 
 t.test('receive returns the negated errno of a socket that is gone', async (t) => {
@@ -105,20 +155,15 @@ t.test('receive returns the negated errno of a socket that is gone', async (t) =
 });
 
 t.test('send sends every packet to its VTEP, in order, and counts it', async (t) => {
-  const { kit, port, received } = await rig(t);
-  const packets = [pattern(100), pattern(1), pattern(1458)];
-  kit.fill(packets, ipv4(THEIRS));
-  port.send(kit.batch);
-  await until(() => received.length === 3);
-  t.same(received.map(toHex), packets.map(toHex));
-  t.same(kit.counted(), { tx_packets: 3, tx_bytes: 1559 });
-});
-
-t.test('tx_bytes leaves the tunnel header out', async (t) => {
-  const { kit, port } = await rig(t, { tunnelLength: 8 });
-  kit.fill([pattern(108), pattern(58)], ipv4(THEIRS));
-  port.send(kit.batch);
-  t.same(kit.counted(), { tx_packets: 2, tx_bytes: 150 });
+  for (const trains of [false, true]) {
+    const { kit, port, received } = await rig(t, { trains });
+    const packets = [pattern(100), pattern(1), pattern(1458)];
+    kit.fill(packets, ipv4(THEIRS));
+    port.send(kit.batch);
+    await until(() => received.length === 3);
+    t.same(received.map(toHex), packets.map(toHex));
+    t.match(kit.counted(), { tx_packets: 3, tx_bytes: 1559 - 3 * VXLAN.length });
+  }
 });
 
 t.test('what one direction received does not change where the other sends', async (t) => {
@@ -132,27 +177,31 @@ t.test('what one direction received does not change where the other sends', asyn
 });
 
 t.test('a packet that cannot go costs the others nothing', async (t) => {
-  const { kit, port, received } = await rig(t, { slotSize: 65536 });
-  kit.fill([]);
-  kit.add(pattern(10), ipv4(THEIRS));
-  // A socket bound to loopback reaches nothing else; and no datagram has more than 65507 bytes.
-  kit.add(pattern(10), ipv4('255.255.255.255'));
-  kit.add(pattern(65508), ipv4(THEIRS));
-  kit.add(pattern(11), ipv4(THEIRS));
-  port.send(kit.batch);
-  await until(() => received.length === 2);
-  t.same(
-    received.map(({ length }) => length),
-    [10, 11],
-  );
-  t.same(kit.counted(), { tx_packets: 2, tx_bytes: 21, tx_drop_send_error: 2 });
+  for (const trains of [false, true]) {
+    const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, trains });
+    kit.fill([]);
+    kit.add(pattern(10), ipv4(THEIRS));
+    // A socket bound to loopback reaches nothing else; and no datagram has more than 65507 bytes.
+    kit.add(pattern(10), ipv4('255.255.255.255'));
+    kit.add(pattern(65508), ipv4(THEIRS));
+    kit.add(pattern(11), ipv4(THEIRS));
+    port.send(kit.batch);
+    await until(() => received.length === 2);
+    t.same(
+      received.map(({ length }) => length),
+      [10, 11],
+    );
+    t.same(kit.counted(), { tx_packets: 2, tx_bytes: 21 - 2 * VXLAN.length, tx_drop_send_error: 2 });
+  }
 });
 
 t.test('send on a socket that is gone drops and counts everything', async (t) => {
-  const { kit, port } = await rig(t, { gone: true });
-  kit.fill([pattern(10), pattern(10), pattern(10)], ipv4(THEIRS));
-  port.send(kit.batch);
-  t.same(kit.counted(), { tx_drop_send_error: 3 });
+  for (const trains of [false, true]) {
+    const { kit, port } = await rig(t, { gone: true, trains });
+    kit.fill([pattern(10), pattern(10), pattern(10)], ipv4(THEIRS));
+    port.send(kit.batch);
+    t.same(kit.counted(), { tx_drop_send_error: 3 });
+  }
 });
 
 t.test('an empty batch sends nothing', async (t) => {
@@ -162,11 +211,313 @@ t.test('an empty batch sends nothing', async (t) => {
   t.same(kit.counted(), {});
 });
 
-t.test('the peer sees the port of the cluster as the source port', async (t) => {
-  const { kit, port, peer, udpPort } = await rig(t);
-  kit.fill([pattern(10)], ipv4(THEIRS));
-  const message = once(peer, 'message') as Promise<[Buffer, AddressInfo]>;
+t.test('a flow leaves from one source port, many flows from several', async (t) => {
+  const { kit, port, received, sources, udpPort } = await rig(t, { trains: true });
+  const flows = 32;
+  for (let round = 0; round < 2; round++) {
+    kit.fill(
+      Array.from({ length: flows }, (_, index) => Uint8Array.of(index)),
+      ipv4(THEIRS),
+    );
+    for (let i = 0; i < flows; i++) kit.batch.flow[i] = Math.imul(i + 1, 0x9e3779b1);
+    port.send(kit.batch);
+    await until(() => received.length === flows * (round + 1));
+  }
+  const ports = new Map<number, Set<number>>();
+  received.forEach((datagram, index) => {
+    const flow = datagram[0] as number;
+    ports.set(flow, (ports.get(flow) ?? new Set()).add(sources[index]?.port as number));
+  });
+  t.ok([...ports.values()].every(({ size }) => size === 1));
+  const all = new Set([...ports.values()].flatMap((set) => [...set]));
+  t.ok(all.size > 4, `${all.size} source ports`);
+  t.notOk(all.has(udpPort));
+  t.ok(sources.every(({ address }) => address === OURS));
+});
+
+for (const trains of [false, true]) {
+  const rung = trains ? 'gso' : 'none';
+  t.test(`rung ${rung}: the outer TOS goes out and comes in`, async (t) => {
+    const udpPort = await freePort(OURS);
+    const ours = near(t, OURS, udpPort, { trains });
+    const theirs = near(t, THEIRS, udpPort, { trains });
+    ours.kit.fill([pattern(10, 1), pattern(10, 2), pattern(10, 3), pattern(10, 4)], ipv4(THEIRS));
+    ours.kit.batch.tos.set([3, 3, 0, 2]);
+    ours.port.send(ours.kit.batch);
+    theirs.port.receive(theirs.kit.batch);
+    t.same(theirs.kit.packets().map(toHex), ours.kit.packets().map(toHex));
+    t.same([...theirs.kit.batch.tos.slice(0, 4)], [3, 3, 0, 2]);
+  });
+
+  for (const [kind, frame, options] of [
+    ['TCP', tcpFrame, {}],
+    ['TCP over IPv6', tcpFrame, { ipv6: true }],
+    ['TCP with options', tcpFrame, { tcpOptions: hex('0101080a 01020304 05060708') }],
+    ['UDP', udpFrame, {}],
+    ['UDP over IPv6', udpFrame, { ipv6: true }],
+  ] as [string, (options: FrameOptions) => Uint8Array, FrameOptions][]) {
+    t.test(`rung ${rung}: a superpacket of ${kind} leaves as its segments`, async (t) => {
+      const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, trains });
+      const whole = frame({ ...options, payload: pattern(60_000) });
+      kit.fill([]);
+      addSuperpacket(kit, whole, 1400);
+      port.send(kit.batch);
+      const expected = encapsulated(naiveSegments(whole, 1400));
+      await until(() => received.length === expected.length);
+      t.same(received.map(toHex), expected);
+      t.match(kit.counted(), { tx_packets: 43 });
+      t.equal(kit.counted().tx_trains, trains ? 1 : undefined);
+    });
+  }
+}
+
+t.test('a train has at most 64 datagrams', async (t) => {
+  const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 200, trains: true });
+  const whole = tcpFrame({ payload: pattern(13_000) });
+  kit.fill([]);
+  addSuperpacket(kit, whole, 100);
   port.send(kit.batch);
-  const [, from] = await message;
-  t.match(from, { address: OURS, port: udpPort });
+  const expected = encapsulated(naiveSegments(whole, 100));
+  await until(() => received.length === 130);
+  t.same(received.map(toHex), expected);
+  t.match(kit.counted(), { tx_packets: 130, tx_trains: 3 });
+  t.notOk(kit.counted().tx_trains_replayed);
+  kit.fill(
+    Array.from({ length: 130 }, (_, index) => pattern(100, index)),
+    ipv4(THEIRS),
+  );
+  port.send(kit.batch);
+  await until(() => received.length === 260);
+  t.match(kit.counted(), { tx_packets: 260, tx_trains: 6 });
+  t.notOk(kit.counted().tx_trains_replayed);
+});
+
+t.test('a train has at most 65507 bytes', async (t) => {
+  const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, trains: true });
+  const whole = tcpFrame({ payload: pattern(65_000) });
+  kit.fill([]);
+  addSuperpacket(kit, whole, 8900);
+  port.send(kit.batch);
+  const expected = encapsulated(naiveSegments(whole, 8900));
+  await until(() => received.length === 8);
+  t.same(received.map(toHex), expected);
+  t.match(kit.counted(), { tx_packets: 8, tx_trains: 1 }, 'seven of 8962, and one');
+  t.notOk(kit.counted().tx_trains_replayed);
+});
+
+t.test('a superpacket whose segments fill a datagram each leaves as single ones', async (t) => {
+  const { kit, port, received } = await rig(t, { slotSize: 65700, capacity: 8, trains: true });
+  const whole = tcpFrame({ payload: pattern(65_400) });
+  kit.fill([]);
+  addSuperpacket(kit, whole, 40_000);
+  addSuperpacket(kit, whole, 65_445);
+  addSuperpacket(kit, whole, 65_495);
+  port.send(kit.batch);
+  await until(() => received.length === 4);
+  const expected = [...naiveSegments(whole, 40_000), whole, whole];
+  t.same(received.map(toHex), encapsulated(expected));
+});
+
+t.test('a superpacket that is no TCP or UDP is dropped and counted', async (t) => {
+  const { kit, port, received } = await rig(t, { trains: true });
+  kit.fill([]);
+  kit.add(concat(VXLAN, rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')), ipv4(THEIRS));
+  kit.batch.segmentSize[0] = 1400;
+  kit.add(pattern(10), ipv4(THEIRS));
+  port.send(kit.batch);
+  await until(() => received.length === 1);
+  t.same(kit.counted(), { tx_drop_unsegmentable: 1, tx_packets: 1, tx_bytes: 10 - VXLAN.length });
+});
+
+t.test('runs of equally large packets to one VTEP are trains; a shorter one ends its run', async (t) => {
+  const { kit, port, received } = await rig(t, { trains: true });
+  const sizes = [60, 60, 60, 40, 60, 70, 70, 70, 30, 30, 30];
+  const packets = sizes.map((size, index) => pattern(size, index));
+  kit.fill(packets, ipv4(THEIRS));
+  port.send(kit.batch);
+  await until(() => received.length === sizes.length);
+  t.same(received.map(toHex), packets.map(toHex));
+  t.match(kit.counted(), { tx_packets: sizes.length, tx_trains: 3 }, '60 60 60 40; 60; 70 70 70 30; 30 30');
+});
+
+t.test('on rung none there are no trains', async (t) => {
+  const { kit, port, received } = await rig(t, { trains: false });
+  kit.fill([pattern(60), pattern(60), pattern(60)], ipv4(THEIRS));
+  port.send(kit.batch);
+  await until(() => received.length === 3);
+  t.same(kit.counted(), { tx_packets: 3, tx_bytes: 180 - 3 * VXLAN.length });
+});
+
+t.test('packets to different VTEPs, or with a different TOS, share no train', async (t) => {
+  const { kit, port, received } = await rig(t, { trains: true });
+  kit.fill([pattern(60, 1), pattern(60, 2), pattern(60, 3), pattern(60, 4)], ipv4(THEIRS));
+  kit.batch.address[1] = ipv4('127.0.0.3');
+  kit.batch.tos[3] = 2;
+  port.send(kit.batch);
+  await until(() => received.length === 3);
+  t.same(kit.counted(), { tx_packets: 4, tx_bytes: 240 - 4 * VXLAN.length });
+});
+
+t.test('a superpacket between single packets of its flow keeps its place', async (t) => {
+  const { kit, port, received } = await rig(t, { trains: true, slotSize: 9000 });
+  const whole = tcpFrame({ payload: pattern(3000) });
+  kit.fill([pattern(60, 1), pattern(60, 2)], ipv4(THEIRS));
+  addSuperpacket(kit, whole, 1400);
+  kit.add(pattern(60, 3), ipv4(THEIRS));
+  port.send(kit.batch);
+  await until(() => received.length === 6);
+  t.same(received.map(toHex), [
+    toHex(pattern(60, 1)),
+    toHex(pattern(60, 2)),
+    ...encapsulated(naiveSegments(whole, 1400)),
+    toHex(pattern(60, 3)),
+  ]);
+});
+
+t.test('more than the tables hold goes in several calls, and nothing is lost', async (t) => {
+  const { kit, port, received } = await rig(t, { trains: true, slotSize: 9000, capacity: 96 });
+  const expected: string[] = [];
+  kit.fill([]);
+  for (let i = 0; i < 70; i++) {
+    const whole = tcpFrame({ payload: pattern(1600, i), identification: i });
+    addSuperpacket(kit, whole, 100);
+    expected.push(...encapsulated(naiveSegments(whole, 100)));
+    // A few at a time: the peer's receive buffer is the kernel's default.
+    if (kit.batch.count === 14) {
+      port.send(kit.batch);
+      await until(() => received.length === expected.length);
+      kit.fill([]);
+    }
+  }
+  t.same(received.map(toHex), expected);
+  const many = Array.from({ length: 90 }, (_, index) => pattern(200 + index, index));
+  kit.fill(many, ipv4(THEIRS));
+  received.length = 0;
+  port.send(kit.batch);
+  await until(() => received.length === many.length);
+  t.same(received.map(toHex), many.map(toHex), 'a train each, more than one sendmmsg takes');
+});
+
+t.test('a train arrives as the datagrams it was made of', async (t) => {
+  const udpPort = await freePort(OURS);
+  const ours = near(t, OURS, udpPort, { trains: true });
+  const theirs = near(t, THEIRS, udpPort, { trains: true });
+  const packets = [...Array.from({ length: 20 }, (_, index) => pattern(1000, index)), pattern(33)];
+  ours.kit.fill(packets, ipv4(THEIRS));
+  ours.port.send(ours.kit.batch);
+  t.equal(theirs.port.receive(theirs.kit.batch), DRAINED);
+  t.same(theirs.kit.packets().map(toHex), packets.map(toHex));
+  for (let i = 0; i < packets.length; i++) {
+    t.same([theirs.kit.batch.address[i], theirs.kit.batch.segmentSize[i]], [ipv4(OURS), 0]);
+  }
+});
+
+t.test('trains with more datagrams than the batch holds do no harm', async (t) => {
+  const udpPort = await freePort(OURS);
+  const ours = near(t, OURS, udpPort, { trains: true, capacity: 128 });
+  const theirs = near(t, THEIRS, udpPort, { trains: true, capacity: 70 });
+  ours.kit.fill(
+    Array.from({ length: 128 }, (_, index) => pattern(100, index)),
+    ipv4(THEIRS),
+  );
+  ours.port.send(ours.kit.batch);
+  theirs.port.receive(theirs.kit.batch);
+  t.equal(theirs.kit.batch.count, 70);
+  t.same(theirs.kit.counted(), { rx_drop_truncated: 58 });
+});
+
+/** What a kernel peer over veth hands over: UDP_GRO names the inner payload's size, and all is one datagram. */
+for (const ipv6 of [false, true]) {
+  t.test(`an inner UDP superpacket is told from a train (IPv${ipv6 ? 6 : 4})`, async (t) => {
+    const udpPort = await freePort(OURS);
+    const theirs = near(t, THEIRS, udpPort, { trains: true });
+    const whole = concat(VXLAN, withPartialChecksum(udpFrame({ ipv6, payload: pattern(10_000) })));
+    const [fd] = openUdpSockets(ipv4(OURS), udpPort, 1);
+    t.teardown(() => close(fd));
+    const sender = new Kit(1, 65536, UdpPort.footprint(1));
+    // A run of pieces of the inner payload's size is cut, and joined again, in just this way.
+    const pieces: Uint8Array[] = [];
+    for (let at = 0; at < whole.length; at += 1000) pieces.push(whole.slice(at, at + 1000));
+    const burst = new Kit(pieces.length, 2048, UdpPort.footprint(1));
+    burst.fill(pieces, ipv4(THEIRS));
+    const port = new UdpPort(
+      burst.arena,
+      {
+        fd,
+        senders: [fd],
+        port: udpPort,
+        tunnelLength: VXLAN.length,
+        trains: true,
+        receives: 1,
+        burst: pieces.length,
+      },
+      burst.checksum,
+      burst.counters,
+      () => {},
+    );
+    port.send(burst.batch);
+    t.match(burst.counted(), { tx_trains: 1 });
+    t.ok(sender);
+    theirs.port.receive(theirs.kit.batch);
+    t.equal(theirs.kit.batch.count, 1);
+    t.equal(toHex(theirs.kit.packet(0)), toHex(whole));
+    t.equal(theirs.kit.batch.segmentSize[0], 1000);
+  });
+}
+
+// A socket without UDP checksums (SO_NO_CHECK) cuts no trains: EINVAL, as for datagrams larger than the route's MTU.
+function uncheckedSender(): number {
+  const fd = socket(2, 2 | 0x80000, 0);
+  bind(fd, hex('02000000 7f000001 0000000000000000'));
+  setsockopt(fd, 1, 11, hex('01000000'));
+  return fd;
+}
+
+t.test('a train that the kernel refuses goes again datagram by datagram, and nothing is lost', async (t) => {
+  const { kit, port, received, steps } = await rig(t, {
+    slotSize: 65600,
+    capacity: 8,
+    trains: true,
+    senders: [uncheckedSender()],
+  });
+  const tcp = tcpFrame({ payload: pattern(20_000) });
+  const udp = udpFrame({ ipv6: true, payload: pattern(3001, 5) });
+  kit.fill([pattern(60, 1), pattern(60, 2), pattern(30, 3)], ipv4(THEIRS));
+  addSuperpacket(kit, tcp, 1400);
+  addSuperpacket(kit, udp, 1000);
+  kit.add(pattern(70, 4), ipv4(THEIRS));
+  kit.batch.tos[2] = 0;
+  port.send(kit.batch);
+  const expected = [
+    toHex(pattern(60, 1)),
+    toHex(pattern(60, 2)),
+    toHex(pattern(30, 3)),
+    ...encapsulated(naiveSegments(tcp, 1400)),
+    ...encapsulated(naiveSegments(udp, 1000)),
+    toHex(pattern(70, 4)),
+  ];
+  await until(() => received.length === expected.length);
+  t.same(received.map(toHex), expected);
+  t.match(kit.counted(), { tx_packets: expected.length, tx_trains_replayed: 3 });
+  t.notOk(kit.counted().tx_trains);
+  t.notOk(kit.counted().tx_drop_send_error);
+  t.same(steps, [], 'such a train is no reason to send no more');
+});
+
+// UDP-Lite sockets refuse UDP_SEGMENT with EIO, as paths without checksum offload do.
+t.test('EIO is the end of trains, told once, and nothing is lost', async (t) => {
+  const fd = socket(2, 2 | 0x80000, 136);
+  if (fd < 0) {
+    t.comment('this kernel has no UDP-Lite');
+    return;
+  }
+  bind(fd, hex('02000000 7f000001 0000000000000000'));
+  const { kit, port, steps } = await rig(t, { trains: true, senders: [fd], slotSize: 9000 });
+  for (let round = 1; round <= 2; round++) {
+    kit.fill([pattern(60), pattern(60)], ipv4(THEIRS));
+    addSuperpacket(kit, tcpFrame({ payload: pattern(3000) }), 1000);
+    port.send(kit.batch);
+    t.match(kit.counted(), { tx_packets: 5 * round, offload_step_downs: 1 });
+  }
+  t.same(steps, [5]);
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Layer4 } from '../../../../src/dataplane/offload/layer4.js';
 import { concat, hex, pattern, viewOf } from '../../../support/bytes.js';
-import { rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 
 /** Where the frame stands in the view. */
 const AT = 5;
@@ -53,6 +53,11 @@ t.test('TCP and UDP over IPv6', async (t) => {
   t.match(locate(udpFrame({ ipv6: true })), { ...addresses, protocol: 17, checksumField: AT + 54 + 6 });
 });
 
+t.test('a VLAN tag moves what comes behind', async (t) => {
+  t.match(locate(tagged(tcpFrame())), { ip: AT + 18, addresses: AT + 18 + 12, header: AT + 38, length: 120 });
+  t.match(locate(tagged(udpFrame({ ipv6: true }))), { ip: AT + 18, addresses: AT + 18 + 8, header: AT + 58 });
+});
+
 t.test('the IP header says how long the packet is, not the frame, which may be padded', async (t) => {
   const frame = tcpFrame({ payload: new Uint8Array(0) });
   t.match(locate(concat(frame, new Uint8Array(6))), { length: 20 });
@@ -75,7 +80,7 @@ t.test('what is not whole, plain TCP or UDP over IP is left alone', async (t) =>
     ['an Ethernet header alone', tcp, 14],
     ['an IPv4 header cut short', tcp, 33],
     ['another EtherType', rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a', pattern(60))],
-    ['a VLAN tag', concat(tcp.slice(0, 12), hex('8100 0001'), tcp.slice(12))],
+    ['two VLAN tags', tagged(tagged(tcpFrame()))],
     ['version 6 in an IPv4 frame', poked(tcp, 14, 0x65)],
     ['an IPv4 header shorter than 20 bytes', poked(tcp, 14, 0x44)],
     ['a total length shorter than the header', poked(poked(tcp, 16, 0), 17, 19)],

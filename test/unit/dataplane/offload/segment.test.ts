@@ -1,7 +1,14 @@
 import t from 'tap';
-import { Segmenter } from '../../../../src/dataplane/offload/segment.js';
+import { MAX_HEADERS, Segmenter } from '../../../../src/dataplane/offload/segment.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
-import { type FrameOptions, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
+import {
+  type FrameOptions,
+  rawFrame,
+  tagged,
+  tcpFrame,
+  udpFrame,
+  withHopByHop,
+} from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
 import { checksumsVerify, naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 
@@ -13,17 +20,19 @@ const CWR = 0x80;
 
 const kit = new Kit(1, 65536);
 const segmenter = new Segmenter(kit.arena, kit.checksum);
+const headers = kit.arena.reserve(MAX_HEADERS);
 
 /** The segments as frames, each put together from the headers and the payload that the segmenter names. */
 function segments(frame: Uint8Array, segmentSize: number): Uint8Array[] {
   kit.fill([frame]);
   const made: Uint8Array[] = [];
   if (!segmenter.begin(kit.batch.offset[0], kit.batch.length[0], segmentSize)) return made;
-  while (segmenter.next()) {
-    const { headerOffset, headerLength, payloadOffset, payloadLength } = segmenter;
+  for (let index = 0; index < segmenter.count; index++) {
+    segmenter.write(index, headers);
+    const { headerLength, payloadOffset, payloadLength } = segmenter;
     made.push(
       concat(
-        kit.arena.bytes.slice(headerOffset, headerOffset + headerLength),
+        kit.arena.bytes.slice(headers, headers + headerLength),
         kit.arena.bytes.slice(payloadOffset, payloadOffset + payloadLength),
       ),
     );
@@ -59,6 +68,21 @@ for (const [kind, options] of KINDS) {
       [7, 2],
     ] as const) {
       const frame = tcpFrame({ ...options, payload: pattern(payload), flags: ACK | PSH });
+      const expected = naiveSegments(frame, size).map(toHex);
+      t.equal(expected.length, Math.ceil(payload / size));
+      t.same(segments(frame, size).map(toHex), expected, `${payload} B in ${size} B`);
+    }
+  });
+
+  t.test(`UDP, ${kind}: segments are those of a naive segmenter`, async (t) => {
+    for (const [payload, size] of [
+      [4200, 1400],
+      [4201, 1400],
+      [1399, 1400],
+      [60_000, 1472],
+      [7, 2],
+    ] as const) {
+      const frame = udpFrame({ ...options, payload: pattern(payload) });
       const expected = naiveSegments(frame, size).map(toHex);
       t.equal(expected.length, Math.ceil(payload / size));
       t.same(segments(frame, size).map(toHex), expected, `${payload} B in ${size} B`);
@@ -110,26 +134,38 @@ t.test('the payload is named where it stands, never copied', async (t) => {
   segmenter.begin(kit.batch.offset[0], frame.length, 1400);
   const payload = kit.batch.offset[0] + 54;
   const named: [number, number][] = [];
-  while (segmenter.next()) named.push([segmenter.payloadOffset, segmenter.payloadLength]);
+  for (let index = 0; index < segmenter.count; index++) {
+    segmenter.write(index, headers);
+    named.push([segmenter.payloadOffset, segmenter.payloadLength]);
+  }
   t.same(named, [
     [payload, 1400],
     [payload + 1400, 1400],
     [payload + 2800, 200],
   ]);
-  t.equal(toHex(kit.packet(0)), toHex(frame), 'the superpacket is as it was');
+  t.equal(toHex(kit.packet(0).slice(54)), toHex(frame.slice(54)), 'and it is as it was');
 });
 
-t.test('the scratch holds the longest headers there are', async (t) => {
-  const other = new Kit(1, 4096);
-  const tight = new Segmenter(other.arena, other.checksum);
-  const behind = other.arena.reserve(64);
-  other.arena.bytes.fill(0xee, behind, behind + 64);
+t.test('MAX_HEADERS holds the longest headers there are, and longer ones are refused', async (t) => {
   const longest = new Uint8Array(40).fill(1);
-  const frame = tcpFrame({ ipOptions: longest, tcpOptions: longest, payload: pattern(100) });
-  other.fill([frame]);
-  tight.begin(other.batch.offset[0], frame.length, 60);
-  while (tight.next());
-  t.ok(other.arena.bytes.slice(behind, behind + 64).every((byte) => byte === 0xee));
+  for (const frame of [tcpFrame, udpFrame]) {
+    const whole = tagged(frame({ ipOptions: longest, tcpOptions: longest, payload: pattern(100) }));
+    kit.fill([whole]);
+    t.ok(segmenter.begin(kit.batch.offset[0], whole.length, 60));
+    t.ok(segmenter.headerLength <= MAX_HEADERS, `${segmenter.headerLength} B`);
+  }
+  const extended = withHopByHop(tcpFrame({ ipv6: true, payload: pattern(3000) }), 31);
+  kit.fill([extended]);
+  t.notOk(segmenter.begin(kit.batch.offset[0], extended.length, 1000), 'they would not fit');
+});
+
+t.test('a VLAN tag goes with every segment', async (t) => {
+  for (const frame of [tcpFrame({ payload: pattern(3000) }), udpFrame({ payload: pattern(3000) })]) {
+    t.same(
+      segments(tagged(frame), 1400).map(toHex),
+      naiveSegments(frame, 1400).map((segment) => toHex(tagged(segment))),
+    );
+  }
 });
 
 t.test('padding behind the IP packet is no payload', async (t) => {
@@ -137,26 +173,42 @@ t.test('padding behind the IP packet is no payload', async (t) => {
   t.same(segments(concat(frame, new Uint8Array(9)), 1400).map(toHex), naiveSegments(frame, 1400).map(toHex));
 });
 
-t.test('what is not TCP is not taken', async (t) => {
-  for (const frame of [
-    udpFrame({ payload: pattern(3000) }),
-    rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a'),
-  ]) {
-    kit.fill([frame]);
-    t.equal(segmenter.begin(kit.batch.offset[0], frame.length, 1400), false);
-    t.equal(segmenter.next(), false);
-  }
+t.test('what is neither TCP nor UDP is not taken', async (t) => {
+  const frame = rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a');
+  kit.fill([frame]);
+  t.equal(segmenter.begin(kit.batch.offset[0], frame.length, 1400), false);
 });
 
-t.test('without payload there is no segment', async (t) => {
-  t.same(segments(tcpFrame({ payload: new Uint8Array(0) }), 1400), []);
+t.test('without payload there is one segment', async (t) => {
+  const frame = tcpFrame({ payload: new Uint8Array(0) });
+  t.same(segments(frame, 1400).map(toHex), [toHex(frame)]);
+});
+
+t.test('a UDP checksum that comes out as 0 is written as ffff', async (t) => {
+  const frame = udpFrame({ payload: new Uint8Array(4) });
+  // The payload that makes the sum over everything ffff.
+  const sum = viewOf(frame).getUint16(14 + 20 + 6);
+  const first = udpFrame({ payload: Uint8Array.of(sum >> 8, sum & 255, 0, 0) });
+  t.equal(viewOf(first).getUint16(14 + 20 + 6), 0xffff, 'the frame is such a one');
+  t.same(segments(first, 1400).map(toHex), [toHex(first)]);
+});
+
+t.test('segments may be written in any order, and again', async (t) => {
+  const frame = tcpFrame({ payload: pattern(3000) });
+  const expected = naiveSegments(frame, 1400).map((segment) => toHex(segment.slice(0, 54)));
+  kit.fill([frame]);
+  segmenter.begin(kit.batch.offset[0], frame.length, 1400);
+  for (const index of [2, 0, 1, 0]) {
+    segmenter.write(index, headers);
+    t.equal(toHex(kit.arena.bytes.slice(headers, headers + 54)), expected[index]);
+  }
 });
 
 t.test('a superpacket left half done does not show in the next', async (t) => {
   const first = tcpFrame({ payload: pattern(5000) });
   kit.fill([first]);
   segmenter.begin(kit.batch.offset[0], first.length, 1000);
-  segmenter.next();
+  segmenter.write(0, headers);
   const second = tcpFrame({ ipv6: true, payload: pattern(2500, 9), flags: ACK | CWR });
   t.same(segments(second, 1000).map(toHex), naiveSegments(second, 1000).map(toHex));
 });

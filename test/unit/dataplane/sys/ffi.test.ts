@@ -40,8 +40,8 @@ t.test('poll waits for as long as it is told', async (t) => {
   t.ok(performance.now() - from >= 19);
 });
 
-t.test('an address is a number with which arithmetic is exact', async (t) => {
+t.test('an address is below 2^53, so that tables of addresses can be computed as numbers', async (t) => {
   const bytes = new Uint8Array(16);
-  t.ok(Number.isSafeInteger(addressOf(bytes)));
-  t.equal(addressOf(bytes.subarray(5)) - addressOf(bytes), 5);
+  t.ok(Number.isSafeInteger(Number(addressOf(bytes))));
+  t.equal(addressOf(bytes.subarray(5)) - addressOf(bytes), 5n);
 });

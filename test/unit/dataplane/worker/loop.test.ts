@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import type { Port } from '../../../../src/dataplane/io/port.js';
+import { DRAINED, MORE, type Port } from '../../../../src/dataplane/io/port.js';
 import type { PacketBatch } from '../../../../src/dataplane/memory/batch.js';
 import type { Tunnel } from '../../../../src/dataplane/tunnel/tunnel.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
@@ -8,7 +8,7 @@ import { Kit } from '../../../support/kit.js';
 
 const CAPACITY = 4;
 
-/** What `receive` returns each time it is called, or a function that tells. */
+/** How many packets `receive` brings each time it is called, or an errno, or a function that tells. */
 type Bursts = (number | (() => number))[];
 
 /** Writes down what the loop does with it: `overlay.receive 4`, `overlay.send 4`. */
@@ -26,12 +26,12 @@ class FakePort implements Port {
   }
 
   receive(batch: PacketBatch): number {
-    const burst = this.bursts.shift() ?? 0;
+    const burst = this.bursts.shift() ?? DRAINED;
     const count = typeof burst === 'number' ? burst : burst();
     if (this.bursts.length === 0) this.onEmpty();
     this.log.push(`${this.name}.receive ${count}`);
     batch.count = Math.max(0, count);
-    return count;
+    return count < 0 ? count : count === CAPACITY ? MORE : DRAINED;
   }
 
   send(batch: PacketBatch): void {
@@ -43,7 +43,7 @@ interface Rig {
   doorbell: Doorbell;
   log: string[];
   /** Runs the loop; it is stopped when both ports have given out what they had. */
-  run(overlay: Bursts, underlay: Bursts): LoopFailure | undefined;
+  run(overlay: Bursts, underlay: Bursts, busyRounds?: number): LoopFailure | undefined;
 }
 
 function rig(t: Test): Rig {
@@ -63,7 +63,7 @@ function rig(t: Test): Rig {
   return {
     doorbell,
     log,
-    run: (overlay, underlay) => {
+    run: (overlay, underlay, busyRounds = 0) => {
       const stop = (): void => {
         if (overlay.length === 0 && underlay.length === 0) doorbell.stop();
       };
@@ -76,7 +76,7 @@ function rig(t: Test): Rig {
         inbound: new Kit(CAPACITY).batch,
       };
       const descriptors = { tapFd: readable.eventFd, socketFd: readable.eventFd, doorbell };
-      return new ForwardingLoop(arena, path, descriptors).run(() => log.push('ring'));
+      return new ForwardingLoop(arena, path, descriptors).run(busyRounds, () => log.push('ring'));
     },
   };
 }
@@ -106,21 +106,59 @@ t.test('two full sides take turns, a batch each', async (t) => {
   );
 });
 
-t.test('a side with nothing left is not asked while the other still has a full batch', async (t) => {
+t.test('a round asks both sides, the quiet one too', async (t) => {
   const { log, run } = rig(t);
   run([1, 1], [CAPACITY, CAPACITY, 1]);
   t.same(
     log.filter((line) => line.includes('receive')),
-    [
-      'overlay.receive 1',
-      'underlay.receive 4',
-      'underlay.receive 4',
-      'underlay.receive 1',
-      // Then both had nothing left, and poll found both readable.
-      'overlay.receive 1',
-      'underlay.receive 0',
-    ],
+    [1, 4, 1, 4, 0, 1].map((count, index) => `${index % 2 === 0 ? 'overlay' : 'underlay'}.receive ${count}`),
   );
+});
+
+t.test('after traffic it looks for packets so many empty rounds, then it blocks', async (t) => {
+  for (const busyRounds of [0, 3]) {
+    const doorbell = new Doorbell(Doorbell.create());
+    // Nothing is ever to read: who polls blocks, until the doorbell rings.
+    const silent = Doorbell.create();
+    const idle = new Doorbell(silent);
+    t.teardown(() => {
+      doorbell.close();
+      idle.close();
+    });
+    let rounds = 0;
+    const overlay: Port = {
+      receive(batch) {
+        rounds++;
+        batch.count = rounds <= 2 ? 1 : 0;
+        // So that poll returns: a ring is heard before the next round.
+        if (rounds === 2 + busyRounds + 1) doorbell.ring();
+        return DRAINED;
+      },
+      send() {},
+    };
+    const underlay: Port = {
+      receive(batch) {
+        batch.count = 0;
+        return DRAINED;
+      },
+      send() {},
+    };
+    const { arena, batch } = new Kit(CAPACITY);
+    const path = {
+      overlay,
+      underlay,
+      tunnel: { encapsulate() {}, decapsulate() {} },
+      outbound: batch,
+      inbound: new Kit(CAPACITY).batch,
+    };
+    const descriptors = { tapFd: idle.eventFd, socketFd: idle.eventFd, doorbell };
+    let heardAt = 0;
+    new ForwardingLoop(arena, path, descriptors).run(busyRounds, () => {
+      heardAt = rounds;
+      doorbell.stop();
+    });
+    t.equal(heardAt, 2 + busyRounds + 1);
+  }
 });
 
 t.test('nothing is handed on when nothing came', async (t) => {

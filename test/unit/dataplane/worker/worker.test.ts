@@ -5,14 +5,15 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
-import { openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
 import type { VxlanOptions } from '../../../../src/dataplane/tunnel/vxlan.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 import type { Reply, Request, WorkerOptions } from '../../../../src/dataplane/worker/messages.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
-import { MAC_A, MAC_B, MAC_C, tcpFrame } from '../../../support/frames.js';
+import { MAC_A, MAC_B, MAC_C, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';
+import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 import { socketpair } from '../../../support/socketpair.js';
 
 /** This node has MAC_A and this address; its peer has MAC_B. */
@@ -35,19 +36,31 @@ class Thread {
   readonly exited: Promise<unknown>;
   private readonly tap: [near: number, far: number];
   private readonly socket: number;
+  private readonly senders: number[];
   private readonly buffer = new Uint8Array(65536);
   private nextId = 1;
 
-  private constructor(udpPort: number, peer: Socket, vxlan: Partial<VxlanOptions>) {
+  private constructor(
+    udpPort: number,
+    peer: Socket,
+    vxlan: Partial<VxlanOptions>,
+    options: Partial<WorkerOptions>,
+  ) {
     const handle = Doorbell.create();
     this.doorbell = new Doorbell(handle);
     this.udpPort = udpPort;
     this.peer = peer;
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
+    if (options.offload?.rung === 'gso') acceptTrains(this.socket);
+    this.senders = openSenders(ipv4(OURS));
     const workerData: WorkerOptions = {
       tapFd: this.tap[0],
       socketFd: this.socket,
+      senderFds: this.senders,
+      offload: { rung: 'none', uso: false },
+      busyPoll: 0,
+      ...options,
       port: udpPort,
       vxlan: { vni: 1, mtu: 1450, peerCheck: 'strict', learning: false, ...vxlan },
       doorbell: handle,
@@ -63,12 +76,16 @@ class Thread {
     peer.on('message', (message) => this.received.push(message));
   }
 
-  static async start(t: Test, vxlan: Partial<VxlanOptions> = {}): Promise<Thread> {
+  static async start(
+    t: Test,
+    vxlan: Partial<VxlanOptions> = {},
+    options: Partial<WorkerOptions> = {},
+  ): Promise<Thread> {
     const udpPort = await freePort(OURS);
     const peer = createSocket('udp4');
     peer.bind(udpPort, THEIRS);
     await once(peer, 'listening');
-    const thread = new Thread(udpPort, peer, vxlan);
+    const thread = new Thread(udpPort, peer, vxlan, options);
     t.teardown(() => thread.stop());
     await until(() => thread.replies.length === 1);
     t.same(thread.replies.shift(), { type: 'started' });
@@ -122,7 +139,7 @@ class Thread {
     this.doorbell.stop();
     await this.exited;
     this.doorbell.close();
-    for (const fd of [...this.tap, this.socket]) close(fd);
+    for (const fd of [...this.tap, this.socket, ...this.senders]) close(fd);
     await new Promise<void>((resolve) => this.peer.close(() => resolve()));
   }
 }
@@ -221,6 +238,65 @@ t.test('a superpacket of a kernel peer arrives as segments', async (t) => {
   }
   t.equal(parts[0]?.length, 1410);
   t.equal(toHex(concat(...parts)), toHex(payload));
+});
+
+const GSO: Partial<WorkerOptions> = { offload: { rung: 'gso', uso: true }, busyPoll: 50 };
+
+t.test('rung gso: a superpacket goes out as datagrams', async (t) => {
+  const thread = await Thread.start(t, {}, GSO);
+  await thread.addPeer(MAC_B, THEIRS);
+  const options = { destination: MAC_B, source: MAC_A, payload: pattern(20_000) };
+  for (const [header, frame] of [
+    [hex('01 01 0000 7805 2200 1000'), tcpFrame(options)],
+    [hex('01 05 0000 7805 2200 0600'), udpFrame(options)],
+  ] as [Uint8Array, Uint8Array][]) {
+    thread.received.length = 0;
+    thread.sendFrame(concat(header, withPartialChecksum(frame)));
+    const expected = naiveSegments(frame, 1400).map((segment) => toHex(concat(HEADER, segment)));
+    await until(() => thread.received.length === expected.length);
+    t.same(thread.received.map(toHex), expected);
+  }
+  await thread.counts('tx_packets', 30);
+  await thread.counts('tx_trains', 2);
+});
+
+t.test(
+  'rung gso: datagrams of a flow come in as superpackets, the last of a burst with what was left',
+  async (t) => {
+    const thread = await Thread.start(t, {}, GSO);
+    await thread.addPeer(MAC_B, THEIRS);
+    const segments = Array.from({ length: 40 }, (_, index) =>
+      tcpFrame({
+        destination: MAC_A,
+        source: MAC_B,
+        payload: pattern(1000, index),
+        sequence: index * 1000,
+        identification: index,
+      }),
+    );
+    for (const segment of segments) await thread.sendDatagram(concat(HEADER, segment));
+    const came: string[] = [];
+    while (came.length < segments.length) {
+      const packet = await thread.receiveFrame();
+      const frame = packet.slice(10);
+      if (packet[1] === 0) came.push(toHex(frame));
+      else came.push(...naiveSegments(frame, 1000).map(toHex));
+    }
+    t.same(came, segments.map(toHex));
+    await thread.counts('rx_packets', 40);
+  },
+);
+
+t.test('rung gso: a superpacket of a kernel peer comes in as one', async (t) => {
+  const thread = await Thread.start(t, {}, GSO);
+  await thread.addPeer(MAC_B, THEIRS);
+  const frame = tcpFrame({ destination: MAC_A, source: MAC_B, payload: pattern(30_000) });
+  await thread.sendDatagram(concat(HEADER, withPartialChecksum(frame)));
+  // NEEDS_CSUM, TCPV4, 54 bytes of headers, segments of 1450 - 40, checksum at 34 + 16.
+  t.equal(
+    toHex(await thread.receiveFrame()),
+    toHex(concat(hex('01 01 3600 8205 2200 1000'), withPartialChecksum(frame))),
+  );
 });
 
 t.test('a thread that waits for packets stops when it is told, within a second', async (t) => {

@@ -1,0 +1,239 @@
+// The TAP queue here is one end of a socket pair that keeps packet boundaries, as a TAP queue does; the kernel's side is
+// the other end: every packet with a virtio-net header of 10 bytes.
+
+import t, { type Test } from 'tap';
+import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
+import { TapGsoPort } from '../../../../src/dataplane/io/tap-gso.js';
+import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
+import { close } from '../../../../src/dataplane/sys/ffi.js';
+import { concat, hex, pattern, toHex } from '../../../support/bytes.js';
+import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { Kit } from '../../../support/kit.js';
+import { checksumsVerify, layoutOf, naiveSegments, withPartialChecksum } from '../../../support/reference.js';
+import { receivePacket, sendPacket, socketpair } from '../../../support/socketpair.js';
+
+const EBADF = 9;
+const PLAIN = hex('00000000000000000000');
+
+interface Rig {
+  kit: Kit;
+  port: TapGsoPort;
+  /** What the kernel does at its end. */
+  send(header: Uint8Array, frame: Uint8Array): void;
+  receive(): { header: string; frame: Uint8Array } | undefined;
+}
+
+function rig(t: Test, { capacity = 128, slotSize = 2048, gone = false, uso = true } = {}): Rig {
+  const kit = new Kit(capacity, slotSize);
+  const [near, far] = socketpair();
+  t.teardown(() => {
+    close(near);
+    close(far);
+  });
+  return {
+    kit,
+    port: new TapGsoPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters, kit.batch, capacity, uso),
+    send: (header, frame) => sendPacket(far, concat(header, frame)),
+    receive: () => {
+      const packet = receivePacket(far);
+      return packet && { header: toHex(packet.slice(0, 10)), frame: packet.slice(10) };
+    },
+  };
+}
+
+t.test('receive takes all frames that wait, each into its slot without its header', async (t) => {
+  const { kit, port, send } = rig(t);
+  const frames = [tcpFrame(), udpFrame({ ipv6: true }), rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')];
+  for (const frame of frames) send(PLAIN, frame);
+  t.equal(port.receive(kit.batch), DRAINED);
+  t.same(kit.packets().map(toHex), frames.map(toHex));
+  for (let i = 0; i < 3; i++) {
+    t.same(
+      [kit.batch.offset[i], kit.batch.segmentSize[i], kit.batch.checksum[i]],
+      [kit.batch.slot(i), 0, CHECKSUM_COMPLETE],
+    );
+  }
+});
+
+t.test('receive stops at the capacity of the batch', async (t) => {
+  const { kit, port, send } = rig(t, { capacity: 2 });
+  for (let i = 0; i < 3; i++) send(PLAIN, tcpFrame({ identification: i }));
+  t.equal(port.receive(kit.batch), MORE);
+  t.equal(kit.batch.count, 2);
+  t.equal(port.receive(kit.batch), DRAINED);
+  t.equal(kit.batch.count, 1);
+});
+
+t.test('a superpacket comes with its segment size', async (t) => {
+  const { kit, port, send } = rig(t, { slotSize: 65600, capacity: 4 });
+  const tcp = withPartialChecksum(tcpFrame({ payload: pattern(60_000) }));
+  const udp = withPartialChecksum(udpFrame({ ipv6: true, payload: pattern(5000) }));
+  // hdr_len is not to be trusted: 0 here.
+  send(hex('01 01 0000 7805 2200 1000'), tcp);
+  send(hex('01 05 0000 e803 3600 0600'), udp);
+  send(hex('01 81 0000 7805 2200 1000'), tcp);
+  port.receive(kit.batch);
+  t.same(kit.packets().map(toHex), [tcp, udp, tcp].map(toHex));
+  t.same([...kit.batch.segmentSize.slice(0, 3)], [1400, 1000, 1400]);
+  t.same([...kit.batch.checksum.slice(0, 3)], [CHECKSUM_PARTIAL, CHECKSUM_PARTIAL, CHECKSUM_PARTIAL]);
+});
+
+t.test('a checksum that the pod left open is finished', async (t) => {
+  const { kit, port, send } = rig(t);
+  const frames = [tcpFrame, udpFrame].flatMap((make) => [
+    make(),
+    make({ ipv6: true }),
+    make({ payload: pattern(33) }),
+  ]);
+  for (const frame of frames) {
+    const { transport, protocol } = layoutOf(frame);
+    send(
+      Uint8Array.of(1, 0, 0, 0, 0, 0, transport, 0, protocol === 6 ? 16 : 6, 0),
+      withPartialChecksum(frame),
+    );
+  }
+  port.receive(kit.batch);
+  t.same(kit.packets().map(toHex), frames.map(toHex));
+});
+
+t.test('a checksum outside the frame is none', async (t) => {
+  const { kit, port, send } = rig(t);
+  const frame = tcpFrame();
+  send(hex('01 00 0000 0000 ff00 1000'), frame);
+  send(hex('01 00 0000 0000 2200 ffff'), frame);
+  port.receive(kit.batch);
+  t.same(kit.packets().map(toHex), [toHex(frame), toHex(frame)]);
+});
+
+t.test('receive returns the negated errno of a device that is gone', async (t) => {
+  const { kit, port } = rig(t, { gone: true });
+  t.equal(port.receive(kit.batch), -EBADF);
+  t.equal(kit.batch.count, 0);
+});
+
+t.test('single frames leave with an empty header, each as it came', async (t) => {
+  const { kit, port, receive } = rig(t);
+  const frames = [tcpFrame(), udpFrame(), rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')];
+  kit.fill(frames);
+  port.send(kit.batch);
+  for (const frame of frames) {
+    const packet = receive();
+    t.equal(packet?.header, toHex(PLAIN));
+    t.equal(toHex(packet?.frame ?? PLAIN), toHex(frame));
+  }
+  t.equal(receive(), undefined);
+  const bytes = frames.reduce((sum, { length }) => sum + length, 0);
+  t.same(kit.counted(), { rx_packets: 3, rx_bytes: bytes });
+});
+
+const SIZE = 1000;
+for (const [kind, make, options, header] of [
+  ['TCP over IPv4', tcpFrame, {}, '01 01 3600 e803 2200 1000'],
+  ['TCP over IPv6', tcpFrame, { ipv6: true }, '01 04 4a00 e803 3600 1000'],
+  ['TCP with options', tcpFrame, { tcpOptions: new Uint8Array(12).fill(1) }, '01 01 4200 e803 2200 1000'],
+  ['UDP over IPv4', udpFrame, {}, '01 05 2a00 e803 2200 0600'],
+  ['UDP over IPv6', udpFrame, { ipv6: true }, '01 05 3e00 e803 3600 0600'],
+] as [string, (options: FrameOptions) => Uint8Array, FrameOptions, string][]) {
+  const frames = [0, 1, 2].map((index) =>
+    make({
+      ...options,
+      payload: pattern(index < 2 ? SIZE : 10, index + 1),
+      sequence: index * SIZE,
+      identification: index,
+    }),
+  );
+
+  t.test(`${kind}: segments leave as one, with its virtio-net header`, async (t) => {
+    const { kit, port, receive } = rig(t);
+    kit.fill(frames);
+    port.send(kit.batch);
+    const packet = receive();
+    t.equal(packet?.header, toHex(hex(header)));
+    t.same(naiveSegments(packet?.frame ?? PLAIN, SIZE).map(toHex), frames.map(toHex));
+    t.equal(receive(), undefined);
+    t.match(kit.counted(), { rx_packets: 3, rx_coalesced: 3 });
+  });
+
+  t.test(`${kind}: a VLAN tag moves the offsets`, async (t) => {
+    const { kit, port, receive } = rig(t);
+    kit.fill(frames.map((frame) => tagged(frame)));
+    port.send(kit.batch);
+    const expected = hex(header);
+    for (const at of [2, 6]) expected[at] = (expected[at] as number) + 4;
+    t.equal(receive()?.header, toHex(expected));
+  });
+
+  t.test(`${kind}: a superpacket of a kernel peer leaves as it came`, async (t) => {
+    const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4 });
+    const whole = withPartialChecksum(make({ ...options, payload: pattern(3500) }));
+    kit.fill([whole]);
+    kit.batch.segmentSize[0] = SIZE;
+    kit.batch.checksum[0] = CHECKSUM_PARTIAL;
+    port.send(kit.batch);
+    const packet = receive();
+    t.equal(packet?.header, toHex(hex(header)));
+    t.equal(toHex(packet?.frame ?? PLAIN), toHex(whole));
+    t.same(kit.counted(), { rx_packets: 1, rx_bytes: whole.length });
+  });
+
+  t.test(`${kind}: a single frame with a partial checksum leaves it to the kernel`, async (t) => {
+    const { kit, port, receive } = rig(t);
+    const partial = withPartialChecksum(frames[0] as Uint8Array);
+    kit.fill([partial]);
+    kit.batch.checksum[0] = CHECKSUM_PARTIAL;
+    port.send(kit.batch);
+    const packet = receive();
+    const expected = hex(header);
+    expected.set([0, 0, 0, 0, 0], 1);
+    t.equal(packet?.header, toHex(expected));
+    t.equal(toHex(packet?.frame ?? PLAIN), toHex(partial));
+  });
+}
+
+t.test('without USO a UDP superpacket of a kernel peer leaves as datagrams', async (t) => {
+  for (const ipv6 of [false, true]) {
+    const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4, uso: false });
+    const whole = udpFrame({ ipv6, payload: pattern(3500) });
+    kit.fill([withPartialChecksum(whole)]);
+    kit.batch.segmentSize[0] = SIZE;
+    kit.batch.checksum[0] = CHECKSUM_PARTIAL;
+    port.send(kit.batch);
+    for (const segment of naiveSegments(whole, SIZE)) {
+      const packet = receive();
+      t.equal(packet?.header, toHex(PLAIN));
+      t.equal(toHex(packet?.frame ?? PLAIN), toHex(segment));
+      t.ok(checksumsVerify(segment));
+    }
+    t.equal(receive(), undefined);
+  }
+});
+
+t.test('64 segments are one write', async (t) => {
+  const { kit, port, receive } = rig(t);
+  const frames = Array.from({ length: 64 }, (_, index) =>
+    tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE, identification: index }),
+  );
+  kit.fill(frames);
+  port.send(kit.batch);
+  const packet = receive();
+  t.same(naiveSegments(packet?.frame ?? PLAIN, SIZE).map(toHex), frames.map(toHex));
+  t.equal(receive(), undefined);
+  t.match(kit.counted(), { rx_packets: 64, rx_coalesced: 64 });
+});
+
+t.test('what a full device or one that is gone does not take is counted by packets', async (t) => {
+  const frames = [0, 1, 2].map((index) =>
+    tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE }),
+  );
+  const gone = rig(t, { gone: true });
+  gone.kit.fill([...frames, udpFrame()]);
+  gone.port.send(gone.kit.batch);
+  t.same(gone.kit.counted(), { rx_drop_device_refused: 4 });
+  const full = rig(t);
+  // Until the socket pair takes no more.
+  for (let i = 0; i < 2000 && full.kit.counted().rx_drop_device_full === undefined; i++) {
+    full.kit.fill(frames);
+    full.port.send(full.kit.batch);
+  }
+  t.equal(full.kit.counted().rx_drop_device_full, 3);
+});
