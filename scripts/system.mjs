@@ -25,7 +25,7 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** Commands per task. */
 const COMMANDS = {
   demo: BASE,
-  test: BASE,
+  test: [...BASE, 'ss', 'tcpdump'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
 };

@@ -25,7 +25,7 @@ export interface PingOptions {
 
 /** Pings an address from a namespace. Lost answers are a result, not an error. */
 export async function ping(netns: string, address: string, options: PingOptions = {}): Promise<PingResult> {
-  const { count = 3, interval = 0.02, wait = 2 } = options;
+  const { count = 3, interval = 0.05, wait = 2 } = options;
   const argv = ['ping', '-n', '-q', '-c', `${count}`, '-i', `${interval}`, '-W', `${wait}`];
   if (options.size !== undefined) argv.push('-s', `${options.size}`);
   if (options.dontFragment === true) argv.push('-M', 'do');

@@ -10,8 +10,6 @@ import { version } from '../version.js';
 
 const DEFAULT_RUN_DIR = '/run/weft';
 const MAX_WORKERS = 64;
-/** Measured in docs/benchmarks.md. */
-const DEFAULT_BUSY_POLL = 50;
 const MAX_BUSY_POLL = 10_000;
 
 interface RunFlags {
@@ -22,7 +20,7 @@ interface RunFlags {
   runDir: string;
   workers: number;
   offload: 'auto' | Rung;
-  busyPoll: number;
+  busyPoll?: number;
   peerCheck?: PeerCheck;
 }
 
@@ -52,7 +50,7 @@ async function run(flags: RunFlags): Promise<void> {
   await checkPrivileges();
   await checkTun();
   const { runDaemon } = await import('../control/daemon.js');
-  await runDaemon({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck });
+  await runDaemon({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck, busyPoll: flags.busyPoll });
 }
 
 async function status(flags: { runDir: string; json?: boolean }): Promise<void> {
@@ -90,9 +88,8 @@ function program(): Command {
     )
     .option(
       '--busy-poll <us>',
-      'after traffic, look for packets so long before blocking',
+      'after traffic, look for packets so many µs before blocking (default: 50; 0 on rung none)',
       parseBusyPoll,
-      DEFAULT_BUSY_POLL,
     )
     .addOption(
       new Option(

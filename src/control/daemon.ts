@@ -33,7 +33,7 @@ export interface RunOptions {
   runDir: string;
   workers: number;
   offload: 'auto' | Rung;
-  busyPoll: number;
+  busyPoll: number | undefined;
   /** undefined: strict, or off where net-conf asks for learning. */
   peerCheck: PeerCheck | undefined;
 }

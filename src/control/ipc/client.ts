@@ -4,6 +4,9 @@ import { createConnection } from 'node:net';
 import { UserError } from '../user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 
+/** How long a running weft may take to answer; leaving takes it less than a second. */
+const ANSWER_MS = 10_000;
+
 /** Nobody listens: no weft runs with this run directory. */
 export class NotRunning extends UserError {}
 
@@ -14,6 +17,9 @@ export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
     const socket = createConnection({ path, allowHalfOpen: true });
     let text = '';
     socket.setEncoding('utf8');
+    socket.setTimeout(ANSWER_MS, () => {
+      socket.destroy(new Error(`weft does not answer; is it stopped (SIGSTOP) or the machine overloaded?`));
+    });
     socket.on('error', (error: NodeJS.ErrnoException) => reject(connectError(runDir, path, error)));
     socket.on('data', (chunk: string) => {
       text += chunk;

@@ -126,7 +126,9 @@ export class Node {
       this.retryMs = RETRY_FIRST_MS;
       return;
     }
-    warn(`${failed} changes failed; trying again in ${this.retryMs / 1000} s`);
+    warn(
+      `${failed === 1 ? 'a change' : `${failed} changes`} failed; trying again in ${this.retryMs / 1000} s`,
+    );
     this.retry = setTimeout(() => {
       this.enqueue(() => this.applyPeers()).catch((error: Error) => warn(error.message));
     }, this.retryMs);
