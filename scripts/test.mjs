@@ -37,6 +37,8 @@ await main(async () => {
   }
   await setUp(needsRoot ? ['test'] : [], { network: needsRoot });
 
+  await applyPlugins();
+
   const total = { passed: 0, failed: 0, skipped: 0 };
   if (filters.length === 0) await lint(total);
   const scratch = mkdtempSync(join(tmpdir(), 'weft-test-'));
@@ -53,6 +55,14 @@ await main(async () => {
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
 });
+
+/** tap compiles its plugin list into node_modules: after npm ci it still has the default one, not .taprc's. */
+async function applyPlugins() {
+  const built = readFileSync('node_modules/@tapjs/test/test-built/dist/esm/index.js', 'utf8');
+  if (!built.includes('@tapjs/typescript')) return;
+  say('preparing tap');
+  await run([process.execPath, realpathSync('node_modules/.bin/tap'), 'build']);
+}
 
 /** Sources of the tests that pass the filters. */
 function testFiles(filters) {
