@@ -187,7 +187,7 @@ t.test('a change that failed is tried again by itself', async (t) => {
   const route = peer(2)[2] as string;
   ip.fail(route, 'Network is down');
   await node.update([nodeLease(1), nodeLease(2)]);
-  mentions(t, log.join('\n'), '1 changes failed; trying again in 1 s');
+  mentions(t, log.join('\n'), 'a change failed; trying again in 1 s');
   t.same(ip.taken().slice(-3), peer(2));
   ip.mend(route);
   const deadline = Date.now() + 5000;
