@@ -188,9 +188,7 @@ export class TapGsoPort implements Port {
   }
 
   private putIovec(index: number, offset: number, length: number): void {
-    const iovec = this.iovecs + index * IOVEC_SIZE;
-    this.arena.putPointer(iovec, offset);
-    this.arena.words[(iovec + 8) >> 2] = length;
+    this.arena.putIovec(this.iovecs + index * IOVEC_SIZE, offset, length);
   }
 
   /** Writes the virtio-net header of the packet or superpacket that starts with packet `index`. */

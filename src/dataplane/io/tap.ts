@@ -80,9 +80,7 @@ export class TapPort implements Port {
   }
 
   private putIovec(index: number, offset: number, length: number): void {
-    const iovec = this.iovecs + index * IOVEC_SIZE;
-    this.arena.putPointer(iovec, offset);
-    this.arena.words[(iovec + 8) >> 2] = length;
+    this.arena.putIovec(this.iovecs + index * IOVEC_SIZE, offset, length);
   }
 
   private delivered(result: number, length: number): void {

@@ -53,4 +53,10 @@ export class Arena {
     this.words[at >> 2] = address | 0;
     this.words[(at >> 2) + 1] = (address / 0x100000000) | 0;
   }
+
+  /** Writes an iovec at `at`: `length` bytes from arena offset `offset`. */
+  putIovec(at: number, offset: number, length: number): void {
+    this.putPointer(at, offset);
+    this.words[(at + 8) >> 2] = length;
+  }
 }

@@ -44,8 +44,7 @@ export class ReceiveRing {
     this.buffers = arena.reserve(capacity * this.stride);
     for (let i = 0; i < capacity; i++) {
       const iovec = iovecs + i * IOVEC_SIZE;
-      arena.putPointer(iovec, this.buffer(i));
-      arena.words[(iovec + 8) >> 2] = size;
+      arena.putIovec(iovec, this.buffer(i), size);
       this.table.setIovecs(i, iovec, 1);
     }
   }

@@ -100,9 +100,7 @@ export class Trains {
   /** Adds `length` bytes at arena offset `offset` to the open train. */
   push(offset: number, length: number): void {
     const { pieces } = this;
-    const iovec = this.iovecs + pieces * IOVEC_SIZE;
-    this.arena.putPointer(iovec, offset);
-    this.arena.words[(iovec + 8) >> 2] = length;
+    this.arena.putIovec(this.iovecs + pieces * IOVEC_SIZE, offset, length);
     this.pieceOffset[pieces] = offset;
     this.pieceLength[pieces] = length;
     this.bytes[this.count] += length;
