@@ -196,9 +196,9 @@ t.test('frames that go nowhere', async (t) => {
   await t.test('what the socket has no room for is dropped, not waited for', async (t) => {
     // Datagrams for an address that nobody answers for wait for ARP, all of them, and fill the send buffer.
     await sysctl(node.netns, { [`net/ipv4/neigh/${node.iface}/unres_qlen_bytes`]: 1 << 28 });
-    const sender = [process.execPath, `${DIST}test/netns/peer/datagrams.js`, 'send', '10.244.3.11', '9'];
+    const sender = [process.execPath, `${DIST}test/netns/peer/datagrams.js`, 'flood', '10.244.3.11', '9'];
     const changes = await raisedBy(bed, async () => {
-      await exec([...sender, '30000', '1200'], { netns: bed.lab.pod(1).netns });
+      await exec([...sender, '30000', '1200', '40'], { netns: bed.lab.pod(1).netns });
       await ipBatch(node.netns, [`neigh replace 192.168.77.3 lladdr ${STRANGE_MAC} dev ${node.iface}`]);
     });
     const { tx_drop_socket_full: dropped = 0, tx_packets = 0, tx_drop_device_overflow, ...others } = changes;

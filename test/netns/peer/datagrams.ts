@@ -1,18 +1,24 @@
 /**
  * Numbered UDP datagrams whose every byte follows from the number.
  *
- * Use: datagrams.js receive PORT COUNT SIZE       prints `listening`, then how many came whole, how many did not
- *      datagrams.js send HOST PORT COUNT SIZE     sends them in superpackets, by UDP_SEGMENT (linux/udp.h, 4.18), as QUIC
- *                                                 libraries do; node:dgram cannot, hence koffi
+ * Use: datagrams.js receive ADDRESS PORT COUNT SIZE          prints `listening`, then how many came whole, how many not
+ *      datagrams.js send ADDRESS PORT COUNT SIZE SEGMENTS    sends them, SEGMENTS to a system call and never more than the
+ *                                                            receiver has room for: it says how far it has got
+ *      datagrams.js flood ADDRESS PORT COUNT SIZE SEGMENTS   sends them as fast as it goes
+ *
+ * More than one to a system call are a superpacket, by UDP_SEGMENT, as QUIC libraries send them.
  */
 
 import { createSocket } from 'node:dgram';
-import koffi from 'koffi';
+import { isIPv6 } from 'node:net';
+import { UDP_SEGMENT, UdpSocket } from './udp-socket.js';
 
-/** Datagrams a superpacket: as many as fit into 64 KB, and no more than UDP_MAX_SEGMENTS of every kernel. */
-const SEGMENTS = 40;
-/** How long the receiver waits for what is still missing. */
+/** How long either side waits for what is still missing. */
 const PATIENCE_MS = 3000;
+/** Bytes under way at most: what a receive buffer of the default size holds, with the kernel's own. */
+const WINDOW_BYTES = 160_000;
+/** Datagrams under way at most: small ones take the kernel's own bytes too. */
+const WINDOW = 128;
 
 function datagram(number: number, size: number): Buffer {
   const bytes = Buffer.alloc(size);
@@ -21,53 +27,61 @@ function datagram(number: number, size: number): Buffer {
   return bytes;
 }
 
-function receive(port: number, count: number, size: number): void {
+/** Datagrams of a size that may be under way; the receiver says where it is four times a window. */
+function windowOf(size: number): number {
+  return Math.max(8, Math.min(WINDOW, Math.floor(WINDOW_BYTES / size)));
+}
+
+function receive(address: string, port: number, count: number, size: number): void {
   const missing = new Set(Array.from({ length: count }, (_, number) => number));
+  const every = Math.floor(windowOf(size) / 4);
   let damaged = 0;
-  const socket = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
+  const socket = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', recvBufferSize: 4 << 20 });
   const finish = () => {
     socket.close();
     clearTimeout(timer);
     console.log(`whole ${count - missing.size} damaged ${damaged}`);
   };
   const timer = setTimeout(finish, PATIENCE_MS);
-  socket.on('message', (message) => {
+  socket.on('message', (message, from) => {
     const number = message.length >= 4 ? message.readUInt32BE() : -1;
-    if (!message.equals(datagram(number, size))) damaged++;
-    else missing.delete(number);
+    // One that comes twice is not as it was sent either.
+    if (!message.equals(datagram(number, size)) || !missing.delete(number)) damaged++;
+    timer.refresh();
+    const got = count - missing.size;
     if (missing.size === 0) finish();
+    else if (got % every === 0) socket.send(String(got), from.port, from.address);
   });
-  socket.bind(port, () => console.log('listening'));
+  socket.bind(port, address, () => console.log('listening'));
 }
 
-/** `host` is IPv4. The structures are those of linux/in.h and asm-generic/socket.h. */
-function send(host: string, port: number, count: number, size: number): void {
-  const AF_INET = 2;
-  const SOCK_DGRAM = 2;
-  const SOL_UDP = 17;
-  const UDP_SEGMENT = 103;
-  const libc = koffi.load(null);
-  const socket = libc.func('int socket(int domain, int type, int protocol)');
-  const setsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
-  const sendto = libc.func(
-    'long sendto(int fd, void *buffer, size_t length, int flags, void *address, uint32_t addressLength)',
-  );
-  const fd = socket(AF_INET, SOCK_DGRAM, 0) as number;
-  const segment = Buffer.from(new Int32Array([size]).buffer);
-  if ((setsockopt(fd, SOL_UDP, UDP_SEGMENT, segment, 4) as number) < 0)
-    throw new Error('UDP_SEGMENT refused');
-  const address = Buffer.alloc(16);
-  address.writeUInt16LE(AF_INET, 0);
-  address.writeUInt16BE(port, 2);
-  Buffer.from(host.split('.').map(Number)).copy(address, 4);
-  for (let first = 0; first < count; first += SEGMENTS) {
-    const numbers = Array.from({ length: Math.min(SEGMENTS, count - first) }, (_, index) => first + index);
-    const burst = Buffer.concat(numbers.map((number) => datagram(number, size)));
-    const sent = sendto(fd, burst, burst.length, 0, address, address.length) as number;
-    if (sent !== burst.length) throw new Error(`sendto: ${sent} of ${burst.length}, errno ${koffi.errno()}`);
+interface Sending {
+  readonly address: string;
+  readonly port: number;
+  readonly count: number;
+  readonly size: number;
+  readonly segments: number;
+  /** Whether to wait for the receiver. */
+  readonly paced: boolean;
+}
+
+function send({ address, port, count, size, segments, paced }: Sending): void {
+  const socket = new UdpSocket(address, port);
+  if (segments > 1) socket.set(UDP_SEGMENT, size);
+  let received = 0;
+  for (let first = 0; first < count; first += segments) {
+    const numbers = Array.from({ length: Math.min(segments, count - first) }, (_, index) => first + index);
+    while (paced && first + numbers.length - received > windowOf(size)) {
+      const progress = socket.receive(PATIENCE_MS);
+      // Something was lost: the receiver says what.
+      if (progress === undefined) return;
+      received = Number(progress.toString());
+    }
+    socket.send(Buffer.concat(numbers.map((number) => datagram(number, size))));
   }
 }
 
-const [mode, ...args] = process.argv.slice(2);
-if (mode === 'receive') receive(Number(args[0]), Number(args[1]), Number(args[2]));
-else send(args[0] ?? '', Number(args[1]), Number(args[2]), Number(args[3]));
+const [mode, address = '', ...numbers] = process.argv.slice(2);
+const [port = 0, count = 0, size = 0, segments = 1] = numbers.map(Number);
+if (mode === 'receive') receive(address, port, count, size);
+else send({ address, port, count, size, segments, paced: mode === 'send' });

@@ -1,47 +1,77 @@
 /**
- * One TCP connection full of bytes that nobody could guess, and their hash at either end.
+ * TCP connections full of bytes that nobody could guess, each its own, and their hashes at either end.
  *
- * Use: stream.js receive PORT        prints `listening`, then the hash and the number of bytes of one connection
- *      stream.js send HOST PORT N    sends N bytes and prints their hash
+ * Use: stream.js receive ADDRESS PORT [C]      prints `listening`, then hash and number of bytes of C connections (one
+ *                                              when left out), on one line and in the hashes' order
+ *      stream.js send ADDRESS PORT N [C]       sends N bytes over each of C connections at once and prints the same line
  */
 
 import { createCipheriv, createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 
 const CHUNK = 1 << 18;
 
-function* bytes(total: number): Generator<Buffer> {
-  const source = createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), Buffer.alloc(16));
+function* bytes(total: number, connection: number): Generator<Buffer> {
+  const source = createCipheriv('aes-128-ctr', Buffer.alloc(16, 7 + connection), Buffer.alloc(16));
   for (let left = total; left > 0; left -= CHUNK) yield source.update(Buffer.alloc(Math.min(left, CHUNK)));
 }
 
-const [mode, ...args] = process.argv.slice(2);
-const hash = createHash('sha256');
-let count = 0;
-function note(chunk: Buffer): Buffer {
-  hash.update(chunk);
-  count += chunk.length;
-  return chunk;
+/** Hash and number of the bytes of one connection. */
+class Note {
+  readonly #hash = createHash('sha256');
+  #count = 0;
+
+  add(chunk: Buffer): Buffer {
+    this.#hash.update(chunk);
+    this.#count += chunk.length;
+    return chunk;
+  }
+
+  text(): string {
+    return `${this.#hash.digest('hex')} ${this.#count}`;
+  }
 }
 
-if (mode === 'receive') {
+function report(notes: readonly string[]): void {
+  console.log([...notes].sort().join(', '));
+}
+
+function receive(address: string, port: number, connections: number): void {
+  const notes: string[] = [];
   const server = createServer((socket) => {
-    server.close();
-    socket.on('data', note);
+    const note = new Note();
+    socket.on('data', (chunk) => note.add(chunk));
     socket.on('end', () => {
       socket.end();
-      console.log(`${hash.digest('hex')} ${count}`);
+      notes.push(note.text());
+      if (notes.length < connections) return;
+      server.close();
+      report(notes);
     });
   });
-  server.listen(Number(args[0]), () => console.log('listening'));
-} else {
-  const [host = '', port, total] = args;
-  const socket = createConnection(Number(port), host);
-  const noted = function* () {
-    for (const chunk of bytes(Number(total))) yield note(chunk);
-  };
+  server.listen(port, address, () => console.log('listening'));
+}
+
+async function send(address: string, port: number, total: number, connection: number): Promise<string> {
+  const socket = createConnection(port, address);
+  await once(socket, 'connect');
+  const note = new Note();
   socket.resume();
-  await pipeline(noted, socket);
-  console.log(`${hash.digest('hex')} ${count}`);
+  await pipeline(function* () {
+    for (const chunk of bytes(total, connection)) yield note.add(chunk);
+  }, socket);
+  return note.text();
+}
+
+const [mode, address = '', port, ...rest] = process.argv.slice(2);
+if (mode === 'receive') {
+  receive(address, Number(port), Number(rest[0] ?? 1));
+} else {
+  const [total, connections = 1] = rest.map(Number);
+  const all = Array.from({ length: connections }, (_, index) =>
+    send(address, Number(port), total ?? 0, index),
+  );
+  report(await Promise.all(all));
 }

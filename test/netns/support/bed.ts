@@ -13,6 +13,14 @@ export async function makeBed(t: Test, options: LabOptions & { readonly name: st
   return lab;
 }
 
+/** The offload rungs of `weft run`. */
+export const RUNGS = ['none', 'gso'] as const;
+
+/** Options for a weft on this rung, whatever the kernel can. */
+export function onRung(rung: (typeof RUNGS)[number], ...flags: readonly string[]): WeftOptions {
+  return { flags: ['--offload', rung, ...flags] };
+}
+
 /** Starts `weft run` on a node and waits until it forwards; it ends with the test at the latest. */
 export async function startWeft(t: Test, node: LabNode, options: WeftOptions = {}): Promise<WeftDataplane> {
   const weft = await spawnWeft(node, options);

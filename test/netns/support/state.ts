@@ -141,13 +141,19 @@ export async function networkOf(node: LabNode): Promise<string[]> {
   ];
 }
 
-/** Counters of /proc/net/snmp in a namespace, as `Udp.InCsumErrors`. */
+/** Counters of /proc/net/snmp in a namespace, as `Udp.InCsumErrors`, and of snmp6 where there is IPv6, as `Udp6InErrors`. */
 export async function snmpOf(where: {
   exec(argv: readonly string[]): Promise<{ stdout: string }>;
 }): Promise<Counters> {
-  const { stdout } = await where.exec(['cat', '/proc/net/snmp']);
+  const { stdout } = await where.exec(['sh', '-c', 'cd /proc/net; cat snmp; [ ! -e snmp6 ] || cat snmp6']);
   const counters: Counters = {};
-  const lines = stdout.trimEnd().split('\n');
+  const all = stdout.trimEnd().split('\n');
+  // snmp6 has a counter a line; snmp a line of names, then one of values, both of which begin with the group.
+  const lines = all.filter((line) => line.includes(':'));
+  for (const line of all.filter((line) => !line.includes(':'))) {
+    const [name = '', value] = line.split(/\s+/);
+    counters[name] = Number(value);
+  }
   for (let i = 0; i + 1 < lines.length; i += 2) {
     const [group = '', ...names] = (lines[i] ?? '').split(/\s+/);
     const values = (lines[i + 1] ?? '').split(/\s+/).slice(1);
