@@ -16,6 +16,7 @@ const PACKAGES = {
   setpriv: 'util-linux',
   mount: 'mount',
   tcpdump: 'tcpdump',
+  nft: 'nftables',
   sockperf: 'sockperf',
   'ovs-vswitchd': 'openvswitch-switch',
 };
@@ -25,7 +26,7 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** Commands per task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump'],
+  test: [...BASE, 'ss', 'tcpdump', 'nft'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
 };

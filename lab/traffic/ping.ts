@@ -21,6 +21,8 @@ export interface PingOptions {
   readonly size?: number;
   /** Set DF: a packet too big is refused, not fragmented. */
   readonly dontFragment?: boolean;
+  /** Type of service, ECN included. */
+  readonly tos?: number;
 }
 
 /** Pings an address from a namespace. Lost answers are a result, not an error. */
@@ -29,6 +31,7 @@ export async function ping(netns: string, address: string, options: PingOptions 
   const argv = ['ping', '-n', '-q', '-c', `${count}`, '-i', `${interval}`, '-W', `${wait}`];
   if (options.size !== undefined) argv.push('-s', `${options.size}`);
   if (options.dontFragment === true) argv.push('-M', 'do');
+  if (options.tos !== undefined) argv.push('-Q', `${options.tos}`);
   // ping exits with 1 when answers are missing, with 2 when it could not send: the figures say it all.
   const { stdout } = await exec(['sh', '-c', '"$@"; [ $? -le 1 ]', 'ping', ...argv, address], { netns });
   const counts = /(\d+) packets transmitted, (\d+) received/.exec(stdout);

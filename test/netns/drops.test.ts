@@ -5,6 +5,7 @@ import { exec } from '../../lab/exec.js';
 import { ipBatch, sysctl } from '../../lab/ip.js';
 import { until } from '../../lab/until.js';
 import { DIST } from '../../lab/world.js';
+import type { SendOptions } from './peer/handmade.js';
 import {
   type Bed,
   counted,
@@ -22,17 +23,12 @@ import { type Counters, deliveredBy, statusOf } from './support/state.js';
 const raised = new Set<string>();
 
 /**
- * Counters that nobody can raise from outside. tx_drop_runt: the kernel hands out no frame shorter than an Ethernet
- * header, and only TCP and UDP superpackets. rx_drop_ecn: Node sets no TOS on a datagram. rx_drop_truncated: no datagram is longer than the buffer. rx_drop_device_full: only a machine that receives
- * faster than it can forward fills the device. Unit tests cover them.
+ * Counters that nobody can raise from outside. tx_drop_runt and tx_drop_unsegmentable: the kernel hands out no frame
+ * shorter than an Ethernet header, and only TCP and UDP superpackets. rx_drop_truncated: no datagram is longer than the
+ * buffer. rx_drop_device_full: only a machine that receives faster than it can forward fills the device. Unit tests
+ * cover them.
  */
-const OUT_OF_REACH = [
-  'tx_drop_runt',
-  'tx_drop_unsegmentable',
-  'rx_drop_truncated',
-  'rx_drop_ecn',
-  'rx_drop_device_full',
-];
+const OUT_OF_REACH = ['tx_drop_runt', 'tx_drop_unsegmentable', 'rx_drop_truncated', 'rx_drop_device_full'];
 
 async function raisedBy(bed: Bed, act: () => Promise<void>): Promise<Counters> {
   const counters = await counted(bed, act);
@@ -45,7 +41,12 @@ t.test('datagrams that may not pass', async (t) => {
   const { lab, peer } = bed;
   await mark(bed);
 
-  const cases: readonly { what: string; datagrams: readonly Buffer[]; counter: string; stranger?: true }[] = [
+  const cases: readonly {
+    what: string;
+    datagrams: readonly Buffer[];
+    counter: string;
+    sent?: SendOptions;
+  }[] = [
     {
       what: 'datagrams too short for VXLAN and Ethernet header are runts',
       datagrams: [0, 7, 8, 21].map((length) => request().subarray(0, length)),
@@ -65,7 +66,7 @@ t.test('datagrams that may not pass', async (t) => {
       what: 'a sender whose address no lease has is an unknown VTEP',
       datagrams: [request(), request({ sourceMac: STRANGE_MAC })],
       counter: 'rx_drop_unknown_vtep',
-      stranger: true,
+      sent: { from: STRANGER },
     },
     {
       what: "a known VTEP with another's MAC, or nobody's, has the wrong source MAC",
@@ -77,13 +78,19 @@ t.test('datagrams that may not pass', async (t) => {
       datagrams: [request({ destinationMac: PEER_MAC }), request({ destinationMac: STRANGE_MAC })],
       counter: 'rx_drop_not_our_mac',
     },
+    {
+      what: 'congestion met by a packet whose sender knows no ECN is a loss',
+      datagrams: [request(), request({ tos: 0xb8 })],
+      counter: 'rx_drop_ecn',
+      sent: { tos: 3 },
+    },
   ];
-  for (const { what, datagrams, counter, stranger } of cases) {
+  for (const { what, datagrams, counter, sent } of cases) {
     await t.test(what, async (t) => {
       const delivered = await deliveredBy(lab.node(1));
       const replies = peer.echoes().length;
       const changes = await raisedBy(bed, async () => {
-        for (const datagram of datagrams) await peer.send(datagram, stranger ? { from: STRANGER } : {});
+        for (const datagram of datagrams) await peer.send(datagram, sent);
       });
       t.strictSame(changes, { [counter]: datagrams.length });
       t.equal((await deliveredBy(lab.node(1))) - delivered, 1, 'nothing but the good frame was delivered');

@@ -5,6 +5,7 @@ import { ping } from '../../lab/traffic/ping.js';
 import { internetChecksum } from './peer/frames.js';
 import { HandmadePeer } from './peer/handmade.js';
 import { makeBed, startWeft } from './support/bed.js';
+import { captured } from './support/capture.js';
 import { answered } from './support/pings.js';
 
 t.test('Weft and a peer made of node:dgram and literal bytes', async (t) => {
@@ -30,23 +31,12 @@ t.test('Weft and a peer made of node:dgram and literal bytes', async (t) => {
   });
 
   await t.test("the outer headers are those of the kernel's vxlan", async (t) => {
-    const node = lab.node(2);
-    const capture = node.start([
-      ...['tcpdump', '-i', node.iface, '-c', '1', '-n', '-l', '-xx', '-Q', 'in', '-s', '0'],
+    const [packet = Buffer.alloc(0)] = await captured(
+      lab.node(2),
       'udp dst port 8472 and src host 192.168.77.1',
-    ]);
-    await capture.waitFor(/listening on/);
-    await ping(lab.pod(1).netns, '10.244.2.11', { count: 1 });
-    await capture.exited;
-    const lines = [...capture.stdout.matchAll(/^\s+0x[0-9a-f]+:\s+((?:[0-9a-f]+\s?)+)/gm)];
-    const frame = Buffer.from(
-      lines
-        .map((line) => line[1])
-        .join('')
-        .replaceAll(/\s/g, ''),
-      'hex',
+      1,
+      () => ping(lab.pod(1).netns, '10.244.2.11', { count: 1 }),
     );
-    const packet = frame.subarray(14);
     const udp = packet.subarray(20);
     t.equal(packet[0], 0x45, 'IPv4 without options');
     t.equal(packet[1], 0, 'TOS 0');

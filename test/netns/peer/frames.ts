@@ -27,9 +27,10 @@ export function ethernet(to: string, from: string, type: number, payload: Buffer
 }
 
 /** An IPv4 packet without options or DF, TTL 64. */
-export function ipv4(from: string, to: string, protocol: number, payload: Buffer): Buffer {
+export function ipv4(from: string, to: string, protocol: number, payload: Buffer, tos = 0): Buffer {
   const header = Buffer.alloc(20);
   header[0] = 0x45;
+  header[1] = tos;
   header.writeUInt16BE(20 + payload.length, 2);
   header[8] = 64;
   header[9] = protocol;
@@ -73,6 +74,8 @@ export interface Echo {
   readonly from: string;
   readonly sourceMac: string;
   readonly destinationMac: string;
+  /** Type of service of the packet, ECN included. */
+  readonly tos: number;
   readonly type: number;
   readonly id: number;
   readonly sequence: number;
@@ -95,6 +98,7 @@ export function echoIn(frame: Buffer): Echo | undefined {
     sourceMac: macText(frame.subarray(6, 12)),
     from: packet.subarray(12, 16).join('.'),
     to: packet.subarray(16, 20).join('.'),
+    tos: packet[1] ?? 0,
     type: message[0] ?? 0,
     id: message.readUInt16BE(4),
     sequence: message.readUInt16BE(6),

@@ -24,6 +24,8 @@ export interface VtepRequest {
   /** Another source than the VTEP's own. */
   readonly from?: { readonly address: string; readonly port: number };
   readonly times?: number;
+  /** Type of service of the outer header, ECN included; it leaves from a port of the kernel's choice then. */
+  readonly tos?: number;
 }
 
 /** A UDP datagram as it arrived. */
@@ -43,6 +45,7 @@ export interface VtepReport {
 export interface SendOptions {
   readonly from?: { readonly address: string; readonly port: number };
   readonly times?: number;
+  readonly tos?: number;
 }
 
 export class HandmadePeer {
@@ -123,9 +126,10 @@ export function echoRequest(fields: {
   readonly from: string;
   readonly to: string;
   readonly sequence: number;
+  readonly tos?: number;
   readonly header?: Parameters<typeof vxlan>[1];
 }): Buffer {
   const message = icmpEcho(8, 0x7766, fields.sequence, Buffer.from('weft netns test'));
-  const packet = ipv4(fields.from, fields.to, 1, message);
+  const packet = ipv4(fields.from, fields.to, 1, message, fields.tos);
   return vxlan(ethernet(fields.destinationMac, fields.sourceMac, 0x0800, packet), fields.header);
 }

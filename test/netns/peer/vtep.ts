@@ -9,6 +9,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { echoIn, ethernet, icmpEcho, ipv4, vxlan } from './frames.js';
 import type { VtepOptions, VtepReport, VtepRequest } from './handmade.js';
+import { IP_TOS, UdpSocket } from './udp-socket.js';
 
 const options = JSON.parse(process.argv[2] ?? '{}') as VtepOptions;
 const sockets = new Map<string, Socket>();
@@ -36,7 +37,20 @@ async function socketAt(address: string, port: number): Promise<Socket> {
   return socket;
 }
 
-async function send({ id, hex, to, port, from, times }: VtepRequest): Promise<void> {
+/** Sends with a type of service, which node:dgram cannot set. */
+function sendMarked({ hex, to, port, from, tos = 0, times = 1 }: VtepRequest): void {
+  const socket = new UdpSocket(to, port, from?.address ?? options.address);
+  socket.set(IP_TOS, tos);
+  for (let i = 0; i < times; i++) socket.send(Buffer.from(hex, 'hex'));
+  socket.close();
+}
+
+async function send(request: VtepRequest): Promise<void> {
+  const { id, hex, to, port, from, times, tos } = request;
+  if (tos !== undefined) {
+    sendMarked(request);
+    return tell({ done: id });
+  }
   const socket = await socketAt(from?.address ?? options.address, from?.port ?? options.port ?? 8472);
   const datagram = Buffer.from(hex, 'hex');
   for (let i = 0; i < (times ?? 1); i++) {

@@ -3,6 +3,7 @@
 import type { Test } from 'tap';
 import { kernelHasVxlan } from '../../../lab/dataplanes/kernel.js';
 import { ready, spawnWeft, type WeftDataplane, type WeftOptions } from '../../../lab/dataplanes/weft.js';
+import { succeeds } from '../../../lab/exec.js';
 import { Lab, type LabOptions } from '../../../lab/lab.js';
 import type { LabNode } from '../../../lab/node.js';
 
@@ -48,4 +49,10 @@ export async function startWefts(
 export async function withKernelVxlan(): Promise<{ skip: string | false }> {
   const able = process.env.CI !== undefined || (await kernelHasVxlan());
   return { skip: able ? false : 'this kernel has no vxlan to be the peer' };
+}
+
+/** Options for a test that has the kernel change packets on the underlay, on the same terms. */
+export async function withNftables(): Promise<{ skip: string | false }> {
+  const able = process.env.CI !== undefined || (await succeeds(['nft', 'list', 'ruleset']));
+  return { skip: able ? false : 'this kernel has no nf_tables to change packets with' };
 }

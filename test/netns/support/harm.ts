@@ -1,6 +1,5 @@
 /** Harm on the way: packets that a kernel found broken, and packets that Weft would not pass on. */
 
-import { exec } from '../../../lab/exec.js';
 import type { Lab } from '../../../lab/lab.js';
 import { type Counters, snmpOf, statusOf } from './state.js';
 
@@ -20,10 +19,10 @@ const BROKEN = [
 export async function damageIn(lab: Lab): Promise<Counters> {
   const found: Counters = {};
   const namespaces = lab.nodes.flatMap((node) => [node, ...node.pods]);
-  for (const { name, netns } of namespaces) {
-    const counters = await snmpOf({ exec: (argv) => exec(argv, { netns }) });
+  for (const place of namespaces) {
+    const counters = await snmpOf(place);
     const note = (counter: string, value: number | undefined) => {
-      if (value !== 0) found[`${name} ${counter}`] = value ?? Number.NaN;
+      if (value !== 0) found[`${place.name} ${counter}`] = value ?? Number.NaN;
     };
     for (const counter of BROKEN) note(counter, counters[counter] ?? (counter.includes('6') ? 0 : undefined));
     // A receive buffer that is full makes an error of a datagram too, and is no harm done on the way.

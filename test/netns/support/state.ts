@@ -1,5 +1,6 @@
 /** What the system has and what it should have, in forms that can be compared whole. */
 
+import { exec } from '../../../lab/exec.js';
 import { ipJson } from '../../../lab/ip.js';
 import type { Lease } from '../../../lab/leases.js';
 import type { LabNode } from '../../../lab/node.js';
@@ -141,11 +142,13 @@ export async function networkOf(node: LabNode): Promise<string[]> {
   ];
 }
 
-/** Counters of /proc/net/snmp in a namespace, as `Udp.InCsumErrors`, and of snmp6 where there is IPv6, as `Udp6InErrors`. */
-export async function snmpOf(where: {
-  exec(argv: readonly string[]): Promise<{ stdout: string }>;
-}): Promise<Counters> {
-  const { stdout } = await where.exec(['sh', '-c', 'cd /proc/net; cat snmp; [ ! -e snmp6 ] || cat snmp6']);
+/**
+ * Counters of a node's or pod's stack, of /proc/net/snmp and netstat, as `Udp.InCsumErrors`; of snmp6 where there is
+ * IPv6, as `Udp6InErrors`.
+ */
+export async function snmpOf({ netns }: { readonly netns: string }): Promise<Counters> {
+  const files = 'cd /proc/net; cat snmp netstat; [ ! -e snmp6 ] || cat snmp6';
+  const { stdout } = await exec(['sh', '-c', files], { netns });
   const counters: Counters = {};
   const all = stdout.trimEnd().split('\n');
   // snmp6 has a counter a line; snmp a line of names, then one of values, both of which begin with the group.

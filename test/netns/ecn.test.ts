@@ -1,0 +1,98 @@
+/**
+ * Congestion notification through the tunnel, RFC 6040: the outer header tells routers what the inner one says of ECN, and
+ * the pod hears what routers made of it.
+ */
+
+import t from 'tap';
+import { sysctl } from '../../lab/ip.js';
+import { ping } from '../../lab/traffic/ping.js';
+import { HandmadePeer } from './peer/handmade.js';
+import { makeBed, onRung, RUNGS, startWeft, startWefts, withNftables } from './support/bed.js';
+import { captured } from './support/capture.js';
+import { makeDropBed, mark, request } from './support/drop-bed.js';
+import { damageIn, refusedBy } from './support/harm.js';
+import { snmpOf } from './support/state.js';
+import { stream } from './support/transfer.js';
+
+const ECN = ['Not-ECT', 'ECT(1)', 'ECT(0)', 'CE'] as const;
+/** Expedited forwarding, as a pod's telephone would ask for: none of the underlay's business. */
+const DSCP = 0xb8;
+
+/** What arrives in the pod, by what the packet said (rows) and what the underlay made of it: RFC 6040, figure 4. */
+const DECAPSULATED: readonly (readonly (number | undefined)[])[] = [
+  [0, 0, 0, undefined],
+  [1, 1, 1, 3],
+  [2, 1, 2, 3],
+  [3, 3, 3, 3],
+];
+
+t.test('the outer header carries the ECN field of the packet, and not its DSCP', async (t) => {
+  for (const rung of RUNGS) {
+    const lab = await makeBed(t, { name: `ecnout-${rung}`, mode: 'plain' });
+    await HandmadePeer.start(lab.node(2), lab.node(1), { answers: ['10.244.2.11'] });
+    await startWeft(t, lab.node(1), onRung(rung));
+    const wanted = [0, 1, 2, 3, DSCP, DSCP + 1, DSCP + 2, DSCP + 3];
+    const packets = await captured(lab.node(2), 'udp dst port 8472', wanted.length, async () => {
+      for (const tos of wanted) await ping(lab.pod(1).netns, '10.244.2.11', { count: 1, tos });
+    });
+    const inner = 20 + 8 + 8 + 14;
+    t.strictSame(
+      packets.map((packet) => [packet[inner + 1], packet[1]]),
+      wanted.map((tos) => [tos, tos & 3]),
+      `inner and outer type of service on rung ${rung}`,
+    );
+  }
+});
+
+for (const rung of RUNGS) {
+  t.test(`what the underlay makes of it comes back into the packet, on rung ${rung}`, async (t) => {
+    const bed = await makeDropBed(t, `ecnin-${rung}`, onRung(rung));
+    await mark(bed);
+    for (const [inner, row] of DECAPSULATED.entries()) {
+      for (const [outer, wanted] of row.entries()) {
+        bed.peer.received.length = 0;
+        await bed.peer.send(request({ tos: DSCP + inner }), { tos: DSCP + outer });
+        await mark(bed);
+        // The kernel answers an echo request with its own type of service.
+        t.strictSame(
+          bed.peer.echoes().map(({ tos }) => tos),
+          wanted === undefined ? [0] : [DSCP + wanted, 0],
+          `inner ${ECN[inner]}, outer ${ECN[outer]}: ${wanted === undefined ? 'dropped' : ECN[wanted]}`,
+        );
+      }
+    }
+  });
+}
+
+/** A router that marks every fiftieth packet it may mark. */
+const CONGESTION = `table ip congestion {
+  chain out {
+    type filter hook output priority mangle
+    udp dport 8472 ip ecn != not-ect numgen inc mod 50 0 ip ecn set ce
+  }
+}
+`;
+
+const nftables = await withNftables();
+for (const rung of RUNGS) {
+  t.test(`TCP hears of congestion underneath and arrives unharmed, on rung ${rung}`, nftables, async (t) => {
+    const lab = await makeBed(t, { name: `ecntcp-${rung}` });
+    const [from, to] = [lab.pod(1), lab.pod(2)];
+    for (const { netns } of [from, to]) await sysctl(netns, { 'net/ipv4/tcp_ecn': 1 });
+    const wefts = await startWefts(t, lab.nodes, onRung(rung));
+    const marked = async () => (await snmpOf(to))['IpExt.InCEPkts'];
+    const transfer = async () => {
+      const { sent, received } = await stream(from, to, 8 << 20);
+      t.equal(received, sent);
+    };
+    await transfer();
+    t.equal(await marked(), 0, 'without congestion no packet is marked');
+
+    await lab.node(1).exec(['nft', '-f', '-'], { input: CONGESTION });
+    await transfer();
+    t.ok(Number(await marked()) > 0, `${await marked()} marked packets reached the pod`);
+    t.ok(Number((await snmpOf(from))['TcpExt.TCPDeliveredCE']) > 0, 'and its sender was told');
+    for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, `${weft.node.name} refused none`);
+    t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
+  });
+}

@@ -1,0 +1,26 @@
+/** What arrives at a node's underlay interface, by tcpdump. */
+
+import type { LabNode } from '../../../lab/node.js';
+
+/** Does something and returns the first `count` IP packets that then arrive and pass tcpdump's filter. */
+export async function captured(
+  node: LabNode,
+  filter: string,
+  count: number,
+  act: () => Promise<unknown>,
+): Promise<Buffer[]> {
+  const capture = node.start([
+    ...['tcpdump', '-i', node.iface, '-c', `${count}`, '-n', '-l', '-xx', '-Q', 'in', '-s', '0'],
+    filter,
+  ]);
+  await capture.waitFor(/listening on/);
+  await act();
+  await capture.waitFor(/packets? captured/);
+  await capture.exited;
+  // Lines that describe the packet, then its bytes, Ethernet header first, in lines of their own.
+  const dumps = capture.stdout.match(/(^\s+0x[0-9a-f]+:.*\n)+/gm) ?? [];
+  return dumps.map((dump) => {
+    const hex = dump.replaceAll(/^\s+0x[0-9a-f]+:|\s/gm, '');
+    return Buffer.from(hex, 'hex').subarray(14);
+  });
+}
