@@ -1,16 +1,14 @@
 /** Weft to Weft: what pods can do with each other. */
 
 import t from 'tap';
-import { ipBatch, sysctl } from '../../lab/ip.js';
 import { netConf, writeLeases } from '../../lab/leases.js';
-import type { LabNode, Pod } from '../../lab/node.js';
-import { iperf } from '../../lab/traffic/iperf.js';
 import { ping } from '../../lab/traffic/ping.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
+import { makeBed, onRung, RUNGS, startWeft, startWefts } from './support/bed.js';
+import { damageIn, refusedBy } from './support/harm.js';
+import { withIpv6 } from './support/ipv6.js';
 import { answered } from './support/pings.js';
 import { statusOf } from './support/state.js';
-import { segmentedDatagrams, stream } from './support/transfer.js';
+import { stream } from './support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 
@@ -60,25 +58,6 @@ t.test('three nodes with two pods each and one lease file', async (t) => {
     }
   });
 
-  await t.test('TCP runs both ways at once', async (t) => {
-    const result = await iperf(lab.pod(2), lab.pod(3), { seconds: 1, bidirectional: true });
-    t.ok(result.gbits > 0, `${result.gbits} Gbit/s there`);
-    t.ok((result.gbitsBack ?? 0) > 0, `${result.gbitsBack} Gbit/s back`);
-  });
-
-  await t.test('small UDP datagrams arrive', async (t) => {
-    const { sent, received } = await iperf(lab.pod(1), lab.pod(3), {
-      seconds: 1,
-      udpPayload: 64,
-      bitrate: 64 * 8 * 250,
-    });
-    t.ok(received > 0 && received >= sent * 0.9, `${received} of ${sent}`);
-  });
-
-  await t.test('UDP datagrams that a pod hands over in superpackets arrive one by one', async (t) => {
-    t.equal(await segmentedDatagrams(lab.pod(3), lab.pod(1), 120, 1200), 'whole 120 damaged 0');
-  });
-
   await t.test('bytes are counted the same way out and in', async (t) => {
     const [first, second] = await Promise.all(wefts.slice(0, 2).map((weft) => statusOf(weft)));
     await ping(lab.pod(1).netns, lab.pod(2).address, { count: 5, size: 1000 });
@@ -88,18 +67,6 @@ t.test('three nodes with two pods each and one lease file', async (t) => {
     t.equal(there, here, 'what node 1 sent is what node 2 received');
     t.equal(there, 5 * (14 + 20 + 8 + 1000), 'frames, without the tunnel header');
   });
-});
-
-t.test('an underlay with jumbo frames', async (t) => {
-  const lab = await makeBed(t, { name: 'jumbo', mtu: 9000 });
-  await startWefts(t, lab.nodes);
-  const size = 8950 - 28;
-  await answered(t, lab.pod(1), lab.pod(2).address, 'packets as large as the pod MTU pass', {
-    size,
-    dontFragment: true,
-  });
-  const transfer = await stream(lab.pod(1), lab.pod(2), 24 * MEGABYTE);
-  t.equal(transfer.received, transfer.sent, 'TCP arrives unharmed');
 });
 
 t.test('a net-conf MTU above that of the underlay', async (t) => {
@@ -112,57 +79,29 @@ t.test('a net-conf MTU above that of the underlay', async (t) => {
   });
 });
 
-t.test('two workers on one node', async (t) => {
-  const lab = await makeBed(t, { name: 'workers' });
-  const weft = await startWeft(t, lab.node(1), { flags: ['--workers', '2'] });
-  await startWeft(t, lab.node(2));
-  t.equal((await statusOf(weft)).workers, 2);
-  for (const [from, to] of [
-    [lab.pod(1), lab.pod(2)],
-    [lab.pod(2), lab.pod(1)],
-  ] as const) {
-    const { sent, received } = await stream(from, to, 8 * MEGABYTE);
-    t.equal(received, sent, `TCP arrives unharmed, ${from.name} to ${to.name}`);
-  }
-  const parallel = await iperf(lab.pod(1), lab.pod(2), { seconds: 1, streams: 4, bidirectional: true });
-  t.ok(parallel.gbits > 0 && (parallel.gbitsBack ?? 0) > 0, 'four streams each way');
-  const { counters } = await statusOf(weft);
-  t.equal(counters.rx_drop_not_our_mac, 0, 'every worker knows the own MAC');
-  t.equal(counters.rx_drop_unknown_vtep, 0, 'every worker knows the peers');
-  t.equal(counters.tx_drop_unknown_mac, 0, 'every worker has the FDB');
-  t.strictSame(await weft.end(), { code: 0, signal: null }, 'and all of them end');
-});
+for (const rung of RUNGS) {
+  t.test(`two workers on one node, on rung ${rung}`, async (t) => {
+    const lab = await makeBed(t, { name: `workers-${rung}` });
+    const weft = await startWeft(t, lab.node(1), onRung(rung, '--workers', '2'));
+    await startWeft(t, lab.node(2), onRung(rung));
+    t.equal((await statusOf(weft)).workers, 2);
+    for (const [from, to] of [
+      [lab.pod(1), lab.pod(2)],
+      [lab.pod(2), lab.pod(1)],
+    ] as const) {
+      const { sent, received } = await stream(from, to, MEGABYTE, 32);
+      t.equal(received, sent, `32 flows arrive unharmed, ${from.name} to ${to.name}`);
+    }
+    t.strictSame(await refusedBy(weft), {}, 'every worker knows the own MAC, the peers and the FDB');
+    t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
+    t.strictSame(await weft.end(), { code: 0, signal: null }, 'and all of them end');
+  });
+}
 
 t.test('IPv6 between pods, its addresses, routes and neighbours given by hand', async (t) => {
   const lab = await makeBed(t, { name: 'pods6', ipv6: true });
   await startWefts(t, lab.nodes);
-  const address = (node: LabNode) => `fd00:244:${node.index}::11`;
-  for (const node of lab.nodes) {
-    await sysctl(node.netns, { 'net/ipv6/conf/all/forwarding': 1 });
-    const peer = lab.node(3 - node.index);
-    await ipBatch(node.netns, [
-      `address add fd00:244:${node.index}::/128 dev flannel.1 nodad`,
-      `address add fd00:244:${node.index}::1/64 dev cni0 nodad`,
-      `neigh replace fd00:244:${peer.index}:: lladdr ${peer.vtepMac} dev flannel.1 nud permanent`,
-      `route replace fd00:244:${peer.index}::/64 via fd00:244:${peer.index}:: dev flannel.1 onlink`,
-    ]);
-    await ipBatch(lab.pod(node.index).netns, [
-      `address add ${address(node)}/64 dev eth0 nodad`,
-      `route add default via fd00:244:${node.index}::1`,
-    ]);
-  }
-  // Until the bridge knows who listens to its multicast, neighbour discovery may take its second try.
-  for (const node of lab.nodes) {
-    await until(`${node.name} knows its pod`, async () => {
-      const { received } = await ping(lab.pod(node.index).netns, `fd00:244:${node.index}::1`, {
-        count: 1,
-        wait: 0.5,
-      });
-      return received === 1;
-    });
-  }
-  const [here, there] = lab.nodes.map((node): Pod => ({ ...lab.pod(node.index), address: address(node) }));
-  if (here === undefined || there === undefined) throw new Error('a lab of two nodes has two');
+  const [here, there] = await withIpv6(lab);
 
   await t.test('pods reach each other, with packets as large as the MTU', async (t) => {
     const headers = 48;

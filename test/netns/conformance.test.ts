@@ -1,0 +1,135 @@
+/** Weft to Weft on every rung of offload, from the smallest pod MTU to jumbo frames: everything arrives as it was sent. */
+
+import t, { type Test } from 'tap';
+import type { WeftDataplane, WeftOptions } from '../../lab/dataplanes/weft.js';
+import type { Lab } from '../../lab/lab.js';
+import type { Pod } from '../../lab/node.js';
+import { makeBed, onRung, RUNGS, startWeft } from './support/bed.js';
+import { damageIn, refusedBy } from './support/harm.js';
+import { withIpv6 } from './support/ipv6.js';
+import { answered } from './support/pings.js';
+import { statusOf } from './support/state.js';
+import { datagrams, segmentedDatagrams, stream } from './support/transfer.js';
+
+const MEGABYTE = 1 << 20;
+const GIGABYTE = 1 << 30;
+/** What the tunnel adds: outer IPv4, UDP and VXLAN headers, and the inner Ethernet header. */
+const TUNNEL_HEADERS = 50;
+
+/** Asserts that one weft sent trains and the other joined packets on rung gso, and neither of them on rung none. */
+async function superpacketsUsed(
+  t: Test,
+  rung: string,
+  sender: WeftDataplane,
+  receiver: WeftDataplane,
+): Promise<void> {
+  const [sent, received] = [await statusOf(sender), await statusOf(receiver)];
+  t.strictSame([sent.offload.rung, received.offload.rung], [rung, rung]);
+  const { tx_trains, offload_step_downs } = sent.counters;
+  const { rx_coalesced } = received.counters;
+  t.equal(Number(tx_trains) > 0, rung === 'gso', `${sender.node.name} sent ${tx_trains} trains`);
+  t.equal(Number(rx_coalesced) > 0, rung === 'gso', `${receiver.node.name} joined ${rx_coalesced} packets`);
+  t.equal(offload_step_downs, 0, `and ${sender.node.name} never left its rung`);
+}
+
+/** Starts Weft on both nodes of a lab. */
+function startPair(t: Test, lab: Lab, options: WeftOptions): Promise<[WeftDataplane, WeftDataplane]> {
+  return Promise.all([startWeft(t, lab.node(1), options), startWeft(t, lab.node(2), options)]);
+}
+
+/** Everything two pods can send each other, over IPv4. */
+async function exchange(t: Test, here: Pod, there: Pod, podMtu: number): Promise<void> {
+  const ways = [
+    ['there', here, there],
+    ['back', there, here],
+  ] as const;
+
+  await t.test('packets as large as the pod MTU pass with DF', async (t) => {
+    for (const [way, from, to] of ways) {
+      await answered(t, from, to.address, way, { size: podMtu - 28, dontFragment: true });
+    }
+  });
+
+  await t.test('TCP arrives unharmed both ways at once', async (t) => {
+    const transfers = await Promise.all(ways.map(([, from, to]) => stream(from, to, 64 * MEGABYTE)));
+    for (const { sent, received } of transfers) t.equal(received, sent);
+  });
+
+  await t.test('32 flows at once arrive whole, none in another', async (t) => {
+    const { sent, received } = await stream(here, there, 2 * MEGABYTE, 32);
+    t.equal(sent.split(', ').length, 32);
+    t.equal(received, sent);
+  });
+
+  for (const [way, from, to] of ways) {
+    await t.test(`UDP datagrams arrive ${way}, every one`, async (t) => {
+      for (const size of [64, 1400]) {
+        t.equal(await datagrams(from, to, 3000, size), 'whole 3000 damaged 0', `${size} bytes`);
+      }
+    });
+
+    await t.test(`superpackets of UDP_SEGMENT arrive ${way} as their datagrams, every one`, async (t) => {
+      for (const size of [200, podMtu - 28]) {
+        t.equal(await segmentedDatagrams(from, to, 4000, size), 'whole 4000 damaged 0', `${size} bytes`);
+      }
+    });
+  }
+}
+
+for (const [podMtu, mode] of [
+  [1280, 'plain'],
+  [1450, 'virt'],
+  [8950, 'plain'],
+] as const) {
+  t.test(`pods of MTU ${podMtu} over ${mode} links`, async (t) => {
+    const lab = await makeBed(t, { name: `mtu${podMtu}`, mtu: podMtu + TUNNEL_HEADERS, mode, ipv6: true });
+
+    for (const rung of RUNGS) {
+      await t.test(`on rung ${rung}`, async (t) => {
+        const wefts = await startPair(t, lab, onRung(rung));
+        const [first, second] = wefts;
+        t.equal((await statusOf(first)).device.mtu, podMtu);
+        await exchange(t, lab.pod(1), lab.pod(2), podMtu);
+
+        const [here, there] = await withIpv6(lab);
+        await t.test('TCP arrives unharmed over IPv6', async (t) => {
+          const { sent, received } = await stream(here, there, 16 * MEGABYTE);
+          t.equal(received, sent);
+        });
+        await t.test('superpackets of UDP_SEGMENT arrive as their datagrams over IPv6', async (t) => {
+          const result = await segmentedDatagrams(there, here, 2000, podMtu - 48);
+          t.equal(result, 'whole 2000 damaged 0');
+        });
+
+        await t.test('no stack on the way has seen a broken packet', async (t) => {
+          for (const weft of wefts) {
+            // Where there is IPv6 the kernel's own multicast meets the device.
+            const { tx_drop_multicast, ...refused } = await refusedBy(weft);
+            t.strictSame(refused, {}, `${weft.node.name} has refused nothing`);
+          }
+          t.strictSame(await damageIn(lab), {}, 'nor has a kernel');
+        });
+
+        await t.test(`packets travelled ${rung === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
+          await superpacketsUsed(t, rung, first, second);
+          await superpacketsUsed(t, rung, second, first);
+        });
+      });
+    }
+  });
+}
+
+t.test('a file of 1 GiB', async (t) => {
+  const lab = await makeBed(t, { name: 'gigabyte', mode: 'plain' });
+  for (const rung of RUNGS) {
+    await t.test(`arrives unharmed on rung ${rung}`, async (t) => {
+      const wefts = await startPair(t, lab, onRung(rung));
+      const { sent, received } = await stream(lab.pod(1), lab.pod(2), GIGABYTE);
+      t.match(sent, / 1073741824$/);
+      t.equal(received, sent);
+      for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, weft.node.name);
+      t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
+      await superpacketsUsed(t, rung, ...wefts);
+    });
+  }
+});
