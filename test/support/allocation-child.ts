@@ -23,6 +23,7 @@ import { type Address, recvmmsg, sendmmsg } from '../../src/dataplane/sys/ffi.js
 import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
 import { VXLAN_LENGTH } from '../../src/dataplane/wire/vxlan.js';
 import { Doorbell } from '../../src/dataplane/worker/doorbell.js';
+import { Idle } from '../../src/dataplane/worker/idle.js';
 import { ForwardingLoop, type Path } from '../../src/dataplane/worker/loop.js';
 import { type Allocation, allocationOf } from './allocation.js';
 import { concat, hex, ipv4, pattern } from './bytes.js';
@@ -87,13 +88,13 @@ class Switch {
   readonly doorbell = new Doorbell(this.handle);
 
   loop(arena: Arena, path: Path): ForwardingLoop {
-    // There is always traffic, so the loop never polls the descriptors.
-    return new ForwardingLoop(arena, path, { tapFd: -1, socketFd: -1, doorbell: this.doorbell });
+    // There is always traffic; the ring that ends it may find the loop waiting.
+    return new ForwardingLoop(path, this.doorbell, new Idle(arena, [this.doorbell.eventFd], 0, 0));
   }
 
   run(loop: ForwardingLoop): void {
     new Int32Array(this.handle.flags).fill(0);
-    const failure = loop.run(0, () => {});
+    const failure = loop.run(() => {});
     if (failure !== undefined) throw new Error(`${failure.port}: errno ${failure.errno}`);
   }
 }

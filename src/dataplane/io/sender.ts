@@ -3,17 +3,17 @@
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { Trains } from '../memory/trains.js';
-import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT } from '../sys/constants.js';
+import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT, TIMESPEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, isUnreachable } from '../sys/errno.js';
-import { type Address, poll, sendmmsg } from '../sys/ffi.js';
+import { type Address, ppoll, sendmmsg } from '../sys/ffi.js';
 
 /** How long a full send buffer may hold the worker up before the rest of the burst is dropped. */
-const SEND_WAIT_MS = 5;
+const SEND_WAIT_NS = 5_000_000;
 /** Datagrams of a train that is replayed one by one, each of two iovecs. */
 const REPLAYED = 64;
 
 export class Sender {
-  static readonly FOOTPRINT = Trains.footprint(REPLAYED, 2 * REPLAYED) + 64;
+  static readonly FOOTPRINT = Trains.footprint(REPLAYED, 2 * REPLAYED) + 2 * 64;
 
   /** Whether trains of more than one datagram may be sent. */
   trains: boolean;
@@ -25,6 +25,7 @@ export class Sender {
   private readonly single: Trains;
   private readonly pollfd: number;
   private readonly pollAddress: Address;
+  private readonly patience: Address;
 
   constructor(
     arena: Arena,
@@ -42,6 +43,9 @@ export class Sender {
     this.pollfd = arena.reserve(POLLFD_SIZE);
     this.pollAddress = arena.address(this.pollfd);
     arena.words[(this.pollfd >> 2) + 1] = POLLOUT;
+    const patience = arena.reserve(TIMESPEC_SIZE);
+    arena.words[(patience + 8) >> 2] = SEND_WAIT_NS;
+    this.patience = arena.address(patience);
   }
 
   /** Sends all trains through socket `lane`; what cannot be sent is counted and dropped. */
@@ -56,7 +60,7 @@ export class Sender {
         next += sent;
       } else if (sent === -EAGAIN && !waited) {
         this.arena.words[this.pollfd >> 2] = fd;
-        poll(this.pollAddress, 1, SEND_WAIT_MS);
+        ppoll(this.pollAddress, 1, this.patience);
         waited = true;
       } else if (sent === -EAGAIN) {
         for (; next < trains.count; next++)

@@ -2,8 +2,8 @@
  * The underlay port: UDP sockets, many packets a system call.
  *
  * On rung `none` every packet is a datagram of its own. On rung `gso` packets travel as trains, which the kernel cuts on
- * the way out (UDP_SEGMENT) and joins on the way in (UDP_GRO, a socket option control has set): the segments of a
- * superpacket are one train, and so is a run of equally large packets to one VTEP.
+ * the way out (UDP_SEGMENT) and joins on the way in (UDP_GRO, a socket option control has set): equally large datagrams
+ * to one VTEP are a train, be they segments of superpackets or packets of their own.
  */
 
 import type { Checksum } from '../checksum/checksum.js';
@@ -68,9 +68,10 @@ export class UdpPort implements Port {
   /** The sender of each packet of the batch, and the one whose turn it is. */
   private readonly lanes: Uint8Array;
   private lane = 0;
-  /** The open run of single packets: how many, how large, and whether a shorter one has ended it. */
+  /** Datagrams of the open train, bytes of each, how many it may have, and whether a shorter one has ended it. */
   private run = 0;
   private runSize = 0;
+  private longest = 1;
   private runEnded = false;
 
   /** `onStepDown` is called once, if sending trains turns out to be impossible. */
@@ -177,35 +178,60 @@ export class UdpPort implements Port {
     this.lane = lane;
     for (let i = 0; i < batch.count; i++) {
       if (this.lanes[i] !== lane) continue;
-      if (batch.segmentSize[i] > 0) {
-        this.closeRun();
-        this.addSuperpacket(batch, i);
-      } else {
-        this.addToRun(batch, i);
-      }
+      if (batch.segmentSize[i] > 0) this.addSuperpacket(batch, i);
+      else this.addPacket(batch, i);
     }
     this.flush();
   }
 
-  /** Adds a packet to the open run when it may follow there, else opens a run with it. */
-  private addToRun(batch: PacketBatch, index: number): void {
+  /** Adds a packet that is one datagram. */
+  private addPacket(batch: PacketBatch, index: number): void {
+    this.makeRoom(batch, index, batch.length[index], 1);
+    this.trains.push(batch.offset[index], batch.length[index]);
+  }
+
+  private addSuperpacket(batch: PacketBatch, index: number): void {
+    const { segmenter, tunnelLength } = this;
+    const frame = batch.offset[index] + tunnelLength;
+    const length = batch.length[index] - tunnelLength;
+    if (!segmenter.begin(frame, length, batch.segmentSize[index], tunnelLength)) {
+      this.counters[COUNTER.tx_drop_unsegmentable]++;
+      return;
+    }
+    for (let segment = 0; segment < segmenter.count; segment++) this.addSegment(batch, index, segment);
+  }
+
+  private addSegment(batch: PacketBatch, index: number, segment: number): void {
+    const { trains, segmenter } = this;
+    if (this.headersUsed === HEADERS) this.flush();
+    this.makeRoom(batch, index, segmenter.segmentLength(segment), 2);
+    const at = this.headers + this.headersUsed++ * this.headerStride;
+    segmenter.write(segment, at);
+    trains.push(at, segmenter.headerLength);
+    if (segmenter.payloadLength > 0) trains.push(segmenter.payloadOffset, segmenter.payloadLength);
+  }
+
+  /**
+   * Opens a train for the next datagram, of `length` bytes in up to `pieces` iovecs, unless it may go with the open one.
+   * Which packet a datagram is of does not matter: the segments of one superpacket follow those of another.
+   */
+  private makeRoom(batch: PacketBatch, index: number, length: number, pieces: number): void {
     const { trains } = this;
-    const length = batch.length[index];
     const open = trains.count;
     const mayFollow =
       this.run > 0 &&
-      this.run < this.longestTrain(this.runSize) &&
+      this.run < this.longest &&
       !this.runEnded &&
       length <= this.runSize &&
       batch.address[index] === trains.address[open] &&
       batch.tos[index] === trains.tos[open];
-    if (!mayFollow || !trains.hasRoom(1)) {
+    if (!mayFollow || !trains.hasRoom(pieces)) {
       this.closeRun();
-      if (!trains.hasRoom(1)) this.flush();
+      if (!trains.hasRoom(pieces)) this.flush();
       trains.begin(batch.address[index], batch.tos[index], length);
       this.runSize = length;
+      this.longest = this.longestTrain(length);
     }
-    trains.push(batch.offset[index], length);
     this.run++;
     this.runEnded = length < this.runSize;
   }
@@ -215,35 +241,6 @@ export class UdpPort implements Port {
     this.trains.end(this.run);
     this.run = 0;
     this.runEnded = false;
-  }
-
-  private addSuperpacket(batch: PacketBatch, index: number): void {
-    const { trains, segmenter, tunnelLength } = this;
-    const packet = batch.offset[index];
-    const segmentSize = batch.segmentSize[index];
-    if (!segmenter.begin(packet + tunnelLength, batch.length[index] - tunnelLength, segmentSize)) {
-      this.counters[COUNTER.tx_drop_unsegmentable]++;
-      return;
-    }
-    const size = tunnelLength + segmenter.headerLength + segmentSize;
-    const longest = this.longestTrain(size);
-    for (let next = 0; next < segmenter.count; ) {
-      const datagrams = Math.min(longest, segmenter.count - next);
-      if (this.headersUsed + datagrams > HEADERS || !trains.hasRoom(2 * datagrams)) this.flush();
-      trains.begin(batch.address[index], batch.tos[index], size);
-      for (let i = 0; i < datagrams; i++, next++) this.addSegment(packet, next);
-      trains.end(datagrams);
-    }
-  }
-
-  private addSegment(packet: number, index: number): void {
-    const { trains, segmenter, tunnelLength } = this;
-    const at = this.headers + this.headersUsed * this.headerStride;
-    this.headersUsed++;
-    this.arena.bytes.copyWithin(at, packet, packet + tunnelLength);
-    segmenter.write(index, at + tunnelLength);
-    trains.push(at, tunnelLength + segmenter.headerLength);
-    if (segmenter.payloadLength > 0) trains.push(segmenter.payloadOffset, segmenter.payloadLength);
   }
 
   private longestTrain(size: number): number {

@@ -82,4 +82,5 @@ export const MSGHDR_FLAGS = 48;
 export const MMSGHDR_LEN = 56;
 export const SOCKADDR_IN_SIZE = 16; // family u16 @0 (host order), port u16 @2 (network order), address u32 @4 (network order)
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
+export const TIMESPEC_SIZE = 16; // seconds i64 @0, nanoseconds i64 @8
 export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data @16

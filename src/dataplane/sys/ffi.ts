@@ -26,7 +26,8 @@ const cEventfd = libc.func('int eventfd(unsigned int value, int flags)');
 const cRead = libc.func('long read(int fd, uintptr_t buffer, size_t length)');
 const cWrite = libc.func('long write(int fd, uintptr_t buffer, size_t length)');
 const cWritev = libc.func('long writev(int fd, uintptr_t vector, int count)');
-const cPoll = libc.func('int poll(uintptr_t fds, unsigned long count, int timeout)');
+const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
+const cSchedYield = libc.func('int sched_yield()');
 const cSendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)');
 const cRecvmmsg = libc.func(
   'int recvmmsg(int fd, uintptr_t messages, unsigned int count, int flags, uintptr_t timeout)',
@@ -115,10 +116,15 @@ export function writev(fd: number, vector: Address, count: number): number {
   return result < 0 ? -errno() : result;
 }
 
-/** `timeout` in milliseconds, -1 for none. */
-export function poll(fds: Address, count: number, timeout: number): number {
-  const result = cPoll(fds, count, timeout) as number;
+/** `timeout`: a struct timespec, or 0 to wait for ever. */
+export function ppoll(fds: Address, count: number, timeout: Address): number {
+  const result = cPpoll(fds, count, timeout, 0) as number;
   return result < 0 ? -errno() : result;
+}
+
+/** Lets another thread that is ready have this core. */
+export function schedYield(): void {
+  cSchedYield();
 }
 
 export function sendmmsg(fd: number, messages: Address, count: number, flags: number): number {

@@ -7,10 +7,12 @@ import { TapGsoPort } from '../io/tap-gso.js';
 import { UdpPort } from '../io/underlay.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
+import { schedYield } from '../sys/ffi.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { VXLAN_LENGTH } from '../wire/vxlan.js';
 import { Doorbell } from './doorbell.js';
+import { Idle } from './idle.js';
 import { ForwardingLoop } from './loop.js';
 import type { Reply, Request, WorkerOptions } from './messages.js';
 
@@ -62,19 +64,25 @@ const underlay = new UdpPort(
   counters,
   (errno) => reply({ type: 'stepped-down', errno }),
 );
-const loop = new ForwardingLoop(
+const idle = new Idle(
   arena,
-  { overlay, underlay, tunnel, outbound, inbound },
-  { tapFd: options.tapFd, socketFd: options.socketFd, doorbell },
+  [options.tapFd, options.socketFd, doorbell.eventFd],
+  busyRounds(),
+  options.busyPoll,
 );
+const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound }, doorbell, idle);
 
-/** How many empty rounds fill the time the loop may go on looking; the clock is not read while it runs. */
+/** How many empty rounds fill the time the worker may look on; the clock is not read while it forwards. */
 function busyRounds(): number {
   if (options.busyPoll === 0) return 0;
   const start = performance.now();
   // The device is still down, so this takes no packet; the socket's side costs about as much.
-  for (let i = 0; i < CALIBRATION_ROUNDS; i++) overlay.receive(outbound);
-  const round = (2 * (performance.now() - start) * 1000) / CALIBRATION_ROUNDS;
+  for (let i = 0; i < CALIBRATION_ROUNDS; i++) {
+    overlay.receive(outbound);
+    overlay.receive(outbound);
+    schedYield();
+  }
+  const round = ((performance.now() - start) * 1000) / CALIBRATION_ROUNDS;
   return Math.max(1, Math.round(options.busyPoll / round));
 }
 
@@ -107,5 +115,5 @@ function handleRequests(): void {
 }
 
 reply({ type: 'started' });
-const failure = loop.run(busyRounds(), handleRequests);
+const failure = loop.run(handleRequests);
 if (failure !== undefined) reply({ type: 'failed', ...failure });

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { POLLFD_SIZE, POLLIN } from '../../../../src/dataplane/sys/constants.js';
-import { addressOf, poll } from '../../../../src/dataplane/sys/ffi.js';
+import { addressOf, ppoll } from '../../../../src/dataplane/sys/ffi.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 
 /** Control's end and the worker's, made of one handle as in two threads. */
@@ -16,7 +16,8 @@ function wakes(doorbell: Doorbell): boolean {
   const pollfd = new Int32Array(POLLFD_SIZE / 4);
   pollfd[0] = doorbell.eventFd;
   pollfd[1] = POLLIN;
-  return poll(addressOf(new Uint8Array(pollfd.buffer)), 1, 0) === 1;
+  const atOnce = addressOf(new Uint8Array(16));
+  return ppoll(addressOf(new Uint8Array(pollfd.buffer)), 1, atOnce) === 1;
 }
 
 t.test('a doorbell nobody rang is silent', async (t) => {

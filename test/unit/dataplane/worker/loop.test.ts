@@ -3,6 +3,7 @@ import { DRAINED, MORE, type Port } from '../../../../src/dataplane/io/port.js';
 import type { PacketBatch } from '../../../../src/dataplane/memory/batch.js';
 import type { Tunnel } from '../../../../src/dataplane/tunnel/tunnel.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
+import { Idle } from '../../../../src/dataplane/worker/idle.js';
 import { ForwardingLoop, type LoopFailure } from '../../../../src/dataplane/worker/loop.js';
 import { Kit } from '../../../support/kit.js';
 
@@ -43,12 +44,12 @@ interface Rig {
   doorbell: Doorbell;
   log: string[];
   /** Runs the loop; it is stopped when both ports have given out what they had. */
-  run(overlay: Bursts, underlay: Bursts, busyRounds?: number): LoopFailure | undefined;
+  run(overlay: Bursts, underlay: Bursts): LoopFailure | undefined;
 }
 
 function rig(t: Test): Rig {
   const doorbell = new Doorbell(Doorbell.create());
-  // Always readable: poll never blocks, and reports both sides as ready.
+  // Always readable: to wait is never to block.
   const readable = new Doorbell(Doorbell.create());
   readable.ring();
   t.teardown(() => {
@@ -63,7 +64,7 @@ function rig(t: Test): Rig {
   return {
     doorbell,
     log,
-    run: (overlay, underlay, busyRounds = 0) => {
+    run: (overlay, underlay) => {
       const stop = (): void => {
         if (overlay.length === 0 && underlay.length === 0) doorbell.stop();
       };
@@ -75,8 +76,8 @@ function rig(t: Test): Rig {
         outbound: batch,
         inbound: new Kit(CAPACITY).batch,
       };
-      const descriptors = { tapFd: readable.eventFd, socketFd: readable.eventFd, doorbell };
-      return new ForwardingLoop(arena, path, descriptors).run(busyRounds, () => log.push('ring'));
+      const idle = new Idle(arena, [readable.eventFd, doorbell.eventFd], 0, 0);
+      return new ForwardingLoop(path, doorbell, idle).run(() => log.push('ring'));
     },
   };
 }
@@ -115,52 +116,6 @@ t.test('a round asks both sides, the quiet one too', async (t) => {
   );
 });
 
-t.test('after traffic it looks for packets so many empty rounds, then it blocks', async (t) => {
-  for (const busyRounds of [0, 3]) {
-    const doorbell = new Doorbell(Doorbell.create());
-    // Nothing is ever to read: who polls blocks, until the doorbell rings.
-    const silent = Doorbell.create();
-    const idle = new Doorbell(silent);
-    t.teardown(() => {
-      doorbell.close();
-      idle.close();
-    });
-    let rounds = 0;
-    const overlay: Port = {
-      receive(batch) {
-        rounds++;
-        batch.count = rounds <= 2 ? 1 : 0;
-        // So that poll returns: a ring is heard before the next round.
-        if (rounds === 2 + busyRounds + 1) doorbell.ring();
-        return DRAINED;
-      },
-      send() {},
-    };
-    const underlay: Port = {
-      receive(batch) {
-        batch.count = 0;
-        return DRAINED;
-      },
-      send() {},
-    };
-    const { arena, batch } = new Kit(CAPACITY);
-    const path = {
-      overlay,
-      underlay,
-      tunnel: { encapsulate() {}, decapsulate() {} },
-      outbound: batch,
-      inbound: new Kit(CAPACITY).batch,
-    };
-    const descriptors = { tapFd: idle.eventFd, socketFd: idle.eventFd, doorbell };
-    let heardAt = 0;
-    new ForwardingLoop(arena, path, descriptors).run(busyRounds, () => {
-      heardAt = rounds;
-      doorbell.stop();
-    });
-    t.equal(heardAt, 2 + busyRounds + 1);
-  }
-});
-
 t.test('nothing is handed on when nothing came', async (t) => {
   const { log, run } = rig(t);
   run([0], [0]);
@@ -197,7 +152,7 @@ t.test('a loop that is told to stop takes no more packets', async (t) => {
 
 t.test('a device that is gone ends the loop', async (t) => {
   t.same(rig(t).run([CAPACITY, -77], [0]), { port: 'overlay', errno: 77 });
-  t.same(rig(t).run([0, -77], [0]), { port: 'overlay', errno: 77 }, 'poll reports it too');
+  t.same(rig(t).run([0, -77], [0]), { port: 'overlay', errno: 77 }, 'also when it had nothing before');
 });
 
 t.test('a socket that is gone ends the loop', async (t) => {
