@@ -1,6 +1,5 @@
 /** Header codec: what one packet costs on the way out and on the way in, apart from system calls. */
 
-import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER_NAMES } from '../../src/dataplane/counters.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
@@ -15,9 +14,8 @@ const OWN = { high: 0x0200, low: 1 };
 
 const arena = new Arena(1 << 20);
 const batch = new PacketBatch(arena, BURST, 2048);
-const tunnel = new VxlanTunnel(arena, new Checksum(arena), new Float64Array(COUNTER_NAMES.length), {
+const tunnel = new VxlanTunnel(arena, new Float64Array(COUNTER_NAMES.length), {
   vni: 1,
-  mtu: 1450,
   peerCheck: 'strict',
   learning: false,
 });

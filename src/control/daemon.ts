@@ -118,7 +118,8 @@ function openDataplane(plan: Plan, options: RunOptions): Dataplane {
       workers: options.workers,
       offload: options.offload,
       busyPoll: options.busyPoll,
-      vxlan: { vni, mtu, peerCheck, learning },
+      mtu,
+      vxlan: { vni, peerCheck, learning },
     });
   } catch (error) {
     if (error instanceof RungUnavailable)

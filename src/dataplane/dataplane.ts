@@ -33,6 +33,8 @@ export interface DataplaneOptions {
   offload: Rung | 'auto';
   /** Microseconds a worker goes on looking for packets before it blocks; undefined for what suits the rung. */
   busyPoll: number | undefined;
+  /** MTU of the device, in bytes. */
+  mtu: number;
   vxlan: VxlanOptions;
 }
 
@@ -85,6 +87,7 @@ class ForwardingThread {
       ...resources,
       busyPoll: options.busyPoll ?? BUSY_POLL[resources.offload.rung],
       port: options.port,
+      mtu: options.mtu,
       vxlan: options.vxlan,
       doorbell: handle,
       counters,

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
+import { Layer4 } from '../../src/dataplane/offload/layer4.js';
 import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
 import { concat, toHex } from '../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../support/frames.js';
@@ -78,11 +79,13 @@ t.test(
     fc.assert(
       fc.property(frame, fc.nat(20), (packet, padding) => {
         const kit = new Kit(1, 4096);
-        const partial = new PartialChecksum(kit.arena, kit.checksum);
+        const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1500);
+        const layer4 = new Layer4();
         kit.fill([concat(withPartialChecksum(packet), new Uint8Array(padding).fill(0x5a))]);
-        partial.mark(kit.batch, 0, 1500);
+        if (!layer4.locate(kit.arena.view, kit.batch.offset[0], kit.batch.length[0])) return false;
+        partial.mark(kit.batch, 0, layer4);
         if (kit.batch.checksum[0] !== 1 || kit.batch.segmentSize[0] !== 0) return false;
-        partial.complete(kit.batch, 0);
+        partial.complete(layer4);
         const done = kit.packet(0);
         return checksumsVerify(done) && toHex(done.slice(0, packet.length)) === toHex(packet);
       }),
@@ -102,12 +105,15 @@ t.test('no bytes at all, however broken, are marked or completed outside of them
   fc.assert(
     fc.property(fc.oneof(broken, fc.uint8Array({ maxLength: 80 })), (packet) => {
       const kit = new Kit(1, 4096);
-      const partial = new PartialChecksum(kit.arena, kit.checksum);
+      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
+      const layer4 = new Layer4();
       kit.fill([packet]);
       const end = kit.batch.offset[0] + packet.length;
       kit.arena.bytes.fill(0xee, end, end + 128);
-      partial.mark(kit.batch, 0, 1450);
-      partial.complete(kit.batch, 0);
+      if (layer4.locate(kit.arena.view, kit.batch.offset[0], packet.length)) {
+        partial.mark(kit.batch, 0, layer4);
+        partial.complete(layer4);
+      }
       return kit.batch.count === 1 && kit.arena.bytes.slice(end, end + 128).every((byte) => byte === 0xee);
     }),
     { numRuns: 500 },

@@ -7,6 +7,7 @@ import { openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.j
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
 import { Coalescer } from '../../src/dataplane/offload/coalesce.js';
+import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
 import { close } from '../../src/dataplane/sys/ffi.js';
 import { concat, hex, ipv4, pattern, toHex, viewOf } from '../support/bytes.js';
 import { type FrameOptions, tagged, tcpFrame, udpFrame } from '../support/frames.js';
@@ -232,7 +233,8 @@ const burst: fc.Arbitrary<Burst> = fc
   });
 
 const kit = new Kit(PACKETS, 2048);
-const coalescers = [true, false].map((uso) => new Coalescer(kit.arena, kit.checksum, PACKETS, uso));
+const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
+const coalescers = [true, false].map((uso) => new Coalescer(kit.arena, kit.checksum, partial, PACKETS, uso));
 
 interface Train {
   packets: number[];

@@ -58,8 +58,8 @@ class Rig {
     this.checksum = new Checksum(this.arena);
     this.outbound = new PacketBatch(this.arena, BURST, slot);
     this.inbound = new PacketBatch(this.arena, BURST, slot);
-    const options = { vni: 1, mtu: 1450, peerCheck: learning ? 'off' : 'strict', learning } as const;
-    this.tunnel = new VxlanTunnel(this.arena, this.checksum, this.counters, options);
+    const options = { vni: 1, peerCheck: learning ? 'off' : 'strict', learning } as const;
+    this.tunnel = new VxlanTunnel(this.arena, this.counters, options);
     for (let peer = 1; peer <= PEERS; peer++) this.tunnel.fdb.set(0x0200, 0x10000 + peer, 0x0a000000 + peer);
     setFdb(this.tunnel, MAC_B, LOOPBACK);
     if (!learning) setFdb(this.tunnel, MAC_A, LOOPBACK);
@@ -208,8 +208,14 @@ function portsPart(gso: boolean): Run {
   if (gso) acceptTrains(socket);
   const inbound = new PacketBatch(arena, UdpPort.packets(BURST, gso), 0);
   const tap = gso
-    ? new TapGsoPort(arena, near, checksum, counters, outbound, inbound.capacity, true)
-    : new TapPort(arena, near, checksum, counters, outbound);
+    ? new TapGsoPort(
+        arena,
+        { fd: near, mtu: 1450, packets: inbound.capacity, uso: true },
+        checksum,
+        counters,
+        outbound,
+      )
+    : new TapPort(arena, near, checksum, counters, outbound, 1450);
   const pods = new Pods(arena, far, gso ? superpackets() : Array(BURST).fill(rig.frame), rig.slot);
   let left = 0;
   const overlay: Port = {

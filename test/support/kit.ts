@@ -58,9 +58,8 @@ export class Kit {
   }
 
   tunnel(options: Partial<VxlanOptions> = {}): VxlanTunnel {
-    return new VxlanTunnel(this.arena, this.checksum, this.counters, {
+    return new VxlanTunnel(this.arena, this.counters, {
       vni: 1,
-      mtu: 1450,
       peerCheck: 'strict',
       learning: false,
       ...options,

@@ -6,6 +6,7 @@ import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { Coalescer } from '../offload/coalesce.js';
 import { Layer4 } from '../offload/layer4.js';
+import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
@@ -34,6 +35,16 @@ const BURST_BYTES = 512 * 1024;
 /** The virtio-net header, then a piece for each packet of a train. */
 const IOVECS = 1 + 64;
 
+export interface TapGsoOptions {
+  fd: number;
+  /** The overlay's MTU, in bytes. */
+  mtu: number;
+  /** The largest batch that will be sent. */
+  packets: number;
+  /** Whether the device takes UDP superpackets. */
+  uso: boolean;
+}
+
 export class TapGsoPort implements Port {
   private readonly arena: Arena;
   private readonly fd: number;
@@ -50,25 +61,21 @@ export class TapGsoPort implements Port {
   /** Where frame i is read to: its slot, behind room for the virtio-net header. */
   private readonly slots: readonly Address[];
 
-  /**
-   * `outbound`: the batch that will be received into; `packets`: the largest that will be sent; `uso`: whether the
-   * device takes UDP superpackets.
-   */
+  /** `outbound`: the batch that will be received into. */
   constructor(
     arena: Arena,
-    fd: number,
+    options: TapGsoOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
-    packets: number,
-    uso: boolean,
   ) {
     this.arena = arena;
-    this.fd = fd;
+    this.fd = options.fd;
     this.checksum = checksum;
     this.counters = counters;
-    this.coalescer = new Coalescer(arena, checksum, packets, uso);
-    this.uso = uso;
+    const partialChecksum = new PartialChecksum(arena, checksum, counters, options.mtu);
+    this.coalescer = new Coalescer(arena, checksum, partialChecksum, options.packets, options.uso);
+    this.uso = options.uso;
     this.segmenter = new Segmenter(arena, checksum);
     this.headers = arena.reserve(MAX_HEADERS);
     this.vnet = arena.reserve(VNET_LENGTH);

@@ -4,6 +4,7 @@ import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { IOVEC_SIZE } from '../sys/constants.js';
@@ -16,6 +17,7 @@ export class TapPort implements Port {
   private readonly fd: number;
   private readonly partialChecksum: PartialChecksum;
   private readonly counters: CounterRow;
+  private readonly layer4 = new Layer4();
   private readonly segmenter: Segmenter;
   private readonly iovecs: number;
   private readonly iovecsAddress: Address;
@@ -23,11 +25,18 @@ export class TapPort implements Port {
   private readonly slots: readonly Address[];
   private readonly headers: number;
 
-  /** `outbound`: the batch that will be received into. */
-  constructor(arena: Arena, fd: number, checksum: Checksum, counters: CounterRow, outbound: PacketBatch) {
+  /** `outbound`: the batch that will be received into; `mtu`: the overlay's, in bytes. */
+  constructor(
+    arena: Arena,
+    fd: number,
+    checksum: Checksum,
+    counters: CounterRow,
+    outbound: PacketBatch,
+    mtu: number,
+  ) {
     this.arena = arena;
     this.fd = fd;
-    this.partialChecksum = new PartialChecksum(arena, checksum);
+    this.partialChecksum = new PartialChecksum(arena, checksum, counters, mtu);
     this.counters = counters;
     this.segmenter = new Segmenter(arena, checksum);
     this.iovecs = arena.reserve(2 * IOVEC_SIZE);
@@ -51,13 +60,15 @@ export class TapPort implements Port {
   }
 
   send(batch: PacketBatch): void {
+    const { partialChecksum, layer4 } = this;
     for (let i = 0; i < batch.count; i++) {
+      if (layer4.locate(this.arena.view, batch.offset[i], batch.length[i])) {
+        partialChecksum.mark(batch, i, layer4);
+      }
       if (batch.segmentSize[i] > 0) {
         this.sendSegments(batch, i);
       } else {
-        if (batch.checksum[i] === CHECKSUM_PARTIAL) {
-          this.partialChecksum.complete(batch, i);
-        }
+        if (batch.checksum[i] === CHECKSUM_PARTIAL) partialChecksum.complete(layer4);
         this.putIovec(0, batch.offset[i], batch.length[i]);
         this.delivered(writev(this.fd, this.iovecsAddress, 1), batch.length[i]);
       }

@@ -134,7 +134,10 @@ export class UdpPort implements Port {
     ring.parse(message);
     let size = ring.segmentSize > 0 && ring.segmentSize < length ? ring.segmentSize : length;
     const superpacket = size < length && this.isSuperpacket(start, length);
-    if (superpacket) size = length;
+    if (superpacket) {
+      size = length;
+      this.counters[COUNTER.rx_superpackets]++;
+    }
     let at = 0;
     do {
       if (batch.count === batch.capacity) {

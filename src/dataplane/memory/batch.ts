@@ -104,6 +104,7 @@ export class PacketBatch {
 
   /** Moves what is known of packet `from` to index `to` <= `from`; used to close the gap a dropped packet leaves. */
   move(from: number, to: number): void {
+    if (from === to) return;
     this.offset[to] = this.offset[from];
     this.length[to] = this.length[from];
     this.address[to] = this.address[from];

@@ -13,11 +13,13 @@
 import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
-import { hasDontFragment, IPV4_MIN_LENGTH, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
+import { IPV4_MIN_LENGTH, ipv4HeaderChecksum, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';
 import { setUdpLength, udpLength } from '../wire/udp.js';
+import { FlowHeaders } from './flow-headers.js';
 import { Layer4 } from './layer4.js';
+import type { PartialChecksum } from './partial-checksum.js';
 
 /** UDP_MAX_SEGMENTS of the first kernels; the kernel's own GRO has no higher limit for TCP (MAX_SKB_FRAGS). */
 const MAX_SEGMENTS = 64;
@@ -47,15 +49,29 @@ export class Coalescer {
   private readonly openedIn = new Int32Array(FLOWS);
   private runs = 0;
 
+  /** The train that the last packet opened or joined, its place, its headers, and their pseudo-header's sum. */
+  private latest = NONE;
+  private latestPlace = 0;
+  private readonly layout = new FlowHeaders();
+  private pseudoHeader = 0;
+
   private readonly view: DataView;
   private readonly checksum: Checksum;
+  private readonly partialChecksum: PartialChecksum;
   private readonly layer4 = new Layer4();
   private readonly udp: boolean;
 
   /** For batches of up to `packets`; `udp` says whether the device takes UDP superpackets (USO). */
-  constructor(arena: Arena, checksum: Checksum, packets: number, udp: boolean) {
+  constructor(
+    arena: Arena,
+    checksum: Checksum,
+    partialChecksum: PartialChecksum,
+    packets: number,
+    udp: boolean,
+  ) {
     this.view = arena.view;
     this.checksum = checksum;
+    this.partialChecksum = partialChecksum;
     this.udp = udp;
     this.next = new Int32Array(packets);
     this.headers = new Int32Array(packets);
@@ -67,9 +83,10 @@ export class Coalescer {
     this.sequence = new Int32Array(packets);
   }
 
-  /** Makes trains of all packets of the batch. */
+  /** Makes trains of all packets of the batch. A packet whose checksum is partial is marked so. */
   run(batch: PacketBatch): void {
     this.count = 0;
+    this.latest = NONE;
     this.closeAll();
     for (let i = 0; i < batch.count; i++) this.take(batch, i);
     for (let train = 0; train < this.count; train++) {
@@ -81,15 +98,67 @@ export class Coalescer {
     const { view, layer4 } = this;
     const frame = batch.offset[index];
     this.next[index] = NONE;
+    if (this.latest !== NONE && this.follows(batch, index)) return;
+    this.latest = NONE;
     if (!layer4.locate(view, frame, batch.length[index])) {
       // It may be a fragment: of which flow its header does not tell, and no datagram may overtake it.
       this.start(index);
       this.closeAll();
       return;
     }
+    this.partialChecksum.mark(batch, index, layer4);
+    this.layout.take(layer4, frame);
     const place = this.placeOfFlow();
     if (layer4.protocol === IPPROTO_TCP) this.takeTcp(batch, index, place);
     else this.takeUdp(batch, index, place);
+  }
+
+  /**
+   * Bulk traffic, where a packet is the next full segment of the train that the one before joined: then its headers need
+   * not be located and understood again. True when it has joined. False says nothing, and nothing has happened.
+   */
+  private follows(batch: PacketBatch, index: number): boolean {
+    const { view, latest, layout } = this;
+    const head = this.head[latest];
+    const first = batch.offset[head];
+    const frame = batch.offset[index];
+    const payload = this.segmentSize[latest];
+    if (batch.length[index] !== layout.length + payload || batch.segmentSize[index] > 0) return false;
+    if (!this.hasRoom(latest, payload)) return false;
+    if (!layout.match(view, first, frame, this.segments[latest])) return false;
+    if (!layout.sameLength(view, first, frame)) return false;
+    const isTcp = layout.protocol === IPPROTO_TCP;
+    const transport = frame + layout.transport;
+    if (isTcp && tcpSequence(view, transport) !== this.sequence[latest]) return false;
+    if (!this.isSound(batch, index, first)) return false;
+    this.join(latest, index, payload);
+    if (isTcp) {
+      this.sequence[latest] = (this.sequence[latest] + payload) | 0;
+      if ((tcpFlags(view, transport) & TCP_PSH) !== 0) this.close(this.latestPlace);
+    }
+    return true;
+  }
+
+  /** The checksums of packet `index` hold, whose headers match those of the sound one at `first`. */
+  private isSound(batch: PacketBatch, index: number, first: number): boolean {
+    const { view, layout, pseudoHeader } = this;
+    const frame = batch.offset[index];
+    if (!layout.isIpv6) {
+      // Of the words under this checksum only the identification may differ; sums are equal modulo 0xffff.
+      const ip = frame + layout.ip;
+      const firstIp = first + layout.ip;
+      const sum = ipv4HeaderChecksum(view, ip) + ipv4Identification(view, ip);
+      const firstSum = ipv4HeaderChecksum(view, firstIp) + ipv4Identification(view, firstIp);
+      if ((sum - firstSum) % 0xffff !== 0) return false;
+    }
+    const field = view.getUint16(frame + layout.checksumField);
+    if (field === Checksum.unfinished(pseudoHeader)) {
+      this.partialChecksum.found(batch, index);
+      return true;
+    }
+    if (field === 0 && layout.protocol !== IPPROTO_TCP) return false;
+    const length = batch.length[index] - layout.transport;
+    return Checksum.finish(pseudoHeader + this.checksum.partial(frame + layout.transport, length)) === 0;
   }
 
   private takeTcp(batch: PacketBatch, index: number, place: number): void {
@@ -116,10 +185,11 @@ export class Coalescer {
     const joins =
       train !== NONE && this.sequence[train] === sequence && this.mayJoin(batch, train, index, payload);
     if (joins) this.join(train, index, payload);
-    else this.startOpen(index, batch.offset[index], place, payload);
+    else this.startOpen(index, place, payload);
     const now = joins ? train : this.count - 1;
     this.sequence[now] = (sequence + payload) | 0;
     if (payload < this.segmentSize[now] || (flags & TCP_PSH) !== 0) this.close(place);
+    else this.remember(now, place);
   }
 
   private takeUdp(batch: PacketBatch, index: number, place: number): void {
@@ -142,9 +212,18 @@ export class Coalescer {
     if (train !== NONE && this.mayJoin(batch, train, index, payload)) {
       this.join(train, index, payload);
       if (payload < this.segmentSize[train]) this.close(place);
+      else this.remember(train, place);
     } else {
-      this.startOpen(index, batch.offset[index], place, payload);
+      this.startOpen(index, place, payload);
+      this.remember(this.count - 1, place);
     }
+  }
+
+  /** The next packet may be the next of this train, whose last one has the layout and the length of all of them. */
+  private remember(train: number, place: number): void {
+    this.latest = train;
+    this.latestPlace = place;
+    this.pseudoHeader = this.partialChecksum.pseudoHeader;
   }
 
   /** A train of one packet that nothing joins. */
@@ -156,11 +235,11 @@ export class Coalescer {
   }
 
   /** A train of one packet that its flow's next may join. */
-  private startOpen(index: number, frame: number, place: number, payload: number): void {
+  private startOpen(index: number, place: number, payload: number): void {
     const { layer4 } = this;
     const train = this.count;
     this.start(index);
-    this.headers[index] = this.headersOf(frame);
+    this.headers[index] = this.layout.length;
     this.segmentSize[train] = payload;
     this.length[train] = layer4.ipLength + layer4.length;
     this.open[place] = train;
@@ -175,17 +254,13 @@ export class Coalescer {
     this.length[train] += payload;
   }
 
-  /** Bytes of the located packet's headers; `frame` is its first byte. */
-  private headersOf(frame: number): number {
-    return this.layer4.header + this.layer4.headerLength - frame;
-  }
-
   private openTrain(place: number): number {
     return this.openedIn[place] === this.runs ? this.open[place] : NONE;
   }
 
   private close(place: number): void {
     this.openedIn[place] = 0;
+    this.latest = NONE;
   }
 
   private closeAll(): void {
@@ -211,62 +286,20 @@ export class Coalescer {
     // A train gets a fresh IPv4 checksum, so a wrong one would be hidden.
     if (!layer4.isIpv6 && Checksum.finish(checksum.partial(layer4.ip, IPV4_MIN_LENGTH)) !== 0) return false;
     if (batch.checksum[index] === CHECKSUM_PARTIAL) return true;
-    const sum =
-      checksum.pseudoHeader(layer4.addresses, layer4.addressBytes, layer4.protocol, layer4.length) +
-      checksum.partial(layer4.header, layer4.length);
+    const sum = this.partialChecksum.pseudoHeader + checksum.partial(layer4.header, layer4.length);
     return Checksum.finish(sum) === 0;
   }
 
   private mayJoin(batch: PacketBatch, train: number, index: number, payload: number): boolean {
+    const { layout } = this;
     const head = this.head[train];
-    if (payload > this.segmentSize[train] || this.segments[train] >= MAX_SEGMENTS) return false;
-    if (
-      this.length[train] + payload > MAX_LENGTH ||
-      this.headersOf(batch.offset[index]) !== this.headers[head]
-    )
-      return false;
-    return this.sameHeaders(batch.offset[head], batch.offset[index], this.segments[train]);
+    if (payload > this.segmentSize[train] || !this.hasRoom(train, payload)) return false;
+    if (layout.length !== this.headers[head]) return false;
+    return layout.match(this.view, batch.offset[head], batch.offset[index], this.segments[train]);
   }
 
-  /**
-   * True when everything that must be equal in the segments of a train is: MAC addresses, VLAN tag, DSCP and ECN, flow
-   * label, DF, TTL, addresses, ports, and for TCP acknowledgment, header length, flags but PSH, window, urgent pointer,
-   * options. `a` is the train's first frame, `b` the located one.
-   */
-  private sameHeaders(a: number, b: number, segments: number): boolean {
-    const { view, layer4 } = this;
-    const ip = layer4.ip - b;
-    for (let at = 0; at < ip; at += 2) if (view.getUint16(a + at) !== view.getUint16(b + at)) return false;
-    if (layer4.isIpv6) {
-      // Version, traffic class, flow label; next header and hop limit.
-      if (view.getInt32(a + ip) !== view.getInt32(b + ip)) return false;
-      if (view.getUint16(a + ip + 6) !== view.getUint16(b + ip + 6)) return false;
-    } else {
-      // Version, IHL, TOS; flags and offset, TTL, protocol.
-      if (view.getUint16(a + ip) !== view.getUint16(b + ip)) return false;
-      if (view.getInt32(a + ip + 6) !== view.getInt32(b + ip + 6)) return false;
-      if (!hasDontFragment(view, b + ip)) {
-        // The kernel will number the segments on from the first (RFC 6864 gives the number a meaning without DF).
-        const expected = (ipv4Identification(view, a + ip) + segments) & 0xffff;
-        if (ipv4Identification(view, b + ip) !== expected) return false;
-      }
-    }
-    const transport = layer4.header - b;
-    for (let at = layer4.addresses - b; at < transport + 4; at += 4) {
-      if (view.getInt32(a + at) !== view.getInt32(b + at)) return false;
-    }
-    return layer4.protocol !== IPPROTO_TCP || this.sameTcp(a + transport, b + transport);
-  }
-
-  private sameTcp(a: number, b: number): boolean {
-    const { view, layer4 } = this;
-    if (view.getInt32(a + 8) !== view.getInt32(b + 8)) return false;
-    const psh = TCP_PSH << 16;
-    if ((view.getInt32(a + 12) & ~psh) !== (view.getInt32(b + 12) & ~psh)) return false;
-    for (let at = 18; at < layer4.headerLength; at += 2) {
-      if (view.getUint16(a + at) !== view.getUint16(b + at)) return false;
-    }
-    return true;
+  private hasRoom(train: number, payload: number): boolean {
+    return this.segments[train] < MAX_SEGMENTS && this.length[train] + payload <= MAX_LENGTH;
   }
 
   /** Makes the headers of a train's first packet those of the superpacket; its checksum stays to be finished. */

@@ -1,11 +1,9 @@
 /** VXLAN, RFC 7348: the inner Ethernet frame behind an 8-byte header, its VTEP found by MAC in the FDB. */
 
-import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
-import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import type { PacketBatch } from '../memory/batch.js';
 import { flowHash } from '../offload/flow.js';
-import { PartialChecksum } from '../offload/partial-checksum.js';
 import {
   destinationHigh,
   destinationLow,
@@ -29,8 +27,6 @@ export type PeerCheck = 'strict' | 'mac' | 'off';
 
 export interface VxlanOptions {
   vni: number;
-  /** MTU of the overlay device, in bytes. */
-  mtu: number;
   peerCheck: PeerCheck;
   learning: boolean;
 }
@@ -43,19 +39,15 @@ export class VxlanTunnel implements Tunnel {
   readonly learned: LearnedFdb | undefined;
   private readonly view: DataView;
   private readonly counters: CounterRow;
-  private readonly partialChecksum: PartialChecksum;
   private readonly vni: number;
-  private readonly mtu: number;
   private readonly peerCheck: PeerCheck;
   private ownHigh = 0;
   private ownLow = 0;
 
-  constructor(arena: Arena, checksum: Checksum, counters: CounterRow, options: VxlanOptions) {
+  constructor(arena: Arena, counters: CounterRow, options: VxlanOptions) {
     this.view = arena.view;
     this.counters = counters;
-    this.partialChecksum = new PartialChecksum(arena, checksum);
     this.vni = options.vni;
-    this.mtu = options.mtu;
     this.peerCheck = options.peerCheck;
     this.learned = options.learning ? new LearnedFdb() : undefined;
   }
@@ -96,18 +88,28 @@ export class VxlanTunnel implements Tunnel {
 
   decapsulate(batch: PacketBatch): void {
     let kept = 0;
+    // A burst is mostly of one peer: what was found out of a packet holds for the next with the same headers.
+    let accepted = -1;
+    let acceptedSource = 0;
     for (let i = 0; i < batch.count; i++) {
-      const reason = this.refuse(batch.offset[i], batch.length[i], batch.address[i], batch.tos[i] & ECN_MASK);
+      const at = batch.offset[i];
+      const length = batch.length[i];
+      const source = batch.address[i];
+      let reason = ACCEPTED;
+      if (accepted < 0 || source !== acceptedSource || !this.sameHeaders(at, length, accepted)) {
+        reason = this.refuse(at, length, source);
+        // What is counted although it is accepted is looked at each time.
+        accepted = reason === ACCEPTED && !hasReservedBits(this.view, at) ? at : -1;
+        acceptedSource = source;
+      }
+      if (reason === ACCEPTED) reason = this.refuseEcn(at, length, batch.tos[i] & ECN_MASK);
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
         continue;
       }
       batch.move(i, kept);
-      batch.offset[kept] += VXLAN_LENGTH;
-      batch.length[kept] -= VXLAN_LENGTH;
-      this.partialChecksum.mark(batch, kept, this.mtu);
-      if (batch.checksum[kept] === CHECKSUM_PARTIAL) this.counters[COUNTER.rx_partial_checksums]++;
-      if (batch.segmentSize[kept] > 0) this.counters[COUNTER.rx_superpackets]++;
+      batch.offset[kept] = at + VXLAN_LENGTH;
+      batch.length[kept] = length - VXLAN_LENGTH;
       kept++;
     }
     batch.count = kept;
@@ -120,7 +122,7 @@ export class VxlanTunnel implements Tunnel {
   }
 
   /** The counter under which a datagram is dropped, or ACCEPTED. */
-  private refuse(at: number, length: number, source: number, ecn: number): number {
+  private refuse(at: number, length: number, source: number): number {
     const { view } = this;
     if (length < VXLAN_LENGTH + ETHERNET_LENGTH) return COUNTER.rx_drop_runt;
     if (!hasVni(view, at)) return COUNTER.rx_drop_no_vni_flag;
@@ -134,10 +136,24 @@ export class VxlanTunnel implements Tunnel {
         return COUNTER.rx_drop_not_our_mac;
       }
     }
-    if (ecn !== NOT_ECT && !decapsulateEcn(view, frame, length - VXLAN_LENGTH, ecn))
-      return COUNTER.rx_drop_ecn;
     if (hasReservedBits(view, at)) this.counters[COUNTER.rx_reserved_bits]++;
     return ACCEPTED;
+  }
+
+  private refuseEcn(at: number, length: number, ecn: number): number {
+    if (ecn === NOT_ECT) return ACCEPTED;
+    const carried = decapsulateEcn(this.view, at + VXLAN_LENGTH, length - VXLAN_LENGTH, ecn);
+    return carried ? ACCEPTED : COUNTER.rx_drop_ecn;
+  }
+
+  /** True for a datagram whose VXLAN header and inner MAC addresses are those of the one at `other`. */
+  private sameHeaders(at: number, length: number, other: number): boolean {
+    const { view } = this;
+    if (length < VXLAN_LENGTH + ETHERNET_LENGTH) return false;
+    for (let i = 0; i < VXLAN_LENGTH + 12; i += 4) {
+      if (view.getInt32(at + i) !== view.getInt32(other + i)) return false;
+    }
+    return true;
   }
 
   /** The peer check; learns a MAC that no lease has, where learning is on. */

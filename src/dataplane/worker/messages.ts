@@ -57,6 +57,8 @@ export interface WorkerOptions {
   busyPoll: number;
   /** UDP port of every VTEP. */
   port: number;
+  /** MTU of the overlay device, in bytes. */
+  mtu: number;
   vxlan: VxlanOptions;
   doorbell: DoorbellHandle;
   counters: SharedArrayBuffer;

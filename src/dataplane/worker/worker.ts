@@ -36,19 +36,25 @@ if (control === null) throw new Error('worker.js is the entry of a worker thread
 
 const gso = options.offload.rung === 'gso';
 const receives = gso ? TRAINS : DATAGRAMS;
-const frameSize = gso ? LARGEST_FRAME : ETHERNET_LENGTH + VLAN_TAGS + options.vxlan.mtu;
+const frameSize = gso ? LARGEST_FRAME : ETHERNET_LENGTH + VLAN_TAGS + options.mtu;
 const arena = new Arena(
   PacketBatch.footprint(BURST, frameSize) + UdpPort.footprint(receives) + SMALL_STRUCTURES,
 );
 const counters = new Float64Array(options.counters);
 const checksum = new Checksum(arena);
-const tunnel = new VxlanTunnel(arena, checksum, counters, options.vxlan);
+const tunnel = new VxlanTunnel(arena, counters, options.vxlan);
 const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, BURST, frameSize);
 const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
 const overlay = gso
-  ? new TapGsoPort(arena, options.tapFd, checksum, counters, outbound, inbound.capacity, options.offload.uso)
-  : new TapPort(arena, options.tapFd, checksum, counters, outbound);
+  ? new TapGsoPort(
+      arena,
+      { fd: options.tapFd, mtu: options.mtu, packets: inbound.capacity, uso: options.offload.uso },
+      checksum,
+      counters,
+      outbound,
+    )
+  : new TapPort(arena, options.tapFd, checksum, counters, outbound, options.mtu);
 const underlay = new UdpPort(
   arena,
   {

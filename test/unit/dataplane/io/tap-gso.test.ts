@@ -23,7 +23,7 @@ interface Rig {
   receive(): { header: string; frame: Uint8Array } | undefined;
 }
 
-function rig(t: Test, { capacity = 128, slotSize = 2048, gone = false, uso = true } = {}): Rig {
+function rig(t: Test, { capacity = 128, slotSize = 2048, gone = false, uso = true, mtu = 1450 } = {}): Rig {
   const kit = new Kit(capacity, slotSize);
   const [near, far] = socketpair();
   t.teardown(() => {
@@ -32,7 +32,13 @@ function rig(t: Test, { capacity = 128, slotSize = 2048, gone = false, uso = tru
   });
   return {
     kit,
-    port: new TapGsoPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters, kit.batch, capacity, uso),
+    port: new TapGsoPort(
+      kit.arena,
+      { fd: gone ? -1 : near, mtu, packets: capacity, uso },
+      kit.checksum,
+      kit.counters,
+      kit.batch,
+    ),
     send: (header, frame) => sendPacket(far, concat(header, frame)),
     receive: () => {
       const packet = receivePacket(far);
@@ -164,23 +170,30 @@ for (const [kind, make, options, header] of [
   });
 
   t.test(`${kind}: a superpacket of a kernel peer leaves as it came`, async (t) => {
-    const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4 });
+    const ETHERNET = 14;
+    const mtu = (frames[0] as Uint8Array).length - ETHERNET;
+    const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4, mtu });
     const whole = withPartialChecksum(make({ ...options, payload: pattern(3500) }));
+    const isTcp = make === tcpFrame;
     kit.fill([whole]);
-    kit.batch.segmentSize[0] = SIZE;
-    kit.batch.checksum[0] = CHECKSUM_PARTIAL;
+    // Of UDP the underlay port knows the size; of TCP it is what fills the MTU.
+    if (!isTcp) kit.batch.segmentSize[0] = SIZE;
     port.send(kit.batch);
     const packet = receive();
     t.equal(packet?.header, toHex(hex(header)));
     t.equal(toHex(packet?.frame ?? PLAIN), toHex(whole));
-    t.same(kit.counted(), { rx_packets: 1, rx_bytes: whole.length });
+    t.same(kit.counted(), {
+      rx_packets: 1,
+      rx_bytes: whole.length,
+      rx_partial_checksums: 1,
+      ...(isTcp && { rx_superpackets: 1 }),
+    });
   });
 
   t.test(`${kind}: a single frame with a partial checksum leaves it to the kernel`, async (t) => {
     const { kit, port, receive } = rig(t);
     const partial = withPartialChecksum(frames[0] as Uint8Array);
     kit.fill([partial]);
-    kit.batch.checksum[0] = CHECKSUM_PARTIAL;
     port.send(kit.batch);
     const packet = receive();
     const expected = hex(header);
@@ -196,7 +209,6 @@ t.test('without USO a UDP superpacket of a kernel peer leaves as datagrams', asy
     const whole = udpFrame({ ipv6, payload: pattern(3500) });
     kit.fill([withPartialChecksum(whole)]);
     kit.batch.segmentSize[0] = SIZE;
-    kit.batch.checksum[0] = CHECKSUM_PARTIAL;
     port.send(kit.batch);
     for (const segment of naiveSegments(whole, SIZE)) {
       const packet = receive();

@@ -54,7 +54,10 @@ t.test('putPointer writes an absolute address as a 64-bit number', async (t) => 
 
 t.test('putPointer keeps both halves of an address', async (t) => {
   const arena = new Arena(65536);
-  const pretend = Object.create(arena, { base: { value: 0x7fff_8000_0000 } }) as Arena;
+  const pretend = Object.create(arena, {
+    baseHigh: { value: 0x7fff },
+    baseLow: { value: 0x8000_0000 },
+  }) as Arena;
   pretend.putPointer(16, 0x7fff_ffff);
   t.equal(arena.view.getBigUint64(16, true), 0x7fff_ffff_ffffn);
   pretend.putPointer(16, 0x8000_0000);

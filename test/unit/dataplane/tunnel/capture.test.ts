@@ -39,7 +39,7 @@ const DATAGRAMS = tcpdumpPackets(fixture('flannel-vxlan-capture.txt')).map(datag
 
 /** The tunnel of one of the two nodes. */
 function tunnelOf(kit: Kit, address: string): VxlanTunnel {
-  const tunnel = kit.tunnel({ vni: 1, mtu: 1450, peerCheck: 'strict' });
+  const tunnel = kit.tunnel({ vni: 1, peerCheck: 'strict' });
   for (const [node, nodeMac] of Object.entries(NODES)) {
     if (node === address) setOwnMac(tunnel, nodeMac);
     else setFdb(tunnel, nodeMac, ipv4(node));

@@ -1,11 +1,10 @@
 import t from 'tap';
 import type { CounterName } from '../../../../src/dataplane/counters.js';
-import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
+import { CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import type { PeerCheck, VxlanTunnel } from '../../../../src/dataplane/tunnel/vxlan.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
 import { BROADCAST, MAC_A, MAC_B, MAC_C, rawFrame, tcpFrame } from '../../../support/frames.js';
 import { Kit, setFdb, setOwnMac } from '../../../support/kit.js';
-import { withPartialChecksum } from '../../../support/reference.js';
 
 // This node is B. A and C are its peers, by lease.
 const ADDRESS_A = ipv4('192.168.77.1');
@@ -291,20 +290,6 @@ t.test('decapsulate keeps the order and closes the gaps', async (t) => {
   tunnel.decapsulate(kit.batch);
   t.same(kit.packets().map(toHex), frames.filter((_, index) => index % 4 !== 0).map(toHex));
   t.same(kit.counted(), { rx_drop_unknown_vni: 3, rx_drop_unknown_vtep: 2 });
-});
-
-t.test('partial checksums and superpackets of kernel peers are marked by the overlay MTU', async (t) => {
-  const { kit, tunnel } = node();
-  const inner = { destination: MAC_B, source: MAC_A };
-  const superpacket = tcpFrame({ ...inner, payload: pattern(1900) });
-  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], ADDRESS_A);
-  kit.add(datagram(withPartialChecksum(tcpFrame(inner))), ADDRESS_A);
-  kit.add(datagram(tcpFrame(inner)), ADDRESS_A);
-  kit.add(datagram(withPartialChecksum(superpacket)), ADDRESS_A);
-  tunnel.decapsulate(kit.batch);
-  t.same([...kit.batch.checksum.slice(0, 3)], [CHECKSUM_PARTIAL, CHECKSUM_COMPLETE, CHECKSUM_PARTIAL]);
-  t.same([...kit.batch.segmentSize.slice(0, 3)], [0, 0, 1410]);
-  t.equal(kit.batch.count, 3);
 });
 
 t.test('a learned MAC is where frames for it go', async (t) => {

@@ -62,7 +62,8 @@ class Thread {
       busyPoll: 0,
       ...options,
       port: udpPort,
-      vxlan: { vni: 1, mtu: 1450, peerCheck: 'strict', learning: false, ...vxlan },
+      mtu: 1450,
+      vxlan: { vni: 1, peerCheck: 'strict', learning: false, ...vxlan },
       doorbell: handle,
       counters: this.counters.buffer as SharedArrayBuffer,
     };
