@@ -1,6 +1,6 @@
 // What /proc says of processes: CPU time and memory.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 /** Clock ticks a second in /proc: USER_HZ, which is 100 on every Linux that Node runs on. */
 const TICKS = 100;
@@ -27,7 +27,7 @@ export function machineCpuSeconds(): number {
 export interface Memory {
   /** Resident now, MiB. */
   readonly resident: number;
-  /** The most it ever was, MiB. */
+  /** The most it was since it started, or since resetPeak, MiB. */
   readonly peak: number;
 }
 
@@ -37,6 +37,11 @@ export function memory(pid: number): Memory {
   const field = (name: string) =>
     Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) / 1024;
   return { resident: field('VmRSS'), peak: field('VmHWM') };
+}
+
+/** Lets `peak` begin anew: what starting took is no measure of what running takes (proc_pid_clear_refs(5)). */
+export function resetPeak(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
 /** Number of IPv4 routes through a device in the network namespace that a process lives in; cheap enough to poll. */

@@ -38,10 +38,11 @@ export async function withBoth<T>(
   bed: Bed,
   body: (dataplanes: readonly Dataplane[]) => Promise<T>,
   extra: readonly VxlanLease[] = [],
+  nodeFlags: readonly string[] = [],
 ): Promise<T> {
   const dataplanes: Dataplane[] = [];
   try {
-    for (const node of bed.lab.nodes) dataplanes.push(await bed.peer.start(node, extra));
+    for (const node of bed.lab.nodes) dataplanes.push(await bed.peer.start(node, extra, nodeFlags));
     await reachable(bed.lab);
     return await body(dataplanes);
   } catch (error) {

@@ -14,8 +14,11 @@ import type { LabNode } from '../../lab/node.js';
 export interface Peer {
   readonly name: string;
   readonly kind: DataplaneKind;
-  /** Starts it on a node with these leases of other nodes beside the lab's own; resolves when it forwards. */
-  start(node: LabNode, extra?: readonly VxlanLease[]): Promise<Dataplane>;
+  /**
+   * Starts it on a node with these leases of other nodes beside the lab's own, and for Weft with these flags of Node's;
+   * resolves when it forwards.
+   */
+  start(node: LabNode, extra?: readonly VxlanLease[], nodeFlags?: readonly string[]): Promise<Dataplane>;
 }
 
 /** net-conf whose Network holds the made-up leases too. */
@@ -28,8 +31,9 @@ export function peerOf(name: string): Peer {
     kernel: (node, extra = []) => startKernel(node, { peers: [...node.peers(), ...extra] }),
     ovs: (node, extra = []) => startOvs(node, { peers: [...node.peers(), ...extra] }),
     naive: (node, extra = []) => startNaive(node, { peers: [...node.peers(), ...extra] }),
-    weft: (node, extra = []) =>
+    weft: (node, extra = [], nodeFlags = []) =>
       startWeft(node, {
+        nodeFlags,
         leases: [node.lease(), ...node.peers(), ...extra],
         netConf: WIDE,
         flags: rung === undefined ? [] : ['--offload', rung],

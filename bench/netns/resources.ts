@@ -1,8 +1,10 @@
 // Figures of what a dataplane costs: CPU per byte moved, memory.
 
+import { setTimeout } from 'node:timers/promises';
 import type { Dataplane } from '../../lab/dataplanes/dataplane.js';
-import { cpuSeconds, machineCpuSeconds, memory } from '../../lab/proc.js';
+import { cpuSeconds, machineCpuSeconds, memory, resetPeak } from '../../lab/proc.js';
 import { iperf } from '../../lab/traffic/iperf.js';
+import { ping } from '../../lab/traffic/ping.js';
 import { type Figure, withBoth } from './figure.js';
 
 const cost: Figure = {
@@ -35,6 +37,7 @@ const memoryFigure: Figure = {
   measure: (bed) =>
     withBoth(bed, async (dataplanes) => {
       const rest = largest(dataplanes, 'resident');
+      for (const dataplane of dataplanes) for (const pid of dataplane.pids()) resetPeak(pid);
       await iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds, streams: 4, bidirectional: true });
       return { rest, peak: largest(dataplanes, 'peak'), after: largest(dataplanes, 'resident') };
     }),
@@ -47,4 +50,64 @@ function largest(dataplanes: readonly Dataplane[], which: 'resident' | 'peak'): 
   );
 }
 
-export const resourceFigures: readonly Figure[] = [cost, memoryFigure];
+const quiet: Figure = {
+  name: 'quiet',
+  metrics: [
+    { key: 'idle', title: 'CPU without traffic', unit: '%', better: 'less' },
+    { key: 'pings', title: 'CPU at 100 packets/s', unit: '%', better: 'less' },
+  ],
+  without: ['kernel'],
+  measure: (bed) =>
+    withBoth(bed, async (dataplanes) => {
+      const spent = (): number =>
+        dataplanes.reduce((sum, { pids }) => sum + pids().reduce((of, pid) => of + cpuSeconds(pid), 0), 0);
+      const share = async (body: () => Promise<unknown>): Promise<number> => {
+        const [before, from] = [spent(), performance.now()];
+        await body();
+        return (100 * (spent() - before)) / dataplanes.length / ((performance.now() - from) / 1000);
+      };
+      const [from, to] = [bed.lab.pod(1), bed.lab.pod(2)];
+      // 50 echo requests and 50 replies a second: 100 packets through each dataplane.
+      const pings = await share(() =>
+        ping(from.netns, to.address, { count: bed.seconds * 50, interval: 0.02 }),
+      );
+      const idle = await share(() => setTimeout(bed.seconds * 1000));
+      return { idle, pings };
+    }),
+};
+
+const gc: Figure = {
+  name: 'gc',
+  metrics: [
+    { key: 'count', title: 'garbage collections under load', unit: '', better: 'less' },
+    { key: 'longest', title: 'longest of them', unit: 'ms', better: 'less' },
+  ],
+  without: ['kernel', 'ovs', 'naive'],
+  measure: (bed) =>
+    withBoth(
+      bed,
+      async (dataplanes) => {
+        const before = collections(dataplanes).length;
+        await iperf(bed.lab.pod(1), bed.lab.pod(2), {
+          seconds: bed.seconds,
+          streams: 4,
+          bidirectional: true,
+        });
+        const pauses = collections(dataplanes).slice(before);
+        return { count: pauses.length, longest: Math.max(0, ...pauses) };
+      },
+      [],
+      ['--trace-gc'],
+    ),
+};
+
+/** Pauses in ms, of all threads, by what --trace-gc has printed so far. */
+function collections(dataplanes: readonly Dataplane[]): number[] {
+  const lines = dataplanes.flatMap((dataplane) => dataplane.tail(Number.POSITIVE_INFINITY).split('\n'));
+  return lines.flatMap((line) => {
+    const pause = /^\[\d+:0x.* ms: .* ([\d.]+) \/ [\d.]+ ms/.exec(line)?.[1];
+    return pause === undefined ? [] : [Number(pause)];
+  });
+}
+
+export const resourceFigures: readonly Figure[] = [cost, memoryFigure, quiet, gc];

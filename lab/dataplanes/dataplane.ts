@@ -12,8 +12,8 @@ export interface Dataplane extends Owned {
   readonly node: LabNode;
   /** The processes that forward; none for the kernel. */
   pids(): number[];
-  /** The end of its log, for a report. */
-  tail(): string;
+  /** The end of its log, for a report: so many lines, 15 when left out. */
+  tail(lines?: number): string;
   /** Takes it down with its device; the node is as before. May be called twice. */
   stop(): Promise<void>;
 }

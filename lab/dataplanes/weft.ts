@@ -66,7 +66,7 @@ export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promi
     subnetFile,
     runDir,
     pids: () => (running.ended === undefined ? [running.pid] : []),
-    tail: () => running.tail(),
+    tail: (lines) => running.tail(lines),
     status: async () => JSON.parse(await statusText('--json')) as unknown,
     statusText: () => statusText(),
     end: (signal) => running.stop(signal),

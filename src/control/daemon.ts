@@ -5,6 +5,7 @@
 
 import { Dataplane, PortFailure, RungUnavailable } from '../dataplane/dataplane.js';
 import type { Rung } from '../dataplane/offload/ladder.js';
+import { releaseFilePages } from '../dataplane/sys/pages.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
@@ -218,6 +219,7 @@ class Daemon {
     info(
       `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
     );
+    releaseFilePages();
   }
 
   private explainFailure(error: Error): Error {

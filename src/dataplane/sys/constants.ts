@@ -44,6 +44,9 @@ export const IP_PMTUDISC_DONT = 0;
 export const POLLIN = 0x1;
 export const POLLOUT = 0x4;
 
+// asm-generic/mman-common.h
+export const MADV_DONTNEED = 4;
+
 // sys/eventfd.h
 export const EFD_NONBLOCK = 0x800;
 export const EFD_CLOEXEC = 0x80000;

@@ -26,6 +26,7 @@ const cEventfd = libc.func('int eventfd(unsigned int value, int flags)');
 const cRead = libc.func('long read(int fd, uintptr_t buffer, size_t length)');
 const cWrite = libc.func('long write(int fd, uintptr_t buffer, size_t length)');
 const cWritev = libc.func('long writev(int fd, uintptr_t vector, int count)');
+const cMadvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
 const cSchedYield = libc.func('int sched_yield()');
 const cSendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)');
@@ -96,6 +97,11 @@ export function getsockopt(
 
 export function eventfd(flags: number): number {
   const result = cEventfd(0, flags) as number;
+  return result < 0 ? -errno() : result;
+}
+
+export function madvise(address: Address, length: number, advice: number): number {
+  const result = cMadvise(address, length, advice) as number;
   return result < 0 ? -errno() : result;
 }
 
