@@ -4,6 +4,7 @@
  */
 
 import { once } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
 import { createTap } from './io/tap-device.js';
@@ -49,10 +50,14 @@ export interface FdbChanges {
  */
 const BUSY_POLL: Record<Rung, number> = { none: 0, gso: 50 };
 
-/** Old space of a worker's heap, in MB: code and the FDB of tens of thousands of peers. */
+/**
+ * Old space of a worker's heap, in MB: code and the FDB of tens of thousands of peers; and up to what it grows without
+ * a collection, which would else come with the first traffic, when the code for it is compiled.
+ */
 const WORKER_HEAP_MB = 32;
-/** Young space in MB: nothing is allocated per packet, so it only serves requests. */
-const WORKER_YOUNG_MB = 2;
+const WORKER_HEAP_START_MB = 16;
+/** Young space in MB: nothing is allocated per packet, so it only serves requests and warming up. */
+const WORKER_YOUNG_MB = 4;
 
 export interface DataplaneEvents {
   /** A thread cannot go on: the dataplane is to be stopped. */
@@ -175,6 +180,9 @@ export class Dataplane {
 
   /** Starts forwarding. */
   async start(events: DataplaneEvents): Promise<void> {
+    setFlagsFromString(`--initial-old-space-size=${WORKER_HEAP_START_MB}`);
+    // Control's thread would be tidied up in steps whenever it is idle, on a core that packets could use.
+    setFlagsFromString('--no-incremental-marking');
     // process.exit waits for ever for a thread in a blocking call: whatever ends this process must end the threads.
     process.on('exit', this.stopAtExit);
     this.threads = this.tapFds.map(
