@@ -103,9 +103,14 @@ export class TapGsoPort implements Port {
   private take(batch: PacketBatch, frame: number, length: number): void {
     const { view } = this.arena;
     const header = frame - VNET_LENGTH;
+    const isSuperpacket = vnetGsoType(view, header) !== VNET_GSO_NONE;
+    if (isSuperpacket && vnetGsoSize(view, header) === 0) {
+      this.counters[COUNTER.tx_drop_unsegmentable]++;
+      return;
+    }
     const index = batch.count++;
     batch.put(index, frame, length);
-    if (vnetGsoType(view, header) !== VNET_GSO_NONE) {
+    if (isSuperpacket) {
       batch.segmentSize[index] = vnetGsoSize(view, header);
       batch.checksum[index] = CHECKSUM_PARTIAL;
     } else if ((vnetFlags(view, header) & VNET_NEEDS_CSUM) !== 0) {

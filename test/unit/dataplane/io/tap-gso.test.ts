@@ -111,6 +111,16 @@ t.test('a checksum outside the frame is none', async (t) => {
   t.same(kit.packets().map(toHex), [toHex(frame), toHex(frame)]);
 });
 
+t.test('a superpacket without a segment size cannot be segmented: dropped and counted', async (t) => {
+  const { kit, port, send } = rig(t);
+  const frame = tcpFrame();
+  send(hex('01 01 0000 0000 2200 1000'), withPartialChecksum(frame));
+  send(PLAIN, frame);
+  port.receive(kit.batch);
+  t.same(kit.packets().map(toHex), [toHex(frame)]);
+  t.same(kit.counted(), { tx_drop_unsegmentable: 1 });
+});
+
 t.test('receive returns the negated errno of a device that is gone', async (t) => {
   const { kit, port } = rig(t, { gone: true });
   t.equal(port.receive(kit.batch), -EBADF);

@@ -340,6 +340,21 @@ t.test('runs of equally large packets to one VTEP are trains; a shorter one ends
   t.match(kit.counted(), { tx_packets: sizes.length, tx_trains: 3 }, '60 60 60 40; 60; 70 70 70 30; 30 30');
 });
 
+t.test('segments of one superpacket follow those of another in a train, until a shorter one', async (t) => {
+  const { kit, port, received } = await rig(t, { trains: true, slotSize: 9000 });
+  const sizes = [3000, 3000, 2500, 3000];
+  const wholes = sizes.map((size, index) =>
+    tcpFrame({ payload: pattern(size, index), identification: index }),
+  );
+  kit.fill([]);
+  for (const whole of wholes) addSuperpacket(kit, whole, 1000);
+  port.send(kit.batch);
+  const expected = wholes.flatMap((whole) => encapsulated(naiveSegments(whole, 1000)));
+  await until(() => received.length === expected.length);
+  t.same(received.map(toHex), expected);
+  t.match(kit.counted(), { tx_packets: 12, tx_trains: 2 }, '3 + 3 + 3, the last shorter; 3');
+});
+
 t.test('on rung none there are no trains', async (t) => {
   const { kit, port, received } = await rig(t, { trains: false });
   kit.fill([pattern(60), pattern(60), pattern(60)], ipv4(THEIRS));
@@ -426,6 +441,27 @@ t.test('trains with more datagrams than the batch holds do no harm', async (t) =
   t.same(theirs.kit.counted(), { rx_drop_truncated: 58 });
 });
 
+t.test('a burst of more segments than there is room for headers loses none', async (t) => {
+  const udpPort = await freePort(OURS);
+  const ours = near(t, OURS, udpPort, { trains: true, slotSize: 9000, capacity: 96 });
+  const theirs = near(t, THEIRS, udpPort, { trains: true, capacity: 1024, slotSize: 64 });
+  const expected: string[] = [];
+  ours.kit.fill([]);
+  for (let i = 0; i < 60; i++) {
+    const whole = tcpFrame({ payload: pattern(1600, i), identification: i });
+    addSuperpacket(ours.kit, whole, 100);
+    expected.push(...encapsulated(naiveSegments(whole, 100)));
+  }
+  ours.port.send(ours.kit.batch);
+  const arrived: string[] = [];
+  await until(() => {
+    theirs.port.receive(theirs.kit.batch);
+    arrived.push(...theirs.kit.packets().map(toHex));
+    return arrived.length >= expected.length;
+  });
+  t.same(arrived, expected);
+});
+
 /** What a kernel peer over veth hands over: UDP_GRO names the inner payload's size, and all is one datagram. */
 for (const ipv6 of [false, true]) {
   t.test(`an inner UDP superpacket is told from a train (IPv${ipv6 ? 6 : 4})`, async (t) => {
@@ -434,7 +470,6 @@ for (const ipv6 of [false, true]) {
     const whole = concat(VXLAN, withPartialChecksum(udpFrame({ ipv6, payload: pattern(10_000) })));
     const [fd] = openUdpSockets(ipv4(OURS), udpPort, 1);
     t.teardown(() => close(fd));
-    const sender = new Kit(1, 65536, UdpPort.footprint(1));
     // A run of pieces of the inner payload's size is cut, and joined again, in just this way.
     const pieces: Uint8Array[] = [];
     for (let at = 0; at < whole.length; at += 1000) pieces.push(whole.slice(at, at + 1000));
@@ -457,11 +492,11 @@ for (const ipv6 of [false, true]) {
     );
     port.send(burst.batch);
     t.match(burst.counted(), { tx_trains: 1 });
-    t.ok(sender);
     theirs.port.receive(theirs.kit.batch);
     t.equal(theirs.kit.batch.count, 1);
     t.equal(toHex(theirs.kit.packet(0)), toHex(whole));
     t.equal(theirs.kit.batch.segmentSize[0], 1000);
+    t.same(theirs.kit.counted(), { rx_superpackets: 1 });
   });
 }
 

@@ -181,6 +181,22 @@ t.test('reserved bits are ignored, as RFC 7348 wants it, and counted', async (t)
   }
 });
 
+t.test('each packet of a burst is judged by itself, however much it is like the one before', async (t) => {
+  const { kit, tunnel } = node();
+  const frame = tcpFrame({ destination: MAC_B, source: MAC_A });
+  kit.fill([]);
+  const good = datagram(frame);
+  const reserved = datagram(frame, '0800000000000101');
+  for (const packet of [good, good, reserved, reserved, good, good, good.slice(0, 21)])
+    kit.add(packet, ADDRESS_A);
+  // Congestion met on the way by a packet that knows none.
+  kit.batch.tos[1] = 3;
+  kit.batch.address[5] = STRANGER;
+  tunnel.decapsulate(kit.batch);
+  t.equal(kit.batch.count, 4);
+  t.same(kit.counted(), { rx_drop_ecn: 1, rx_reserved_bits: 2, rx_drop_unknown_vtep: 1, rx_drop_runt: 1 });
+});
+
 t.test('reserved bits of a dropped packet are not counted', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([datagram(rawFrame(MAC_B, MAC_A), '8800000000000100')], STRANGER);
