@@ -20,7 +20,7 @@ interface RunFlags {
   runDir: string;
   workers: number;
   offload: 'auto' | Rung;
-  busyPoll?: number;
+  busyPoll: number;
   peerCheck?: PeerCheck;
 }
 
@@ -50,7 +50,7 @@ async function run(flags: RunFlags): Promise<void> {
   await checkPrivileges();
   await checkTun();
   const { runDaemon } = await import('../control/daemon.js');
-  await runDaemon({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck, busyPoll: flags.busyPoll });
+  await runDaemon({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck });
 }
 
 async function status(flags: { runDir: string; json?: boolean }): Promise<void> {
@@ -88,8 +88,9 @@ function program(): Command {
     )
     .option(
       '--busy-poll <us>',
-      'after traffic, look for packets so many µs before blocking (default: 50; 0 on rung none)',
+      'where packets follow closely, look for the next so many µs before blocking',
       parseBusyPoll,
+      200,
     )
     .addOption(
       new Option(

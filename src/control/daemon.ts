@@ -34,7 +34,7 @@ export interface RunOptions {
   runDir: string;
   workers: number;
   offload: 'auto' | Rung;
-  busyPoll: number | undefined;
+  busyPoll: number;
   /** undefined: strict, or off where net-conf asks for learning. */
   peerCheck: PeerCheck | undefined;
 }

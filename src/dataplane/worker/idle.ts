@@ -12,9 +12,6 @@ import type { Arena } from '../memory/arena.js';
 import { POLLFD_SIZE, POLLIN, TIMESPEC_SIZE } from '../sys/constants.js';
 import { type Address, ppoll, schedYield } from '../sys/ffi.js';
 
-/** A block shorter than this many times the time of looking on would have been saved by looking on, or nearly so. */
-const SOON = 2;
-
 export class Idle {
   private readonly count: number;
   private readonly pollfds: Address;
@@ -36,9 +33,9 @@ export class Idle {
       arena.words[word + 1] = POLLIN;
     });
     const timespec = arena.reserve(TIMESPEC_SIZE);
-    const soon = SOON * busyPoll;
-    arena.words[timespec >> 2] = Math.floor(soon / 1e6);
-    arena.words[(timespec + 8) >> 2] = Math.round((soon % 1e6) * 1000);
+    // A block shorter than the time of looking on would have been saved by it.
+    arena.words[timespec >> 2] = Math.floor(busyPoll / 1e6);
+    arena.words[(timespec + 8) >> 2] = (busyPoll % 1e6) * 1000;
     this.count = fds.length;
     this.pollfds = arena.address(pollfds);
     this.soon = arena.address(timespec);
