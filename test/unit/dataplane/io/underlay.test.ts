@@ -9,6 +9,7 @@ import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/datap
 import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
 import { bind, close, setsockopt, socket } from '../../../../src/dataplane/sys/ffi.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, ipv4, pattern, toHex } from '../../../support/bytes.js';
 import { type FrameOptions, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';
@@ -64,6 +65,8 @@ function near(t: Test, address: string, udpPort: number, options: Options = {}):
       senders: gone ? [-1] : senders,
       port: udpPort,
       tunnelLength: VXLAN.length,
+      linkLength: ETHERNET_LENGTH,
+      kernelPeers: true,
       trains,
       receives: RECEIVES,
       burst: capacity,
@@ -447,6 +450,8 @@ for (const ipv6 of [false, true]) {
         senders: [fd],
         port: udpPort,
         tunnelLength: VXLAN.length,
+        linkLength: ETHERNET_LENGTH,
+        kernelPeers: true,
         trains: true,
         receives: 1,
         burst: pieces.length,

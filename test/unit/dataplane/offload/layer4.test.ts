@@ -1,5 +1,6 @@
 import t from 'tap';
 import { Layer4 } from '../../../../src/dataplane/offload/layer4.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, viewOf } from '../../../support/bytes.js';
 import { rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 
@@ -7,7 +8,7 @@ import { rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js
 const AT = 5;
 
 function locate(frame: Uint8Array, length = frame.length): Layer4 | undefined {
-  const layer4 = new Layer4();
+  const layer4 = new Layer4(ETHERNET_LENGTH);
   const view = viewOf(concat(new Uint8Array(AT), frame, new Uint8Array(64)));
   return layer4.locate(view, AT, length) ? layer4 : undefined;
 }
@@ -64,7 +65,7 @@ t.test('the IP header says how long the packet is, not the frame, which may be p
 });
 
 t.test('one object serves packet after packet', async (t) => {
-  const layer4 = new Layer4();
+  const layer4 = new Layer4(ETHERNET_LENGTH);
   const v6 = viewOf(tcpFrame({ ipv6: true }));
   const v4 = viewOf(udpFrame());
   t.equal(layer4.locate(v6, 0, v6.byteLength), true);

@@ -5,9 +5,14 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
-import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import {
+  acceptTrains,
+  allowSending,
+  openSenders,
+  openUdpSockets,
+} from '../../../../src/dataplane/io/udp-socket.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
-import type { VxlanOptions } from '../../../../src/dataplane/tunnel/vxlan.js';
+import type { TunnelOptions } from '../../../../src/dataplane/tunnel/tunnel.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 import type { Reply, Request, WorkerOptions } from '../../../../src/dataplane/worker/messages.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
@@ -19,6 +24,7 @@ import { socketpair } from '../../../support/socketpair.js';
 /** This node has MAC_A and this address; its peer has MAC_B. */
 const OURS = '127.0.0.1';
 const THEIRS = '127.0.0.2';
+const VXLAN: TunnelOptions = { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false };
 const HEADER = hex('0800000000000100');
 const TIMEOUT_MS = 5000;
 
@@ -40,12 +46,7 @@ class Thread {
   private readonly buffer = new Uint8Array(65536);
   private nextId = 1;
 
-  private constructor(
-    udpPort: number,
-    peer: Socket,
-    vxlan: Partial<VxlanOptions>,
-    options: Partial<WorkerOptions>,
-  ) {
+  private constructor(udpPort: number, peer: Socket, tunnel: TunnelOptions, options: Partial<WorkerOptions>) {
     const handle = Doorbell.create();
     this.doorbell = new Doorbell(handle);
     this.udpPort = udpPort;
@@ -53,17 +54,18 @@ class Thread {
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
     if (options.offload?.rung === 'gso') acceptTrains(this.socket);
-    this.senders = openSenders(ipv4(OURS));
+    if (tunnel.type === 'udp') allowSending(this.socket);
+    this.senders = tunnel.type === 'vxlan' ? openSenders(ipv4(OURS)) : [];
     const workerData: WorkerOptions = {
-      tapFd: this.tap[0],
+      deviceFd: this.tap[0],
       socketFd: this.socket,
-      senderFds: this.senders,
+      senderFds: tunnel.type === 'vxlan' ? this.senders : [this.socket],
       offload: { rung: 'none', uso: false },
       busyPoll: 0,
       ...options,
       port: udpPort,
       mtu: 1450,
-      vxlan: { vni: 1, peerCheck: 'strict', learning: false, ...vxlan },
+      tunnel,
       doorbell: handle,
       counters: this.counters.buffer as SharedArrayBuffer,
     };
@@ -79,14 +81,14 @@ class Thread {
 
   static async start(
     t: Test,
-    vxlan: Partial<VxlanOptions> = {},
+    tunnel: Partial<TunnelOptions> = {},
     options: Partial<WorkerOptions> = {},
   ): Promise<Thread> {
     const udpPort = await freePort(OURS);
     const peer = createSocket('udp4');
     peer.bind(udpPort, THEIRS);
     await once(peer, 'listening');
-    const thread = new Thread(udpPort, peer, vxlan, options);
+    const thread = new Thread(udpPort, peer, { ...VXLAN, ...tunnel } as TunnelOptions, options);
     t.teardown(() => thread.stop());
     await until(() => thread.replies.length === 1);
     t.same(thread.replies.shift(), { type: 'started' });

@@ -2,10 +2,11 @@
 // the other end: every packet with a virtio-net header of 10 bytes.
 
 import t, { type Test } from 'tap';
+import { OverlayGsoPort } from '../../../../src/dataplane/io/overlay-gso.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
-import { TapGsoPort } from '../../../../src/dataplane/io/tap-gso.js';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { close } from '../../../../src/dataplane/sys/ffi.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex } from '../../../support/bytes.js';
 import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
@@ -17,7 +18,7 @@ const PLAIN = hex('00000000000000000000');
 
 interface Rig {
   kit: Kit;
-  port: TapGsoPort;
+  port: OverlayGsoPort;
   /** What the kernel does at its end. */
   send(header: Uint8Array, frame: Uint8Array): void;
   receive(): { header: string; frame: Uint8Array } | undefined;
@@ -32,9 +33,9 @@ function rig(t: Test, { capacity = 128, slotSize = 2048, gone = false, uso = tru
   });
   return {
     kit,
-    port: new TapGsoPort(
+    port: new OverlayGsoPort(
       kit.arena,
-      { fd: gone ? -1 : near, mtu, packets: capacity, uso },
+      { fd: gone ? -1 : near, linkLength: ETHERNET_LENGTH, mtu, packets: capacity, uso },
       kit.checksum,
       kit.counters,
       kit.batch,

@@ -2,9 +2,10 @@
 // the other end.
 
 import t, { type Test } from 'tap';
+import { OverlayPort } from '../../../../src/dataplane/io/overlay.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
-import { TapPort } from '../../../../src/dataplane/io/tap.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { pattern, toHex } from '../../../support/bytes.js';
 import { MAC_A, MAC_B, rawFrame, tcpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
@@ -16,7 +17,7 @@ const MTU = 1450;
 
 interface Rig {
   kit: Kit;
-  port: TapPort;
+  port: OverlayPort;
   /** What the kernel does at its end. */
   send(frame: Uint8Array): void;
   receive(): Uint8Array | undefined;
@@ -32,7 +33,13 @@ function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig
   const buffer = new Uint8Array(65536);
   return {
     kit,
-    port: new TapPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters, kit.batch, MTU),
+    port: new OverlayPort(
+      kit.arena,
+      { fd: gone ? -1 : near, mtu: MTU, linkLength: ETHERNET_LENGTH },
+      kit.checksum,
+      kit.counters,
+      kit.batch,
+    ),
     send: (frame) => {
       t.equal(write(far, addressOf(frame), frame.length), frame.length);
     },
