@@ -7,7 +7,7 @@ import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { pattern, toHex } from '../../../support/bytes.js';
-import { MAC_A, MAC_B, rawFrame, tcpFrame } from '../../../support/frames.js';
+import { MAC_A, MAC_B, packetOf, rawFrame, tcpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 import { socketpair } from '../../../support/socketpair.js';
@@ -23,7 +23,10 @@ interface Rig {
   receive(): Uint8Array | undefined;
 }
 
-function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig {
+function rig(
+  t: Test,
+  { capacity = 4, slotSize = 2048, gone = false, linkLength = ETHERNET_LENGTH } = {},
+): Rig {
   const kit = new Kit(capacity, slotSize);
   const [near, far] = socketpair();
   t.teardown(() => {
@@ -35,7 +38,7 @@ function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig
     kit,
     port: new OverlayPort(
       kit.arena,
-      { fd: gone ? -1 : near, mtu: MTU, linkLength: ETHERNET_LENGTH },
+      { fd: gone ? -1 : near, mtu: MTU, linkLength },
       kit.checksum,
       kit.counters,
       kit.batch,
@@ -125,6 +128,19 @@ t.test('send segments a superpacket, which no TAP without a vnet header takes', 
     rx_superpackets: 1,
     rx_partial_checksums: 1,
   });
+});
+
+t.test('on a TUN packets have no Ethernet header, either way', async (t) => {
+  const { kit, port, send, receive } = rig(t, { slotSize: 65536, linkLength: 0 });
+  const frame = tcpFrame({ payload: pattern(5000) });
+  send(packetOf(frame));
+  port.receive(kit.batch);
+  t.same(kit.packets().map(toHex), [toHex(packetOf(frame))]);
+  kit.fill([withPartialChecksum(frame), withPartialChecksum(tcpFrame())].map(packetOf));
+  port.send(kit.batch);
+  for (const expected of [...naiveSegments(frame, MTU - 40), tcpFrame()])
+    t.equal(toHex(receive() as Uint8Array), toHex(packetOf(expected)));
+  t.equal(receive(), undefined);
 });
 
 t.test('send counts what the device refuses and goes on', async (t) => {
