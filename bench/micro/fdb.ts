@@ -1,6 +1,6 @@
 /** FDB lookup: the cost must not depend on the number of peers. */
 
-import { Fdb } from '../../src/dataplane/tunnel/fdb.js';
+import { AddressTable } from '../../src/dataplane/tunnel/address-table.js';
 import { sink, suite } from './suite.js';
 
 const SIZES = [2, 1000, 10_000];
@@ -8,7 +8,7 @@ const SIZES = [2, 1000, 10_000];
 export function run(): void {
   const cases: Record<string, () => void> = {};
   for (const size of SIZES) {
-    const fdb = new Fdb();
+    const fdb = new AddressTable();
     // MACs as a hash gives them, not counted up: neighbours in number would be neighbours in the table.
     const high = Uint16Array.from({ length: size }, () => 0x0200 | Math.floor(Math.random() * 256));
     const low = Int32Array.from({ length: size }, () => Math.floor(Math.random() * 2 ** 32));

@@ -31,7 +31,7 @@ export const USAGE = `use: npm run bench:netns -- [flags]
   --seconds N      length of one traffic run                          (8)
   --figures LIST   ${FIGURES.map((figure) => figure.name).join(',')}
                    (all)
-  --peers LIST     kernel,ovs,naive,weft, or weft@RUNG for a rung     (kernel,ovs,naive,weft)
+  --peers LIST     kernel,ovs,naive,proxy,weft, or weft@RUNG              (kernel,ovs,naive,weft)
   --modes LIST     plain,virt                                         (plain,virt)
   --out FILE.json  samples; a Markdown table is written beside it     (dist/bench-netns.json)`;
 

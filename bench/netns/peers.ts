@@ -5,6 +5,7 @@ import type { Dataplane, DataplaneKind } from '../../lab/dataplanes/dataplane.js
 import { kernelHasVxlan, startKernel } from '../../lab/dataplanes/kernel.js';
 import { startNaive } from '../../lab/dataplanes/naive.js';
 import { startOvs } from '../../lab/dataplanes/ovs.js';
+import { startProxy } from '../../lab/dataplanes/proxy.js';
 import { startWeft } from '../../lab/dataplanes/weft.js';
 import { succeeds } from '../../lab/exec.js';
 import { netConf, type VxlanLease } from '../../lab/leases.js';
@@ -31,6 +32,7 @@ export function peerOf(name: string): Peer {
     kernel: (node, extra = []) => startKernel(node, { peers: [...node.peers(), ...extra] }),
     ovs: (node, extra = []) => startOvs(node, { peers: [...node.peers(), ...extra] }),
     naive: (node, extra = []) => startNaive(node, { peers: [...node.peers(), ...extra] }),
+    proxy: (node, extra = []) => startProxy(node, { peers: [...node.peers(), ...extra] }),
     weft: (node, extra = [], nodeFlags = []) =>
       startWeft(node, {
         nodeFlags,
@@ -41,7 +43,9 @@ export function peerOf(name: string): Peer {
   };
   const start = starters[kind ?? ''];
   if (start === undefined || (rung !== undefined && kind !== 'weft')) {
-    throw new Error(`--peers: no '${name}': choose from kernel, ovs, naive, weft, weft@none, weft@gso …`);
+    throw new Error(
+      `--peers: no '${name}': choose from kernel, ovs, naive, proxy, weft, weft@none, weft@gso …`,
+    );
   }
   return { name, kind: kind as DataplaneKind, start };
 }

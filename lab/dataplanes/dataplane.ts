@@ -1,10 +1,10 @@
-// What the lab's dataplanes have in common: Weft, the kernel's vxlan, the naive one, Open vSwitch.
+// What the lab's dataplanes have in common: Weft, the kernel's vxlan, the naive one, the udp proxy, Open vSwitch.
 
 import { bridgeBatch, ipBatch } from '../ip.js';
 import type { VxlanLease } from '../leases.js';
 import type { LabNode, Owned } from '../node.js';
 
-export type DataplaneKind = 'weft' | 'kernel' | 'ovs' | 'naive';
+export type DataplaneKind = 'weft' | 'kernel' | 'ovs' | 'naive' | 'proxy';
 
 /** A dataplane that runs on a node and has brought up flannel.1 there. */
 export interface Dataplane extends Owned {

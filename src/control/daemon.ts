@@ -120,7 +120,7 @@ function openDataplane(plan: Plan, options: RunOptions): Dataplane {
       offload: options.offload,
       busyPoll: options.busyPoll,
       mtu,
-      vxlan: { vni, peerCheck, learning },
+      tunnel: { type: 'vxlan', vni, peerCheck, learning },
     });
   } catch (error) {
     if (error instanceof RungUnavailable)

@@ -4,30 +4,39 @@
  * to it.
  *
  * Names are part of `weft status --json`: `tx` is overlay to underlay, `rx` the other way, and a `_drop_` is a packet
- * that went no further, counted under exactly one reason.
+ * that went no further, counted under exactly one reason. An `_icmp_sent` is an error message to the sender of such a packet.
  */
 
 export const COUNTER_NAMES = [
   'tx_packets',
   'tx_bytes',
   'tx_drop_runt',
+  'tx_drop_not_ipv4',
+  'tx_drop_bad_length',
   'tx_drop_multicast',
   'tx_drop_unknown_mac',
+  'tx_drop_no_route',
+  'tx_drop_ttl',
   'tx_drop_unreachable',
   'tx_drop_socket_full',
   'tx_drop_send_error',
   'tx_drop_unsegmentable',
   'tx_trains',
   'tx_trains_replayed',
+  'tx_icmp_sent',
   'rx_packets',
   'rx_bytes',
   'rx_drop_runt',
+  'rx_drop_not_ipv4',
+  'rx_drop_bad_length',
   'rx_drop_truncated',
   'rx_drop_no_vni_flag',
   'rx_drop_unknown_vni',
   'rx_drop_unknown_vtep',
   'rx_drop_wrong_source_mac',
   'rx_drop_not_our_mac',
+  'rx_drop_wrong_source',
+  'rx_drop_ttl',
   'rx_drop_ecn',
   'rx_drop_device_full',
   'rx_drop_device_refused',
@@ -35,6 +44,7 @@ export const COUNTER_NAMES = [
   'rx_superpackets',
   'rx_coalesced',
   'rx_partial_checksums',
+  'rx_icmp_sent',
   'offload_step_downs',
 ] as const;
 

@@ -7,9 +7,10 @@ import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
-import { createTap } from './io/tap-device.js';
+import { createDevice } from './io/device.js';
 import {
   acceptTrains,
+  allowSending,
   canSendTrains,
   openSenders,
   openUdpSockets,
@@ -19,14 +20,14 @@ import type { Offload, Rung } from './offload/ladder.js';
 import { errnoName } from './sys/errno.js';
 import { close } from './sys/ffi.js';
 import type { LearnedEntry } from './tunnel/learned.js';
-import type { VxlanOptions } from './tunnel/vxlan.js';
+import type { TunnelOptions } from './tunnel/tunnel.js';
 import { Doorbell } from './worker/doorbell.js';
-import type { FdbEntry, Reply, Request, WorkerOptions } from './worker/messages.js';
+import type { FdbEntry, Prefix, Reply, Request, Route, WorkerOptions } from './worker/messages.js';
 
 export interface DataplaneOptions {
-  /** Name of the TAP device, e.g. flannel.1. */
+  /** Name of the device: a TAP for vxlan, e.g. flannel.1; a TUN for udp, e.g. flannel0. */
   device: string;
-  /** The underlay address to bind (IPv4, host order, signed) and the UDP port of every VTEP. */
+  /** The underlay address to bind (IPv4, host order, signed) and the UDP port of every peer. */
   address: number;
   port: number;
   workers: number;
@@ -36,7 +37,14 @@ export interface DataplaneOptions {
   busyPoll: number;
   /** MTU of the device, in bytes. */
   mtu: number;
-  vxlan: VxlanOptions;
+  tunnel: TunnelOptions;
+}
+
+export type { Prefix, Route } from './worker/messages.js';
+
+export interface RouteChanges {
+  remove: readonly Prefix[];
+  set: readonly Route[];
 }
 
 export interface FdbChanges {
@@ -63,7 +71,7 @@ export interface DataplaneEvents {
 /** The rung that was asked for is not to be had on this kernel. */
 export class RungUnavailable extends Error {}
 
-type Resources = Pick<WorkerOptions, 'tapFd' | 'socketFd' | 'senderFds' | 'offload'>;
+type Resources = Pick<WorkerOptions, 'deviceFd' | 'socketFd' | 'senderFds' | 'offload'>;
 
 type Answer = { resolve: (reply: Extract<Reply, { type: 'done' }>) => void; reject: (reason: Error) => void };
 type RequestBody<T extends Request = Request> = T extends Request ? Omit<T, 'id'> : never;
@@ -87,7 +95,7 @@ class ForwardingThread {
       busyPoll: options.busyPoll,
       port: options.port,
       mtu: options.mtu,
-      vxlan: options.vxlan,
+      tunnel: options.tunnel,
       doorbell: handle,
       counters,
     };
@@ -127,7 +135,7 @@ class ForwardingThread {
   }
 }
 
-/** A device or socket under a running dataplane is gone, as when someone deletes the TAP. */
+/** A device or socket under a running dataplane is gone, as when someone deletes the device. */
 export class PortFailure extends Error {}
 
 function portFailure(device: string, reply: Extract<Reply, { type: 'failed' }>): PortFailure {
@@ -137,8 +145,9 @@ function portFailure(device: string, reply: Extract<Reply, { type: 'failed' }>):
 
 export class Dataplane {
   private readonly options: DataplaneOptions;
-  private readonly tapFds: number[];
+  private readonly deviceFds: number[];
   private readonly socketFds: number[];
+  /** Sockets that all threads send through; with none of these each sends through its own socket. */
   private readonly senderFds: number[];
   /** What this kernel's devices can, found out when they were made. */
   readonly offload: Offload;
@@ -155,17 +164,22 @@ export class Dataplane {
     try {
       this.socketFds = openUdpSockets(options.address, options.port, options.workers);
       opened.push(...this.socketFds);
-      this.senderFds = openSenders(options.address);
+      const isVxlan = options.tunnel.type === 'vxlan';
+      // flannel's udp peers send from the port they receive on.
+      this.senderFds = isVxlan ? openSenders(options.address) : [];
       opened.push(...this.senderFds);
+      if (!isVxlan) for (const fd of this.socketFds) allowSending(fd);
       const superpackets = options.offload !== 'none' && canSendTrains();
-      const tap = createTap(options.device, options.workers, superpackets);
-      this.tapFds = tap.fds;
-      this.offload = tap.offload;
-      opened.push(...tap.fds);
-      if (options.offload === 'gso' && tap.offload.rung !== 'gso') {
-        throw new RungUnavailable('rung gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a TAP with TSO');
+      const device = createDevice(isVxlan ? 'tap' : 'tun', options.device, options.workers, superpackets);
+      this.deviceFds = device.fds;
+      this.offload = device.offload;
+      opened.push(...device.fds);
+      if (options.offload === 'gso' && device.offload.rung !== 'gso') {
+        throw new RungUnavailable(
+          'rung gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
+        );
       }
-      if (tap.offload.rung === 'gso') for (const fd of this.socketFds) acceptTrains(fd);
+      if (device.offload.rung === 'gso') for (const fd of this.socketFds) acceptTrains(fd);
     } catch (error) {
       for (const fd of opened) close(fd);
       throw error;
@@ -179,25 +193,33 @@ export class Dataplane {
     setFlagsFromString('--no-incremental-marking');
     // process.exit waits for ever for a thread in a blocking call: whatever ends this process must end the threads.
     process.on('exit', this.stopAtExit);
-    this.threads = this.tapFds.map(
-      (tapFd, queue) =>
-        new ForwardingThread(
-          this.options,
-          { tapFd, socketFd: this.socketFds[queue], senderFds: this.senderFds, offload: this.offload },
-          events,
-        ),
+    this.threads = this.deviceFds.map(
+      (deviceFd, queue) =>
+        new ForwardingThread(this.options, this.resourcesOf(deviceFd, this.socketFds[queue]), events),
     );
     await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
   }
 
-  /** Applies FDB changes in every thread; when it resolves, packets follow them. */
+  private resourcesOf(deviceFd: number, socketFd: number): Resources {
+    const senderFds = this.senderFds.length > 0 ? this.senderFds : [socketFd];
+    return { deviceFd, socketFd, senderFds, offload: this.offload };
+  }
+
+  /** vxlan: applies FDB changes in every thread; when it resolves, packets follow them. */
   async updateFdb(changes: FdbChanges): Promise<void> {
     const remove = Int32Array.from(changes.remove.flatMap(({ high, low }) => [high, low]));
     const set = Int32Array.from(changes.set.flatMap(({ high, low, address }) => [high, low, address]));
     await Promise.all(this.threads.map((thread) => thread.request({ type: 'fdb', remove, set })));
   }
 
-  /** Tells every thread this node's VTEP MAC. */
+  /** udp: applies route changes in every thread; when it resolves, packets follow them. */
+  async updateRoutes(changes: RouteChanges): Promise<void> {
+    const remove = Int32Array.from(changes.remove.flatMap(({ base, prefix }) => [base, prefix]));
+    const set = Int32Array.from(changes.set.flatMap(({ base, prefix, address }) => [base, prefix, address]));
+    await Promise.all(this.threads.map((thread) => thread.request({ type: 'routes', remove, set })));
+  }
+
+  /** vxlan: tells every thread this node's VTEP MAC. */
   async setOwnMac(high: number, low: number): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.request({ type: 'own-mac', high, low })));
   }
@@ -224,7 +246,7 @@ export class Dataplane {
     await Promise.all(this.threads.map((thread) => thread.exited));
     process.off('exit', this.stopAtExit);
     for (const thread of this.threads) thread.doorbell.close();
-    for (const fd of [...this.tapFds, ...this.socketFds, ...this.senderFds]) close(fd);
+    for (const fd of [...this.deviceFds, ...this.socketFds, ...this.senderFds]) close(fd);
     this.threads = [];
   }
 

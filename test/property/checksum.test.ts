@@ -4,6 +4,7 @@ import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { Layer4 } from '../../src/dataplane/offload/layer4.js';
 import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
+import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { concat, toHex } from '../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../support/frames.js';
 import { Kit } from '../support/kit.js';
@@ -80,7 +81,7 @@ t.test(
       fc.property(frame, fc.nat(20), (packet, padding) => {
         const kit = new Kit(1, 4096);
         const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1500);
-        const layer4 = new Layer4();
+        const layer4 = new Layer4(ETHERNET_LENGTH);
         kit.fill([concat(withPartialChecksum(packet), new Uint8Array(padding).fill(0x5a))]);
         if (!layer4.locate(kit.arena.view, kit.batch.offset[0], kit.batch.length[0])) return false;
         partial.mark(kit.batch, 0, layer4);
@@ -106,7 +107,7 @@ t.test('no bytes at all, however broken, are marked or completed outside of them
     fc.property(fc.oneof(broken, fc.uint8Array({ maxLength: 80 })), (packet) => {
       const kit = new Kit(1, 4096);
       const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
-      const layer4 = new Layer4();
+      const layer4 = new Layer4(ETHERNET_LENGTH);
       kit.fill([packet]);
       const end = kit.batch.offset[0] + packet.length;
       kit.arena.bytes.fill(0xee, end, end + 128);

@@ -9,6 +9,7 @@ import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
 import { Coalescer } from '../../src/dataplane/offload/coalesce.js';
 import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
 import { close } from '../../src/dataplane/sys/ffi.js';
+import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { concat, hex, ipv4, pattern, toHex, viewOf } from '../support/bytes.js';
 import { type FrameOptions, tagged, tcpFrame, udpFrame } from '../support/frames.js';
 import { freePort } from '../support/free-port.js';
@@ -234,7 +235,14 @@ const burst: fc.Arbitrary<Burst> = fc
 
 const kit = new Kit(PACKETS, 2048);
 const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
-const coalescers = [true, false].map((uso) => new Coalescer(kit.arena, kit.checksum, partial, PACKETS, uso));
+const coalescers = [true, false].map(
+  (uso) =>
+    new Coalescer(kit.arena, kit.checksum, partial, {
+      packets: PACKETS,
+      udp: uso,
+      linkLength: ETHERNET_LENGTH,
+    }),
+);
 
 interface Train {
   packets: number[];
@@ -394,7 +402,17 @@ t.teardown(() => {
 function portOn(kit: Kit, trains: boolean): UdpPort {
   return new UdpPort(
     kit.arena,
-    { fd: receiving, senders, port, tunnelLength: TUNNEL.length, trains, receives: 16, burst: 16 },
+    {
+      fd: receiving,
+      senders,
+      port,
+      tunnelLength: TUNNEL.length,
+      linkLength: ETHERNET_LENGTH,
+      kernelPeers: true,
+      trains,
+      receives: 16,
+      burst: 16,
+    },
     kit.checksum,
     kit.counters,
     () => {},

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { MAX_HEADERS, Segmenter } from '../../src/dataplane/offload/segment.js';
+import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { concat, toHex, viewOf } from '../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../support/frames.js';
 import { Kit } from '../support/kit.js';
 import { checksumsVerify, layoutOf, naiveSegments, withPartialChecksum } from '../support/reference.js';
 
 const kit = new Kit(1, 65536);
-const segmenter = new Segmenter(kit.arena, kit.checksum);
+const segmenter = new Segmenter(kit.arena, kit.checksum, ETHERNET_LENGTH);
 const headers = kit.arena.reserve(MAX_HEADERS);
 
 function segments(frame: Uint8Array, size: number): Uint8Array[] {

@@ -5,9 +5,9 @@
 
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER, COUNTER_NAMES } from '../../src/dataplane/counters.js';
+import { OverlayPort } from '../../src/dataplane/io/overlay.js';
+import { OverlayGsoPort } from '../../src/dataplane/io/overlay-gso.js';
 import { MORE, type Port } from '../../src/dataplane/io/port.js';
-import { TapPort } from '../../src/dataplane/io/tap.js';
-import { TapGsoPort } from '../../src/dataplane/io/tap-gso.js';
 import { acceptTrains, openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
@@ -20,7 +20,11 @@ import {
   MSGHDR_IOVLEN,
 } from '../../src/dataplane/sys/constants.js';
 import { type Address, recvmmsg, sendmmsg } from '../../src/dataplane/sys/ffi.js';
+import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
+import type { Tunnel } from '../../src/dataplane/tunnel/tunnel.js';
+import { UdpTunnel } from '../../src/dataplane/tunnel/udp.js';
 import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
+import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { VXLAN_LENGTH } from '../../src/dataplane/wire/vxlan.js';
 import { Doorbell } from '../../src/dataplane/worker/doorbell.js';
 import { Idle } from '../../src/dataplane/worker/idle.js';
@@ -39,18 +43,26 @@ const WARM_UPS = 10;
 const SMALL_STRUCTURES = 262_144;
 const LOOPBACK = ipv4('127.0.0.1');
 
-/** A tunnel whose peer is itself: what it encapsulates comes back from 127.0.0.1 for its own MAC. */
+type Kind = 'vxlan' | 'udp';
+
+/** A tunnel whose peer is itself: what it encapsulates comes back from 127.0.0.1 for its own MAC, or its own subnet. */
 class Rig {
+  readonly kind: Kind;
+  readonly linkLength: number;
   readonly slot: number;
   readonly arena: Arena;
   readonly counters = new Float64Array(COUNTER_NAMES.length);
   readonly checksum: Checksum;
   readonly outbound: PacketBatch;
   readonly inbound: PacketBatch;
-  readonly tunnel: VxlanTunnel;
-  readonly frame = tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(1400) });
+  readonly replies: PacketBatch;
+  readonly tunnel: Tunnel;
+  readonly frame: Uint8Array;
 
-  constructor(learning: boolean, slot = SLOT) {
+  constructor(kind: Kind, learning: boolean, slot = SLOT) {
+    this.kind = kind;
+    this.linkLength = kind === 'vxlan' ? ETHERNET_LENGTH : 0;
+    this.frame = this.bare(tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(1400) }));
     this.slot = slot;
     this.arena = new Arena(
       2 * PacketBatch.footprint(BURST, slot) + UdpPort.footprint(BURST) + 4 * slot + SMALL_STRUCTURES,
@@ -58,21 +70,47 @@ class Rig {
     this.checksum = new Checksum(this.arena);
     this.outbound = new PacketBatch(this.arena, BURST, slot);
     this.inbound = new PacketBatch(this.arena, BURST, slot);
-    const options = { vni: 1, peerCheck: learning ? 'off' : 'strict', learning } as const;
-    this.tunnel = new VxlanTunnel(this.arena, this.counters, options);
-    for (let peer = 1; peer <= PEERS; peer++) this.tunnel.fdb.set(0x0200, 0x10000 + peer, 0x0a000000 + peer);
-    setFdb(this.tunnel, MAC_B, LOOPBACK);
-    if (!learning) setFdb(this.tunnel, MAC_A, LOOPBACK);
-    setOwnMac(this.tunnel, MAC_B);
+    this.replies = new PacketBatch(this.arena, 1, LARGEST_ERROR);
+    this.tunnel = kind === 'vxlan' ? this.vxlan(learning) : this.udp();
     for (const batch of [this.outbound, this.inbound]) {
       for (let i = 0; i < BURST; i++) this.arena.bytes.set(this.frame, batch.slot(i));
     }
   }
 
+  private vxlan(learning: boolean): VxlanTunnel {
+    const options = { vni: 1, peerCheck: learning ? 'off' : 'strict', learning } as const;
+    const tunnel = new VxlanTunnel(this.arena, this.counters, options);
+    for (let peer = 1; peer <= PEERS; peer++) tunnel.fdb.set(0x0200, 0x10000 + peer, 0x0a000000 + peer);
+    setFdb(tunnel, MAC_B, LOOPBACK);
+    if (!learning) setFdb(tunnel, MAC_A, LOOPBACK);
+    setOwnMac(tunnel, MAC_B);
+    return tunnel;
+  }
+
+  private udp(): UdpTunnel {
+    const options = { address: ipv4('10.244.1.0'), peerCheck: 'strict' } as const;
+    const tunnel = new UdpTunnel(this.arena, this.checksum, this.counters, options);
+    for (let peer = 1; peer <= PEERS; peer++) tunnel.routes.set((11 << 24) | (peer << 8), 24, peer);
+    tunnel.routes.set(ipv4('10.244.1.0'), 24, LOOPBACK);
+    tunnel.routes.set(ipv4('10.244.2.0'), 24, LOOPBACK);
+    return tunnel;
+  }
+
+  /** A frame as the device has it: a TUN's is without the Ethernet header. */
+  bare(frame: Uint8Array): Uint8Array {
+    return this.kind === 'vxlan' ? frame : frame.slice(ETHERNET_LENGTH);
+  }
+
   /** A burst of frames as they came from the device. */
   refill(): void {
-    for (let i = 0; i < BURST; i++) this.outbound.put(i, this.outbound.slot(i), this.frame.length);
-    this.outbound.count = BURST;
+    const { outbound, frame, arena } = this;
+    const ttl = this.linkLength + 8;
+    for (let i = 0; i < BURST; i++) {
+      outbound.put(i, outbound.slot(i), frame.length);
+      // TTL and checksum are what the tunnel may have changed.
+      for (let at = ttl; at < ttl + 4; at++) arena.bytes[outbound.slot(i) + at] = frame[at];
+    }
+    outbound.count = BURST;
   }
 
   get delivered(): number {
@@ -100,14 +138,14 @@ class Switch {
 }
 
 /** encapsulate and decapsulate alone. */
-function tunnelPart(learning: boolean): Run {
-  const rig = new Rig(learning);
-  const { outbound, tunnel } = rig;
+function tunnelPart(kind: Kind, learning: boolean): Run {
+  const rig = new Rig(kind, learning);
+  const { outbound, replies, tunnel } = rig;
   return (packets) => {
     for (let done = 0; done < packets; done += BURST) {
       rig.refill();
-      tunnel.encapsulate(outbound);
-      tunnel.decapsulate(outbound);
+      tunnel.encapsulate(outbound, replies);
+      tunnel.decapsulate(outbound, replies);
       if (outbound.count !== BURST) throw new Error(`${outbound.count} of ${BURST} packets came through`);
     }
   };
@@ -115,7 +153,7 @@ function tunnelPart(learning: boolean): Run {
 
 /** The forwarding loop between ports that are no devices. */
 function loopPart(): Run {
-  const rig = new Rig(false);
+  const rig = new Rig('vxlan', false);
   const switchable = new Switch();
   let left = 0;
   const overlay: Port = {
@@ -141,7 +179,14 @@ function loopPart(): Run {
     },
   };
   const { tunnel, outbound, inbound } = rig;
-  const loop = switchable.loop(rig.arena, { overlay, underlay, tunnel, outbound, inbound });
+  const loop = switchable.loop(rig.arena, {
+    overlay,
+    underlay,
+    tunnel,
+    outbound,
+    inbound,
+    replies: rig.replies,
+  });
   return (packets) => {
     left = packets;
     switchable.run(loop);
@@ -198,9 +243,9 @@ function messages(arena: Arena, buffers: readonly { at: number; length: number }
 }
 
 /** The forwarding loop between the real ports: a socket pair for the TAP queue, a UDP socket that sends to itself. */
-function portsPart(gso: boolean): Run {
-  const rig = new Rig(false, gso ? 65600 : SLOT);
-  const { arena, checksum, counters, tunnel, outbound } = rig;
+function portsPart(kind: Kind, gso: boolean): Run {
+  const rig = new Rig(kind, false, gso ? 65600 : SLOT);
+  const { arena, checksum, counters, tunnel, outbound, linkLength } = rig;
   const switchable = new Switch();
   const [near, far] = socketpair();
   const port = 20_000 + (process.pid % 20_000);
@@ -208,15 +253,15 @@ function portsPart(gso: boolean): Run {
   if (gso) acceptTrains(socket);
   const inbound = new PacketBatch(arena, UdpPort.packets(BURST, gso), 0);
   const tap = gso
-    ? new TapGsoPort(
+    ? new OverlayGsoPort(
         arena,
-        { fd: near, mtu: 1450, packets: inbound.capacity, uso: true },
+        { fd: near, linkLength, mtu: 1450, packets: inbound.capacity, uso: true },
         checksum,
         counters,
         outbound,
       )
-    : new TapPort(arena, near, checksum, counters, outbound, 1450);
-  const pods = new Pods(arena, far, gso ? superpackets() : Array(BURST).fill(rig.frame), rig.slot);
+    : new OverlayPort(arena, { fd: near, mtu: 1450, linkLength }, checksum, counters, outbound);
+  const pods = new Pods(arena, far, gso ? superpackets(rig) : Array(BURST).fill(rig.frame), rig.slot);
   let left = 0;
   const overlay: Port = {
     receive(batch) {
@@ -234,9 +279,11 @@ function portsPart(gso: boolean): Run {
     arena,
     {
       fd: socket,
-      senders: openSenders(LOOPBACK),
+      senders: kind === 'vxlan' ? openSenders(LOOPBACK) : [socket],
       port,
-      tunnelLength: VXLAN_LENGTH,
+      tunnelLength: kind === 'vxlan' ? VXLAN_LENGTH : 0,
+      linkLength,
+      kernelPeers: kind === 'vxlan',
       trains: gso,
       receives: BURST,
       burst: BURST,
@@ -245,7 +292,7 @@ function portsPart(gso: boolean): Run {
     counters,
     () => {},
   );
-  const loop = switchable.loop(arena, { overlay, underlay, tunnel, outbound, inbound });
+  const loop = switchable.loop(arena, { overlay, underlay, tunnel, outbound, inbound, replies: rig.replies });
   return (packets) => {
     const before = rig.delivered;
     left = packets;
@@ -255,24 +302,25 @@ function portsPart(gso: boolean): Run {
 }
 
 /** A burst of 64 packets for the wire as a TAP queue gives it: superpackets of TCP and UDP, single frames between. */
-function superpackets(): Uint8Array[] {
+function superpackets(rig: Rig): Uint8Array[] {
   const to = { destination: MAC_B, source: MAC_A };
-  // virtio-net: NEEDS_CSUM, type, header length 0, size 1400, checksum at 34 + 16 or 34 + 6.
+  const start = rig.kind === 'vxlan' ? '2200' : '1400';
+  // virtio-net: NEEDS_CSUM, type, header length 0, size 1400, checksum at start + 16 or start + 6.
   const tcp = concat(
-    hex('0101 0000 7805 2200 1000'),
-    withPartialChecksum(tcpFrame({ ...to, payload: pattern(20 * 1400) })),
+    hex(`0101 0000 7805 ${start} 1000`),
+    rig.bare(withPartialChecksum(tcpFrame({ ...to, payload: pattern(20 * 1400) }))),
   );
   const udp = concat(
-    hex('0105 0000 7805 2200 0600'),
-    withPartialChecksum(udpFrame({ ...to, payload: pattern(20 * 1400) })),
+    hex(`0105 0000 7805 ${start} 0600`),
+    rig.bare(withPartialChecksum(udpFrame({ ...to, payload: pattern(20 * 1400) }))),
   );
-  const single = concat(new Uint8Array(10), tcpFrame({ ...to, flags: 0x18, payload: pattern(60) }));
+  const single = concat(new Uint8Array(10), rig.bare(tcpFrame({ ...to, flags: 0x18, payload: pattern(60) })));
   return [tcp, ...Array(12).fill(single), udp, ...Array(12).fill(single)];
 }
 
 /** A part that allocates 16 bytes a packet: shows that the measurement sees it. */
 function leakyPart(): Run {
-  const tunnel = tunnelPart(false);
+  const tunnel = tunnelPart('vxlan', false);
   let sink: unknown;
   return (packets) => {
     for (let done = 0; done < packets; done += BURST) {
@@ -284,11 +332,14 @@ function leakyPart(): Run {
 }
 
 const PARTS: Record<string, () => Run> = {
-  tunnel: () => tunnelPart(false),
-  'tunnel with learning': () => tunnelPart(true),
+  tunnel: () => tunnelPart('vxlan', false),
+  'tunnel with learning': () => tunnelPart('vxlan', true),
+  'udp tunnel': () => tunnelPart('udp', false),
   loop: loopPart,
-  ports: () => portsPart(false),
-  'gso ports': () => portsPart(true),
+  ports: () => portsPart('vxlan', false),
+  'gso ports': () => portsPart('vxlan', true),
+  'udp ports': () => portsPart('udp', false),
+  'udp gso ports': () => portsPart('udp', true),
   leaky: leakyPart,
 };
 

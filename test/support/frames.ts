@@ -45,6 +45,11 @@ export function udpFrame(options: FrameOptions = {}): Uint8Array {
   return frame(17, concat(header, payload), options);
 }
 
+/** The IP packet in a frame, which is what a TUN device has. */
+export function packetOf(frame: Uint8Array): Uint8Array {
+  return frame.slice(14);
+}
+
 /** A copy of a frame with an 802.1Q tag. */
 export function tagged(untagged: Uint8Array, tag = 0x2064): Uint8Array {
   return concat(untagged.slice(0, 12), Uint8Array.of(0x81, 0x00, tag >> 8, tag & 255), untagged.slice(12));

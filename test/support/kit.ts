@@ -4,8 +4,10 @@ import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER_NAMES, type CounterName } from '../../src/dataplane/counters.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
+import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
+import { UdpTunnel, type UdpTunnelOptions } from '../../src/dataplane/tunnel/udp.js';
 import { type VxlanOptions, VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
-import { mac } from './bytes.js';
+import { ipv4, mac } from './bytes.js';
 
 /** Room for the tables of a module under test. */
 const SMALL_STRUCTURES = 65536;
@@ -47,7 +49,14 @@ export class Kit {
   }
 
   packets(): Uint8Array[] {
-    return Array.from({ length: this.batch.count }, (_, index) => this.packet(index));
+    return this.packetsOf(this.batch);
+  }
+
+  /** Copies of the packets of another batch in the same arena. */
+  packetsOf({ count, offset, length }: PacketBatch): Uint8Array[] {
+    return Array.from({ length: count }, (_, index) =>
+      this.arena.bytes.slice(offset[index], offset[index] + length[index]),
+    );
   }
 
   /** Every counter that is not zero. */
@@ -64,6 +73,18 @@ export class Kit {
       learning: false,
       ...options,
     });
+  }
+
+  /** A udp tunnel whose device has the address 10.244.1.0, and a batch for `replies` replies of its. */
+  udpTunnel(
+    options: Partial<UdpTunnelOptions> = {},
+    { clock, replies = 8 }: { clock?: { now(): number }; replies?: number } = {},
+  ): { tunnel: UdpTunnel; replies: PacketBatch } {
+    const whole: UdpTunnelOptions = { address: ipv4('10.244.1.0'), peerCheck: 'strict', ...options };
+    return {
+      tunnel: new UdpTunnel(this.arena, this.checksum, this.counters, whole, clock),
+      replies: new PacketBatch(this.arena, replies, LARGEST_ERROR),
+    };
   }
 }
 

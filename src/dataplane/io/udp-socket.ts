@@ -1,4 +1,4 @@
-/** Making the VTEP's UDP sockets. */
+/** Making the UDP sockets of a tunnel's end. */
 
 import {
   AF_INET,
@@ -73,6 +73,13 @@ export function acceptTrains(fd: number): void {
   setsockopt(fd, SOL_UDP, UDP_GRO, int(1));
 }
 
+/** Prepares a socket to be sent through. */
+export function allowSending(fd: number): void {
+  setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+  // Outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it).
+  setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, int(IP_PMTUDISC_DONT));
+}
+
 /**
  * Sockets to send from, each with a source port of the kernel's choice on this address: RFC 7348 section 5 wants a
  * flow's source port to depend on the flow, so that NIC queues, ECMP paths and a peer's SO_REUSEPORT sockets tell flows
@@ -87,10 +94,8 @@ export function openSenders(address: number): number[] {
     throw error;
   }
   for (const fd of fds) {
-    setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    allowSending(fd);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, int(0));
-    // Outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it).
-    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, int(IP_PMTUDISC_DONT));
   }
   return fds;
 }

@@ -37,8 +37,11 @@ export interface UnderlayOptions {
   senders: readonly number[];
   /** Every VTEP's UDP port. */
   port: number;
-  /** Bytes of tunnel header in front of the inner frame. */
+  /** Bytes of tunnel header in front of the inner packet, and of link header in front of its IP header. */
   tunnelLength: number;
+  linkLength: number;
+  /** Whether a peer may be the kernel's own tunnel device, which hands over inner superpackets. */
+  kernelPeers: boolean;
   /** Whether trains may be sent. */
   trains: boolean;
   /** Datagrams, or trains, a receive call may bring. */
@@ -61,7 +64,8 @@ export class UdpPort implements Port {
   private readonly senderCount: number;
   private readonly trains: Trains;
   private readonly segmenter: Segmenter;
-  private readonly layer4 = new Layer4();
+  private readonly layer4: Layer4;
+  private readonly kernelPeers: boolean;
   private readonly headers: number;
   private readonly headerStride: number;
   private headersUsed = 0;
@@ -91,7 +95,9 @@ export class UdpPort implements Port {
     this.trains = new Trains(arena, TRAINS, 2 * HEADERS, options.port);
     this.sender = new Sender(arena, options, counters, onStepDown);
     this.senderCount = options.senders.length;
-    this.segmenter = new Segmenter(arena, checksum);
+    this.layer4 = new Layer4(options.linkLength);
+    this.kernelPeers = options.kernelPeers;
+    this.segmenter = new Segmenter(arena, checksum, options.linkLength);
     this.lanes = new Uint8Array(options.burst);
     this.headerStride = Math.ceil((options.tunnelLength + MAX_HEADERS) / 16) * 16;
     this.headers = arena.reserve(HEADERS * this.headerStride);
@@ -133,7 +139,7 @@ export class UdpPort implements Port {
     const address = ring.address(message);
     ring.parse(message);
     let size = ring.segmentSize > 0 && ring.segmentSize < length ? ring.segmentSize : length;
-    const superpacket = size < length && this.isSuperpacket(start, length);
+    const superpacket = this.kernelPeers && size < length && this.isSuperpacket(start, length);
     if (superpacket) {
       size = length;
       this.counters[COUNTER.rx_superpackets]++;

@@ -30,6 +30,15 @@ const FLOWS = 256;
 
 const NONE = -1;
 
+export interface CoalescerOptions {
+  /** The largest batch. */
+  packets: number;
+  /** Whether the device takes UDP superpackets (USO). */
+  udp: boolean;
+  /** Bytes of link header in front of every packet (see Layer4). */
+  linkLength: number;
+}
+
 export class Coalescer {
   /** Number of trains `run` made. */
   count = 0;
@@ -58,20 +67,19 @@ export class Coalescer {
   private readonly view: DataView;
   private readonly checksum: Checksum;
   private readonly partialChecksum: PartialChecksum;
-  private readonly layer4 = new Layer4();
+  private readonly layer4: Layer4;
   private readonly udp: boolean;
 
-  /** For batches of up to `packets`; `udp` says whether the device takes UDP superpackets (USO). */
   constructor(
     arena: Arena,
     checksum: Checksum,
     partialChecksum: PartialChecksum,
-    packets: number,
-    udp: boolean,
+    { packets, udp, linkLength }: CoalescerOptions,
   ) {
     this.view = arena.view;
     this.checksum = checksum;
     this.partialChecksum = partialChecksum;
+    this.layer4 = new Layer4(linkLength);
     this.udp = udp;
     this.next = new Int32Array(packets);
     this.headers = new Int32Array(packets);

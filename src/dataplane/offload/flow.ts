@@ -1,8 +1,9 @@
 /** The hash of an inner flow, for spreading flows over source ports, NIC queues and paths (RFC 7348 section 5). */
 
+import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { Layer4 } from './layer4.js';
 
-const layer4 = new Layer4();
+const layer4 = new Layer4(ETHERNET_LENGTH);
 
 /** Mixes 32 bits into a hash (the finaliser of MurmurHash3, halved). */
 function mix(hash: number, word: number): number {

@@ -34,6 +34,8 @@ import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from '../wire/udp.js';
 
 /** Reused for packet after packet; its fields hold until the next `locate`. All are arena offsets or bytes. */
 export class Layer4 {
+  /** Bytes of link header in front of every packet. */
+  readonly linkLength: number;
   isIpv6 = false;
   /** IPPROTO_TCP or IPPROTO_UDP. */
   protocol = 0;
@@ -49,9 +51,15 @@ export class Layer4 {
   /** Bytes of layer-4 header and payload, by the IP header. */
   length = 0;
 
+  /** `linkLength`: ETHERNET_LENGTH for frames (a VLAN tag may come on top), 0 for packets that begin with their IP header. */
+  constructor(linkLength: number) {
+    this.linkLength = linkLength;
+  }
+
   /** Looks at the frame of `frameLength` bytes at `frame`; false when it is not whole, unfragmented TCP or UDP over IP. */
   locate(view: DataView, frame: number, frameLength: number): boolean {
-    if (frameLength < ETHERNET_LENGTH + IPV4_MIN_LENGTH) return false;
+    if (frameLength < this.linkLength + IPV4_MIN_LENGTH) return false;
+    if (this.linkLength === 0) return this.locateIp(view, frame, frameLength);
     let type = etherType(view, frame);
     this.ip = frame + ETHERNET_LENGTH;
     if (type === ETHERTYPE_VLAN) {
@@ -62,6 +70,13 @@ export class Layer4 {
     if (type === ETHERTYPE_IPV4) return this.locateIpv4(view, available) && this.locateTransport(view);
     if (type === ETHERTYPE_IPV6) return this.locateIpv6(view, available) && this.locateTransport(view);
     return false;
+  }
+
+  private locateIp(view: DataView, packet: number, length: number): boolean {
+    this.ip = packet;
+    const found =
+      ipv4Version(view, packet) === 4 ? this.locateIpv4(view, length) : this.locateIpv6(view, length);
+    return found && this.locateTransport(view);
   }
 
   private locateIpv4(view: DataView, available: number): boolean {

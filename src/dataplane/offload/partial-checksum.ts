@@ -10,7 +10,6 @@ import { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
-import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import { IPPROTO_UDP } from '../wire/udp.js';
 import type { Layer4 } from './layer4.js';
@@ -45,7 +44,7 @@ export class PartialChecksum {
     if (this.view.getUint16(layer4.checksumField) !== Checksum.unfinished(this.pseudoHeader)) return;
     this.found(batch, index);
     if (protocol !== IPPROTO_TCP) return;
-    const headers = layer4.header + layer4.headerLength - batch.offset[index] - ETHERNET_LENGTH;
+    const headers = layer4.header + layer4.headerLength - batch.offset[index] - layer4.linkLength;
     const payload = length - layer4.headerLength;
     if (headers + payload <= this.mtu || headers >= this.mtu) return;
     batch.segmentSize[index] = this.mtu - headers;

@@ -50,7 +50,7 @@ export class Segmenter {
 
   private readonly arena: Arena;
   private readonly checksum: Checksum;
-  private readonly layer4 = new Layer4();
+  private readonly layer4: Layer4;
   /** Where the headers that every segment gets begin: the prefix, if there is one, then the frame. */
   private template = 0;
   private payload = 0;
@@ -62,9 +62,11 @@ export class Segmenter {
   private ipSum = 0;
   private transportSum = 0;
 
-  constructor(arena: Arena, checksum: Checksum) {
+  /** `linkLength`: that of every packet (see Layer4). */
+  constructor(arena: Arena, checksum: Checksum, linkLength: number) {
     this.arena = arena;
     this.checksum = checksum;
+    this.layer4 = new Layer4(linkLength);
   }
 
   /**

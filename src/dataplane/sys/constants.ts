@@ -55,6 +55,7 @@ export const EFD_CLOEXEC = 0x80000;
 export const TUNSETIFF = 0x400454ca;
 export const TUNSETOFFLOAD = 0x400454d0; // the bits are passed by value
 export const TUNSETSNDBUF = 0x400454d4;
+export const IFF_TUN = 0x0001;
 export const IFF_TAP = 0x0002;
 export const IFF_NAPI = 0x0010; // 4.15
 export const IFF_MULTI_QUEUE = 0x0100; // 3.8

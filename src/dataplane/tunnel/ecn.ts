@@ -17,13 +17,7 @@ import {
   etherType,
   VLAN_TAG_LENGTH,
 } from '../wire/ethernet.js';
-import {
-  IPV4_MIN_LENGTH,
-  ipv4HeaderChecksum,
-  ipv4Tos,
-  setIpv4HeaderChecksum,
-  setIpv4Tos,
-} from '../wire/ipv4.js';
+import { IPV4_MIN_LENGTH, ipv4Tos, replaceIpv4Tos } from '../wire/ipv4.js';
 import { IPV6_LENGTH, ipv6TrafficClass, setIpv6TrafficClass } from '../wire/ipv6.js';
 
 export const ECN_MASK = 3;
@@ -58,28 +52,28 @@ function isIpv6(view: DataView, ip: number): boolean {
 /** The ECN field for the outer header of a frame; Not-ECT when it is no IP. */
 export function encapsulateEcn(view: DataView, frame: number, length: number): number {
   const ip = ipHeader(view, frame, length);
-  if (ip < 0) return NOT_ECT;
+  return ip < 0 ? NOT_ECT : encapsulateIpEcn(view, ip);
+}
+
+/** The same for the IP header at `ip`, which is whole. */
+export function encapsulateIpEcn(view: DataView, ip: number): number {
   return (isIpv6(view, ip) ? ipv6TrafficClass(view, ip) : ipv4Tos(view, ip)) & ECN_MASK;
 }
 
-/** Brings the outer ECN field into the inner header. False when the frame must be dropped. */
+/** Brings the outer ECN field into the inner header of a frame. False when the frame must be dropped. */
 export function decapsulateEcn(view: DataView, frame: number, length: number, outer: number): boolean {
   const ip = ipHeader(view, frame, length);
-  if (ip < 0) return true;
+  return ip < 0 || decapsulateIpEcn(view, ip, outer);
+}
+
+/** The same for the IP header at `ip`, which is whole. */
+export function decapsulateIpEcn(view: DataView, ip: number, outer: number): boolean {
   const tos = isIpv6(view, ip) ? ipv6TrafficClass(view, ip) : ipv4Tos(view, ip);
   const ecn = combineEcn(tos & ECN_MASK, outer);
   if (ecn === ECN_DROP) return false;
   const wanted = (tos & ~ECN_MASK) | ecn;
   if (wanted === tos) return true;
-  if (isIpv6(view, ip)) {
-    setIpv6TrafficClass(view, ip, wanted);
-  } else {
-    setIpv4Tos(view, ip, wanted);
-    // RFC 1624, equation 3: HC' = ~(~HC + ~m + m'); TOS is the low byte of its word.
-    let sum = (~ipv4HeaderChecksum(view, ip) & 0xffff) + (~tos & 0xffff) + wanted;
-    sum = (sum & 0xffff) + (sum >>> 16);
-    sum = (sum & 0xffff) + (sum >>> 16);
-    setIpv4HeaderChecksum(view, ip, ~sum & 0xffff);
-  }
+  if (isIpv6(view, ip)) setIpv6TrafficClass(view, ip, wanted);
+  else replaceIpv4Tos(view, ip, wanted);
   return true;
 }

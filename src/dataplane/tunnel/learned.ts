@@ -1,7 +1,7 @@
 /**
  * Learned forwarding entries (net-conf `Learning: true`): the MACs seen in received frames and the VTEP each came
  * from, as the kernel's vxlan device keeps them (drivers/net/vxlan/vxlan_core.c, vxlan_snoop): an entry ages out
- * 300 s after the last frame from it. Lease entries are elsewhere (fdb.ts), asked first and never learned.
+ * 300 s after the last frame from it. Lease entries are elsewhere (address-table.ts), asked first and never learned.
  */
 
 import { LRUCache } from 'lru-cache';

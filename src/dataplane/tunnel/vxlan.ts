@@ -13,8 +13,8 @@ import {
   sourceLow,
 } from '../wire/ethernet.js';
 import { hasReservedBits, hasVni, VXLAN_LENGTH, vniOf, writeVxlan } from '../wire/vxlan.js';
+import { AddressTable } from './address-table.js';
 import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
-import { Fdb } from './fdb.js';
 import { LearnedFdb } from './learned.js';
 import type { Tunnel } from './tunnel.js';
 
@@ -35,7 +35,7 @@ export interface VxlanOptions {
 const ACCEPTED = -1;
 
 export class VxlanTunnel implements Tunnel {
-  readonly fdb = new Fdb();
+  readonly fdb = new AddressTable();
   readonly learned: LearnedFdb | undefined;
   private readonly view: DataView;
   private readonly counters: CounterRow;
@@ -160,7 +160,7 @@ export class VxlanTunnel implements Tunnel {
   private refuseSource(high: number, low: number, source: number): number {
     const leased = this.fdb.lookup(high, low);
     if (leased !== 0 && leased === source) return ACCEPTED;
-    if (this.peerCheck === 'strict' && !this.fdb.hasVtep(source)) return COUNTER.rx_drop_unknown_vtep;
+    if (this.peerCheck === 'strict' && !this.fdb.hasAddress(source)) return COUNTER.rx_drop_unknown_vtep;
     if (leased !== 0) return this.peerCheck === 'strict' ? COUNTER.rx_drop_wrong_source_mac : ACCEPTED;
     if (this.learned !== undefined) {
       if (!isMulticast(high)) this.learned.learn(high, low, source);

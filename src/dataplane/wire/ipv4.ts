@@ -4,7 +4,8 @@
  *     0: version 4, IHL 4 | 1: TOS | 2: total length | 4: identification | 6: flags 3, fragment offset 13
  *     8: TTL | 9: protocol | 10: header checksum | 12: source | 16: destination | 20: options
  *
- * `at` is the header's offset; the caller has checked that IPV4_MIN_LENGTH bytes are there.
+ * `at` is the header's offset; the caller has checked that IPV4_MIN_LENGTH bytes are there. Addresses are signed 32-bit
+ * numbers in host order.
  */
 
 export const IPV4_MIN_LENGTH = 20;
@@ -21,10 +22,6 @@ export function ipv4HeaderLength(view: DataView, at: number): number {
 /** DSCP and ECN. */
 export function ipv4Tos(view: DataView, at: number): number {
   return view.getUint8(at + 1);
-}
-
-export function setIpv4Tos(view: DataView, at: number, tos: number): void {
-  view.setUint8(at + 1, tos);
 }
 
 /** Bytes of header and payload. */
@@ -49,9 +46,18 @@ export function hasDontFragment(view: DataView, at: number): boolean {
   return (view.getUint16(at + 6) & 0x4000) !== 0;
 }
 
+/** True for a fragment that is not its packet's first, so that no layer-4 header is in it. */
+export function isLaterIpv4Fragment(view: DataView, at: number): boolean {
+  return (view.getUint16(at + 6) & 0x1fff) !== 0;
+}
+
 /** True for any part of a fragmented packet: MF set or an offset. */
 export function isIpv4Fragment(view: DataView, at: number): boolean {
   return (view.getUint16(at + 6) & 0x3fff) !== 0;
+}
+
+export function ipv4Ttl(view: DataView, at: number): number {
+  return view.getUint8(at + 8);
 }
 
 export function ipv4Protocol(view: DataView, at: number): number {
@@ -64,4 +70,44 @@ export function ipv4HeaderChecksum(view: DataView, at: number): number {
 
 export function setIpv4HeaderChecksum(view: DataView, at: number, checksum: number): void {
   view.setUint16(at + 10, checksum);
+}
+
+export function ipv4Source(view: DataView, at: number): number {
+  return view.getInt32(at + 12);
+}
+
+export function ipv4Destination(view: DataView, at: number): number {
+  return view.getInt32(at + 16);
+}
+
+/** Sets DSCP and ECN; a right header checksum stays right. */
+export function replaceIpv4Tos(view: DataView, at: number, tos: number): void {
+  replaceWord(view, at, 0, (view.getUint16(at) & 0xff00) | tos);
+}
+
+/** Takes one off the TTL, which is not 0; a right header checksum stays right. */
+export function decrementIpv4Ttl(view: DataView, at: number): void {
+  replaceWord(view, at, 8, view.getUint16(at + 8) - 0x100);
+}
+
+/** Sets the 16-bit word `word` bytes into the header. RFC 1624, equation 3: HC' = ~(~HC + ~m + m'). */
+function replaceWord(view: DataView, at: number, word: number, value: number): void {
+  const before = view.getUint16(at + word);
+  let sum = (~ipv4HeaderChecksum(view, at) & 0xffff) + (~before & 0xffff) + value;
+  sum = (sum & 0xffff) + (sum >>> 16);
+  sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(at + word, value);
+  setIpv4HeaderChecksum(view, at, ~sum & 0xffff);
+}
+
+/** Writes a header of 20 bytes with DF and TTL 64; its checksum is 0. `length`: bytes of header and payload. */
+export function writeIpv4(view: DataView, at: number, tos: number, length: number, protocol: number): void {
+  view.setInt32(at, 0x45000000 | (tos << 16) | length);
+  view.setInt32(at + 4, 0x4000);
+  view.setInt32(at + 8, (64 << 24) | (protocol << 16));
+}
+
+export function setIpv4Addresses(view: DataView, at: number, source: number, destination: number): void {
+  view.setInt32(at + 12, source);
+  view.setInt32(at + 16, destination);
 }

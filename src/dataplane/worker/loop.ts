@@ -4,6 +4,8 @@
  *     overlay.receive → tunnel.encapsulate → underlay.send
  *     underlay.receive → tunnel.decapsulate → overlay.send
  *
+ * and what the tunnel replies goes back to the port the burst came from.
+ *
  * A round serves each side that has something, up to a batch each, so that neither can starve the other; with nothing
  * left on either side the worker waits (idle.ts) until a packet or control comes.
  */
@@ -20,6 +22,8 @@ export interface Path {
   tunnel: Tunnel;
   outbound: PacketBatch;
   inbound: PacketBatch;
+  /** What the tunnel has to say to the senders of packets; empty between two bursts. */
+  replies: PacketBatch;
 }
 
 /** A port that cannot be used any more, as when the device was deleted. */
@@ -57,22 +61,29 @@ export class ForwardingLoop {
   }
 
   private forwardOut(): number {
-    const { overlay, underlay, tunnel, outbound } = this.path;
+    const { overlay, underlay, tunnel, outbound, replies } = this.path;
     const result = overlay.receive(outbound);
     if (outbound.count > 0) {
-      tunnel.encapsulate(outbound);
+      tunnel.encapsulate(outbound, replies);
       underlay.send(outbound);
+      if (replies.count > 0) this.reply(overlay);
     }
     return result;
   }
 
   private forwardIn(): number {
-    const { overlay, underlay, tunnel, inbound } = this.path;
+    const { overlay, underlay, tunnel, inbound, replies } = this.path;
     const result = underlay.receive(inbound);
     if (inbound.count > 0) {
-      tunnel.decapsulate(inbound);
+      tunnel.decapsulate(inbound, replies);
       overlay.send(inbound);
+      if (replies.count > 0) this.reply(underlay);
     }
     return result;
+  }
+
+  private reply(port: Port): void {
+    port.send(this.path.replies);
+    this.path.replies.clear();
   }
 }

@@ -6,7 +6,7 @@
 
 import type { Offload } from '../offload/ladder.js';
 import type { LearnedEntry } from '../tunnel/learned.js';
-import type { VxlanOptions } from '../tunnel/vxlan.js';
+import type { TunnelOptions } from '../tunnel/tunnel.js';
 
 /** A VTEP MAC as two integers (see wire/ethernet.ts) and the IPv4 address behind it (host order, signed). */
 export interface FdbEntry {
@@ -26,6 +26,25 @@ export interface FdbRequest {
   set: Int32Array;
 }
 
+/** An IPv4 prefix: `base` in host order, signed; `prefix` 0 to 32. */
+export interface Prefix {
+  base: number;
+  prefix: number;
+}
+
+/** The peer (IPv4, host order, signed) that a prefix lies behind. */
+export interface Route extends Prefix {
+  address: number;
+}
+
+/** Route changes, applied like FDB changes: [base, prefix] pairs, then [base, prefix, address] triples. */
+export interface RoutesRequest {
+  type: 'routes';
+  id: number;
+  remove: Int32Array;
+  set: Int32Array;
+}
+
 export interface OwnMacRequest {
   type: 'own-mac';
   id: number;
@@ -38,7 +57,7 @@ export interface LearnedRequest {
   id: number;
 }
 
-export type Request = FdbRequest | OwnMacRequest | LearnedRequest;
+export type Request = FdbRequest | RoutesRequest | OwnMacRequest | LearnedRequest;
 
 export type Reply =
   | { type: 'started' }
@@ -48,18 +67,18 @@ export type Reply =
 
 /** Everything a worker needs; it opens nothing itself. */
 export interface WorkerOptions {
-  /** This worker's TAP queue and UDP socket, and the sockets all workers send through. */
-  tapFd: number;
+  /** This worker's queue of the device, its UDP socket, and the sockets it sends through. */
+  deviceFd: number;
   socketFd: number;
   senderFds: readonly number[];
   offload: Offload;
   /** Microseconds to go on looking for packets before blocking. */
   busyPoll: number;
-  /** UDP port of every VTEP. */
+  /** UDP port of every peer. */
   port: number;
   /** MTU of the overlay device, in bytes. */
   mtu: number;
-  vxlan: VxlanOptions;
+  tunnel: TunnelOptions;
   doorbell: DoorbellHandle;
   counters: SharedArrayBuffer;
 }

@@ -2,25 +2,30 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Checksum } from '../checksum/checksum.js';
-import { TapPort } from '../io/tap.js';
-import { TapGsoPort } from '../io/tap-gso.js';
+import { OverlayPort } from '../io/overlay.js';
+import { OverlayGsoPort } from '../io/overlay-gso.js';
 import { UdpPort } from '../io/underlay.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
 import { schedYield } from '../sys/ffi.js';
+import type { AddressTable } from '../tunnel/address-table.js';
+import { LARGEST_ERROR } from '../tunnel/icmp-error.js';
+import { UdpTunnel } from '../tunnel/udp.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { VXLAN_LENGTH } from '../wire/vxlan.js';
 import { Doorbell } from './doorbell.js';
 import { Idle } from './idle.js';
 import { ForwardingLoop } from './loop.js';
-import type { Reply, Request, WorkerOptions } from './messages.js';
+import type { FdbRequest, Reply, Request, RoutesRequest, WorkerOptions } from './messages.js';
 
-/** Frames the TAP is read for before they are sent. */
+/** Packets the device is read for before they are sent. */
 const BURST = 64;
 /** Datagrams a receive call may bring on rung `none`, and trains of datagrams on rung `gso`. */
 const DATAGRAMS = 64;
 const TRAINS = 16;
+/** Error messages about the packets of one burst; more are not sent. */
+const REPLIES = 16;
 /** Inner VLAN tags make a frame longer than Ethernet header and MTU. */
 const VLAN_TAGS = 8;
 /** What the tun driver may hand over: an IP packet of 64 KB with its headers. */
@@ -36,32 +41,45 @@ if (control === null) throw new Error('worker.js is the entry of a worker thread
 
 const gso = options.offload.rung === 'gso';
 const receives = gso ? TRAINS : DATAGRAMS;
-const frameSize = gso ? LARGEST_FRAME : ETHERNET_LENGTH + VLAN_TAGS + options.mtu;
+const isVxlan = options.tunnel.type === 'vxlan';
+const tunnelLength = isVxlan ? VXLAN_LENGTH : 0;
+const linkLength = isVxlan ? ETHERNET_LENGTH : 0;
+const frameSize = gso ? LARGEST_FRAME : linkLength + VLAN_TAGS + options.mtu;
 const arena = new Arena(
-  PacketBatch.footprint(BURST, frameSize) + UdpPort.footprint(receives) + SMALL_STRUCTURES,
+  PacketBatch.footprint(BURST, frameSize) +
+    PacketBatch.footprint(REPLIES, LARGEST_ERROR) +
+    UdpPort.footprint(receives) +
+    SMALL_STRUCTURES,
 );
 const counters = new Float64Array(options.counters);
 const checksum = new Checksum(arena);
-const tunnel = new VxlanTunnel(arena, counters, options.vxlan);
+const tunnel =
+  options.tunnel.type === 'vxlan'
+    ? new VxlanTunnel(arena, counters, options.tunnel)
+    : new UdpTunnel(arena, checksum, counters, options.tunnel);
 const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, BURST, frameSize);
 const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
+const replies = new PacketBatch(arena, REPLIES, LARGEST_ERROR);
+const device = { fd: options.deviceFd, mtu: options.mtu, linkLength };
 const overlay = gso
-  ? new TapGsoPort(
+  ? new OverlayGsoPort(
       arena,
-      { fd: options.tapFd, mtu: options.mtu, packets: inbound.capacity, uso: options.offload.uso },
+      { ...device, packets: inbound.capacity, uso: options.offload.uso },
       checksum,
       counters,
       outbound,
     )
-  : new TapPort(arena, options.tapFd, checksum, counters, outbound, options.mtu);
+  : new OverlayPort(arena, device, checksum, counters, outbound);
 const underlay = new UdpPort(
   arena,
   {
     fd: options.socketFd,
     senders: options.senderFds,
     port: options.port,
-    tunnelLength: VXLAN_LENGTH,
+    tunnelLength,
+    linkLength,
+    kernelPeers: isVxlan,
     trains: gso,
     receives,
     burst: BURST,
@@ -72,11 +90,11 @@ const underlay = new UdpPort(
 );
 const idle = new Idle(
   arena,
-  [options.tapFd, options.socketFd, doorbell.eventFd],
+  [options.deviceFd, options.socketFd, doorbell.eventFd],
   busyRounds(),
   options.busyPoll,
 );
-const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound }, doorbell, idle);
+const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);
 
 /** How many empty rounds fill the time the worker may look on; the clock is not read while it forwards. */
 function busyRounds(): number {
@@ -96,19 +114,30 @@ function reply(message: Reply): void {
   control?.postMessage(message);
 }
 
+/** Applies changes to a table of keys of two numbers and the addresses behind them, removals first. */
+function change(
+  table: Pick<AddressTable, 'set' | 'delete'>,
+  { remove, set }: FdbRequest | RoutesRequest,
+): void {
+  for (let i = 0; i < remove.length; i += 2) table.delete(remove[i], remove[i + 1]);
+  for (let i = 0; i < set.length; i += 3) table.set(set[i], set[i + 1], set[i + 2]);
+}
+
+/** Control asks a tunnel only for what one of its kind has. */
 function handle(request: Request): void {
+  const vxlan = tunnel instanceof VxlanTunnel ? tunnel : undefined;
   switch (request.type) {
-    case 'fdb': {
-      const { remove, set } = request;
-      for (let i = 0; i < remove.length; i += 2) tunnel.fdb.delete(remove[i], remove[i + 1]);
-      for (let i = 0; i < set.length; i += 3) tunnel.fdb.set(set[i], set[i + 1], set[i + 2]);
+    case 'fdb':
+      if (vxlan !== undefined) change(vxlan.fdb, request);
       return reply({ type: 'done', id: request.id });
-    }
+    case 'routes':
+      if (tunnel instanceof UdpTunnel) change(tunnel.routes, request);
+      return reply({ type: 'done', id: request.id });
     case 'own-mac':
-      tunnel.setOwnMac(request.high, request.low);
+      vxlan?.setOwnMac(request.high, request.low);
       return reply({ type: 'done', id: request.id });
     case 'learned':
-      return reply({ type: 'done', id: request.id, learned: tunnel.learned?.entries() ?? [] });
+      return reply({ type: 'done', id: request.id, learned: vxlan?.learned?.entries() ?? [] });
   }
 }
 

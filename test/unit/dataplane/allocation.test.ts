@@ -24,11 +24,16 @@ t.test('the measurement sees one small object a packet', async (t) => {
   t.ok(bytes >= 100_000 * 16, `${bytes} bytes`);
 });
 
-t.test('a million packets through encapsulate and decapsulate, past a thousand peers', async (t) => {
-  const { bytes, collections } = measure('tunnel', MILLION);
-  t.equal(collections, 0, 'no garbage collection');
-  t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
-});
+for (const part of ['tunnel', 'udp tunnel']) {
+  t.test(
+    `a million packets through encapsulate and decapsulate of the ${part}, past a thousand peers`,
+    async (t) => {
+      const { bytes, collections } = measure(part, MILLION);
+      t.equal(collections, 0, 'no garbage collection');
+      t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
+    },
+  );
+}
 
 t.test('a million packets through the forwarding loop', async (t) => {
   const { bytes, collections } = measure('loop', MILLION);
@@ -36,7 +41,7 @@ t.test('a million packets through the forwarding loop', async (t) => {
   t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
 });
 
-for (const part of ['ports', 'gso ports']) {
+for (const part of ['ports', 'gso ports', 'udp ports', 'udp gso ports']) {
   t.test(
     `two hundred thousand packets through the real ${part}, by the system calls of a burst`,
     async (t) => {

@@ -1,8 +1,14 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import t from 'tap';
-import { openUdpSockets, receiveOverflows } from '../../../../src/dataplane/io/udp-socket.js';
-import { SO_REUSEPORT, SOL_SOCKET } from '../../../../src/dataplane/sys/constants.js';
+import { allowSending, openUdpSockets, receiveOverflows } from '../../../../src/dataplane/io/udp-socket.js';
+import {
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_DONT,
+  IPPROTO_IP,
+  SO_REUSEPORT,
+  SOL_SOCKET,
+} from '../../../../src/dataplane/sys/constants.js';
 import { close, getsockopt } from '../../../../src/dataplane/sys/ffi.js';
 import { SystemError } from '../../../../src/dataplane/sys/system-error.js';
 import { ipv4 } from '../../../support/bytes.js';
@@ -74,6 +80,14 @@ t.test('the receive buffer holds more than the kernel gives without asking', asy
   await once(plain, 'listening');
   t.ok(asked >= plain.getRecvBufferSize());
   plain.close();
+  close(fd);
+});
+
+t.test('a socket that is sent through sends without DF', async (t) => {
+  const [fd] = openUdpSockets(ipv4(ADDRESS), 0, 1);
+  t.not(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
+  allowSending(fd);
+  t.equal(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
   close(fd);
 });
 

@@ -9,8 +9,9 @@ import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/datap
 import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
 import { bind, close, setsockopt, socket } from '../../../../src/dataplane/sys/ffi.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, ipv4, pattern, toHex } from '../../../support/bytes.js';
-import { type FrameOptions, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { type FrameOptions, packetOf, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';
 import { Kit } from '../../../support/kit.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
@@ -44,11 +45,13 @@ interface Options {
   gone?: boolean;
   trains?: boolean;
   senders?: number[];
+  /** Without any header in front of IP packets and without kernel peers, as the udp tunnel has it. */
+  bare?: boolean;
 }
 
 /** A port on its own address. */
 function near(t: Test, address: string, udpPort: number, options: Options = {}): Near {
-  const { capacity = 64, slotSize = 2048, gone = false, trains = false } = options;
+  const { capacity = 64, slotSize = 2048, gone = false, trains = false, bare = false } = options;
   const kit = new Kit(capacity, slotSize, UdpPort.footprint(RECEIVES));
   const [fd] = openUdpSockets(ipv4(address), udpPort, 1);
   if (trains) acceptTrains(fd);
@@ -63,7 +66,9 @@ function near(t: Test, address: string, udpPort: number, options: Options = {}):
       fd: gone ? -1 : fd,
       senders: gone ? [-1] : senders,
       port: udpPort,
-      tunnelLength: VXLAN.length,
+      tunnelLength: bare ? 0 : VXLAN.length,
+      linkLength: bare ? 0 : ETHERNET_LENGTH,
+      kernelPeers: !bare,
       trains,
       receives: RECEIVES,
       burst: capacity,
@@ -462,6 +467,41 @@ t.test('a burst of more segments than there is room for headers loses none', asy
   t.same(arrived, expected);
 });
 
+for (const trains of [true, false]) {
+  t.test(
+    `a superpacket without any header in front leaves as its segments ${trains ? 'in a train' : 'one by one'}, through the socket that receives`,
+    async (t) => {
+      const udpPort = await freePort(OURS);
+      const ours = near(t, OURS, udpPort, { slotSize: 65600, capacity: 4, bare: true, trains });
+      const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, trains, senders: [] });
+      for (const make of [tcpFrame, udpFrame]) {
+        const frame = make({ payload: pattern(5000) });
+        ours.kit.fill([packetOf(withPartialChecksum(frame))], ipv4(THEIRS));
+        ours.kit.batch.segmentSize[0] = 1000;
+        ours.port.send(ours.kit.batch);
+        theirs.port.receive(theirs.kit.batch);
+        t.same(
+          theirs.kit.packets().map(toHex),
+          naiveSegments(frame, 1000).map((segment) => toHex(packetOf(segment))),
+        );
+      }
+    },
+  );
+}
+
+t.test('without kernel peers a train is a train, whatever its first packet says of its length', async (t) => {
+  const udpPort = await freePort(OURS);
+  const ours = near(t, OURS, udpPort, { slotSize: 16_384, capacity: 10, bare: true, trains: true });
+  const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, trains: true, senders: [] });
+  const whole = packetOf(udpFrame({ payload: pattern(10_000 - 28) }));
+  const pieces = Array.from({ length: 10 }, (_, index) => whole.slice(index * 1000, (index + 1) * 1000));
+  ours.kit.fill(pieces, ipv4(THEIRS));
+  ours.port.send(ours.kit.batch);
+  t.match(ours.kit.counted(), { tx_trains: 1 });
+  theirs.port.receive(theirs.kit.batch);
+  t.same(theirs.kit.packets().map(toHex), pieces.map(toHex));
+});
+
 /** What a kernel peer over veth hands over: UDP_GRO names the inner payload's size, and all is one datagram. */
 for (const ipv6 of [false, true]) {
   t.test(`an inner UDP superpacket is told from a train (IPv${ipv6 ? 6 : 4})`, async (t) => {
@@ -482,6 +522,8 @@ for (const ipv6 of [false, true]) {
         senders: [fd],
         port: udpPort,
         tunnelLength: VXLAN.length,
+        linkLength: ETHERNET_LENGTH,
+        kernelPeers: true,
         trains: true,
         receives: 1,
         burst: pieces.length,

@@ -5,6 +5,7 @@ import t from 'tap';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { Coalescer } from '../../../../src/dataplane/offload/coalesce.js';
 import { PartialChecksum } from '../../../../src/dataplane/offload/partial-checksum.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {
   type FrameOptions,
@@ -37,8 +38,16 @@ const CWR = 0x80;
 const SIZE = 1000;
 const kit = new Kit(1024, 2048);
 const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
-const withUdp = new Coalescer(kit.arena, kit.checksum, partial, 1024, true);
-const withoutUdp = new Coalescer(kit.arena, kit.checksum, partial, 1024, false);
+const withUdp = new Coalescer(kit.arena, kit.checksum, partial, {
+  packets: 1024,
+  udp: true,
+  linkLength: ETHERNET_LENGTH,
+});
+const withoutUdp = new Coalescer(kit.arena, kit.checksum, partial, {
+  packets: 1024,
+  udp: false,
+  linkLength: ETHERNET_LENGTH,
+});
 
 /** The packets of each train, by their number in the burst. */
 function trains(frames: readonly Uint8Array[], coalescer = withUdp): number[][] {

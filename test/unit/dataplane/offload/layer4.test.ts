@@ -1,5 +1,6 @@
 import t from 'tap';
 import { Layer4 } from '../../../../src/dataplane/offload/layer4.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, viewOf } from '../../../support/bytes.js';
 import { rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 
@@ -7,7 +8,7 @@ import { rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js
 const AT = 5;
 
 function locate(frame: Uint8Array, length = frame.length): Layer4 | undefined {
-  const layer4 = new Layer4();
+  const layer4 = new Layer4(ETHERNET_LENGTH);
   const view = viewOf(concat(new Uint8Array(AT), frame, new Uint8Array(64)));
   return layer4.locate(view, AT, length) ? layer4 : undefined;
 }
@@ -64,12 +65,35 @@ t.test('the IP header says how long the packet is, not the frame, which may be p
 });
 
 t.test('one object serves packet after packet', async (t) => {
-  const layer4 = new Layer4();
+  const layer4 = new Layer4(ETHERNET_LENGTH);
   const v6 = viewOf(tcpFrame({ ipv6: true }));
   const v4 = viewOf(udpFrame());
   t.equal(layer4.locate(v6, 0, v6.byteLength), true);
   t.equal(layer4.locate(v4, 0, v4.byteLength), true);
   t.match(layer4, { isIpv6: false, protocol: 17, header: 34, addressBytes: 8 });
+});
+
+/** What a TUN device has: the fields are the same, the link header's length before those of the frame. */
+t.test('without a link header all is the same from the IP header on', async (t) => {
+  const raw = new Layer4(0);
+  for (const frame of [
+    tcpFrame({ ipOptions: hex('01010101'), tcpOptions: new Uint8Array(12).fill(1) }),
+    udpFrame(),
+    tcpFrame({ ipv6: true }),
+    udpFrame({ ipv6: true }),
+  ]) {
+    const view = viewOf(concat(new Uint8Array(AT), frame.slice(14)));
+    t.equal(raw.locate(view, AT, frame.length - 14), true);
+    const { ip, header, addresses, checksumField, ...sizes } = locate(frame) as Layer4;
+    t.same(raw, {
+      ...sizes,
+      linkLength: 0,
+      ip: ip - 14,
+      header: header - 14,
+      addresses: addresses - 14,
+      checksumField: checksumField - 14,
+    });
+  }
 });
 
 t.test('what is not whole, plain TCP or UDP over IP is left alone', async (t) => {
@@ -98,6 +122,11 @@ t.test('what is not whole, plain TCP or UDP over IP is left alone', async (t) =>
     ['an IPv6 extension header', poked(v6, 20, 0)],
   ];
   for (const [name, frame, length] of cases) t.equal(locate(frame, length), undefined, name);
+  const raw = new Layer4(0);
+  for (const [name, frame, length = frame.length] of cases) {
+    const view = viewOf(concat(frame.slice(14), new Uint8Array(64)));
+    t.equal(raw.locate(view, 0, length - 14), false, `${name}, without Ethernet`);
+  }
 });
 
 /** A copy with one byte changed. */

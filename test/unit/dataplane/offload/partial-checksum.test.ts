@@ -2,6 +2,7 @@ import t from 'tap';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { Layer4 } from '../../../../src/dataplane/offload/layer4.js';
 import { PartialChecksum } from '../../../../src/dataplane/offload/partial-checksum.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
@@ -15,7 +16,7 @@ import {
 
 const MTU = 1450;
 const kit = new Kit(1, 65536);
-const layer4 = new Layer4();
+const layer4 = new Layer4(ETHERNET_LENGTH);
 
 interface Marked {
   checksum: number;

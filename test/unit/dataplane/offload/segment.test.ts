@@ -1,5 +1,6 @@
 import t from 'tap';
 import { MAX_HEADERS, Segmenter } from '../../../../src/dataplane/offload/segment.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {
   type FrameOptions,
@@ -19,7 +20,7 @@ const ECE = 0x40;
 const CWR = 0x80;
 
 const kit = new Kit(1, 65536);
-const segmenter = new Segmenter(kit.arena, kit.checksum);
+const segmenter = new Segmenter(kit.arena, kit.checksum, ETHERNET_LENGTH);
 const headers = kit.arena.reserve(MAX_HEADERS);
 
 /** The segments as frames, each put together from the headers and the payload that the segmenter names. */

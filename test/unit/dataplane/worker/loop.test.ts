@@ -47,7 +47,8 @@ interface Rig {
   run(overlay: Bursts, underlay: Bursts): LoopFailure | undefined;
 }
 
-function rig(t: Test): Rig {
+/** The tunnel has so many replies to every burst in that direction. */
+function rig(t: Test, { outReplies = 0, inReplies = 0 } = {}): Rig {
   const doorbell = new Doorbell(Doorbell.create());
   // Always readable: to wait is never to block.
   const readable = new Doorbell(Doorbell.create());
@@ -58,8 +59,14 @@ function rig(t: Test): Rig {
   });
   const log: string[] = [];
   const tunnel: Tunnel = {
-    encapsulate: (batch) => log.push(`encapsulate ${batch.count}`),
-    decapsulate: (batch) => log.push(`decapsulate ${batch.count}`),
+    encapsulate: (batch, replies) => {
+      log.push(`encapsulate ${batch.count}`);
+      replies.count += outReplies;
+    },
+    decapsulate: (batch, replies) => {
+      log.push(`decapsulate ${batch.count}`);
+      replies.count += inReplies;
+    },
   };
   return {
     doorbell,
@@ -75,6 +82,7 @@ function rig(t: Test): Rig {
         tunnel,
         outbound: batch,
         inbound: new Kit(CAPACITY).batch,
+        replies: new Kit(CAPACITY).batch,
       };
       const idle = new Idle(arena, [readable.eventFd, doorbell.eventFd], 0, 0);
       return new ForwardingLoop(path, doorbell, idle).run(() => log.push('ring'));
@@ -97,6 +105,15 @@ t.test(
     ]);
   },
 );
+
+t.test('what the tunnel replies goes back to the side the burst came from, once', async (t) => {
+  const { log, run } = rig(t, { outReplies: 2, inReplies: 1 });
+  run([3, 0], [4, 0]);
+  t.same(
+    log.filter((line) => line.includes('send')),
+    ['underlay.send 3', 'overlay.send 2', 'overlay.send 4', 'underlay.send 1'],
+  );
+});
 
 t.test('two full sides take turns, a batch each', async (t) => {
   const { log, run } = rig(t);

@@ -5,13 +5,18 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
-import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import {
+  acceptTrains,
+  allowSending,
+  openSenders,
+  openUdpSockets,
+} from '../../../../src/dataplane/io/udp-socket.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
-import type { VxlanOptions } from '../../../../src/dataplane/tunnel/vxlan.js';
+import type { TunnelOptions } from '../../../../src/dataplane/tunnel/tunnel.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 import type { Reply, Request, WorkerOptions } from '../../../../src/dataplane/worker/messages.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
-import { MAC_A, MAC_B, MAC_C, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { MAC_A, MAC_B, MAC_C, packetOf, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 import { socketpair } from '../../../support/socketpair.js';
@@ -19,6 +24,7 @@ import { socketpair } from '../../../support/socketpair.js';
 /** This node has MAC_A and this address; its peer has MAC_B. */
 const OURS = '127.0.0.1';
 const THEIRS = '127.0.0.2';
+const VXLAN: TunnelOptions = { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false };
 const HEADER = hex('0800000000000100');
 const TIMEOUT_MS = 5000;
 
@@ -40,12 +46,7 @@ class Thread {
   private readonly buffer = new Uint8Array(65536);
   private nextId = 1;
 
-  private constructor(
-    udpPort: number,
-    peer: Socket,
-    vxlan: Partial<VxlanOptions>,
-    options: Partial<WorkerOptions>,
-  ) {
+  private constructor(udpPort: number, peer: Socket, tunnel: TunnelOptions, options: Partial<WorkerOptions>) {
     const handle = Doorbell.create();
     this.doorbell = new Doorbell(handle);
     this.udpPort = udpPort;
@@ -53,17 +54,18 @@ class Thread {
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
     if (options.offload?.rung === 'gso') acceptTrains(this.socket);
-    this.senders = openSenders(ipv4(OURS));
+    if (tunnel.type === 'udp') allowSending(this.socket);
+    this.senders = tunnel.type === 'vxlan' ? openSenders(ipv4(OURS)) : [];
     const workerData: WorkerOptions = {
-      tapFd: this.tap[0],
+      deviceFd: this.tap[0],
       socketFd: this.socket,
-      senderFds: this.senders,
+      senderFds: tunnel.type === 'vxlan' ? this.senders : [this.socket],
       offload: { rung: 'none', uso: false },
       busyPoll: 0,
       ...options,
       port: udpPort,
       mtu: 1450,
-      vxlan: { vni: 1, peerCheck: 'strict', learning: false, ...vxlan },
+      tunnel,
       doorbell: handle,
       counters: this.counters.buffer as SharedArrayBuffer,
     };
@@ -79,14 +81,14 @@ class Thread {
 
   static async start(
     t: Test,
-    vxlan: Partial<VxlanOptions> = {},
+    tunnel: Partial<TunnelOptions> = {},
     options: Partial<WorkerOptions> = {},
   ): Promise<Thread> {
     const udpPort = await freePort(OURS);
     const peer = createSocket('udp4');
     peer.bind(udpPort, THEIRS);
     await once(peer, 'listening');
-    const thread = new Thread(udpPort, peer, vxlan, options);
+    const thread = new Thread(udpPort, peer, { ...VXLAN, ...tunnel } as TunnelOptions, options);
     t.teardown(() => thread.stop());
     await until(() => thread.replies.length === 1);
     t.same(thread.replies.shift(), { type: 'started' });
@@ -298,6 +300,95 @@ t.test('rung gso: a superpacket of a kernel peer comes in as one', async (t) => 
     toHex(await thread.receiveFrame()),
     toHex(concat(hex('01 01 3600 8205 2200 1000'), withPartialChecksum(frame))),
   );
+});
+
+const UDP: TunnelOptions = { type: 'udp', address: ipv4('10.244.1.0'), peerCheck: 'strict' };
+
+/** A packet of the udp tunnel: 10.244.1.2 to 10.244.2.3 or the other way, with this TTL. */
+function routed(ttl: number, { back = false, payload = pattern(1000) } = {}): Uint8Array {
+  const [ours, theirs] = [ipv4('10.244.1.2'), ipv4('10.244.2.3')];
+  return packetOf(
+    tcpFrame({
+      payload,
+      mutate: (frame) => {
+        const view = new DataView(frame.buffer, 14);
+        view.setUint8(8, ttl);
+        view.setInt32(12, back ? theirs : ours);
+        view.setInt32(16, back ? ours : theirs);
+      },
+    }),
+  );
+}
+
+const ROUTE = Int32Array.of(ipv4('10.244.2.0'), 24, ipv4(THEIRS));
+
+for (const [rung, options, vnet] of [
+  ['none', {}, hex('')],
+  ['gso', GSO, new Uint8Array(10)],
+] as [string, Partial<WorkerOptions>, Uint8Array][]) {
+  t.test(`udp, rung ${rung}: packets go out as datagrams from the port they come in on`, async (t) => {
+    const thread = await Thread.start(t, UDP, options);
+    const sources: number[] = [];
+    thread.peer.on('message', (_, { port }) => sources.push(port));
+    await thread.ask({ type: 'routes', remove: new Int32Array(0), set: ROUTE });
+    thread.sendFrame(concat(vnet, routed(64)));
+    await until(() => thread.received.length === 1);
+    t.equal(toHex(thread.received[0] as Buffer), toHex(routed(63)));
+    t.same(sources, [thread.udpPort]);
+    await thread.sendDatagram(routed(63, { back: true }));
+    t.equal(toHex(await thread.receiveFrame()), toHex(concat(vnet, routed(62, { back: true }))));
+    await thread.counts('tx_packets', 1);
+    await thread.counts('tx_bytes', routed(64).length);
+    await thread.counts('rx_packets', 1);
+    await thread.counts('rx_bytes', routed(64).length);
+  });
+
+  t.test(
+    `udp, rung ${rung}: packets follow the routes, and errors go back where the packet came from`,
+    async (t) => {
+      const thread = await Thread.start(t, UDP, options);
+      thread.sendFrame(concat(vnet, routed(64)));
+      const unreachable = (await thread.receiveFrame()).slice(vnet.length);
+      t.equal(toHex(unreachable.slice(20, 22)), '0300');
+      t.equal(toHex(unreachable.slice(28)), toHex(routed(64).slice(0, 548)));
+      await thread.ask({ type: 'routes', remove: new Int32Array(0), set: ROUTE });
+      await thread.sendDatagram(routed(1, { back: true }));
+      await until(() => thread.received.length === 1);
+      const exceeded = new Uint8Array(thread.received[0] as Buffer);
+      t.equal(toHex(exceeded.slice(20, 22)), '0b00');
+      t.equal(toHex(exceeded.slice(28)), toHex(routed(1, { back: true }).slice(0, 548)));
+      await thread.ask({ type: 'routes', remove: ROUTE.slice(0, 2), set: new Int32Array(0) });
+      thread.sendFrame(concat(vnet, routed(64)));
+      await thread.counts('tx_drop_no_route', 2);
+      await thread.counts('tx_icmp_sent', 2);
+      await thread.counts('rx_drop_ttl', 1);
+      await thread.counts('rx_icmp_sent', 1);
+    },
+  );
+}
+
+t.test('udp, rung gso: superpackets go out as datagrams, datagrams come in as superpackets', async (t) => {
+  const thread = await Thread.start(t, UDP, GSO);
+  await thread.ask({ type: 'routes', remove: new Int32Array(0), set: ROUTE });
+  const ethernet = new Uint8Array(14);
+  const payload = pattern(20_000);
+  const out = withPartialChecksum(concat(ethernet, routed(64, { payload })));
+  thread.sendFrame(concat(hex('01 01 0000 7805 1400 1000'), packetOf(out)));
+  const sent = naiveSegments(concat(ethernet, routed(63, { payload })), 1400).map(packetOf);
+  await until(() => thread.received.length === sent.length);
+  t.same(thread.received.map(toHex), sent.map(toHex));
+  await thread.counts('tx_trains', 1);
+
+  const back = naiveSegments(concat(ethernet, routed(63, { back: true, payload })), 1000).map(packetOf);
+  const wanted = naiveSegments(concat(ethernet, routed(62, { back: true, payload })), 1000).map(packetOf);
+  for (const datagram of back) await thread.sendDatagram(datagram);
+  const came: Uint8Array[] = [];
+  while (came.length < back.length) {
+    const packet = await thread.receiveFrame();
+    const whole = concat(ethernet, packet.slice(10));
+    came.push(...(packet[1] === 0 ? [whole] : naiveSegments(whole, 1000)).map(packetOf));
+  }
+  t.same(came.map(toHex), wanted.map(toHex));
 });
 
 t.test('a thread that waits for packets stops when it is told, within a second', async (t) => {

@@ -2,11 +2,12 @@
 // the other end.
 
 import t, { type Test } from 'tap';
+import { OverlayPort } from '../../../../src/dataplane/io/overlay.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
-import { TapPort } from '../../../../src/dataplane/io/tap.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { pattern, toHex } from '../../../support/bytes.js';
-import { MAC_A, MAC_B, rawFrame, tcpFrame } from '../../../support/frames.js';
+import { MAC_A, MAC_B, packetOf, rawFrame, tcpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 import { socketpair } from '../../../support/socketpair.js';
@@ -16,13 +17,16 @@ const MTU = 1450;
 
 interface Rig {
   kit: Kit;
-  port: TapPort;
+  port: OverlayPort;
   /** What the kernel does at its end. */
   send(frame: Uint8Array): void;
   receive(): Uint8Array | undefined;
 }
 
-function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig {
+function rig(
+  t: Test,
+  { capacity = 4, slotSize = 2048, gone = false, linkLength = ETHERNET_LENGTH } = {},
+): Rig {
   const kit = new Kit(capacity, slotSize);
   const [near, far] = socketpair();
   t.teardown(() => {
@@ -32,7 +36,13 @@ function rig(t: Test, { capacity = 4, slotSize = 2048, gone = false } = {}): Rig
   const buffer = new Uint8Array(65536);
   return {
     kit,
-    port: new TapPort(kit.arena, gone ? -1 : near, kit.checksum, kit.counters, kit.batch, MTU),
+    port: new OverlayPort(
+      kit.arena,
+      { fd: gone ? -1 : near, mtu: MTU, linkLength },
+      kit.checksum,
+      kit.counters,
+      kit.batch,
+    ),
     send: (frame) => {
       t.equal(write(far, addressOf(frame), frame.length), frame.length);
     },
@@ -118,6 +128,19 @@ t.test('send segments a superpacket, which no TAP without a vnet header takes', 
     rx_superpackets: 1,
     rx_partial_checksums: 1,
   });
+});
+
+t.test('on a TUN packets have no Ethernet header, either way', async (t) => {
+  const { kit, port, send, receive } = rig(t, { slotSize: 65536, linkLength: 0 });
+  const frame = tcpFrame({ payload: pattern(5000) });
+  send(packetOf(frame));
+  port.receive(kit.batch);
+  t.same(kit.packets().map(toHex), [toHex(packetOf(frame))]);
+  kit.fill([withPartialChecksum(frame), withPartialChecksum(tcpFrame())].map(packetOf));
+  port.send(kit.batch);
+  for (const expected of [...naiveSegments(frame, MTU - 40), tcpFrame()])
+    t.equal(toHex(receive() as Uint8Array), toHex(packetOf(expected)));
+  t.equal(receive(), undefined);
 });
 
 t.test('send counts what the device refuses and goes on', async (t) => {

@@ -1,4 +1,4 @@
-/** Making a TAP device. It is not persistent: it goes when its last descriptor is closed, also after a kill -9. */
+/** Making a TAP or TUN device. It is not persistent: it goes when its last descriptor is closed, also after a kill -9. */
 
 import { NO_OFFLOAD, type Offload } from '../offload/ladder.js';
 import {
@@ -6,6 +6,7 @@ import {
   IFF_NAPI,
   IFF_NO_PI,
   IFF_TAP,
+  IFF_TUN,
   IFF_TUN_EXCL,
   IFF_VNET_HDR,
   IFNAMSIZ,
@@ -49,20 +50,25 @@ const SEND_BUFFER = 8 * 1024 * 1024;
 const TSO = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 const USO = TUN_F_USO4 | TUN_F_USO6;
 
-export interface Tap {
+/** `tap`: frames with an Ethernet header. `tun`: IP packets and nothing in front of them. */
+export type DeviceKind = 'tap' | 'tun';
+
+const KIND_FLAGS: Record<DeviceKind, number> = { tap: IFF_TAP, tun: IFF_TUN };
+
+export interface Device {
   /** A descriptor (non-blocking, the caller's) per queue. */
   fds: number[];
   offload: Offload;
 }
 
 /**
- * Creates the TAP device `name`; fails when a device of that name exists. The device is down, without address.
- * With `superpackets` its frames have a virtio-net header, where the kernel can: `offload` says what came of it.
+ * Creates the device `name`; fails when a device of that name exists. The device is down, without address.
+ * With `superpackets` its packets have a virtio-net header, where the kernel can: `offload` says what came of it.
  * @throws SystemError; then nothing is left behind
  */
-export function createTap(name: string, queues: number, superpackets: boolean): Tap {
+export function createDevice(kind: DeviceKind, name: string, queues: number, superpackets: boolean): Device {
   if (superpackets) {
-    const fds = openQueues(name, queues, IFF_VNET_HDR);
+    const fds = openQueues(kind, name, queues, IFF_VNET_HDR);
     // Every queue has its own mask: the one that the first accepts is replayed on all.
     const mask = [TSO | USO, TSO].find((candidate) => ioctlValue(fds[0], TUNSETOFFLOAD, candidate) === 0);
     if (mask !== undefined && fds.every((fd) => ioctlValue(fd, TUNSETOFFLOAD, mask) === 0)) {
@@ -71,32 +77,32 @@ export function createTap(name: string, queues: number, superpackets: boolean): 
     }
     for (const fd of fds) close(fd);
   }
-  const fds = openPlainQueues(name, queues);
+  const fds = openPlainQueues(kind, name, queues);
   limitSendBuffer(fds[0]);
   return { fds, offload: NO_OFFLOAD };
 }
 
 /**
- * Where the kernel can (IFF_NAPI), plain frames that are written go to a NAPI context, which joins the segments of a TCP
+ * Where the kernel can (IFF_NAPI), plain packets that are written go to a NAPI context, which joins the segments of a TCP
  * flow again (GRO) before the rest of the stack sees them; it pays once that NAPI has a thread of its own (control sets
  * /sys/class/net/<name>/threaded).
  */
-function openPlainQueues(name: string, queues: number): number[] {
+function openPlainQueues(kind: DeviceKind, name: string, queues: number): number[] {
   try {
-    return openQueues(name, queues, IFF_NAPI);
+    return openQueues(kind, name, queues, IFF_NAPI);
   } catch (error) {
     if ((error as SystemError).errno !== EINVAL) throw error;
-    return openQueues(name, queues, 0);
+    return openQueues(kind, name, queues, 0);
   }
 }
 
-function openQueues(name: string, queues: number, extra: number): number[] {
+function openQueues(kind: DeviceKind, name: string, queues: number, extra: number): number[] {
   const fds: number[] = [];
   try {
     for (let queue = 0; queue < queues; queue++) {
       const fd = openTun();
       fds.push(fd);
-      const flags = IFF_TAP | IFF_NO_PI | extra | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+      const flags = KIND_FLAGS[kind] | IFF_NO_PI | extra | (queues > 1 ? IFF_MULTI_QUEUE : 0);
       const result = attach(fd, name, queue === 0 ? flags | IFF_TUN_EXCL : flags);
       if (result < 0) throw new SystemError(`TUNSETIFF ${name}`, result);
     }

@@ -1,13 +1,13 @@
 /**
- * The forwarding database of the leases: VTEP MAC → VTEP IPv4 address. Entries are permanent: only control adds and
- * removes them.
+ * What stands behind a key of two numbers: the IPv4 address of a peer. The FDB of the leases has MACs as keys (their first
+ * two bytes, unsigned, and their last four, signed), the routes have prefixes (routes.ts). Entries are permanent: only
+ * control adds and removes them.
  *
  * An open-addressing hash table in typed arrays, linear probing, at most half full, so that a lookup with ten thousand
  * entries costs what it costs with two and allocates nothing. Removal shifts the rest of the run back; there are no
  * tombstones that would slow lookups down over the weeks a node runs. Owned by one worker; nothing is locked.
  *
- * A MAC is its first two bytes (`high`, unsigned) and its last four (`low`, signed); an address is a signed 32-bit
- * number in host order. 0 (0.0.0.0) is no VTEP's address and means "none".
+ * An address is a signed 32-bit number in host order. 0 (0.0.0.0) is no peer's address and means "none".
  */
 
 const MIN_CAPACITY = 64;
@@ -18,33 +18,33 @@ function hash(high: number, low: number): number {
   return Math.imul(mixed, 0xc2b2ae35) >>> 7;
 }
 
-export class Fdb {
+export class AddressTable {
   private highs = new Int32Array(MIN_CAPACITY);
   private lows = new Int32Array(MIN_CAPACITY);
   /** 0 marks an empty slot. */
   private addresses = new Int32Array(MIN_CAPACITY);
   private mask = MIN_CAPACITY - 1;
   private entries = 0;
-  /** How many entries each VTEP address has: tells a known VTEP from a stranger. */
-  private readonly vteps = new Map<number, number>();
+  /** How many entries each address has: tells a known peer from a stranger. */
+  private readonly peers = new Map<number, number>();
 
   get size(): number {
     return this.entries;
   }
 
-  /** The address behind a MAC, or 0. */
+  /** The address behind a key, or 0. */
   lookup(high: number, low: number): number {
     return this.addresses[this.find(high, low)];
   }
 
   /** True when some entry has this address. */
-  hasVtep(address: number): boolean {
-    return this.vteps.has(address);
+  hasAddress(address: number): boolean {
+    return this.peers.has(address);
   }
 
   /** Adds an entry or gives it another address. */
   set(high: number, low: number, address: number): void {
-    if (address === 0) throw new RangeError('0.0.0.0 is no VTEP address');
+    if (address === 0) throw new RangeError("0.0.0.0 is no peer's address");
     let slot = this.find(high, low);
     const previous = this.addresses[slot];
     if (previous !== 0) {
@@ -57,7 +57,7 @@ export class Fdb {
       this.entries++;
     }
     this.put(slot, high, low, address);
-    this.vteps.set(address, (this.vteps.get(address) ?? 0) + 1);
+    this.peers.set(address, (this.peers.get(address) ?? 0) + 1);
   }
 
   /** Removes an entry; false when there was none. */
@@ -78,7 +78,7 @@ export class Fdb {
     return true;
   }
 
-  /** The slot that holds a MAC, or the empty one where it would go. */
+  /** The slot that holds a key, or the empty one where it would go. */
   private find(high: number, low: number): number {
     let slot = hash(high, low) & this.mask;
     while (this.addresses[slot] !== 0 && (this.lows[slot] !== low || this.highs[slot] !== high)) {
@@ -94,9 +94,9 @@ export class Fdb {
   }
 
   private forget(address: number): void {
-    const left = (this.vteps.get(address) ?? 0) - 1;
-    if (left > 0) this.vteps.set(address, left);
-    else this.vteps.delete(address);
+    const left = (this.peers.get(address) ?? 0) - 1;
+    if (left > 0) this.peers.set(address, left);
+    else this.peers.delete(address);
   }
 
   private grow(): void {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Fdb } from '../../../../src/dataplane/tunnel/fdb.js';
+import { AddressTable } from '../../../../src/dataplane/tunnel/address-table.js';
 
 /** A MAC of the shape a cluster of Weft nodes has: 02:xx and four bytes that differ anywhere. */
 function nth(index: number): [high: number, low: number] {
@@ -7,16 +7,16 @@ function nth(index: number): [high: number, low: number] {
 }
 
 t.test('an empty table knows nothing', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   t.equal(fdb.size, 0);
   t.equal(fdb.lookup(0x0200, 1), 0);
   t.equal(fdb.lookup(0, 0), 0);
-  t.equal(fdb.hasVtep(0x0a000001), false);
+  t.equal(fdb.hasAddress(0x0a000001), false);
   t.equal(fdb.delete(0x0200, 1), false);
 });
 
 t.test('an entry is found by both parts of its MAC', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   fdb.set(0x0200, 1, 0x0a000001);
   t.equal(fdb.lookup(0x0200, 1), 0x0a000001);
   t.equal(fdb.lookup(0x0201, 1), 0);
@@ -26,16 +26,16 @@ t.test('an entry is found by both parts of its MAC', async (t) => {
 });
 
 t.test('MACs and addresses with the highest bit set are numbers like any other', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   fdb.set(0xfeff, -1, 0xc0a84d01 | 0);
   fdb.set(0xfeff, -0x80000000, 0xdfffffff | 0);
   t.equal(fdb.lookup(0xfeff, -1), 0xc0a84d01 | 0);
   t.equal(fdb.lookup(0xfeff, -0x80000000), 0xdfffffff | 0);
-  t.equal(fdb.hasVtep(0xc0a84d01 | 0), true);
+  t.equal(fdb.hasAddress(0xc0a84d01 | 0), true);
 });
 
 t.test('a MAC of zeros is a MAC like any other', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   fdb.set(0, 0, 7);
   t.equal(fdb.lookup(0, 0), 7);
   t.equal(fdb.delete(0, 0), true);
@@ -43,21 +43,21 @@ t.test('a MAC of zeros is a MAC like any other', async (t) => {
 });
 
 t.test('set gives an entry another address', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   fdb.set(0x0200, 1, 100);
   fdb.set(0x0200, 1, 200);
   t.equal(fdb.lookup(0x0200, 1), 200);
   t.equal(fdb.size, 1);
-  t.equal(fdb.hasVtep(100), false);
-  t.equal(fdb.hasVtep(200), true);
+  t.equal(fdb.hasAddress(100), false);
+  t.equal(fdb.hasAddress(200), true);
 });
 
 t.test('0.0.0.0 is refused, as it means "none"', async (t) => {
-  t.throws(() => new Fdb().set(0x0200, 1, 0), RangeError);
+  t.throws(() => new AddressTable().set(0x0200, 1, 0), RangeError);
 });
 
 t.test('delete removes an entry once', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   fdb.set(0x0200, 1, 100);
   t.equal(fdb.delete(0x0200, 1), true);
   t.equal(fdb.delete(0x0200, 1), false);
@@ -66,20 +66,20 @@ t.test('delete removes an entry once', async (t) => {
 });
 
 t.test('a VTEP is known as long as it has an entry', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   fdb.set(0x0200, 1, 100);
   fdb.set(0x0200, 2, 100);
   fdb.set(0x0200, 2, 100);
   fdb.delete(0x0200, 1);
-  t.equal(fdb.hasVtep(100), true, 'one of two entries is left; setting it twice counted once');
+  t.equal(fdb.hasAddress(100), true, 'one of two entries is left; setting it twice counted once');
   fdb.set(0x0200, 2, 200);
-  t.equal(fdb.hasVtep(100), false, 'the last one moved');
+  t.equal(fdb.hasAddress(100), false, 'the last one moved');
   fdb.delete(0x0200, 2);
-  t.equal(fdb.hasVtep(200), false, 'the last one went');
+  t.equal(fdb.hasAddress(200), false, 'the last one went');
 });
 
 t.test('ten thousand entries are all found, with their own addresses', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   const count = 10_000;
   for (let i = 1; i <= count; i++) fdb.set(...nth(i), i);
   t.equal(fdb.size, count);
@@ -90,7 +90,7 @@ t.test('ten thousand entries are all found, with their own addresses', async (t)
 });
 
 t.test('MACs that count up, as derived by hand, do not crowd', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   for (let i = 1; i <= 10_000; i++) fdb.set(0x0200, i, i);
   let wrong = 0;
   for (let i = 1; i <= 10_000; i++) if (fdb.lookup(0x0200, i) !== i) wrong++;
@@ -101,7 +101,7 @@ t.test('removal leaves every other entry findable, in whatever order the entries
   // At the sizes where the table is fullest, just before it grows, runs are longest and go round its end.
   for (const count of [2, 31, 32, 64, 512]) {
     for (const step of [1, 3, 7, 11]) {
-      const fdb = new Fdb();
+      const fdb = new AddressTable();
       for (let i = 0; i < count; i++) fdb.set(...nth(i), i + 1);
       const left = new Set(Array.from({ length: count }, (_, index) => index));
       for (let i = 0; left.size > 0; i = (i + step) % count) {
@@ -119,7 +119,7 @@ t.test('removal leaves every other entry findable, in whatever order the entries
 });
 
 t.test('a table that was emptied takes entries again', async (t) => {
-  const fdb = new Fdb();
+  const fdb = new AddressTable();
   for (let round = 1; round <= 5; round++) {
     for (let i = 1; i <= 200; i++) fdb.set(...nth(i), i * round);
     const found = Array.from({ length: 200 }, (_, index) => fdb.lookup(...nth(index + 1)));

@@ -1,4 +1,7 @@
-/** The overlay port on rung `gso`: a TAP queue with a virtio-net header, whose frames may be superpackets. */
+/**
+ * The overlay port on rung `gso`: a TAP or TUN queue with a virtio-net header, whose packets may be
+ * superpackets.
+ */
 
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
@@ -28,6 +31,7 @@ import {
   writeVnetGso,
   writeVnetPlain,
 } from '../wire/virtio-net.js';
+import type { OverlayOptions } from './overlay.js';
 import { DRAINED, MORE, type Port } from './port.js';
 
 /** A burst of superpackets ends here, so that what was read is still in the cache when it is sent. */
@@ -35,23 +39,20 @@ const BURST_BYTES = 512 * 1024;
 /** The virtio-net header, then a piece for each packet of a train. */
 const IOVECS = 1 + 64;
 
-export interface TapGsoOptions {
-  fd: number;
-  /** The overlay's MTU, in bytes. */
-  mtu: number;
+export interface OverlayGsoOptions extends OverlayOptions {
   /** The largest batch that will be sent. */
   packets: number;
   /** Whether the device takes UDP superpackets. */
   uso: boolean;
 }
 
-export class TapGsoPort implements Port {
+export class OverlayGsoPort implements Port {
   private readonly arena: Arena;
   private readonly fd: number;
   private readonly checksum: Checksum;
   private readonly counters: CounterRow;
   private readonly coalescer: Coalescer;
-  private readonly layer4 = new Layer4();
+  private readonly layer4: Layer4;
   private readonly uso: boolean;
   private readonly segmenter: Segmenter;
   private readonly headers: number;
@@ -64,7 +65,7 @@ export class TapGsoPort implements Port {
   /** `outbound`: the batch that will be received into. */
   constructor(
     arena: Arena,
-    options: TapGsoOptions,
+    options: OverlayGsoOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
@@ -74,9 +75,11 @@ export class TapGsoPort implements Port {
     this.checksum = checksum;
     this.counters = counters;
     const partialChecksum = new PartialChecksum(arena, checksum, counters, options.mtu);
-    this.coalescer = new Coalescer(arena, checksum, partialChecksum, options.packets, options.uso);
-    this.uso = options.uso;
-    this.segmenter = new Segmenter(arena, checksum);
+    const { packets, uso, linkLength } = options;
+    this.coalescer = new Coalescer(arena, checksum, partialChecksum, { packets, udp: uso, linkLength });
+    this.layer4 = new Layer4(linkLength);
+    this.uso = uso;
+    this.segmenter = new Segmenter(arena, checksum, linkLength);
     this.headers = arena.reserve(MAX_HEADERS);
     this.vnet = arena.reserve(VNET_LENGTH);
     this.iovecs = arena.reserve(IOVECS * IOVEC_SIZE);

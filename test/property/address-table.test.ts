@@ -1,13 +1,13 @@
-// The forwarding database against a Map as its model: any sequence of commands leaves both saying the same.
+// The table behind the FDB and the routes against a Map as its model: any sequence of commands leaves both saying the same.
 
 import fc from 'fast-check';
 import t from 'tap';
-import { Fdb } from '../../src/dataplane/tunnel/fdb.js';
+import { AddressTable } from '../../src/dataplane/tunnel/address-table.js';
 import { LearnedFdb } from '../../src/dataplane/tunnel/learned.js';
 
 type Model = Map<string, { high: number; low: number; address: number }>;
 
-class SetCommand implements fc.Command<Model, Fdb> {
+class SetCommand implements fc.Command<Model, AddressTable> {
   readonly high: number;
   readonly low: number;
   readonly address: number;
@@ -22,7 +22,7 @@ class SetCommand implements fc.Command<Model, Fdb> {
     return true;
   }
 
-  run(model: Model, fdb: Fdb): void {
+  run(model: Model, fdb: AddressTable): void {
     const { high, low, address } = this;
     fdb.set(high, low, address);
     model.set(`${high} ${low}`, { high, low, address });
@@ -34,7 +34,7 @@ class SetCommand implements fc.Command<Model, Fdb> {
   }
 }
 
-class DeleteCommand implements fc.Command<Model, Fdb> {
+class DeleteCommand implements fc.Command<Model, AddressTable> {
   readonly high: number;
   readonly low: number;
 
@@ -47,7 +47,7 @@ class DeleteCommand implements fc.Command<Model, Fdb> {
     return true;
   }
 
-  run(model: Model, fdb: Fdb): void {
+  run(model: Model, fdb: AddressTable): void {
     const was = model.delete(`${this.high} ${this.low}`);
     if (fdb.delete(this.high, this.low) !== was) throw new Error(`delete said ${!was}`);
     if (fdb.lookup(this.high, this.low) !== 0) throw new Error('it is still there');
@@ -60,7 +60,7 @@ class DeleteCommand implements fc.Command<Model, Fdb> {
 }
 
 /** @throws when the two differ */
-function same(model: Model, fdb: Fdb): void {
+function same(model: Model, fdb: AddressTable): void {
   if (fdb.size !== model.size) throw new Error(`size ${fdb.size}, not ${model.size}`);
   const vteps = new Set<number>();
   for (const { high, low, address } of model.values()) {
@@ -69,7 +69,7 @@ function same(model: Model, fdb: Fdb): void {
     if (found !== address) throw new Error(`lookup(${high}, ${low}) is ${found}, not ${address}`);
   }
   for (const address of ADDRESSES) {
-    if (fdb.hasVtep(address) !== vteps.has(address)) throw new Error(`hasVtep(${address})`);
+    if (fdb.hasAddress(address) !== vteps.has(address)) throw new Error(`hasAddress(${address})`);
   }
 }
 
@@ -89,7 +89,7 @@ t.test('any sequence of set and delete', async () => {
   );
   fc.assert(
     fc.property(commands, (sequence) => {
-      fc.modelRun(() => ({ model: new Map() as Model, real: new Fdb() }), sequence);
+      fc.modelRun(() => ({ model: new Map() as Model, real: new AddressTable() }), sequence);
     }),
     { numRuns: 100 },
   );
@@ -106,7 +106,7 @@ t.test('growth loses nothing, and a table that shrinks again neither', async () 
       }),
       fc.nat(),
       (pairs, seed) => {
-        const fdb = new Fdb();
+        const fdb = new AddressTable();
         const model: Model = new Map();
         for (const [index, [h, l]] of pairs.entries()) {
           fdb.set(h, l, index + 1);

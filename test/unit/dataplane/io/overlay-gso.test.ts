@@ -2,12 +2,20 @@
 // the other end: every packet with a virtio-net header of 10 bytes.
 
 import t, { type Test } from 'tap';
+import { OverlayGsoPort } from '../../../../src/dataplane/io/overlay-gso.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
-import { TapGsoPort } from '../../../../src/dataplane/io/tap-gso.js';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { close } from '../../../../src/dataplane/sys/ffi.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex } from '../../../support/bytes.js';
-import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
+import {
+  type FrameOptions,
+  packetOf,
+  rawFrame,
+  tagged,
+  tcpFrame,
+  udpFrame,
+} from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
 import { checksumsVerify, layoutOf, naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 import { receivePacket, sendPacket, socketpair } from '../../../support/socketpair.js';
@@ -17,13 +25,23 @@ const PLAIN = hex('00000000000000000000');
 
 interface Rig {
   kit: Kit;
-  port: TapGsoPort;
+  port: OverlayGsoPort;
   /** What the kernel does at its end. */
   send(header: Uint8Array, frame: Uint8Array): void;
   receive(): { header: string; frame: Uint8Array } | undefined;
 }
 
-function rig(t: Test, { capacity = 128, slotSize = 2048, gone = false, uso = true, mtu = 1450 } = {}): Rig {
+function rig(
+  t: Test,
+  {
+    capacity = 128,
+    slotSize = 2048,
+    gone = false,
+    uso = true,
+    mtu = 1450,
+    linkLength = ETHERNET_LENGTH,
+  } = {},
+): Rig {
   const kit = new Kit(capacity, slotSize);
   const [near, far] = socketpair();
   t.teardown(() => {
@@ -32,9 +50,9 @@ function rig(t: Test, { capacity = 128, slotSize = 2048, gone = false, uso = tru
   });
   return {
     kit,
-    port: new TapGsoPort(
+    port: new OverlayGsoPort(
       kit.arena,
-      { fd: gone ? -1 : near, mtu, packets: capacity, uso },
+      { fd: gone ? -1 : near, linkLength, mtu, packets: capacity, uso },
       kit.checksum,
       kit.counters,
       kit.batch,
@@ -168,6 +186,19 @@ for (const [kind, make, options, header] of [
     t.same(naiveSegments(packet?.frame ?? PLAIN, SIZE).map(toHex), frames.map(toHex));
     t.equal(receive(), undefined);
     t.match(kit.counted(), { rx_packets: 3, rx_coalesced: 3 });
+  });
+
+  t.test(`${kind}: without an Ethernet header, as on a TUN, all offsets are 14 less`, async (t) => {
+    const { kit, port, receive } = rig(t, { linkLength: 0 });
+    kit.fill(frames.map(packetOf));
+    port.send(kit.batch);
+    const expected = hex(header);
+    for (const at of [2, 6]) expected[at] = (expected[at] as number) - 14;
+    const packet = receive();
+    t.equal(packet?.header, toHex(expected));
+    const frame = concat((frames[0] as Uint8Array).slice(0, 14), packet?.frame ?? PLAIN);
+    t.same(naiveSegments(frame, SIZE).map(toHex), frames.map(toHex));
+    t.equal(receive(), undefined);
   });
 
   t.test(`${kind}: a VLAN tag moves the offsets`, async (t) => {

@@ -1,4 +1,7 @@
-/** The overlay port on rung `none`: a TAP queue without a virtio-net header, one frame a system call. */
+/**
+ * The overlay port on rung `none`: a TAP or TUN queue without a virtio-net header, one packet a
+ * system call.
+ */
 
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
@@ -12,12 +15,21 @@ import { EAGAIN, EINTR } from '../sys/errno.js';
 import { type Address, read, writev } from '../sys/ffi.js';
 import { DRAINED, MORE, type Port } from './port.js';
 
-export class TapPort implements Port {
+export interface OverlayOptions {
+  /** A queue of the device. */
+  fd: number;
+  /** The overlay's MTU, in bytes. */
+  mtu: number;
+  /** Bytes of link header in front of every packet: ETHERNET_LENGTH for a TAP, 0 for a TUN. */
+  linkLength: number;
+}
+
+export class OverlayPort implements Port {
   private readonly arena: Arena;
   private readonly fd: number;
   private readonly partialChecksum: PartialChecksum;
   private readonly counters: CounterRow;
-  private readonly layer4 = new Layer4();
+  private readonly layer4: Layer4;
   private readonly segmenter: Segmenter;
   private readonly iovecs: number;
   private readonly iovecsAddress: Address;
@@ -25,20 +37,20 @@ export class TapPort implements Port {
   private readonly slots: readonly Address[];
   private readonly headers: number;
 
-  /** `outbound`: the batch that will be received into; `mtu`: the overlay's, in bytes. */
+  /** `outbound`: the batch that will be received into. */
   constructor(
     arena: Arena,
-    fd: number,
+    options: OverlayOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
-    mtu: number,
   ) {
     this.arena = arena;
-    this.fd = fd;
-    this.partialChecksum = new PartialChecksum(arena, checksum, counters, mtu);
+    this.fd = options.fd;
+    this.partialChecksum = new PartialChecksum(arena, checksum, counters, options.mtu);
     this.counters = counters;
-    this.segmenter = new Segmenter(arena, checksum);
+    this.layer4 = new Layer4(options.linkLength);
+    this.segmenter = new Segmenter(arena, checksum, options.linkLength);
     this.iovecs = arena.reserve(2 * IOVEC_SIZE);
     this.iovecsAddress = arena.address(this.iovecs);
     this.slots = outbound.slotAddresses(0);

@@ -1,0 +1,175 @@
+/**
+ * flannel's udp backend: the inner IPv4 packet is the datagram, without any header; its peer is found by longest prefix
+ * match. The node's end is a router: it takes one off the TTL in each direction and reports what it cannot forward by ICMP
+ * (RFC 1812 sections 4.3.3.1 and 5.3.1).
+ */
+
+import type { Checksum } from '../checksum/checksum.js';
+import { COUNTER, type CounterRow } from '../counters.js';
+import type { Arena } from '../memory/arena.js';
+import type { PacketBatch } from '../memory/batch.js';
+import {
+  ICMP_NET_UNREACHABLE,
+  ICMP_TIME_EXCEEDED,
+  ICMP_TTL_EXCEEDED,
+  ICMP_UNREACHABLE,
+} from '../wire/icmp.js';
+import {
+  decrementIpv4Ttl,
+  IPV4_MIN_LENGTH,
+  ipv4Destination,
+  ipv4HeaderLength,
+  ipv4Source,
+  ipv4TotalLength,
+  ipv4Ttl,
+  ipv4Version,
+} from '../wire/ipv4.js';
+import { decapsulateIpEcn, ECN_MASK, encapsulateIpEcn, NOT_ECT } from './ecn.js';
+import { IcmpErrors } from './icmp-error.js';
+import { Routes } from './routes.js';
+import type { Tunnel } from './tunnel.js';
+import type { PeerCheck } from './vxlan.js';
+
+export interface UdpTunnelOptions {
+  /** The device's own address (IPv4, host order, signed): ICMP errors come from it. */
+  address: number;
+  /**
+   * Who may send to this node. `strict`: the outer source is a lease's public IP and the inner source lies in that lease's
+   * subnet. `mac`: the inner source lies in some lease's subnet, from whatever address (peers behind NAT). `off`: anyone.
+   */
+  peerCheck: PeerCheck;
+}
+
+/** No counter has this index. */
+const ACCEPTED = -1;
+
+/** Counters of what is no IPv4 packet of the length it says, by direction. */
+const TX = {
+  runt: COUNTER.tx_drop_runt,
+  notIpv4: COUNTER.tx_drop_not_ipv4,
+  badLength: COUNTER.tx_drop_bad_length,
+};
+const RX: typeof TX = {
+  runt: COUNTER.rx_drop_runt,
+  notIpv4: COUNTER.rx_drop_not_ipv4,
+  badLength: COUNTER.rx_drop_bad_length,
+};
+
+export class UdpTunnel implements Tunnel {
+  readonly routes = new Routes();
+  private readonly view: DataView;
+  private readonly counters: CounterRow;
+  private readonly peerCheck: PeerCheck;
+  private readonly errors: IcmpErrors;
+
+  /** `clock` (milliseconds that only go forward) is for the rate of ICMP errors. */
+  constructor(
+    arena: Arena,
+    checksum: Checksum,
+    counters: CounterRow,
+    options: UdpTunnelOptions,
+    clock: { now(): number } = performance,
+  ) {
+    this.view = arena.view;
+    this.counters = counters;
+    this.peerCheck = options.peerCheck;
+    this.errors = new IcmpErrors(arena, checksum, options.address, clock);
+  }
+
+  encapsulate(batch: PacketBatch, replies: PacketBatch): void {
+    const { view } = this;
+    let kept = 0;
+    for (let i = 0; i < batch.count; i++) {
+      const packet = batch.offset[i];
+      const length = batch.length[i];
+      let reason = this.refuseHeader(packet, length, TX);
+      let address = 0;
+      if (reason === ACCEPTED) {
+        address = this.routes.lookup(ipv4Destination(view, packet));
+        if (address === 0) reason = this.unreachable(packet, length, replies);
+        else if (ipv4Ttl(view, packet) <= 1) reason = this.expired(packet, length, replies);
+      }
+      if (reason !== ACCEPTED) {
+        this.counters[reason]++;
+        continue;
+      }
+      // A superpacket's segments get the TTL of its one header.
+      decrementIpv4Ttl(view, packet);
+      batch.move(i, kept);
+      batch.address[kept] = address;
+      batch.tos[kept] = encapsulateIpEcn(view, packet);
+      kept++;
+    }
+    batch.count = kept;
+  }
+
+  decapsulate(batch: PacketBatch, replies: PacketBatch): void {
+    const { view } = this;
+    let kept = 0;
+    for (let i = 0; i < batch.count; i++) {
+      const packet = batch.offset[i];
+      const length = batch.length[i];
+      let reason = this.refuseHeader(packet, length, RX);
+      if (reason === ACCEPTED) reason = this.refuseSource(ipv4Source(view, packet), batch.address[i]);
+      if (reason === ACCEPTED && ipv4Ttl(view, packet) <= 1)
+        reason = this.expiredHere(packet, length, replies);
+      if (reason === ACCEPTED) reason = this.refuseEcn(packet, batch.tos[i] & ECN_MASK);
+      if (reason !== ACCEPTED) {
+        this.counters[reason]++;
+        continue;
+      }
+      decrementIpv4Ttl(view, packet);
+      batch.move(i, kept);
+      kept++;
+    }
+    batch.count = kept;
+  }
+
+  /** The counter under which something is dropped that is no whole IPv4 packet and nothing else, or ACCEPTED. */
+  private refuseHeader(packet: number, length: number, counters: typeof TX): number {
+    const { view } = this;
+    if (length < IPV4_MIN_LENGTH) return counters.runt;
+    if (ipv4Version(view, packet) !== 4) return counters.notIpv4;
+    const header = ipv4HeaderLength(view, packet);
+    const honest = ipv4TotalLength(view, packet) === length && header >= IPV4_MIN_LENGTH && header <= length;
+    return honest ? ACCEPTED : counters.badLength;
+  }
+
+  private unreachable(packet: number, length: number, replies: PacketBatch): number {
+    const destination = ipv4Destination(this.view, packet);
+    if (destination >>> 28 === 0xe || destination === -1) return COUNTER.tx_drop_multicast;
+    if (this.errors.append(replies, ICMP_UNREACHABLE, ICMP_NET_UNREACHABLE, packet, length))
+      this.counters[COUNTER.tx_icmp_sent]++;
+    return COUNTER.tx_drop_no_route;
+  }
+
+  private expired(packet: number, length: number, replies: PacketBatch): number {
+    if (this.errors.append(replies, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, packet, length))
+      this.counters[COUNTER.tx_icmp_sent]++;
+    return COUNTER.tx_drop_ttl;
+  }
+
+  /** A packet of a peer has expired: the error goes back through the tunnel, where there is a route. */
+  private expiredHere(packet: number, length: number, replies: PacketBatch): number {
+    const address = this.routes.lookup(ipv4Source(this.view, packet));
+    if (address !== 0 && this.errors.append(replies, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, packet, length)) {
+      replies.address[replies.count - 1] = address;
+      this.counters[COUNTER.rx_icmp_sent]++;
+    }
+    return COUNTER.rx_drop_ttl;
+  }
+
+  /** The peer check: the counter under which a packet is dropped, or ACCEPTED. */
+  private refuseSource(inner: number, outer: number): number {
+    if (this.peerCheck === 'off') return ACCEPTED;
+    const leased = this.routes.lookup(inner);
+    if (leased !== 0 && (leased === outer || this.peerCheck === 'mac')) return ACCEPTED;
+    return this.peerCheck === 'mac' || this.routes.hasPeer(outer)
+      ? COUNTER.rx_drop_wrong_source
+      : COUNTER.rx_drop_unknown_vtep;
+  }
+
+  private refuseEcn(packet: number, outer: number): number {
+    return outer === NOT_ECT || decapsulateIpEcn(this.view, packet, outer) ? ACCEPTED : COUNTER.rx_drop_ecn;
+  }
+}
