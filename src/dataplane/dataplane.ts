@@ -18,6 +18,7 @@ import type { Offload, Rung } from './offload/ladder.js';
 import { errnoName } from './sys/errno.js';
 import { close } from './sys/ffi.js';
 import type { LearnedEntry } from './tunnel/learned.js';
+import type { TunnelOptions } from './tunnel/tunnel.js';
 import type { VxlanOptions } from './tunnel/vxlan.js';
 import { Doorbell } from './worker/doorbell.js';
 import type { FdbEntry, Reply, Request, WorkerOptions } from './worker/messages.js';
@@ -35,7 +36,18 @@ export interface DataplaneOptions {
   busyPoll: number | undefined;
   /** MTU of the device, in bytes. */
   mtu: number;
-  vxlan: VxlanOptions;
+  tunnel: TunnelOptions;
+}
+
+/** IPv4 in host order, signed; 0 to 32. */
+export interface Prefix {
+  base: number;
+  prefix: number;
+}
+
+export interface Route extends Prefix {
+  /** The peer's public IP, IPv4 in host order, signed. */
+  address: number;
 }
 
 export interface FdbChanges {
@@ -88,7 +100,7 @@ class ForwardingThread {
       busyPoll: options.busyPoll ?? BUSY_POLL[resources.offload.rung],
       port: options.port,
       mtu: options.mtu,
-      vxlan: options.vxlan,
+      vxlan: options.tunnel as VxlanOptions,
       doorbell: handle,
       counters,
     };
@@ -194,6 +206,12 @@ export class Dataplane {
     const set = Int32Array.from(changes.set.flatMap(({ high, low, address }) => [high, low, address]));
     await Promise.all(this.threads.map((thread) => thread.request({ type: 'fdb', remove, set })));
   }
+
+  /** udp: applies route changes in every thread; when it resolves, packets follow them. */
+  async updateRoutes(_changes: { remove: readonly Prefix[]; set: readonly Route[] }): Promise<void> {}
+
+  /** udp: tells every thread the device's new address (IPv4 in host order, signed), the source of ICMP errors. */
+  async setOwnAddress(_address: number): Promise<void> {}
 
   /** Tells every thread this node's VTEP MAC. */
   async setOwnMac(high: number, low: number): Promise<void> {

@@ -5,6 +5,15 @@
  */
 
 import type { PacketBatch } from '../memory/batch.js';
+import type { PeerCheck, VxlanOptions } from './vxlan.js';
+
+export type TunnelOptions = ({ type: 'vxlan' } & VxlanOptions) | ({ type: 'udp' } & UdpTunnelOptions);
+
+export interface UdpTunnelOptions {
+  /** The device's own address (the subnet's base), IPv4 in host order, signed: source of ICMP errors. */
+  address: number;
+  peerCheck: PeerCheck;
+}
 
 export interface Tunnel {
   /** Gives every packet its tunnel header, in its headroom, and the address of its VTEP. */
