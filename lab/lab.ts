@@ -23,8 +23,10 @@ export interface LabOptions {
   readonly nodes?: number;
   readonly podsPerNode?: number;
   readonly mode?: VethMode;
-  /** MTU of the underlay; pods get 50 less. */
+  /** MTU of the underlay. */
   readonly mtu?: number;
+  /** Bytes by which the pods' MTU is less: those of the tunnel's headers, 50 with vxlan, when left out, and 28 with udp. */
+  readonly overhead?: number;
   /** Leave IPv6 on in all namespaces. Off by default: then nothing but the test's own packets crosses flannel.1. */
   readonly ipv6?: boolean;
 }
@@ -67,7 +69,7 @@ export class Lab {
         lab: this.name,
         dir: this.dir,
         iface: count === 2 ? (index === 1 ? 'ua' : 'ub') : 'eth0',
-        podMtu: mtu - 50,
+        podMtu: mtu - (options.overhead ?? 50),
         ipv6: options.ipv6 ?? false,
         own: (thing) => this.#owned.push(thing),
         leases: () => this.leases(),

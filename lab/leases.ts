@@ -38,6 +38,11 @@ export function netConf(backend: Partial<NetConf['Backend']> = {}): NetConf {
   return { Network: NETWORK, SubnetLen: 24, Backend: { Type: 'vxlan', VNI: 1, Port: 8472, ...backend } };
 }
 
+/** The lab's net-conf.json for backend udp, with changes. */
+export function udpConf(backend: Partial<NetConf['Backend']> = {}): NetConf {
+  return { Network: NETWORK, SubnetLen: 24, Backend: { Type: 'udp', Port: 8285, ...backend } };
+}
+
 /** Replaces a file in one step, as an operator's tool should: a reader sees the old text or the new. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
   const fresh = `${path}.${randomBytes(4).toString('hex')}`;

@@ -1,7 +1,8 @@
 /** `weft status`: what the running weft says of itself, as tables or JSON. */
 
+import type { PeerStatus } from '../control/backends/backend.js';
 import { ask } from '../control/ipc/client.js';
-import type { PeerStatus, Status } from '../control/node/status.js';
+import type { Status } from '../control/node/status.js';
 
 /** Peers shown in the table; --json has them all. */
 const SHOWN_PEERS = 50;
@@ -40,15 +41,33 @@ function presence(present: boolean): string {
   return present ? 'yes' : 'MISSING';
 }
 
-function peerRow(peer: PeerStatus): string[] {
-  return [
-    peer.subnet,
-    peer.publicIP,
-    peer.vtepMAC,
-    presence(peer.neighbour),
-    presence(peer.fdb),
-    presence(peer.route),
-  ];
+/** The parts that there are, in one line. */
+function listed(...parts: readonly string[]): string {
+  return parts.filter(Boolean).join(', ');
+}
+
+type PeerCell = (peer: PeerStatus) => string;
+
+/** The columns of the peers' table, by backend type. */
+const UDP_COLUMNS: [title: string, cell: PeerCell][] = [
+  ['SUBNET', (peer) => peer.subnet],
+  ['PUBLIC IP', (peer) => peer.publicIP],
+  ['ROUTE', (peer) => presence(peer.route)],
+];
+const VXLAN_COLUMNS: [title: string, cell: PeerCell][] = [
+  ...UDP_COLUMNS.slice(0, 2),
+  ['VTEP MAC', (peer) => peer.vtepMAC ?? ''],
+  ['NEIGHBOUR', (peer) => presence(peer.neighbour === true)],
+  ['FDB', (peer) => presence(peer.fdb === true)],
+  ...UDP_COLUMNS.slice(2),
+];
+
+function peerTable(type: string, peers: readonly PeerStatus[]): string {
+  const columns = type === 'udp' ? UDP_COLUMNS : VXLAN_COLUMNS;
+  return table([
+    columns.map(([title]) => title),
+    ...peers.map((peer) => columns.map(([, cell]) => cell(peer))),
+  ]);
 }
 
 export function formatStatus(status: Status): string {
@@ -56,10 +75,22 @@ export function formatStatus(status: Status): string {
   const sections = [
     `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`,
     table([
-      ['backend', `${backend.type}, VNI ${backend.vni}, UDP port ${backend.port}`],
+      [
+        'backend',
+        listed(
+          backend.type,
+          backend.vni === undefined ? '' : `VNI ${backend.vni}`,
+          `UDP port ${backend.port}`,
+        ),
+      ],
       [
         'device',
-        `${device.name} ${device.up ? 'up' : 'DOWN'}, ${device.address}, ${device.mac}, MTU ${device.mtu}`,
+        listed(
+          `${device.name} ${device.up ? 'up' : 'DOWN'}`,
+          device.address,
+          device.mac ?? '',
+          `MTU ${device.mtu}`,
+        ),
       ],
       ['underlay', `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}`],
       ['subnet', lease.subnet],
@@ -77,14 +108,7 @@ export function formatStatus(status: Status): string {
     ]),
     `\npeers (${peers.length})\n`,
   ];
-  if (peers.length > 0) {
-    sections.push(
-      table([
-        ['SUBNET', 'PUBLIC IP', 'VTEP MAC', 'NEIGHBOUR', 'FDB', 'ROUTE'],
-        ...peers.slice(0, SHOWN_PEERS).map(peerRow),
-      ]),
-    );
-  }
+  if (peers.length > 0) sections.push(peerTable(backend.type, peers.slice(0, SHOWN_PEERS)));
   if (peers.length > SHOWN_PEERS)
     sections.push(`  ... and ${peers.length - SHOWN_PEERS} more (--json has them all)\n`);
   if (learned !== null) {

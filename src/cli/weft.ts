@@ -67,7 +67,7 @@ async function cleanup(flags: { runDir: string; subnetFile?: string }): Promise<
 function program(): Command {
   const weft = new Command('weft')
     .description(
-      "A userspace VXLAN dataplane that takes flanneld's place on nodes without the vxlan kernel module.",
+      "A userspace dataplane for flannel's vxlan and udp: takes flanneld's place on nodes without the vxlan kernel module.",
     )
     .version(`weft ${version()}`, '--version', 'print the version')
     .helpCommand(false)
@@ -95,7 +95,7 @@ function program(): Command {
     .addOption(
       new Option(
         '--peer-check <mode>',
-        "who may send: a lease's address and MAC, its MAC, anyone (default: strict; off with Learning)",
+        "who may send: a lease's address with its MAC (udp: subnet), its MAC or subnet, anyone (default: strict; off with Learning)",
       ).choices(['strict', 'mac', 'off']),
     )
     .action(run);

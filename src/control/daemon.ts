@@ -9,7 +9,9 @@ import { releaseFilePages } from '../dataplane/sys/pages.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
-import { type NetConf, readNetConf, VXLAN_OVERHEAD } from './config/net-conf.js';
+import type { Backend } from './backends/backend.js';
+import { backendFor } from './backends/backends.js';
+import { type NetConf, readNetConf } from './config/net-conf.js';
 import { deferred } from './deferred.js';
 import type { ControlRequest } from './ipc/protocol.js';
 import { ControlServer, refuseRunning } from './ipc/server.js';
@@ -17,7 +19,7 @@ import { formatIpv4 } from './ipv4.js';
 import { FileLeaseSource } from './leases/file-source.js';
 import type { Lease, LeaseSource } from './leases/lease.js';
 import { info, warn } from './log.js';
-import { refuseExisting } from './network/device.js';
+import { refuseExisting, refuseRival } from './network/device.js';
 import { chooseInterface, type Link, readLinks } from './network/links.js';
 import { Node } from './node/node.js';
 import { findOwnLease } from './node/own-lease.js';
@@ -35,19 +37,19 @@ export interface RunOptions {
   workers: number;
   offload: 'auto' | Rung;
   busyPoll: number;
-  /** undefined: strict, or off where net-conf asks for learning. */
+  /** undefined: the backend's own; strict, or off where net-conf asks for learning. */
   peerCheck: PeerCheck | undefined;
 }
 
 /** All that was read and found good before anything was changed. */
 interface Plan {
   netConf: NetConf;
+  backend: Backend;
   source: LeaseSource;
   leases: Lease[];
   links: Link[];
   underlay: Link;
   own: Lease;
-  device: string;
   mtu: number;
   peerCheck: PeerCheck;
 }
@@ -62,13 +64,14 @@ export async function runDaemon(options: RunOptions): Promise<void> {
 
 async function makePlan(options: RunOptions): Promise<Plan> {
   const netConf = await readNetConf(options.netConfigPath);
-  const { vni, learning, outerMtu } = netConf.backend;
-  if (learning && options.workers > 1) {
+  const backend = backendFor(netConf.backend);
+  const { conf, device } = backend;
+  if (backend.learning && options.workers > 1) {
     throw new UserError(
       `--workers ${options.workers}: what one worker learns the others do not see; use --workers 1 with Learning, or turn Learning off in ${options.netConfigPath}`,
     );
   }
-  const source = new FileLeaseSource(options.leaseFile, vni);
+  const source = new FileLeaseSource(options.leaseFile, conf.type === 'vxlan' ? conf.vni : undefined);
   const leases = await source.load();
   const links = await readLinks();
   const underlay = await chooseInterface(links, options.iface);
@@ -78,28 +81,27 @@ async function makePlan(options: RunOptions): Promise<Plan> {
     netConf,
     source.name,
   );
-  const device = `flannel.${vni}`;
   refuseExisting(links, device);
+  refuseRival(links, backend.rivals, netConf.network);
   await refuseRunning(options.runDir);
   return {
     netConf,
+    backend,
     source,
     leases,
     links,
     underlay,
     own,
-    device,
-    mtu: (outerMtu ?? underlay.mtu) - VXLAN_OVERHEAD,
-    // Learning exists to find VTEPs that no lease lists.
-    peerCheck: options.peerCheck ?? (learning ? 'off' : 'strict'),
+    mtu: (conf.outerMtu ?? underlay.mtu) - backend.overhead,
+    peerCheck: options.peerCheck ?? backend.peerCheck,
   };
 }
 
-function announce({ netConf, underlay, own, device, mtu }: Plan): void {
-  const { type, vni, port, learning, outerMtu } = netConf.backend;
+function announce({ netConf, backend, underlay, own, mtu }: Plan): void {
+  const { type, outerMtu } = backend.conf;
   info(`Found network config - Backend type: ${type}`);
   info(`Using interface with name ${underlay.name} and address ${formatIpv4(own.publicIp)}`);
-  info(`VXLAN config: VNI=${vni} Port=${port} Learning=${learning} device ${device} MTU ${mtu}`);
+  info(`${backend.summary} device ${backend.device} MTU ${mtu}`);
   for (const sentence of netConf.ignored) warn(`net-conf ${sentence}`);
   if (outerMtu !== undefined && outerMtu > underlay.mtu) {
     warn(
@@ -109,18 +111,17 @@ function announce({ netConf, underlay, own, device, mtu }: Plan): void {
 }
 
 function openDataplane(plan: Plan, options: RunOptions): Dataplane {
-  const { netConf, own, device, mtu, peerCheck } = plan;
-  const { vni, port, learning } = netConf.backend;
+  const { backend, own, mtu, peerCheck } = plan;
   try {
     return new Dataplane({
-      device,
+      device: backend.device,
       address: own.publicIp | 0,
-      port,
+      port: backend.conf.port,
       workers: options.workers,
       offload: options.offload,
       busyPoll: options.busyPoll,
       mtu,
-      tunnel: { type: 'vxlan', vni, peerCheck, learning },
+      tunnel: backend.tunnel(own, peerCheck),
     });
   } catch (error) {
     if (error instanceof RungUnavailable)
@@ -129,8 +130,8 @@ function openDataplane(plan: Plan, options: RunOptions): Dataplane {
   }
 }
 
-function explain(error: SystemError, { netConf, own, links, device }: Plan): UserError {
-  const { port } = netConf.backend;
+function explain(error: SystemError, { backend, own, links }: Plan): UserError {
+  const { port } = backend.conf;
   const address = formatIpv4(own.publicIp);
   if (error.syscall === 'bind' && error.code === 'EADDRINUSE') {
     const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
@@ -144,7 +145,7 @@ function explain(error: SystemError, { netConf, own, links, device }: Plan): Use
     return new UserError(
       `UDP ${address}:${port} cannot be bound (${error.code}); is the address still on the interface?`,
     );
-  return new UserError(`${device} cannot be made: ${error.message}`);
+  return new UserError(`${backend.device} cannot be made: ${error.message}`);
 }
 
 function peers(count: number): string {
@@ -164,12 +165,20 @@ class Daemon {
   private refused: string | null = null;
 
   constructor(plan: Plan, options: RunOptions, dataplane: Dataplane) {
-    const { netConf, underlay, device, mtu, source } = plan;
+    const { netConf, backend, underlay, mtu, source } = plan;
     this.plan = plan;
     this.options = options;
     this.dataplane = dataplane;
     this.node = new Node(
-      { netConf, interface: underlay.name, device, mtu, subnetFile: options.subnetFile, source: source.name },
+      {
+        netConf,
+        backend,
+        interface: underlay.name,
+        device: backend.device,
+        mtu,
+        subnetFile: options.subnetFile,
+        source: source.name,
+      },
       dataplane,
       plan.own,
     );
@@ -187,8 +196,8 @@ class Daemon {
     try {
       await writeRunState(options.runDir, {
         pid: process.pid,
-        device: plan.device,
-        index: (await readLinks()).find(({ name }) => name === plan.device)?.index,
+        device: plan.backend.device,
+        index: (await readLinks()).find(({ name }) => name === plan.backend.device)?.index,
         subnetFile: options.subnetFile,
       });
       await dataplane.start({
@@ -217,7 +226,7 @@ class Daemon {
       (error) => this.refuse(error),
     );
     info(
-      `ready: ${plan.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
+      `ready: ${plan.backend.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
     );
     releaseFilePages();
   }
@@ -225,7 +234,7 @@ class Daemon {
   private explainFailure(error: Error): Error {
     if (!(error instanceof PortFailure)) return error;
     return new UserError(
-      `${error.message}: was ${this.plan.device} or ${this.plan.underlay.name} deleted? Start weft again`,
+      `${error.message}: was ${this.plan.backend.device} or ${this.plan.underlay.name} deleted? Start weft again`,
     );
   }
 

@@ -219,6 +219,11 @@ export class Dataplane {
     await Promise.all(this.threads.map((thread) => thread.request({ type: 'routes', remove, set })));
   }
 
+  /** udp: tells every thread the device's address (IPv4, host order, signed). */
+  async setOwnAddress(address: number): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.request({ type: 'own-address', address })));
+  }
+
   /** vxlan: tells every thread this node's VTEP MAC. */
   async setOwnMac(high: number, low: number): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.request({ type: 'own-mac', high, low })));

@@ -2,39 +2,11 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import t from 'tap';
-import { ipJson } from '../../lab/ip.js';
 import type { Lease } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { makePlace, runFlags, startCommand } from './support/cli.js';
 import { answered } from './support/pings.js';
-import { neighboursOf, routesOf, settled, stateFor, statusOf } from './support/state.js';
-
-interface IpLink {
-  readonly ifname: string;
-  readonly flags: readonly string[];
-  readonly mtu: number;
-  readonly address: string;
-  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: { readonly type?: string } };
-  readonly addr_info: readonly {
-    readonly local: string;
-    readonly prefixlen: number;
-    readonly scope: string;
-  }[];
-}
-
-/** What matters of the device, in one line each. */
-async function deviceOf(node: LabNode, name = 'flannel.1') {
-  const [link] = await ipJson<IpLink[]>(node.netns, '-details', 'address', 'show', 'dev', name);
-  if (link === undefined) throw new Error(`no ${name}`);
-  return {
-    kind: `${link.linkinfo?.info_kind} ${link.linkinfo?.info_data?.type}`,
-    mac: link.address,
-    mtu: link.mtu,
-    up: link.flags.includes('UP'),
-    addresses: link.addr_info.map(({ local, prefixlen, scope }) => `${local}/${prefixlen} ${scope}`),
-  };
-}
+import { deviceOf, neighboursOf, routesOf, settled, stateFor, statusOf } from './support/state.js';
 
 t.test('leases with MACs, net-conf as flannel has it', async (t) => {
   const lab = await makeBed(t, { name: 'device', nodes: 3 });

@@ -2,7 +2,7 @@ import { parseCidr, parseIpv4 } from '../../src/control/ipv4.js';
 import type { Lease } from '../../src/control/leases/lease.js';
 
 /** A lease as control has it. */
-export function leaseOf(subnet: string, publicIp: string, vtepMac: string): Lease {
+export function leaseOf(subnet: string, publicIp: string, vtepMac?: string): Lease {
   const { address, prefix } = parseCidr(subnet) as { address: number; prefix: number };
   return { subnet: { base: address, prefix }, publicIp: parseIpv4(publicIp) as number, vtepMac };
 }

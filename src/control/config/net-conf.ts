@@ -10,15 +10,15 @@ import { checkSubnetRange } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';
 
-/** The default of Linux's vxlan driver, and so of flannel; IANA's 4789 came later. */
-const DEFAULT_PORT = 8472;
+/** vxlan: the default of Linux's driver, and so of flannel; IANA's 4789 came later. */
+const DEFAULT_PORT = { vxlan: 8472, udp: 8285 };
 const DEFAULT_VNI = 1;
 /** `flannel.<VNI>` has to fit into IFNAMSIZ - 1 = 15 characters (linux/if.h). */
 const MAX_NAMED_VNI = 9_999_999;
-/** Outer IPv4, UDP, VXLAN and inner Ethernet header. */
-export const VXLAN_OVERHEAD = 50;
-/** The overlay's MTU may not be below ETH_MIN_MTU (linux/if_ether.h), 68. */
-const MIN_OUTER_MTU = 68 + VXLAN_OVERHEAD;
+/** Bytes of an outer packet that are not the inner one: IPv4 and UDP; with vxlan VXLAN and inner Ethernet header too. */
+export const OVERHEAD = { vxlan: 20 + 8 + 8 + 14, udp: 20 + 8 };
+/** The overlay's MTU may not be below ETH_MIN_MTU (linux/if_ether.h). */
+const MIN_MTU = 68;
 const MAX_OUTER_MTU = 65535;
 
 const FLANNEL_BACKENDS = new Set([
@@ -33,20 +33,32 @@ const FLANNEL_BACKENDS = new Set([
   'tencent-vpc',
 ]);
 
+/** Keys that are vxlan's alone. */
+const VXLAN_KEYS = ['VNI', 'Learning', 'DirectRouting', 'GBP'];
+
 export interface NetConf {
   network: Cidr;
-  backend: VxlanBackend;
+  backend: BackendConf;
   /** What the file asks for and this version does not do, a sentence each. */
   ignored: string[];
 }
 
-export interface VxlanBackend {
+export type BackendConf = VxlanConf | UdpConf;
+
+export interface VxlanConf extends CommonConf {
   type: 'vxlan';
   vni: number;
+  learning: boolean;
+}
+
+export interface UdpConf extends CommonConf {
+  type: 'udp';
+}
+
+interface CommonConf {
   port: number;
   /** MTU of the underlay as configured; undefined for the interface's own. */
   outerMtu: number | undefined;
-  learning: boolean;
 }
 
 /** Reads and checks the file. @throws UserError naming file, line, value and remedy */
@@ -59,10 +71,14 @@ export async function readNetConf(path: string): Promise<NetConf> {
   const network = readNetwork(root);
   checkSubnetRange(root, network);
   const ignored: string[] = [];
+  const backend = readBackend(root.object('Backend'), ignored);
   if (root.boolean('EnableIPv6') === true) {
+    if (backend.type === 'udp') {
+      throw root.error('EnableIPv6', 'backend type udp is IPv4 only; set it to false, or Type to "vxlan"');
+    }
     ignored.push(`${root.pathOf('EnableIPv6')}: IPv6 leases are not carried; pods get IPv4 only`);
   }
-  return { network, backend: readBackend(root.object('Backend'), ignored), ignored };
+  return { network, backend, ignored };
 }
 
 function readNetwork(root: JsonObject): Cidr {
@@ -81,17 +97,29 @@ function readNetwork(root: JsonObject): Cidr {
 }
 
 /** Without `Backend`, flannel's code says udp and its documentation vxlan; Weft does what is documented. */
-function readBackend(backend: JsonObject | undefined, ignored: string[]): VxlanBackend {
+function readBackend(backend: JsonObject | undefined, ignored: string[]): BackendConf {
   if (backend === undefined) {
-    return { type: 'vxlan', vni: DEFAULT_VNI, port: DEFAULT_PORT, outerMtu: undefined, learning: false };
+    return {
+      type: 'vxlan',
+      vni: DEFAULT_VNI,
+      port: DEFAULT_PORT.vxlan,
+      outerMtu: undefined,
+      learning: false,
+    };
   }
   const type = (backend.string('Type') ?? '').toLowerCase();
   if (!FLANNEL_BACKENDS.has(type)) {
-    throw backend.error('Type', 'unknown backend type; write "vxlan"');
+    throw backend.error('Type', 'unknown backend type; write "vxlan" or "udp"');
   }
-  if (type !== 'vxlan') {
-    throw backend.error('Type', 'flannel has this backend type, this version of Weft has not; write "vxlan"');
-  }
+  if (type === 'vxlan') return readVxlan(backend, ignored);
+  if (type === 'udp') return readUdp(backend, ignored);
+  throw backend.error(
+    'Type',
+    'flannel has this backend type, this version of Weft has not; write "vxlan" or "udp"',
+  );
+}
+
+function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
   const vni = backend.integer('VNI', 0, VXLAN_MAX_VNI) ?? DEFAULT_VNI;
   if (vni > MAX_NAMED_VNI) {
     throw backend.error(
@@ -99,14 +127,7 @@ function readBackend(backend: JsonObject | undefined, ignored: string[]): VxlanB
       `Linux allows no device name as long as flannel.${vni}; use one up to ${MAX_NAMED_VNI}`,
     );
   }
-  const port = backend.integer('Port', 0, 65535) ?? 0;
-  const outerMtu = backend.integer('MTU', 0, MAX_OUTER_MTU) ?? 0;
-  if (outerMtu !== 0 && outerMtu < MIN_OUTER_MTU) {
-    throw backend.error(
-      'MTU',
-      `it is the MTU of the underlay, from ${MIN_OUTER_MTU} to ${MAX_OUTER_MTU}; leave it out for the interface's own`,
-    );
-  }
+  const common = readCommon(backend, 'vxlan');
   if (backend.boolean('DirectRouting') === true) {
     ignored.push(
       `${backend.pathOf('DirectRouting')}: peers on the same network are reached through the tunnel too`,
@@ -115,11 +136,29 @@ function readBackend(backend: JsonObject | undefined, ignored: string[]): VxlanB
   if (backend.boolean('GBP') === true) {
     ignored.push(`${backend.pathOf('GBP')}: group policies are not sent; they are accepted on receipt`);
   }
+  return { type: 'vxlan', vni, ...common, learning: backend.boolean('Learning') ?? false };
+}
+
+function readUdp(backend: JsonObject, ignored: string[]): UdpConf {
+  for (const key of VXLAN_KEYS) {
+    if (backend.get(key) === undefined) continue;
+    ignored.push(`${backend.pathOf(key)}: a setting of backend type vxlan, which udp has not`);
+  }
+  return { type: 'udp', ...readCommon(backend, 'udp') };
+}
+
+function readCommon(backend: JsonObject, type: BackendConf['type']): CommonConf {
+  const port = backend.integer('Port', 0, 65535) ?? 0;
+  const outerMtu = backend.integer('MTU', 0, MAX_OUTER_MTU) ?? 0;
+  const least = MIN_MTU + OVERHEAD[type];
+  if (outerMtu !== 0 && outerMtu < least) {
+    throw backend.error(
+      'MTU',
+      `it is the MTU of the underlay, from ${least} to ${MAX_OUTER_MTU}; leave it out for the interface's own`,
+    );
+  }
   return {
-    type: 'vxlan',
-    vni,
-    port: port === 0 ? DEFAULT_PORT : port,
+    port: port === 0 ? DEFAULT_PORT[type] : port,
     outerMtu: outerMtu === 0 ? undefined : outerMtu,
-    learning: backend.boolean('Learning') ?? false,
   };
 }

@@ -19,13 +19,14 @@ const SETTLE_MS = 100;
 export class FileLeaseSource implements LeaseSource {
   readonly name: string;
   private readonly path: string;
-  private readonly vni: number;
+  private readonly vni: number | undefined;
   /** What was said of leases that are not Weft's, and what is still to be said. */
   private readonly ignored = new Set<string>();
   private readonly unsaid: string[] = [];
   private reading: Promise<void> = Promise.resolve();
 
-  constructor(path: string, vni: number) {
+  /** `vni` is that of a vxlan cluster, undefined for backend udp. */
+  constructor(path: string, vni: number | undefined) {
     this.name = path;
     this.path = path;
     this.vni = vni;

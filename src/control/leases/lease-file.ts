@@ -34,8 +34,12 @@ interface Entry {
   publicIp: Ipv4;
 }
 
-/** Reads and checks a lease file for a cluster with this VNI. @throws UserError naming file, line, value and remedy */
-export async function readLeaseFile(path: string, vni: number): Promise<LeaseSet> {
+/**
+ * Reads and checks a lease file for a vxlan cluster with this VNI or, without one, for backend udp: there, as in flannel,
+ * the subnets and addresses count, whatever backend they were published by. @throws UserError naming file, line, value
+ * and remedy
+ */
+export async function readLeaseFile(path: string, vni: number | undefined): Promise<LeaseSet> {
   const file = await JsonFile.read(FLAG, path);
   const objects = file.root.objects('leases');
   if (objects === undefined) throw file.root.error('leases', 'write { "leases": [ ... ] }');
@@ -46,6 +50,13 @@ export async function readLeaseFile(path: string, vni: number): Promise<LeaseSet
   }));
   refuseSharedSubnets(entries);
   refuseDuplicates(entries, 'PublicIP', (entry) => formatIpv4(entry.publicIp));
+  if (vni !== undefined) return vxlanLeases(entries, vni);
+  const leases = entries.map(({ subnet, publicIp }) => ({ subnet, publicIp, vtepMac: undefined }));
+  return { leases, ignored: [] };
+}
+
+/** The leases of backend type vxlan, each with its MAC. */
+function vxlanLeases(entries: readonly Entry[], vni: number): LeaseSet {
   const leases: Lease[] = [];
   const ignored: string[] = [];
   const byMac: (Entry & { mac: string })[] = [];

@@ -1,14 +1,14 @@
-/** The overlay device as flannel's vxlan backend sets it up: MAC, MTU, `<subnet base>/32`, up. */
+/** The overlay device as flannel sets it up: MAC if it has one, MTU, `<subnet base>/32`, up. */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { type Cidr, formatIpv4 } from '../ipv4.js';
+import { type Cidr, contains, formatCidr, formatIpv4 } from '../ipv4.js';
 import { warn } from '../log.js';
 import { UserError } from '../user-error.js';
 import { ipRun } from './ip.js';
 import { type Link, readLinks } from './links.js';
 
 /**
- * Frames the kernel may queue for one TAP queue. The tun driver drops when its ring is full, and no pod's TCP is told
+ * Frames the kernel may queue for one queue of the device. The tun driver drops when its ring is full, and no pod's TCP is told
  * to wait (drivers/net/tun.c orphans every skb it queues), so the ring has to hold a burst of every sender: with 500
  * one TCP stream lost 4 % of its segments, with 2000 none.
  */
@@ -19,7 +19,8 @@ const GRO_FLUSH_NS = '20000';
 
 export interface DeviceState {
   name: string;
-  mac: string;
+  /** undefined for a TUN, which has none. */
+  mac: string | undefined;
   mtu: number;
   subnet: Cidr;
 }
@@ -27,21 +28,37 @@ export interface DeviceState {
 /** Refuses to start beside a device of this name, whoever made it. @throws UserError saying what it is and what to do */
 export function refuseExisting(links: readonly Link[], name: string): void {
   const link = links.find((candidate) => candidate.name === name);
-  if (link === undefined) return;
+  if (link !== undefined) throw existing(link, 'exists');
+}
+
+/**
+ * Refuses to start beside a device of another backend that carries the same network, by whoever made it: its routes and
+ * ours would part the pods' packets between them. @throws UserError saying what it is and what to do
+ */
+export function refuseRival(links: readonly Link[], names: RegExp, network: Cidr): void {
+  const link = links.find(
+    ({ name, addresses }) =>
+      names.test(name) && addresses.some((base) => contains(network, { base, prefix: 32 })),
+  );
+  if (link !== undefined) throw existing(link, `carries ${formatCidr(network)} already`);
+}
+
+function existing(link: Link, what: string): UserError {
+  const { name } = link;
   const remove = `ip link delete ${name}`;
   if (link.kind === 'vxlan') {
     const { id, port } = link.data;
-    throw new UserError(
-      `${name} exists: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then replace it: ${remove}`,
+    return new UserError(
+      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then replace it: ${remove}`,
     );
   }
   if (link.kind === 'tun') {
-    throw new UserError(
-      `${name} exists: it is a tun/tap device of another process; end that process (another weft?), or remove it: ${remove}`,
+    return new UserError(
+      `${name} ${what}: it is a tun/tap device of another process; end that process (another weft, flanneld?), or remove it: ${remove}`,
     );
   }
-  throw new UserError(
-    `${name} exists: it is a ${link.kind ?? 'physical'} device; remove or rename it: ${remove}`,
+  return new UserError(
+    `${name} ${what}: it is a ${link.kind ?? 'physical'} device; remove or rename it: ${remove}`,
   );
 }
 
@@ -51,12 +68,12 @@ export async function configureDevice(device: DeviceState): Promise<void> {
   // flannel does this too and, as here, a kernel without IPv6 is no obstacle.
   await writeFile(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, '0').catch(() => {});
   await ipRun([
-    `link set dev ${name} address ${mac} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH}`,
+    `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH}`,
     `address replace ${formatIpv4(subnet.base)}/32 dev ${name}`,
     `link set dev ${name} up`,
   ]);
-  await verifyMac(name, mac);
-  await threadNapi(name, mac);
+  const { index } = await verifyLink(name, mac);
+  await threadNapi(name, index, mac);
 }
 
 /** Follows a change of this node's own lease. @throws UserError naming the command that failed */
@@ -71,15 +88,16 @@ export async function reconfigureDevice(before: DeviceState, after: DeviceState)
 }
 
 /** systemd-udevd (MACAddressPolicy) may give a new device a MAC of its own; the peers send to the lease's. */
-async function verifyMac(name: string, wanted: string): Promise<void> {
+async function verifyLink(name: string, wanted: string | undefined): Promise<Link> {
   const link = (await readLinks()).find((candidate) => candidate.name === name);
   if (link === undefined)
     throw new UserError(`${name} disappeared while it was set up; is another process removing it?`);
-  if (link.mac === wanted) return;
+  if (wanted === undefined || link.mac === wanted) return link;
   warn(
     `${name}'s mac address wanted: ${wanted}, but got: ${link.mac}; setting it again (see MACAddressPolicy in systemd.link)`,
   );
   await ipRun([`link set dev ${name} address ${wanted}`]);
+  return link;
 }
 
 /**
@@ -87,11 +105,16 @@ async function verifyMac(name: string, wanted: string): Promise<void> {
  * together, as GRO needs them; without it every frame is received alone, inside the write. Measured in
  * docs/benchmarks.md. An older kernel or a read-only /sys leaves it at that.
  */
-async function threadNapi(name: string, mac: string): Promise<void> {
+async function threadNapi(name: string, index: number, mac = ''): Promise<void> {
   const directory = `/sys/class/net/${name}`;
   try {
     // /sys may show another network namespace, with a device of this name that is not ours.
-    if ((await readFile(`${directory}/address`, 'utf8')).trim() !== mac) return;
+    for (const [file, wanted] of [
+      ['ifindex', String(index)],
+      ['address', mac],
+    ] as const) {
+      if ((await readFile(`${directory}/${file}`, 'utf8')).trim() !== wanted) return;
+    }
     await writeFile(`${directory}/threaded`, '1');
     await writeFile(`${directory}/gro_flush_timeout`, GRO_FLUSH_NS);
   } catch {

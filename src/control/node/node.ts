@@ -1,18 +1,17 @@
 /**
- * One node of the cluster: holds the device, the dataplane's FDB, the peers and subnet.env to what the leases say,
- * from `start` to `stop`. It is given a dataplane and leases and knows neither packets nor where leases come from.
+ * One node of the cluster: holds the device, the peers and subnet.env to what the leases say, from `start` to `stop`. It
+ * is given a backend, a dataplane and leases, and knows neither packets nor where leases come from.
  */
 
 import type { Dataplane } from '../../dataplane/dataplane.js';
+import type { Backend, Overlay } from '../backends/backend.js';
+import { difference } from '../backends/difference.js';
 import type { NetConf } from '../config/net-conf.js';
 import { formatCidr, formatIpv4 } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
 import { info, warn } from '../log.js';
-import { splitMac } from '../mac.js';
-import { configureDevice, type DeviceState, reconfigureDevice } from '../network/device.js';
 import { writeSubnetEnv } from '../subnet-env.js';
 import { findOwnLease } from './own-lease.js';
-import { difference, PeerReconciler, wantedState } from './peers.js';
 
 /** Pauses before a change that failed is tried again: from, doubling, to. */
 const RETRY_FIRST_MS = 1000;
@@ -22,6 +21,7 @@ const LOGGED_PEERS = 16;
 
 export interface NodeOptions {
   netConf: NetConf;
+  backend: Backend;
   /** Name of the underlay interface, for messages. */
   interface: string;
   /** Name and MTU of the overlay device. */
@@ -36,8 +36,7 @@ export class Node {
   readonly options: NodeOptions;
   own: Lease;
   peers: Lease[] = [];
-  readonly reconciler: PeerReconciler;
-  private readonly dataplane: Dataplane;
+  readonly overlay: Overlay;
   /** Everything that changes the system, one after the other. */
   private work: Promise<void> = Promise.resolve();
   private retry: NodeJS.Timeout | undefined;
@@ -45,18 +44,21 @@ export class Node {
   private readonly leaving = new AbortController();
 
   constructor(options: NodeOptions, dataplane: Dataplane, own: Lease) {
+    const { backend, netConf, device, mtu } = options;
     this.options = options;
-    this.dataplane = dataplane;
     this.own = own;
-    this.reconciler = new PeerReconciler(options.device, dataplane, this.leaving.signal);
+    this.overlay = backend.overlay(dataplane, {
+      device,
+      mtu,
+      network: netConf.network,
+      signal: this.leaving.signal,
+    });
   }
 
   /** Sets up device, peers and subnet.env; the dataplane has been started. @throws UserError when the device cannot be */
   start(leases: readonly Lease[]): Promise<void> {
     return this.enqueue(async () => {
-      const { high, low } = splitMac(this.own.vtepMac);
-      await this.dataplane.setOwnMac(high, low);
-      await configureDevice(this.deviceState(this.own));
+      await this.overlay.configure(this.own);
       this.takePeers(leases);
       await this.applyPeers();
       await this.writeSubnetEnv();
@@ -97,18 +99,11 @@ export class Node {
     return done;
   }
 
-  private deviceState(lease: Lease): DeviceState {
-    return { name: this.options.device, mac: lease.vtepMac, mtu: this.options.mtu, subnet: lease.subnet };
-  }
-
   private async takeOwnLease(lease: Lease): Promise<void> {
     const before = this.own;
     if (lease.vtepMac === before.vtepMac && formatCidr(lease.subnet) === formatCidr(before.subnet)) return;
-    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}, VtepMAC ${lease.vtepMac}`);
-    await reconfigureDevice(this.deviceState(before), this.deviceState(lease));
-    if (lease.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
-    const { high, low } = splitMac(lease.vtepMac);
-    await this.dataplane.setOwnMac(high, low);
+    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}${macText(lease)}`);
+    await this.overlay.reconfigure(before, lease);
     this.own = lease;
     await this.writeSubnetEnv();
   }
@@ -121,7 +116,7 @@ export class Node {
 
   private async applyPeers(): Promise<void> {
     clearTimeout(this.retry);
-    const failed = await this.reconciler.apply(wantedState(this.peers));
+    const failed = await this.overlay.apply(this.peers);
     if (failed === 0) {
       this.retryMs = RETRY_FIRST_MS;
       return;
@@ -147,8 +142,12 @@ export class Node {
   }
 }
 
-function describe({ subnet, publicIp, vtepMac }: Lease): [string, string] {
-  return [formatCidr(subnet), `PublicIP: ${formatIpv4(publicIp)} VtepMAC: ${vtepMac}`];
+function describe(lease: Lease): [string, string] {
+  return [formatCidr(lease.subnet), `PublicIP: ${formatIpv4(lease.publicIp)}${macText(lease)}`];
+}
+
+function macText({ vtepMac }: Lease): string {
+  return vtepMac === undefined ? '' : ` VtepMAC: ${vtepMac}`;
 }
 
 function logChanges(before: readonly Lease[], after: readonly Lease[]): void {

@@ -2,29 +2,21 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Dataplane } from '../../dataplane/dataplane.js';
+import type { PeerStatus } from '../backends/backend.js';
 import { formatCidr, formatIpv4 } from '../ipv4.js';
 import { formatMac } from '../mac.js';
 import { ipJson } from '../network/ip.js';
 import type { Node } from './node.js';
 
-export interface PeerStatus {
-  subnet: string;
-  publicIP: string;
-  vtepMAC: string;
-  /** Whether the system has the object as it should be, now. */
-  neighbour: boolean;
-  fdb: boolean;
-  route: boolean;
-}
-
 export interface Status {
   version: string;
   pid: number;
   uptimeSeconds: number;
-  backend: { type: string; vni: number; port: number };
-  device: { name: string; mac: string; mtu: number; address: string; up: boolean };
+  /** Here and below: a VNI and MACs with vxlan alone. */
+  backend: { type: string; vni?: number; port: number };
+  device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
   underlay: { interface: string; publicIP: string; mtu: number };
-  lease: { subnet: string; publicIP: string; vtepMAC: string };
+  lease: { subnet: string; publicIP: string; vtepMAC?: string };
   leaseSource: { name: string; refused: string | null };
   offload: { rung: string; uso: boolean };
   workers: number;
@@ -47,29 +39,34 @@ export interface StatusContext {
 
 export async function collectStatus(context: StatusContext): Promise<Status> {
   const { node, dataplane } = context;
-  const { device, netConf, mtu } = node.options;
+  const { device, backend, mtu } = node.options;
+  const { conf } = backend;
   const { own } = node;
   const publicIP = formatIpv4(own.publicIp);
   const [links, peers, learned] = await Promise.all([
-    ipJson<{ address: string; mtu: number; flags: string[] }>('link', 'show', 'dev', device),
-    peerStatus(node),
-    netConf.backend.learning ? dataplane.learned() : null,
+    ipJson<{ address?: string; mtu: number; flags: string[] }>('link', 'show', 'dev', device),
+    node.overlay.status(node.peers),
+    backend.learning ? dataplane.learned() : null,
   ]);
   const [link] = links;
   return {
     version: context.version,
     pid: process.pid,
     uptimeSeconds: Math.floor(process.uptime()),
-    backend: { type: netConf.backend.type, vni: netConf.backend.vni, port: netConf.backend.port },
+    backend: { type: conf.type, ...(conf.type === 'vxlan' && { vni: conf.vni }), port: conf.port },
     device: {
       name: device,
-      mac: link?.address ?? own.vtepMac,
+      ...(own.vtepMac !== undefined && { mac: link?.address ?? own.vtepMac }),
       mtu: link?.mtu ?? mtu,
       address: `${formatIpv4(own.subnet.base)}/32`,
       up: link?.flags.includes('UP') ?? false,
     },
     underlay: { interface: context.underlay.interface, publicIP, mtu: context.underlay.mtu },
-    lease: { subnet: formatCidr(own.subnet), publicIP, vtepMAC: own.vtepMac },
+    lease: {
+      subnet: formatCidr(own.subnet),
+      publicIP,
+      ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
+    },
     leaseSource: { name: node.options.source, refused: context.refused },
     offload: dataplane.offload,
     workers: context.workers,
@@ -87,30 +84,6 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
       tx_drop_device_overflow: await deviceOverflows(device),
     },
   };
-}
-
-/** Each peer against what the kernel and the dataplane have, read afresh. */
-async function peerStatus(node: Node): Promise<PeerStatus[]> {
-  const { device } = node.options;
-  const [neighbours, routes] = await Promise.all([
-    ipJson<{ dst: string; lladdr?: string; state?: string[] }>('neighbour', 'show', 'dev', device),
-    ipJson<{ dst: string; gateway?: string }>('-4', 'route', 'show', 'dev', device),
-  ]);
-  const macs = new Map(
-    neighbours.filter(({ state }) => state?.includes('PERMANENT')).map(({ dst, lladdr }) => [dst, lladdr]),
-  );
-  const gateways = new Map(routes.map(({ dst, gateway }) => [dst, gateway]));
-  return node.peers.map(({ subnet, publicIp, vtepMac }) => {
-    const base = formatIpv4(subnet.base);
-    return {
-      subnet: formatCidr(subnet),
-      publicIP: formatIpv4(publicIp),
-      vtepMAC: vtepMac,
-      neighbour: macs.get(base) === vtepMac,
-      fdb: node.reconciler.applied.fdb.get(vtepMac) === publicIp,
-      route: gateways.get(formatCidr(subnet)) === base,
-    };
-  });
 }
 
 /** Frames the kernel dropped because no thread had taken them from the device's queue in time. */

@@ -37,13 +37,14 @@ const BURST = 50;
 export class IcmpErrors {
   private readonly arena: Arena;
   private readonly checksum: Checksum;
-  private readonly source: number;
+  /** The address errors come from: IPv4, host order, signed. */
+  source: number;
   private readonly clock: { now(): number };
   /** The token bucket: how many may be sent at once, and when it was last looked at. */
   private tokens = BURST;
   private time: number;
 
-  /** `source`: the address errors come from (host order, signed). `clock` gives milliseconds that only go forward. */
+  /** `source`: as the field. `clock` gives milliseconds that only go forward. */
   constructor(arena: Arena, checksum: Checksum, source: number, clock: { now(): number }) {
     this.arena = arena;
     this.checksum = checksum;

@@ -76,6 +76,11 @@ export class UdpTunnel implements Tunnel {
     this.errors = new IcmpErrors(arena, checksum, options.address, clock);
   }
 
+  /** The device has another address now (IPv4, host order, signed). */
+  setOwnAddress(address: number): void {
+    this.errors.source = address;
+  }
+
   encapsulate(batch: PacketBatch, replies: PacketBatch): void {
     const { view } = this;
     let kept = 0;
@@ -161,6 +166,8 @@ export class UdpTunnel implements Tunnel {
 
   /** The peer check: the counter under which a packet is dropped, or ACCEPTED. */
   private refuseSource(inner: number, outer: number): number {
+    // The device lets packets in that come from its own address, because the errors made here do (accept_local).
+    if (inner === this.errors.source) return COUNTER.rx_drop_wrong_source;
     if (this.peerCheck === 'off') return ACCEPTED;
     const leased = this.routes.lookup(inner);
     if (leased !== 0 && (leased === outer || this.peerCheck === 'mac')) return ACCEPTED;

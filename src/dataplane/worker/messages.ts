@@ -52,12 +52,19 @@ export interface OwnMacRequest {
   low: number;
 }
 
+/** The address of the device (IPv4, host order, signed). */
+export interface OwnAddressRequest {
+  type: 'own-address';
+  id: number;
+  address: number;
+}
+
 export interface LearnedRequest {
   type: 'learned';
   id: number;
 }
 
-export type Request = FdbRequest | RoutesRequest | OwnMacRequest | LearnedRequest;
+export type Request = FdbRequest | RoutesRequest | OwnMacRequest | OwnAddressRequest | LearnedRequest;
 
 export type Reply =
   | { type: 'started' }

@@ -136,6 +136,9 @@ function handle(request: Request): void {
     case 'own-mac':
       vxlan?.setOwnMac(request.high, request.low);
       return reply({ type: 'done', id: request.id });
+    case 'own-address':
+      if (tunnel instanceof UdpTunnel) tunnel.setOwnAddress(request.address);
+      return reply({ type: 'done', id: request.id });
     case 'learned':
       return reply({ type: 'done', id: request.id, learned: vxlan?.learned?.entries() ?? [] });
   }

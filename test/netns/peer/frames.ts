@@ -86,6 +86,20 @@ function macText(bytes: Buffer): string {
   return bytes.toString('hex').replaceAll(/(..)(?!$)/g, '$1:');
 }
 
+/** An IPv4 packet with bytes of its header set, by their offset, and its checksum made right again. */
+export function withHeader(packet: Buffer, bytes: Readonly<Record<number, number>>): Buffer {
+  const changed = Buffer.from(packet);
+  for (const [offset, value] of Object.entries(bytes)) changed[Number(offset)] = value;
+  changed.writeUInt16BE(0, 10);
+  changed.writeUInt16BE(internetChecksum(changed.subarray(0, 20)), 10);
+  return changed;
+}
+
+/** The ICMP echo in an IPv4 packet, if it is one and every checksum is right; its MACs are zero. */
+export function echoInPacket(packet: Buffer): Echo | undefined {
+  return echoIn(ethernet('00:00:00:00:00:00', '00:00:00:00:00:00', 0x0800, packet));
+}
+
 /** The ICMP echo in an Ethernet frame, if it is one and every checksum is right. */
 export function echoIn(frame: Buffer): Echo | undefined {
   if (frame.length < 14 + 20 + 8 || frame.readUInt16BE(12) !== 0x0800 || frame[14] !== 0x45) return undefined;

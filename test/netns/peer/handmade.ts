@@ -1,11 +1,14 @@
-/** The test's side of a hand-made VTEP (vtep.ts): starts it in a node, sends through it, sees what it receives. */
+/**
+ * The test's side of a peer made by hand, for vxlan (vtep.ts) or udp (udp-peer.ts): starts it in a node, sends through it,
+ * sees what it receives.
+ */
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { LabNode } from '../../../lab/node.js';
 import { until } from '../../../lab/until.js';
 import { DIST } from '../../../lab/world.js';
-import { type Echo, echoIn, ethernet, icmpEcho, ipv4, vxlan } from './frames.js';
+import { type Echo, echoIn, echoInPacket, ethernet, icmpEcho, ipv4, vxlan } from './frames.js';
 
 export interface VtepOptions {
   readonly address: string;
@@ -48,19 +51,37 @@ export interface SendOptions {
   readonly tos?: number;
 }
 
+/** A kind of peer: the program that is one, its port, and the echo in a datagram of its. */
+export interface PeerKind {
+  readonly program: string;
+  readonly port: number;
+  readonly echoIn: (datagram: Buffer) => Echo | undefined;
+}
+
+const VTEP: PeerKind = {
+  program: 'vtep.js',
+  port: 8472,
+  echoIn: (datagram) => echoIn(datagram.subarray(8)),
+};
+
+/** One of backend udp. */
+export const UDP_PEER: PeerKind = { program: 'udp-peer.js', port: 8285, echoIn: echoInPacket };
+
 export class HandmadePeer {
   /** Every datagram received, echo requests that were answered too. */
   readonly received: Arrived[] = [];
   readonly options: VtepOptions;
+  readonly #kind: PeerKind;
   readonly #child: ChildProcess;
   readonly #target: { readonly address: string; readonly port: number };
   readonly #answers = new Map<number, (error: string | undefined) => void>();
   #requests = 0;
 
-  private constructor(child: ChildProcess, options: VtepOptions, target: LabNode) {
+  private constructor(kind: PeerKind, child: ChildProcess, options: VtepOptions, target: LabNode) {
+    this.#kind = kind;
     this.#child = child;
     this.options = options;
-    this.#target = { address: target.address, port: options.port ?? 8472 };
+    this.#target = { address: target.address, port: options.port ?? kind.port };
     child.on('message', (report: VtepReport) => {
       if (report.received !== undefined) this.received.push(report.received);
       if (report.done !== undefined) this.#answers.get(report.done)?.(report.error);
@@ -72,17 +93,18 @@ export class HandmadePeer {
     node: LabNode,
     target: LabNode,
     options: Partial<VtepOptions> = {},
+    kind = VTEP,
   ): Promise<HandmadePeer> {
     const whole = { address: node.address, mac: node.vtepMac, answers: [], ...options };
     // `ip netns exec` in place of node: it hands the IPC descriptor on.
-    const child = fork(`${DIST}test/netns/peer/vtep.js`, [JSON.stringify(whole)], {
+    const child = fork(`${DIST}test/netns/peer/${kind.program}`, [JSON.stringify(whole)], {
       execPath: 'ip',
       execArgv: ['netns', 'exec', node.netns, process.execPath],
     });
-    const peer = new HandmadePeer(child, whole, target);
+    const peer = new HandmadePeer(kind, child, whole, target);
     node.own(peer);
     const [first] = (await once(child, 'message')) as [VtepReport];
-    if (first.ready !== true) throw new Error(`the hand-made VTEP on ${node.name} did not start`);
+    if (first.ready !== true) throw new Error(`${kind.program} on ${node.name} did not start`);
     return peer;
   }
 
@@ -108,7 +130,7 @@ export class HandmadePeer {
 
   /** The echo requests and replies among what was received, in their order. */
   echoes(): Echo[] {
-    return this.received.flatMap(({ hex }) => echoIn(Buffer.from(hex, 'hex').subarray(8)) ?? []);
+    return this.received.flatMap(({ hex }) => this.#kind.echoIn(Buffer.from(hex, 'hex')) ?? []);
   }
 
   async stop(): Promise<void> {

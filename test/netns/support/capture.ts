@@ -1,18 +1,36 @@
-/** What arrives at a node's underlay interface, by tcpdump. */
+/** What arrives at a node's underlay interface or at a pod, by tcpdump. */
 
-import type { LabNode } from '../../../lab/node.js';
+import type { LabNode, Pod } from '../../../lab/node.js';
 
-/** Does something and returns the first `count` IP packets that then arrive and pass tcpdump's filter. */
+/**
+ * Does something and returns the first `count` IP packets that then arrive at the node, or at one of its pods, and pass
+ * tcpdump's filter.
+ */
 export async function captured(
   node: LabNode,
   filter: string,
   count: number,
   act: () => Promise<unknown>,
+  pod?: Pod,
 ): Promise<Buffer[]> {
-  const capture = node.start([
-    ...['tcpdump', '-i', node.iface, '-c', `${count}`, '-n', '-l', '-xx', '-Q', 'in', '-s', '0'],
+  const argv = [
+    ...[
+      'tcpdump',
+      '-i',
+      pod === undefined ? node.iface : 'eth0',
+      '-c',
+      `${count}`,
+      '-n',
+      '-l',
+      '-xx',
+      '-Q',
+      'in',
+      '-s',
+      '0',
+    ],
     filter,
-  ]);
+  ];
+  const capture = pod === undefined ? node.start(argv) : node.startInPod(pod, argv);
   await capture.waitFor(/listening on/);
   await act();
   await capture.waitFor(/packets? captured/);

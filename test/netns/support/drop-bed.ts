@@ -57,11 +57,14 @@ export async function mark({ peer }: Bed): Promise<void> {
   );
 }
 
-/** Does something and returns what it did to the counters; bytes, trains and the good echo that ends it are left out. */
-export async function counted(bed: Bed, act: () => Promise<void>): Promise<Counters> {
+/**
+ * Does something and returns what it did to the counters; bytes, trains and the good echo that ends it, `end`, are left
+ * out.
+ */
+export async function counted(bed: Bed, act: () => Promise<void>, end = mark): Promise<Counters> {
   const before = (await statusOf(bed.weft)).counters;
   await act();
-  await mark(bed);
+  await end(bed);
   const { tx_bytes, rx_bytes, tx_trains, rx_coalesced, ...after } = risen(
     before,
     (await statusOf(bed.weft)).counters,

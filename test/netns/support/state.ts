@@ -101,6 +101,31 @@ export async function settled(
   return last ?? (await peerState(node, weft));
 }
 
+/** The peers of a weft with backend udp: `10.244.2.0/24 192.168.77.2`, and what is missing of each. */
+export async function udpPeers(weft: { readonly runDir: string }): Promise<string[]> {
+  const { peers } = await statusOf(weft);
+  return peers
+    .map(({ subnet, publicIP, route }) => `${subnet} ${publicIP}${route ? '' : ' without route'}`)
+    .sort();
+}
+
+/** What these leases of peers ask of backend udp. */
+export function udpPeersFor(peers: readonly Lease[]): string[] {
+  return peers.map(({ Subnet, PublicIP }) => `${Subnet} ${PublicIP}`).sort();
+}
+
+/** Waits until a weft with backend udp has what these peers ask for; returns what it had in the end either way. */
+export async function settledUdp(
+  weft: { readonly runDir: string },
+  peers: readonly Lease[],
+  timeoutMs = 3000,
+): Promise<string[]> {
+  const wanted = udpPeersFor(peers).join();
+  const reached = async () => (await udpPeers(weft)).join() === wanted;
+  await until('the wanted peers', reached, { timeoutMs }).catch(() => undefined);
+  return await udpPeers(weft);
+}
+
 /** Frames that the device has handed to the node's kernel. */
 export async function deliveredBy(node: LabNode, device = DEVICE): Promise<number> {
   const [link] = await ipJson<{ stats64: { rx: { packets: number } } }[]>(
@@ -119,8 +144,25 @@ interface LinkAndAddresses {
   readonly address?: string;
   readonly mtu: number;
   readonly flags: readonly string[];
-  readonly linkinfo?: { readonly info_kind?: string };
-  readonly addr_info: readonly { readonly local: string; readonly prefixlen: number }[];
+  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: { readonly type?: string } };
+  readonly addr_info: readonly {
+    readonly local: string;
+    readonly prefixlen: number;
+    readonly scope: string;
+  }[];
+}
+
+/** What matters of the device, in one line each. */
+export async function deviceOf(node: LabNode, name = DEVICE) {
+  const [link] = await ipJson<LinkAndAddresses[]>(node.netns, '-details', 'address', 'show', 'dev', name);
+  if (link === undefined) throw new Error(`no ${name}`);
+  return {
+    kind: `${link.linkinfo?.info_kind} ${link.linkinfo?.info_data?.type}`,
+    mac: link.address,
+    mtu: link.mtu,
+    up: link.flags.includes('UP'),
+    addresses: link.addr_info.map(({ local, prefixlen, scope }) => `${local}/${prefixlen} ${scope}`),
+  };
 }
 
 /** Everything of a node's network that a refused start could have changed, and nothing that changes by itself. */

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { formatStatus, table } from '../../../src/cli/status.js';
-import type { PeerStatus, Status } from '../../../src/control/node/status.js';
+import type { PeerStatus } from '../../../src/control/backends/backend.js';
+import type { Status } from '../../../src/control/node/status.js';
 
 function peer(index: number, fields: Partial<PeerStatus> = {}): PeerStatus {
   return {
@@ -51,6 +52,29 @@ peers (2)
 counters
   tx_packets    123456
   tx_drop_runt       0
+`,
+  );
+});
+
+t.test('with backend udp there is neither VNI nor MAC, and a peer has a route alone', async (t) => {
+  const { vni, ...backend } = { ...STATUS.backend, type: 'udp', port: 8285 };
+  const { mac, ...device } = { ...STATUS.device, name: 'flannel0', mtu: 1472 };
+  const { vtepMAC, ...lease } = STATUS.lease;
+  const peers = [
+    { subnet: '10.244.2.0/24', publicIP: '192.168.77.2', route: true },
+    { subnet: '10.244.103.0/24', publicIP: '192.168.77.103', route: false },
+  ];
+  const text = formatStatus({ ...STATUS, backend, device, lease, peers });
+  t.match(text, '\n  backend     udp, UDP port 8285\n');
+  t.match(text, '\n  device      flannel0 up, 10.244.1.0/32, MTU 1472\n');
+  t.match(
+    text,
+    `
+peers (2)
+  SUBNET           PUBLIC IP       ROUTE
+  10.244.2.0/24    192.168.77.2    yes
+  10.244.103.0/24  192.168.77.103  MISSING
+
 `,
   );
 });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type NetConf, readNetConf, VXLAN_OVERHEAD } from '../../../../src/control/config/net-conf.js';
+import { type NetConf, OVERHEAD, readNetConf } from '../../../../src/control/config/net-conf.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 function write(t: Test, content: unknown): string {
@@ -82,12 +82,42 @@ t.test('the ends of every range are in it', async (t) => {
     { VNI: 9_999_999, Port: 65535, MTU: 65535 },
   ]) {
     const read_ = await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'vxlan', ...backend } });
-    t.same([read_.backend.vni, read_.backend.port, read_.backend.outerMtu], Object.values(backend));
+    t.match(read_.backend, { vni: backend.VNI, port: backend.Port, outerMtu: backend.MTU });
   }
 });
 
-t.test('the overhead is that of IPv4, UDP, VXLAN and Ethernet', async (t) => {
-  t.equal(VXLAN_OVERHEAD, 20 + 8 + 8 + 14);
+t.test('the overhead is that of IPv4 and UDP, with vxlan of VXLAN and Ethernet too', async (t) => {
+  t.same(OVERHEAD, { vxlan: 50, udp: 28 });
+});
+
+t.test('backend udp, as the documentation of flannel shows it', async (t) => {
+  t.same(await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'udp', Port: 7890 } }), {
+    network: NETWORK,
+    backend: { type: 'udp', port: 7890, outerMtu: undefined },
+    ignored: [],
+  });
+});
+
+t.test('backend udp has port 8285 where none is given, and takes the MTU of the underlay', async (t) => {
+  for (const Port of [undefined, 0]) {
+    const { backend } = await read(t, { Network: '10.244.0.0/16', Backend: { type: 'UDP', Port, mtu: 96 } });
+    t.same(backend, { type: 'udp', port: 8285, outerMtu: 96 });
+  }
+});
+
+t.test('what is a setting of vxlan alone is said to be ignored by udp, whatever its value', async (t) => {
+  const { backend, ignored } = await read(t, {
+    Network: '10.244.0.0/16',
+    EnableIPv6: false,
+    Backend: { Type: 'udp', VNI: -7, learning: 'x', DirectRouting: false, GBP: true, Shape: 1 },
+  });
+  t.same(backend, { type: 'udp', port: 8285, outerMtu: undefined });
+  t.same(
+    ignored,
+    ['VNI', 'learning', 'DirectRouting', 'GBP'].map(
+      (key) => `Backend.${key}: a setting of backend type vxlan, which udp has not`,
+    ),
+  );
 });
 
 t.test('what this version does not do is said, not refused', async (t) => {
@@ -123,11 +153,22 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   ['Network', { Network: 10 }, 'must be a string'],
   ['EnableIPv4', { ...base, EnableIPv4: false }, 'set it to true'],
   ['EnableIPv4', { ...base, EnableIPv4: 'yes' }, 'must be true or false'],
+  [
+    'EnableIPv6',
+    { ...base, EnableIPv6: true, Backend: { Type: 'udp' } },
+    'udp is IPv4 only; set it to false',
+  ],
+  ['Backend.Port', { ...base, Backend: { Type: 'udp', Port: 65536 } }, 'from 0 to 65535'],
+  ['Backend.MTU', { ...base, Backend: { Type: 'udp', MTU: 95 } }, 'from 96 to 65535'],
   ['Backend', { ...base, Backend: 'vxlan' }, 'must be an object'],
-  ['Backend.Type', { ...base, Backend: {} }, 'unknown backend type; write "vxlan"'],
-  ['Backend.Type', { ...base, Backend: { Type: '' } }, 'unknown backend type; write "vxlan"'],
-  ['Backend.Type', { ...base, Backend: { Type: 'vlan' } }, 'unknown backend type; write "vxlan"'],
-  ['Backend.Type', { ...base, Backend: { Type: 'host-gw' } }, 'this version of Weft has not; write "vxlan"'],
+  ['Backend.Type', { ...base, Backend: {} }, 'unknown backend type; write "vxlan" or "udp"'],
+  ['Backend.Type', { ...base, Backend: { Type: '' } }, 'unknown backend type; write "vxlan" or "udp"'],
+  ['Backend.Type', { ...base, Backend: { Type: 'vlan' } }, 'unknown backend type; write "vxlan" or "udp"'],
+  [
+    'Backend.Type',
+    { ...base, Backend: { Type: 'host-gw' } },
+    'this version of Weft has not; write "vxlan" or "udp"',
+  ],
   ['Backend.Type', { ...base, Backend: { Type: 1 } }, 'must be a string'],
   ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: -1 } }, 'from 0 to 16777215'],
   ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 16_777_216 } }, 'from 0 to 16777215'],

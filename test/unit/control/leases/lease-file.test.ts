@@ -103,6 +103,38 @@ t.test('the backend data of another backend is not looked at', async (t) => {
   t.same(await read(t, [other, lease(2)]), ['10.244.2.0/24 192.168.77.2 02:00:00:00:00:02']);
 });
 
+t.test('for backend udp a lease of any backend counts, and its backend data is not looked at', async (t) => {
+  const set = await readLeaseFile(
+    write(t, [
+      lease(1),
+      { Subnet: '10.244.2.0/24', PublicIP: '192.168.77.2', PublicIPv6: null },
+      lease(3, { BackendType: 'host-gw', BackendData: 'x' }),
+      lease(4, { BackendData: { VtepMAC: '02:00:00:00:00:01' } }),
+    ]),
+    undefined,
+  );
+  t.same(
+    set.leases.map(({ subnet, publicIp, vtepMac }) => [formatCidr(subnet), formatIpv4(publicIp), vtepMac]),
+    [1, 2, 3, 4].map((index) => [`10.244.${index}.0/24`, `192.168.77.${index}`, undefined]),
+  );
+  t.same(set.ignored, []);
+});
+
+t.test('for backend udp too no two leases may claim the same', async (t) => {
+  for (const fields of [
+    { Subnet: '10.244.1.128/25' },
+    { PublicIP: '192.168.77.1' },
+    { PublicIP: '10.244.1.9' },
+  ]) {
+    const path = write(t, [lease(1), lease(2, fields)]);
+    mentions(
+      t,
+      await refusal(t, () => readLeaseFile(path, undefined)),
+      `${path}:3 (--lease-file): leases[1].`,
+    );
+  }
+});
+
 t.test('a lease that is wrong in itself is refused with file, line, path, value and remedy', async (t) => {
   const cases: [Fields, key: string, says: string][] = [
     [{ Subnet: undefined }, 'Subnet is missing', 'write the node\'s pod subnet, like "10.244.1.0/24"'],

@@ -1,8 +1,10 @@
 import t, { type Test } from 'tap';
 import {
+  configureDevice,
   type DeviceState,
   reconfigureDevice,
   refuseExisting,
+  refuseRival,
 } from '../../../../src/control/network/device.js';
 import type { Link } from '../../../../src/control/network/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
@@ -32,6 +34,35 @@ t.test('an existing device is refused with what it is and the command that remov
   }
 });
 
+const NETWORK = { base: 0x0af40000, prefix: 16 };
+const UDP_DEVICES = /^flannel\d+$/;
+
+t.test('a device of another backend is refused where it has an address of the same network', async (t) => {
+  const rival = { ...link('flannel0', 'tun'), addresses: [0xc0a80101, 0x0af40100] };
+  const message = await refusal(t, () => refuseRival([link('eth0', undefined), rival], UDP_DEVICES, NETWORK));
+  mentions(
+    t,
+    message,
+    'flannel0 carries 10.244.0.0/16 already: it is a tun/tap device',
+    'ip link delete flannel0',
+  );
+});
+
+t.test('a device of another network, without address or of another name is no rival', async (t) => {
+  const addresses = [0x0af40100];
+  refuseRival(
+    [
+      { ...link('flannel0', 'tun'), addresses: [0x0af50100] },
+      link('flannel0', 'tun'),
+      { ...link('flannel.1', 'vxlan'), addresses },
+      { ...link('cni0', 'bridge'), addresses },
+    ],
+    UDP_DEVICES,
+    NETWORK,
+  );
+  t.pass('nothing was thrown');
+});
+
 const BEFORE: DeviceState = {
   name: 'flannel.1',
   mac: '02:00:00:00:00:01',
@@ -44,6 +75,15 @@ async function commands(t: Test, after: Partial<DeviceState>): Promise<string[]>
   await reconfigureDevice(BEFORE, { ...BEFORE, ...after });
   return ip.taken();
 }
+
+t.test('a device that has no MAC is given none', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.answer('-details address show', [{ ifindex: 5, ifname: 'weft-no-dev0', mtu: 1472, flags: ['UP'] }]);
+  await configureDevice({ ...BEFORE, name: 'weft-no-dev0', mac: undefined, mtu: 1472 });
+  const [first = '', ...rest] = ip.taken();
+  t.match(first, /^link set dev weft-no-dev0 mtu 1472 txqueuelen \d+$/);
+  t.same(rest, ['address replace 10.244.1.0/32 dev weft-no-dev0', 'link set dev weft-no-dev0 up']);
+});
 
 t.test('a new MAC is set', async (t) => {
   t.same(await commands(t, { mac: '02:00:00:00:00:02' }), [

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { vxlanBackend } from '../../../../src/control/backends/vxlan.js';
 import type { NetConf } from '../../../../src/control/config/net-conf.js';
 import { formatIpv4 } from '../../../../src/control/ipv4.js';
 import { formatMac } from '../../../../src/control/mac.js';
@@ -44,6 +45,7 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
   const subnetFile = join(t.testdir({}), 'flannel', 'subnet.env');
   const options = {
     netConf: { network: { base: 0x0af40000, prefix: 16 } } as NetConf,
+    backend: vxlanBackend({ type: 'vxlan', vni: 1, port: 8472, outerMtu: undefined, learning: false }),
     interface: 'eth0',
     device: DEVICE,
     mtu: 1450,

@@ -8,10 +8,11 @@
 
 import type { FdbChanges } from '../../dataplane/dataplane.js';
 import { formatCidr, formatIpv4, type Ipv4 } from '../ipv4.js';
-import type { Lease } from '../leases/lease.js';
+import { type Lease, vtepMacOf } from '../leases/lease.js';
 import { warn } from '../log.js';
 import { splitMac } from '../mac.js';
 import { ipBatch } from '../network/ip.js';
+import { difference } from './difference.js';
 
 export interface PeerState {
   /** Subnet base → VTEP MAC. */
@@ -36,30 +37,15 @@ function emptyState(): PeerState {
 /** What the leases of all peers ask for. */
 export function wantedState(peers: readonly Lease[]): PeerState {
   const state = emptyState();
-  for (const { subnet, publicIp, vtepMac } of peers) {
+  for (const lease of peers) {
+    const { subnet, publicIp } = lease;
+    const vtepMac = vtepMacOf(lease);
     const base = formatIpv4(subnet.base);
     state.neighbours.set(base, vtepMac);
     state.fdb.set(vtepMac, publicIp);
     state.routes.set(formatCidr(subnet), base);
   }
   return state;
-}
-
-interface Difference<V> {
-  gone: string[];
-  /** New, or with another value. */
-  set: [string, V][];
-}
-
-/** What turns `applied` into `wanted`. */
-export function difference<V>(
-  applied: ReadonlyMap<string, V>,
-  wanted: ReadonlyMap<string, V>,
-): Difference<V> {
-  return {
-    gone: [...applied.keys()].filter((key) => !wanted.has(key)),
-    set: [...wanted].filter(([key, value]) => applied.get(key) !== value),
-  };
 }
 
 /** One system change: the `ip` command, and what is true once it succeeded. */

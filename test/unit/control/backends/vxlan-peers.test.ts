@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
+import { PeerReconciler, wantedState } from '../../../../src/control/backends/vxlan-peers.js';
 import { formatIpv4 } from '../../../../src/control/ipv4.js';
 import type { Lease } from '../../../../src/control/leases/lease.js';
 import { formatMac } from '../../../../src/control/mac.js';
-import { difference, PeerReconciler, wantedState } from '../../../../src/control/node/peers.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
@@ -43,28 +43,6 @@ const route = (i: number): string => `route replace 10.244.${i}.0/24 via 10.244.
 const noNeighbour = (i: number): string => `neighbour delete 10.244.${i}.0 dev flannel.1`;
 const noFdb = (i: number): string => `fdb delete 02:00:00:00:00:0${i}`;
 const noRoute = (i: number): string => `route delete 10.244.${i}.0/24 dev flannel.1`;
-
-t.test('the difference is what is gone and what is new or changed', async (t) => {
-  const applied = new Map([
-    ['same', 1],
-    ['changed', 1],
-    ['gone', 1],
-  ]);
-  const wanted = new Map([
-    ['same', 1],
-    ['changed', 2],
-    ['new', 1],
-  ]);
-  t.same(difference(applied, wanted), {
-    gone: ['gone'],
-    set: [
-      ['changed', 2],
-      ['new', 1],
-    ],
-  });
-  t.same(difference(wanted, wanted), { gone: [], set: [] });
-  t.same(difference(new Map(), new Map()), { gone: [], set: [] });
-});
 
 t.test('a peer wants a neighbour, an FDB entry and a route', async (t) => {
   t.same(wantedState([nodeLease(2)]), {

@@ -1,0 +1,166 @@
+/** vxlan to udp and back by editing net-conf and restarting; what either refuses to start beside; how udp ends. */
+
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import t from 'tap';
+import { startKernel } from '../../lab/dataplanes/kernel.js';
+import { succeeds } from '../../lab/exec.js';
+import { ipBatch } from '../../lab/ip.js';
+import { NETWORK, netConf, udpConf } from '../../lab/leases.js';
+import type { LabNode } from '../../lab/node.js';
+import { until } from '../../lab/until.js';
+import { HandmadePeer, UDP_PEER } from './peer/handmade.js';
+import { makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.js';
+import { runCommand } from './support/cli.js';
+import { answered } from './support/pings.js';
+import { refused } from './support/refusal.js';
+import { networkOf, routesOf } from './support/state.js';
+
+/** A node's network without its UDP sockets, some of which have a port of the kernel's choice. */
+async function lasting(node: LabNode): Promise<string[]> {
+  return (await networkOf(node)).filter((line) => !line.startsWith('UNCONN'));
+}
+
+/** Whether nothing is left on a node that either backend makes. */
+async function isGone(node: LabNode): Promise<boolean> {
+  const { stdout } = await node.exec(['sh', '-c', 'ip -o link; ip -4 route; ip neigh; ss -Hlun']);
+  return !/flannel|:8472|:8285/.test(stdout);
+}
+
+for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+  t.test(`vxlan, udp and vxlan again, ended by ${signal}: nothing of the other is left`, async (t) => {
+    const lab = await makeBed(t, { name: `switch${signal.toLowerCase()}` });
+    const node = lab.node(1);
+    const bare = await lasting(node);
+    const states: string[][] = [];
+    for (const { conf, mtu, others } of [
+      { conf: netConf(), mtu: 1450, others: /flannel0|8285/ },
+      { conf: udpConf(), mtu: 1472, others: /flannel\.1|8472|via 10\.244|PERMANENT/ },
+      { conf: netConf(), mtu: 1450, others: /flannel0|8285/ },
+    ]) {
+      const wefts = await startWefts(t, lab.nodes, { netConf: conf });
+      await answered(t, lab.pod(1), lab.pod(2).address, `${conf.Backend.Type}: pods reach each other`);
+      t.notMatch((await networkOf(node)).join('\n'), others, 'nothing of the other backend');
+      t.match(await readFile(wefts[0]?.subnetFile ?? '', 'utf8'), `FLANNEL_MTU=${mtu}\n`);
+      states.push(await lasting(node));
+      for (const weft of wefts) await weft.end(signal);
+      await until('everything goes', async () => await isGone(node));
+      t.strictSame(await lasting(node), bare, 'and after it the node is as before');
+    }
+    t.strictSame(states[2], states[0], 'vxlan is what it was before udp');
+  });
+}
+
+t.test('what udp does not start beside', async (t) => {
+  const lab = await makeBed(t, { name: 'udprefusals' });
+  const node = lab.node(1);
+  for (const [what, lines, line] of [
+    [
+      'a flannel0 that is a TUN',
+      ['tuntap add flannel0 mode tun'],
+      /flannel0 exists: it is a tun\/tap device of another process.*: ip link delete flannel0$/m,
+    ],
+    [
+      'a flannel0 of another kind',
+      ['link add flannel0 type bridge'],
+      /flannel0 exists: it is a bridge device.*: ip link delete flannel0$/m,
+    ],
+    [
+      'a TAP that carries the same network as vxlan',
+      ['tuntap add flannel.7 mode tap', 'address add 10.244.1.0/32 dev flannel.7'],
+      /flannel\.7 carries 10\.244\.0\.0\/16 already: it is a tun\/tap device.*: ip link delete flannel\.7$/m,
+    ],
+  ] as const) {
+    await t.test(what, async (t) => {
+      await ipBatch(node.netns, lines);
+      await refused(t, node, { netConf: udpConf(), line });
+      await node.exec([...'ip link delete'.split(' '), lines[0].split(' ')[2] ?? '']);
+    });
+  }
+
+  await t.test('a process that has its port', async (t) => {
+    const peer = await HandmadePeer.start(node, lab.node(2), {}, UDP_PEER);
+    await refused(t, node, {
+      netConf: udpConf(),
+      line: /UDP port 8285 of 192\.168\.77\.1 is taken by another process; .*Backend\.Port/,
+    });
+    await peer.stop();
+  });
+
+  await t.test('IPv6', (t) =>
+    refused(t, node, {
+      netConf: { ...udpConf(), EnableIPv6: true },
+      line: /net-conf\.json:\d+ .*EnableIPv6 is true: backend type udp is IPv4 only; set it to false/,
+    }),
+  );
+
+  await t.test('a weft that carries the same network, by either backend', async (t) => {
+    const running = await startWeft(t, node, { netConf: udpConf() });
+    await refused(t, node, { netConf: udpConf({ Port: 8286 }), line: /flannel0 exists: .*another weft/ });
+    await refused(t, node, {
+      netConf: netConf(),
+      line: /flannel0 carries 10\.244\.0\.0\/16 already: .*another weft/,
+    });
+    await running.end();
+    const vxlan = await startWeft(t, node);
+    await refused(t, node, {
+      netConf: udpConf(),
+      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: .*another weft/,
+    });
+    await vxlan.end();
+  });
+});
+
+t.test("flanneld's flannel.1, left over", await withKernelVxlan(), async (t) => {
+  const lab = await makeBed(t, { name: 'udpkernel' });
+  const node = lab.node(1);
+  const kernel = await startKernel(node);
+  await refused(t, node, {
+    netConf: udpConf(),
+    line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*: ip link delete flannel\.1$/m,
+  });
+  await kernel.stop();
+});
+
+t.test('a route to Network that is not ours stays, and weft says so', async (t) => {
+  const lab = await makeBed(t, { name: 'udproute' });
+  const node = lab.node(1);
+  await ipBatch(node.netns, [`route add ${NETWORK} via 192.168.77.2 dev ${node.iface}`]);
+  const weft = await startWeft(t, node, { netConf: udpConf() });
+  t.match(weft.process.stderr, /^weft: warning: a route to 10\.244\.0\.0\/16 exists already and stays/m);
+  t.strictSame(await routesOf(node, node.iface), [
+    `10.244.0.0/16 via 192.168.77.2 dev ${node.iface}`,
+    `192.168.77.0/24 dev ${node.iface} proto kernel scope link src 192.168.77.1`,
+  ]);
+  t.match(await weft.statusText(), /^ {2}10\.244\.2\.0\/24 .* MISSING$/m);
+});
+
+t.test('weft cleanup removes what udp made', async (t) => {
+  const lab = await makeBed(t, { name: 'udpcleanup' });
+  const node = lab.node(1);
+  for (const [what, end, says] of [
+    ['while it runs', undefined, /stopped weft/],
+    ['after kill -9', 'SIGKILL', /removed .*subnet\.env/],
+  ] as const) {
+    await t.test(what, async (t) => {
+      const weft = await startWeft(t, node, { netConf: udpConf() });
+      if (end !== undefined) await weft.end(end);
+      const { code, stdout, stderr } = await runCommand(node, ['cleanup', '--run-dir', weft.runDir]);
+      t.strictSame({ code, stderr }, { code: 0, stderr: '' });
+      t.match(stdout, says);
+      t.ok(await isGone(node), 'no device, route or socket');
+      t.notOk(existsSync(weft.subnetFile), 'no subnet file');
+      t.notOk(existsSync(weft.runDir), 'no run directory');
+    });
+  }
+});
+
+t.test('the device deleted under a running weft ends it', async (t) => {
+  const lab = await makeBed(t, { name: 'udpdeleted' });
+  const node = lab.node(1);
+  const weft = await startWeft(t, node, { netConf: udpConf() });
+  await ipBatch(node.netns, ['link delete flannel0']);
+  t.strictSame(await weft.process.exited, { code: 1, signal: null });
+  t.match(weft.process.stderr.trimEnd().split('\n').at(-1), /^weft: .*flannel0.*deleted/);
+  t.notOk(await succeeds(['ip', 'link', 'show', 'dev', 'flannel0'], { netns: node.netns }));
+});

@@ -1,0 +1,298 @@
+/** Backend udp, Weft to Weft: the device, what pods can do with each other, and leases that come and go. */
+
+import { readFile } from 'node:fs/promises';
+import t from 'tap';
+import { exec } from '../../lab/exec.js';
+import { ipBatch } from '../../lab/ip.js';
+import { type Lease, madeUpLease, udpConf, writeLeases } from '../../lab/leases.js';
+import type { Pod } from '../../lab/node.js';
+import { ping } from '../../lab/traffic/ping.js';
+import { until } from '../../lab/until.js';
+import { makeBed, onRung, RUNGS, startWeft, startWefts } from './support/bed.js';
+import { damageIn, refusedBy } from './support/harm.js';
+import { answered, startFlood } from './support/pings.js';
+import {
+  deviceOf,
+  neighboursOf,
+  risen,
+  routesOf,
+  settledUdp,
+  statusOf,
+  udpPeers,
+  udpPeersFor,
+} from './support/state.js';
+import { datagrams, segmentedDatagrams, stream } from './support/transfer.js';
+import { UDP_DEVICE } from './support/udp-bed.js';
+
+const MEGABYTE = 1 << 20;
+/** Outer IPv4 and UDP headers. */
+const TUNNEL_HEADERS = 28;
+/** The issue's own promise. */
+const APPLIED_MS = 1000;
+
+t.test('what weft makes of lease and net-conf', async (t) => {
+  const lab = await makeBed(t, { name: 'udpdevice', nodes: 3 });
+  const node = lab.node(1);
+  const weft = await startWeft(t, node, { netConf: udpConf() });
+
+  await t.test('the device is a TUN with the base address and MTU that flannel gives it', async (t) => {
+    t.strictSame(await deviceOf(node, UDP_DEVICE), {
+      kind: 'tun tun',
+      mac: undefined,
+      mtu: 1472,
+      up: true,
+      addresses: ['10.244.1.0/32 global'],
+    });
+  });
+
+  await t.test('the kernel has one route and no neighbour', async (t) => {
+    t.strictSame(await routesOf(node, UDP_DEVICE), ['10.244.0.0/16 dev flannel0']);
+    t.strictSame(await neighboursOf(node, UDP_DEVICE), []);
+  });
+
+  await t.test("it listens on flannel's port of the interface's address", async (t) => {
+    const { stdout } = await node.exec(['ss', '-Hlun']);
+    t.match(stdout, /192\.168\.77\.1:8285\s/);
+  });
+
+  await t.test("subnet.env is flannel's to the byte", async (t) => {
+    t.equal(
+      await readFile(weft.subnetFile, 'utf8'),
+      [
+        'FLANNEL_NETWORK=10.244.0.0/16',
+        'FLANNEL_SUBNET=10.244.1.1/24',
+        'FLANNEL_MTU=1472',
+        'FLANNEL_IPMASQ=false',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  await t.test('every other lease is a peer, those of vxlan nodes too', async (t) => {
+    t.strictSame(await udpPeers(weft), udpPeersFor(node.peers()));
+  });
+
+  await t.test('status has what this backend has, and nothing of vxlan', async (t) => {
+    const { backend, device, lease, peerCheck, learned } = await statusOf(weft);
+    t.strictSame(
+      { backend, device, lease, peerCheck, learned },
+      {
+        backend: { type: 'udp', port: 8285 },
+        device: { name: 'flannel0', mtu: 1472, address: '10.244.1.0/32', up: true },
+        lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1' },
+        peerCheck: 'strict',
+        learned: null,
+      },
+    );
+    const text = await weft.statusText();
+    t.match(text, /^ {2}backend +udp, UDP port 8285$/m);
+    t.match(text, /^ {2}10\.244\.3\.0\/24 +192\.168\.77\.3 +yes$/m);
+  });
+
+  await t.test("without the kernel's route no peer has its own", async (t) => {
+    await ipBatch(node.netns, ['route delete 10.244.0.0/16 dev flannel0']);
+    t.match(await weft.statusText(), /^ {2}10\.244\.3\.0\/24 +192\.168\.77\.3 +MISSING$/m);
+  });
+});
+
+for (const rung of RUNGS) {
+  t.test(`pods on rung ${rung}`, async (t) => {
+    const lab = await makeBed(t, { name: `udp${rung}`, overhead: TUNNEL_HEADERS, mode: 'plain' });
+    const wefts = await startWefts(t, lab.nodes, { netConf: udpConf(), ...onRung(rung) });
+    const [here, there] = [lab.pod(1), lab.pod(2)];
+    const { podMtu } = lab.node(1);
+    const ways: readonly (readonly [string, Pod, Pod])[] = [
+      ['there', here, there],
+      ['back', there, here],
+    ];
+
+    await t.test('a packet as large as the MTU passes with DF, a larger one is refused', async (t) => {
+      const largest = podMtu - 28;
+      t.equal(largest, 1444);
+      for (const [way, from, to] of ways) {
+        await answered(t, from, to.address, way, { size: largest, dontFragment: true });
+      }
+      const { received } = await ping(here.netns, there.address, {
+        count: 1,
+        wait: 0.1,
+        size: largest + 1,
+        dontFragment: true,
+      });
+      t.equal(received, 0);
+    });
+
+    await t.test('a packet larger than the MTU passes in fragments', async (t) => {
+      await answered(t, here, there.address, '8000 bytes of payload', { size: 8000 });
+    });
+
+    await t.test('TCP arrives unharmed both ways at once', async (t) => {
+      const transfers = await Promise.all(ways.map(([, from, to]) => stream(from, to, 64 * MEGABYTE)));
+      for (const { sent, received } of transfers) t.equal(received, sent);
+    });
+
+    await t.test('32 flows at once arrive whole, none in another', async (t) => {
+      const { sent, received } = await stream(here, there, 2 * MEGABYTE, 32);
+      t.equal(sent.split(', ').length, 32);
+      t.equal(received, sent);
+    });
+
+    for (const [way, from, to] of ways) {
+      await t.test(`UDP datagrams arrive ${way}, alone and as UDP_SEGMENT superpackets`, async (t) => {
+        t.equal(await datagrams(from, to, 3000, 64), 'whole 3000 damaged 0');
+        for (const size of [200, podMtu - 28]) {
+          t.equal(await segmentedDatagrams(from, to, 4000, size), 'whole 4000 damaged 0', `${size} bytes`);
+        }
+      });
+    }
+
+    await t.test('no stack on the way has seen a broken packet', async (t) => {
+      for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, `${weft.node.name} refused nothing`);
+      t.strictSame(await damageIn(lab), {}, 'nor did a kernel');
+    });
+
+    await t.test(`packets travelled ${rung === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
+      for (const weft of wefts) {
+        const { offload, counters } = await statusOf(weft);
+        t.equal(offload.rung, rung);
+        t.equal(Number(counters.tx_trains) > 0, rung === 'gso', `${counters.tx_trains} trains`);
+        t.equal(Number(counters.rx_coalesced) > 0, rung === 'gso', `${counters.rx_coalesced} joined`);
+        t.equal(counters.offload_step_downs, 0);
+      }
+    });
+  });
+}
+
+t.test('two workers on one node', async (t) => {
+  const lab = await makeBed(t, { name: 'udpworkers' });
+  const weft = await startWeft(t, lab.node(1), { netConf: udpConf(), flags: ['--workers', '2'] });
+  await startWeft(t, lab.node(2), { netConf: udpConf() });
+  for (const [from, to] of [
+    [lab.pod(1), lab.pod(2)],
+    [lab.pod(2), lab.pod(1)],
+  ] as const) {
+    const { sent, received } = await stream(from, to, MEGABYTE, 32);
+    t.equal(received, sent, `32 flows arrive unharmed, ${from.name} to ${to.name}`);
+  }
+  t.strictSame(await refusedBy(weft), {}, 'every worker knows the routes');
+  t.strictSame(await weft.end(), { code: 0, signal: null });
+});
+
+t.test('other port and MTU, under keys in other case', async (t) => {
+  const lab = await makeBed(t, { name: 'udpconf' });
+  // What NetConf spells otherwise, and what only vxlan has.
+  const conf = { Network: '10.244.0.0/16', Backend: { Type: 'UDP', port: 7890, mtu: 1400, VNI: 1 } };
+  const [weft] = await startWefts(t, lab.nodes, { netConf: conf });
+  t.match(weft?.process.stderr, /^weft: warning: net-conf Backend\.VNI: .*vxlan/m);
+  t.equal((await deviceOf(lab.node(1), UDP_DEVICE)).mtu, 1372);
+  const { stdout } = await lab.node(1).exec(['ss', '-Hlun']);
+  t.match(stdout, /192\.168\.77\.1:7890\s/);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+});
+
+t.test('leases come, change and go while traffic flows', async (t) => {
+  const lab = await makeBed(t, { name: 'udpleases', nodes: 3 });
+  const [one, two, three] = lab.leases();
+  if (one === undefined || two === undefined || three === undefined) throw new Error('three nodes');
+  const netConf = udpConf();
+  const weft = await startWeft(t, lab.node(1), { netConf, leases: [one, two] });
+  const other = await startWeft(t, lab.node(2), { netConf });
+  const third = await startWeft(t, lab.node(3), { netConf });
+  const reached = async (address: string) =>
+    (await ping(lab.pod(1).netns, address, { count: 1, wait: 0.2 })).received === 1;
+  const edited = async (peers: readonly Lease[]) => {
+    await writeLeases(weft.leaseFile, [one, ...peers]);
+    const startedAt = performance.now();
+    t.strictSame(await settledUdp(weft, peers), udpPeersFor(peers), 'exactly what the leases say');
+    const elapsed = performance.now() - startedAt;
+    t.ok(elapsed <= APPLIED_MS, `within ${elapsed.toFixed(0)} ms`);
+  };
+  const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+  t.equal(await reached(lab.pod(3).address), false);
+
+  await t.test('a peer is added', async (t) => {
+    await edited([two, three]);
+    await answered(t, lab.pod(1), lab.pod(3).address);
+  });
+
+  await t.test('a peer moves to another address', async (t) => {
+    const moved = { ...three, PublicIP: '192.168.77.33' };
+    await third.end();
+    await ipBatch(lab.node(3).netns, ['address add 192.168.77.33/24 dev eth0']);
+    await startWeft(t, lab.node(3), { netConf, leases: [one, two, moved] });
+    await edited([two, moved]);
+    await answered(t, lab.pod(1), lab.pod(3).address);
+  });
+
+  await t.test('a lease file that is no good changes nothing', async (t) => {
+    const before = await udpPeers(weft);
+    await writeLeases(weft.leaseFile, [one, two, { Subnet: '10.244.2.128/25', PublicIP: '192.168.77.9' }]);
+    await until('the refusal', async () => (await statusOf(weft)).leaseSource.refused !== null);
+    t.match(
+      (await statusOf(weft)).leaseSource.refused,
+      /leases\[2\]\.Subnet .*leases\[1\] has 10\.244\.2\.0\/24/,
+    );
+    t.strictSame(await udpPeers(weft), before);
+  });
+
+  await t.test('a peer is removed', async (t) => {
+    await edited([two]);
+    t.equal(await reached(lab.pod(3).address), false);
+  });
+
+  await t.test('no packet to the peer that did not change was lost', async (t) => {
+    const { answered: pings, missing } = await flood.end();
+    t.ok(pings > 100, `${pings} pings answered`);
+    t.strictSame(missing, []);
+  });
+
+  await t.test('the own subnet changes: device, subnet.env, peers and ICMP errors follow', async (t) => {
+    const moved = { ...one, Subnet: '10.244.101.0/24' };
+    await writeLeases(weft.leaseFile, [moved, two]);
+    await writeLeases(other.leaseFile, [moved, two]);
+    t.strictSame(await settledUdp(other, [moved]), udpPeersFor([moved]), 'the peer follows');
+    await until('subnet.env follows', async () =>
+      /^FLANNEL_SUBNET=10\.244\.101\.1\/24$/m.test(await readFile(weft.subnetFile, 'utf8')),
+    );
+    t.strictSame((await deviceOf(lab.node(1), UDP_DEVICE)).addresses, ['10.244.101.0/32 global']);
+    t.strictSame(await routesOf(lab.node(1), UDP_DEVICE), ['10.244.0.0/16 dev flannel0'], 'the route stays');
+    await answered(t, lab.node(2), '10.244.101.0', 'the peer reaches it');
+    const argv = ['sh', '-c', 'ping -n -c 1 -W 1 10.244.99.1; [ $? -eq 1 ]'];
+    const { stdout } = await exec(argv, { netns: lab.pod(1).netns });
+    t.match(stdout, /^From 10\.244\.101\.0 icmp_seq=1 Destination Net Unreachable$/m);
+  });
+});
+
+t.test('ten thousand leases are applied, and taken away again, while traffic flows', async (t) => {
+  const lab = await makeBed(t, { name: 'udpscale' });
+  const netConf = { ...udpConf(), Network: '10.0.0.0/8' };
+  const [weft] = await startWefts(t, lab.nodes, { netConf });
+  if (weft === undefined) throw new Error('wefts were started');
+  const real = lab.node(2).lease();
+  const many = Array.from({ length: 10_000 }, (_, index) => madeUpLease(index));
+  await answered(t, lab.pod(1), lab.pod(2).address);
+  const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+  const follow = async (peers: readonly Lease[]) => {
+    await writeLeases(weft.leaseFile, [lab.node(1).lease(), ...peers]);
+    t.strictSame(await settledUdp(weft, peers, 10_000), udpPeersFor(peers), `${peers.length} peers`);
+  };
+  await follow([real, ...many]);
+  t.strictSame(
+    await routesOf(lab.node(1), UDP_DEVICE),
+    ['10.0.0.0/8 dev flannel0'],
+    'the kernel has one route',
+  );
+  await answered(t, lab.pod(1), lab.pod(2).address, 'a ping passes');
+  const { counters: before } = await statusOf(weft);
+  // First, last and one in between: the underlay has no route to any of them, but Weft has.
+  for (const lease of [many[0], many[5000], many[9999]]) {
+    const address = lease?.Subnet.replace('.0/24', '.7') ?? '';
+    t.equal((await ping(lab.pod(1).netns, address, { count: 1, wait: 0.1 })).received, 0);
+  }
+  const { tx_drop_unreachable, tx_drop_no_route = 0 } = risen(before, (await statusOf(weft)).counters);
+  t.strictSame({ tx_drop_unreachable, tx_drop_no_route }, { tx_drop_unreachable: 3, tx_drop_no_route: 0 });
+  await follow([real, ...many.map((_, index) => madeUpLease(index, 1))]);
+  await follow([real]);
+  const { answered: pings, missing } = await flood.end();
+  t.ok(pings > 100, `${pings} pings answered`);
+  t.strictSame(missing, [], 'and none lost');
+});
