@@ -8,10 +8,10 @@ import { startOvs } from '../../lab/dataplanes/ovs.js';
 import { startProxy } from '../../lab/dataplanes/proxy.js';
 import { startWeft } from '../../lab/dataplanes/weft.js';
 import { succeeds } from '../../lab/exec.js';
-import { netConf, type VxlanLease } from '../../lab/leases.js';
+import { type NetConf, netConf, udpConf, type VxlanLease } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 
-/** A dataplane under measurement. `weft@gso` is Weft with `--offload gso`. */
+/** A dataplane under measurement. `weft@gso` is Weft with `--offload gso`, `weft-udp` with flannel's udp backend. */
 export interface Peer {
   readonly name: string;
   readonly kind: DataplaneKind;
@@ -24,30 +24,35 @@ export interface Peer {
 
 /** net-conf whose Network holds the made-up leases too. */
 export const WIDE = { ...netConf(), Network: '10.0.0.0/8' };
+const WIDE_UDP = { ...udpConf(), Network: '10.0.0.0/8' };
 
 /** The peer of a name given on the command line. */
 export function peerOf(name: string): Peer {
   const [kind, rung] = name.split('@');
+  const weft =
+    (conf: NetConf): Peer['start'] =>
+    (node, extra = [], nodeFlags = []) =>
+      startWeft(node, {
+        nodeFlags,
+        leases: [node.lease(), ...node.peers(), ...extra],
+        netConf: conf,
+        flags: rung === undefined ? [] : ['--offload', rung],
+      });
   const starters: Readonly<Record<string, Peer['start']>> = {
     kernel: (node, extra = []) => startKernel(node, { peers: [...node.peers(), ...extra] }),
     ovs: (node, extra = []) => startOvs(node, { peers: [...node.peers(), ...extra] }),
     naive: (node, extra = []) => startNaive(node, { peers: [...node.peers(), ...extra] }),
     proxy: (node, extra = []) => startProxy(node, { peers: [...node.peers(), ...extra] }),
-    weft: (node, extra = [], nodeFlags = []) =>
-      startWeft(node, {
-        nodeFlags,
-        leases: [node.lease(), ...node.peers(), ...extra],
-        netConf: WIDE,
-        flags: rung === undefined ? [] : ['--offload', rung],
-      }),
+    weft: weft(WIDE),
+    'weft-udp': weft(WIDE_UDP),
   };
   const start = starters[kind ?? ''];
-  if (start === undefined || (rung !== undefined && kind !== 'weft')) {
+  if (start === undefined || (rung !== undefined && !kind?.startsWith('weft'))) {
     throw new Error(
-      `--peers: no '${name}': choose from kernel, ovs, naive, proxy, weft, weft@none, weft@gso …`,
+      `--peers: no '${name}': choose from kernel, ovs, naive, proxy, weft, weft-udp, weft@none, weft@gso …`,
     );
   }
-  return { name, kind: kind as DataplaneKind, start };
+  return { name, kind: (kind === 'weft-udp' ? 'weft' : kind) as DataplaneKind, start };
 }
 
 /** Why a peer cannot be measured on this machine, or undefined if it can. */

@@ -174,6 +174,13 @@ t.test('a packet that expires on its way in: time exceeded back through the tunn
   t.same(kit.counted(), { rx_drop_ttl: 1, rx_icmp_sent: 1 });
 });
 
+t.test('errors come from the address that the device has now', async (t) => {
+  const { tunnel, encapsulate, said } = node();
+  tunnel.setOwnAddress(ipv4('10.244.7.0'));
+  encapsulate(OUT_1);
+  t.match(said()[0]?.slice(24, 32), '0af40700');
+});
+
 t.test('a TTL of 0 has expired like one of 1', async (t) => {
   const { kit, encapsulate, decapsulate } = node();
   t.same(encapsulate(touched((packet) => packet.setUint8(8, 0))), []);
@@ -208,6 +215,7 @@ t.test('peer check: whose packets come in', async (t) => {
     ['mac', ADDRESS_B, unleased, 'rx_drop_wrong_source'],
     ['mac', STRANGER, own, 'rx_drop_wrong_source'],
     ['off', STRANGER, unleased, undefined],
+    ['off', STRANGER, ipv4('10.244.1.0'), 'rx_drop_wrong_source'],
   ];
   for (const [peerCheck, outer, inner, reason] of rows) {
     const { kit, decapsulate } = node(peerCheck);
