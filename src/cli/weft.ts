@@ -53,6 +53,12 @@ async function run(flags: RunFlags): Promise<void> {
   await runDaemon({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck });
 }
 
+async function doctor(flags: RunFlags): Promise<void> {
+  checkPlatform(process.platform, process.arch);
+  const { diagnose } = await import('./doctor.js');
+  await diagnose({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck });
+}
+
 async function status(flags: { runDir: string; json?: boolean }): Promise<void> {
   const { printStatus } = await import('./status.js');
   await printStatus(flags.runDir, flags.json === true);
@@ -72,33 +78,43 @@ function program(): Command {
     .version(`weft ${version()}`, '--version', 'print the version')
     .helpCommand(false)
     .exitOverride();
-  weft
-    .command('run')
-    .description("carry this node's pod traffic until SIGTERM")
-    .requiredOption('--lease-file <path>', 'leases of all nodes, a JSON file; watched')
-    .option('--net-config-path <path>', "flannel's network configuration", '/etc/kube-flannel/net-conf.json')
-    .option('--iface <name>', 'underlay interface, by name or address (default: that of the default route)')
-    .option('--subnet-file <path>', 'where to write the subnet for the CNI plugin', '/run/flannel/subnet.env')
-    .addOption(runDirOption())
-    .option('--workers <n>', 'forwarding threads', parseWorkers, 1)
-    .addOption(
-      new Option('--offload <rung>', 'offload rung: the best this kernel can, or this one')
-        .choices(['auto', 'none', 'gso'])
-        .default('auto'),
-    )
-    .option(
-      '--busy-poll <us>',
-      'where packets follow closely, look for the next so many µs before blocking',
-      parseBusyPoll,
-      200,
-    )
-    .addOption(
-      new Option(
-        '--peer-check <mode>',
-        "who may send: a lease's address with its MAC (udp: subnet), its MAC or subnet, anyone (default: strict; off with Learning)",
-      ).choices(['strict', 'mac', 'off']),
-    )
-    .action(run);
+  const asRun = (command: Command): Command =>
+    command
+      .requiredOption('--lease-file <path>', 'leases of all nodes, a JSON file; watched')
+      .option(
+        '--net-config-path <path>',
+        "flannel's network configuration",
+        '/etc/kube-flannel/net-conf.json',
+      )
+      .option('--iface <name>', 'underlay interface, by name or address (default: that of the default route)')
+      .option(
+        '--subnet-file <path>',
+        'where to write the subnet for the CNI plugin',
+        '/run/flannel/subnet.env',
+      )
+      .addOption(runDirOption())
+      .option('--workers <n>', 'forwarding threads', parseWorkers, 1)
+      .addOption(
+        new Option('--offload <rung>', 'offload rung: the best this kernel can, or this one')
+          .choices(['auto', 'none', 'gso'])
+          .default('auto'),
+      )
+      .option(
+        '--busy-poll <us>',
+        'where packets follow closely, look for the next so many µs before blocking',
+        parseBusyPoll,
+        200,
+      )
+      .addOption(
+        new Option(
+          '--peer-check <mode>',
+          "who may send: a lease's address with its MAC (udp: subnet), its MAC or subnet, anyone (default: strict; off with Learning)",
+        ).choices(['strict', 'mac', 'off']),
+      );
+  asRun(weft.command('run').description("carry this node's pod traffic until SIGTERM")).action(run);
+  asRun(
+    weft.command('doctor').description('tell whether run would run with these flags, and what is in the way'),
+  ).action(doctor);
   weft
     .command('status')
     .description('show the running weft: device, peers, counters')

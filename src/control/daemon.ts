@@ -3,7 +3,7 @@
  * again.
  */
 
-import { Dataplane, PortFailure, RungUnavailable } from '../dataplane/dataplane.js';
+import { Dataplane, PortFailure, probeSocket, RungUnavailable } from '../dataplane/dataplane.js';
 import type { Rung } from '../dataplane/offload/ladder.js';
 import { releaseFilePages } from '../dataplane/sys/pages.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
@@ -11,7 +11,7 @@ import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
 import type { Backend } from './backends/backend.js';
 import { backendFor } from './backends/backends.js';
-import { type NetConf, readNetConf } from './config/net-conf.js';
+import { type BackendConf, type NetConf, readNetConf } from './config/net-conf.js';
 import { deferred } from './deferred.js';
 import type { ControlRequest } from './ipc/protocol.js';
 import { ControlServer, refuseRunning } from './ipc/server.js';
@@ -56,14 +56,31 @@ interface Plan {
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
 export async function runDaemon(options: RunOptions): Promise<void> {
-  const plan = await makePlan(options);
+  const plan = await makePlan(options, await readNetConf(options.netConfigPath));
+  await refuseRunning(options.runDir);
   const dataplane = openDataplane(plan, options);
   announce(plan);
   await new Daemon(plan, options, dataplane).run();
 }
 
-async function makePlan(options: RunOptions): Promise<Plan> {
+/**
+ * Reads and checks all that `runDaemon` would, and that the port is free; returns a line on what would run. With `backend`
+ * in place of net-conf's. Changes nothing. @throws UserError with the first obstacle
+ */
+export async function rehearse(options: RunOptions, backend?: BackendConf): Promise<string> {
   const netConf = await readNetConf(options.netConfigPath);
+  const plan = await makePlan(options, { ...netConf, backend: backend ?? netConf.backend });
+  const { conf, device } = plan.backend;
+  try {
+    probeSocket(plan.own.publicIp | 0, conf.port);
+  } catch (error) {
+    throw error instanceof SystemError ? explain(error, plan) : error;
+  }
+  const address = `${formatIpv4(plan.own.publicIp)}:${conf.port}`;
+  return `backend ${conf.type}: ${device} with MTU ${plan.mtu} over ${plan.underlay.name}, UDP ${address}`;
+}
+
+async function makePlan(options: RunOptions, netConf: NetConf): Promise<Plan> {
   const backend = backendFor(netConf.backend);
   const { conf, device } = backend;
   if (backend.learning && options.workers > 1) {
@@ -83,7 +100,6 @@ async function makePlan(options: RunOptions): Promise<Plan> {
   );
   refuseExisting(links, device);
   refuseRival(links, backend.rivals, netConf.network);
-  await refuseRunning(options.runDir);
   return {
     netConf,
     backend,

@@ -68,6 +68,11 @@ export interface DataplaneEvents {
   onStepDown: (code: string) => void;
 }
 
+/** Binds and closes the socket a dataplane would receive on. @throws SystemError when it cannot be bound */
+export function probeSocket(address: number, port: number): void {
+  for (const fd of openUdpSockets(address, port, 1)) close(fd);
+}
+
 /** The rung that was asked for is not to be had on this kernel. */
 export class RungUnavailable extends Error {}
 

@@ -3,13 +3,12 @@
 import t, { type Test } from 'tap';
 import type { WeftDataplane, WeftOptions } from '../../lab/dataplanes/weft.js';
 import type { Lab } from '../../lab/lab.js';
-import type { Pod } from '../../lab/node.js';
 import { makeBed, onRung, RUNGS, startWeft } from './support/bed.js';
+import { exchange } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
-import { answered } from './support/pings.js';
 import { statusOf } from './support/state.js';
-import { datagrams, segmentedDatagrams, stream } from './support/transfer.js';
+import { segmentedDatagrams, stream } from './support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 const GIGABYTE = 1 << 30;
@@ -35,45 +34,6 @@ async function superpacketsUsed(
 /** Starts Weft on both nodes of a lab. */
 function startPair(t: Test, lab: Lab, options: WeftOptions): Promise<[WeftDataplane, WeftDataplane]> {
   return Promise.all([startWeft(t, lab.node(1), options), startWeft(t, lab.node(2), options)]);
-}
-
-/** Everything two pods can send each other, over IPv4. */
-async function exchange(t: Test, here: Pod, there: Pod, podMtu: number): Promise<void> {
-  const ways = [
-    ['there', here, there],
-    ['back', there, here],
-  ] as const;
-
-  await t.test('packets as large as the pod MTU pass with DF', async (t) => {
-    for (const [way, from, to] of ways) {
-      await answered(t, from, to.address, way, { size: podMtu - 28, dontFragment: true });
-    }
-  });
-
-  await t.test('TCP arrives unharmed both ways at once', async (t) => {
-    const transfers = await Promise.all(ways.map(([, from, to]) => stream(from, to, 64 * MEGABYTE)));
-    for (const { sent, received } of transfers) t.equal(received, sent);
-  });
-
-  await t.test('32 flows at once arrive whole, none in another', async (t) => {
-    const { sent, received } = await stream(here, there, 2 * MEGABYTE, 32);
-    t.equal(sent.split(', ').length, 32);
-    t.equal(received, sent);
-  });
-
-  for (const [way, from, to] of ways) {
-    await t.test(`UDP datagrams arrive ${way}, every one`, async (t) => {
-      for (const size of [64, 1400]) {
-        t.equal(await datagrams(from, to, 3000, size), 'whole 3000 damaged 0', `${size} bytes`);
-      }
-    });
-
-    await t.test(`superpackets of UDP_SEGMENT arrive ${way} as their datagrams, every one`, async (t) => {
-      for (const size of [200, podMtu - 28]) {
-        t.equal(await segmentedDatagrams(from, to, 4000, size), 'whole 4000 damaged 0', `${size} bytes`);
-      }
-    });
-  }
 }
 
 for (const [podMtu, mode] of [

@@ -55,6 +55,9 @@ export interface UdpConf extends CommonConf {
   type: 'udp';
 }
 
+/** What `"Backend": { "Type": "udp" }` asks for. */
+export const PLAIN_UDP: UdpConf = { type: 'udp', port: DEFAULT_PORT.udp, outerMtu: undefined };
+
 interface CommonConf {
   port: number;
   /** MTU of the underlay as configured; undefined for the interface's own. */

@@ -1,0 +1,79 @@
+/** `weft doctor`: what `weft run` would do with the same flags, told without doing it. */
+
+import t, { type Test } from 'tap';
+import { ipBatch } from '../../lab/ip.js';
+import { netConf, udpConf } from '../../lab/leases.js';
+import type { LabNode } from '../../lab/node.js';
+import { makeBed, startWeft } from './support/bed.js';
+import { type Finished, makePlace, type PlaceOptions, runCommand, runFlags } from './support/cli.js';
+
+const lab = await makeBed(t, { name: 'doctor', podsPerNode: 0 });
+const node = lab.node(1);
+
+/** Links, addresses, routes and neighbours of a node. */
+async function everything(of: LabNode): Promise<string> {
+  return (await of.exec(['sh', '-c', 'ip link; ip address; ip route; ip neigh'])).stdout;
+}
+
+/** Runs the doctor and asserts that it changed nothing. */
+async function doctor(t: Test, place: PlaceOptions): Promise<Finished> {
+  const made = await makePlace(node, place);
+  const before = await everything(node);
+  const told = await runCommand(node, ['doctor', ...runFlags(made, node.iface).slice(1)]);
+  t.equal(await everything(node), before, 'nothing has changed');
+  return told;
+}
+
+const NODE = /^ok {3}platform: .*\nok {3}privileges: .*\nok {3}tun driver: .*\n/;
+
+t.test('a node that can run: each check is ok, and what would run', async (t) => {
+  for (const [conf, device, port, mtu] of [
+    [netConf(), 'flannel.1', 8472, 1450],
+    [udpConf(), 'flannel0', 8285, 1472],
+  ] as const) {
+    const { code, stdout, stderr } = await doctor(t, { name: `good-${device}`, netConf: conf });
+    t.match(stdout, NODE);
+    const type = conf.Backend.Type;
+    t.match(stdout, `\nok   backend ${type}: ${device} with MTU ${mtu} over ua, UDP 192.168.77.1:${port}\n`);
+    t.strictSame([code, stderr, stdout.split('\n').length], [0, '', 5]);
+  }
+});
+
+t.test('vxlan cannot run, udp would: it says so, and exit code 1', async (t) => {
+  await ipBatch(node.netns, [
+    'link add other type vxlan id 9 dev ua local 192.168.77.1 dstport 8472',
+    'link set other up',
+  ]);
+  const { code, stdout, stderr } = await doctor(t, { name: 'taken' });
+  t.match(
+    stdout,
+    /^no {3}UDP port 8472 of 192\.168\.77\.1 is taken by the kernel vxlan device other; remove it/m,
+  );
+  t.match(stdout, /^ok {3}backend udp: flannel0 .* would run: "Type": "udp" in \S+ of every node$/m);
+  t.match(stderr, /^weft: cannot run here/);
+  t.equal(code, 1);
+  await ipBatch(node.netns, ['link delete other']);
+});
+
+t.test('what is in the way of both is told of both', async (t) => {
+  const { code, stdout } = await doctor(t, { name: 'nolease', leases: node.peers() });
+  t.match(stdout, /^no {3}.*no lease/im);
+  t.match(stdout, /^no {3}backend udp would not run either: .*no lease/im);
+  t.equal(code, 1);
+});
+
+t.test('with udp configured nothing is suggested', async (t) => {
+  const { code, stdout } = await doctor(t, { name: 'udp-nolease', netConf: udpConf(), leases: node.peers() });
+  t.equal(stdout.split('\n').filter((line) => line.startsWith('no ')).length, 1);
+  t.equal(code, 1);
+});
+
+t.test('where weft runs already it says so', async (t) => {
+  const weft = await startWeft(t, node);
+  const { code, stdout } = await runCommand(node, [
+    ...['doctor', '--lease-file', weft.leaseFile, '--net-config-path', weft.netConfPath],
+    ...['--iface', node.iface, '--run-dir', weft.runDir],
+  ]);
+  t.match(stdout, /^ok {3}a weft runs here already/m);
+  t.equal(code, 0);
+});
