@@ -5,7 +5,17 @@ import type { Dataplane } from '../../lab/dataplanes/dataplane.js';
 import { cpuSeconds, machineCpuSeconds, memory, resetPeak } from '../../lab/proc.js';
 import { iperf } from '../../lab/traffic/iperf.js';
 import { ping } from '../../lab/traffic/ping.js';
-import { type Figure, withBoth } from './figure.js';
+import { type Bed, type Figure, withBoth } from './figure.js';
+
+/** CPU seconds of all processes of these dataplanes. */
+function spentBy(dataplanes: readonly Dataplane[]): number {
+  return dataplanes.flatMap((dataplane) => dataplane.pids()).reduce((sum, pid) => sum + cpuSeconds(pid), 0);
+}
+
+/** As much TCP as goes, both ways. */
+async function fullLoad(bed: Bed): Promise<void> {
+  await iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds, streams: 4, bidirectional: true });
+}
 
 const cost: Figure = {
   name: 'cost',
@@ -15,14 +25,14 @@ const cost: Figure = {
   ],
   measure: (bed) =>
     withBoth(bed, async (dataplanes): Promise<Record<string, number>> => {
-      const pids = dataplanes.flatMap((dataplane) => dataplane.pids());
-      const spent = () => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
-      const [before, machineBefore] = [spent(), machineCpuSeconds()];
+      const [before, machineBefore] = [spentBy(dataplanes), machineCpuSeconds()];
       const { bytes } = await iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds });
       const gigabytes = bytes / 1e9;
       const machine = (machineCpuSeconds() - machineBefore) / gigabytes;
       // The kernel's vxlan has no process: its work shows in the machine's time alone.
-      return pids.length === 0 ? { machine } : { machine, process: (spent() - before) / gigabytes };
+      return dataplanes.every((dataplane) => dataplane.pids().length === 0)
+        ? { machine }
+        : { machine, process: (spentBy(dataplanes) - before) / gigabytes };
     }),
 };
 
@@ -38,7 +48,7 @@ const memoryFigure: Figure = {
     withBoth(bed, async (dataplanes) => {
       const rest = largest(dataplanes, 'resident');
       for (const dataplane of dataplanes) for (const pid of dataplane.pids()) resetPeak(pid);
-      await iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds, streams: 4, bidirectional: true });
+      await fullLoad(bed);
       return { rest, peak: largest(dataplanes, 'peak'), after: largest(dataplanes, 'resident') };
     }),
 };
@@ -59,12 +69,11 @@ const quiet: Figure = {
   without: ['kernel'],
   measure: (bed) =>
     withBoth(bed, async (dataplanes) => {
-      const spent = (): number =>
-        dataplanes.reduce((sum, { pids }) => sum + pids().reduce((of, pid) => of + cpuSeconds(pid), 0), 0);
       const share = async (body: () => Promise<unknown>): Promise<number> => {
-        const [before, from] = [spent(), performance.now()];
+        const [before, from] = [spentBy(dataplanes), performance.now()];
         await body();
-        return (100 * (spent() - before)) / dataplanes.length / ((performance.now() - from) / 1000);
+        const seconds = (performance.now() - from) / 1000;
+        return (100 * (spentBy(dataplanes) - before)) / dataplanes.length / seconds;
       };
       const [from, to] = [bed.lab.pod(1), bed.lab.pod(2)];
       // 50 echo requests and 50 replies a second: 100 packets through each dataplane.
@@ -82,17 +91,13 @@ const gc: Figure = {
     { key: 'count', title: 'garbage collections under load', unit: '', better: 'less' },
     { key: 'longest', title: 'longest of them', unit: 'ms', better: 'less' },
   ],
-  without: ['kernel', 'ovs', 'naive'],
+  without: ['kernel', 'ovs', 'naive', 'proxy'],
   measure: (bed) =>
     withBoth(
       bed,
       async (dataplanes) => {
         const before = collections(dataplanes).length;
-        await iperf(bed.lab.pod(1), bed.lab.pod(2), {
-          seconds: bed.seconds,
-          streams: 4,
-          bidirectional: true,
-        });
+        await fullLoad(bed);
         const pauses = collections(dataplanes).slice(before);
         return { count: pauses.length, longest: Math.max(0, ...pauses) };
       },

@@ -10,6 +10,7 @@
 // Routes are a list, searched from its start, with a hit swapped to the front.
 
 import { readFileSync } from 'node:fs';
+import { parseIpv4 } from '../../src/control/ipv4.js';
 import { openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import {
@@ -49,8 +50,9 @@ interface Route {
   readonly peer: number;
 }
 
+/** An IPv4 address in host order, signed. */
 function ipv4(text: string): number {
-  return text.split('.').reduce((sum, part) => (sum << 8) | Number(part), 0);
+  return (parseIpv4(text) ?? 0) | 0;
 }
 
 const [device = '', address = '', leaseFile = ''] = process.argv.slice(2);

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import type { WeftDataplane, WeftOptions } from '../../lab/dataplanes/weft.js';
 import type { Lab } from '../../lab/lab.js';
 import { makeBed, onRung, RUNGS, startWeft } from './support/bed.js';
-import { exchange } from './support/exchange.js';
+import { exchange, superpacketsUsed } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
 import { statusOf } from './support/state.js';
@@ -14,22 +14,6 @@ const MEGABYTE = 1 << 20;
 const GIGABYTE = 1 << 30;
 /** What the tunnel adds: outer IPv4, UDP and VXLAN headers, and the inner Ethernet header. */
 const TUNNEL_HEADERS = 50;
-
-/** Asserts that one weft sent trains and the other joined packets on rung gso, and neither of them on rung none. */
-async function superpacketsUsed(
-  t: Test,
-  rung: string,
-  sender: WeftDataplane,
-  receiver: WeftDataplane,
-): Promise<void> {
-  const [sent, received] = [await statusOf(sender), await statusOf(receiver)];
-  t.strictSame([sent.offload.rung, received.offload.rung], [rung, rung]);
-  const { tx_trains, offload_step_downs } = sent.counters;
-  const { rx_coalesced } = received.counters;
-  t.equal(Number(tx_trains) > 0, rung === 'gso', `${sender.node.name} sent ${tx_trains} trains`);
-  t.equal(Number(rx_coalesced) > 0, rung === 'gso', `${receiver.node.name} joined ${rx_coalesced} packets`);
-  t.equal(offload_step_downs, 0, `and ${sender.node.name} never left its rung`);
-}
 
 /** Starts Weft on both nodes of a lab. */
 function startPair(t: Test, lab: Lab, options: WeftOptions): Promise<[WeftDataplane, WeftDataplane]> {

@@ -4,6 +4,7 @@ import t from 'tap';
 import { netConf, writeLeases } from '../../lab/leases.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { makeBed, onRung, RUNGS, startWeft, startWefts } from './support/bed.js';
+import { manyFlows } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
 import { answered } from './support/pings.js';
@@ -85,13 +86,7 @@ for (const rung of RUNGS) {
     const weft = await startWeft(t, lab.node(1), onRung(rung, '--workers', '2'));
     await startWeft(t, lab.node(2), onRung(rung));
     t.equal((await statusOf(weft)).workers, 2);
-    for (const [from, to] of [
-      [lab.pod(1), lab.pod(2)],
-      [lab.pod(2), lab.pod(1)],
-    ] as const) {
-      const { sent, received } = await stream(from, to, MEGABYTE, 32);
-      t.equal(received, sent, `32 flows arrive unharmed, ${from.name} to ${to.name}`);
-    }
+    await manyFlows(t, lab.pod(1), lab.pod(2));
     t.strictSame(await refusedBy(weft), {}, 'every worker knows the own MAC, the peers and the FDB');
     t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
     t.strictSame(await weft.end(), { code: 0, signal: null }, 'and all of them end');

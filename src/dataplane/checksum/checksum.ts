@@ -20,7 +20,8 @@ function fold(sum: number): number {
   return folded;
 }
 
-function swap(word: number): number {
+/** Swaps the bytes of a 16-bit word: a field's value into a sum, and back (RFC 1071 section 2(B)). */
+export function swap(word: number): number {
   return ((word & 0xff) << 8) | (word >>> 8);
 }
 

@@ -11,9 +11,8 @@ import { Coalescer } from '../offload/coalesce.js';
 import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
-import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
-import { type Address, read, writev } from '../sys/ffi.js';
+import { type Address, read } from '../sys/ffi.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import {
   VNET_GSO_NONE,
@@ -31,13 +30,14 @@ import {
   writeVnetGso,
   writeVnetPlain,
 } from '../wire/virtio-net.js';
+import { DeviceWriter } from './device-writer.js';
 import type { OverlayOptions } from './overlay.js';
 import { DRAINED, MORE, type Port } from './port.js';
 
 /** A burst of superpackets ends here, so that what was read is still in the cache when it is sent. */
 const BURST_BYTES = 512 * 1024;
 /** The virtio-net header, then a piece for each packet of a train. */
-const IOVECS = 1 + 64;
+const PIECES = 1 + 64;
 
 export interface OverlayGsoOptions extends OverlayOptions {
   /** The largest batch that will be sent. */
@@ -57,8 +57,7 @@ export class OverlayGsoPort implements Port {
   private readonly segmenter: Segmenter;
   private readonly headers: number;
   private readonly vnet: number;
-  private readonly iovecs: number;
-  private readonly iovecsAddress: Address;
+  private readonly writer: DeviceWriter;
   /** Where frame i is read to: its slot, behind room for the virtio-net header. */
   private readonly slots: readonly Address[];
 
@@ -82,8 +81,7 @@ export class OverlayGsoPort implements Port {
     this.segmenter = new Segmenter(arena, checksum, linkLength);
     this.headers = arena.reserve(MAX_HEADERS);
     this.vnet = arena.reserve(VNET_LENGTH);
-    this.iovecs = arena.reserve(IOVECS * IOVEC_SIZE);
-    this.iovecsAddress = arena.address(this.iovecs);
+    this.writer = new DeviceWriter(arena, options.fd, counters, PIECES, VNET_LENGTH);
     this.slots = outbound.slotAddresses(VNET_LENGTH);
   }
 
@@ -133,7 +131,7 @@ export class OverlayGsoPort implements Port {
   }
 
   send(batch: PacketBatch): void {
-    const { coalescer, counters } = this;
+    const { coalescer, counters, writer } = this;
     coalescer.run(batch);
     for (let train = 0; train < coalescer.count; train++) {
       const head = coalescer.head[train];
@@ -142,7 +140,7 @@ export class OverlayGsoPort implements Port {
         continue;
       }
       const packets = coalescer.segments[train];
-      if (this.write(this.gather(batch, train), packets) && packets > 1)
+      if (writer.write(this.gather(batch, train), packets) && packets > 1)
         counters[COUNTER.rx_coalesced] += packets;
     }
   }
@@ -157,7 +155,7 @@ export class OverlayGsoPort implements Port {
 
   /** Sends the UDP superpacket of a kernel peer (see UdpPort) as the datagrams it is made of. */
   private sendDatagrams(batch: PacketBatch, index: number): void {
-    const { segmenter, headers, vnet } = this;
+    const { segmenter, headers, vnet, writer } = this;
     if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
       this.counters[COUNTER.rx_drop_device_refused]++;
       return;
@@ -165,45 +163,26 @@ export class OverlayGsoPort implements Port {
     writeVnetPlain(this.arena.view, vnet);
     for (let segment = 0; segment < segmenter.count; segment++) {
       segmenter.write(segment, headers);
-      this.putIovec(0, vnet, VNET_LENGTH);
-      this.putIovec(1, headers, segmenter.headerLength);
-      this.putIovec(2, segmenter.payloadOffset, segmenter.payloadLength);
-      this.write(3, 1);
+      writer.put(0, vnet, VNET_LENGTH);
+      writer.put(1, headers, segmenter.headerLength);
+      writer.put(2, segmenter.payloadOffset, segmenter.payloadLength);
+      writer.write(3, 1);
     }
-  }
-
-  /** Writes what the first `pieces` iovecs name and counts it as so many packets; false when the device refused. */
-  private write(pieces: number, packets: number): boolean {
-    const { counters } = this;
-    const result = writev(this.fd, this.iovecsAddress, pieces);
-    if (result === -EAGAIN) {
-      counters[COUNTER.rx_drop_device_full] += packets;
-    } else if (result < 0) {
-      counters[COUNTER.rx_drop_device_refused] += packets;
-    } else {
-      counters[COUNTER.rx_packets] += packets;
-      counters[COUNTER.rx_bytes] += result - VNET_LENGTH;
-    }
-    return result >= 0;
   }
 
   /** Lays out the write of one train; returns the number of iovecs. */
   private gather(batch: PacketBatch, train: number): number {
-    const { coalescer } = this;
+    const { coalescer, writer } = this;
     const head = coalescer.head[train];
     this.describe(batch, head);
-    this.putIovec(0, this.vnet, VNET_LENGTH);
-    this.putIovec(1, batch.offset[head], batch.length[head]);
+    writer.put(0, this.vnet, VNET_LENGTH);
+    writer.put(1, batch.offset[head], batch.length[head]);
     let pieces = 2;
     for (let packet = coalescer.next[head]; packet >= 0; packet = coalescer.next[packet]) {
       const headers = coalescer.headers[packet];
-      this.putIovec(pieces++, batch.offset[packet] + headers, batch.length[packet] - headers);
+      writer.put(pieces++, batch.offset[packet] + headers, batch.length[packet] - headers);
     }
     return pieces;
-  }
-
-  private putIovec(index: number, offset: number, length: number): void {
-    this.arena.putIovec(this.iovecs + index * IOVEC_SIZE, offset, length);
   }
 
   /** Writes the virtio-net header of the packet or superpacket that starts with packet `index`. */

@@ -10,9 +10,9 @@ import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
-import { IOVEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR } from '../sys/errno.js';
-import { type Address, read, writev } from '../sys/ffi.js';
+import { type Address, read } from '../sys/ffi.js';
+import { DeviceWriter } from './device-writer.js';
 import { DRAINED, MORE, type Port } from './port.js';
 
 export interface OverlayOptions {
@@ -31,8 +31,7 @@ export class OverlayPort implements Port {
   private readonly counters: CounterRow;
   private readonly layer4: Layer4;
   private readonly segmenter: Segmenter;
-  private readonly iovecs: number;
-  private readonly iovecsAddress: Address;
+  private readonly writer: DeviceWriter;
   /** Where frame i is read to: its slot. */
   private readonly slots: readonly Address[];
   private readonly headers: number;
@@ -51,8 +50,7 @@ export class OverlayPort implements Port {
     this.counters = counters;
     this.layer4 = new Layer4(options.linkLength);
     this.segmenter = new Segmenter(arena, checksum, options.linkLength);
-    this.iovecs = arena.reserve(2 * IOVEC_SIZE);
-    this.iovecsAddress = arena.address(this.iovecs);
+    this.writer = new DeviceWriter(arena, options.fd, counters, 2, 0);
     this.slots = outbound.slotAddresses(0);
     this.headers = arena.reserve(MAX_HEADERS);
   }
@@ -72,7 +70,7 @@ export class OverlayPort implements Port {
   }
 
   send(batch: PacketBatch): void {
-    const { partialChecksum, layer4 } = this;
+    const { partialChecksum, layer4, writer } = this;
     for (let i = 0; i < batch.count; i++) {
       if (layer4.locate(this.arena.view, batch.offset[i], batch.length[i])) {
         partialChecksum.mark(batch, i, layer4);
@@ -81,39 +79,23 @@ export class OverlayPort implements Port {
         this.sendSegments(batch, i);
       } else {
         if (batch.checksum[i] === CHECKSUM_PARTIAL) partialChecksum.complete(layer4);
-        this.putIovec(0, batch.offset[i], batch.length[i]);
-        this.delivered(writev(this.fd, this.iovecsAddress, 1), batch.length[i]);
+        writer.put(0, batch.offset[i], batch.length[i]);
+        writer.write(1, 1);
       }
     }
   }
 
   private sendSegments(batch: PacketBatch, index: number): void {
-    const { segmenter, headers } = this;
+    const { segmenter, headers, writer } = this;
     if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
       this.counters[COUNTER.rx_drop_device_refused]++;
       return;
     }
     for (let segment = 0; segment < segmenter.count; segment++) {
       segmenter.write(segment, headers);
-      this.putIovec(0, headers, segmenter.headerLength);
-      this.putIovec(1, segmenter.payloadOffset, segmenter.payloadLength);
-      const length = segmenter.headerLength + segmenter.payloadLength;
-      this.delivered(writev(this.fd, this.iovecsAddress, 2), length);
-    }
-  }
-
-  private putIovec(index: number, offset: number, length: number): void {
-    this.arena.putIovec(this.iovecs + index * IOVEC_SIZE, offset, length);
-  }
-
-  private delivered(result: number, length: number): void {
-    if (result === -EAGAIN) {
-      this.counters[COUNTER.rx_drop_device_full]++;
-    } else if (result < 0) {
-      this.counters[COUNTER.rx_drop_device_refused]++;
-    } else {
-      this.counters[COUNTER.rx_packets]++;
-      this.counters[COUNTER.rx_bytes] += length;
+      writer.put(0, headers, segmenter.headerLength);
+      writer.put(1, segmenter.payloadOffset, segmenter.payloadLength);
+      writer.write(2, 1);
     }
   }
 }

@@ -124,7 +124,7 @@ export class UdpPort implements Port {
     const received = recvmmsg(this.fd, ring.messages, ring.capacity, MSG_DONTWAIT);
     this.used = Math.max(received, 0);
     batch.clear();
-    if (received < 0) return received === -EAGAIN || received === -EINTR ? 0 : received;
+    if (received < 0) return received === -EAGAIN || received === -EINTR ? DRAINED : received;
     for (let i = 0; i < received; i++) {
       if (ring.isTruncated(i)) this.counters[COUNTER.rx_drop_truncated]++;
       else this.unpack(batch, i);

@@ -24,7 +24,7 @@ export const CHECKSUM_PARTIAL = 1;
  * Slots one after the other at a power of two would all fall into the same few cache sets; one odd multiple of the
  * cache line more spreads them.
  */
-const STAGGER = 33 * 64;
+export const STAGGER = 33 * 64;
 
 export class PacketBatch {
   readonly capacity: number;

@@ -14,12 +14,11 @@ import {
 } from '../sys/constants.js';
 import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
+import { STAGGER } from './batch.js';
 import { MessageTable } from './message-table.js';
 
 /** Room for UDP_GRO (an int) and IP_TOS (a byte): CMSG_SPACE of each is 24. */
 const CONTROL_SIZE = 64;
-/** See PacketBatch: buffers a power of two apart would share their cache sets. */
-const STAGGER = 33 * 64;
 
 export class ReceiveRing {
   readonly capacity: number;

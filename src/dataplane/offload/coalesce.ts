@@ -17,6 +17,7 @@ import { IPV4_MIN_LENGTH, ipv4HeaderChecksum, ipv4Identification, setIpv4TotalLe
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';
 import { setUdpLength, udpLength } from '../wire/udp.js';
+import { hashLocated } from './flow.js';
 import { FlowHeaders } from './flow-headers.js';
 import { Layer4 } from './layer4.js';
 import type { PartialChecksum } from './partial-checksum.js';
@@ -116,7 +117,7 @@ export class Coalescer {
     }
     this.partialChecksum.mark(batch, index, layer4);
     this.layout.take(layer4, frame);
-    const place = this.placeOfFlow();
+    const place = hashLocated(view, layer4) & (FLOWS - 1);
     if (layer4.protocol === IPPROTO_TCP) this.takeTcp(batch, index, place);
     else this.takeUdp(batch, index, place);
   }
@@ -273,15 +274,6 @@ export class Coalescer {
 
   private closeAll(): void {
     this.runs++;
-  }
-
-  /** Where the open train of the located packet's flow is looked for. */
-  private placeOfFlow(): number {
-    const { view, layer4 } = this;
-    let hash = view.getInt32(layer4.header) ^ layer4.protocol;
-    const end = layer4.addresses + layer4.addressBytes;
-    for (let at = layer4.addresses; at < end; at += 4) hash = Math.imul(hash ^ view.getInt32(at), 0x85ebca6b);
-    return (hash ^ (hash >>> 15)) & (FLOWS - 1);
   }
 
   /** The located packet has plain headers, no bytes behind the IP packet, and checksums that hold. */

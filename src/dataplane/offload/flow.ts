@@ -19,8 +19,13 @@ export function flowHash(view: DataView, frame: number, length: number): number 
   if (!layer4.locate(view, frame, length)) {
     return mix(mix(mix(0, view.getInt32(frame)), view.getInt32(frame + 4)), view.getInt32(frame + 8));
   }
-  let hash = mix(layer4.protocol, view.getInt32(layer4.header));
-  const end = layer4.addresses + layer4.addressBytes;
-  for (let at = layer4.addresses; at < end; at += 4) hash = mix(hash, view.getInt32(at));
+  return hashLocated(view, layer4);
+}
+
+/** The same hash of a packet that has been located. */
+export function hashLocated(view: DataView, { protocol, header, addresses, addressBytes }: Layer4): number {
+  let hash = mix(protocol, view.getInt32(header));
+  const end = addresses + addressBytes;
+  for (let at = addresses; at < end; at += 4) hash = mix(hash, view.getInt32(at));
   return hash;
 }

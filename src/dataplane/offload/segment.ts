@@ -11,7 +11,7 @@
  * added byte-swapped (RFC 1071 section 2(B)).
  */
 
-import { Checksum } from '../checksum/checksum.js';
+import { Checksum, swap } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
 import {
   ipv4Identification,
@@ -35,10 +35,6 @@ import { Layer4 } from './layer4.js';
 
 /** Ethernet with a VLAN tag, the longest IPv4 header (longer than IPv6's) and the longest TCP header: 18 + 60 + 60. */
 export const MAX_HEADERS = 138;
-
-function swap(word: number): number {
-  return ((word & 0xff) << 8) | ((word >>> 8) & 0xff);
-}
 
 export class Segmenter {
   /** Number of segments, and the bytes of headers each has, `prefix` included. */
@@ -124,7 +120,7 @@ export class Segmenter {
     this.copyTemplate(at);
     const start = index * this.segmentSize;
     this.payloadOffset = this.payload + start;
-    this.payloadLength = Math.min(this.payloadTotal - start, this.segmentSize);
+    this.payloadLength = this.segmentLength(index) - this.headerLength;
     const ip = at + layer4.ip - template;
     const transport = at + layer4.header - template;
     const transportLength = layer4.headerLength + this.payloadLength;

@@ -1,8 +1,10 @@
 /** Everything two pods can send each other, checked at the other end. */
 
 import type { Test } from 'tap';
+import type { WeftDataplane } from '../../../lab/dataplanes/weft.js';
 import type { Pod } from '../../../lab/node.js';
 import { answered } from './pings.js';
+import { statusOf } from './state.js';
 import { datagrams, segmentedDatagrams, stream } from './transfer.js';
 
 const MEGABYTE = 1 << 20;
@@ -43,5 +45,32 @@ export async function exchange(t: Test, here: Pod, there: Pod, podMtu: number): 
         t.equal(await segmentedDatagrams(from, to, 4000, size), 'whole 4000 damaged 0', `${size} bytes`);
       }
     });
+  }
+}
+
+/** Asserts that one weft sent trains and the other joined packets on rung gso, and neither of them on rung none. */
+export async function superpacketsUsed(
+  t: Test,
+  rung: string,
+  sender: WeftDataplane,
+  receiver: WeftDataplane,
+): Promise<void> {
+  const [sent, received] = [await statusOf(sender), await statusOf(receiver)];
+  t.strictSame([sent.offload.rung, received.offload.rung], [rung, rung]);
+  const { tx_trains, offload_step_downs } = sent.counters;
+  const { rx_coalesced } = received.counters;
+  t.equal(Number(tx_trains) > 0, rung === 'gso', `${sender.node.name} sent ${tx_trains} trains`);
+  t.equal(Number(rx_coalesced) > 0, rung === 'gso', `${receiver.node.name} joined ${rx_coalesced} packets`);
+  t.equal(offload_step_downs, 0, `and ${sender.node.name} never left its rung`);
+}
+
+/** 32 flows either way, for what has several workers. */
+export async function manyFlows(t: Test, here: Pod, there: Pod): Promise<void> {
+  for (const [from, to] of [
+    [here, there],
+    [there, here],
+  ] as const) {
+    const { sent, received } = await stream(from, to, MEGABYTE, 32);
+    t.equal(received, sent, `32 flows arrive unharmed, ${from.name} to ${to.name}`);
   }
 }

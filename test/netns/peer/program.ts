@@ -1,0 +1,83 @@
+/**
+ * What every peer made by hand is: node:dgram on a peer node's address, told over the process's IPC channel what to send,
+ * telling what it receives. Echo requests for its own addresses it answers itself.
+ *
+ * Its one argument is a VtepOptions as JSON.
+ */
+
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import type { VtepOptions, VtepReport, VtepRequest } from './handmade.js';
+import { IP_TOS, UdpSocket } from './udp-socket.js';
+
+export const options = JSON.parse(process.argv[2] ?? '{}') as VtepOptions;
+
+/** The answer to a datagram: what to send to the peer's address, and to which of its ports. */
+export interface Answer {
+  readonly datagram: Buffer;
+  readonly port: number;
+}
+
+const sockets = new Map<string, Socket>();
+
+function tell(report: VtepReport): void {
+  process.send?.(report);
+}
+
+/** Runs until the test lets go; `answer` makes the reply to a datagram that came from `port`, if it asks for one. */
+export async function runPeer(
+  defaultPort: number,
+  answer: (datagram: Buffer, port: number) => Answer | undefined,
+): Promise<void> {
+  const own = options.port ?? defaultPort;
+
+  async function socketAt(address: string, port: number): Promise<Socket> {
+    const key = `${address}:${port}`;
+    const existing = sockets.get(key);
+    if (existing !== undefined) return existing;
+    const socket = createSocket('udp4');
+    sockets.set(key, socket);
+    socket.on('message', (message, from) => {
+      tell({ received: { hex: message.toString('hex'), from: from.address, port: from.port } });
+      const reply = answer(message, from.port);
+      if (reply !== undefined) socket.send(reply.datagram, reply.port, from.address);
+    });
+    socket.bind(port, address);
+    await once(socket, 'listening');
+    return socket;
+  }
+
+  async function send(request: VtepRequest): Promise<void> {
+    const { id, hex, to, port, from, times = 1, tos } = request;
+    if (tos !== undefined) {
+      sendMarked(request);
+      return tell({ done: id });
+    }
+    const socket = await socketAt(from?.address ?? options.address, from?.port ?? own);
+    const datagram = Buffer.from(hex, 'hex');
+    for (let i = 0; i < times; i++) {
+      await new Promise<void>((resolve, reject) => {
+        socket.send(datagram, port, to, (error) => (error === null ? resolve() : reject(error)));
+      });
+    }
+    tell({ done: id });
+  }
+
+  let work = Promise.resolve();
+  process.on('message', (request: VtepRequest) => {
+    work = work
+      .then(() => send(request))
+      .catch((error: Error) => tell({ done: request.id, error: error.message }));
+  });
+  process.on('disconnect', () => process.exit());
+  await socketAt(options.address, own);
+  tell({ ready: true });
+}
+
+/** Sends with a type of service, which node:dgram cannot set. */
+function sendMarked({ hex, to, port, from, tos = 0, times = 1 }: VtepRequest): void {
+  const socket = new UdpSocket(to, port, from?.address ?? options.address);
+  socket.set(IP_TOS, tos);
+  for (let i = 0; i < times; i++) socket.send(Buffer.from(hex, 'hex'));
+  socket.close();
+}
