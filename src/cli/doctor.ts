@@ -1,10 +1,16 @@
 /** `weft doctor`: whether `weft run` would run on this node, and if not, what to do next. It changes nothing. */
 
-import { PLAIN_UDP, readNetConf } from '../control/config/net-conf.js';
-import { type RunOptions, rehearse } from '../control/daemon.js';
-import { refuseRunning } from '../control/ipc/server.js';
-import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
+import { PLAIN_UDP } from '../control/config/net-conf.js';
+import { runningPid } from '../control/ipc/client.js';
+import type { Cluster, LeaseSource } from '../control/leases/source.js';
+import { sourceFor } from '../control/leases/source-for.js';
+import type { RunOptions } from '../control/options.js';
+import { rehearse } from '../control/plan.js';
+import { checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/user-error.js';
+
+/** How long a lease source may take to answer. */
+const SOURCE_TIMEOUT_MS = 10_000;
 
 /** Prints a line and says whether it went well. @throws what is no UserError */
 async function report(check: () => Promise<string> | string): Promise<boolean> {
@@ -18,46 +24,61 @@ async function report(check: () => Promise<string> | string): Promise<boolean> {
   }
 }
 
-/** @throws UserError when weft cannot run here */
+/** The platform has been checked. @throws UserError when weft cannot run here */
 export async function diagnose(options: RunOptions): Promise<void> {
-  const node = [
-    await report(() => {
-      checkPlatform(process.platform, process.arch);
-      return `platform: Linux ${process.arch}`;
-    }),
-    await report(async () => {
-      await checkPrivileges();
-      return 'privileges: CAP_NET_ADMIN';
-    }),
-    await report(async () => {
-      await checkTun();
-      return 'tun driver: /dev/net/tun opens';
-    }),
-  ].every((good) => good);
-  const running = await refuseRunning(options.runDir).then(
-    () => undefined,
-    (error: UserError) => error,
-  );
-  if (running !== undefined) {
-    process.stdout.write(`ok   a weft runs here already (--run-dir ${options.runDir}): weft status\n`);
+  const { runDir } = options;
+  await report(() => `platform: Linux ${process.arch}`);
+  const privileged = await report(async () => {
+    await checkPrivileges();
+    return 'privileges: CAP_NET_ADMIN';
+  });
+  const tun = await report(async () => {
+    await checkTun();
+    return 'tun driver: /dev/net/tun opens';
+  });
+  if ((await runningPid(runDir)) !== undefined) {
+    await report(() => `a weft runs here already (--run-dir ${runDir}): weft status`);
     return;
   }
-  const good = await report(() => rehearse(options));
-  if (!good) await suggestUdp(options);
-  if (!node || !good)
+  const source = await sourceFor(options.source);
+  const ready = await diagnoseSource(options, source).finally(() => source.close());
+  if (!privileged || !tun || !ready)
     throw new UserError('cannot run here; every line above that begins with "no" says what to do');
 }
 
-/** Where vxlan is configured and cannot run: whether udp would. */
-async function suggestUdp(options: RunOptions): Promise<void> {
-  const configured = await readNetConf(options.netConfigPath).catch(() => undefined);
-  if (configured?.backend.type !== 'vxlan') return;
-  await report(async () => {
-    const found = await rehearse(options, PLAIN_UDP).catch((error: unknown) => {
-      throw error instanceof UserError
-        ? new UserError(`backend udp would not run either: ${error.message}`)
-        : error;
-    });
-    return `${found} would run: "Type": "udp" in ${options.netConfigPath} of every node`;
+async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise<boolean> {
+  const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
+  let cluster: Cluster | undefined;
+  const ready = await report(async () => {
+    try {
+      cluster = await source.open(signal);
+      return await rehearse(options, source, cluster, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      throw new UserError(
+        `${source.name}: ${source.trouble ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`}`,
+      );
+    }
   });
+  if (!ready && cluster?.netConf.backend.type === 'vxlan') {
+    const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
+    await report(() => rehearseUdp(options, source, instead, signal));
+  }
+  return ready;
+}
+
+/** Where vxlan is configured and cannot run: whether udp would. */
+async function rehearseUdp(
+  options: RunOptions,
+  source: LeaseSource,
+  cluster: Cluster,
+  signal: AbortSignal,
+): Promise<string> {
+  try {
+    const found = await rehearse(options, source, cluster, signal);
+    return `${found} would run: "Type": "udp" in ${cluster.netConf.origin} for every node`;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`backend udp would not run either: ${error.message}`);
+  }
 }

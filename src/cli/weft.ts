@@ -2,26 +2,21 @@
 /** The command line: flags in, one line of error out. What the commands do is in control/. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { RunOptions } from '../control/options.js';
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/user-error.js';
-import type { Rung } from '../dataplane/offload/ladder.js';
-import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { version } from '../version.js';
 
 const DEFAULT_RUN_DIR = '/run/weft';
 const MAX_WORKERS = 64;
 const MAX_BUSY_POLL = 10_000;
 
-interface RunFlags {
+/** What commander makes of the flags: one without a default is left out where nobody gave it. */
+interface RunFlags extends Pick<RunOptions, 'subnetFile' | 'runDir' | 'workers' | 'offload' | 'busyPoll'> {
   leaseFile: string;
   netConfigPath: string;
   iface?: string;
-  subnetFile: string;
-  runDir: string;
-  workers: number;
-  offload: 'auto' | Rung;
-  busyPoll: number;
-  peerCheck?: PeerCheck;
+  peerCheck?: NonNullable<RunOptions['peerCheck']>;
 }
 
 function parseWorkers(text: string): number {
@@ -44,19 +39,37 @@ function runDirOption(): Option {
   return new Option('--run-dir <dir>', 'directory of the control socket and state').default(DEFAULT_RUN_DIR);
 }
 
+function optionsOf(flags: RunFlags): RunOptions {
+  const { leaseFile, netConfigPath, iface } = flags;
+  return {
+    ...flags,
+    source: { type: 'file', leaseFile, netConfigPath },
+    underlay: {
+      iface: iface === undefined ? [] : [iface],
+      ifaceRegex: [],
+      ifaceCanReach: undefined,
+      publicIp: undefined,
+      publicIpv6: undefined,
+    },
+    health: { address: '0.0.0.0', port: 0 },
+    ipMasq: false,
+    peerCheck: flags.peerCheck,
+  };
+}
+
 // Modules that load native code are imported once the platform is known to have it, and only by who needs them.
 async function run(flags: RunFlags): Promise<void> {
   checkPlatform(process.platform, process.arch);
   await checkPrivileges();
   await checkTun();
   const { runDaemon } = await import('../control/daemon.js');
-  await runDaemon({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck });
+  await runDaemon(optionsOf(flags));
 }
 
 async function doctor(flags: RunFlags): Promise<void> {
   checkPlatform(process.platform, process.arch);
   const { diagnose } = await import('./doctor.js');
-  await diagnose({ ...flags, iface: flags.iface, peerCheck: flags.peerCheck });
+  await diagnose(optionsOf(flags));
 }
 
 async function status(flags: { runDir: string; json?: boolean }): Promise<void> {
@@ -70,6 +83,34 @@ async function cleanup(flags: { runDir: string; subnetFile?: string }): Promise<
   await cleanUp(flags.runDir, flags.subnetFile);
 }
 
+/** The flags of `weft run`, which `weft doctor` has too. */
+function withRunFlags(command: Command): Command {
+  return command
+    .requiredOption('--lease-file <path>', 'leases of all nodes, a JSON file; watched')
+    .option('--net-config-path <path>', "flannel's network configuration", '/etc/kube-flannel/net-conf.json')
+    .option('--iface <name>', 'underlay interface, by name or address (default: that of the default route)')
+    .option('--subnet-file <path>', 'where to write the subnet for the CNI plugin', '/run/flannel/subnet.env')
+    .addOption(runDirOption())
+    .option('--workers <n>', 'forwarding threads', parseWorkers, 1)
+    .addOption(
+      new Option('--offload <rung>', 'offload rung: the best this kernel can, or this one')
+        .choices(['auto', 'none', 'gso'])
+        .default('auto'),
+    )
+    .option(
+      '--busy-poll <us>',
+      'where packets follow closely, look for the next so many µs before blocking',
+      parseBusyPoll,
+      200,
+    )
+    .addOption(
+      new Option(
+        '--peer-check <mode>',
+        "who may send: a lease's address with its MAC (udp: subnet), its MAC or subnet, anyone (default: strict; off with Learning)",
+      ).choices(['strict', 'mac', 'off']),
+    );
+}
+
 function program(): Command {
   const weft = new Command('weft')
     .description(
@@ -78,41 +119,8 @@ function program(): Command {
     .version(`weft ${version()}`, '--version', 'print the version')
     .helpCommand(false)
     .exitOverride();
-  const asRun = (command: Command): Command =>
-    command
-      .requiredOption('--lease-file <path>', 'leases of all nodes, a JSON file; watched')
-      .option(
-        '--net-config-path <path>',
-        "flannel's network configuration",
-        '/etc/kube-flannel/net-conf.json',
-      )
-      .option('--iface <name>', 'underlay interface, by name or address (default: that of the default route)')
-      .option(
-        '--subnet-file <path>',
-        'where to write the subnet for the CNI plugin',
-        '/run/flannel/subnet.env',
-      )
-      .addOption(runDirOption())
-      .option('--workers <n>', 'forwarding threads', parseWorkers, 1)
-      .addOption(
-        new Option('--offload <rung>', 'offload rung: the best this kernel can, or this one')
-          .choices(['auto', 'none', 'gso'])
-          .default('auto'),
-      )
-      .option(
-        '--busy-poll <us>',
-        'where packets follow closely, look for the next so many µs before blocking',
-        parseBusyPoll,
-        200,
-      )
-      .addOption(
-        new Option(
-          '--peer-check <mode>',
-          "who may send: a lease's address with its MAC (udp: subnet), its MAC or subnet, anyone (default: strict; off with Learning)",
-        ).choices(['strict', 'mac', 'off']),
-      );
-  asRun(weft.command('run').description("carry this node's pod traffic until SIGTERM")).action(run);
-  asRun(
+  withRunFlags(weft.command('run').description("carry this node's pod traffic until SIGTERM")).action(run);
+  withRunFlags(
     weft.command('doctor').description('tell whether run would run with these flags, and what is in the way'),
   ).action(doctor);
   weft

@@ -7,3 +7,12 @@ export function info(message: string): void {
 export function warn(message: string): void {
   process.stderr.write(`weft: warning: ${message}\n`);
 }
+
+export function error(message: string): void {
+  process.stderr.write(`weft: error: ${message}\n`);
+}
+
+/** A line for --v of at least `level`. */
+export function verbose(level: number, message: string): void {
+  if (level <= 0) info(message);
+}

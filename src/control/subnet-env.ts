@@ -1,8 +1,9 @@
-/** subnet.env, the file from which flannel's CNI plugin learns the node's subnet. */
+/** subnet.env, the file from which flannel's CNI plugin learns the node's subnet, and weft the one it had before. */
 
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Cidr, formatCidr, formatIpv4 } from './ipv4.js';
+import { parseEnv } from 'node:util';
+import { type Cidr, formatCidr, formatIpv4, networkOf, parseCidr } from './ipv4.js';
 import { UserError } from './user-error.js';
 
 export interface SubnetEnv {
@@ -42,4 +43,11 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
     await rm(temporary, { force: true }).catch(() => {});
     throw new UserError(`--subnet-file ${path}: cannot be written: ${(error as Error).message}`);
   }
+}
+
+/** The subnet this node had before, by the file an earlier run has left; undefined without one that can be read. */
+export async function readPreviousSubnet(path: string): Promise<Cidr | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const parsed = parseCidr(parseEnv(text)['FLANNEL_SUBNET'] ?? '');
+  return parsed && { base: networkOf(parsed.address, parsed.prefix), prefix: parsed.prefix };
 }

@@ -96,12 +96,11 @@ export class JsonFile {
 
   /** Reads the file; its root must be an object. @throws UserError */
   static async read(flag: string, path: string): Promise<JsonFile> {
-    let text: string;
-    try {
-      text = await readFile(path, 'utf8');
-    } catch (error) {
-      throw unreadable(flag, path, error as NodeJS.ErrnoException);
-    }
+    return JsonFile.parse(flag, path, await readText(flag, path));
+  }
+
+  /** Takes a text that is at hand; `path` is what it is called: a file, a key in etcd. @throws UserError */
+  static parse(flag: string, path: string, text: string): JsonFile {
     let value: unknown;
     try {
       value = JSON.parse(text);
@@ -109,9 +108,7 @@ export class JsonFile {
       throw syntaxError(flag, path, text);
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new UserError(
-        `${path} (${flag}): the file must hold one JSON object { ... }, not ${show(value)}`,
-      );
+      throw new UserError(`${path} (${flag}): it must hold one JSON object { ... }, not ${show(value)}`);
     }
     return new JsonFile(flag, path, text, value);
   }
@@ -121,6 +118,15 @@ export class JsonFile {
     const line = lineOf(this.text, path);
     const found = value === undefined ? 'is missing' : `is ${show(value)}`;
     return new UserError(`${this.path}:${line} (${this.flag}): ${path} ${found}: ${what}`);
+  }
+}
+
+/** The text of a file that a flag names. @throws UserError */
+export async function readText(flag: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw unreadable(flag, path, error as NodeJS.ErrnoException);
   }
 }
 

@@ -37,6 +37,8 @@ const FLANNEL_BACKENDS = new Set([
 const VXLAN_KEYS = ['VNI', 'Learning', 'DirectRouting', 'GBP'];
 
 export interface NetConf {
+  /** Where it was read: a path, a key in etcd. */
+  origin: string;
   network: Cidr;
   backend: BackendConf;
   /** What the file asks for and this version does not do, a sentence each. */
@@ -66,8 +68,11 @@ interface CommonConf {
 
 /** Reads and checks the file. @throws UserError naming file, line, value and remedy */
 export async function readNetConf(path: string): Promise<NetConf> {
-  const file = await JsonFile.read(FLAG, path);
-  const root = file.root;
+  return netConfOf(await JsonFile.read(FLAG, path));
+}
+
+/** Checks a network configuration that has been read. @throws UserError naming file, line, value and remedy */
+export function netConfOf({ root, path }: JsonFile): NetConf {
   if (root.boolean('EnableIPv4') === false) {
     throw root.error('EnableIPv4', 'this version of Weft carries IPv4 clusters only; set it to true');
   }
@@ -81,7 +86,7 @@ export async function readNetConf(path: string): Promise<NetConf> {
     }
     ignored.push(`${root.pathOf('EnableIPv6')}: IPv6 leases are not carried; pods get IPv4 only`);
   }
-  return { network, backend, ignored };
+  return { origin: path, network, backend, ignored };
 }
 
 function readNetwork(root: JsonObject): Cidr {

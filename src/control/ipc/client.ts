@@ -37,6 +37,14 @@ export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
   });
 }
 
+/** The process id of the weft that answers on `runDir`, if one does. */
+export async function runningPid(runDir: string): Promise<number | undefined> {
+  const status = (await ask(runDir, { command: 'status' }).catch(() => undefined)) as
+    | { pid: number }
+    | undefined;
+  return status?.pid;
+}
+
 function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
     return new NotRunning(

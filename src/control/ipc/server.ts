@@ -4,7 +4,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { UserError } from '../user-error.js';
-import { ask } from './client.js';
+import { runningPid } from './client.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 
 export type Handler = (request: ControlRequest) => Promise<unknown>;
@@ -16,9 +16,8 @@ const LAST_ANSWERS_MS = 200;
 
 /** @throws UserError when another weft answers on this run directory */
 export async function refuseRunning(runDir: string): Promise<void> {
-  const answer = await ask(runDir, { command: 'status' }).catch(() => undefined);
-  if (answer === undefined) return;
-  const { pid } = answer as { pid: number };
+  const pid = await runningPid(runDir);
+  if (pid === undefined) return;
   throw new UserError(
     `--run-dir ${runDir}: another weft (pid ${pid}) runs with it; stop that one, or give this one its own directory`,
   );

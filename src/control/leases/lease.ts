@@ -9,25 +9,14 @@ export interface Lease {
   vtepMac: string | undefined;
 }
 
+/** This node's lease and those of all others it can reach. */
+export interface LeaseSet {
+  own: Lease;
+  peers: Lease[];
+}
+
 /** The MAC of a lease that vxlan reads: its reader gives every one a MAC. */
 export function vtepMacOf({ vtepMac }: Lease): string {
   if (vtepMac === undefined) throw new Error('a lease without VtepMAC in a vxlan cluster');
   return vtepMac;
-}
-
-/**
- * Where leases come from. A source hands out whole, checked sets, never changes: whoever takes them compares with what
- * he has (control/backends), so a lost event cannot leave anything behind.
- */
-export interface LeaseSource {
-  /** What to call it in messages. */
-  readonly name: string;
-  /** The leases now. @throws UserError when there is no good set to start with */
-  load(): Promise<Lease[]>;
-  /**
-   * Calls `onLeases` with every later set, one after the other. One that is not good is reported to `onRefused` and
-   * not handed out; an error of `onLeases` counts as a refusal too.
-   */
-  watch(onLeases: (leases: Lease[]) => Promise<void>, onRefused: (error: Error) => void): void;
-  close(): void;
 }

@@ -8,10 +8,9 @@ import type { Backend, Overlay } from '../backends/backend.js';
 import { difference } from '../backends/difference.js';
 import type { NetConf } from '../config/net-conf.js';
 import { formatCidr, formatIpv4 } from '../ipv4.js';
-import type { Lease } from '../leases/lease.js';
+import type { Lease, LeaseSet } from '../leases/lease.js';
 import { info, warn } from '../log.js';
 import { writeSubnetEnv } from '../subnet-env.js';
-import { findOwnLease } from './own-lease.js';
 
 /** Pauses before a change that failed is tried again: from, doubling, to. */
 const RETRY_FIRST_MS = 1000;
@@ -22,20 +21,17 @@ const LOGGED_PEERS = 16;
 export interface NodeOptions {
   netConf: NetConf;
   backend: Backend;
-  /** Name of the underlay interface, for messages. */
-  interface: string;
-  /** Name and MTU of the overlay device. */
-  device: string;
+  /** MTU of the overlay device. */
   mtu: number;
   subnetFile: string;
-  /** What the leases' source is called, for messages. */
-  source: string;
+  /** Whether pods' traffic that leaves the cluster is masqueraded, for subnet.env. */
+  ipMasq: boolean;
 }
 
 export class Node {
   readonly options: NodeOptions;
   own: Lease;
-  peers: Lease[] = [];
+  peers: readonly Lease[] = [];
   readonly overlay: Overlay;
   /** Everything that changes the system, one after the other. */
   private work: Promise<void> = Promise.resolve();
@@ -44,11 +40,11 @@ export class Node {
   private readonly leaving = new AbortController();
 
   constructor(options: NodeOptions, dataplane: Dataplane, own: Lease) {
-    const { backend, netConf, device, mtu } = options;
+    const { backend, netConf, mtu } = options;
     this.options = options;
     this.own = own;
     this.overlay = backend.overlay(dataplane, {
-      device,
+      device: backend.device,
       mtu,
       network: netConf.network,
       signal: this.leaving.signal,
@@ -56,22 +52,20 @@ export class Node {
   }
 
   /** Sets up device, peers and subnet.env; the dataplane has been started. @throws UserError when the device cannot be */
-  start(leases: readonly Lease[]): Promise<void> {
+  start(peers: readonly Lease[]): Promise<void> {
     return this.enqueue(async () => {
       await this.overlay.configure(this.own);
-      this.takePeers(leases);
+      this.takePeers(peers);
       await this.applyPeers();
       await this.writeSubnetEnv();
     });
   }
 
-  /** Follows a new set of leases. @throws UserError when this node is not in it; then nothing was changed */
-  update(leases: readonly Lease[]): Promise<void> {
-    const own = { interface: this.options.interface, addresses: [this.own.publicIp] };
-    const lease = findOwnLease(leases, own, this.options.netConf, this.options.source);
+  /** Follows a new set of leases. @throws UserError when the device cannot follow a change of the own one */
+  update({ own, peers }: LeaseSet): Promise<void> {
     return this.enqueue(async () => {
-      await this.takeOwnLease(lease);
-      this.takePeers(leases);
+      await this.takeOwnLease(own);
+      this.takePeers(peers);
       await this.applyPeers();
     });
   }
@@ -108,10 +102,9 @@ export class Node {
     await this.writeSubnetEnv();
   }
 
-  private takePeers(leases: readonly Lease[]): void {
-    const before = this.peers;
-    this.peers = leases.filter(({ publicIp }) => publicIp !== this.own.publicIp);
-    logChanges(before, this.peers);
+  private takePeers(peers: readonly Lease[]): void {
+    logChanges(this.peers, peers);
+    this.peers = peers;
   }
 
   private async applyPeers(): Promise<void> {
@@ -131,12 +124,12 @@ export class Node {
   }
 
   private async writeSubnetEnv(): Promise<void> {
-    const { subnetFile, netConf, mtu } = this.options;
+    const { subnetFile, netConf, mtu, ipMasq } = this.options;
     await writeSubnetEnv(subnetFile, {
       network: netConf.network,
       subnet: this.own.subnet,
       mtu,
-      ipMasq: false,
+      ipMasq,
     });
     info(`Wrote subnet file to ${subnetFile}`);
   }

@@ -17,7 +17,8 @@ export interface Status {
   device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
   underlay: { interface: string; publicIP: string; mtu: number };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
-  leaseSource: { name: string; refused: string | null };
+  /** `refused`: why the newest leases are not in force; `trouble`: why none can come. */
+  leaseSource: { name: string; refused: string | null; trouble: string | null };
   offload: { rung: string; uso: boolean };
   workers: number;
   peerCheck: string;
@@ -33,13 +34,13 @@ export interface StatusContext {
   underlay: { interface: string; mtu: number };
   workers: number;
   peerCheck: string;
-  /** Why the newest leases were refused; null while they are in force. */
-  refused: string | null;
+  leaseSource: Status['leaseSource'];
 }
 
 export async function collectStatus(context: StatusContext): Promise<Status> {
   const { node, dataplane } = context;
-  const { device, backend, mtu } = node.options;
+  const { backend, mtu } = node.options;
+  const { device } = backend;
   const { conf } = backend;
   const { own } = node;
   const publicIP = formatIpv4(own.publicIp);
@@ -67,7 +68,7 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },
-    leaseSource: { name: node.options.source, refused: context.refused },
+    leaseSource: context.leaseSource,
     offload: dataplane.offload,
     workers: context.workers,
     peerCheck: context.peerCheck,

@@ -47,7 +47,6 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
     netConf: { network: { base: 0x0af40000, prefix: 16 } } as NetConf,
     backend: vxlanBackend({ type: 'vxlan', vni: 1, port: 8472, outerMtu: undefined, learning: false }),
     interface: 'eth0',
-    device: DEVICE,
     mtu: 1450,
     subnetFile,
     source: 'leases.json',

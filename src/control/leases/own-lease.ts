@@ -2,8 +2,8 @@
 
 import type { NetConf } from '../config/net-conf.js';
 import { contains, formatCidr, formatIpv4, type Ipv4 } from '../ipv4.js';
-import type { Lease } from '../leases/lease.js';
 import { UserError } from '../user-error.js';
+import type { Lease } from './lease.js';
 
 export interface OwnAddresses {
   /** The underlay interface, for messages. */

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { NetConf } from '../../../../src/control/config/net-conf.js';
 import { parseIpv4 } from '../../../../src/control/ipv4.js';
-import { findOwnLease } from '../../../../src/control/node/own-lease.js';
+import { findOwnLease } from '../../../../src/control/leases/own-lease.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 

@@ -1,0 +1,67 @@
+/** Where leases come from: what a node asks of a lease file, of Kubernetes and of etcd alike. */
+
+import type { NetConf } from '../config/net-conf.js';
+import type { Cidr, Ipv4 } from '../ipv4.js';
+import type { Lease, LeaseSet } from './lease.js';
+
+/**
+ * A source hands out whole, checked sets, never changes: whoever takes them compares with what he has
+ * (control/backends), so a lost event cannot leave anything behind.
+ *
+ * In the order of a node's life: `open`, then `preview` (a dry run) or `acquire`, `watch`, `markReady`, `close`.
+ */
+export interface LeaseSource {
+  /** What to call it in messages and in `weft status`. */
+  readonly name: string;
+  /** Why the leases cannot be followed just now, in a sentence; null while they are. */
+  readonly trouble: string | null;
+  /**
+   * Reaches the source and reads the cluster's network configuration. While the source cannot be reached it waits, and
+   * says so at once and then once a minute. @throws UserError when waiting cannot help; the signal's reason when it is
+   * aborted
+   */
+  open(signal: AbortSignal): Promise<Cluster>;
+  /** The lease that `acquire` would give, as far as that can be told without changing anything. @throws as `acquire` */
+  preview(request: LeaseRequest, signal: AbortSignal): Promise<Lease>;
+  /**
+   * Gets this node its lease and publishes it, then returns the first set.
+   * @throws UserError when this node cannot have one; the signal's reason when it is aborted
+   */
+  acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet>;
+  /** Calls the listener with every later set, one after the other, and keeps this node's lease alive. */
+  watch(listener: LeaseListener): void;
+  /** Tells whoever waits for it that this node forwards; goes on trying in the background. */
+  markReady(): void;
+  /** Ends the watch and every connection; the lease stays. */
+  close(): Promise<void>;
+}
+
+/** What a source says once it is open. */
+export interface Cluster {
+  netConf: NetConf;
+  /** Address that the operator set for this node at the source: it takes the place of --public-ip. */
+  nodePublicIp: string | undefined;
+  nodePublicIpv6: string | undefined;
+}
+
+/** Who asks for a lease. */
+export interface LeaseRequest {
+  netConf: NetConf;
+  /** Name of the underlay interface, for messages. */
+  interface: string;
+  /** Its addresses, best first. A source that knows nodes by their address takes the first that has a lease. */
+  addresses: readonly Ipv4[];
+  /** The address to publish where the source has no other for this node. */
+  publicIp: Ipv4;
+  /** The subnet this node had before, by its subnet.env. */
+  previous: Cidr | undefined;
+}
+
+export interface LeaseListener {
+  /** A later set; the next one is handed over once this one has been taken. An error counts as a refusal. */
+  onLeases(set: LeaseSet): Promise<void>;
+  /** A later set is no good and was not handed over; what is in force stays. */
+  onRefused(error: Error): void;
+  /** This node's lease is gone: it has to leave. `reason` is a whole sentence. */
+  onRevoked(reason: string): void;
+}
