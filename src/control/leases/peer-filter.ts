@@ -40,6 +40,8 @@ class Taken {
   /** By their text, `base/prefix`; and the lengths there are. */
   private readonly subnets = new Map<string, { base: number; name: string }>();
   private readonly prefixes = new Set<number>();
+  /** For every length there is: the networks of that length that hold a claimed address, and whose it is. */
+  private readonly homes = new Map<number, Map<number, string>>();
 
   constructor(own: NamedLease) {
     this.claim(own);
@@ -62,6 +64,10 @@ class Taken {
     if (around !== undefined) {
       return `its public IP ${formatIpv4(publicIp)} lies inside the subnet of ${around}; the tunnel would carry itself`;
     }
+    const inside = this.homesOf(subnet.prefix).get(subnet.base);
+    if (inside !== undefined) {
+      return `its subnet ${formatCidr(subnet)} holds the public IP of ${inside}; the tunnel would carry itself`;
+    }
     this.claim(candidate);
     return undefined;
   }
@@ -71,6 +77,16 @@ class Taken {
     if (vtepMac !== undefined) this.macs.set(vtepMac, name);
     this.subnets.set(formatCidr(subnet), { base: subnet.base, name });
     this.prefixes.add(subnet.prefix);
+    for (const [prefix, homes] of this.homes) homes.set(networkOf(publicIp, prefix), name);
+  }
+
+  private homesOf(prefix: number): ReadonlyMap<number, string> {
+    let homes = this.homes.get(prefix);
+    if (homes === undefined) {
+      homes = new Map([...this.addresses].map(([address, name]) => [networkOf(address, prefix), name]));
+      this.homes.set(prefix, homes);
+    }
+    return homes;
   }
 
   /** Who has the subnet that an address lies in. */

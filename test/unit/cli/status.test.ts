@@ -23,7 +23,7 @@ const STATUS: Status = {
   device: { name: 'flannel.1', mac: '02:00:00:00:00:01', mtu: 1450, address: '10.244.1.0/32', up: true },
   underlay: { interface: 'eth0', publicIP: '192.168.77.1', mtu: 1500 },
   lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1', vtepMAC: '02:00:00:00:00:01' },
-  leaseSource: { name: '/etc/weft/leases.json', refused: null },
+  leaseSource: { name: '/etc/weft/leases.json', refused: null, trouble: null },
   offload: { rung: 'none', uso: false },
   workers: 1,
   peerCheck: 'strict',
@@ -111,7 +111,7 @@ learned (2)
 
 t.test('what is wrong is in capitals', async (t) => {
   t.match(formatStatus({ ...STATUS, device: { ...STATUS.device, up: false } }), 'flannel.1 DOWN, ');
-  const leaseSource = { name: 'leases.json', refused: 'leases.json:3: no' };
+  const leaseSource = { name: 'leases.json', refused: 'leases.json:3: no', trouble: null };
   t.match(formatStatus({ ...STATUS, leaseSource }), '  leases      leases.json REFUSED: leases.json:3: no\n');
 });
 

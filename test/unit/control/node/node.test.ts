@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { vxlanBackend } from '../../../../src/control/backends/vxlan.js';
 import type { NetConf } from '../../../../src/control/config/net-conf.js';
 import { formatIpv4 } from '../../../../src/control/ipv4.js';
+import type { Lease, LeaseSet } from '../../../../src/control/leases/lease.js';
 import { formatMac } from '../../../../src/control/mac.js';
 import { Node } from '../../../../src/control/node/node.js';
 import type { Dataplane, FdbChanges } from '../../../../src/dataplane/dataplane.js';
@@ -45,15 +46,22 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
   const subnetFile = join(t.testdir({}), 'flannel', 'subnet.env');
   const options = {
     netConf: { network: { base: 0x0af40000, prefix: 16 } } as NetConf,
-    backend: vxlanBackend({ type: 'vxlan', vni: 1, port: 8472, outerMtu: undefined, learning: false }),
-    interface: 'eth0',
+    backend: {
+      ...vxlanBackend({ type: 'vxlan', vni: 1, port: 8472, outerMtu: undefined, learning: false }),
+      device: DEVICE,
+    },
     mtu: 1450,
     subnetFile,
-    source: 'leases.json',
+    ipMasq: false,
   };
   const node = new Node(options, dataplane, nodeLease(1));
   t.teardown(() => node.stop());
   return { ip, node, subnetFile, log };
+}
+
+/** What a source hands out for node 1. */
+function set(...peers: Lease[]): LeaseSet {
+  return { own: nodeLease(1), peers };
 }
 
 const peer = (i: number): string[] => [
@@ -64,7 +72,7 @@ const peer = (i: number): string[] => [
 
 t.test('start sets up the device, then the peers, then subnet.env', async (t) => {
   const { ip, node, subnetFile } = rig(t);
-  await node.start([nodeLease(1), nodeLease(2)]);
+  await node.start([nodeLease(2)]);
   const taken = ip.taken();
   t.same(
     taken.slice(0, 1),
@@ -86,18 +94,12 @@ t.test('start sets up the device, then the peers, then subnet.env', async (t) =>
   );
 });
 
-t.test('the own lease is no peer', async (t) => {
-  const { node } = rig(t);
-  await node.start([nodeLease(2), nodeLease(1), nodeLease(3)]);
-  t.same(node.peers, [nodeLease(2), nodeLease(3)]);
-});
-
 t.test('a MAC that someone else set on the fresh device is set back, with a warning', async (t) => {
   const { ip, node, log } = rig(t);
   ip.answer('-details address show', [
     { ifname: DEVICE, address: 'aa:aa:aa:aa:aa:aa', mtu: 1450, flags: [] },
   ]);
-  await node.start([nodeLease(1)]);
+  await node.start([]);
   t.equal(ip.taken().at(-1), `link set dev ${DEVICE} address 02:00:00:00:00:01`);
   mentions(t, log.join('\n'), 'mac address wanted: 02:00:00:00:00:01, but got: aa:aa:aa:aa:aa:aa');
 });
@@ -105,7 +107,7 @@ t.test('a MAC that someone else set on the fresh device is set back, with a warn
 t.test('a device that cannot be configured ends the start, naming the command', async (t) => {
   const { ip, node, subnetFile } = rig(t);
   ip.fail(`link set dev ${DEVICE} up`, 'Operation not permitted');
-  const message = await refusal(t, () => node.start([nodeLease(1), nodeLease(2)]));
+  const message = await refusal(t, () => node.start([nodeLease(2)]));
   t.equal(message, `ip link set dev ${DEVICE} up: RTNETLINK answers: Operation not permitted`);
   t.equal(existsSync(subnetFile), false);
 });
@@ -113,24 +115,24 @@ t.test('a device that cannot be configured ends the start, naming the command', 
 t.test('a device that disappears during the start is noticed', async (t) => {
   const { ip, node } = rig(t);
   ip.answer('-details address show', []);
-  mentions(t, await refusal(t, () => node.start([nodeLease(1)])), DEVICE, 'disappeared');
+  mentions(t, await refusal(t, () => node.start([])), DEVICE, 'disappeared');
 });
 
 t.test('an update changes what differs and nothing else', async (t) => {
   const { ip, node, subnetFile } = rig(t);
-  await node.start([nodeLease(1), nodeLease(2)]);
+  await node.start([nodeLease(2)]);
   ip.taken();
   rmSync(subnetFile);
-  await node.update([nodeLease(3), nodeLease(1), nodeLease(2)]);
+  await node.update(set(nodeLease(3), nodeLease(2)));
   t.same(ip.taken(), peer(3));
   t.equal(existsSync(subnetFile), false, 'subnet.env is not written again');
 });
 
 t.test('updates that come together are applied one after the other, in order', async (t) => {
   const { ip, node } = rig(t);
-  await node.start([nodeLease(1)]);
+  await node.start([]);
   ip.taken();
-  await Promise.all([node.update([nodeLease(1), nodeLease(2)]), node.update([nodeLease(1)])]);
+  await Promise.all([node.update(set(nodeLease(2))), node.update(set())]);
   t.same(ip.taken(), [
     ...peer(2),
     `route delete 10.244.2.0/24 dev ${DEVICE}`,
@@ -139,42 +141,34 @@ t.test('updates that come together are applied one after the other, in order', a
   ]);
 });
 
-t.test('leases without this node are refused and nothing is changed', async (t) => {
-  const { ip, node } = rig(t);
-  await node.start([nodeLease(1), nodeLease(2)]);
-  ip.taken();
-  const message = await refusal(t, () => node.update([nodeLease(2), nodeLease(3)]));
-  mentions(t, message, 'leases.json: no lease for this node', 'eth0', '192.168.77.1');
-  t.same(ip.taken(), []);
-  t.same(node.peers, [nodeLease(2)]);
-});
-
 t.test("a new MAC of this node's own is followed by device and dataplane", async (t) => {
   const { ip, node, subnetFile } = rig(t);
-  await node.start([nodeLease(1)]);
+  await node.start([]);
   ip.taken();
-  await node.update([leaseOf('10.244.1.0/24', '192.168.77.1', '02:00:00:00:00:11')]);
+  await node.update({ own: leaseOf('10.244.1.0/24', '192.168.77.1', '02:00:00:00:00:11'), peers: [] });
   t.same(ip.taken(), [`link set dev ${DEVICE} address 02:00:00:00:00:11`, 'own mac 02:00:00:00:00:11']);
   t.match(readFileSync(subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
 });
 
 t.test('a new own MAC flushes the neighbours in the kernel: all are set again', async (t) => {
   const { ip, node } = rig(t);
-  await node.start([nodeLease(1), nodeLease(2), nodeLease(3)]);
+  await node.start([nodeLease(2), nodeLease(3)]);
   ip.taken();
-  await node.update([
-    leaseOf('10.244.1.0/24', '192.168.77.1', '02:00:00:00:00:11'),
-    nodeLease(2),
-    nodeLease(3),
-  ]);
+  await node.update({
+    own: leaseOf('10.244.1.0/24', '192.168.77.1', '02:00:00:00:00:11'),
+    peers: [nodeLease(2), nodeLease(3)],
+  });
   t.same(ip.taken().slice(2), [peer(2)[0], peer(3)[0]]);
 });
 
 t.test("a new subnet of this node's own is followed by device and subnet.env", async (t) => {
   const { ip, node, subnetFile } = rig(t);
-  await node.start([nodeLease(1), nodeLease(2)]);
+  await node.start([nodeLease(2)]);
   ip.taken();
-  await node.update([leaseOf('10.244.9.0/24', '192.168.77.1', '02:00:00:00:00:01'), nodeLease(2)]);
+  await node.update({
+    own: leaseOf('10.244.9.0/24', '192.168.77.1', '02:00:00:00:00:01'),
+    peers: [nodeLease(2)],
+  });
   t.same(
     ip.taken().filter((line) => line.startsWith('address') || line.startsWith('link')),
     [`address replace 10.244.9.0/32 dev ${DEVICE}`, `address delete 10.244.1.0/32 dev ${DEVICE}`],
@@ -184,10 +178,10 @@ t.test("a new subnet of this node's own is followed by device and subnet.env", a
 
 t.test('a change that failed is tried again by itself', async (t) => {
   const { ip, node, log } = rig(t);
-  await node.start([nodeLease(1)]);
+  await node.start([]);
   const route = peer(2)[2] as string;
   ip.fail(route, 'Network is down');
-  await node.update([nodeLease(1), nodeLease(2)]);
+  await node.update(set(nodeLease(2)));
   mentions(t, log.join('\n'), 'a change failed; trying again in 1 s');
   t.same(ip.taken().slice(-3), peer(2));
   ip.mend(route);
@@ -202,17 +196,17 @@ t.test('a change that failed is tried again by itself', async (t) => {
 
 t.test('after stop nothing is changed any more', async (t) => {
   const { ip, node } = rig(t);
-  await node.start([nodeLease(1)]);
+  await node.start([]);
   ip.taken();
   await node.stop();
-  await node.update([nodeLease(1), nodeLease(2)]);
+  await node.update(set(nodeLease(2)));
   t.same(ip.taken(), []);
 });
 
 t.test('stop kills an ip that is at work, also during the start', async (t) => {
   const { ip, node } = rig(t);
   ip.hang('neighbour');
-  const starting = node.start([nodeLease(1), nodeLease(2)]);
+  const starting = node.start([nodeLease(2)]);
   while (ip.starts < 2) await new Promise((resolve) => setTimeout(resolve, 5));
   const from = performance.now();
   t.equal(node.stopped, false);
@@ -232,8 +226,8 @@ t.test('stop waits for the change under way', async (t) => {
     });
     changing = false;
   });
-  await node.start([nodeLease(1)]);
-  const update = node.update([nodeLease(1), nodeLease(2)]);
+  await node.start([]);
+  const update = node.update(set(nodeLease(2)));
   while (!changing) await new Promise((resolve) => setTimeout(resolve, 1));
   const stopped = node.stop();
   t.equal(await Promise.race([stopped.then(() => 'stopped'), Promise.resolve('waiting')]), 'waiting');
@@ -245,9 +239,9 @@ t.test('stop waits for the change under way', async (t) => {
 
 t.test('few changed peers are logged one by one, many are summed up', async (t) => {
   const { node, log } = rig(t);
-  await node.start([nodeLease(1)]);
-  await node.update([nodeLease(1), nodeLease(2)]);
-  await node.update([nodeLease(1)]);
+  await node.start([]);
+  await node.update(set(nodeLease(2)));
+  await node.update(set());
   mentions(
     t,
     log.join('\n'),
@@ -255,7 +249,7 @@ t.test('few changed peers are logged one by one, many are summed up', async (t) 
     'removing subnet: 10.244.2.0/24',
   );
   log.length = 0;
-  await node.update([1, ...Array.from({ length: 20 }, (_, index) => index + 2)].map(nodeLease));
+  await node.update(set(...Array.from({ length: 20 }, (_, index) => nodeLease(index + 2))));
   t.same(
     log.filter((line) => line.includes('peers')),
     ['weft: peers: 20 added or changed, 0 removed, 20 in all'],
