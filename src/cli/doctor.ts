@@ -76,7 +76,7 @@ async function rehearseUdp(
 ): Promise<string> {
   try {
     const found = await rehearse(options, source, cluster, signal);
-    return `${found} would run: "Type": "udp" in ${cluster.netConf.origin} for every node`;
+    return `${found} would run: "Type": "udp" in ${cluster.netConf.origin} of every node`;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`backend udp would not run either: ${error.message}`);
