@@ -27,6 +27,7 @@ export interface NetConf {
     readonly Port?: number;
     readonly MTU?: number;
     readonly Learning?: boolean;
+    readonly DirectRouting?: boolean;
   };
 }
 

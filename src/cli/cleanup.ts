@@ -3,7 +3,7 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { ask, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
-import { ipRun } from '../control/network/ip.js';
+import { deleteRoutes, ipRun } from '../control/network/ip.js';
 import { readLinks } from '../control/network/links.js';
 import { type RunState, readRunState, removeRunState } from '../control/run-state.js';
 
@@ -16,6 +16,7 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
   const state = await readRunState(runDir);
   let found = await stopRunning(runDir);
   if (state !== undefined && (await removeDevice(state))) found = true;
+  if (state?.routes !== undefined) await deleteRoutes(state.routes);
   const file = subnetFile ?? state?.subnetFile;
   if (file !== undefined && (await removeFile(file))) {
     say(`removed ${file}`);

@@ -46,6 +46,11 @@ function listed(...parts: readonly string[]): string {
   return parts.filter(Boolean).join(', ');
 }
 
+/** What was not as it should be since the start: `2 x route, 1 x mac`. */
+function repaired(repairs: Status['repairs']): string {
+  return listed(...Object.entries(repairs).map(([kind, count]) => `${count} x ${kind}`));
+}
+
 type PeerCell = (peer: PeerStatus) => string;
 
 /** The columns of the peers' table, by backend type. */
@@ -71,7 +76,7 @@ function peerTable(type: string, peers: readonly PeerStatus[]): string {
 }
 
 export function formatStatus(status: Status): string {
-  const { backend, device, underlay, lease, leaseSource, peers, learned, counters } = status;
+  const { backend, device, underlay, lease, leaseSource, peers, repairs, learned, counters } = status;
   const sections = [
     `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`,
     table([
@@ -96,15 +101,18 @@ export function formatStatus(status: Status): string {
       ['subnet', lease.subnet],
       [
         'leases',
-        leaseSource.refused === null
-          ? leaseSource.name
-          : `${leaseSource.name} REFUSED: ${leaseSource.refused}`,
+        listed(
+          leaseSource.name,
+          leaseSource.refused === null ? '' : `REFUSED: ${leaseSource.refused}`,
+          leaseSource.trouble === null ? '' : `NOT FOLLOWED: ${leaseSource.trouble}`,
+        ),
       ],
       [
         'offload',
         `rung ${status.offload.rung}, ${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}`,
       ],
       ['peer check', status.peerCheck],
+      ...(Object.keys(repairs).length > 0 ? [['repaired', repaired(repairs)]] : []),
     ]),
     `\npeers (${peers.length})\n`,
   ];

@@ -3,6 +3,8 @@
  * takes it all down again.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Dataplane, PortFailure, RungUnavailable } from '../dataplane/dataplane.js';
 import { releaseFilePages } from '../dataplane/sys/pages.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
@@ -11,20 +13,26 @@ import { deferred } from './deferred.js';
 import type { ControlRequest } from './ipc/protocol.js';
 import { ControlServer, refuseRunning } from './ipc/server.js';
 import { formatIpv4 } from './ipv4.js';
-import type { LeaseSet } from './leases/lease.js';
+import type { Lease, LeaseSet } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
 import { info, warn } from './log.js';
+import { DeviceGone, refuseExisting } from './network/device.js';
+import { deleteRoutes } from './network/ip.js';
 import { readLinks } from './network/links.js';
 import { Node } from './node/node.js';
 import { collectStatus } from './node/status.js';
+import { Watchman } from './node/watchman.js';
 import type { RunOptions } from './options.js';
 import { announce, boundAddress, explain, makePlan, type Plan, refuseTakenPort } from './plan.js';
-import { writeRunState } from './run-state.js';
+import { type RunState, readRunState, writeRunState } from './run-state.js';
 import { show, UserError } from './user-error.js';
 
 /** flannel's words for a node whose subnet.env is not written yet. */
 const NOT_READY = 'flanneld is not ready yet';
+
+/** How long the underlay's address may be away. */
+const UNDERLAY_GRACE_MS = 2000;
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
 export async function runDaemon(options: RunOptions): Promise<void> {
@@ -67,12 +75,12 @@ async function start(options: RunOptions, source: LeaseSource, signal: AbortSign
   // Before the lease is published: no peer is to send to a node that cannot listen.
   refuseTakenPort(plan, plan.request);
   const set = await source.acquire(plan.request, signal);
-  const dataplane = openDataplane(plan, options, set);
+  const dataplane = openDataplane(plan, options, set.own);
   announce(plan);
   return new Daemon(plan, options, source, set, dataplane, signal);
 }
 
-function openDataplane(plan: Plan, options: RunOptions, { own }: LeaseSet): Dataplane {
+function openDataplane(plan: Plan, options: RunOptions, own: Lease): Dataplane {
   const { backend, mtu, peerCheck } = plan;
   const address = boundAddress(plan, own);
   try {
@@ -103,7 +111,7 @@ class Daemon {
   private readonly options: RunOptions;
   private readonly source: LeaseSource;
   private readonly first: LeaseSet;
-  private readonly dataplane: Dataplane;
+  private dataplane: Dataplane;
   private readonly node: Node;
   /** Resolves when weft is to leave, rejects when it cannot go on. */
   private readonly over = deferred();
@@ -111,6 +119,11 @@ class Daemon {
   private readonly down = deferred();
   private refused: string | null = null;
   private ready = false;
+  private rebuilding = false;
+  private index: number | undefined;
+  private saved: RunState | undefined;
+  /** Counters of dataplanes whose device was deleted. */
+  private past: Record<string, number> = {};
 
   constructor(
     plan: Plan,
@@ -138,36 +151,44 @@ class Daemon {
   }
 
   async run(): Promise<void> {
-    const { plan, options, dataplane, node, over } = this;
+    const { options, node, over } = this;
     const server = await ControlServer.listen(options.runDir, (request) => this.answer(request));
+    // Those of a weft that was killed; its device took the others along.
+    await deleteRoutes((await readRunState(options.runDir))?.routes ?? []);
+    let watchman: Watchman | undefined;
     try {
-      await writeRunState(options.runDir, {
-        pid: process.pid,
-        device: plan.backend.device,
-        index: (await readLinks()).find(({ name }) => name === plan.backend.device)?.index,
-        subnetFile: options.subnetFile,
-      });
-      await dataplane.start({
-        onFailure: (error) => over.reject(this.explainFailure(error)),
-        onStepDown: (code) =>
-          warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
-      });
+      await this.startDataplane();
       // Whoever wants it to leave need not wait until ten thousand peers are set up.
       await Promise.race([this.begin(), over.promise]);
+      if (!node.stopped) watchman = new Watchman(this);
       await over.promise;
     } finally {
+      watchman?.close();
       await this.source.close();
       await node.stop();
-      await dataplane.stop();
+      await deleteRoutes(node.overlay.looseRoutes());
+      await this.dataplane.stop();
       this.down.resolve();
       await server.close();
     }
+  }
+
+  private async startDataplane(): Promise<void> {
+    const { device } = this.plan.backend;
+    this.index = (await readLinks()).find(({ name }) => name === device)?.index;
+    await this.saveState();
+    await this.dataplane.start({
+      onFailure: (error) => this.fail(error),
+      onStepDown: (code) =>
+        warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
+    });
   }
 
   private async begin(): Promise<void> {
     const { plan, node, source } = this;
     await node.start(this.first.peers);
     if (node.stopped) return;
+    await this.saveState();
     this.ready = true;
     source.watch({
       onLeases: (set) => this.follow(set),
@@ -184,16 +205,91 @@ class Daemon {
     releaseFilePages();
   }
 
-  private explainFailure(error: Error): Error {
-    if (!(error instanceof PortFailure)) return error;
-    return new UserError(
-      `${error.message}: was ${this.plan.backend.device} or ${this.plan.underlay.link.name} deleted? Start weft again`,
+  /** Notes what `weft cleanup` and the next start have to know of, where it has changed. */
+  private async saveState(): Promise<void> {
+    const state: RunState = {
+      pid: process.pid,
+      device: this.plan.backend.device,
+      index: this.index,
+      subnetFile: this.options.subnetFile,
+      routes: this.node.overlay.looseRoutes(),
+    };
+    if (isDeepStrictEqual(state, this.saved)) return;
+    await writeRunState(this.options.runDir, state);
+    this.saved = state;
+  }
+
+  private fail(error: Error): void {
+    if (!(error instanceof PortFailure)) this.over.reject(error);
+    else if (error.port === 'underlay')
+      this.over.reject(
+        new UserError(`${error.message}: was ${this.plan.underlay.link.name} deleted? Start weft again`),
+      );
+    else if (!this.rebuilding) this.rebuild(error).catch(this.over.reject);
+  }
+
+  /** Someone has deleted the device: another takes its place, with all its addresses, neighbours and routes. */
+  private async rebuild(failure: PortFailure): Promise<void> {
+    this.rebuilding = true;
+    warn(`${failure.message}; making it anew`);
+    await this.node.rebuild(async () => {
+      await this.dataplane.stop();
+      this.past = this.counters();
+      refuseExisting(await readLinks(), this.plan.backend.device);
+      this.dataplane = openDataplane(this.plan, this.options, this.node.own);
+      await this.startDataplane();
+      return this.dataplane;
+    });
+    this.rebuilding = false;
+  }
+
+  private counters(): Record<string, number> {
+    const counters = Object.entries(this.dataplane.counters());
+    return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
+  }
+
+  /** Lines of links and addresses begin with the link's index: `2: eth0 ...`. */
+  concerns(line: string): boolean {
+    const isUnderlay = /^(Deleted )?[0-9]+: /.test(line) && line.includes(this.plan.underlay.link.name);
+    return isUnderlay || this.node.overlay.concerns(line);
+  }
+
+  async check(): Promise<void> {
+    await this.checkUnderlay();
+    try {
+      await this.node.check();
+      await this.saveState();
+    } catch (error) {
+      // Its thread says so too, and then it is made anew.
+      if (!(error instanceof DeviceGone)) throw error;
+    }
+  }
+
+  /** The socket is bound to an address: without it no packet comes any more. */
+  private async checkUnderlay(): Promise<void> {
+    if (await this.hasUnderlay()) return;
+    // An address may go and come again, as when DHCP renews it.
+    await delay(UNDERLAY_GRACE_MS);
+    if (this.node.stopped || (await this.hasUnderlay())) return;
+    const { underlay } = this.plan;
+    const address = formatIpv4(boundAddress(this.plan, this.node.own));
+    this.over.reject(
+      new UserError(
+        `${address} is no address of ${underlay.link.name} any more, and the tunnel's socket is bound to it; start weft again, it takes the address there is then`,
+      ),
     );
+  }
+
+  private async hasUnderlay(): Promise<boolean> {
+    const { name } = this.plan.underlay.link;
+    const link = (await readLinks()).find((candidate) => candidate.name === name);
+    return link?.addresses.includes(boundAddress(this.plan, this.node.own)) ?? false;
   }
 
   private async follow(set: LeaseSet): Promise<void> {
     await this.node.update(set);
     this.refused = null;
+    await this.saveState();
   }
 
   private refuse(error: Error): void {
@@ -210,6 +306,7 @@ class Daemon {
           version: version(),
           node: this.node,
           dataplane: this.dataplane,
+          counters: this.counters(),
           underlay: { interface: link.name, mtu: link.mtu },
           workers: this.options.workers,
           peerCheck: this.plan.peerCheck,

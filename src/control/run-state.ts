@@ -9,6 +9,8 @@ export interface RunState {
   /** The device's interface index: a device of this name with another one is someone else's. */
   index: number | undefined;
   subnetFile: string;
+  /** Routes that do not go with the device, as `ip route` takes them. */
+  routes: string[];
 }
 
 function statePath(runDir: string): string {

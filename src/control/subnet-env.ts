@@ -48,6 +48,7 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
 /** The subnet this node had before, by the file an earlier run has left; undefined without one that can be read. */
 export async function readPreviousSubnet(path: string): Promise<Cidr | undefined> {
   const text = await readFile(path, 'utf8').catch(() => '');
-  const parsed = parseCidr(parseEnv(text)['FLANNEL_SUBNET'] ?? '');
+  const { FLANNEL_SUBNET: subnet = '' } = parseEnv(text);
+  const parsed = parseCidr(subnet);
   return parsed && { base: networkOf(parsed.address, parsed.prefix), prefix: parsed.prefix };
 }

@@ -141,11 +141,18 @@ class ForwardingThread {
 }
 
 /** A device or socket under a running dataplane is gone, as when someone deletes the device. */
-export class PortFailure extends Error {}
+export class PortFailure extends Error {
+  readonly port: 'overlay' | 'underlay';
+
+  constructor(port: PortFailure['port'], message: string) {
+    super(message);
+    this.port = port;
+  }
+}
 
 function portFailure(device: string, reply: Extract<Reply, { type: 'failed' }>): PortFailure {
   const what = reply.port === 'overlay' ? `device ${device}` : 'the UDP socket';
-  return new PortFailure(`${what} cannot be read any more (${errnoName(reply.errno)})`);
+  return new PortFailure(reply.port, `${what} cannot be read any more (${errnoName(reply.errno)})`);
 }
 
 export class Dataplane {

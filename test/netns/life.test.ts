@@ -5,7 +5,6 @@ import { lstat } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { succeeds } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
 import { madeUpLease, netConf, writeLeases } from '../../lab/leases.js';
 import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
@@ -98,17 +97,6 @@ t.test('the control socket is for root alone', async (t) => {
   const socket = await lstat(`${weft.runDir}/weft.sock`);
   t.ok(socket.isSocket());
   t.equal(socket.mode & 0o777, 0o600);
-});
-
-t.test('the device deleted under a running weft', async (t) => {
-  const lab = await makeBed(t, { name: 'deleted' });
-  const weft = await startWeft(t, lab.node(1));
-  await ipBatch(lab.node(1).netns, ['link delete flannel.1']);
-  const exit = await weft.process.exited;
-  t.strictSame(exit, { code: 1, signal: null }, 'weft ends with 1');
-  const last = weft.process.stderr.trimEnd().split('\n').at(-1);
-  t.match(last, /^weft: .*flannel\.1.*deleted/, 'and its last line says why');
-  await isGone(t, weft);
 });
 
 t.test('a second weft', async (t) => {

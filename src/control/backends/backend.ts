@@ -9,6 +9,7 @@ import type { PeerCheck } from '../../dataplane/tunnel/vxlan.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Cidr } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
+import type { Repairs } from '../network/device.js';
 
 export interface Backend {
   readonly conf: BackendConf;
@@ -47,6 +48,15 @@ export interface Overlay {
   reconfigure(before: Lease, after: Lease): Promise<void>;
   /** Brings the system to what these peers ask for and returns how many changes failed; again, it tries those again. */
   apply(peers: readonly Lease[]): Promise<number>;
+  /** True when a line of `ip monitor` may tell of something that was set up here. */
+  concerns(line: string): boolean;
+  /**
+   * Compares everything that was set up with what the system has, and puts right what is not. Returns how many objects
+   * of each kind that were. @throws DeviceGone, UserError when the system cannot be read
+   */
+  repair(own: Lease, peers: readonly Lease[]): Promise<Repairs>;
+  /** Routes beside the device, which do not go with it, as `ip route` takes them. */
+  looseRoutes(): string[];
   /** Each peer against what kernel and dataplane have, read afresh. */
   status(peers: readonly Lease[]): Promise<PeerStatus[]>;
 }
@@ -60,4 +70,6 @@ export interface PeerStatus {
   neighbour?: boolean;
   fdb?: boolean;
   route: boolean;
+  /** Reached without the tunnel (DirectRouting). */
+  direct?: true;
 }

@@ -9,7 +9,13 @@ import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
 import { formatCidr, formatIpv4, type Ipv4, parseCidr } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
 import { warn } from '../log.js';
-import { configureDevice, type DeviceState, reconfigureDevice } from '../network/device.js';
+import {
+  configureDevice,
+  type DeviceState,
+  type Repairs,
+  reconfigureDevice,
+  repairDevice,
+} from '../network/device.js';
 import { ipBatch, ipJson } from '../network/ip.js';
 import type { Backend, Overlay, OverlayOptions, PeerStatus } from './backend.js';
 import { difference } from './difference.js';
@@ -64,6 +70,25 @@ class UdpOverlay implements Overlay {
     }
     // Last, so that no packet comes to a dataplane that has no peers yet and is told that there is no way.
     return await this.routeNetwork();
+  }
+
+  concerns(line: string): boolean {
+    return line.includes(this.options.device) || line.includes(`${formatCidr(this.options.network)} `);
+  }
+
+  async repair(own: Lease): Promise<Repairs> {
+    const { device, network } = this.options;
+    const repairs = await repairDevice(this.deviceState(own), network);
+    const routes = await ipJson<{ dst: string }>('-4', 'route', 'show', formatCidr(network));
+    if (routes.length > 0) return repairs;
+    this.networkRouted = false;
+    await this.routeNetwork();
+    await acceptOwnAddress(device);
+    return { ...repairs, route: 1 };
+  }
+
+  looseRoutes(): string[] {
+    return [];
   }
 
   async status(peers: readonly Lease[]): Promise<PeerStatus[]> {

@@ -1,17 +1,18 @@
 /**
  * What a node programs for its peers, as flannel's vxlan backend does: for each a permanent neighbour (subnet base →
- * VTEP MAC), a forwarding entry (VTEP MAC → public IP; it lives in Weft) and an onlink route (subnet via subnet base).
+ * VTEP MAC), a forwarding entry (VTEP MAC → public IP; it lives in Weft) and an onlink route (subnet via subnet base). A
+ * peer on the same network, where net-conf asks for DirectRouting, gets a plain route (subnet via public IP) instead.
  *
- * Wanted and applied state are compared object by object, not lease by lease: a MAC that moves to another subnet, or
- * two nodes that swap, need no special case, and nothing stale can stay.
+ * Wanted and applied state are compared object by object, not lease by lease: a MAC that moves to another subnet, two
+ * nodes that swap, or a peer that moves to another network need no special case, and nothing stale can stay.
  */
 
 import type { FdbChanges } from '../../dataplane/dataplane.js';
 import { formatCidr, formatIpv4, type Ipv4 } from '../ipv4.js';
 import { type Lease, vtepMacOf } from '../leases/lease.js';
-import { warn } from '../log.js';
+import { error, warn } from '../log.js';
 import { splitMac } from '../mac.js';
-import { ipBatch } from '../network/ip.js';
+import { ipBatch, ipJson } from '../network/ip.js';
 import { difference } from './difference.js';
 
 export interface PeerState {
@@ -19,7 +20,7 @@ export interface PeerState {
   neighbours: Map<string, string>;
   /** VTEP MAC → public IP. */
   fdb: Map<string, Ipv4>;
-  /** Subnet → gateway, its base. */
+  /** Subnet → how to get there: what follows it in `ip route`. */
   routes: Map<string, string>;
 }
 
@@ -34,23 +35,41 @@ function emptyState(): PeerState {
   return { neighbours: new Map(), fdb: new Map(), routes: new Map() };
 }
 
-/** What the leases of all peers ask for. */
-export function wantedState(peers: readonly Lease[]): PeerState {
+/** What the leases of all peers ask for; those whose public IP is in `direct` are reached without the tunnel. */
+export function wantedState(
+  device: string,
+  peers: readonly Lease[],
+  direct: ReadonlySet<Ipv4> = new Set(),
+): PeerState {
   const state = emptyState();
   for (const lease of peers) {
     const { subnet, publicIp } = lease;
     const vtepMac = vtepMacOf(lease);
     const base = formatIpv4(subnet.base);
-    state.neighbours.set(base, vtepMac);
+    // Also of a direct peer: it may see things differently and send through the tunnel.
     state.fdb.set(vtepMac, publicIp);
-    state.routes.set(formatCidr(subnet), base);
+    if (direct.has(publicIp)) {
+      state.routes.set(formatCidr(subnet), directRoute(formatIpv4(publicIp)));
+    } else {
+      state.neighbours.set(base, vtepMac);
+      state.routes.set(formatCidr(subnet), tunnelRoute(base, device));
+    }
   }
   return state;
 }
 
-/** One system change: the `ip` command, and what is true once it succeeded. */
+function tunnelRoute(gateway: string, device: string): string {
+  return `via ${gateway} dev ${device} onlink`;
+}
+
+function directRoute(gateway: string): string {
+  return `via ${gateway}`;
+}
+
+/** One system change: the `ip` command, flannel's words for its failure, and what is true once it succeeded. */
 interface Step {
   command: string;
+  failure: string;
   succeeded: () => void;
 }
 
@@ -79,29 +98,68 @@ export class PeerReconciler {
     const neighbours = difference(applied.neighbours, wanted.neighbours);
     const routes = difference(applied.routes, wanted.routes);
     let failed = await this.run([
-      ...routes.gone.map((subnet) => ({
-        command: `route delete ${subnet} dev ${device}`,
-        succeeded: () => applied.routes.delete(subnet),
-      })),
+      ...routes.gone.map((subnet) => {
+        const way = applied.routes.get(subnet) as string;
+        return {
+          command: `route delete ${subnet} ${way.replace(' onlink', '')}`,
+          failure: `failed to delete vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
+          succeeded: () => applied.routes.delete(subnet),
+        };
+      }),
       ...neighbours.set.map(([base, mac]) => ({
         command: `neighbour replace ${base} lladdr ${mac} dev ${device} nud permanent`,
+        failure: 'AddARP failed',
         succeeded: () => applied.neighbours.set(base, mac),
       })),
     ]);
     await this.applyFdb(wanted.fdb);
     failed += await this.run([
       ...routes.set
-        .filter(([, base]) => applied.neighbours.has(base))
-        .map(([subnet, base]) => ({
-          command: `route replace ${subnet} via ${base} dev ${device} onlink`,
-          succeeded: () => applied.routes.set(subnet, base),
+        .filter(([, way]) => !isThrough(way, device) || applied.neighbours.has(gatewayOf(way)))
+        .map(([subnet, way]) => ({
+          command: `route replace ${subnet} ${way}`,
+          failure: `failed to add vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
+          succeeded: () => applied.routes.set(subnet, way),
         })),
       ...neighbours.gone.map((base) => ({
         command: `neighbour delete ${base} dev ${device}`,
+        failure: 'DelARP failed',
         succeeded: () => applied.neighbours.delete(base),
       })),
     ]);
     return failed;
+  }
+
+  /**
+   * Takes what the kernel has for what was applied, whoever put it there: all on the device, and the direct routes that
+   * are as they were set. @throws UserError when it cannot be read
+   */
+  async observe(): Promise<void> {
+    const { applied, device } = this;
+    const { neighbours, routes } = await readPeerState(device);
+    applied.neighbours = neighbours;
+    applied.routes = new Map(
+      [...routes].filter(([subnet, way]) => isThrough(way, device) || applied.routes.get(subnet) === way),
+    );
+  }
+
+  /** The routes past the device, as `ip route` takes them. */
+  directRoutes(): string[] {
+    return [...this.applied.routes]
+      .filter(([, way]) => !isThrough(way, this.device))
+      .map(([subnet, way]) => `${subnet} ${way}`);
+  }
+
+  /** How many neighbours and routes are not as wanted. */
+  deviations(wanted: PeerState): { neighbours: number; routes: number } {
+    const count = (applied: Map<string, string>, those: Map<string, string>): number => {
+      const { gone, set } = difference(applied, those);
+      return gone.length + set.length;
+    };
+    return {
+      neighbours: count(this.applied.neighbours, wanted.neighbours),
+      routes: count(this.applied.routes, wanted.routes),
+    };
   }
 
   /** The kernel flushes a device's neighbours, permanent ones too, when its MAC changes (neigh_changeaddr). */
@@ -128,20 +186,56 @@ export class PeerReconciler {
     );
     const failed = new Map(failures.map(({ index, reason }) => [index, reason]));
     let logged = 0;
-    steps.forEach(({ command, succeeded }, index) => {
+    steps.forEach(({ command, failure, succeeded }, index) => {
       const reason = failed.get(index);
       // What was to go and is not there is gone: someone else removed it.
       if (reason === undefined || (command.includes(' delete ') && isGone(reason))) {
         failed.delete(index);
         succeeded();
       } else if (++logged <= LOGGED_FAILURES) {
-        warn(`ip ${command}: ${reason}`);
+        error(`${failure}: ${reason} (ip ${command})`);
       }
     });
     if (failed.size > LOGGED_FAILURES)
       warn(`... and ${failed.size - LOGGED_FAILURES} more of ${steps.length} failed`);
     return failed.size;
   }
+}
+
+function gatewayOf(way: string): string {
+  return way.startsWith('via ') ? (way.split(' ')[1] as string) : way;
+}
+
+function isThrough(way: string, device: string): boolean {
+  return ` ${way} `.includes(` dev ${device} `);
+}
+
+interface IpRoute {
+  dst: string;
+  gateway?: string;
+  dev?: string;
+  flags?: string[];
+}
+
+/** What follows the subnet in the command for a route that is there. A direct route names no device, as flannel's. */
+function wayOf({ gateway, dev, flags = [] }: IpRoute, device: string): string {
+  if (dev !== device) return directRoute(gateway ?? '');
+  if (gateway === undefined) return `dev ${device}`;
+  return flags.includes('onlink') ? tunnelRoute(gateway, device) : `via ${gateway} dev ${device}`;
+}
+
+/** The permanent neighbours of a device, and the routes of the main table, as the kernel has them now. */
+export async function readPeerState(device: string): Promise<Pick<PeerState, 'neighbours' | 'routes'>> {
+  const [neighbours, routes] = await Promise.all([
+    ipJson<{ dst: string; lladdr?: string }>(
+      ...['-4', 'neighbour', 'show', 'dev', device, 'nud', 'permanent'],
+    ),
+    ipJson<IpRoute>('-4', 'route', 'show'),
+  ]);
+  return {
+    neighbours: new Map(neighbours.map(({ dst, lladdr = '' }) => [dst, lladdr])),
+    routes: new Map(routes.map((route) => [route.dst, wayOf(route, device)])),
+  };
 }
 
 /** ESRCH and ENOENT, as rtnetlink answers for a route or neighbour that does not exist. */

@@ -8,33 +8,41 @@ import { OVERHEAD, type VxlanConf } from '../config/net-conf.js';
 import { formatCidr, formatIpv4 } from '../ipv4.js';
 import { type Lease, vtepMacOf } from '../leases/lease.js';
 import { splitMac } from '../mac.js';
-import { configureDevice, type DeviceState, reconfigureDevice } from '../network/device.js';
-import { ipJson } from '../network/ip.js';
+import {
+  configureDevice,
+  type DeviceState,
+  type Repairs,
+  reconfigureDevice,
+  repairDevice,
+} from '../network/device.js';
+import { directlyReached } from '../network/direct.js';
 import type { Backend, Overlay, OverlayOptions, PeerStatus } from './backend.js';
-import { PeerReconciler, wantedState } from './vxlan-peers.js';
+import { PeerReconciler, type PeerState, readPeerState, wantedState } from './vxlan-peers.js';
 
 export function vxlanBackend(conf: VxlanConf): Backend {
-  const { vni, port, learning } = conf;
+  const { vni, port, learning, directRouting } = conf;
   return {
     conf,
     device: `flannel.${vni}`,
     rivals: /^flannel\d+$/,
     overhead: OVERHEAD.vxlan,
-    summary: `VXLAN config: VNI=${vni} Port=${port} Learning=${learning}`,
+    summary: `VXLAN config: VNI=${vni} Port=${port} GBP=${conf.gbp} Learning=${learning} DirectRouting=${directRouting}`,
     learning,
     // Learning exists to find VTEPs that no lease lists.
     peerCheck: learning ? 'off' : 'strict',
     tunnel: (_, peerCheck) => ({ type: 'vxlan', vni, peerCheck, learning }),
-    overlay: (dataplane, options) => new VxlanOverlay(dataplane, options),
+    overlay: (dataplane, options) => new VxlanOverlay(dataplane, options, directRouting),
   };
 }
 
 class VxlanOverlay implements Overlay {
   private readonly dataplane: Dataplane;
   private readonly options: OverlayOptions;
+  private readonly directRouting: boolean;
   private readonly reconciler: PeerReconciler;
 
-  constructor(dataplane: Dataplane, options: OverlayOptions) {
+  constructor(dataplane: Dataplane, options: OverlayOptions, directRouting: boolean) {
+    this.directRouting = directRouting;
     this.dataplane = dataplane;
     this.options = options;
     this.reconciler = new PeerReconciler(options.device, dataplane, options.signal);
@@ -51,33 +59,60 @@ class VxlanOverlay implements Overlay {
     await this.setOwnMac(after);
   }
 
-  apply(peers: readonly Lease[]): Promise<number> {
-    return this.reconciler.apply(wantedState(peers));
+  async apply(peers: readonly Lease[]): Promise<number> {
+    return await this.reconciler.apply(await this.wanted(peers));
+  }
+
+  concerns(line: string): boolean {
+    const { device } = this.options;
+    if (line.includes(device)) return true;
+    const subnet = /^(?:Deleted )?(?:unicast )?([0-9.]+\/[0-9]+) /.exec(line)?.[1];
+    // A route of ours that someone leads elsewhere; and with direct routes any change of the way to a peer.
+    return subnet !== undefined && (this.directRouting || this.reconciler.applied.routes.has(subnet));
+  }
+
+  async repair(own: Lease, peers: readonly Lease[]): Promise<Repairs> {
+    const repairs = await repairDevice(this.deviceState(own), this.options.network);
+    const wanted = await this.wanted(peers);
+    await this.reconciler.observe();
+    const { neighbours, routes } = this.reconciler.deviations(wanted);
+    if (neighbours + routes > 0) await this.reconciler.apply(wanted);
+    return {
+      ...repairs,
+      ...(neighbours > 0 && { neighbour: neighbours }),
+      ...(routes > 0 && { route: routes }),
+    };
+  }
+
+  looseRoutes(): string[] {
+    return this.reconciler.directRoutes();
   }
 
   async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
-    const { device } = this.options;
-    const [neighbours, routes] = await Promise.all([
-      ipJson<{ dst: string; lladdr?: string; state?: string[] }>('neighbour', 'show', 'dev', device),
-      ipJson<{ dst: string; gateway?: string }>('-4', 'route', 'show', 'dev', device),
-    ]);
-    const macs = new Map(
-      neighbours.filter(({ state }) => state?.includes('PERMANENT')).map(({ dst, lladdr }) => [dst, lladdr]),
-    );
-    const gateways = new Map(routes.map(({ dst, gateway }) => [dst, gateway]));
+    const wanted = await this.wanted(peers);
+    const { neighbours, routes } = await readPeerState(this.options.device);
     return peers.map((lease) => {
       const base = formatIpv4(lease.subnet.base);
       const subnet = formatCidr(lease.subnet);
       const vtepMAC = vtepMacOf(lease);
+      const direct = !wanted.neighbours.has(base);
       return {
         subnet,
         publicIP: formatIpv4(lease.publicIp),
         vtepMAC,
-        neighbour: macs.get(base) === vtepMAC,
+        neighbour: neighbours.get(base) === wanted.neighbours.get(base),
         fdb: this.reconciler.applied.fdb.get(vtepMAC) === lease.publicIp,
-        route: gateways.get(subnet) === base,
+        route: routes.get(subnet) === wanted.routes.get(subnet),
+        ...(direct && { direct: true as const }),
       };
     });
+  }
+
+  private async wanted(peers: readonly Lease[]): Promise<PeerState> {
+    const direct = this.directRouting
+      ? await directlyReached(peers.map(({ publicIp }) => publicIp))
+      : undefined;
+    return wantedState(this.options.device, peers, direct);
   }
 
   private async setOwnMac(own: Lease): Promise<void> {

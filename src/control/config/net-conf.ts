@@ -51,6 +51,10 @@ export interface VxlanConf extends CommonConf {
   type: 'vxlan';
   vni: number;
   learning: boolean;
+  /** Peers on a network this node is on too are reached without the tunnel. */
+  directRouting: boolean;
+  /** Group policies: accepted on receipt, sent with group 0. */
+  gbp: boolean;
 }
 
 export interface UdpConf extends CommonConf {
@@ -113,6 +117,8 @@ function readBackend(backend: JsonObject | undefined, ignored: string[]): Backen
       port: DEFAULT_PORT.vxlan,
       outerMtu: undefined,
       learning: false,
+      directRouting: false,
+      gbp: false,
     };
   }
   const type = (backend.string('Type') ?? '').toLowerCase();
@@ -136,15 +142,18 @@ function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
     );
   }
   const common = readCommon(backend, 'vxlan');
-  if (backend.boolean('DirectRouting') === true) {
-    ignored.push(
-      `${backend.pathOf('DirectRouting')}: peers on the same network are reached through the tunnel too`,
-    );
-  }
-  if (backend.boolean('GBP') === true) {
+  const gbp = backend.boolean('GBP') ?? false;
+  if (gbp) {
     ignored.push(`${backend.pathOf('GBP')}: group policies are not sent; they are accepted on receipt`);
   }
-  return { type: 'vxlan', vni, ...common, learning: backend.boolean('Learning') ?? false };
+  return {
+    type: 'vxlan',
+    vni,
+    ...common,
+    learning: backend.boolean('Learning') ?? false,
+    directRouting: backend.boolean('DirectRouting') ?? false,
+    gbp,
+  };
 }
 
 function readUdp(backend: JsonObject, ignored: string[]): UdpConf {

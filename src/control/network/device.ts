@@ -1,10 +1,10 @@
 /** The overlay device as flannel sets it up: MAC if it has one, MTU, `<subnet base>/32`, up. */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { type Cidr, contains, formatCidr, formatIpv4 } from '../ipv4.js';
+import { type Cidr, contains, formatCidr, formatIpv4, parseCidr } from '../ipv4.js';
 import { warn } from '../log.js';
 import { UserError } from '../user-error.js';
-import { ipRun } from './ip.js';
+import { ipJson, ipRun } from './ip.js';
 import { type Link, readLinks } from './links.js';
 
 /**
@@ -74,6 +74,52 @@ export async function configureDevice(device: DeviceState): Promise<void> {
   ]);
   const { index } = await verifyLink(name, mac);
   await threadNapi(name, index, mac);
+}
+
+/** The device does not exist any more. */
+export class DeviceGone extends UserError {}
+
+/** Objects put right, by kind: `address`, `route` ... */
+export type Repairs = Record<string, number>;
+
+/**
+ * Compares the device with what it should be and puts right what is not. Addresses of the cluster's network that are
+ * not its own go; any other may stay, as with flannel. @throws DeviceGone; UserError naming the command that failed
+ */
+export async function repairDevice(device: DeviceState, network: Cidr): Promise<Repairs> {
+  const { name, mac, mtu, subnet } = device;
+  const link = (await readLinks()).find((candidate) => candidate.name === name);
+  if (link === undefined) throw new DeviceGone(`${name} is gone`);
+  const own = `${formatIpv4(subnet.base)}/32`;
+  const addresses = await addressesOf(name);
+  const repairs: Repairs = {};
+  const commands: string[] = [];
+  const put = (kind: string, command: string): void => {
+    repairs[kind] = (repairs[kind] ?? 0) + 1;
+    commands.push(command);
+  };
+  if (mac !== undefined && link.mac !== mac) put('mac', `link set dev ${name} address ${mac}`);
+  if (link.mtu !== mtu) put('mtu', `link set dev ${name} mtu ${mtu}`);
+  if (!addresses.includes(own)) put('address', `address replace ${own} dev ${name}`);
+  for (const text of addresses) {
+    if (text !== own && isInside(network, text)) put('address', `address delete ${text} dev ${name}`);
+  }
+  if (!link.up) put('link', `link set dev ${name} up`);
+  await ipRun(commands);
+  return repairs;
+}
+
+/** The IPv4 addresses of a device with their prefix lengths. */
+async function addressesOf(name: string): Promise<string[]> {
+  const [link] = await ipJson<{ addr_info: { local: string; prefixlen: number }[] }>(
+    ...['-4', 'address', 'show', 'dev', name],
+  );
+  return (link?.addr_info ?? []).map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+}
+
+function isInside(network: Cidr, text: string): boolean {
+  const parsed = parseCidr(text);
+  return parsed !== undefined && contains(network, { base: parsed.address, prefix: 32 });
 }
 
 /** Follows a change of this node's own lease. @throws UserError naming the command that failed */

@@ -49,6 +49,16 @@ export async function ipJson<T>(...args: string[]): Promise<T[]> {
   }
 }
 
+/** Asks many questions in one process; what cannot be answered has no answer. @throws UserError when ip cannot be run */
+export async function ipLookups<T>(questions: readonly string[]): Promise<T[]> {
+  if (questions.length === 0) return [];
+  const { stdout } = await ip(['-json', '-force', '-batch', '-'], `${questions.join('\n')}\n`);
+  return stdout
+    .split('\n')
+    .filter((line) => line.startsWith('['))
+    .flatMap((line) => JSON.parse(line) as T[]);
+}
+
 export interface BatchFailure {
   /** Index of the command in the batch. */
   index: number;
@@ -83,4 +93,9 @@ export async function ipBatch(commands: readonly string[], signal?: AbortSignal)
 export async function ipRun(commands: readonly string[]): Promise<void> {
   const [failure] = await ipBatch(commands);
   if (failure !== undefined) throw new UserError(`ip ${commands[failure.index]}: ${failure.reason}`);
+}
+
+/** Deletes routes (what follows `ip route delete`); one that is not there is no failure. @throws UserError without ip */
+export async function deleteRoutes(routes: readonly string[]): Promise<void> {
+  await ipBatch(routes.map((route) => `route delete ${route}`));
 }

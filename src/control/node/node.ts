@@ -10,6 +10,7 @@ import type { NetConf } from '../config/net-conf.js';
 import { formatCidr, formatIpv4 } from '../ipv4.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
 import { info, warn } from '../log.js';
+import type { Repairs } from '../network/device.js';
 import { writeSubnetEnv } from '../subnet-env.js';
 
 /** Pauses before a change that failed is tried again: from, doubling, to. */
@@ -32,7 +33,9 @@ export class Node {
   readonly options: NodeOptions;
   own: Lease;
   peers: readonly Lease[] = [];
-  readonly overlay: Overlay;
+  overlay: Overlay;
+  /** Objects that were not as they should be and were put right, by kind, since the start. */
+  readonly repairs: Repairs = {};
   /** Everything that changes the system, one after the other. */
   private work: Promise<void> = Promise.resolve();
   private retry: NodeJS.Timeout | undefined;
@@ -40,15 +43,9 @@ export class Node {
   private readonly leaving = new AbortController();
 
   constructor(options: NodeOptions, dataplane: Dataplane, own: Lease) {
-    const { backend, netConf, mtu } = options;
     this.options = options;
     this.own = own;
-    this.overlay = backend.overlay(dataplane, {
-      device: backend.device,
-      mtu,
-      network: netConf.network,
-      signal: this.leaving.signal,
-    });
+    this.overlay = this.overlayOn(dataplane);
   }
 
   /** Sets up device, peers and subnet.env; the dataplane has been started. @throws UserError when the device cannot be */
@@ -70,6 +67,21 @@ export class Node {
     });
   }
 
+  /** Puts right what is not as it should be. @throws DeviceGone; UserError when the system cannot be read or changed */
+  check(): Promise<void> {
+    return this.enqueue(async () => this.count(await this.overlay.repair(this.own, this.peers)));
+  }
+
+  /** Sets everything up again on a fresh dataplane that `open` gives. @throws UserError when the device cannot be set up */
+  rebuild(open: () => Promise<Dataplane>): Promise<void> {
+    return this.enqueue(async () => {
+      this.overlay = this.overlayOn(await open());
+      await this.overlay.configure(this.own);
+      await this.applyPeers();
+      this.count({ device: 1 });
+    });
+  }
+
   /** True from the moment `stop` was called. */
   get stopped(): boolean {
     return this.leaving.signal.aborted;
@@ -80,6 +92,24 @@ export class Node {
     this.leaving.abort();
     clearTimeout(this.retry);
     await this.work.catch(() => {});
+  }
+
+  private overlayOn(dataplane: Dataplane): Overlay {
+    const { backend, netConf, mtu } = this.options;
+    return backend.overlay(dataplane, {
+      device: backend.device,
+      mtu,
+      network: netConf.network,
+      signal: this.leaving.signal,
+    });
+  }
+
+  private count(repairs: Repairs): void {
+    const kinds = Object.entries(repairs);
+    if (kinds.length === 0) return;
+    for (const [kind, count] of kinds) this.repairs[kind] = (this.repairs[kind] ?? 0) + count;
+    const what = kinds.map(([kind, count]) => `${count} x ${kind}`).join(', ');
+    warn(`${this.options.backend.device} was not as it should be, put right: ${what}`);
   }
 
   private enqueue(change: () => Promise<void>): Promise<void> {

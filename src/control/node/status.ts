@@ -23,6 +23,8 @@ export interface Status {
   workers: number;
   peerCheck: string;
   peers: PeerStatus[];
+  /** What was not as it should be and was put right, by kind, since the start. */
+  repairs: Record<string, number>;
   learned: { mac: string; publicIP: string; ageSeconds: number }[] | null;
   counters: Record<string, number>;
 }
@@ -31,6 +33,7 @@ export interface StatusContext {
   version: string;
   node: Node;
   dataplane: Dataplane;
+  counters: Record<string, number>;
   underlay: { interface: string; mtu: number };
   workers: number;
   peerCheck: string;
@@ -73,6 +76,7 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
     workers: context.workers,
     peerCheck: context.peerCheck,
     peers,
+    repairs: node.repairs,
     learned:
       learned?.map(({ mac, address, ageMs }) => ({
         mac: formatMac(mac),
@@ -80,7 +84,7 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
         ageSeconds: Math.round(ageMs / 1000),
       })) ?? null,
     counters: {
-      ...dataplane.counters(),
+      ...context.counters,
       rx_drop_socket_overflow: dataplane.receiveOverflows(),
       tx_drop_device_overflow: await deviceOverflows(device),
     },

@@ -28,6 +28,7 @@ const STATUS: Status = {
   workers: 1,
   peerCheck: 'strict',
   peers: [peer(2), peer(103, { neighbour: false, route: false })],
+  repairs: {},
   learned: null,
   counters: { tx_packets: 123456, tx_drop_runt: 0 },
 };
@@ -112,7 +113,18 @@ learned (2)
 t.test('what is wrong is in capitals', async (t) => {
   t.match(formatStatus({ ...STATUS, device: { ...STATUS.device, up: false } }), 'flannel.1 DOWN, ');
   const leaseSource = { name: 'leases.json', refused: 'leases.json:3: no', trouble: null };
-  t.match(formatStatus({ ...STATUS, leaseSource }), '  leases      leases.json REFUSED: leases.json:3: no\n');
+  t.match(
+    formatStatus({ ...STATUS, leaseSource }),
+    '  leases      leases.json, REFUSED: leases.json:3: no\n',
+  );
+  t.match(
+    formatStatus({ ...STATUS, leaseSource: { name: 'etcd', refused: null, trouble: 'connection refused' } }),
+    '  leases      etcd, NOT FOLLOWED: connection refused\n',
+  );
+});
+
+t.test('what was put right is counted by kind', async (t) => {
+  t.match(formatStatus({ ...STATUS, repairs: { route: 2, mac: 1 } }), '  repaired    2 x route, 1 x mac\n');
 });
 
 t.test('several workers are workers', async (t) => {

@@ -47,7 +47,15 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
   const options = {
     netConf: { network: { base: 0x0af40000, prefix: 16 } } as NetConf,
     backend: {
-      ...vxlanBackend({ type: 'vxlan', vni: 1, port: 8472, outerMtu: undefined, learning: false }),
+      ...vxlanBackend({
+        type: 'vxlan',
+        vni: 1,
+        port: 8472,
+        outerMtu: undefined,
+        learning: false,
+        directRouting: false,
+        gbp: false,
+      }),
       device: DEVICE,
     },
     mtu: 1450,
@@ -135,7 +143,7 @@ t.test('updates that come together are applied one after the other, in order', a
   await Promise.all([node.update(set(nodeLease(2))), node.update(set())]);
   t.same(ip.taken(), [
     ...peer(2),
-    `route delete 10.244.2.0/24 dev ${DEVICE}`,
+    `route delete 10.244.2.0/24 via 10.244.2.0 dev ${DEVICE}`,
     'fdb delete 02:00:00:00:00:02',
     `neighbour delete 10.244.2.0 dev ${DEVICE}`,
   ]);

@@ -1,0 +1,98 @@
+/** DirectRouting: a peer on the same network gets a plain route, any other the tunnel, and no change leaves anything behind. */
+
+import t from 'tap';
+import { ipBatch } from '../../lab/ip.js';
+import { netConf, writeLeases } from '../../lab/leases.js';
+import type { LabNode } from '../../lab/node.js';
+import { until } from '../../lab/until.js';
+import { makeBed, startWeft, startWefts } from './support/bed.js';
+import { runCommand } from './support/cli.js';
+import { answered } from './support/pings.js';
+import { neighboursOf, statusOf } from './support/state.js';
+
+const DIRECT = { netConf: netConf({ DirectRouting: true }) };
+
+/** Routes to other nodes' pods, and neighbours on the device. */
+async function waysOf(node: LabNode): Promise<string[]> {
+  const { stdout } = await node.exec(['ip', '-4', 'route', 'show', 'root', '10.244.0.0/16']);
+  const routes = stdout
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line.includes(' via '));
+  // Without its device there are no neighbours.
+  return [...routes, ...(await neighboursOf(node).catch(() => []))];
+}
+
+async function becomes(node: LabNode, wanted: readonly string[]): Promise<string[]> {
+  const text = wanted.join('\n');
+  await until('the routes', async () => (await waysOf(node)).join('\n') === text).catch(() => undefined);
+  return await waysOf(node);
+}
+
+const through = [
+  '10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink',
+  '10.244.2.0 lladdr 02:00:00:00:00:02 PERMANENT',
+];
+const past = (node: LabNode) => [`10.244.2.0/24 via 192.168.77.2 dev ${node.iface}`];
+
+t.test('peers on the same network', async (t) => {
+  const lab = await makeBed(t, { name: 'direct' });
+  const [weft] = await startWefts(t, lab.nodes, DIRECT);
+  if (weft === undefined) throw new Error('a weft');
+  const { node } = weft;
+  t.strictSame(await waysOf(node), past(node), 'a plain route, no neighbour');
+  const before = await statusOf(weft);
+  t.match(before.peers, [{ subnet: '10.244.2.0/24', direct: true, route: true, fdb: true, neighbour: true }]);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+  const { counters } = await statusOf(weft);
+  t.equal(counters.tx_packets, before.counters.tx_packets, 'nothing went through the tunnel');
+
+  await t.test('a gateway comes between: the tunnel', async (t) => {
+    await ipBatch(node.netns, ['route add 192.168.77.2/32 via 192.168.77.99']);
+    t.strictSame(await becomes(node, through), through);
+  });
+
+  await t.test('it goes again: the plain route', async (t) => {
+    await ipBatch(node.netns, ['route delete 192.168.77.2/32']);
+    t.strictSame(await becomes(node, past(node)), past(node));
+  });
+
+  await t.test('someone deletes the route: it is put back', async (t) => {
+    await ipBatch(node.netns, ['route delete 10.244.2.0/24']);
+    t.strictSame(await becomes(node, past(node)), past(node));
+  });
+
+  await t.test('the peer leaves: its route goes', async (t) => {
+    await writeLeases(weft.leaseFile, [node.lease()]);
+    t.strictSame(await becomes(node, []), []);
+    await writeLeases(weft.leaseFile, [node.lease(), ...node.peers()]);
+    t.strictSame(await becomes(node, past(node)), past(node));
+  });
+
+  await t.test('weft ends: no route is left', async (t) => {
+    t.strictSame(await weft.end(), { code: 0, signal: null });
+    t.strictSame(await waysOf(node), []);
+  });
+});
+
+t.test('what a killed weft has left', async (t) => {
+  const lab = await makeBed(t, { name: 'directkill' });
+  const node = lab.node(1);
+  const first = await startWeft(t, node, DIRECT);
+  await first.end('SIGKILL');
+  t.strictSame(await waysOf(node), past(node), 'the route is there');
+
+  await t.test('goes at the next start, where the node has left the cluster meanwhile', async (t) => {
+    const second = await startWeft(t, node, { ...DIRECT, leases: [node.lease()] });
+    t.strictSame(await becomes(node, []), []);
+    await writeLeases(second.leaseFile, [node.lease(), ...node.peers()]);
+    t.strictSame(await becomes(node, past(node)), past(node));
+    await second.end('SIGKILL');
+  });
+
+  await t.test('goes with weft cleanup', async (t) => {
+    const { code } = await runCommand(node, ['cleanup', '--run-dir', first.runDir]);
+    t.equal(code, 0);
+    t.strictSame(await waysOf(node), []);
+  });
+});

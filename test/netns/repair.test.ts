@@ -1,0 +1,158 @@
+/** Whatever others do to what weft set up, under load: it is put right within two seconds, and counted. */
+
+import t from 'tap';
+import { exec } from '../../lab/exec.js';
+import { ipBatch } from '../../lab/ip.js';
+import { ping } from '../../lab/traffic/ping.js';
+import { until } from '../../lab/until.js';
+import { makeBed, startWeft, startWefts } from './support/bed.js';
+import { startLoad } from './support/load.js';
+import { answered } from './support/pings.js';
+import { peerState, stateFor, statusOf } from './support/state.js';
+
+/** The issue's own promise. */
+const REPAIRED_WITHIN_MS = 2000;
+
+/** What is done in node 1, and as what it is counted. */
+const HARMS: { what: string; commands: string[]; counted: Record<string, number> }[] = [
+  { what: 'the device is deleted', commands: ['link delete flannel.1'], counted: { device: 1 } },
+  {
+    what: 'the device is set down: its address stays, its route and neighbour go',
+    commands: ['link set flannel.1 down'],
+    counted: { link: 1, neighbour: 1, route: 1 },
+  },
+  { what: 'its routes are flushed', commands: ['route flush dev flannel.1'], counted: { route: 1 } },
+  {
+    what: 'a neighbour gets another MAC',
+    commands: ['neighbour replace 10.244.2.0 lladdr 02:aa:aa:aa:aa:aa dev flannel.1 nud permanent'],
+    counted: { neighbour: 1 },
+  },
+  {
+    what: 'a neighbour is deleted',
+    commands: ['neighbour delete 10.244.2.0 dev flannel.1'],
+    counted: { neighbour: 1 },
+  },
+  {
+    what: 'the device gets another MAC, as from systemd-udevd: the kernel flushes the neighbours',
+    commands: ['link set flannel.1 address 02:bb:bb:bb:bb:bb'],
+    counted: { mac: 1, neighbour: 1 },
+  },
+  { what: 'the device gets another MTU', commands: ['link set flannel.1 mtu 1300'], counted: { mtu: 1 } },
+  {
+    what: 'its address, the only one, is deleted: the kernel flushes neighbours and routes too',
+    commands: ['address delete 10.244.1.0/32 dev flannel.1'],
+    counted: { address: 1, neighbour: 1, route: 1 },
+  },
+  {
+    what: "it gets a second address of the cluster's network",
+    commands: ['address add 10.244.77.1/24 dev flannel.1'],
+    counted: { address: 1 },
+  },
+  {
+    what: "someone leads a peer's route elsewhere",
+    commands: ['route replace 10.244.2.0/24 via 192.168.77.9'],
+    counted: { route: 1 },
+  },
+  {
+    what: 'a foreign route and a foreign neighbour appear on the device',
+    commands: [
+      'route add 10.244.9.0/24 via 10.244.9.0 dev flannel.1 onlink',
+      'neighbour add 10.244.9.0 lladdr 02:cc:cc:cc:cc:cc dev flannel.1 nud permanent',
+    ],
+    counted: { neighbour: 1, route: 1 },
+  },
+];
+
+t.test('what is broken is put right', async (t) => {
+  const lab = await makeBed(t, { name: 'repair' });
+  const [weft, other] = await startWefts(t, lab.nodes);
+  if (weft === undefined || other === undefined) throw new Error('two wefts');
+  const { node } = weft;
+  const device = async () => {
+    const { stdout } = await exec(['ip', '-4', '-o', 'address', 'show', 'dev', 'flannel.1'], {
+      netns: node.netns,
+    });
+    const link = await exec(['ip', '-o', 'link', 'show', 'dev', 'flannel.1'], { netns: node.netns });
+    return `${/(<.*?>) (mtu \d+)/.exec(link.stdout)?.slice(1)} ${/link\/ether \S+/.exec(link.stdout)?.[0]} ${stdout.match(/inet \S+/g)}`;
+  };
+  const whole = async () => ({ device: await device(), peers: await peerState(node, weft) });
+  const wanted = await whole();
+  t.strictSame(wanted.peers, stateFor([lab.node(2).lease()]), 'as it should be');
+  await startLoad(t, weft, lab.pod(1), lab.pod(2));
+
+  for (const { what, commands, counted } of HARMS) {
+    await t.test(what, async (t) => {
+      const { repairs: before, counters } = await statusOf(weft);
+      const pinging = ping(lab.pod(1).netns, lab.pod(2).address, { count: 60, interval: 0.01, wait: 1 });
+      await ipBatch(node.netns, commands);
+      const from = performance.now();
+      const repaired = async () => JSON.stringify(await whole().catch(() => null)) === JSON.stringify(wanted);
+      await until('the wanted state', repaired, { timeoutMs: REPAIRED_WITHIN_MS }).catch(() => undefined);
+      const elapsed = performance.now() - from;
+      t.strictSame(await whole(), wanted, 'as it was');
+      const { sent, received } = await pinging;
+      t.comment(`put right after ${elapsed.toFixed(0)} ms, ${sent - received} of ${sent} pings lost`);
+      const status = await statusOf(weft);
+      const risen = Object.entries(status.repairs)
+        .map(([kind, count]): [string, number] => [kind, count - (before[kind] ?? 0)])
+        .filter(([, count]) => count > 0);
+      t.strictSame(Object.fromEntries(risen), counted, 'counted');
+      t.ok(
+        (status.counters.tx_packets ?? 0) >= (counters.tx_packets ?? 0),
+        'counters go on from where they were',
+      );
+      await answered(t, lab.pod(1), lab.pod(2).address);
+    });
+  }
+});
+
+t.test('what is not ours stays', async (t) => {
+  const lab = await makeBed(t, { name: 'foreign' });
+  const weft = await startWeft(t, lab.node(1));
+  const { netns } = weft.node;
+  await ipBatch(netns, [
+    'address add 172.30.0.1/24 dev flannel.1',
+    'route add 172.31.0.0/16 via 192.168.77.2',
+    'link set flannel.1 mtu 1300',
+  ]);
+  await until('a repair', async () => (await statusOf(weft)).repairs.mtu === 1);
+  const { stdout } = await exec(
+    ['sh', '-c', 'ip -4 -o address show dev flannel.1; ip route show 172.31.0.0/16'],
+    { netns },
+  );
+  t.match(stdout, /172\.30\.0\.1\/24/);
+  t.match(stdout, /172\.31\.0\.0\/16 via 192\.168\.77\.2/);
+});
+
+t.test("the underlay's address goes: weft says which, and ends", async (t) => {
+  const lab = await makeBed(t, { name: 'gone' });
+  const weft = await startWeft(t, lab.node(1));
+  await ipBatch(weft.node.netns, [
+    `address add 192.168.77.99/24 dev ${weft.node.iface}`,
+    `address delete 192.168.77.1/24 dev ${weft.node.iface}`,
+  ]);
+  t.strictSame(await weft.process.exited, { code: 1, signal: null });
+  t.match(weft.process.stderr, /192\.168\.77\.1 is no address of ua any more/);
+});
+
+t.test("the underlay's address goes and comes again: weft goes on", async (t) => {
+  const lab = await makeBed(t, { name: 'renewed' });
+  const [weft] = await startWefts(t, lab.nodes);
+  if (weft === undefined) throw new Error('a weft');
+  const { netns, iface } = weft.node;
+  await ipBatch(netns, [
+    `address delete 192.168.77.1/24 dev ${iface}`,
+    `address add 192.168.77.1/24 dev ${iface}`,
+    'link set flannel.1 mtu 1300',
+  ]);
+  await until('a look', async () => (await statusOf(weft)).repairs.mtu === 1);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+});
+
+t.test('a device of that name that someone else makes meanwhile is not taken', async (t) => {
+  const lab = await makeBed(t, { name: 'usurped' });
+  const weft = await startWeft(t, lab.node(1));
+  await ipBatch(weft.node.netns, ['link delete flannel.1', 'link add flannel.1 type veth peer name other0']);
+  t.strictSame(await weft.process.exited, { code: 1, signal: null });
+  t.match(weft.process.stderr, /flannel\.1 exists: it is a veth device/);
+});
