@@ -151,7 +151,7 @@ t.test('what failed is counted and tried again, what succeeded is not', async (t
   const { apply, ip } = rig(t);
   ip.fail(route(2), 'Network is down');
   t.equal((await apply([nodeLease(2), nodeLease(3)])).failed, 1);
-  t.same(log, [`weft: warning: ip ${route(2)}: RTNETLINK answers: Network is down`]);
+  t.same(log, [`W ip ${route(2)}: RTNETLINK answers: Network is down`]);
   t.same(await apply([nodeLease(2), nodeLease(3)]), { done: [route(2)], failed: 1 });
   ip.mend(route(2));
   t.same(await apply([nodeLease(2), nodeLease(3)]), { done: [route(2)], failed: 0 });
