@@ -37,6 +37,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const elapsed = performance.now() - startedAt;
     t.strictSame(exit, { code: 0, signal: null });
     t.ok(elapsed <= ENDS_WITHIN_MS, `${elapsed.toFixed(0)} ms`);
+    t.match(
+      weft.process.stderr,
+      /\] shutdownHandler sent cancel signal\.\.\.\n[^]*\] Exiting cleanly\.\.\.\n$/,
+      "in flanneld's words",
+    );
     await isGone(t, weft);
   });
 }
@@ -107,7 +112,7 @@ t.test('the device deleted under a running weft', async (t) => {
   const exit = await weft.process.exited;
   t.strictSame(exit, { code: 1, signal: null }, 'weft ends with 1');
   const last = weft.process.stderr.trimEnd().split('\n').at(-1);
-  t.match(last, /^weft: .*flannel\.1.*deleted/, 'and its last line says why');
+  t.match(last, /^E.*\] .*flannel\.1.*deleted/, 'and its last line says why');
   await isGone(t, weft);
 });
 
