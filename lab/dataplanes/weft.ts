@@ -36,7 +36,7 @@ export interface WeftDataplane extends Dataplane {
 }
 
 /** The line on stderr that says device, routes and workers are set. */
-const READY = /weft: ready/;
+export const READY = /\] ready: /;
 
 /** Starts `weft run` on a node without waiting: for tests of start-up itself. Await ready(weft) before traffic. */
 export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promise<WeftDataplane> {

@@ -1,75 +1,36 @@
 #!/usr/bin/env node
 /** The command line: flags in, one line of error out. What the commands do is in control/. */
 
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
+import { configureLog, error, info } from '../control/log.js';
 import type { RunOptions } from '../control/options.js';
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/user-error.js';
 import { version } from '../version.js';
+import { applyEnvironment } from './environment.js';
+import { FLANNEL_FLAGS, RUN_FLAGS, type RunFlags, WEFT_FLAGS } from './flags.js';
+import { formatFlagsConfig } from './flags-config.js';
+import { addFlags, flagsOf, spellOut, UsageError } from './go-flags.js';
+import { runOptions } from './run-options.js';
 
-const DEFAULT_RUN_DIR = '/run/weft';
-const MAX_WORKERS = 64;
-const MAX_BUSY_POLL = 10_000;
-
-/** What commander makes of the flags: one without a default is left out where nobody gave it. */
-interface RunFlags extends Pick<RunOptions, 'subnetFile' | 'runDir' | 'workers' | 'offload' | 'busyPoll'> {
-  leaseFile: string;
-  netConfigPath: string;
-  iface?: string;
-  peerCheck?: NonNullable<RunOptions['peerCheck']>;
-}
-
-function parseWorkers(text: string): number {
-  const workers = Number(text);
-  if (!Number.isInteger(workers) || workers < 1 || workers > MAX_WORKERS) {
-    throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_WORKERS}.`);
-  }
-  return workers;
-}
-
-function parseBusyPoll(text: string): number {
-  const microseconds = Number(text);
-  if (!Number.isInteger(microseconds) || microseconds < 0 || microseconds > MAX_BUSY_POLL) {
-    throw new InvalidArgumentError(`It must be a whole number of microseconds from 0 to ${MAX_BUSY_POLL}.`);
-  }
-  return microseconds;
-}
-
-function runDirOption(): Option {
-  return new Option('--run-dir <dir>', 'directory of the control socket and state').default(DEFAULT_RUN_DIR);
-}
-
-function optionsOf(flags: RunFlags): RunOptions {
-  const { leaseFile, netConfigPath, iface } = flags;
-  return {
-    ...flags,
-    source: { type: 'file', leaseFile, netConfigPath },
-    underlay: {
-      iface: iface === undefined ? [] : [iface],
-      ifaceRegex: [],
-      ifaceCanReach: undefined,
-      publicIp: undefined,
-      publicIpv6: undefined,
-    },
-    health: { address: '0.0.0.0', port: 0 },
-    ipMasq: false,
-    peerCheck: flags.peerCheck,
-  };
-}
+/** The commands whose flags are those of flanneld. */
+const GO_COMMANDS = ['run', 'doctor'];
 
 // Modules that load native code are imported once the platform is known to have it, and only by who needs them.
-async function run(flags: RunFlags): Promise<void> {
+async function run(options: RunOptions, flags: RunFlags): Promise<void> {
+  // A start from a lease file that is refused says one thing only.
+  if (options.source.type !== 'file') info(formatFlagsConfig(flags));
   checkPlatform(process.platform, process.arch);
   await checkPrivileges();
   await checkTun();
   const { runDaemon } = await import('../control/daemon.js');
-  await runDaemon(optionsOf(flags));
+  await runDaemon(options);
 }
 
-async function doctor(flags: RunFlags): Promise<void> {
+async function doctor(options: RunOptions): Promise<void> {
   checkPlatform(process.platform, process.arch);
   const { diagnose } = await import('./doctor.js');
-  await diagnose(optionsOf(flags));
+  await diagnose(options);
 }
 
 async function status(flags: { runDir: string; json?: boolean }): Promise<void> {
@@ -83,32 +44,41 @@ async function cleanup(flags: { runDir: string; subnetFile?: string }): Promise<
   await cleanUp(flags.runDir, flags.subnetFile);
 }
 
+/** Flags and environment of `weft run` understood, and the log set up, before `action`. */
+function withOptions(action: (options: RunOptions, flags: RunFlags) => Promise<void>) {
+  return async (_: unknown, command: Command): Promise<void> => {
+    const { values, given } = flagsOf(command, RUN_FLAGS);
+    if (values.version) {
+      process.stderr.write(`weft ${version()}\n`);
+      return;
+    }
+    const complaints = applyEnvironment(FLANNEL_FLAGS, values, given, process.env);
+    configureLog({
+      format: values['log-format'],
+      verbosity: values.v,
+      vmodule: values.vmodule,
+      backtraceAt: values.log_backtrace_at || undefined,
+    });
+    for (const complaint of complaints) error(complaint);
+    await action(runOptions(values, given), values);
+  };
+}
+
 /** The flags of `weft run`, which `weft doctor` has too. */
 function withRunFlags(command: Command): Command {
+  addFlags(command, "flanneld's flags, each also by its variable FLANNELD_<NAME>:", FLANNEL_FLAGS);
+  addFlags(command, "Weft's own:", WEFT_FLAGS);
   return command
-    .requiredOption('--lease-file <path>', 'leases of all nodes, a JSON file; watched')
-    .option('--net-config-path <path>', "flannel's network configuration", '/etc/kube-flannel/net-conf.json')
-    .option('--iface <name>', 'underlay interface, by name or address (default: that of the default route)')
-    .option('--subnet-file <path>', 'where to write the subnet for the CNI plugin', '/run/flannel/subnet.env')
-    .addOption(runDirOption())
-    .option('--workers <n>', 'forwarding threads', parseWorkers, 1)
-    .addOption(
-      new Option('--offload <rung>', 'offload rung: the best this kernel can, or this one')
-        .choices(['auto', 'none', 'gso'])
-        .default('auto'),
-    )
-    .option(
-      '--busy-poll <us>',
-      'where packets follow closely, look for the next so many µs before blocking',
-      parseBusyPoll,
-      200,
-    )
-    .addOption(
-      new Option(
-        '--peer-check <mode>',
-        "who may send: a lease's address with its MAC (udp: subnet), its MAC or subnet, anyone (default: strict; off with Learning)",
-      ).choices(['strict', 'mac', 'off']),
+    .usage('[OPTION]...')
+    .addHelpText(
+      'after',
+      '\n-x v, -x=v, --x v and --x=v are the same; a BOOL is on by -x and off by -x=false.',
     );
+}
+
+function runDirOption(): Option {
+  const { help, initial } = WEFT_FLAGS['run-dir'];
+  return new Option('--run-dir <dir>', help).default(initial);
 }
 
 function program(): Command {
@@ -119,10 +89,12 @@ function program(): Command {
     .version(`weft ${version()}`, '--version', 'print the version')
     .helpCommand(false)
     .exitOverride();
-  withRunFlags(weft.command('run').description("carry this node's pod traffic until SIGTERM")).action(run);
+  withRunFlags(weft.command('run').description("carry this node's pod traffic until SIGTERM")).action(
+    withOptions(run),
+  );
   withRunFlags(
     weft.command('doctor').description('tell whether run would run with these flags, and what is in the way'),
-  ).action(doctor);
+  ).action(withOptions(doctor));
   weft
     .command('status')
     .description('show the running weft: device, peers, counters')
@@ -139,14 +111,23 @@ function program(): Command {
 }
 
 /** Exit code: 0 done, 1 refused or failed, 2 wrong usage. */
-async function main(): Promise<number> {
+async function main([name = '', ...words]: string[]): Promise<number> {
+  const weft = program();
   try {
-    await program().parseAsync();
+    const flags = GO_COMMANDS.includes(name) ? spellOut(words, RUN_FLAGS) : words;
+    await weft.parseAsync(name === '' ? [] : [name, ...flags], { from: 'user' });
     return 0;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    const message = error instanceof UserError ? error.message : ((error as Error).stack ?? String(error));
-    process.stderr.write(`weft: ${message}\n`);
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    if (thrown instanceof UsageError) {
+      process.stderr.write(`${thrown.message}\n`);
+      weft.commands.find((command) => command.name() === name)?.outputHelp({ error: true });
+      return 2;
+    }
+    const message =
+      thrown instanceof UserError ? thrown.message : ((thrown as Error).stack ?? String(thrown));
+    if (name === 'run') error(message);
+    else process.stderr.write(`weft: ${message}\n`);
     return 1;
   }
 }
@@ -154,4 +135,4 @@ async function main(): Promise<number> {
 // Whoever read the log or the output may go away first; that is no reason to stop forwarding.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
-process.exitCode = await main();
+process.exitCode = await main(process.argv.slice(2));

@@ -39,7 +39,8 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   const leaving = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      info(`${signal}: leaving`);
+      if (leaving.signal.aborted) return;
+      info('shutdownHandler sent cancel signal...');
       leaving.abort();
     });
   }
@@ -56,6 +57,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     await source.close();
     await health?.close();
   }
+  info('Exiting cleanly...');
 }
 
 /** Loaded by the few who ask for it. */
@@ -134,13 +136,13 @@ class Daemon {
     leaving: AbortSignal,
   ) {
     const { netConf, backend, mtu } = plan;
-    const { subnetFile, ipMasq } = options;
+    const { subnetFile, rules } = options;
     this.plan = plan;
     this.options = options;
     this.source = source;
     this.first = first;
     this.dataplane = dataplane;
-    this.node = new Node({ netConf, backend, mtu, subnetFile, ipMasq }, dataplane, first.own);
+    this.node = new Node({ netConf, backend, mtu, subnetFile, ipMasq: rules.ipMasq }, dataplane, first.own);
     if (leaving.aborted) this.over.resolve();
     leaving.addEventListener('abort', this.over.resolve, { once: true });
   }

@@ -7,8 +7,7 @@ export interface RunOptions {
   source: SourceOptions;
   underlay: UnderlayOptions;
   health: HealthOptions;
-  /** Whether pods' traffic that leaves the cluster is to be masqueraded. */
-  ipMasq: boolean;
+  rules: RuleOptions;
   subnetFile: string;
   runDir: string;
   workers: number;
@@ -61,6 +60,20 @@ export interface UnderlayOptions {
   ifaceCanReach: string | undefined;
   publicIp: string | undefined;
   publicIpv6: string | undefined;
+}
+
+/** What of the firewall and of routes is to be held beside the tunnel's own. */
+export interface RuleOptions {
+  /** Whether pods' traffic that leaves the cluster is to be masqueraded. */
+  ipMasq: boolean;
+  /** Whether masquerading takes random ports, where the kernel can. */
+  fullyRandom: boolean;
+  /** Seconds between two looks at whether rules and blackhole route are in place. */
+  resyncSeconds: number;
+  /** Whether the firewall is told to forward the pods' traffic. */
+  forwardRules: boolean;
+  /** Whether this node's pod subnet gets a blackhole route. */
+  blackholeRoute: boolean;
 }
 
 export interface HealthOptions {

@@ -191,14 +191,14 @@ t.test('bad input', async (t) => {
       const flags = runFlags(place, node.iface).map((word) => word.replace(file, 'missing.json'));
       const { code, stderr } = await runCommand(node, flags);
       t.equal(code, 1);
-      t.match(stderr, new RegExp(`^weft: ${flag} \\S+/missing\\.json: no such file; [^\\n]+\n$`));
+      t.match(stderr, new RegExp(`^E.*\\] ${flag} \\S+/missing\\.json: no such file; [^\\n]+\n$`));
     });
     await t.test(`${flag}: a directory`, async (t) => {
       const place = await makePlace(node);
       const flags = runFlags(place, node.iface).map((word) => word.replace(`/${file}`, ''));
       const { code, stderr } = await runCommand(node, flags);
       t.equal(code, 1);
-      t.match(stderr, new RegExp(`^weft: ${flag} \\S+: this is a directory; [^\\n]+\n$`));
+      t.match(stderr, new RegExp(`^E.*\\] ${flag} \\S+: this is a directory; [^\\n]+\n$`));
     });
   }
 });

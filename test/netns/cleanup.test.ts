@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
-import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
+import { READY, type WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
 import { makePlace, runCommand, runFlags, startCommand } from './support/cli.js';
 import { statusOf } from './support/state.js';
@@ -53,9 +53,9 @@ t.test('weft cleanup leaves the weft of another run directory alone', async (t) 
   const node = lab.node(1);
   const [old, place] = [await makePlace(node, { name: 'old' }), await makePlace(node, { name: 'new' })];
   const first = startCommand(t, node, runFlags(old, node.iface));
-  await first.waitFor(/weft: ready/);
+  await first.waitFor(READY);
   await first.stop();
-  await startCommand(t, node, runFlags(place, node.iface)).waitFor(/weft: ready/);
+  await startCommand(t, node, runFlags(place, node.iface)).waitFor(READY);
   const { code } = await runCommand(node, ['cleanup', '--run-dir', old.runDir]);
   t.equal(code, 0);
   t.equal((await statusOf(place)).device.up, true, 'its device is still there');

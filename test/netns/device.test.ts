@@ -2,6 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import t from 'tap';
+import { READY } from '../../lab/dataplanes/weft.js';
 import type { Lease } from '../../lab/leases.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { makePlace, runFlags, startCommand } from './support/cli.js';
@@ -59,7 +60,7 @@ t.test("subnet.env is flannel's to the byte, with mode 0644 under any umask", as
   const weft = startCommand(t, node, runFlags(place, node.iface), {
     under: ['sh', '-c', 'umask 077; exec "$@"', 'sh'],
   });
-  await weft.waitFor(/weft: ready/);
+  await weft.waitFor(READY);
   t.equal(
     await readFile(place.subnetFile, 'utf8'),
     [
@@ -84,7 +85,7 @@ t.test('other VNI, port and MTU, under keys in other case', async (t) => {
   for (const [index, node] of lab.nodes.entries()) {
     const place = places[index];
     if (place === undefined) throw new Error('a place for every node');
-    await startCommand(t, node, runFlags(place, node.iface)).waitFor(/weft: ready/);
+    await startCommand(t, node, runFlags(place, node.iface)).waitFor(READY);
   }
   const node = lab.node(1);
   t.strictSame(await deviceOf(node, 'flannel.4242'), {
@@ -107,7 +108,7 @@ t.test('a net-conf without Backend is vxlan as documented: VNI 1, port 8472', as
   const lab = await makeBed(t, { name: 'nobackend' });
   const node = lab.node(1);
   const place = await makePlace(node, { netConf: { Network: '10.244.0.0/16' } });
-  await startCommand(t, node, runFlags(place, node.iface)).waitFor(/weft: ready/);
+  await startCommand(t, node, runFlags(place, node.iface)).waitFor(READY);
   t.match(await statusOf(place), { backend: { type: 'vxlan', vni: 1, port: 8472 }, device: { mtu: 1450 } });
 });
 
@@ -117,13 +118,13 @@ t.test(
     const lab = await makeBed(t, { name: 'iface' });
     const byAddress = lab.node(1);
     const place = await makePlace(byAddress);
-    await startCommand(t, byAddress, runFlags(place, byAddress.address)).waitFor(/weft: ready/);
+    await startCommand(t, byAddress, runFlags(place, byAddress.address)).waitFor(READY);
     t.equal((await statusOf(place)).underlay.interface, 'ua', 'by address');
     const byRoute = lab.node(2);
     await byRoute.exec(['ip', 'route', 'add', 'default', 'via', '192.168.77.1']);
     const other = await makePlace(byRoute);
     const flags = runFlags(other, '').filter((flag) => flag !== '--iface' && flag !== '');
-    await startCommand(t, byRoute, flags).waitFor(/weft: ready/);
+    await startCommand(t, byRoute, flags).waitFor(READY);
     t.equal((await statusOf(other)).underlay.interface, 'ub', 'by the default route');
   },
 );

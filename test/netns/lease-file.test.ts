@@ -48,7 +48,7 @@ t.test('a change that the kernel refuses is said, and tried again until it succe
   const weft = await startWeft(t, node, { leases: [node.lease()] });
   await ipBatch(node.netns, ['link set flannel.1 down']);
   await writeLeases(weft.leaseFile, [node.lease(), ...node.peers()]);
-  await weft.process.waitFor(/weft: warning: ip route replace 10\.244\.2\.0\/24 .*: \S/);
+  await weft.process.waitFor(/^W.*\] ip route replace 10\.244\.2\.0\/24 .*: \S/m);
   t.match(await statusOf(weft), { peers: [{ route: false }] }, 'status shows what is missing');
   await ipBatch(node.netns, ['link set flannel.1 up']);
   await until('the route', async () => (await routesOf(node)).length > 0);

@@ -36,6 +36,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const elapsed = performance.now() - startedAt;
     t.strictSame(exit, { code: 0, signal: null });
     t.ok(elapsed <= ENDS_WITHIN_MS, `${elapsed.toFixed(0)} ms`);
+    t.match(
+      weft.process.stderr,
+      /\] shutdownHandler sent cancel signal\.\.\.\n[^]*\] Exiting cleanly\.\.\.\n$/,
+      "in flanneld's words",
+    );
     await isGone(t, weft);
   });
 }

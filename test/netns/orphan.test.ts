@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { READY } from '../../lab/dataplanes/weft.js';
 import { inNetns } from '../../lab/exec.js';
 import type { Lab } from '../../lab/lab.js';
 import { writeLeases } from '../../lab/leases.js';
@@ -74,7 +75,7 @@ for (const { what, command } of [
       quoted.join(' '),
       '/dev/null',
     ]);
-    await terminal.waitFor(/weft: ready/);
+    await terminal.waitFor(READY);
     const { pid } = await statusOf(place);
     t.teardown(() => existsSync(`/proc/${pid}`) && process.kill(pid, 'SIGKILL'));
     await terminal.stop('SIGKILL');
@@ -95,7 +96,7 @@ t.test('its own terminal has gone: it ends, and its device with it', async (t) =
     `exec ${words.join(' ')}`,
     '/dev/null',
   ]);
-  await terminal.waitFor(/weft: ready/);
+  await terminal.waitFor(READY);
   const { pid } = await statusOf(place);
   t.teardown(() => existsSync(`/proc/${pid}`) && process.kill(pid, 'SIGKILL'));
   await terminal.stop('SIGKILL');

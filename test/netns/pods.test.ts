@@ -73,7 +73,7 @@ t.test('three nodes with two pods each and one lease file', async (t) => {
 t.test('a net-conf MTU above that of the underlay', async (t) => {
   const lab = await makeBed(t, { name: 'toolarge' });
   const [weft] = await startWefts(t, lab.nodes, { netConf: netConf({ MTU: 2000 }) });
-  t.match(weft?.process.stderr, /^weft: warning: .*Backend\.MTU 2000.*1500 of ua/m, 'is warned of');
+  t.match(weft?.process.stderr, /^W.*\] .*Backend\.MTU 2000.*1500 of ua/m, 'is warned of');
   await answered(t, lab.node(1), lab.node(2).subnetBase, 'and packets that large pass in outer fragments', {
     size: 1950 - 28,
     dontFragment: true,

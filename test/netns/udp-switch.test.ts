@@ -127,7 +127,7 @@ t.test('a route to Network that is not ours stays, and weft says so', async (t) 
   const node = lab.node(1);
   await ipBatch(node.netns, [`route add ${NETWORK} via 192.168.77.2 dev ${node.iface}`]);
   const weft = await startWeft(t, node, { netConf: udpConf() });
-  t.match(weft.process.stderr, /^weft: warning: a route to 10\.244\.0\.0\/16 exists already and stays/m);
+  t.match(weft.process.stderr, /^W.*\] a route to 10\.244\.0\.0\/16 exists already and stays/m);
   t.strictSame(await routesOf(node, node.iface), [
     `10.244.0.0/16 via 192.168.77.2 dev ${node.iface}`,
     `192.168.77.0/24 dev ${node.iface} proto kernel scope link src 192.168.77.1`,
@@ -161,6 +161,6 @@ t.test('the device deleted under a running weft ends it', async (t) => {
   const weft = await startWeft(t, node, { netConf: udpConf() });
   await ipBatch(node.netns, ['link delete flannel0']);
   t.strictSame(await weft.process.exited, { code: 1, signal: null });
-  t.match(weft.process.stderr.trimEnd().split('\n').at(-1), /^weft: .*flannel0.*deleted/);
+  t.match(weft.process.stderr.trimEnd().split('\n').at(-1), /^E.*\] .*flannel0.*deleted/);
   t.notOk(await succeeds(['ip', 'link', 'show', 'dev', 'flannel0'], { netns: node.netns }));
 });

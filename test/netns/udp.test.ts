@@ -144,7 +144,7 @@ t.test('other port and MTU, under keys in other case', async (t) => {
   // What NetConf spells otherwise, and what only vxlan has.
   const conf = { Network: '10.244.0.0/16', Backend: { Type: 'UDP', port: 7890, mtu: 1400, VNI: 1 } };
   const [weft] = await startWefts(t, lab.nodes, { netConf: conf });
-  t.match(weft?.process.stderr, /^weft: warning: net-conf Backend\.VNI: .*vxlan/m);
+  t.match(weft?.process.stderr, /^W.*\] net-conf Backend\.VNI: .*vxlan/m);
   t.equal((await deviceOf(lab.node(1), UDP_DEVICE)).mtu, 1372);
   const { stdout } = await lab.node(1).exec(['ss', '-Hlun']);
   t.match(stdout, /192\.168\.77\.1:7890\s/);

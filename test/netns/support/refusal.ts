@@ -7,7 +7,7 @@ import { type CommandOptions, makePlace, type PlaceOptions, runCommand, runFlags
 import { networkOf } from './state.js';
 
 export interface Refusal extends PlaceOptions, CommandOptions {
-  /** The line, without `weft: ` and line end. */
+  /** The message: what stands behind the line's header. */
   readonly line: RegExp;
   /** In place of the node's own interface. */
   readonly iface?: string;
@@ -32,7 +32,7 @@ export async function refused(t: Test, node: LabNode, refusal: Refusal): Promise
   const { code, stdout, stderr } = await runCommand(node, flags, refusal);
   t.equal(code, 1, 'exit code');
   t.equal(stdout, '', 'nothing on stdout');
-  t.match(stderr, /^weft: [^\n]+\n$/, 'one line on stderr');
+  t.match(stderr, /^E[^\n]+\] [^\n]+\n$/, 'one line on stderr');
   t.match(stderr, refusal.line, 'what is wrong');
   t.strictSame({ network: await networkOf(node), files: await filesOf(node) }, before, 'nothing was changed');
 }

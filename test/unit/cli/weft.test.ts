@@ -7,6 +7,8 @@ import t from 'tap';
 const WEFT = fileURLToPath(new URL('../../../src/cli/weft.js', import.meta.url));
 const PACKAGE = fileURLToPath(new URL('../../../../package.json', import.meta.url));
 
+const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
+
 interface Outcome {
   code: number;
   stdout: string;
@@ -14,8 +16,12 @@ interface Outcome {
 }
 
 function weft(...args: string[]): Promise<Outcome> {
+  return weftWith({}, ...args);
+}
+
+function weftWith(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    const options = { env: { PATH: process.env.PATH } };
+    const options = { env: { PATH: process.env.PATH, ...environment } };
     execFile(process.execPath, [WEFT, ...args], options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
@@ -23,8 +29,11 @@ function weft(...args: string[]): Promise<Outcome> {
 }
 
 t.test('--version is that of the package', async (t) => {
-  const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
   t.same(await weft('--version'), { code: 0, stdout: `weft ${version}\n`, stderr: '' });
+});
+
+t.test('run -version says it on stderr, as flanneld', async (t) => {
+  t.same(await weft('run', '-version'), { code: 0, stdout: '', stderr: `weft ${version}\n` });
 });
 
 t.test('--help is no error', async (t) => {
@@ -36,15 +45,32 @@ t.test('--help is no error', async (t) => {
   }
 });
 
-t.test('wrong usage is one line and exit code 2', async (t) => {
+t.test('run and doctor know -h and -help, and list every flag', async (t) => {
+  const { stdout } = await weft('run', '-help');
+  t.match(stdout, /^Usage: weft run \[OPTION\]\.\.\./);
+  t.match(stdout, /--etcd-endpoints <URLS>.*\n[^]*--ip-masq \[=BOOL\][^]*--v <N>[^]*--lease-file <PATH>/);
+  const doctor = await weft('doctor', '-v=1', '-h', '-foo');
+  t.match(doctor.stdout, /^Usage: weft doctor/);
+  t.same([doctor.code, doctor.stderr], [0, '']);
+});
+
+t.test('wrong usage of run is a line, the usage on stderr, and exit code 2', async (t) => {
+  for (const [args, says] of [
+    [['run', '-foo'], 'flag provided but not defined: -foo'],
+    [['doctor', '--workers', '0'], 'invalid value "0" for flag -workers: value out of range'],
+    [['run', '--lease-file', 'x', '--kube-subnet-mgr'], '--lease-file and --kube-subnet-mgr are two sources'],
+  ] as const) {
+    const { code, stdout, stderr } = await weft(...args);
+    t.equal(code, 2, args.join(' '));
+    t.ok(stderr.startsWith(says), stderr);
+    t.match(stderr.split('\n')[1], `Usage: weft ${args[0]} [OPTION]...`);
+    t.equal(stdout, '');
+  }
+});
+
+t.test('other wrong usage is one line and exit code 2', async (t) => {
   for (const [args, says] of [
     [['fly'], "unknown command 'fly'"],
-    [['run'], '--lease-file'],
-    [['run', '--lease-file', 'x', '--warp'], "unknown option '--warp'"],
-    [['run', '--lease-file', 'x', '--workers', '0'], 'from 1 to 64'],
-    [['run', '--lease-file', 'x', '--workers', 'two'], 'from 1 to 64'],
-    [['run', '--lease-file', 'x', '--offload', 'warp'], 'Allowed choices are'],
-    [['run', '--lease-file', 'x', '--peer-check', 'maybe'], 'Allowed choices are strict, mac, off'],
     [['status', '--run-dir'], "'--run-dir <dir>' argument missing"],
   ] as const) {
     const { code, stdout, stderr } = await weft(...args);
@@ -53,6 +79,51 @@ t.test('wrong usage is one line and exit code 2', async (t) => {
     t.equal(stderr.trimEnd().split('\n').length, 1, stderr);
     t.equal(stdout, '');
   }
+});
+
+t.test('what makes run fail is one line in the format that was asked for, and exit code 1', async (t) => {
+  const says = 'Invalid subnet-lease-renew-margin option, out of acceptable range: 0;';
+  const klog = await weft('run', '-subnet-lease-renew-margin', '0');
+  t.same([klog.code, klog.stdout], [1, '']);
+  t.match(klog.stderr, /^E\d{4} [^\n]* weft\.js:\d+\] Invalid [^\n]*\n$/);
+  t.match(klog.stderr, says);
+  const json = await weft('run', '-subnet-lease-renew-margin', '0', '--log-format', 'json');
+  t.match(JSON.parse(json.stderr), { level: 'error', msg: new RegExp(`^${says}`) });
+  t.equal(json.code, 1);
+});
+
+t.test('a variable that does not parse is said, and the start goes on', async (t) => {
+  const { code, stderr } = await weftWith(
+    { FLANNELD_HEALTHZ_PORT: 'x', FLANNELD_SUBNET_LEASE_RENEW_MARGIN: '1440' },
+    'run',
+  );
+  const lines = stderr.trimEnd().split('\n');
+  t.equal(code, 1);
+  t.match(
+    lines[0],
+    /^E.*\] Failed to set flag FLANNELD from env: invalid value "x" for FLANNELD_HEALTHZ_PORT: /,
+  );
+  t.match(lines[1], /^E.*\] Invalid subnet-lease-renew-margin option, out of acceptable range: 1440;/);
+  t.equal(lines.length, 2);
+});
+
+t.test('the flags are the first line, unless leases come from a file', async (t) => {
+  // Loaded before Weft, it says that the machine is one that Weft refuses.
+  const elsewhere = {
+    NODE_OPTIONS: "--import=data:text/javascript,Object.defineProperty(process,'platform',{value:'sunos'})",
+  };
+  const kube = await weftWith(elsewhere, 'run', '--kube-subnet-mgr', '-v=1');
+  const [first, second] = kube.stderr.split('\n');
+  t.match(first, /^I.*\] CLI flags config: \{etcdEndpoints:.* kubeSubnetMgr:true .*\}$/);
+  t.match(second, /^E.*\] platform sunos is not supported/);
+  const file = await weftWith(elsewhere, 'run', '--lease-file', 'x');
+  t.match(file.stderr, /^E.*\] platform sunos is not supported[^\n]*\n$/);
+});
+
+t.test('what makes doctor fail is one plain line', async (t) => {
+  const { code, stderr } = await weft('doctor', '-subnet-lease-renew-margin=0');
+  t.equal(code, 1);
+  t.match(stderr, /^weft: Invalid subnet-lease-renew-margin [^\n]*\n$/);
 });
 
 t.test('status where no weft runs is one line and exit code 1', async (t) => {

@@ -144,7 +144,7 @@ t.test('a route to Network that cannot be set counts as failed and is tried agai
   const { apply, ip, log } = rig(t);
   ip.fail(NETWORK_ROUTE, 'Network is down');
   t.equal((await apply(lease(2))).failed, 1);
-  t.same(log, [`weft: warning: ip ${NETWORK_ROUTE}: RTNETLINK answers: Network is down`]);
+  t.same(log, [`W ip ${NETWORK_ROUTE}: RTNETLINK answers: Network is down`]);
   ip.mend(NETWORK_ROUTE);
   t.same(await apply(lease(2)), { done: [NETWORK_ROUTE], failed: 0 });
   t.same(await apply(lease(2)), { done: [], failed: 0 });

@@ -260,6 +260,6 @@ t.test('few changed peers are logged one by one, many are summed up', async (t) 
   await node.update(set(...Array.from({ length: 20 }, (_, index) => nodeLease(index + 2))));
   t.same(
     log.filter((line) => line.includes('peers')),
-    ['weft: peers: 20 added or changed, 0 removed, 20 in all'],
+    ['I peers: 20 added or changed, 0 removed, 20 in all'],
   );
 });

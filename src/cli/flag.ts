@@ -1,0 +1,106 @@
+/** Kinds of flags: what the text of a value means, as Go's flag package and klog have it. */
+
+import type { FileVerbosity } from '../control/log.js';
+
+export interface Flag<T> {
+  /** The value where nobody gave one. */
+  readonly initial: T;
+  /** What stands for the value in the usage. */
+  readonly placeholder: string;
+  readonly help: string;
+  /** Whether `-x` alone means `-x=true`. */
+  readonly boolean: boolean;
+  /** `previous` is what the flag had before this text. @throws Error whose message is the reason alone */
+  parse(text: string, previous: T): T;
+}
+
+export type Flags = Readonly<Record<string, Flag<unknown>>>;
+
+/** The values of a table of flags, by the names of its flags. */
+export type ValuesOf<Table> = { [Name in keyof Table]: Table[Name] extends Flag<infer T> ? T : never };
+
+/** Go's strconv.ParseBool. */
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ...['1', 't', 'T', 'TRUE', 'true', 'True'].map((word) => [word, true] as const),
+  ...['0', 'f', 'F', 'FALSE', 'false', 'False'].map((word) => [word, false] as const),
+]);
+
+export function text(initial: string, placeholder: string, help: string): Flag<string> {
+  return { initial, placeholder, help, boolean: false, parse: (value) => value };
+}
+
+export function path<D extends string | undefined>(initial: D, help: string): Flag<string | D> {
+  const parse = (value: string): string => {
+    if (value === '') throw new Error('a path is needed');
+    return value;
+  };
+  return { initial, placeholder: 'PATH', help, boolean: false, parse };
+}
+
+/** A flag that may be given more than once. */
+export function list(placeholder: string, help: string): Flag<readonly string[]> {
+  return { initial: [], placeholder, help, boolean: false, parse: (value, previous) => [...previous, value] };
+}
+
+export function bool(initial: boolean, help: string): Flag<boolean> {
+  const parse = (value: string): boolean => {
+    const parsed = BOOLEANS.get(value);
+    if (parsed === undefined) throw new Error('parse error');
+    return parsed;
+  };
+  return { initial, placeholder: 'BOOL', help, boolean: true, parse };
+}
+
+/** A whole number, decimal; of a range (both ends belong to it) where one is given. */
+export function integer(
+  initial: number,
+  placeholder: string,
+  help: string,
+  range?: readonly [least: number, most: number],
+): Flag<number> {
+  const wanted = `a whole number${range === undefined ? '' : ` from ${range[0]} to ${range[1]}`} is needed`;
+  const [least, most] = range ?? [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+  const parse = (value: string): number => {
+    if (!/^[+-]?\d+$/.test(value)) throw new Error(`parse error: ${wanted}`);
+    const number = Number(value);
+    if (number < least || number > most) throw new Error(`value out of range: ${wanted}`);
+    return number;
+  };
+  return { initial, placeholder, help, boolean: false, parse };
+}
+
+export function choice<T extends string, D extends T | undefined>(
+  initial: D,
+  choices: readonly T[],
+  help: string,
+): Flag<T | D> {
+  const parse = (value: string): T => {
+    const chosen = choices.find((one) => one === value);
+    if (chosen === undefined) throw new Error(`it must be one of ${choices.join(', ')}`);
+    return chosen;
+  };
+  return { initial, placeholder: choices.join('|'), help, boolean: false, parse };
+}
+
+/** klog's -vmodule: `pattern=N,...`. */
+export function vmodule(help: string): Flag<readonly FileVerbosity[]> {
+  const parse = (value: string): FileVerbosity[] =>
+    value
+      .split(',')
+      .filter((part) => part !== '')
+      .map((part) => {
+        const [, pattern, level] = /^([^=]+)=([+-]?\d+)$/.exec(part) ?? [];
+        if (pattern === undefined) throw new Error('syntax error: expect comma-separated list of filename=N');
+        return { pattern, level: Number(level) };
+      });
+  return { initial: [], placeholder: 'PATTERN=N,...', help, boolean: false, parse };
+}
+
+/** klog's -log_backtrace_at: `file:line`. */
+export function codeLine(help: string): Flag<string> {
+  const parse = (value: string): string => {
+    if (!/^([^:]+:\d+)?$/.test(value)) throw new Error('syntax error: expect file.js:234');
+    return value;
+  };
+  return { initial: '', placeholder: 'FILE:LINE', help, boolean: false, parse };
+}

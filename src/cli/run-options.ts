@@ -1,0 +1,106 @@
+/** From the flags of `weft run` to what control is asked for. */
+
+import type {
+  EtcdOptions,
+  FileOptions,
+  KubernetesOptions,
+  RunOptions,
+  SourceOptions,
+} from '../control/options.js';
+import { show, UserError } from '../control/user-error.js';
+import type { RunFlags } from './flags.js';
+import { UsageError } from './go-flags.js';
+
+/** flannel's bounds for --subnet-lease-renew-margin: a lease in etcd lives a day. */
+const MAX_RENEW_MARGIN = 24 * 60 - 1;
+
+/**
+ * `given` names the flags of the command line.
+ * @throws UsageError for flags that exclude each other, UserError for a value that cannot be meant
+ */
+export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOptions {
+  const renewMargin = flags['subnet-lease-renew-margin'];
+  // In flannel's words, and as there whatever the source is.
+  if (renewMargin < 1 || renewMargin > MAX_RENEW_MARGIN) {
+    throw new UserError(
+      `Invalid subnet-lease-renew-margin option, out of acceptable range: ${renewMargin}; it must be from 1 to ${MAX_RENEW_MARGIN} minutes`,
+    );
+  }
+  return {
+    source: sourceOptions(flags, given),
+    underlay: {
+      iface: [...flags.iface],
+      ifaceRegex: [...flags['iface-regex']],
+      ifaceCanReach: flags['iface-can-reach'] || undefined,
+      publicIp: flags['public-ip'] || undefined,
+      publicIpv6: flags['public-ipv6'] || undefined,
+    },
+    health: { address: flags['healthz-ip'], port: Math.max(flags['healthz-port'], 0) },
+    rules: {
+      ipMasq: flags['ip-masq'],
+      fullyRandom: !flags['ip-masq-fully-random-disable'],
+      resyncSeconds: flags['iptables-resync'],
+      forwardRules: flags['iptables-forward-rules'],
+      blackholeRoute: flags['ip-blackhole-route'],
+    },
+    subnetFile: flags['subnet-file'],
+    runDir: flags['run-dir'],
+    workers: flags.workers,
+    offload: flags.offload,
+    busyPoll: flags['busy-poll'],
+    peerCheck: flags['peer-check'],
+  };
+}
+
+/** A lease file goes before what the environment asks for: there is no variable for it. */
+function sourceOptions(flags: RunFlags, given: ReadonlySet<string>): SourceOptions {
+  const leaseFile = flags['lease-file'];
+  if (leaseFile !== undefined) {
+    const other = [...given].find(
+      (name) => name.startsWith('etcd-') || (name === 'kube-subnet-mgr' && flags[name]),
+    );
+    if (other !== undefined) {
+      throw new UsageError(`--lease-file and --${other} are two sources of leases: give one of them`);
+    }
+    return fileOptions(flags, leaseFile);
+  }
+  return flags['kube-subnet-mgr'] ? kubernetesOptions(flags) : etcdOptions(flags);
+}
+
+function fileOptions(flags: RunFlags, leaseFile: string): FileOptions {
+  return { type: 'file', leaseFile, netConfigPath: flags['net-config-path'] };
+}
+
+function kubernetesOptions(flags: RunFlags): KubernetesOptions {
+  return {
+    type: 'kubernetes',
+    netConfigPath: flags['net-config-path'],
+    apiUrl: flags['kube-api-url'] || undefined,
+    kubeconfigFile: flags['kubeconfig-file'] || undefined,
+    annotationPrefix: flags['kube-annotation-prefix'],
+    setNodeNetworkUnavailable: flags['set-node-network-unavailable'],
+  };
+}
+
+function etcdOptions(flags: RunFlags): EtcdOptions {
+  const endpoints = flags['etcd-endpoints']
+    .split(',')
+    .map((endpoint) => endpoint.trim())
+    .filter((endpoint) => endpoint !== '');
+  if (endpoints.length === 0) {
+    throw new UserError(
+      `--etcd-endpoints ${show(flags['etcd-endpoints'])}: no address in it; give the URLs of the etcd servers, separated by commas`,
+    );
+  }
+  return {
+    type: 'etcd',
+    endpoints,
+    prefix: flags['etcd-prefix'],
+    keyFile: flags['etcd-keyfile'] || undefined,
+    certFile: flags['etcd-certfile'] || undefined,
+    caFile: flags['etcd-cafile'] || undefined,
+    username: flags['etcd-username'] || undefined,
+    password: flags['etcd-password'] || undefined,
+    renewMargin: flags['subnet-lease-renew-margin'],
+  };
+}

@@ -1,0 +1,152 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { listenHealth } from '../../../src/control/health.js';
+import { catchLog } from '../../support/catch-log.js';
+import { mentions, refusal } from '../../support/user-error.js';
+
+/** A TCP port of an address that nobody listens on right now. */
+async function freeTcpPort(address: string): Promise<number> {
+  const server = createServer().listen(0, address);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+interface Bed {
+  address: string;
+  port: number;
+  log: string[];
+  /** What /readyz says; null for ready. */
+  obstacle: string | null;
+  close(): Promise<void>;
+}
+
+async function listen(t: Test, address = '127.0.0.1'): Promise<Bed> {
+  const log = catchLog(t);
+  const port = await freeTcpPort(address);
+  const bed: Bed = { address, port, log, obstacle: 'flanneld is not ready yet', close: async () => {} };
+  const server = await listenHealth({ address, port }, () => bed.obstacle);
+  bed.close = () => server.close();
+  t.teardown(bed.close);
+  return bed;
+}
+
+interface Answer {
+  status: number | undefined;
+  allow: string | undefined;
+  body: string;
+}
+
+function answer(status: number, body: string, allow?: string): Answer {
+  return { status, allow, body };
+}
+
+async function ask({ address, port }: Bed, path: string, method = 'GET'): Promise<Answer> {
+  const asked = request({ host: address, port, path, method, agent: false }).end();
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  const { statusCode: status, headers } = response;
+  return { status, allow: headers.allow, body: Buffer.concat(chunks).toString() };
+}
+
+/** A connection that says this much and then nothing. */
+async function connected(t: Test, { address, port }: Bed, text = ''): Promise<Socket> {
+  const socket = connect(port, address);
+  socket.on('error', () => {});
+  t.teardown(() => socket.destroy());
+  await once(socket, 'connect');
+  if (text !== '') socket.write(text);
+  return socket;
+}
+
+t.test('healthz says that it runs, readyz what it waits for until it is ready', async (t) => {
+  const bed = await listen(t);
+  t.same(await ask(bed, '/healthz'), answer(200, 'flanneld is running'));
+  t.same(await ask(bed, '/readyz'), answer(503, 'flanneld is not ready yet'));
+  bed.obstacle = null;
+  t.same(await ask(bed, '/readyz?verbose'), answer(200, 'flanneld is ready'));
+  bed.obstacle = 'etcd cannot be reached: größer\n';
+  t.same(await ask(bed, '/readyz'), answer(503, 'etcd cannot be reached: größer\n'));
+});
+
+t.test('HEAD has no body, other methods are refused, other paths are not there', async (t) => {
+  const bed = await listen(t);
+  t.same(await ask(bed, '/healthz', 'HEAD'), answer(200, ''));
+  t.same(await ask(bed, '/readyz', 'HEAD'), answer(503, ''));
+  t.same(await ask(bed, '/healthz', 'POST'), answer(405, 'only GET and HEAD', 'GET, HEAD'));
+  for (const path of ['/', '/healthz/', '/metrics']) t.equal((await ask(bed, path)).status, 404, path);
+});
+
+t.test('where it listens is said, once it does', async (t) => {
+  const { log, port } = await listen(t);
+  t.same(log, [`I Start healthz server on 127.0.0.1:${port}`]);
+});
+
+t.test('an IPv6 address is listened on', async (t) => {
+  const bed = await listen(t, '::1');
+  t.equal((await ask(bed, '/healthz')).status, 200);
+  t.same(bed.log, [`I Start healthz server on [::1]:${bed.port}`]);
+});
+
+t.test('an address that cannot be listened on is refused, with the reason and what to do', async (t) => {
+  const { port, log } = await listen(t);
+  log.length = 0;
+  for (const [options, ...says] of [
+    [
+      { address: '127.0.0.1', port },
+      `127.0.0.1:${port}: bind: address already in use;`,
+      `ss -ltnp "sport = :${port}"`,
+    ],
+    [
+      { address: '192.0.2.1', port },
+      `192.0.2.1:${port}: bind: cannot assign requested address;`,
+      '--healthz-ip',
+    ],
+    [
+      { address: '127.0.0.1', port: 65536 },
+      '127.0.0.1:65536: invalid port;',
+      '--healthz-port must be from 1 to 65535',
+    ],
+  ] as const) {
+    const message = await refusal(t, () => listenHealth(options, () => null));
+    mentions(t, message, 'Start healthz server error. listen tcp ', ...says);
+  }
+  t.same(log, []);
+});
+
+t.test('close ends a connection that is kept alive', async (t) => {
+  const bed = await listen(t);
+  const socket = await connected(t, bed, 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+  const [said] = (await once(socket, 'data')) as [Buffer];
+  t.match(String(said), /^HTTP\/1\.1 200 OK\r\n/);
+  const gone = once(socket, 'close');
+  await bed.close();
+  await gone;
+});
+
+t.test('whoever does not finish his request is sent away, and others are answered meanwhile', async (t) => {
+  const bed = await listen(t);
+  const slow = [
+    await connected(t, bed),
+    await connected(t, bed, 'GET /healthz HTTP/1.1\r\nHost:'),
+    await connected(t, bed, 'POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx'),
+  ];
+  const gone = slow.map((socket) => once(socket.resume(), 'close'));
+  t.equal((await ask(bed, '/healthz')).status, 200);
+  await Promise.all(gone);
+});
+
+t.test('connections beyond a limit are closed at once', async (t) => {
+  const bed = await listen(t);
+  const held = [];
+  for (let count = 0; count < 128; count++) held.push(await connected(t, bed));
+  const closed = held.map((socket, index) => once(socket.resume(), 'close').then(() => index));
+  const late = await connected(t, bed);
+  closed.push(once(late.resume(), 'close').then(() => held.length));
+  t.equal(await Promise.race(closed), held.length, 'the last is the first to go');
+});
