@@ -30,7 +30,8 @@ export async function startKernel(node: LabNode, options: KernelOptions = {}): P
     async stop() {
       if (stopped) return;
       stopped = true;
-      await ipBatch(node.netns, [`link delete ${DEVICE}`]);
+      // Another dataplane may have taken its place.
+      await succeeds(['ip', 'link', 'delete', DEVICE, 'type', 'vxlan'], { netns: node.netns });
     },
   };
   node.own(dataplane);

@@ -50,6 +50,7 @@ export const FLANNEL_FLAGS = {
 /** Weft's own. */
 export const WEFT_FLAGS = {
   'lease-file': path(undefined, 'leases from this JSON file, which is watched; not from Kubernetes or etcd'),
+  adopt: bool(false, 'take over from flanneld: replace the vxlan device that it has left'),
   'run-dir': path('/run/weft', 'directory of the control socket and state'),
   workers: integer(1, 'N', 'forwarding threads', [1, 64]),
   offload: choice('auto', ['auto', 'none', 'gso'], 'offload rung: the best this kernel can, or this one'),

@@ -43,6 +43,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
       forwardRules: flags['iptables-forward-rules'],
       blackholeRoute: flags['ip-blackhole-route'],
     },
+    adopt: flags.adopt,
     subnetFile: flags['subnet-file'],
     runDir: flags['run-dir'],
     workers: flags.workers,

@@ -18,7 +18,7 @@ import type { LeaseSource } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
 import { info, warn } from './log.js';
 import { DeviceGone, refuseExisting } from './network/device.js';
-import { deleteRoutes } from './network/ip.js';
+import { deleteRoutes, ipRun } from './network/ip.js';
 import { readLinks } from './network/links.js';
 import { Node } from './node/node.js';
 import { collectStatus } from './node/status.js';
@@ -77,6 +77,11 @@ async function start(options: RunOptions, source: LeaseSource, signal: AbortSign
   // Before the lease is published: no peer is to send to a node that cannot listen.
   refuseTakenPort(plan, plan.request);
   const set = await source.acquire(plan.request, signal);
+  if (plan.adopted !== undefined) {
+    const { name, mac } = plan.adopted;
+    info(`${name}, the kernel's vxlan device with MAC ${mac}, makes room for weft's`);
+    await ipRun([`link delete ${name}`]);
+  }
   const dataplane = openDataplane(plan, options, set.own);
   announce(plan);
   return new Daemon(plan, options, source, set, dataplane, signal);
@@ -235,8 +240,8 @@ class Daemon {
     this.rebuilding = true;
     warn(`${failure.message}; making it anew`);
     await this.node.rebuild(async () => {
-      await this.dataplane.stop();
       this.past = this.counters();
+      await this.dataplane.stop();
       refuseExisting(await readLinks(), this.plan.backend.device);
       this.dataplane = openDataplane(this.plan, this.options, this.node.own);
       await this.startDataplane();

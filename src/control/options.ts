@@ -8,6 +8,8 @@ export interface RunOptions {
   underlay: UnderlayOptions;
   health: HealthOptions;
   rules: RuleOptions;
+  /** Whether a kernel vxlan device of the overlay's name is replaced, its MAC kept, or in the way. */
+  adopt: boolean;
   subnetFile: string;
   runDir: string;
   workers: number;

@@ -10,7 +10,7 @@ import { formatIpv4, type Ipv4 } from './ipv4.js';
 import type { Lease } from './leases/lease.js';
 import type { Cluster, LeaseRequest, LeaseSource } from './leases/source.js';
 import { info, warn } from './log.js';
-import { refuseExisting, refuseRival } from './network/device.js';
+import { kernelVxlan, refuseExisting, refuseRival } from './network/device.js';
 import { type Link, readLinks } from './network/links.js';
 import { announceUnderlay, chooseUnderlay, type Underlay } from './network/underlay.js';
 import type { RunOptions } from './options.js';
@@ -23,6 +23,8 @@ export interface Plan {
   links: Link[];
   underlay: Underlay;
   request: LeaseRequest;
+  /** A vxlan device of the kernel's that makes room, as flanneld leaves it. */
+  adopted: Link | undefined;
   mtu: number;
   peerCheck: PeerCheck;
 }
@@ -43,7 +45,8 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
     publicIp: cluster.nodePublicIp ?? options.underlay.publicIp,
     publicIpv6: cluster.nodePublicIpv6 ?? options.underlay.publicIpv6,
   });
-  refuseExisting(links, device);
+  const adopted = options.adopt ? kernelVxlan(links, device) : undefined;
+  if (adopted === undefined) refuseExisting(links, device);
   refuseRival(links, backend.rivals, netConf.network);
   return {
     netConf,
@@ -56,7 +59,9 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
       addresses: underlay.addresses,
       publicIp: underlay.publicIp,
       previous: await readPreviousSubnet(options.subnetFile),
+      vtepMac: adopted?.mac,
     },
+    adopted,
     mtu: (conf.outerMtu ?? underlay.link.mtu) - backend.overhead,
     peerCheck: options.peerCheck ?? backend.peerCheck,
   };
@@ -71,6 +76,8 @@ export function boundAddress({ underlay }: Plan, { publicIp }: Pick<Lease, 'publ
 /** @throws UserError when the tunnel's port is taken */
 export function refuseTakenPort(plan: Plan, own: Pick<Lease, 'publicIp'>): void {
   const address = boundAddress(plan, own);
+  // The device that makes room has it.
+  if (plan.adopted?.data.port === plan.backend.conf.port) return;
   try {
     probeSocket(address | 0, plan.backend.conf.port);
   } catch (error) {

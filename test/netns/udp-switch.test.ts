@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { succeeds } from '../../lab/exec.js';
+import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../lab/ip.js';
 import { NETWORK, netConf, udpConf } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
@@ -14,7 +14,7 @@ import { makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.j
 import { runCommand } from './support/cli.js';
 import { answered } from './support/pings.js';
 import { refused } from './support/refusal.js';
-import { networkOf, routesOf } from './support/state.js';
+import { networkOf, routesOf, statusOf } from './support/state.js';
 
 /** A node's network without its UDP sockets, some of which have a port of the kernel's choice. */
 async function lasting(node: LabNode): Promise<string[]> {
@@ -155,12 +155,14 @@ t.test('weft cleanup removes what udp made', async (t) => {
   }
 });
 
-t.test('the device deleted under a running weft ends it', async (t) => {
+t.test('the device deleted under a running weft is made anew, its one route with it', async (t) => {
   const lab = await makeBed(t, { name: 'udpdeleted' });
   const node = lab.node(1);
-  const weft = await startWeft(t, node, { netConf: udpConf() });
+  const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
   await ipBatch(node.netns, ['link delete flannel0']);
-  t.strictSame(await weft.process.exited, { code: 1, signal: null });
-  t.match(weft.process.stderr.trimEnd().split('\n').at(-1), /^E.*\] .*flannel0.*deleted/);
-  t.notOk(await succeeds(['ip', 'link', 'show', 'dev', 'flannel0'], { netns: node.netns }));
+  await until('the repair', async () => (await statusOf(weft as WeftDataplane)).repairs.device === 1);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+  await ipBatch(node.netns, ['route delete 10.244.0.0/16 dev flannel0']);
+  await until('the repair', async () => (await statusOf(weft as WeftDataplane)).repairs.route === 1);
+  await answered(t, lab.pod(1), lab.pod(2).address);
 });

@@ -93,8 +93,8 @@ class UdpOverlay implements Overlay {
 
   async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
     const { device, network } = this.options;
-    const routes = await ipJson<{ dst: string }>('-4', 'route', 'show', 'dev', device);
-    const routed = routes.some(({ dst }) => dst === formatCidr(network));
+    const routes = await ipJson<{ dev?: string }>('-4', 'route', 'show', formatCidr(network));
+    const routed = routes.some(({ dev }) => dev === device);
     return peers.map((lease) => {
       const subnet = formatCidr(lease.subnet);
       return {

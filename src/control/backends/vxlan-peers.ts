@@ -227,13 +227,13 @@ function wayOf({ gateway, dev, flags = [] }: IpRoute, device: string): string {
 /** The permanent neighbours of a device, and the routes of the main table, as the kernel has them now. */
 export async function readPeerState(device: string): Promise<Pick<PeerState, 'neighbours' | 'routes'>> {
   const [neighbours, routes] = await Promise.all([
-    ipJson<{ dst: string; lladdr?: string }>(
-      ...['-4', 'neighbour', 'show', 'dev', device, 'nud', 'permanent'],
-    ),
+    ipJson<{ dst: string; dev: string; lladdr?: string }>('-4', 'neighbour', 'show', 'nud', 'permanent'),
     ipJson<IpRoute>('-4', 'route', 'show'),
   ]);
   return {
-    neighbours: new Map(neighbours.map(({ dst, lladdr = '' }) => [dst, lladdr])),
+    neighbours: new Map(
+      neighbours.filter(({ dev }) => dev === device).map(({ dst, lladdr = '' }) => [dst, lladdr]),
+    ),
     routes: new Map(routes.map((route) => [route.dst, wayOf(route, device)])),
   };
 }

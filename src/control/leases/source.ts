@@ -55,6 +55,8 @@ export interface LeaseRequest {
   publicIp: Ipv4;
   /** The subnet this node had before, by its subnet.env. */
   previous: Cidr | undefined;
+  /** The MAC its VTEP has had, for a source that knows of none; undefined for one that is derived. */
+  vtepMac: string | undefined;
 }
 
 export interface LeaseListener {

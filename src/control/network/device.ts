@@ -49,7 +49,7 @@ function existing(link: Link, what: string): UserError {
   if (link.kind === 'vxlan') {
     const { id, port } = link.data;
     return new UserError(
-      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then replace it: ${remove}`,
+      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then start weft with --adopt, which replaces it and keeps its MAC, or remove it: ${remove}`,
     );
   }
   if (link.kind === 'tun') {
@@ -60,6 +60,11 @@ function existing(link: Link, what: string): UserError {
   return new UserError(
     `${name} ${what}: it is a ${link.kind ?? 'physical'} device; remove or rename it: ${remove}`,
   );
+}
+
+/** The kernel's own vxlan device of this name, if there is one. */
+export function kernelVxlan(links: readonly Link[], name: string): Link | undefined {
+  return links.find((link) => link.name === name && link.kind === 'vxlan');
 }
 
 /** Configures the fresh device and brings it up. @throws UserError naming the command that failed */

@@ -48,11 +48,11 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
   const { own } = node;
   const publicIP = formatIpv4(own.publicIp);
   const [links, peers, learned] = await Promise.all([
-    ipJson<{ address?: string; mtu: number; flags: string[] }>('link', 'show', 'dev', device),
+    ipJson<{ ifname: string; address?: string; mtu: number; flags: string[] }>('link', 'show'),
     node.overlay.status(node.peers),
     backend.learning ? dataplane.learned() : null,
   ]);
-  const [link] = links;
+  const link = links.find(({ ifname }) => ifname === device);
   return {
     version: context.version,
     pid: process.pid,

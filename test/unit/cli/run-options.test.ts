@@ -37,6 +37,7 @@ t.test("without a flag it is etcd, with flannel's defaults", async (t) => {
       forwardRules: true,
       blackholeRoute: false,
     },
+    adopt: false,
     subnetFile: '/run/flannel/subnet.env',
     runDir: '/run/weft',
     workers: 1,
@@ -53,7 +54,7 @@ t.test('every flag reaches its option', async (t) => {
     ...['-subnet-lease-renew-margin=1439', '-iface=eth0', '-iface-regex=e.*', '-iface-can-reach=10.0.0.9'],
     ...['-public-ip=10.0.0.1', '-public-ipv6=fd00::1', '-healthz-ip=::', '-healthz-port=8081', '-ip-masq'],
     ...['-ip-masq-fully-random-disable', '-iptables-resync=9', '-iptables-forward-rules=false'],
-    ...['-ip-blackhole-route', '-subnet-file=s', '-run-dir=r', '-workers=2', '-offload=none'],
+    ...['-ip-blackhole-route', '-adopt', '-subnet-file=s', '-run-dir=r', '-workers=2', '-offload=none'],
     ...['-busy-poll=0', '-peer-check=mac'],
   );
   t.strictSame(options, {
@@ -77,6 +78,7 @@ t.test('every flag reaches its option', async (t) => {
     },
     health: { address: '::', port: 8081 },
     rules: { ipMasq: true, fullyRandom: false, resyncSeconds: 9, forwardRules: false, blackholeRoute: true },
+    adopt: true,
     subnetFile: 's',
     runDir: 'r',
     workers: 2,

@@ -156,7 +156,7 @@ t.test('status has the route of every peer, as long as the kernel has its own', 
   const peers = [lease(2), lease(3), lease(2, '203.0.113.3')];
   const status = async () => (await overlay.status(peers)).map(({ route }) => route);
   t.same(await status(), [false, false, false], 'no packet would come');
-  ip.answer(`-4 route show dev ${DEVICE}`, [{ dst: '10.244.0.0/16', flags: [] }]);
+  ip.answer('-4 route show 10.244.0.0/16', [{ dst: '10.244.0.0/16', dev: DEVICE, flags: [] }]);
   t.same(await status(), [true, false, false]);
   t.same(await overlay.status([lease(2)]), [
     { subnet: '10.244.2.0/24', publicIP: '192.168.77.2', route: true },

@@ -53,6 +53,7 @@ function fileSource(
     addresses: own,
     publicIp: own[0] as number,
     previous: undefined,
+    vtepMac: undefined,
   };
   return { source, request };
 }
