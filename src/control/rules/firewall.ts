@@ -19,7 +19,7 @@ import {
 /** The pod networks of one family. */
 export interface FirewallRange extends PodRange {
   family: Family;
-  /** Those an earlier run had, by its subnet.env; undefined without one. */
+  /** Those this node had before, by its subnet.env; undefined without one. They are only told: all old rules go. */
   previous: PodRange | undefined;
 }
 
@@ -39,7 +39,8 @@ const BRIDGE_SETTINGS: Record<Family, string> = {
   ipv6: '/proc/sys/net/bridge/bridge-nf-call-ip6tables',
 };
 
-const NO_RANGE: PodRange = { network: '0.0.0.0/0', subnet: '0.0.0.0/0' };
+/** How flannel writes networks that there are none of. */
+const NONE: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
 
 /**
  * Nothing is changed before `apply`. What cannot be put in place then (another process holds the lock) is logged, and
@@ -140,7 +141,8 @@ export class Firewall {
     if (mode === 'iptables') for (const family of families) await checkBridge(family);
   }
 
-  private announce({ family, network, subnet, previous = NO_RANGE }: FirewallRange): void {
+  private announce({ family, network, subnet, previous }: FirewallRange): void {
+    const before = previous ?? { network: NONE[family], subnet: NONE[family] };
     const { mode, ipMasq, forwardRules: forward } = this.options;
     const ipv6 = family === 'ipv6';
     if (mode === 'nftables') {
@@ -148,9 +150,9 @@ export class Firewall {
       if (forward) info(`Changing default FORWARD chain policy to ACCEPT${ipv6 ? ' (ipv6)' : ''}`);
       return;
     }
-    if (ipMasq && (previous.network !== network || previous.subnet !== subnet)) {
+    if (ipMasq && (before.network !== network || before.subnet !== subnet)) {
       info(
-        `Current network or subnet (${network}, ${subnet}) is not equal to previous one (${previous.network}, ${previous.subnet}), trying to recycle old iptables rules`,
+        `Current network or subnet (${network}, ${subnet}) is not equal to previous one (${before.network}, ${before.subnet}), trying to recycle old iptables rules`,
       );
     }
     if (ipMasq) info(`Setting up masking rules${ipv6 ? ' for IPv6' : ''}`);
