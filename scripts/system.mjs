@@ -17,6 +17,7 @@ const PACKAGES = {
   mount: 'mount',
   tcpdump: 'tcpdump',
   nft: 'nftables',
+  iptables: 'iptables',
   sockperf: 'sockperf',
   'ovs-vswitchd': 'openvswitch-switch',
 };
@@ -26,7 +27,7 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** Commands per task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump', 'nft'],
+  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
 };

@@ -79,7 +79,10 @@ t.test('interfaces', async (t) => {
   await ipBatch(node.netns, ['link add bare type bridge']);
 
   await t.test('a name that no interface has', (t) =>
-    refused(t, node, { iface: 'eth7', line: /--iface eth7: no interface .*there is lo, cni0/ }),
+    refused(t, node, {
+      iface: 'eth7',
+      line: /--iface eth7: no interface .*there is lo:\[\], cni0:\[10\.244\.1\.1\]/,
+    }),
   );
   await t.test('an address that no interface has', (t) =>
     refused(t, node, {
@@ -88,13 +91,16 @@ t.test('interfaces', async (t) => {
     }),
   );
   await t.test('an interface without an address', (t) =>
-    refused(t, node, { iface: 'bare', line: /--iface bare: interface bare has no IPv4 address; / }),
+    refused(t, node, {
+      iface: 'bare',
+      line: /--iface bare: failed to find IPv4 address for interface bare; /,
+    }),
   );
   await t.test('no --iface and no default route', async (t) => {
     const place = await makePlace(node);
     const { code, stderr } = await runCommand(node, runFlags(place, undefined));
     t.equal(code, 1);
-    t.match(stderr, /^E.*\] no default route .*--iface \(there is lo, cni0[^\n]+\n$/);
+    t.match(stderr, /^E.*\] .*no default route .*--iface \(there is lo:\[\], cni0[^\n]+\n$/);
   });
 });
 

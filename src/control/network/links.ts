@@ -1,7 +1,6 @@
 /** What devices and addresses this machine has, by one `ip -json -details address show`. */
 
-import { type Ipv4, parseIpv4 } from '../ipv4.js';
-import { UserError } from '../user-error.js';
+import { formatIpv4, type Ipv4, isNodeAddress, parseIpv4 } from '../ipv4.js';
 import { ipJson } from './ip.js';
 
 export interface Link {
@@ -14,7 +13,7 @@ export interface Link {
   /** The driver's own attributes: id and port of a vxlan device. */
   data: Record<string, unknown>;
   up: boolean;
-  /** IPv4 addresses in the kernel's order, loopback's apart. */
+  /** IPv4 addresses a tunnel can use, best first; loopback's are none. */
   addresses: Ipv4[];
 }
 
@@ -25,7 +24,16 @@ interface IpLink {
   mtu: number;
   flags: string[];
   linkinfo?: { info_kind?: string; info_data?: Record<string, unknown> };
-  addr_info?: { family: string; local: string; scope: string }[];
+  addr_info?: AddressInfo[];
+}
+
+/** A flag that is not set is not printed. */
+interface AddressInfo {
+  family: string;
+  local: string;
+  deprecated?: boolean;
+  dynamic?: boolean;
+  secondary?: boolean;
 }
 
 export async function readLinks(): Promise<Link[]> {
@@ -38,35 +46,37 @@ export async function readLinks(): Promise<Link[]> {
     kind: link.linkinfo?.info_kind,
     data: link.linkinfo?.info_data ?? {},
     up: link.flags.includes('UP'),
-    addresses: (link.addr_info ?? [])
-      .filter(({ family, scope }) => family === 'inet' && scope !== 'host')
-      .map(({ local }) => parseIpv4(local) as Ipv4),
+    addresses: usable(link.addr_info ?? []),
   }));
 }
 
-/** The interface the underlay goes through: by name or address, or that of the default route. @throws UserError */
-export async function chooseInterface(links: readonly Link[], wanted: string | undefined): Promise<Link> {
-  const names = links.map(({ name }) => name).join(', ');
-  if (wanted === undefined) {
-    const [route] = await ipJson<{ dev?: string }>('-4', 'route', 'show', 'default');
-    const link = links.find(({ name }) => name === route?.dev);
-    if (link === undefined) {
-      throw new UserError(
-        `no default route tells the interface to use; name one with --iface (there is ${names})`,
-      );
-    }
-    return link;
-  }
-  const address = parseIpv4(wanted);
-  const found = links.find(
-    (link) => link.name === wanted || (address !== undefined && link.addresses.includes(address)),
-  );
-  if (found === undefined)
-    throw new UserError(`--iface ${wanted}: no interface has this name or address (there is ${names})`);
-  if (found.addresses.length === 0) {
-    throw new UserError(
-      `--iface ${wanted}: interface ${found.name} has no IPv4 address; give it one or name another (there is ${names})`,
-    );
-  }
-  return found;
+/**
+ * The usable addresses, best first, as flannel orders them (pkg/ip/iface.go): none that is deprecated; those of the
+ * network before link-local ones, permanent before dynamic, primary before secondary.
+ */
+function usable(infos: readonly AddressInfo[]): Ipv4[] {
+  return infos
+    .filter(({ family, deprecated }) => family === 'inet' && deprecated !== true)
+    .map(({ local, dynamic, secondary }) => ({
+      address: parseIpv4(local) as Ipv4,
+      rank: [isLinkLocal(parseIpv4(local) as Ipv4), dynamic === true, secondary === true],
+    }))
+    .filter(({ address }) => isNodeAddress(address))
+    .sort((a, b) => compare(a.rank, b.rank))
+    .map(({ address }) => address);
+}
+
+function compare(a: readonly boolean[], b: readonly boolean[]): number {
+  const differs = a.findIndex((value, index) => value !== b[index]);
+  return Number(a[differs] ?? false) - Number(b[differs] ?? false);
+}
+
+/** 169.254.0.0/16 (RFC 3927). */
+function isLinkLocal(address: Ipv4): boolean {
+  return address >>> 16 === 0xa9fe;
+}
+
+/** What there is to choose from, in flannel's form: `eth0:[192.168.77.1 10.0.0.7], eth1:[]`. */
+export function listLinks(links: readonly Link[]): string {
+  return links.map(({ name, addresses }) => `${name}:[${addresses.map(formatIpv4).join(' ')}]`).join(', ');
 }

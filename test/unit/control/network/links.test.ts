@@ -1,8 +1,7 @@
 import t from 'tap';
-import { formatIpv4, parseIpv4 } from '../../../../src/control/ipv4.js';
-import { chooseInterface, type Link, readLinks } from '../../../../src/control/network/links.js';
+import { formatIpv4 } from '../../../../src/control/ipv4.js';
+import { listLinks, readLinks } from '../../../../src/control/network/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
-import { mentions, refusal } from '../../../support/user-error.js';
 
 /** As iproute2 prints them, cut to what matters. */
 const ADDRESS_SHOW = [
@@ -65,55 +64,23 @@ t.test(
   },
 );
 
-const link = (name: string, ...addresses: string[]): Link => ({
-  index: 2,
-  name,
-  mac: '',
-  mtu: 1500,
-  kind: undefined,
-  data: {},
-  up: true,
-  addresses: addresses.map((text) => parseIpv4(text) as number),
-});
-
-const LINKS = [
-  link('lo'),
-  link('eth0', '192.168.77.1', '10.0.0.7'),
-  link('eth1', '172.16.0.1'),
-  link('eth2'),
-];
-
-t.test('an interface is named by name or by any of its addresses', async (t) => {
-  t.equal((await chooseInterface(LINKS, 'eth1')).name, 'eth1');
-  t.equal((await chooseInterface(LINKS, '10.0.0.7')).name, 'eth0');
-});
-
-t.test('without a name it is that of the default route', async (t) => {
-  FakeIp.install(t).answer('-4 route show default', [
-    { dst: 'default', dev: 'eth1' },
-    { dst: 'default', dev: 'eth0' },
-  ]);
-  t.equal((await chooseInterface(LINKS, undefined)).name, 'eth1');
-});
-
-t.test('no default route is refused with what there is to name', async (t) => {
-  FakeIp.install(t);
-  const message = await refusal(t, () => chooseInterface(LINKS, undefined));
-  mentions(t, message, 'no default route', '--iface', 'lo, eth0, eth1, eth2');
-});
-
-t.test('an unknown name or address is refused with what there is', async (t) => {
-  for (const wanted of ['eth9', '192.168.77.2', '']) {
-    const message = await refusal(t, () => chooseInterface(LINKS, wanted));
-    mentions(t, message, `--iface ${wanted}: no interface has this name or address`, 'lo, eth0, eth1, eth2');
-  }
-});
-
-t.test('an interface without an IPv4 address is refused', async (t) => {
-  mentions(
-    t,
-    await refusal(t, () => chooseInterface(LINKS, 'eth2')),
-    '--iface eth2',
-    'has no IPv4 address; give it one',
+t.test('addresses are ordered as flannel orders them, and one that is deprecated is none', async (t) => {
+  const inet = (local: string, flags: object = {}) => ({ family: 'inet', local, prefixlen: 24, ...flags });
+  const addresses = [
+    inet('169.254.7.7'),
+    inet('10.0.0.5', { dynamic: true }),
+    inet('10.0.0.4', { secondary: true }),
+    inet('10.0.0.9', { deprecated: true }),
+    inet('10.0.0.3'),
+    inet('169.254.7.8', { dynamic: true }),
+    inet('10.0.0.6', { dynamic: true, secondary: true }),
+    inet('127.0.0.1'),
+    inet('10.0.0.2'),
+  ];
+  const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
+  FakeIp.install(t).answer('-details address show', [eth0]);
+  t.equal(
+    listLinks(await readLinks()),
+    'eth0:[10.0.0.3 10.0.0.2 10.0.0.4 10.0.0.5 10.0.0.6 169.254.7.7 169.254.7.8]',
   );
 });

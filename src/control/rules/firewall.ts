@@ -1,0 +1,225 @@
+/** The node's firewall rules held as they are to be: put in place, looked at again and again, and repaired. */
+
+import { access } from 'node:fs/promises';
+import { info, verbose, warn } from '../log.js';
+import { UserError } from '../user-error.js';
+import { everywhere, type Place, placesFor } from './places.js';
+import {
+  type Family,
+  type FirewallOptions,
+  forwardRules,
+  lineCount,
+  masqRules,
+  NO_RULES,
+  type PodRange,
+  type RuleSets,
+  type Tables,
+} from './wanted.js';
+
+/** The pod networks of one family. */
+export interface FirewallRange extends PodRange {
+  family: Family;
+  /** Those this node had before, by its subnet.env; undefined without one. They are only told: all old rules go. */
+  previous: PodRange | undefined;
+}
+
+/** A family's rules in the firewall. */
+interface Held {
+  readonly tables: Tables;
+  wanted: RuleSets;
+  /** The wanted rules as the firewall prints them; undefined until they are in place. */
+  lines: readonly string[] | undefined;
+  /** What was last said of it, so as to say it once. */
+  complaint: string | undefined;
+}
+
+/** Where the kernel is told to show bridged packets to iptables (br_netfilter). */
+const BRIDGE_SETTINGS: Record<Family, string> = {
+  ipv4: '/proc/sys/net/bridge/bridge-nf-call-iptables',
+  ipv6: '/proc/sys/net/bridge/bridge-nf-call-ip6tables',
+};
+
+/** How flannel writes networks that there are none of. */
+const NONE: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
+
+/**
+ * Nothing is changed before `apply`. What cannot be put in place then (another process holds the lock) is logged, and
+ * tried again with every look. `close` leaves the rules where they are, as flannel does since 0.27: pods keep their
+ * connections while Weft is restarted.
+ */
+export class Firewall {
+  private readonly options: FirewallOptions;
+  private readonly held: ReadonlyMap<Family, Held>;
+  private readonly unused: readonly Place[];
+  private begun = false;
+  private closed = false;
+  private timer: NodeJS.Timeout | undefined;
+  /** One thing at a time: nobody looks at rules that are half written. */
+  private work: Promise<void> = Promise.resolve();
+  private repaired = 0;
+
+  private constructor(
+    options: FirewallOptions,
+    tables: ReadonlyMap<Family, Tables>,
+    unused: readonly Place[],
+  ) {
+    this.options = options;
+    this.held = new Map(
+      [...tables].map(([family, its]) => [
+        family,
+        { tables: its, wanted: NO_RULES, lines: undefined, complaint: undefined },
+      ]),
+    );
+    this.unused = unused;
+  }
+
+  /** Finds out what this machine has. @throws UserError when rules are wanted and there is no way to make them */
+  static async open(given: FirewallOptions): Promise<Firewall> {
+    const options = { ...given, resyncSeconds: Math.max(1, given.resyncSeconds) };
+    const { used, unused } = await placesFor(options);
+    return new Firewall(options, used, unused);
+  }
+
+  /** How often rules were found missing or changed, and put back. */
+  get repairs(): number {
+    return this.repaired;
+  }
+
+  /**
+   * Puts the rules for these networks in place of all that this node had before; the first time, it removes what is left
+   * in the other firewall. Call it again when the networks change.
+   */
+  async apply(range: FirewallRange): Promise<void> {
+    await this.enqueue(async () => {
+      await this.begin();
+      const held = this.held.get(range.family);
+      if (held === undefined) return;
+      const { ipMasq, forwardRules: forward } = this.options;
+      held.wanted = {
+        masq: ipMasq ? masqRules(range.family, range) : [],
+        forward: forward ? forwardRules(range) : [],
+      };
+      held.lines = undefined;
+      this.announce(range);
+      await this.attempt(held, () => this.put(held));
+    });
+  }
+
+  /** Looks at the rules from now on. */
+  watch(): void {
+    if (this.held.size === 0 || this.closed) return;
+    this.timer = setTimeout(async () => {
+      await this.enqueue(() => this.look());
+      this.watch();
+    }, this.options.resyncSeconds * 1000);
+    this.timer.unref();
+  }
+
+  /** Stops looking; the rules stay. */
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    await this.work;
+  }
+
+  private enqueue(step: () => Promise<void>): Promise<void> {
+    this.work = this.work.then(() => (this.closed ? undefined : step()));
+    return this.work;
+  }
+
+  private async begin(): Promise<void> {
+    if (this.begun) return;
+    this.begun = true;
+    const { mode, families } = this.options;
+    info('Cleaning-up unused traffic manager rules');
+    info(`Cleaning-up ${mode === 'iptables' ? 'nftables' : 'iptables'} rules...`);
+    for (const { name, clear } of this.unused) {
+      await clear().catch((error: Error) => verbose(2, `could not clean-up ${name}: ${error.message}`));
+    }
+    if (this.held.size === 0) return;
+    info(`Starting flannel in ${mode} mode...`);
+    if (mode === 'iptables') for (const family of families) await checkBridge(family);
+  }
+
+  private announce({ family, network, subnet, previous }: FirewallRange): void {
+    const before = previous ?? { network: NONE[family], subnet: NONE[family] };
+    const { mode, ipMasq, forwardRules: forward } = this.options;
+    const ipv6 = family === 'ipv6';
+    if (mode === 'nftables') {
+      if (ipMasq) info(`nftables: setting up masking rules (${family})`);
+      if (forward) info(`Changing default FORWARD chain policy to ACCEPT${ipv6 ? ' (ipv6)' : ''}`);
+      return;
+    }
+    if (ipMasq && (before.network !== network || before.subnet !== subnet)) {
+      info(
+        `Current network or subnet (${network}, ${subnet}) is not equal to previous one (${before.network}, ${before.subnet}), trying to recycle old iptables rules`,
+      );
+    }
+    if (ipMasq) info(`Setting up masking rules${ipv6 ? ' for IPv6' : ''}`);
+    if (forward) info(`${ipv6 ? 'IPv6: ' : ''}Changing default FORWARD chain policy to ACCEPT`);
+  }
+
+  private async look(): Promise<void> {
+    for (const held of this.held.values()) await this.attempt(held, () => this.compare(held));
+  }
+
+  private async compare(held: Held): Promise<void> {
+    if (held.lines === undefined) return await this.put(held);
+    const lines = await held.tables.read(held.wanted);
+    if (lines.join('\n') === held.lines.join('\n')) return;
+    info(`Some ${this.options.mode} rules are missing; deleting and recreating rules`);
+    held.lines = undefined;
+    await this.put(held);
+    this.repaired++;
+  }
+
+  private async put(held: Held): Promise<void> {
+    const { tables, wanted } = held;
+    await tables.write(wanted);
+    const lines = await tables.read(wanted);
+    if (lines.length !== lineCount(wanted)) throw new Error('another program changes them at the same time');
+    held.lines = lines;
+    info('bootstrap done');
+  }
+
+  /** A failure is no reason to stop forwarding: it is told once, and what failed is tried again with the next look. */
+  private async attempt(held: Held, step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+      held.complaint = undefined;
+    } catch (error) {
+      const { mode, resyncSeconds } = this.options;
+      const complaint = `Failed to ensure ${mode} rules: ${(error as Error).message}; trying again every ${resyncSeconds} s`;
+      if (complaint !== held.complaint) warn(complaint);
+      held.complaint = complaint;
+    }
+  }
+}
+
+/**
+ * Removes every rule of ours, whichever firewall and back end has it; returns where there were some.
+ * @throws UserError naming what stays
+ */
+export async function removeRules(): Promise<string[]> {
+  const removed: string[] = [];
+  for (const { name, clear } of await everywhere()) {
+    try {
+      if (await clear()) removed.push(name);
+    } catch (error) {
+      throw new UserError(`the rules in ${name} cannot be removed: ${(error as Error).message}; try again`);
+    }
+  }
+  return removed;
+}
+
+/** Without br_netfilter flannel does not start; here it is the operator's choice. */
+async function checkBridge(family: Family): Promise<void> {
+  const path = BRIDGE_SETTINGS[family];
+  try {
+    await access(path);
+  } catch {
+    warn(
+      `Failed to check br_netfilter: stat ${path}: no such file or directory; pods of this node then reach each other through a Service only with: modprobe br_netfilter`,
+    );
+  }
+}

@@ -1,0 +1,123 @@
+/** Rules in nftables: a table of our own per family, replaced as a whole. */
+
+import { reason, run } from './command.js';
+import type { AddressMatch, Family, Rule, RuleSets, Tables } from './wanted.js';
+
+const WORDS = { ipv4: 'ip', ipv6: 'ip6' };
+
+interface Chain {
+  readonly set: keyof RuleSets;
+  readonly name: string;
+  readonly hook: string;
+  readonly comment: string;
+}
+
+const CHAINS: readonly Chain[] = [
+  {
+    set: 'masq',
+    name: 'postrtg',
+    hook: 'type nat hook postrouting priority srcnat; policy accept;',
+    comment: 'chain to manage traffic masquerading by flannel',
+  },
+  {
+    set: 'forward',
+    name: 'forward',
+    hook: 'type filter hook forward priority filter; policy accept;',
+    comment: 'chain to accept flannel traffic',
+  },
+];
+
+/** What `nft --check` is asked: whether the kernel can masquerade, and from ports chosen at random. */
+function probe(masquerade: string): string {
+  return `table ip flannel-probe {\n\tchain postrtg {\n\t\ttype nat hook postrouting priority srcnat;\n\t\t${masquerade}\n\t}\n}\n`;
+}
+
+/** What of nftables works here: nothing, for a reason; or masquerading with or without fully-random. */
+export async function probeNftables(): Promise<{ refused: string } | { randomFully: boolean }> {
+  const check = (masquerade: string) => run('nft', ['--check', '--file', '-'], probe(masquerade));
+  if ((await check('masquerade fully-random')).code === 0) return { randomFully: true };
+  const plain = await check('masquerade');
+  return plain.code === 0 ? { randomFully: false } : { refused: reason(plain) };
+}
+
+export class Nftables implements Tables {
+  private readonly family: Family;
+  private readonly randomFully: boolean;
+
+  constructor(family: Family, randomFully: boolean) {
+    this.family = family;
+    this.randomFully = randomFully;
+  }
+
+  async read(_wanted: RuleSets): Promise<string[]> {
+    const { code, stdout } = await this.list();
+    if (code !== 0) return [];
+    return stdout
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => /^(type|meta|ip6?) /.test(line));
+  }
+
+  async write(wanted: RuleSets): Promise<void> {
+    await nft(['--file', '-'], tableText(this.family, wanted, this.randomFully));
+  }
+
+  /** Removes the table; true when there was one. @throws Error */
+  async clear(): Promise<boolean> {
+    if ((await this.list()).code !== 0) return false;
+    await nft(['delete', 'table', ...tableName(this.family)]);
+    return true;
+  }
+
+  private list(): ReturnType<typeof run> {
+    return run('nft', ['list', 'table', ...tableName(this.family)]);
+  }
+}
+
+async function nft(args: readonly string[], input?: string): Promise<void> {
+  const outcome = await run('nft', args, input);
+  if (outcome.code !== 0) throw new Error(`nft ${args.join(' ')}: ${reason(outcome)}`);
+}
+
+function tableName(family: Family): [word: string, name: string] {
+  return [WORDS[family], `flannel-${family}`];
+}
+
+/** The input of `nft --file -` that makes the table hold these rules and nothing else, whether it was there or not. */
+export function tableText(family: Family, wanted: RuleSets, randomFully: boolean): string {
+  const [word, name] = tableName(family);
+  const chains = CHAINS.filter(({ set }) => wanted[set].length > 0).flatMap((chain) => [
+    `\tchain ${chain.name} {`,
+    `\t\tcomment "${chain.comment}"`,
+    `\t\t${chain.hook}`,
+    ...wanted[chain.set].map((rule) => `\t\t${ruleText(word, rule, randomFully)}`),
+    '\t}',
+  ]);
+  return [
+    `table ${word} ${name}`,
+    `delete table ${word} ${name}`,
+    `table ${word} ${name} {`,
+    `\tcomment "rules for ${name}"`,
+    ...chains,
+    '}',
+    '',
+  ].join('\n');
+}
+
+function ruleText(
+  word: string,
+  { marked, source, destination, verdict }: Rule,
+  randomFully: boolean,
+): string {
+  return [
+    ...(marked ? ['meta mark 0x4000'] : []),
+    ...addresses(word, 'saddr', source),
+    ...addresses(word, 'daddr', destination),
+    verdict === 'masquerade' && randomFully ? 'masquerade fully-random' : verdict,
+  ].join(' ');
+}
+
+function addresses(word: string, field: string, match: AddressMatch | undefined): string[] {
+  if (match === undefined) return [];
+  return [word, field, ...(match.not ? ['!='] : []), match.cidr];
+}

@@ -1,0 +1,101 @@
+/** Where rules of ours can be on this machine: two firewalls, two families, and iptables in two back ends. */
+
+import { info } from '../log.js';
+import { UserError } from '../user-error.js';
+import { CHAINS, type Chain, Iptables } from './iptables.js';
+import { Nftables, probeNftables } from './nftables.js';
+import { FAMILIES, type Family, type FirewallOptions, NO_RULES, type Tables } from './wanted.js';
+
+/** Seconds to wait for the lock that other users of iptables hold (/run/xtables.lock): as long as kube-proxy does. */
+const WAIT_S = 5;
+
+/** A place that is to have no rules of ours. */
+export interface Place {
+  readonly name: string;
+  /** Removes them; true when there were some. @throws Error */
+  readonly clear: () => Promise<boolean>;
+}
+
+export interface Places {
+  /** Where the wanted rules of a family go. */
+  used: ReadonlyMap<Family, Tables>;
+  unused: readonly Place[];
+}
+
+/** Changes nothing. @throws UserError when rules are wanted and there is no way to make them */
+export async function placesFor(options: FirewallOptions): Promise<Places> {
+  return options.mode === 'nftables' ? await inNftables(options) : await inIptables(options);
+}
+
+/** Everything that may hold rules of ours, whatever made them. */
+export async function everywhere(): Promise<Place[]> {
+  return [...(await allIptables()), ...FAMILIES.map(nftablesPlace)];
+}
+
+async function inIptables(options: FirewallOptions): Promise<Places> {
+  const { ipMasq, forwardRules, fullyRandom, resyncSeconds, families } = options;
+  const asked = { masq: ipMasq, forward: forwardRules };
+  const used = new Map<Family, Tables>();
+  const unused = FAMILIES.map(nftablesPlace);
+  // Who waits longer than until the next look only queues up.
+  const wanted = { randomFully: fullyRandom, waitSeconds: Math.min(WAIT_S, resyncSeconds) };
+  for (const family of FAMILIES) {
+    const [main, ...others] = await Iptables.find(family, wanted);
+    const holds = families.includes(family) && (ipMasq || forwardRules);
+    if (holds) used.set(family, main ?? missing(family));
+    const idle = holds ? CHAINS.filter(({ set }) => !asked[set]) : CHAINS;
+    unused.push(...iptablesPlaces(main, idle), ...others.flatMap((other) => iptablesPlaces(other)));
+  }
+  return { used, unused };
+}
+
+async function inNftables(options: FirewallOptions): Promise<Places> {
+  const { ipMasq, forwardRules, fullyRandom, families } = options;
+  if (!ipMasq && !forwardRules) return { used: new Map(), unused: await everywhere() };
+  const able = await probeNftables();
+  if ('refused' in able) {
+    throw new UserError(
+      `no nftables support: nft: ${able.refused}; install nftables (apt-get install nftables), or set EnableNFTables to false in net-conf`,
+    );
+  }
+  if (fullyRandom && !able.randomFully) info('nftables: random fully unsupported');
+  const tables = FAMILIES.map(
+    (family) => [family, new Nftables(family, fullyRandom && able.randomFully)] as const,
+  );
+  return {
+    used: new Map(tables.filter(([family]) => families.includes(family))),
+    unused: [
+      ...(await allIptables()),
+      // flannel has both tables always, one of them empty.
+      ...tables
+        .filter(([family]) => !families.includes(family))
+        .map(([family, table]) => ({
+          ...nftablesPlace(family),
+          clear: () => table.write(NO_RULES).then(() => true),
+        })),
+    ],
+  };
+}
+
+async function allIptables(): Promise<Place[]> {
+  const found = await Promise.all(
+    FAMILIES.map((family) => Iptables.find(family, { randomFully: false, waitSeconds: WAIT_S })),
+  );
+  return found.flat().flatMap((iptables) => iptablesPlaces(iptables));
+}
+
+function iptablesPlaces(iptables: Iptables | undefined, chains: readonly Chain[] = CHAINS): Place[] {
+  if (iptables === undefined || chains.length === 0) return [];
+  return [{ name: iptables.command, clear: () => iptables.clear(chains) }];
+}
+
+function nftablesPlace(family: Family): Place {
+  return { name: `nftables (${family})`, clear: () => new Nftables(family, false).clear() };
+}
+
+function missing(family: Family): never {
+  const command = family === 'ipv4' ? 'iptables' : 'ip6tables';
+  throw new UserError(
+    `${command}: command not found in PATH; --ip-masq and --iptables-forward-rules need it: install iptables (apt-get install iptables), or set EnableNFTables to true in net-conf`,
+  );
+}

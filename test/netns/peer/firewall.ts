@@ -1,0 +1,31 @@
+/**
+ * A firewall held as the daemon holds it, in the namespace it is started in: applies, says `applied`, watches until
+ * SIGTERM, says how often it repaired. Its one argument is a FirewallJob as JSON.
+ */
+
+import { once } from 'node:events';
+import { Firewall, type FirewallRange, removeRules } from '../../../src/control/rules/firewall.js';
+import type { FirewallOptions } from '../../../src/control/rules/wanted.js';
+
+export interface FirewallJob {
+  /** Left out: removes all rules and says where there were some. */
+  readonly options?: FirewallOptions;
+  readonly ranges: readonly FirewallRange[];
+}
+
+const { options, ranges } = JSON.parse(process.argv[2] ?? '{}') as FirewallJob;
+
+if (options === undefined) {
+  console.log(`removed: ${(await removeRules()).join(', ')}`);
+} else {
+  const alive = setInterval(() => {}, 60_000);
+  const ended = once(process, 'SIGTERM');
+  const firewall = await Firewall.open(options);
+  for (const range of ranges) await firewall.apply(range);
+  firewall.watch();
+  console.log('applied');
+  await ended;
+  await firewall.close();
+  console.log(`${firewall.repairs} repairs`);
+  clearInterval(alive);
+}

@@ -1,0 +1,267 @@
+/** The firewall's rules in real firewalls: what is in force, what stays, what comes back. */
+
+import t, { type Test } from 'tap';
+import type { LabNode } from '../../lab/node.js';
+import { LabProcess } from '../../lab/process.js';
+import { makeBed } from './support/bed.js';
+import { applyOnce, BACK_ENDS, OPTIONS, ruleset, saved, startFirewall, V4, V6 } from './support/rules.js';
+
+const NFTABLES = { ...OPTIONS, mode: 'nftables' } as const;
+const OLD = { ...V4, network: '10.1.0.0/16', subnet: '10.1.7.0/24' };
+
+/** A node for one test alone. */
+async function makeNode(t: Test, name: string): Promise<LabNode> {
+  return (await makeBed(t, { name: `rules-${name}`, nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
+}
+
+/** What it has logged once it has repaired this often. */
+function repaired(mode: string, times: number): RegExp {
+  return new RegExp(
+    `(Some ${mode} rules are missing; deleting and recreating rules[^]*?bootstrap done[^]*?){${times}}`,
+  );
+}
+
+const POSTROUTING = '-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG';
+const FORWARD = '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD';
+
+function nat(network: string, subnet: string, multicast: string): string[] {
+  const rule = (match: string, target: string) =>
+    `-A FLANNEL-POSTRTG ${match} -m comment --comment "flanneld masq" -j ${target}`;
+  return [
+    rule('-m mark --mark 0x4000/0x4000', 'RETURN'),
+    rule(`-s ${subnet} -d ${network}`, 'RETURN'),
+    rule(`-s ${network} -d ${subnet}`, 'RETURN'),
+    rule(`! -s ${network} -d ${subnet}`, 'RETURN'),
+    rule(`-s ${network} ! -d ${multicast}`, 'MASQUERADE --random-fully'),
+    rule(`! -s ${network} -d ${network}`, 'MASQUERADE --random-fully'),
+  ];
+}
+
+function filter(network: string): string[] {
+  return ['-s', '-d'].map(
+    (side) => `-A FLANNEL-FWD ${side} ${network} -m comment --comment "flanneld forward" -j ACCEPT`,
+  );
+}
+
+/** As iptables-save prints them with nothing else beside them. */
+const NAT = [
+  ':FLANNEL-POSTRTG - [0:0]',
+  POSTROUTING,
+  ...nat('10.244.0.0/16', '10.244.1.0/24', '224.0.0.0/4'),
+];
+const FILTER = [':FLANNEL-FWD - [0:0]', FORWARD, ...filter('10.244.0.0/16')];
+const NAT6 = [
+  ':FLANNEL-POSTRTG - [0:0]',
+  POSTROUTING,
+  ...nat('fd00:10:244::/56', 'fd00:10:244:1::/64', 'ff00::/8'),
+];
+const FILTER6 = [':FLANNEL-FWD - [0:0]', FORWARD, ...filter('fd00:10:244::/56')];
+
+const TABLE = `table ip flannel-ipv4 {
+	comment "rules for flannel-ipv4"
+	chain postrtg {
+		comment "chain to manage traffic masquerading by flannel"
+		type nat hook postrouting priority srcnat; policy accept;
+		meta mark 0x00004000 return
+		ip saddr 10.244.1.0/24 ip daddr 10.244.0.0/16 return
+		ip saddr 10.244.0.0/16 ip daddr 10.244.1.0/24 return
+		ip saddr != 10.244.0.0/16 ip daddr 10.244.1.0/24 return
+		ip saddr 10.244.0.0/16 ip daddr != 224.0.0.0/4 masquerade fully-random
+		ip saddr != 10.244.0.0/16 ip daddr 10.244.0.0/16 masquerade fully-random
+	}
+
+	chain forward {
+		comment "chain to accept flannel traffic"
+		type filter hook forward priority filter; policy accept;
+		ip saddr 10.244.0.0/16 accept
+		ip daddr 10.244.0.0/16 accept
+	}
+}
+`;
+const THEIRS = 'table ip theirs {\n}\n';
+const EMPTY6 = 'table ip6 flannel-ipv6 {\n\tcomment "rules for flannel-ipv6"\n}\n';
+const TABLE6 = TABLE.replaceAll('ipv4', 'ipv6')
+  .replaceAll('10.244.0.0/16', 'fd00:10:244::/56')
+  .replaceAll('10.244.1.0/24', 'fd00:10:244:1::/64')
+  .replaceAll('224.0.0.0/4', 'ff00::/8')
+  .replaceAll(/\bip (?=flannel|saddr|daddr)/g, 'ip6 ');
+
+for (const backEnd of BACK_ENDS) {
+  t.test(`iptables, ${backEnd}: the rules are flannel's, of both families`, async (t) => {
+    const node = await makeNode(t, `golden-${backEnd}`);
+    const options = { ...OPTIONS, families: ['ipv4', 'ipv6'] } as const;
+    const said = await applyOnce(t, node, { backEnd }, { options, ranges: [V4, V6] });
+    t.strictSame(await saved(node, backEnd, 'nat'), NAT);
+    t.strictSame(await saved(node, backEnd, 'filter'), FILTER);
+    t.strictSame(await saved(node, backEnd, 'nat', 'ip6tables'), NAT6);
+    t.strictSame(await saved(node, backEnd, 'filter', 'ip6tables'), FILTER6);
+    t.match(said, /Cleaning-up unused traffic manager rules/);
+    t.match(said, /Starting flannel in iptables mode\.\.\.[^]*Setting up masking rules\n[^]*bootstrap done/);
+    t.match(said, /Setting up masking rules for IPv6\n/);
+    t.match(said, /Changing default FORWARD chain policy to ACCEPT\n/);
+  });
+
+  t.test(`iptables, ${backEnd}: an old subnet's rules go, foreign ones stay, the jump is last`, async (t) => {
+    const node = await makeNode(t, `old-${backEnd}`);
+    const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
+    const foreignForward = '-A FORWARD -s 172.30.0.0/16 -j ACCEPT';
+    await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [OLD] });
+    for (const rule of [
+      // As flannel inserted it up to 0.20, which leaves two of them.
+      `-t nat -I${POSTROUTING.slice(2)}`,
+      `-t nat ${foreign}`,
+      `-t filter ${foreignForward}`,
+    ]) {
+      await node.exec(['sh', '-c', `iptables-${backEnd} ${rule}`]);
+    }
+    const previous = { network: OLD.network, subnet: OLD.subnet };
+    const said = await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [{ ...V4, previous }] });
+    t.strictSame(await saved(node, backEnd, 'nat'), [NAT[0], foreign, ...NAT.slice(1)]);
+    t.strictSame(await saved(node, backEnd, 'filter'), [FILTER[0], foreignForward, ...FILTER.slice(1)]);
+    t.match(
+      said,
+      'Current network or subnet (10.244.0.0/16, 10.244.1.0/24) is not equal to previous one (10.1.0.0/16, 10.1.7.0/24), trying to recycle old iptables rules\n',
+    );
+  });
+
+  t.test(`iptables, ${backEnd}: what is deleted, added or flushed by hand is put right`, async (t) => {
+    const node = await makeNode(t, `repair-${backEnd}`);
+    const firewall = await startFirewall(t, node, { backEnd }, { options: OPTIONS });
+    await firewall.waitFor(/^applied$/m);
+    const command = `iptables-${backEnd} --wait`;
+    const harm = [
+      `${command} -t nat -D FLANNEL-POSTRTG 2`,
+      `${command} -t nat -I FLANNEL-POSTRTG -j ACCEPT; ${command} -t filter -D FORWARD 1`,
+      `${command} -t nat -F; ${command} -t nat -X`,
+    ];
+    for (const [index, line] of harm.entries()) {
+      await node.exec(['sh', '-c', line]);
+      await firewall.waitFor(repaired('iptables', index + 1));
+      t.strictSame(await saved(node, backEnd, 'nat'), NAT, line);
+      t.strictSame(await saved(node, backEnd, 'filter'), FILTER, line);
+    }
+    await firewall.stop();
+    t.match(firewall.output, /^3 repairs$/m);
+    t.strictSame(await saved(node, backEnd, 'nat'), NAT, 'the rules outlive the process');
+  });
+
+  t.test(`from iptables, ${backEnd}, to nftables and back leaves nothing behind`, async (t) => {
+    const node = await makeNode(t, `switch-${backEnd}`);
+    await applyOnce(t, node, { backEnd });
+    const said = await applyOnce(t, node, { backEnd }, { options: NFTABLES });
+    t.match(said, /Cleaning-up iptables rules\.\.\.\n[^]*Starting flannel in nftables mode\.\.\.\n/);
+    t.strictSame(
+      [await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter'), await ruleset(node)],
+      [[], [], [TABLE, EMPTY6]],
+    );
+    await applyOnce(t, node, { backEnd });
+    t.strictSame(
+      [await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter'), await ruleset(node)],
+      [NAT, FILTER, []],
+    );
+  });
+
+  t.test(`iptables, ${backEnd}: rules that are not asked for any more go`, async (t) => {
+    const node = await makeNode(t, `fewer-${backEnd}`);
+    await applyOnce(t, node, { backEnd });
+    await applyOnce(t, node, { backEnd }, { options: { ...OPTIONS, ipMasq: false } });
+    t.strictSame([await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter')], [[], FILTER]);
+  });
+
+  t.test(`clean-up removes what is ours from iptables, ${backEnd}, and from nftables`, async (t) => {
+    const node = await makeNode(t, `remove-${backEnd}`);
+    const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
+    await node.exec(['sh', '-c', `iptables-${backEnd} -t nat ${foreign}; nft add table ip theirs`]);
+    await applyOnce(t, node, { backEnd: 'none' }, { options: NFTABLES });
+    // Without nft in its PATH it cannot take the others' away.
+    await applyOnce(t, node, { backEnd, nft: false });
+    t.match(
+      await applyOnce(t, node, { backEnd }, {}),
+      /^removed: iptables, nftables \(ipv4\), nftables \(ipv6\)$/m,
+    );
+    t.strictSame(
+      [await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter'), await ruleset(node)],
+      [[foreign], [], [THEIRS]],
+    );
+    t.match(await applyOnce(t, node, { backEnd }, {}), /^removed: $/m, 'a second time there is nothing');
+  });
+}
+
+t.test("nftables: the tables are flannel's, without any iptables in PATH", async (t) => {
+  const node = await makeNode(t, 'golden-nft');
+  const options = { ...NFTABLES, families: ['ipv4', 'ipv6'] } as const;
+  await applyOnce(t, node, { backEnd: 'none' }, { options, ranges: [OLD, V4, V6] });
+  t.strictSame(await ruleset(node), [TABLE, TABLE6]);
+  await applyOnce(t, node, { backEnd: 'none' }, { options: { ...NFTABLES, fullyRandom: false } });
+  t.strictSame(await ruleset(node), [TABLE.replaceAll(' fully-random', ''), EMPTY6]);
+});
+
+t.test('nftables: what is changed by hand is put right, foreign tables stay', async (t) => {
+  const node = await makeNode(t, 'repair-nftables');
+  const firewall = await startFirewall(t, node, { backEnd: 'none' }, { options: NFTABLES });
+  await firewall.waitFor(/^applied$/m);
+  await node.exec(['nft', 'add table ip theirs']);
+  const harm = [
+    'flush chain ip flannel-ipv4 postrtg',
+    'add rule ip flannel-ipv4 forward ip saddr 10.244.1.1 drop',
+    'delete table ip flannel-ipv4',
+  ];
+  for (const [index, line] of harm.entries()) {
+    await node.exec(['nft', line]);
+    await firewall.waitFor(repaired('nftables', index + 1));
+    t.strictSame(await ruleset(node), [TABLE, THEIRS, EMPTY6], line);
+  }
+  await firewall.stop();
+  t.match(firewall.output, /^3 repairs$/m);
+});
+
+t.test('a lock that another process holds is waited for, and a look later tried again', async (t) => {
+  const node = await makeNode(t, 'lock');
+  const holder = new LabProcess([
+    'flock',
+    '--no-fork',
+    '/run/xtables.lock',
+    'sh',
+    '-c',
+    'echo held; exec sleep 60',
+  ]);
+  t.teardown(() => holder.stop());
+  await holder.waitFor(/held/);
+  const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options: OPTIONS });
+  await firewall.waitFor(/Failed to ensure iptables rules: .*xtables lock.*; trying again every 1 s/);
+  await firewall.waitFor(/^applied$/m);
+  await holder.stop();
+  await firewall.waitFor(/bootstrap done/);
+  t.strictSame(await saved(node, 'legacy', 'nat'), NAT);
+  t.strictSame(await saved(node, 'legacy', 'filter'), FILTER);
+});
+
+t.test('a table of legacy iptables that nobody uses is not loaded to look for leftovers', async (t) => {
+  const node = await makeNode(t, 'unloaded');
+  await applyOnce(t, node, { backEnd: 'legacy' }, { options: NFTABLES });
+  const { stdout } = await node.exec([
+    'sh',
+    '-c',
+    'cat /proc/net/ip_tables_names /proc/net/ip6_tables_names',
+  ]);
+  t.equal(stdout, '');
+});
+
+t.test('without br_netfilter there is a warning with the remedy, and the rules', async (t) => {
+  const node = await makeNode(t, 'bridge');
+  const hidden = [
+    'unshare',
+    '--mount',
+    'sh',
+    '-c',
+    'mount -t tmpfs tmpfs /proc/sys/net/bridge; exec "$@"',
+    'sh',
+  ];
+  const firewall = await startFirewall(t, node, { backEnd: 'nft' }, { options: OPTIONS }, hidden);
+  await firewall.waitFor(/^applied$/m);
+  t.match(
+    firewall.output,
+    /Failed to check br_netfilter: stat \/proc\/sys\/net\/bridge\/bridge-nf-call-iptables: no such file or directory; .*modprobe br_netfilter\n/,
+  );
+  t.strictSame(await saved(node, 'nft', 'nat'), NAT);
+});

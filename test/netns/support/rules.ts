@@ -1,0 +1,108 @@
+/** Firewalls of a node: which commands there are, the rules in force, and Weft's hand on them. */
+
+import { mkdir, symlink } from 'node:fs/promises';
+import type { Test } from 'tap';
+import type { LabNode } from '../../../lab/node.js';
+import { LabProcess } from '../../../lab/process.js';
+import { DIST } from '../../../lab/world.js';
+import type { FirewallOptions } from '../../../src/control/rules/wanted.js';
+import type { FirewallJob } from '../peer/firewall.js';
+
+/** What of iptables a machine has: which back end it uses, or none. */
+export type BackEnd = 'nft' | 'legacy' | 'none';
+
+export const BACK_ENDS = ['nft', 'legacy'] as const;
+
+export const V4 = {
+  family: 'ipv4',
+  network: '10.244.0.0/16',
+  subnet: '10.244.1.0/24',
+  previous: undefined,
+} as const;
+
+export const V6 = {
+  family: 'ipv6',
+  network: 'fd00:10:244::/56',
+  subnet: 'fd00:10:244:1::/64',
+  previous: undefined,
+} as const;
+
+export const OPTIONS: FirewallOptions = {
+  mode: 'iptables',
+  families: ['ipv4'],
+  ipMasq: true,
+  forwardRules: true,
+  fullyRandom: true,
+  resyncSeconds: 1,
+};
+
+/** A PATH with this back end's iptables, and with nft or without. */
+async function pathOf(node: LabNode, backEnd: BackEnd, nft: boolean): Promise<string> {
+  const dir = `${node.dir}/path-${backEnd}-${nft}`;
+  await mkdir(dir).catch(() => undefined);
+  const names = ['iptables', 'iptables-restore', 'ip6tables', 'ip6tables-restore'];
+  const links = backEnd === 'none' ? [] : names.map((name) => [name, `xtables-${backEnd}-multi`]);
+  if (nft) links.push(['nft', 'nft']);
+  for (const [name, to] of links) await symlink(`/usr/sbin/${to}`, `${dir}/${name}`).catch(() => undefined);
+  return dir;
+}
+
+export interface Commands {
+  readonly backEnd: BackEnd;
+  /** Whether there is nft; there is when left out. */
+  readonly nft?: boolean;
+}
+
+/** Starts a firewall program on a node; it ends with the test at the latest. */
+export async function startFirewall(
+  t: Test,
+  node: LabNode,
+  { backEnd, nft = true }: Commands,
+  job: Partial<FirewallJob>,
+  under: readonly string[] = [],
+): Promise<LabProcess> {
+  const path = await pathOf(node, backEnd, nft);
+  const program = `${DIST}test/netns/peer/firewall.js`;
+  const running = new LabProcess(
+    [...under, 'env', `PATH=${path}`, process.execPath, program, JSON.stringify({ ranges: [V4], ...job })],
+    { netns: node.netns, name: `firewall on ${node.name}` },
+  );
+  t.teardown(async () => {
+    await running.stop();
+    if (!t.passing()) t.comment(`${running.name} said:\n${running.tail()}`);
+  });
+  return running;
+}
+
+/** Puts the rules in place and ends; returns what it logged. */
+export async function applyOnce(
+  t: Test,
+  node: LabNode,
+  commands: Commands,
+  job: Partial<FirewallJob> = { options: OPTIONS },
+): Promise<string> {
+  const running = await startFirewall(t, node, commands, job);
+  await running.waitFor(/^(applied|removed: .*)$/m);
+  await running.stop();
+  return running.output;
+}
+
+/** What `iptables-save` says of a table, without comments, counters and chains that hold nothing. */
+export async function saved(
+  node: LabNode,
+  backEnd: 'nft' | 'legacy',
+  table: 'nat' | 'filter',
+  command: 'iptables' | 'ip6tables' = 'iptables',
+): Promise<string[]> {
+  const { stdout } = await node.exec([`${command}-${backEnd}-save`, '-t', table]);
+  return stdout.split('\n').filter((line) => line.startsWith('-A ') || line.startsWith(':FLANNEL'));
+}
+
+/** The tables of nftables that iptables does not own, sorted. */
+export async function ruleset(node: LabNode): Promise<string[]> {
+  const { stdout } = await node.exec(['nft', 'list', 'ruleset']);
+  return stdout
+    .split(/^(?=table |# Warning)/m)
+    .filter((part) => part.startsWith('table ') && !/^table ip6? (nat|filter) /.test(part))
+    .sort();
+}

@@ -1,0 +1,176 @@
+import t, { type Test } from 'tap';
+import { formatIpv4, parseIpv4 } from '../../../../src/control/ipv4.js';
+import type { Link } from '../../../../src/control/network/links.js';
+import { announceUnderlay, chooseUnderlay } from '../../../../src/control/network/underlay.js';
+import type { UnderlayOptions } from '../../../../src/control/options.js';
+import { catchLog } from '../../../support/catch-log.js';
+import { FakeIp } from '../../../support/fake-ip.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+const link = (name: string, ...addresses: string[]): Link => ({
+  index: 2,
+  name,
+  mac: '',
+  mtu: 1500,
+  kind: undefined,
+  data: {},
+  up: true,
+  addresses: addresses.map((text) => parseIpv4(text) as number),
+});
+
+const LINKS = [
+  link('lo'),
+  link('eth0', '192.168.77.1', '10.0.0.7'),
+  link('eth1', '172.16.0.1'),
+  link('eth2'),
+];
+const THERE = '(there is lo:[], eth0:[192.168.77.1 10.0.0.7], eth1:[172.16.0.1], eth2:[])';
+
+function options(given: Partial<UnderlayOptions>): UnderlayOptions {
+  return {
+    iface: [],
+    ifaceRegex: [],
+    ifaceCanReach: undefined,
+    publicIp: undefined,
+    publicIpv6: undefined,
+    ...given,
+  };
+}
+
+/** Interface, its address, the public one, and all in the order in which a lease is looked for. */
+async function choose(given: Partial<UnderlayOptions>): Promise<string> {
+  const { link, address, publicIp, addresses } = await chooseUnderlay(LINKS, options(given));
+  return `${link.name} ${formatIpv4(address)} ${formatIpv4(publicIp)} [${addresses.map(formatIpv4).join(' ')}]`;
+}
+
+async function refused(t: Test, given: Partial<UnderlayOptions>): Promise<string> {
+  return await refusal(t, () => chooseUnderlay(LINKS, options(given)));
+}
+
+t.test('--iface names an interface, or the address on it that is used', async (t) => {
+  t.equal(await choose({ iface: ['eth1'] }), 'eth1 172.16.0.1 172.16.0.1 [172.16.0.1]');
+  t.equal(await choose({ iface: ['10.0.0.7'] }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
+});
+
+t.test('the first --iface that finds one decides, then --iface-regex, then --iface-can-reach', async (t) => {
+  FakeIp.install(t).answer('route get 203.0.113.9', [
+    { dst: '203.0.113.9', dev: 'eth0', prefsrc: '10.0.0.7' },
+  ]);
+  const all = { iface: ['eth9', 'eth1'], ifaceRegex: ['^eth0$'], ifaceCanReach: '203.0.113.9' };
+  t.match(await choose(all), /^eth1 172/);
+  t.match(await choose({ ...all, iface: ['eth9', 'eth2'] }), /^eth0 192/);
+  t.match(await choose({ ...all, iface: ['eth9'], ifaceRegex: ['^wg'] }), /^eth0 10/);
+});
+
+t.test('a regex is tried on all addresses before any name', async (t) => {
+  t.match(await choose({ ifaceRegex: ['^172\\.|eth0'] }), /^eth1 172/);
+  t.match(await choose({ ifaceRegex: ['^10\\.'] }), /^eth0 10\.0\.0\.7/);
+  t.match(await choose({ ifaceRegex: ['th[1]'] }), /^eth1 /);
+});
+
+t.test("Go's flags at the head of a regex count", async (t) => {
+  t.match(await choose({ ifaceRegex: ['(?i)^ETH1$'] }), /^eth1 /);
+  t.match(await choose({ ifaceRegex: ['(?iUi)^ETH1'] }), /^eth1 /);
+  mentions(t, await refused(t, { ifaceRegex: ['^ETH1$'] }), 'could not match pattern ^ETH1$');
+});
+
+t.test('of default routes the first counts, and of its next hops the first', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.answer('-4 route show default', [
+    { dst: 'default', dev: 'eth1' },
+    { dst: 'default', dev: 'eth0' },
+  ]);
+  t.match(await choose({}), /^eth1 /);
+  ip.answer('-4 route show default', [
+    { type: 'unreachable', dst: 'default' },
+    { dst: 'default', nexthops: [{ dev: 'eth0' }, { dev: 'eth1' }] },
+  ]);
+  t.match(await choose({}), /^eth0 192/);
+});
+
+t.test('--public-ip alone finds the interface that has it; with --iface it may be elsewhere', async (t) => {
+  t.equal(await choose({ publicIp: '10.0.0.7' }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
+  t.equal(
+    await choose({ publicIp: '203.0.113.5', iface: ['10.0.0.7'] }),
+    'eth0 10.0.0.7 203.0.113.5 [203.0.113.5 10.0.0.7 192.168.77.1]',
+  );
+  const message = await refused(t, { publicIp: '203.0.113.5' });
+  mentions(
+    t,
+    message,
+    /^Failed to find any valid interface to use: error looking up interface 203\.0\.113\.5: .*--iface/,
+    THERE,
+  );
+});
+
+t.test('a --public-ip that is no address is refused, whatever is named beside it', async (t) => {
+  for (const publicIp of ['eth0', '10.0.0', '']) {
+    mentions(
+      t,
+      await refused(t, { publicIp, iface: ['eth0'] }),
+      `invalid public IP address: ${publicIp}; --public-ip needs`,
+    );
+  }
+});
+
+t.test('no default route is refused with what there is to name', async (t) => {
+  FakeIp.install(t);
+  mentions(
+    t,
+    await refused(t, {}),
+    'Failed to find any valid interface to use: unable to find default route; no default route tells',
+    '--iface',
+    THERE,
+  );
+});
+
+t.test('when nothing matches, everything that was tried is told with its reason', async (t) => {
+  FakeIp.install(t);
+  const message = await refused(t, {
+    iface: ['eth9', '192.168.77.2', '', 'eth2'],
+    ifaceRegex: ['^wg', '['],
+    ifaceCanReach: 'eth0',
+  });
+  mentions(
+    t,
+    message,
+    /^Failed to find interface to use that matches the interfaces and\/or regexes provided: /,
+    '--iface eth9: no interface has this name or address; ',
+    '--iface 192.168.77.2: no interface has this name or address; ',
+    '--iface : no interface has this name or address; ',
+    '--iface eth2: failed to find IPv4 address for interface eth2; give it one',
+    '--iface-regex ^wg: could not match pattern ^wg to any of the available network interfaces; ',
+    "--iface-regex [: could not compile the IP address regex '[': ",
+    '--iface-can-reach eth0: this is no IPv4 address',
+    THERE,
+  );
+});
+
+t.test('an interface without MTU is refused', async (t) => {
+  const links = [{ ...link('eth0', '10.0.0.7'), mtu: 0 }];
+  mentions(
+    t,
+    await refusal(t, () => chooseUnderlay(links, options({ iface: ['eth0'] }))),
+    'failed to determine MTU for eth0 interface; set one',
+  );
+});
+
+t.test("the choice is announced in flannel's lines, and what was missed before it", async (t) => {
+  FakeIp.install(t).answer('-4 route show default', [{ dst: 'default', dev: 'eth1' }]);
+  const log = catchLog(t);
+  const said = async (given: Partial<UnderlayOptions>): Promise<string[]> => {
+    announceUnderlay(await chooseUnderlay(LINKS, options(given)));
+    return log.splice(0).map((line) => line.replace(/^weft: |^I.*?\] /, ''));
+  };
+  t.strictSame(await said({}), [
+    'Determining IP address of default interface',
+    'Using interface with name eth1 and address 172.16.0.1',
+    'Defaulting external address to interface address (172.16.0.1)',
+  ]);
+  t.strictSame(await said({ iface: ['eth9', '10.0.0.7'], publicIp: '203.0.113.5' }), [
+    `Could not find valid interface matching eth9: no interface has this name or address ${THERE}`,
+    'Searching for interface using 10.0.0.7',
+    'Using interface with name eth0 and address 10.0.0.7',
+    'Using 203.0.113.5 as external address',
+  ]);
+});
