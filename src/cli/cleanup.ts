@@ -5,6 +5,7 @@ import { ask, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
 import { deleteRoutes, ipRun } from '../control/network/ip.js';
 import { readLinks } from '../control/network/links.js';
+import { removeRules } from '../control/rules/firewall.js';
 import { type RunState, readRunState, removeRunState } from '../control/run-state.js';
 
 function say(line: string): void {
@@ -17,6 +18,10 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
   let found = await stopRunning(runDir);
   if (state !== undefined && (await removeDevice(state))) found = true;
   if (state?.routes !== undefined) await deleteRoutes(state.routes);
+  // Without a trace of weft they are flanneld's.
+  if (found || state !== undefined) {
+    for (const place of await removeRules()) say(`removed the rules in ${place}`);
+  }
   const file = subnetFile ?? state?.subnetFile;
   if (file !== undefined && (await removeFile(file))) {
     say(`removed ${file}`);

@@ -14,7 +14,7 @@ import { kernelVxlan, refuseExisting, refuseRival } from './network/device.js';
 import { type Link, readLinks } from './network/links.js';
 import { announceUnderlay, chooseUnderlay, type Underlay } from './network/underlay.js';
 import type { RunOptions } from './options.js';
-import { readPreviousSubnet } from './subnet-env.js';
+import { readSubnetEnv, type SubnetEnv } from './subnet-env.js';
 import { UserError } from './user-error.js';
 
 export interface Plan {
@@ -23,6 +23,8 @@ export interface Plan {
   links: Link[];
   underlay: Underlay;
   request: LeaseRequest;
+  /** What an earlier run has left in subnet.env. */
+  previous: Partial<Pick<SubnetEnv, 'network' | 'subnet'>>;
   /** A vxlan device of the kernel's that makes room, as flanneld leaves it. */
   adopted: Link | undefined;
   mtu: number;
@@ -48,6 +50,7 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
   const adopted = options.adopt ? kernelVxlan(links, device) : undefined;
   if (adopted === undefined) refuseExisting(links, device);
   refuseRival(links, backend.rivals, netConf.network);
+  const previous = await readSubnetEnv(options.subnetFile);
   return {
     netConf,
     backend,
@@ -58,9 +61,10 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
       interface: underlay.link.name,
       addresses: underlay.addresses,
       publicIp: underlay.publicIp,
-      previous: await readPreviousSubnet(options.subnetFile),
+      previous: previous.subnet,
       vtepMac: adopted?.mac,
     },
+    previous,
     adopted,
     mtu: (conf.outerMtu ?? underlay.link.mtu) - backend.overhead,
     peerCheck: options.peerCheck ?? backend.peerCheck,

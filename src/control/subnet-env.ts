@@ -45,10 +45,16 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
   }
 }
 
-/** The subnet this node had before, by the file an earlier run has left; undefined without one that can be read. */
-export async function readPreviousSubnet(path: string): Promise<Cidr | undefined> {
+/** What an earlier run has left in the file, as far as it can be read. */
+export async function readSubnetEnv(path: string): Promise<Partial<Pick<SubnetEnv, 'network' | 'subnet'>>> {
   const text = await readFile(path, 'utf8').catch(() => '');
-  const { FLANNEL_SUBNET: subnet = '' } = parseEnv(text);
-  const parsed = parseCidr(subnet);
+  const { FLANNEL_NETWORK, FLANNEL_SUBNET } = parseEnv(text);
+  const network = networkIn(FLANNEL_NETWORK);
+  const subnet = networkIn(FLANNEL_SUBNET);
+  return { ...(network && { network }), ...(subnet && { subnet }) };
+}
+
+function networkIn(text = ''): Cidr | undefined {
+  const parsed = parseCidr(text);
   return parsed && { base: networkOf(parsed.address, parsed.prefix), prefix: parsed.prefix };
 }

@@ -40,6 +40,8 @@ export interface NetConf {
   /** Where it was read: a path, a key in etcd. */
   origin: string;
   network: Cidr;
+  /** Rules go into nftables rather than iptables. */
+  nftables: boolean;
   backend: BackendConf;
   /** What the file asks for and this version does not do, a sentence each. */
   ignored: string[];
@@ -90,7 +92,8 @@ export function netConfOf({ root, path }: JsonFile): NetConf {
     }
     ignored.push(`${root.pathOf('EnableIPv6')}: IPv6 leases are not carried; pods get IPv4 only`);
   }
-  return { origin: path, network, backend, ignored };
+  const nftables = root.boolean('EnableNFTables') ?? false;
+  return { origin: path, network, nftables, backend, ignored };
 }
 
 function readNetwork(root: JsonObject): Cidr {

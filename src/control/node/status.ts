@@ -34,6 +34,7 @@ export interface StatusContext {
   node: Node;
   dataplane: Dataplane;
   counters: Record<string, number>;
+  repairs: Record<string, number>;
   underlay: { interface: string; mtu: number };
   workers: number;
   peerCheck: string;
@@ -76,7 +77,7 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
     workers: context.workers,
     peerCheck: context.peerCheck,
     peers,
-    repairs: node.repairs,
+    repairs: context.repairs,
     learned:
       learned?.map(({ mac, address, ageMs }) => ({
         mac: formatMac(mac),

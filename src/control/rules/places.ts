@@ -1,6 +1,6 @@
 /** Where rules of ours can be on this machine: two firewalls, two families, and iptables in two back ends. */
 
-import { info } from '../log.js';
+import { info, warn } from '../log.js';
 import { UserError } from '../user-error.js';
 import { CHAINS, type Chain, Iptables } from './iptables.js';
 import { Nftables, probeNftables } from './nftables.js';
@@ -42,7 +42,8 @@ async function inIptables(options: FirewallOptions): Promise<Places> {
   for (const family of FAMILIES) {
     const [main, ...others] = await Iptables.find(family, wanted);
     const holds = families.includes(family) && (ipMasq || forwardRules);
-    if (holds) used.set(family, main ?? missing(family));
+    if (holds && main === undefined) reportMissing(family, ipMasq);
+    else if (holds && main !== undefined) used.set(family, main);
     const idle = holds ? CHAINS.filter(({ set }) => !asked[set]) : CHAINS;
     unused.push(...iptablesPlaces(main, idle), ...others.flatMap((other) => iptablesPlaces(other)));
   }
@@ -93,9 +94,10 @@ function nftablesPlace(family: Family): Place {
   return { name: `nftables (${family})`, clear: () => new Nftables(family, false).clear() };
 }
 
-function missing(family: Family): never {
+/** Without masquerading pods reach nothing outside; where FORWARD accepts anyway, the forward rules change nothing. */
+function reportMissing(family: Family, ipMasq: boolean): void {
   const command = family === 'ipv4' ? 'iptables' : 'ip6tables';
-  throw new UserError(
-    `${command}: command not found in PATH; --ip-masq and --iptables-forward-rules need it: install iptables (apt-get install iptables), or set EnableNFTables to true in net-conf`,
-  );
+  const what = `${command}: command not found in PATH; install iptables (apt-get install iptables), or set EnableNFTables to true in net-conf`;
+  if (ipMasq) throw new UserError(`${what}: --ip-masq needs it`);
+  warn(`${what}: the rules of --iptables-forward-rules are not there`);
 }
