@@ -77,12 +77,19 @@ export class Iptables implements Tables {
     return (await Promise.all(states)).flatMap(({ jumps, rules }) => [...jumps, ...rules]);
   }
 
+  /** A table that the kernel does not have keeps nothing from the other. */
   async write(wanted: RuleSets): Promise<void> {
+    const failures: unknown[] = [];
     for (const chain of CHAINS) {
       if (wanted[chain.set].length === 0) continue;
-      const { jumps } = await this.stateOf(chain);
-      await this.restore(restoreText(chain, wanted[chain.set], jumps, this.randomFully));
+      await this.replace(chain, wanted[chain.set]).catch((error: unknown) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  private async replace(chain: Chain, rules: readonly Rule[]): Promise<void> {
+    const { jumps } = await this.stateOf(chain);
+    await this.restore(restoreText(chain, rules, jumps, this.randomFully));
   }
 
   /** Removes these chains and the jumps to them; true when there was one. @throws Error */

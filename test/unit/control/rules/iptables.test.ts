@@ -98,3 +98,15 @@ t.test('both back ends of a machine are found, each once, first the one that is 
   );
   t.strictSame(await Iptables.find('ipv6', options), [undefined]);
 });
+
+t.test('a table that cannot be written keeps nothing from the other', async (t) => {
+  const commands = fakeCommands(t, {
+    iptables:
+      '[ "$1" = --version ] && echo "iptables v1.8.9 (legacy)" && exit; [ "$3" = nat ] && exit 3; exit 1',
+    'iptables-restore': 'while read -r line; do echo "$line" >> $LOG; done',
+  });
+  const [iptables] = await Iptables.find('ipv4', { randomFully: true, waitSeconds: 1 });
+  const wanted = { masq: masqRules('ipv4', RANGE), forward: forwardRules(RANGE) };
+  await t.rejects(async () => iptables?.write(wanted), { message: /--table nat .*exit code 3/ });
+  t.ok(commands.taken().includes('*filter'));
+});
