@@ -74,7 +74,7 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
 /** The address the tunnel's socket is bound to: the public one, unless a NAT has that. */
 export function boundAddress({ underlay }: Plan, { publicIp }: Pick<Lease, 'publicIp'>): Ipv4 {
   const { addresses } = underlay.link;
-  return addresses.includes(publicIp) ? publicIp : (addresses[0] as Ipv4);
+  return addresses.includes(publicIp) ? publicIp : underlay.address;
 }
 
 /** @throws UserError when the tunnel's port is taken */

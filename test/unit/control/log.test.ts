@@ -17,10 +17,13 @@ function logWith(t: Test, options: Partial<LogOptions> = {}): string[] {
   return catchStderr(t);
 }
 
-/** The line of this file that calls it. */
+/** The line of this file, as it runs, that calls it. */
 function hereLine(): number {
-  const [, , caller = ''] = (new Error().stack ?? '').split('\n');
-  return Number(/:(\d+):\d+\)?$/.exec(caller)?.[1]);
+  const { prepareStackTrace } = Error;
+  Error.prepareStackTrace = (_, sites) => sites;
+  const sites = new Error().stack as unknown as NodeJS.CallSite[];
+  Error.prepareStackTrace = prepareStackTrace;
+  return sites[1]?.getLineNumber() ?? 0;
 }
 
 t.test("a line has klog's header: severity, date, time, process and place", async (t) => {
