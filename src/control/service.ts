@@ -12,6 +12,7 @@ import { type Cidr, formatCidr, formatIpv4 } from './ipv4.js';
 import type { LeaseSet } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { info, warn } from './log.js';
+import { BlackholeRoute } from './network/blackhole.js';
 import { DeviceGone, refuseExisting } from './network/device.js';
 import { deleteRoutes } from './network/ip.js';
 import { readLinks } from './network/links.js';
@@ -57,6 +58,7 @@ export class Service {
   private refused: string | null = null;
   private ready = false;
   private rebuilding = false;
+  private readonly blackhole = new BlackholeRoute();
   private index: number | undefined;
   private saved: RunState | undefined;
 
@@ -96,7 +98,7 @@ export class Service {
       watchman?.close();
       await source.close();
       await Promise.all([node.stop(), firewall.close()]);
-      await deleteRoutes(node.overlay.looseRoutes());
+      await deleteRoutes([...node.overlay.looseRoutes(), ...this.blackhole.routes]);
       await tunnel.stop();
       this.down.resolve();
       await server.close();
@@ -121,8 +123,14 @@ export class Service {
     await Promise.all([node.start(first.peers), this.applyRules(plan.previous)]);
     if (node.stopped) return;
     firewall.watch();
+    await this.holdBlackhole();
     await this.saveState();
     this.ready = true;
+    info('flannel is ready');
+    info('Running backend.');
+    info(
+      plan.backend.conf.type === 'udp' ? 'Watching for new subnet leases' : 'watching for new subnet leases',
+    );
     source.watch({
       onLeases: (set) => this.follow(set),
       onRefused: (error) => this.refuse(error),
@@ -136,6 +144,10 @@ export class Service {
       `ready: ${plan.backend.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
     );
     releaseFilePages();
+  }
+
+  private async holdBlackhole(): Promise<void> {
+    if (this.parts.options.rules.blackholeRoute) await this.blackhole.hold(this.node.own.subnet);
   }
 
   /** The firewall's rules for this node's subnet, after those of `previous`. */
@@ -158,7 +170,7 @@ export class Service {
       device: this.parts.plan.backend.device,
       index: this.index,
       subnetFile: this.parts.options.subnetFile,
-      routes: this.node.overlay.looseRoutes(),
+      routes: [...this.node.overlay.looseRoutes(), ...this.blackhole.routes],
     };
     if (isDeepStrictEqual(state, this.saved)) return;
     await writeRunState(this.parts.options.runDir, state);
@@ -200,6 +212,7 @@ export class Service {
     await this.checkUnderlay();
     try {
       await this.node.check();
+      await this.holdBlackhole();
       await this.saveState();
     } catch (error) {
       // Its thread says so too, and then it is made anew.
@@ -234,6 +247,7 @@ export class Service {
     await this.node.update(set);
     if (formatCidr(this.node.own.subnet) !== formatCidr(subnet)) await this.applyRules({ network, subnet });
     this.refused = null;
+    await this.holdBlackhole();
     await this.saveState();
   }
 

@@ -1,0 +1,29 @@
+/**
+ * The blackhole route for this node's pod subnet (--ip-blackhole-route): where each pod has a route of its own, as with
+ * Canal, packets to pods that do not exist end here and do not go round between node and network.
+ */
+
+import { type Cidr, formatCidr } from '../ipv4.js';
+import { deleteRoutes, ipBatch } from './ip.js';
+
+export class BlackholeRoute {
+  private held: string | undefined;
+
+  /** The route as `ip route` takes it; none before `hold`. */
+  get routes(): string[] {
+    return this.held === undefined ? [] : [this.held];
+  }
+
+  /** Sees to it that the route is there. One to the same subnet that someone else has set, as a bridge's, does as well. */
+  async hold(subnet: Cidr): Promise<void> {
+    const wanted = `blackhole ${formatCidr(subnet)}`;
+    if (this.held !== wanted) await this.release();
+    this.held = wanted;
+    await ipBatch([`route add ${wanted}`]);
+  }
+
+  private async release(): Promise<void> {
+    await deleteRoutes(this.routes);
+    this.held = undefined;
+  }
+}
