@@ -1,5 +1,6 @@
-/** FDB lookup: the cost must not depend on the number of peers. */
+/** FDB lookup, and over IPv6 that of a sender's address: the cost must not depend on the number of peers. */
 
+import { Ipv6Addresses } from '../../src/dataplane/memory/ipv6-addresses.js';
 import { AddressTable } from '../../src/dataplane/tunnel/address-table.js';
 import { sink, suite } from './suite.js';
 
@@ -24,4 +25,22 @@ export function run(): void {
     };
   }
   suite('FDB lookup', cases);
+  suite('IPv6 sender lookup', senderCases());
+}
+
+function senderCases(): Record<string, () => void> {
+  const cases: Record<string, () => void> = {};
+  for (const size of SIZES) {
+    const addresses = new Ipv6Addresses();
+    // Nodes of one network, counted up, as they mostly are.
+    for (let i = 1; i <= size; i++) addresses.add([0xfd000077, 0, 0, i]);
+    const memory = new Int32Array(4 * (size + 1));
+    for (let number = 1; number <= size; number++) addresses.write(number, memory, 4 * number);
+    let next = 0;
+    cases[`${size} peers`] = () => {
+      next = (next + 1) % size;
+      sink[0] += addresses.find(memory, 4 * (next + 1));
+    };
+  }
+  return cases;
 }

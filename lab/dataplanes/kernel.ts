@@ -9,6 +9,8 @@ import { type Dataplane, DEVICE, deviceLines, programPeers } from './dataplane.j
 export interface KernelOptions {
   /** Outer UDP checksums; true is what flanneld leaves, the kernel's default. */
   readonly udpcsum?: boolean;
+  /** Underlay address, of IPv4 or IPv6; the node's own when left out. */
+  readonly local?: string;
   /** Peers to program; the lab's other nodes when left out. */
   readonly peers?: readonly VxlanLease[];
 }
@@ -18,7 +20,7 @@ export async function startKernel(node: LabNode, options: KernelOptions = {}): P
   const checksum = (options.udpcsum ?? true) ? 'udpcsum' : 'noudpcsum';
   await ipBatch(node.netns, [
     `link add ${DEVICE} address ${node.vtepMac} mtu ${node.podMtu} type vxlan id 1 dev ${node.iface} ` +
-      `local ${node.address} dstport 8472 nolearning ${checksum}`,
+      `local ${options.local ?? node.address} dstport 8472 nolearning ${checksum}`,
     ...deviceLines(node),
   ]);
   let stopped = false;

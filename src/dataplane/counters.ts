@@ -41,6 +41,7 @@ export const COUNTER_NAMES = [
   'rx_drop_device_full',
   'rx_drop_device_refused',
   'rx_reserved_bits',
+  'rx_group_policy',
   'rx_superpackets',
   'rx_coalesced',
   'rx_partial_checksums',

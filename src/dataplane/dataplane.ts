@@ -18,6 +18,7 @@ import {
 } from './io/udp-socket.js';
 import type { Offload, Rung } from './offload/ladder.js';
 import { errnoName } from './sys/errno.js';
+import { familyOf, IPV4, isIpv6, type UnderlayAddress } from './sys/family.js';
 import { close } from './sys/ffi.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import type { TunnelOptions } from './tunnel/tunnel.js';
@@ -27,8 +28,11 @@ import type { FdbEntry, Prefix, Reply, Request, Route, WorkerOptions } from './w
 export interface DataplaneOptions {
   /** Name of the device: a TAP for vxlan, e.g. flannel.1; a TUN for udp, e.g. flannel0. */
   device: string;
-  /** The underlay address to bind (IPv4, host order, signed) and the UDP port of every peer. */
-  address: number;
+  /**
+   * The underlay address to bind and the UDP port of every peer. Its family is that of every peer's address; over IPv6 goes
+   * vxlan without learning.
+   */
+  address: UnderlayAddress;
   port: number;
   workers: number;
   /** The rung to use, or `auto` for the best that this kernel can. */
@@ -40,7 +44,8 @@ export interface DataplaneOptions {
   tunnel: TunnelOptions;
 }
 
-export type { Prefix, Route } from './worker/messages.js';
+export type { Ipv4Address, Ipv6Address, UnderlayAddress } from './sys/family.js';
+export type { FdbEntry, Prefix, Route } from './worker/messages.js';
 
 export interface RouteChanges {
   remove: readonly Prefix[];
@@ -69,7 +74,7 @@ export interface DataplaneEvents {
 }
 
 /** Binds and closes the socket a dataplane would receive on. @throws SystemError when it cannot be bound */
-export function probeSocket(address: number, port: number): void {
+export function probeSocket(address: UnderlayAddress, port: number): void {
   for (const fd of openUdpSockets(address, port, 1)) close(fd);
 }
 
@@ -97,6 +102,7 @@ class ForwardingThread {
     this.counters = new Float64Array(counters);
     const workerData: WorkerOptions = {
       ...resources,
+      ipv6: isIpv6(options.address),
       busyPoll: options.busyPoll,
       port: options.port,
       mtu: options.mtu,
@@ -140,6 +146,13 @@ class ForwardingThread {
   }
 }
 
+/** flannel's udp is IPv4 only; what learning would remember of an IPv6 address is a number that may be taken back. */
+function refuseIpv6Underlay({ address, tunnel }: DataplaneOptions): void {
+  if (!isIpv6(address)) return;
+  if (tunnel.type === 'udp') throw new RangeError('the udp tunnel needs an IPv4 underlay');
+  if (tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
+}
+
 /** A device or socket under a running dataplane is gone, as when someone deletes the device. */
 export class PortFailure extends Error {
   readonly port: 'overlay' | 'underlay';
@@ -168,9 +181,10 @@ export class Dataplane {
 
   /**
    * Binds the sockets, then creates the device: it exists, down and without address, when this returns.
-   * @throws SystemError; then nothing is left behind
+   * @throws SystemError, or RangeError for options that do not go together; then nothing is left behind
    */
   constructor(options: DataplaneOptions) {
+    refuseIpv6Underlay(options);
     this.options = options;
     const opened: number[] = [];
     try {
@@ -180,7 +194,7 @@ export class Dataplane {
       // flannel's udp peers send from the port they receive on.
       this.senderFds = isVxlan ? openSenders(options.address) : [];
       opened.push(...this.senderFds);
-      if (!isVxlan) for (const fd of this.socketFds) allowSending(fd);
+      if (!isVxlan) for (const fd of this.socketFds) allowSending(fd, IPV4);
       const superpackets = options.offload !== 'none' && canSendTrains();
       const device = createDevice(isVxlan ? 'tap' : 'tun', options.device, options.workers, superpackets);
       this.deviceFds = device.fds;
@@ -217,11 +231,21 @@ export class Dataplane {
     return { deviceFd, socketFd, senderFds, offload: this.offload };
   }
 
-  /** vxlan: applies FDB changes in every thread; when it resolves, packets follow them. */
+  /**
+   * vxlan: applies FDB changes in every thread; when it resolves, packets follow them.
+   * @throws RangeError for an address of the other family; then nothing is changed
+   */
   async updateFdb(changes: FdbChanges): Promise<void> {
     const remove = Int32Array.from(changes.remove.flatMap(({ high, low }) => [high, low]));
-    const set = Int32Array.from(changes.set.flatMap(({ high, low, address }) => [high, low, address]));
+    const set = Int32Array.from(changes.set.flatMap((entry) => this.wordsOf(entry)));
     await Promise.all(this.threads.map((thread) => thread.request({ type: 'fdb', remove, set })));
+  }
+
+  private wordsOf({ high, low, address }: FdbEntry): number[] {
+    if (familyOf(address) !== familyOf(this.options.address)) {
+      throw new RangeError("a peer's address is not of the underlay's family");
+    }
+    return isIpv6(address) ? [high, low, ...address] : [high, low, address];
   }
 
   /** udp: applies route changes in every thread; when it resolves, packets follow them. */

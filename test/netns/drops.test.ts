@@ -102,7 +102,7 @@ t.test('datagrams that may not pass', async (t) => {
 
   await t.test('reserved bits are ignored, and counted', async (t) => {
     const headers = [
-      { flags: 0xff },
+      { flags: 0x7f },
       { reserved: [0x80, 0, 0, 0] as const },
       { reserved: [0, 0, 1, 0] as const },
       { reserved: [0, 0, 0, 0xff] as const },
@@ -113,6 +113,18 @@ t.test('datagrams that may not pass', async (t) => {
     });
     t.strictSame(changes, { tx_packets: 4, rx_packets: 4, rx_reserved_bits: 4 });
     t.equal(peer.echoes().length - replies, 5, 'every frame was answered');
+  });
+
+  await t.test('a group policy is accepted whatever the group, and counted', async (t) => {
+    const replies = peer.echoes().length;
+    const changes = await raisedBy(bed, async () => {
+      for (const group of [0, 0x1234]) {
+        const [high, low] = [group >> 8, group & 0xff];
+        await peer.send(request({ header: { flags: 0x88, reserved: [0, high, low, 0] } }));
+      }
+    });
+    t.strictSame(changes, { tx_packets: 2, rx_packets: 2, rx_group_policy: 2 });
+    t.equal(peer.echoes().length - replies, 3, 'every frame was answered');
   });
 
   await t.test('a known VTEP may send from any port', async (t) => {

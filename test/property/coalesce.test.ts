@@ -5,12 +5,16 @@ import fc from 'fast-check';
 import t from 'tap';
 import { openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
+import type { Arena } from '../../src/dataplane/memory/arena.js';
 import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
+import { Ipv6Addresses } from '../../src/dataplane/memory/ipv6-addresses.js';
+import { Ipv4Names, Ipv6Names, type Names } from '../../src/dataplane/memory/names.js';
 import { Coalescer } from '../../src/dataplane/offload/coalesce.js';
 import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
+import { isIpv6, type UnderlayAddress } from '../../src/dataplane/sys/family.js';
 import { close } from '../../src/dataplane/sys/ffi.js';
 import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
-import { concat, hex, ipv4, pattern, toHex, viewOf } from '../support/bytes.js';
+import { concat, hex, ipv4, ipv6, pattern, toHex, viewOf } from '../support/bytes.js';
 import { type FrameOptions, tagged, tcpFrame, udpFrame } from '../support/frames.js';
 import { freePort } from '../support/free-port.js';
 import { Kit } from '../support/kit.js';
@@ -392,19 +396,42 @@ function isPureAck(frame: Uint8Array): boolean {
 // Sending: the kernel cuts the trains, over loopback.
 
 const TUNNEL = hex('0800000000000100');
-const port = await freePort('127.0.0.1');
-const [receiving] = openUdpSockets(ipv4('127.0.0.2'), port, 1) as [number];
-const senders = openSenders(ipv4('127.0.0.1'));
-t.teardown(() => {
-  for (const fd of [receiving, ...senders]) close(fd);
-});
 
-function portOn(kit: Kit, trains: boolean): UdpPort {
+/** Two ends of the underlay: what the senders send to `peer` arrives at `receiving`. */
+interface Wire {
+  receiving: number;
+  senders: readonly number[];
+  port: number;
+  /** As the batch has it. */
+  peer: number;
+  names: (arena: Arena) => Names;
+}
+
+async function wire(from: UnderlayAddress, to: UnderlayAddress, text: string): Promise<Wire> {
+  const port = await freePort(text);
+  const [receiving] = openUdpSockets(to, port, 1) as [number];
+  const senders = openSenders(from);
+  t.teardown(() => {
+    for (const fd of [receiving, ...senders]) close(fd);
+  });
+  if (!isIpv6(to)) return { receiving, senders, port, peer: to, names: (arena) => new Ipv4Names(arena) };
+  const addresses = new Ipv6Addresses();
+  const peer = addresses.add(to);
+  return { receiving, senders, port, peer, names: (arena) => new Ipv6Names(arena, addresses) };
+}
+
+const WIRES = {
+  IPv4: await wire(ipv4('127.0.0.1'), ipv4('127.0.0.2'), '127.0.0.1'),
+  IPv6: await wire(ipv6('::1'), ipv6('::1'), '::1'),
+};
+
+function portOn(kit: Kit, { receiving, senders, port, names }: Wire, trains: boolean): UdpPort {
   return new UdpPort(
     kit.arena,
     {
       fd: receiving,
       senders,
+      names: names(kit.arena),
       port,
       tunnelLength: TUNNEL.length,
       linkLength: ETHERNET_LENGTH,
@@ -447,12 +474,18 @@ const sent: fc.Arbitrary<Sent> = fc
     vlan,
   }));
 
-for (const trains of [true, false]) {
-  t.test(`what is sent ${trains ? 'as trains' : 'one by one'} is what a naive segmenter makes`, async () => {
+for (const [family, underlay, trains] of [
+  ['IPv4', WIRES.IPv4, true],
+  ['IPv4', WIRES.IPv4, false],
+  ['IPv6', WIRES.IPv6, true],
+  ['IPv6', WIRES.IPv6, false],
+] as const) {
+  const how = trains ? 'as trains' : 'one by one';
+  t.test(`what is sent ${how} over ${family} is what a naive segmenter makes`, async () => {
     const near = new Kit(16, 16384, UdpPort.footprint(16));
     const far = new Kit(16, 2048, UdpPort.footprint(16));
-    const sender = portOn(near, trains);
-    const receiver = portOn(far, false);
+    const sender = portOn(near, underlay, trains);
+    const receiver = portOn(far, underlay, false);
     fc.assert(
       fc.property(fc.array(sent, { maxLength: 8 }), fc.nat(15), (packets, lane) => {
         near.fill([]);
@@ -460,7 +493,7 @@ for (const trains of [true, false]) {
         for (const { frame, segmentSize, vlan } of packets) {
           const index = near.batch.count;
           const whole = segmentSize > 0 ? withPartialChecksum(frame) : frame;
-          near.add(concat(TUNNEL, vlan ? tagged(whole) : whole), ipv4('127.0.0.2'));
+          near.add(concat(TUNNEL, vlan ? tagged(whole) : whole), underlay.peer);
           near.batch.segmentSize[index] = segmentSize;
           near.batch.flow[index] = lane << 8;
           for (const part of segmentSize > 0 ? naiveSegments(frame, segmentSize) : [frame]) {

@@ -12,6 +12,8 @@ import { acceptTrains, openSenders, openUdpSockets } from '../../src/dataplane/i
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
+import { Ipv6Addresses } from '../../src/dataplane/memory/ipv6-addresses.js';
+import { Ipv4Names, Ipv6Names } from '../../src/dataplane/memory/names.js';
 import {
   IOVEC_SIZE,
   MMSGHDR_SIZE,
@@ -19,6 +21,7 @@ import {
   MSGHDR_IOV,
   MSGHDR_IOVLEN,
 } from '../../src/dataplane/sys/constants.js';
+import { isIpv6, type UnderlayAddress } from '../../src/dataplane/sys/family.js';
 import { type Address, recvmmsg, sendmmsg } from '../../src/dataplane/sys/ffi.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
 import type { Tunnel } from '../../src/dataplane/tunnel/tunnel.js';
@@ -30,7 +33,7 @@ import { Doorbell } from '../../src/dataplane/worker/doorbell.js';
 import { Idle } from '../../src/dataplane/worker/idle.js';
 import { ForwardingLoop, type Path } from '../../src/dataplane/worker/loop.js';
 import { type Allocation, allocationOf } from './allocation.js';
-import { concat, hex, ipv4, pattern } from './bytes.js';
+import { concat, hex, ipv4, ipv6, pattern } from './bytes.js';
 import { MAC_A, MAC_B, tcpFrame, udpFrame } from './frames.js';
 import { setFdb, setOwnMac } from './kit.js';
 import { withPartialChecksum } from './reference.js';
@@ -42,10 +45,11 @@ const PEERS = 1000;
 const WARM_UPS = 10;
 const SMALL_STRUCTURES = 262_144;
 const LOOPBACK = ipv4('127.0.0.1');
+const LOOPBACK_IPV6 = ipv6('::1');
 
 type Kind = 'vxlan' | 'udp';
 
-/** A tunnel whose peer is itself: what it encapsulates comes back from 127.0.0.1 for its own MAC, or its own subnet. */
+/** A tunnel whose peer is itself: what it encapsulates comes back from loopback for its own MAC, or its own subnet. */
 class Rig {
   readonly kind: Kind;
   readonly linkLength: number;
@@ -58,9 +62,13 @@ class Rig {
   readonly replies: PacketBatch;
   readonly tunnel: Tunnel;
   readonly frame: Uint8Array;
+  readonly addresses = new Ipv6Addresses();
+  private readonly loopback: number;
 
-  constructor(kind: Kind, learning: boolean, slot = SLOT) {
+  constructor(kind: Kind, learning: boolean, slot = SLOT, address: UnderlayAddress = LOOPBACK) {
     this.kind = kind;
+    for (let peer = 1; peer <= PEERS; peer++) this.addresses.add([0xfd000077, 0, 0, peer]);
+    this.loopback = isIpv6(address) ? this.addresses.add(address) : address;
     this.linkLength = kind === 'vxlan' ? ETHERNET_LENGTH : 0;
     this.frame = this.bare(tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(1400) }));
     this.slot = slot;
@@ -81,8 +89,8 @@ class Rig {
     const options = { vni: 1, peerCheck: learning ? 'off' : 'strict', learning } as const;
     const tunnel = new VxlanTunnel(this.arena, this.counters, options);
     for (let peer = 1; peer <= PEERS; peer++) tunnel.fdb.set(0x0200, 0x10000 + peer, 0x0a000000 + peer);
-    setFdb(tunnel, MAC_B, LOOPBACK);
-    if (!learning) setFdb(tunnel, MAC_A, LOOPBACK);
+    setFdb(tunnel, MAC_B, this.loopback);
+    if (!learning) setFdb(tunnel, MAC_A, this.loopback);
     setOwnMac(tunnel, MAC_B);
     return tunnel;
   }
@@ -243,13 +251,13 @@ function messages(arena: Arena, buffers: readonly { at: number; length: number }
 }
 
 /** The forwarding loop between the real ports: a socket pair for the TAP queue, a UDP socket that sends to itself. */
-function portsPart(kind: Kind, gso: boolean): Run {
-  const rig = new Rig(kind, false, gso ? 65600 : SLOT);
+function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK): Run {
+  const rig = new Rig(kind, false, gso ? 65600 : SLOT, address);
   const { arena, checksum, counters, tunnel, outbound, linkLength } = rig;
   const switchable = new Switch();
   const [near, far] = socketpair();
   const port = 20_000 + (process.pid % 20_000);
-  const [socket] = openUdpSockets(LOOPBACK, port, 1);
+  const [socket] = openUdpSockets(address, port, 1);
   if (gso) acceptTrains(socket);
   const inbound = new PacketBatch(arena, UdpPort.packets(BURST, gso), 0);
   const tap = gso
@@ -279,7 +287,8 @@ function portsPart(kind: Kind, gso: boolean): Run {
     arena,
     {
       fd: socket,
-      senders: kind === 'vxlan' ? openSenders(LOOPBACK) : [socket],
+      senders: kind === 'vxlan' ? openSenders(address) : [socket],
+      names: isIpv6(address) ? new Ipv6Names(arena, rig.addresses) : new Ipv4Names(arena),
       port,
       tunnelLength: kind === 'vxlan' ? VXLAN_LENGTH : 0,
       linkLength,
@@ -338,6 +347,8 @@ const PARTS: Record<string, () => Run> = {
   loop: loopPart,
   ports: () => portsPart('vxlan', false),
   'gso ports': () => portsPart('vxlan', true),
+  'ports over IPv6': () => portsPart('vxlan', false, LOOPBACK_IPV6),
+  'gso ports over IPv6': () => portsPart('vxlan', true, LOOPBACK_IPV6),
   'udp ports': () => portsPart('udp', false),
   'udp gso ports': () => portsPart('udp', true),
   leaky: leakyPart,

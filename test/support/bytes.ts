@@ -33,6 +33,18 @@ export function ipv4(text: string): number {
   return text.split('.').reduce((sum, part) => (sum << 8) | Number(part), 0);
 }
 
+/** An IPv6 address as the dataplane takes it: four words, signed, host order. */
+export function ipv6(text: string): [number, number, number, number] {
+  const groups = (part: string) => part.split(':').filter((group) => group !== '');
+  const [head = '', tail] = text.split('::');
+  const left = groups(head);
+  const right = groups(tail ?? '');
+  const gap = Array<string>(8 - left.length - right.length).fill('0');
+  const all = [...left, ...gap, ...right].map((group) => Number.parseInt(group, 16));
+  const word = (index: number) => ((all[2 * index] as number) << 16) | (all[2 * index + 1] as number);
+  return [word(0), word(1), word(2), word(3)];
+}
+
 /** A MAC as the dataplane takes it. */
 export function mac(text: string): { high: number; low: number } {
   const view = viewOf(hex(text.replaceAll(':', '')));

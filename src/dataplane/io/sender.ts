@@ -2,6 +2,7 @@
 
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
+import type { Names } from '../memory/names.js';
 import { Trains } from '../memory/trains.js';
 import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT, TIMESPEC_SIZE } from '../sys/constants.js';
 import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, isUnreachable } from '../sys/errno.js';
@@ -29,7 +30,13 @@ export class Sender {
 
   constructor(
     arena: Arena,
-    options: { senders: readonly number[]; port: number; tunnelLength: number; trains: boolean },
+    options: {
+      senders: readonly number[];
+      names: Names;
+      port: number;
+      tunnelLength: number;
+      trains: boolean;
+    },
     counters: CounterRow,
     onStepDown: (errno: number) => void,
   ) {
@@ -39,7 +46,7 @@ export class Sender {
     this.trains = options.trains;
     this.counters = counters;
     this.onStepDown = onStepDown;
-    this.single = new Trains(arena, REPLAYED, 2 * REPLAYED, options.port);
+    this.single = new Trains(arena, REPLAYED, 2 * REPLAYED, options.names, options.port);
     this.pollfd = arena.reserve(POLLFD_SIZE);
     this.pollAddress = arena.address(this.pollfd);
     arena.words[(this.pollfd >> 2) + 1] = POLLOUT;

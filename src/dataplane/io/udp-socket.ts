@@ -2,10 +2,8 @@
 
 import {
   AF_INET,
-  IP_MTU_DISCOVER,
-  IP_PMTUDISC_DONT,
-  IP_RECVTOS,
-  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
   SK_MEMINFO_DROPS,
   SK_MEMINFO_VARS,
   SO_MEMINFO,
@@ -16,12 +14,12 @@ import {
   SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
-  SOCKADDR_IN_SIZE,
   SOL_SOCKET,
   SOL_UDP,
   UDP_GRO,
   UDP_SEGMENT,
 } from '../sys/constants.js';
+import { type Family, familyOf, isIpv6, sockaddr, type UnderlayAddress } from '../sys/family.js';
 import { bind, close, getsockopt, setsockopt, socket } from '../sys/ffi.js';
 import { SystemError } from '../sys/system-error.js';
 
@@ -32,15 +30,12 @@ function int(value: number): Uint8Array {
   return new Uint8Array(new Int32Array([value]).buffer);
 }
 
-function openBound(address: number, port: number, reusePort: boolean): number {
-  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+function openBound(address: UnderlayAddress, port: number, reusePort: boolean): number {
+  const fd = socket(familyOf(address).domain, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw new SystemError('socket', fd);
   if (reusePort) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, int(1));
-  const name = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));
-  name.setUint16(0, AF_INET, true);
-  name.setUint16(2, port);
-  name.setInt32(4, address);
-  const result = bind(fd, new Uint8Array(name.buffer));
+  if (isIpv6(address)) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, int(1));
+  const result = bind(fd, sockaddr(address, port));
   if (result < 0) {
     close(fd);
     throw new SystemError('bind', result);
@@ -73,11 +68,17 @@ export function acceptTrains(fd: number): void {
   setsockopt(fd, SOL_UDP, UDP_GRO, int(1));
 }
 
-/** Prepares a socket to be sent through. */
-export function allowSending(fd: number): void {
+/**
+ * Prepares a socket to be sent through.
+ *
+ * Over IPv4 outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it). Over IPv6 no
+ * router fragments; there the kernel's device drops what is larger than the path and lowers the inner route's MTU
+ * (skb_tunnel_check_pmtu, net/ipv4/ip_tunnel_core.c), which a TAP cannot. So this node fragments such a packet, after what
+ * routers say of the path (Packet Too Big), and the peer's kernel joins it before its tunnel sees it.
+ */
+export function allowSending(fd: number, family: Family): void {
   setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-  // Outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it).
-  setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, int(IP_PMTUDISC_DONT));
+  setsockopt(fd, family.level, family.mtuDiscover, int(family.mtuDiscoverNever));
 }
 
 /**
@@ -85,7 +86,7 @@ export function allowSending(fd: number): void {
  * flow's source port to depend on the flow, so that NIC queues, ECMP paths and a peer's SO_REUSEPORT sockets tell flows
  * apart. They receive nothing. @throws SystemError
  */
-export function openSenders(address: number): number[] {
+export function openSenders(address: UnderlayAddress): number[] {
   const fds: number[] = [];
   try {
     while (fds.length < SENDERS) fds.push(openBound(address, 0, false));
@@ -94,18 +95,19 @@ export function openSenders(address: number): number[] {
     throw error;
   }
   for (const fd of fds) {
-    allowSending(fd);
+    allowSending(fd, familyOf(address));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, int(0));
   }
   return fds;
 }
 
 /**
- * `count` sockets (the caller's to close) on one address (IPv4, host order) and port (host order); with several the
+ * `count` sockets (the caller's to close) on one address and port (host order); with several the
  * kernel spreads the senders over them. @throws SystemError with EADDRINUSE when anyone else, another weft too, has
  * the port
  */
-export function openUdpSockets(address: number, port: number, count: number): number[] {
+export function openUdpSockets(address: UnderlayAddress, port: number, count: number): number[] {
+  const { level, receiveTos } = familyOf(address);
   // SO_REUSEPORT would let a second process of the same user share the port and take half of the packets; so the
   // port is first bound without it.
   const first = openBound(address, port, false);
@@ -122,7 +124,7 @@ export function openUdpSockets(address: number, port: number, count: number): nu
   }
   for (const fd of fds) {
     setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-    setsockopt(fd, IPPROTO_IP, IP_RECVTOS, int(1));
+    setsockopt(fd, level, receiveTos, int(1));
   }
   return fds;
 }

@@ -10,6 +10,7 @@ import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
+import type { Names } from '../memory/names.js';
 import { ReceiveRing } from '../memory/receive-ring.js';
 import { Trains } from '../memory/trains.js';
 import { Layer4 } from '../offload/layer4.js';
@@ -20,7 +21,10 @@ import { recvmmsg } from '../sys/ffi.js';
 import { DRAINED, MORE, type Port } from './port.js';
 import { Sender } from './sender.js';
 
-/** Largest UDP payload over IPv4: 65535 less both headers. It holds for the whole train. */
+/**
+ * Largest UDP payload over IPv4: 65535 less both headers. It holds for the whole train. Over IPv6, whose length is without
+ * its header, there would be room for 20 bytes more.
+ */
 const MAX_TRAIN_BYTES = 65507;
 /** UDP_MAX_SEGMENTS (linux/udp.h); 128 since 6.9. */
 const MAX_TRAIN = 64;
@@ -35,6 +39,8 @@ export interface UnderlayOptions {
   fd: number;
   /** Send, each for its share of the flows: a flow's source port is always the same. */
   senders: readonly number[];
+  /** How the sockets' family names a peer. */
+  names: Names;
   /** Every VTEP's UDP port. */
   port: number;
   /** Bytes of tunnel header in front of the inner packet, and of link header in front of its IP header. */
@@ -90,9 +96,9 @@ export class UdpPort implements Port {
     this.fd = options.fd;
     this.tunnelLength = options.tunnelLength;
     this.counters = counters;
-    this.ring = new ReceiveRing(arena, options.receives, LARGEST_DATAGRAM);
+    this.ring = new ReceiveRing(arena, options.receives, LARGEST_DATAGRAM, options.names);
     this.used = options.receives;
-    this.trains = new Trains(arena, TRAINS, 2 * HEADERS, options.port);
+    this.trains = new Trains(arena, TRAINS, 2 * HEADERS, options.names, options.port);
     this.sender = new Sender(arena, options, counters, onStepDown);
     this.senderCount = options.senders.length;
     this.layer4 = new Layer4(options.linkLength);

@@ -35,7 +35,10 @@ export class PacketBatch {
   readonly offset: Int32Array;
   /** Bytes. */
   readonly length: Int32Array;
-  /** IPv4 address of the other VTEP, as a signed 32-bit number in host order: where to on the way out, where from on the way in. */
+  /**
+   * The other VTEP, where to on the way out, where from on the way in: its IPv4 address, as a signed 32-bit number in host
+   * order; over IPv6 the number that stands for its address (ipv6-addresses.ts).
+   */
   readonly address: Int32Array;
   /** 0 for a single frame; of a superpacket, the bytes of layer-4 payload each of its segments takes. */
   readonly segmentSize: Int32Array;

@@ -1,6 +1,6 @@
 /**
- * Kernel structures that are the same for sending and receiving: n mmsghdrs, each pointing for ever at a sockaddr_in
- * and a control block of its own.
+ * Kernel structures that are the same for sending and receiving: n mmsghdrs, each pointing for ever at a sockaddr and a
+ * control block of its own.
  */
 
 import {
@@ -13,7 +13,7 @@ import {
   MSGHDR_IOVLEN,
   MSGHDR_NAME,
   MSGHDR_NAMELEN,
-  SOCKADDR_IN_SIZE,
+  SOCKADDR_IN6_SIZE,
 } from '../sys/constants.js';
 import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
@@ -26,15 +26,18 @@ export class MessageTable {
   readonly addresses: readonly Address[];
   private readonly arena: Arena;
   private readonly messages: number;
+  private readonly nameSize: number;
   private readonly names: number;
   private readonly controls: number;
 
-  constructor(arena: Arena, capacity: number, controlSize: number) {
+  /** `nameSize`: bytes of a sockaddr. */
+  constructor(arena: Arena, capacity: number, controlSize: number, nameSize: number) {
     this.arena = arena;
     this.capacity = capacity;
     this.controlSize = controlSize;
     this.messages = arena.reserve(capacity * MMSGHDR_SIZE);
-    this.names = arena.reserve(capacity * SOCKADDR_IN_SIZE);
+    this.nameSize = nameSize;
+    this.names = arena.reserve(capacity * nameSize);
     this.controls = arena.reserve(capacity * controlSize);
     this.addresses = Array.from({ length: capacity }, (_, i) =>
       arena.address(this.messages + i * MMSGHDR_SIZE),
@@ -42,19 +45,19 @@ export class MessageTable {
     for (let i = 0; i < capacity; i++) {
       const message = this.messages + i * MMSGHDR_SIZE;
       arena.putPointer(message + MSGHDR_NAME, this.name(i));
-      arena.words[(message + MSGHDR_NAMELEN) >> 2] = SOCKADDR_IN_SIZE;
+      arena.words[(message + MSGHDR_NAMELEN) >> 2] = nameSize;
       arena.putPointer(message + MSGHDR_CONTROL, this.control(i));
     }
   }
 
-  /** Bytes of arena that a table takes. */
+  /** Bytes of arena that a table takes at most. */
   static footprint(capacity: number, controlSize: number): number {
-    return capacity * (MMSGHDR_SIZE + SOCKADDR_IN_SIZE + controlSize) + 3 * 64;
+    return capacity * (MMSGHDR_SIZE + SOCKADDR_IN6_SIZE + controlSize) + 3 * 64;
   }
 
-  /** Arena offset of sockaddr_in `index`: family @0, port @2, IPv4 address @4, both network order. */
+  /** Arena offset of sockaddr `index`, a multiple of 4: family @0, port @2, address behind them. */
   name(index: number): number {
-    return this.names + index * SOCKADDR_IN_SIZE;
+    return this.names + index * this.nameSize;
   }
 
   /** Arena offset of control block `index`. */

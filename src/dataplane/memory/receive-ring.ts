@@ -3,41 +3,44 @@
  * after the other, the last maybe shorter.
  */
 
-import {
-  CMSGHDR_SIZE,
-  IOVEC_SIZE,
-  IP_TOS,
-  IPPROTO_IP,
-  MSG_TRUNC,
-  SOL_UDP,
-  UDP_GRO,
-} from '../sys/constants.js';
+import { CMSGHDR_SIZE, IOVEC_SIZE, MSG_TRUNC, SOL_UDP, UDP_GRO } from '../sys/constants.js';
 import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
 import { STAGGER } from './batch.js';
 import { MessageTable } from './message-table.js';
+import type { Names } from './names.js';
 
-/** Room for UDP_GRO (an int) and IP_TOS (a byte): CMSG_SPACE of each is 24. */
+/** Room for UDP_GRO (an int) and IP_TOS (a byte) or IPV6_TCLASS (an int): CMSG_SPACE of each is 24. */
 const CONTROL_SIZE = 64;
 
 export class ReceiveRing {
   readonly capacity: number;
-  /** Of the message that `parse` looked at last: bytes of each datagram (0: it is a single one) and outer TOS. */
+  /**
+   * Of the message that `parse` looked at last: bytes of each datagram (0: it is a single one) and outer TOS
+   * or traffic class.
+   */
   segmentSize = 0;
   tos = 0;
   /** Absolute address of the first message, for recvmmsg. */
   readonly messages: Address;
   private readonly arena: Arena;
+  private readonly names: Names;
+  private readonly level: number;
+  private readonly tosType: number;
   private readonly table: MessageTable;
   private readonly buffers: number;
   private readonly stride: number;
 
   /** `capacity` messages of at most `size` bytes. */
-  constructor(arena: Arena, capacity: number, size: number) {
+  constructor(arena: Arena, capacity: number, size: number, names: Names) {
+    const { family } = names;
     this.arena = arena;
+    this.names = names;
+    this.level = family.level;
+    this.tosType = family.tos;
     this.capacity = capacity;
     this.stride = size + STAGGER;
-    this.table = new MessageTable(arena, capacity, CONTROL_SIZE);
+    this.table = new MessageTable(arena, capacity, CONTROL_SIZE, family.nameSize);
     this.messages = this.table.addresses[0];
     const iovecs = arena.reserve(capacity * IOVEC_SIZE);
     this.buffers = arena.reserve(capacity * this.stride);
@@ -63,9 +66,9 @@ export class ReceiveRing {
     return this.buffers + index * this.stride;
   }
 
-  /** The sender's IPv4 address, host order. */
+  /** The sender's address, as the batch has it. */
   address(index: number): number {
-    return this.arena.view.getInt32(this.table.name(index) + 4);
+    return this.names.get(this.table.name(index));
   }
 
   length(index: number): number {
@@ -88,7 +91,9 @@ export class ReceiveRing {
       const length = words[word];
       if (length < CMSGHDR_SIZE) return;
       if (words[word + 2] === SOL_UDP && words[word + 3] === UDP_GRO) this.segmentSize = words[word + 4];
-      if (words[word + 2] === IPPROTO_IP && words[word + 3] === IP_TOS) this.tos = bytes[at + CMSGHDR_SIZE];
+      // Of an int it is the first byte.
+      if (words[word + 2] === this.level && words[word + 3] === this.tosType)
+        this.tos = bytes[at + CMSGHDR_SIZE];
       at += (length + 7) & ~7;
     }
   }

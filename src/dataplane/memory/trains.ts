@@ -4,18 +4,11 @@
  * an ordinary message.
  */
 
-import {
-  AF_INET,
-  CMSGHDR_SIZE,
-  IOVEC_SIZE,
-  IP_TOS,
-  IPPROTO_IP,
-  SOL_UDP,
-  UDP_SEGMENT,
-} from '../sys/constants.js';
+import { CMSGHDR_SIZE, IOVEC_SIZE, SOL_UDP, UDP_SEGMENT } from '../sys/constants.js';
 import type { Address } from '../sys/ffi.js';
 import type { Arena } from './arena.js';
 import { MessageTable } from './message-table.js';
+import type { Names } from './names.js';
 
 /** CMSG_SPACE of a u16 and of an int on 64 bits: both 24. */
 const CONTROL_SPACE = 24;
@@ -28,7 +21,7 @@ export class Trains {
   /** Per train: datagrams, and payload bytes of all of them. */
   readonly datagrams: Int32Array;
   readonly bytes: Int32Array;
-  /** Per train: bytes of a datagram (the last may have fewer), receiver and TOS, as they were given to `begin`. */
+  /** Per train: bytes of a datagram (the last may have fewer), receiver and TOS or traffic class, as they were given to `begin`. */
   readonly size: Int32Array;
   readonly address: Int32Array;
   readonly tos: Uint8Array;
@@ -39,12 +32,15 @@ export class Trains {
   readonly pieceLength: Int32Array;
   private pieces = 0;
   private readonly arena: Arena;
+  private readonly names: Names;
   private readonly table: MessageTable;
   private readonly iovecs: number;
 
   /** Room for `capacity` trains of `pieces` iovecs altogether; `port` (host order) is every receiver's. */
-  constructor(arena: Arena, capacity: number, pieces: number, port: number) {
+  constructor(arena: Arena, capacity: number, pieces: number, names: Names, port: number) {
+    const { family } = names;
     this.arena = arena;
+    this.names = names;
     this.capacity = capacity;
     this.datagrams = new Int32Array(capacity);
     this.bytes = new Int32Array(capacity);
@@ -54,11 +50,11 @@ export class Trains {
     this.firstPiece = new Int32Array(capacity + 1);
     this.pieceOffset = new Int32Array(pieces);
     this.pieceLength = new Int32Array(pieces);
-    this.table = new MessageTable(arena, capacity, 2 * CONTROL_SPACE);
+    this.table = new MessageTable(arena, capacity, 2 * CONTROL_SPACE, family.nameSize);
     this.iovecs = arena.reserve(pieces * IOVEC_SIZE);
     const { view, words } = arena;
     for (let i = 0; i < capacity; i++) {
-      view.setUint16(this.table.name(i), AF_INET, true);
+      view.setUint16(this.table.name(i), family.domain, true);
       view.setUint16(this.table.name(i) + 2, port);
       const segment = this.table.control(i) >> 2;
       words[segment] = SEGMENT_LENGTH;
@@ -66,8 +62,8 @@ export class Trains {
       words[segment + 3] = UDP_SEGMENT;
       const tos = segment + (CONTROL_SPACE >> 2);
       words[tos] = TOS_LENGTH;
-      words[tos + 2] = IPPROTO_IP;
-      words[tos + 3] = IP_TOS;
+      words[tos + 2] = family.level;
+      words[tos + 3] = family.tos;
     }
   }
 
@@ -86,7 +82,7 @@ export class Trains {
     return this.count < this.capacity && this.pieces + pieces <= this.pieceOffset.length;
   }
 
-  /** Opens a train to an IPv4 address (host order) of datagrams of `size` bytes. */
+  /** Opens a train to an address, as the batch has it, of datagrams of `size` bytes. */
   begin(address: number, tos: number, size: number): void {
     const { count } = this;
     this.address[count] = address;
@@ -94,7 +90,7 @@ export class Trains {
     this.size[count] = size;
     this.bytes[count] = 0;
     this.firstPiece[count] = this.pieces;
-    this.arena.view.setInt32(this.table.name(count) + 4, address);
+    this.names.put(this.table.name(count), address);
   }
 
   /** Adds `length` bytes at arena offset `offset` to the open train. */

@@ -10,6 +10,7 @@ export const O_CLOEXEC = 0x80000;
 
 // linux/socket.h
 export const AF_INET = 2;
+export const AF_INET6 = 10;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0x80000;
 export const MSG_TRUNC = 0x20;
@@ -39,6 +40,14 @@ export const IP_TOS = 1;
 export const IP_MTU_DISCOVER = 10;
 export const IP_RECVTOS = 13;
 export const IP_PMTUDISC_DONT = 0;
+
+// linux/in6.h
+export const IPPROTO_IPV6 = 41;
+export const IPV6_MTU_DISCOVER = 23;
+export const IPV6_V6ONLY = 26;
+export const IPV6_RECVTCLASS = 66;
+export const IPV6_TCLASS = 67;
+export const IPV6_PMTUDISC_DONT = 0;
 
 // asm-generic/poll.h
 export const POLLIN = 0x1;
@@ -73,7 +82,8 @@ export const TUN_F_USO6 = 0x40; // 6.2
 export const IFNAMSIZ = 16;
 export const IFREQ_SIZE = 40;
 
-// Structure sizes and offsets on a 64-bit little-endian machine (bits/types/struct_iovec.h, linux/socket.h, linux/in.h).
+// Structure sizes and offsets on a 64-bit little-endian machine (bits/types/struct_iovec.h, linux/socket.h, linux/in.h,
+// linux/in6.h).
 export const IOVEC_SIZE = 16; // base u64 @0, len u64 @8
 export const MMSGHDR_SIZE = 64; // msghdr @0 (56 B), msg_len u32 @56
 export const MSGHDR_NAME = 0;
@@ -85,6 +95,7 @@ export const MSGHDR_CONTROLLEN = 40;
 export const MSGHDR_FLAGS = 48;
 export const MMSGHDR_LEN = 56;
 export const SOCKADDR_IN_SIZE = 16; // family u16 @0 (host order), port u16 @2 (network order), address u32 @4 (network order)
+export const SOCKADDR_IN6_SIZE = 28; // family u16 @0, port u16 @2 (network order), flowinfo u32 @4, address 16 B @8, scope u32 @24
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
 export const TIMESPEC_SIZE = 16; // seconds i64 @0, nanoseconds i64 @8
 export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data @16

@@ -1,5 +1,5 @@
 /**
- * What stands behind a key of two numbers: the IPv4 address of a peer. The FDB of the leases has MACs as keys (their first
+ * What stands behind a key of two numbers: the address of a peer. The FDB of the leases has MACs as keys (their first
  * two bytes, unsigned, and their last four, signed), the routes have prefixes (routes.ts). Entries are permanent: only
  * control adds and removes them.
  *
@@ -7,7 +7,8 @@
  * entries costs what it costs with two and allocates nothing. Removal shifts the rest of the run back; there are no
  * tombstones that would slow lookups down over the weeks a node runs. Owned by one worker; nothing is locked.
  *
- * An address is a signed 32-bit number in host order. 0 (0.0.0.0) is no peer's address and means "none".
+ * An address is a signed 32-bit number: IPv4 in host order, or what stands for an IPv6 address (memory/ipv6-addresses.ts).
+ * 0 is no peer's and means "none".
  */
 
 const MIN_CAPACITY = 64;
@@ -44,7 +45,7 @@ export class AddressTable {
 
   /** Adds an entry or gives it another address. */
   set(high: number, low: number, address: number): void {
-    if (address === 0) throw new RangeError("0.0.0.0 is no peer's address");
+    if (address === 0) throw new RangeError("0 is no peer's address");
     let slot = this.find(high, low);
     const previous = this.addresses[slot];
     if (previous !== 0) {

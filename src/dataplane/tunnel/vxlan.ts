@@ -12,7 +12,15 @@ import {
   sourceHigh,
   sourceLow,
 } from '../wire/ethernet.js';
-import { hasReservedBits, hasVni, VXLAN_LENGTH, vniOf, writeVxlan } from '../wire/vxlan.js';
+import {
+  hasGroupPolicy,
+  hasReservedBits,
+  hasVni,
+  isPlainVxlan,
+  VXLAN_LENGTH,
+  vniOf,
+  writeVxlan,
+} from '../wire/vxlan.js';
 import { AddressTable } from './address-table.js';
 import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { LearnedFdb } from './learned.js';
@@ -99,7 +107,7 @@ export class VxlanTunnel implements Tunnel {
       if (accepted < 0 || source !== acceptedSource || !this.sameHeaders(at, length, accepted)) {
         reason = this.refuse(at, length, source);
         // What is counted although it is accepted is looked at each time.
-        accepted = reason === ACCEPTED && !hasReservedBits(this.view, at) ? at : -1;
+        accepted = reason === ACCEPTED && isPlainVxlan(this.view, at) ? at : -1;
         acceptedSource = source;
       }
       if (reason === ACCEPTED) reason = this.refuseEcn(at, length, batch.tos[i] & ECN_MASK);
@@ -136,8 +144,14 @@ export class VxlanTunnel implements Tunnel {
         return COUNTER.rx_drop_not_our_mac;
       }
     }
-    if (hasReservedBits(view, at)) this.counters[COUNTER.rx_reserved_bits]++;
+    if (!isPlainVxlan(view, at)) this.countExtras(at);
     return ACCEPTED;
+  }
+
+  /** What a peer says and this node does not act on. */
+  private countExtras(at: number): void {
+    if (hasGroupPolicy(this.view, at)) this.counters[COUNTER.rx_group_policy]++;
+    if (hasReservedBits(this.view, at)) this.counters[COUNTER.rx_reserved_bits]++;
   }
 
   private refuseEcn(at: number, length: number, ecn: number): number {

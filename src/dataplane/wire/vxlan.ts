@@ -9,12 +9,22 @@
  *     |                VXLAN Network Identifier (VNI) |   Reserved    |
  *     +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
  *
+ * Group Policy (draft-smith-vxlan-group-policy; the kernel's GBP, include/net/vxlan.h) takes some of the reserved bits where
+ * the first, G, is set: D (do not learn), A (policy was applied) and the 16-bit id of the sender's group.
+ *
+ *     +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+ *     |G|R|R|R|I|R|R|R|R|D|R|R|A|R|R|R|        Group Policy ID        |
+ *     +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+ *
  * `at` is the header's offset in the view; the caller has checked that VXLAN_LENGTH bytes are there.
  */
 
 export const VXLAN_LENGTH = 8;
 /** The I flag, in the first 32-bit word. */
 export const VXLAN_VNI_VALID = 0x08000000;
+/** The G flag, and what it gives a meaning: D, A and the group's id. */
+const GROUP_POLICY = 0x80000000 | 0;
+const GROUP_POLICY_FIELDS = 0x0048ffff;
 export const VXLAN_MAX_VNI = 0xffffff;
 
 /** Writes a header with the I flag set and every reserved bit zero. */
@@ -33,7 +43,18 @@ export function vniOf(view: DataView, at: number): number {
   return view.getInt32(at + 4) >>> 8;
 }
 
-/** True when a reserved bit is set. RFC 7348: ignored on receipt. */
+/** True when the header says nothing but the VNI. */
+export function isPlainVxlan(view: DataView, at: number): boolean {
+  return view.getInt32(at) === VXLAN_VNI_VALID && (view.getInt32(at + 4) & 0xff) === 0;
+}
+
+/** True when the G flag is set: the sender has a group. */
+export function hasGroupPolicy(view: DataView, at: number): boolean {
+  return (view.getInt32(at) & GROUP_POLICY) !== 0;
+}
+
+/** True when a bit is set that is reserved in a header of its kind. RFC 7348: ignored on receipt. */
 export function hasReservedBits(view: DataView, at: number): boolean {
-  return (view.getInt32(at) & ~VXLAN_VNI_VALID) !== 0 || (view.getInt32(at + 4) & 0xff) !== 0;
+  const known = VXLAN_VNI_VALID | (hasGroupPolicy(view, at) ? GROUP_POLICY | GROUP_POLICY_FIELDS : 0);
+  return (view.getInt32(at) & ~known) !== 0 || (view.getInt32(at + 4) & 0xff) !== 0;
 }

@@ -5,19 +5,20 @@
  */
 
 import type { Offload } from '../offload/ladder.js';
+import type { UnderlayAddress } from '../sys/family.js';
 import type { LearnedEntry } from '../tunnel/learned.js';
 import type { TunnelOptions } from '../tunnel/tunnel.js';
 
-/** A VTEP MAC as two integers (see wire/ethernet.ts) and the IPv4 address behind it (host order, signed). */
+/** A VTEP MAC as two integers (see wire/ethernet.ts) and the address behind it, of the underlay's family. */
 export interface FdbEntry {
   high: number;
   low: number;
-  address: number;
+  address: UnderlayAddress;
 }
 
 /**
- * FDB changes, applied between two bursts, removals first: [high, low] pairs, then [high, low, address] triples. Flat
- * arrays, because ten thousand objects would cost the worker a garbage collection.
+ * FDB changes, applied between two bursts, removals first: [high, low] pairs, then [high, low, address] triples, over IPv6
+ * with the address's four words. Flat arrays, because ten thousand objects would cost the worker a garbage collection.
  */
 export interface FdbRequest {
   type: 'fdb';
@@ -78,6 +79,8 @@ export interface WorkerOptions {
   deviceFd: number;
   socketFd: number;
   senderFds: readonly number[];
+  /** Whether these sockets are of IPv6. */
+  ipv6: boolean;
   offload: Offload;
   /** Microseconds to go on looking for packets before blocking. */
   busyPoll: number;

@@ -7,8 +7,11 @@ import { OverlayGsoPort } from '../io/overlay-gso.js';
 import { UdpPort } from '../io/underlay.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
+import { Ipv6Addresses } from '../memory/ipv6-addresses.js';
+import { Ipv4Names, Ipv6Names } from '../memory/names.js';
 import { schedYield } from '../sys/ffi.js';
 import type { AddressTable } from '../tunnel/address-table.js';
+import { applyChanges, applyIpv6Changes } from '../tunnel/changes.js';
 import { LARGEST_ERROR } from '../tunnel/icmp-error.js';
 import { UdpTunnel } from '../tunnel/udp.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
@@ -17,7 +20,7 @@ import { VXLAN_LENGTH } from '../wire/vxlan.js';
 import { Doorbell } from './doorbell.js';
 import { Idle } from './idle.js';
 import { ForwardingLoop } from './loop.js';
-import type { FdbRequest, Reply, Request, RoutesRequest, WorkerOptions } from './messages.js';
+import type { FdbRequest, Reply, Request, WorkerOptions } from './messages.js';
 
 /** Packets the device is read for before they are sent. */
 const BURST = 64;
@@ -57,6 +60,7 @@ const tunnel =
   options.tunnel.type === 'vxlan'
     ? new VxlanTunnel(arena, counters, options.tunnel)
     : new UdpTunnel(arena, checksum, counters, options.tunnel);
+const ipv6Addresses = options.ipv6 ? new Ipv6Addresses() : undefined;
 const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, BURST, frameSize);
 const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
@@ -76,6 +80,7 @@ const underlay = new UdpPort(
   {
     fd: options.socketFd,
     senders: options.senderFds,
+    names: ipv6Addresses === undefined ? new Ipv4Names(arena) : new Ipv6Names(arena, ipv6Addresses),
     port: options.port,
     tunnelLength,
     linkLength,
@@ -114,13 +119,9 @@ function reply(message: Reply): void {
   control?.postMessage(message);
 }
 
-/** Applies changes to a table of keys of two numbers and the addresses behind them, removals first. */
-function change(
-  table: Pick<AddressTable, 'set' | 'delete'>,
-  { remove, set }: FdbRequest | RoutesRequest,
-): void {
-  for (let i = 0; i < remove.length; i += 2) table.delete(remove[i], remove[i + 1]);
-  for (let i = 0; i < set.length; i += 3) table.set(set[i], set[i + 1], set[i + 2]);
+function changeFdb(fdb: AddressTable, request: FdbRequest): void {
+  if (ipv6Addresses === undefined) applyChanges(fdb, request);
+  else applyIpv6Changes(fdb, ipv6Addresses, request);
 }
 
 /** Control asks a tunnel only for what one of its kind has. */
@@ -128,10 +129,10 @@ function handle(request: Request): void {
   const vxlan = tunnel instanceof VxlanTunnel ? tunnel : undefined;
   switch (request.type) {
     case 'fdb':
-      if (vxlan !== undefined) change(vxlan.fdb, request);
+      if (vxlan !== undefined) changeFdb(vxlan.fdb, request);
       return reply({ type: 'done', id: request.id });
     case 'routes':
-      if (tunnel instanceof UdpTunnel) change(tunnel.routes, request);
+      if (tunnel instanceof UdpTunnel) applyChanges(tunnel.routes, request);
       return reply({ type: 'done', id: request.id });
     case 'own-mac':
       vxlan?.setOwnMac(request.high, request.low);

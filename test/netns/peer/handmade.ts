@@ -77,7 +77,12 @@ export class HandmadePeer {
   readonly #answers = new Map<number, (error: string | undefined) => void>();
   #requests = 0;
 
-  private constructor(kind: PeerKind, child: ChildProcess, options: VtepOptions, target: LabNode) {
+  private constructor(
+    kind: PeerKind,
+    child: ChildProcess,
+    options: VtepOptions,
+    target: { readonly address: string },
+  ) {
     this.#kind = kind;
     this.#child = child;
     this.options = options;
@@ -91,7 +96,7 @@ export class HandmadePeer {
   /** Starts one in `node`, for datagrams to and from `target`; the lab stops it. */
   static async start(
     node: LabNode,
-    target: LabNode,
+    target: { readonly address: string },
     options: Partial<VtepOptions> = {},
     kind = VTEP,
   ): Promise<HandmadePeer> {

@@ -35,7 +35,7 @@ export async function runPeer(
     const key = `${address}:${port}`;
     const existing = sockets.get(key);
     if (existing !== undefined) return existing;
-    const socket = createSocket('udp4');
+    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     sockets.set(key, socket);
     socket.on('message', (message, from) => {
       tell({ received: { hex: message.toString('hex'), from: from.address, port: from.port } });

@@ -36,7 +36,11 @@ export async function damageIn(lab: Lab): Promise<Counters> {
 
 /** The drop counters of a weft that are not 0, but for full queues: those are nobody's fault. */
 export async function refusedBy(weft: { readonly runDir: string }): Promise<Counters> {
-  const { counters } = await statusOf(weft);
+  return refusalsIn((await statusOf(weft)).counters);
+}
+
+/** The same of counters. */
+export function refusalsIn(counters: Counters): Counters {
   return Object.fromEntries(
     Object.entries(counters).filter(
       ([counter, value]) => value > 0 && /_drop_(?!.*(full|overflow)$)/.test(counter),

@@ -41,7 +41,14 @@ t.test('a million packets through the forwarding loop', async (t) => {
   t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
 });
 
-for (const part of ['ports', 'gso ports', 'udp ports', 'udp gso ports']) {
+for (const part of [
+  'ports',
+  'gso ports',
+  'ports over IPv6',
+  'gso ports over IPv6',
+  'udp ports',
+  'udp gso ports',
+]) {
   t.test(
     `two hundred thousand packets through the real ${part}, by the system calls of a burst`,
     async (t) => {

@@ -24,7 +24,7 @@ function rig(t: Test): Rig {
   const reconciler = new PeerReconciler('flannel.1', {
     updateFdb: async ({ remove, set }) => {
       for (const entry of remove) ip.note(`fdb delete ${macOf(entry)}`);
-      for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address)}`);
+      for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address as number)}`);
     },
   });
   return {

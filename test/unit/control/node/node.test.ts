@@ -40,7 +40,7 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
       updateFdb ??
       (async ({ remove, set }: FdbChanges) => {
         for (const entry of remove) ip.note(`fdb delete ${macOf(entry)}`);
-        for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address)}`);
+        for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address as number)}`);
       }),
   } as unknown as Dataplane;
   const subnetFile = join(t.testdir({}), 'flannel', 'subnet.env');

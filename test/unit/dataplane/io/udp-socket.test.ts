@@ -1,17 +1,26 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import t from 'tap';
-import { allowSending, openUdpSockets, receiveOverflows } from '../../../../src/dataplane/io/udp-socket.js';
+import {
+  allowSending,
+  openSenders,
+  openUdpSockets,
+  receiveOverflows,
+} from '../../../../src/dataplane/io/udp-socket.js';
 import {
   IP_MTU_DISCOVER,
   IP_PMTUDISC_DONT,
   IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_MTU_DISCOVER,
+  IPV6_V6ONLY,
   SO_REUSEPORT,
   SOL_SOCKET,
 } from '../../../../src/dataplane/sys/constants.js';
+import { IPV4 } from '../../../../src/dataplane/sys/family.js';
 import { close, getsockopt } from '../../../../src/dataplane/sys/ffi.js';
 import { SystemError } from '../../../../src/dataplane/sys/system-error.js';
-import { ipv4 } from '../../../support/bytes.js';
+import { ipv4, ipv6 } from '../../../support/bytes.js';
 import { freePort } from '../../../support/free-port.js';
 
 const ADDRESS = '127.0.0.1';
@@ -86,9 +95,31 @@ t.test('the receive buffer holds more than the kernel gives without asking', asy
 t.test('a socket that is sent through sends without DF', async (t) => {
   const [fd] = openUdpSockets(ipv4(ADDRESS), 0, 1);
   t.not(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
-  allowSending(fd);
+  allowSending(fd, IPV4);
   t.equal(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
   close(fd);
+});
+
+t.test('an IPv6 socket is of IPv6 only: the same port of IPv4 is free', async (t) => {
+  const port = await freePort('::1');
+  const fds = openUdpSockets(ipv6('::1'), port, 2);
+  for (const fd of fds) t.equal(option(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+  t.throws(() => openUdpSockets(ipv6('::1'), port, 1), { syscall: 'bind', code: 'EADDRINUSE' });
+  const [other] = openUdpSockets(ipv4(ADDRESS), port, 1);
+  for (const fd of [...fds, other]) close(fd);
+});
+
+t.test('an IPv6 address that is not on this machine is refused by the errno', async (t) => {
+  t.throws(() => openSenders(ipv6('2001:db8::1')), { syscall: 'bind', code: 'EADDRNOTAVAIL' });
+});
+
+t.test('an IPv6 socket that is sent through leaves no datagram unsent for its size', async (t) => {
+  const fds = openSenders(ipv6('::1'));
+  const IPV6_PMTUDISC_DONT = 0;
+  for (const fd of fds) {
+    t.equal(option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER), IPV6_PMTUDISC_DONT);
+    close(fd);
+  }
 });
 
 t.test('overflows are none at first, and are seen', async (t) => {

@@ -8,6 +8,7 @@ import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
+import { Ipv4Names } from '../../../../src/dataplane/memory/names.js';
 import { bind, close, setsockopt, socket } from '../../../../src/dataplane/sys/ffi.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, ipv4, pattern, toHex } from '../../../support/bytes.js';
@@ -65,6 +66,7 @@ function near(t: Test, address: string, udpPort: number, options: Options = {}):
     {
       fd: gone ? -1 : fd,
       senders: gone ? [-1] : senders,
+      names: new Ipv4Names(kit.arena),
       port: udpPort,
       tunnelLength: bare ? 0 : VXLAN.length,
       linkLength: bare ? 0 : ETHERNET_LENGTH,
@@ -520,6 +522,7 @@ for (const ipv6 of [false, true]) {
       {
         fd,
         senders: [fd],
+        names: new Ipv4Names(burst.arena),
         port: udpPort,
         tunnelLength: VXLAN.length,
         linkLength: ETHERNET_LENGTH,

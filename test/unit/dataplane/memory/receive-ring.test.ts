@@ -1,16 +1,26 @@
 import t from 'tap';
 import { Arena } from '../../../../src/dataplane/memory/arena.js';
+import { Ipv6Addresses } from '../../../../src/dataplane/memory/ipv6-addresses.js';
+import { Ipv4Names, Ipv6Names } from '../../../../src/dataplane/memory/names.js';
 import { ReceiveRing } from '../../../../src/dataplane/memory/receive-ring.js';
-import { concat, hex, toHex } from '../../../support/bytes.js';
+import { concat, hex, ipv6, toHex } from '../../../support/bytes.js';
 import { follow } from '../../../support/kernel-structures.js';
 
 const CAPACITY = 3;
 const SIZE = 4096;
 
-function setUp(): { arena: Arena; ring: ReceiveRing; message: (index: number) => number } {
+interface SetUp {
+  arena: Arena;
+  ring: ReceiveRing;
+  message: (index: number) => number;
+}
+
+/** Over IPv6 when there are addresses. */
+function setUp(addresses?: Ipv6Addresses): SetUp {
   const arena = new Arena(131072);
   arena.reserve(64);
-  const ring = new ReceiveRing(arena, CAPACITY, SIZE);
+  const names = addresses === undefined ? new Ipv4Names(arena) : new Ipv6Names(arena, addresses);
+  const ring = new ReceiveRing(arena, CAPACITY, SIZE, names);
   return { arena, ring, message: (index) => Number(ring.messages) - arena.base + index * 64 };
 }
 
@@ -61,6 +71,26 @@ t.test('address, length and truncation are what the kernel left in the message',
   t.same([ring.length(0), ring.isTruncated(0), ring.address(0)], [0, false, 0]);
 });
 
+t.test(
+  'over IPv6 each message has one sockaddr_in6 of its own, and known senders are told apart',
+  async (t) => {
+    const addresses = new Ipv6Addresses();
+    const [one, other] = [addresses.add(ipv6('fd00:77::2')), addresses.add(ipv6('fd00:77::3'))];
+    const { arena, ring, message } = setUp(addresses);
+    const senders = [
+      'fd000077000000000000000000000003',
+      '20010db8000000000000000000000002',
+      'fd000077000000000000000000000002',
+    ];
+    for (const [index, address] of senders.entries()) {
+      t.equal(arena.view.getUint32(message(index) + 8, true), 28, 'msg_namelen');
+      // AF_INET6 10, port 50000, flow information, address, scope
+      arena.bytes.set(hex(`0a00 c350 0006aabb ${address} 00000000`), follow(arena, message(index)));
+    }
+    t.same([ring.address(0), ring.address(1), ring.address(2)], [other, 0, one]);
+  },
+);
+
 /** cmsg_len 20, SOL_UDP 17, UDP_GRO 104, 1450; padded to 24. */
 const GRO = hex('1400000000000000 11000000 68000000 aa050000 00000000');
 /** cmsg_len 17, IPPROTO_IP 0, IP_TOS 1, 0x2e << 2 | 3; padded to 24. */
@@ -68,8 +98,15 @@ const TOS = hex('1100000000000000 00000000 01000000 bb 00000000000000');
 /** SO_TIMESTAMP, 16 bytes: something nobody asked for. */
 const OTHER = hex('2000000000000000 01000000 1d000000 0011223344556677 8899aabbccddeeff');
 
-function parsed(block: Uint8Array, length = block.length): { segmentSize: number; tos: number } {
-  const { arena, ring, message } = setUp();
+/** cmsg_len 20, IPPROTO_IPV6 41, IPV6_TCLASS 67, 0xb8 | 2; padded to 24. */
+const TRAFFIC_CLASS = hex('1400000000000000 29000000 43000000 ba000000 00000000');
+
+function parsed(
+  block: Uint8Array,
+  length = block.length,
+  addresses?: Ipv6Addresses,
+): { segmentSize: number; tos: number } {
+  const { arena, ring, message } = setUp(addresses);
   arena.bytes.set(block, follow(arena, message(1) + 32));
   arena.view.setBigUint64(message(1) + 40, BigInt(length), true);
   ring.parse(1);
@@ -82,6 +119,13 @@ t.test('parse reads UDP_GRO and IP_TOS in either order', async (t) => {
   t.same(parsed(TOS), { segmentSize: 0, tos: 0xbb });
   t.same(parsed(concat(GRO, TOS)), { segmentSize: 1450, tos: 0xbb });
   t.same(parsed(concat(TOS, GRO)), { segmentSize: 1450, tos: 0xbb });
+});
+
+t.test('over IPv6 parse reads IPV6_TCLASS, and each family only its own', async (t) => {
+  const both = concat(GRO, TRAFFIC_CLASS);
+  t.same(parsed(both, both.length, new Ipv6Addresses()), { segmentSize: 1450, tos: 0xba });
+  t.same(parsed(TOS, TOS.length, new Ipv6Addresses()), { segmentSize: 0, tos: 0 });
+  t.same(parsed(TRAFFIC_CLASS), { segmentSize: 0, tos: 0 });
 });
 
 t.test('parse passes over other control messages', async (t) => {
@@ -120,7 +164,9 @@ t.test('the control block of a message ends where the next begins', async (t) =>
 });
 
 t.test('footprint covers what a ring takes of the arena', async (t) => {
-  const arena = new Arena(131072);
-  new ReceiveRing(arena, 5, 3000);
-  t.ok(arena.reserve(1) <= ReceiveRing.footprint(5, 3000));
+  for (const names of [Ipv4Names, Ipv6Names]) {
+    const arena = new Arena(131072);
+    new ReceiveRing(arena, 5, 3000, new names(arena, new Ipv6Addresses()));
+    t.ok(arena.reserve(1) <= ReceiveRing.footprint(5, 3000));
+  }
 });

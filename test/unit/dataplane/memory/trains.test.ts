@@ -1,7 +1,9 @@
 import t from 'tap';
 import { Arena } from '../../../../src/dataplane/memory/arena.js';
+import { Ipv6Addresses } from '../../../../src/dataplane/memory/ipv6-addresses.js';
+import { Ipv4Names, Ipv6Names, type Names } from '../../../../src/dataplane/memory/names.js';
 import { Trains } from '../../../../src/dataplane/memory/trains.js';
-import { concat, ipv4, pattern, toHex } from '../../../support/bytes.js';
+import { concat, ipv4, ipv6, pattern, toHex } from '../../../support/bytes.js';
 import { controls, follow, gathered } from '../../../support/kernel-structures.js';
 
 const CAPACITY = 3;
@@ -9,11 +11,17 @@ const PIECES = 8;
 /** Where the test's packets lie: behind everything that Trains reserves. */
 const DATA = 32768;
 
-function setUp(): { arena: Arena; trains: Trains; message: (index: number) => number } {
+interface SetUp {
+  arena: Arena;
+  trains: Trains;
+  message: (index: number) => number;
+}
+
+function setUp(namesIn: (arena: Arena) => Names = (arena) => new Ipv4Names(arena)): SetUp {
   const arena = new Arena(65536);
   arena.reserve(64);
   arena.bytes.set(pattern(8192), DATA);
-  const trains = new Trains(arena, CAPACITY, PIECES, 8472);
+  const trains = new Trains(arena, CAPACITY, PIECES, namesIn(arena), 8472);
   return { arena, trains, message: (index) => Number(trains.message(index)) - arena.base };
 }
 
@@ -40,6 +48,60 @@ t.test(
       ['0a000001', 'c0a84d02', 'dffffffe'].map((address) => `02002118${address}${'00'.repeat(8)}`),
     );
     for (let i = 0; i < CAPACITY; i++) t.equal(arena.view.getUint32(message(i) + 8, true), 16, 'msg_namelen');
+  },
+);
+
+t.test(
+  'over IPv6 it is a sockaddr_in6: AF_INET6, port and address in network order, no flow and scope',
+  async (t) => {
+    const addresses = new Ipv6Addresses();
+    const { arena, trains, message } = setUp((arena) => new Ipv6Names(arena, addresses));
+    const peers = ['fd00:77::2', '2001:db8:0:1:8000:ffff:7fff:fffe', '::1'].map((text) =>
+      addresses.add(ipv6(text)),
+    );
+    for (const peer of [...peers].reverse()) {
+      trains.begin(peer, 0, 10);
+      trains.push(DATA, 10);
+      trains.end(1);
+    }
+    t.same(
+      peers.map((_, index) => {
+        const name = follow(arena, message(2 - index));
+        return toHex(arena.bytes.slice(name, name + 28));
+      }),
+      [
+        'fd000077000000000000000000000002',
+        '20010db8000000018000ffff7ffffffe',
+        '00000000000000000000000000000001',
+      ].map((address) => `0a002118${'00000000'}${address}${'00000000'}`),
+    );
+    for (let i = 0; i < CAPACITY; i++) t.equal(arena.view.getUint32(message(i) + 8, true), 28, 'msg_namelen');
+  },
+);
+
+t.test(
+  'over IPv6 the traffic class is carried as IPV6_TCLASS, an int, behind the segment size',
+  async (t) => {
+    const addresses = new Ipv6Addresses();
+    const { arena, trains, message } = setUp((arena) => new Ipv6Names(arena, addresses));
+    trains.begin(addresses.add(ipv6('::1')), 3, 1000);
+    trains.push(DATA, 1000);
+    trains.push(DATA, 1000);
+    trains.end(2);
+    const control = follow(arena, message(0) + 32);
+    // cmsg_len 18, SOL_UDP 17, UDP_SEGMENT 103, 1000; cmsg_len 20, IPPROTO_IPV6 41, IPV6_TCLASS 67, 3
+    t.equal(
+      toHex(arena.bytes.slice(control, control + 44)),
+      '1200000000000000' +
+        '11000000' +
+        '67000000' +
+        'e803000000000000' +
+        '1400000000000000' +
+        '29000000' +
+        '43000000' +
+        '03000000',
+    );
+    t.equal(arena.view.getBigUint64(message(0) + 40, true), 48n, 'msg_controllen');
   },
 );
 
@@ -145,7 +207,9 @@ t.test('there is room until the messages or the iovecs are used up', async (t) =
 });
 
 t.test('footprint covers what the tables take of the arena', async (t) => {
-  const arena = new Arena(65536);
-  new Trains(arena, 5, 11, 8472);
-  t.ok(arena.reserve(1) <= Trains.footprint(5, 11));
+  for (const names of [Ipv4Names, Ipv6Names]) {
+    const arena = new Arena(65536);
+    new Trains(arena, 5, 11, new names(arena, new Ipv6Addresses()), 8472);
+    t.ok(arena.reserve(1) <= Trains.footprint(5, 11));
+  }
 });

@@ -172,12 +172,28 @@ t.test('decapsulate drops what is no VXLAN packet of this VNI, each under its ow
 });
 
 t.test('reserved bits are ignored, as RFC 7348 wants it, and counted', async (t) => {
-  for (const header of ['8800000000000100', '0800002a00000100', '08000000000001ff', 'ffffffff000001ff']) {
+  for (const header of ['0c00000000000100', '0800002a00000100', '08000000000001ff', '7fffffff000001ff']) {
     const { kit, tunnel } = node();
     kit.fill([datagram(rawFrame(MAC_B, MAC_A), header)], ADDRESS_A);
     tunnel.decapsulate(kit.batch);
     t.equal(kit.batch.count, 1, header);
     t.same(kit.counted(), { rx_reserved_bits: 1 }, header);
+  }
+});
+
+t.test('a frame with a group policy is accepted whatever its group, and counted', async (t) => {
+  for (const [header, counted] of [
+    ['8800000000000100', { rx_group_policy: 2 }],
+    ['8800123400000100', { rx_group_policy: 2 }],
+    ['8848ffff00000100', { rx_group_policy: 2 }],
+    ['88ffffff000001ff', { rx_group_policy: 2, rx_reserved_bits: 2 }],
+  ] as const) {
+    const { kit, tunnel } = node();
+    const frame = rawFrame(MAC_B, MAC_A);
+    kit.fill([datagram(frame, header), datagram(frame, header), datagram(frame)], ADDRESS_A);
+    tunnel.decapsulate(kit.batch);
+    t.same(kit.packets().map(toHex), Array(3).fill(toHex(frame)), header);
+    t.same(kit.counted(), counted, header);
   }
 });
 
@@ -199,7 +215,7 @@ t.test('each packet of a burst is judged by itself, however much it is like the 
 
 t.test('reserved bits of a dropped packet are not counted', async (t) => {
   const { kit, tunnel } = node();
-  kit.fill([datagram(rawFrame(MAC_B, MAC_A), '8800000000000100')], STRANGER);
+  kit.fill([datagram(rawFrame(MAC_B, MAC_A), '8c00000000000100')], STRANGER);
   tunnel.decapsulate(kit.batch);
   t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
 });

@@ -1,7 +1,9 @@
 import t from 'tap';
 import {
+  hasGroupPolicy,
   hasReservedBits,
   hasVni,
+  isPlainVxlan,
   VXLAN_LENGTH,
   VXLAN_MAX_VNI,
   VXLAN_VNI_VALID,
@@ -18,7 +20,6 @@ const HEADERS = [
   { bytes: '08000000 80000000', flag: true, vni: 0x800000, reserved: false },
   { bytes: '08000000 12345600', flag: true, vni: 0x123456, reserved: false },
   { bytes: '00000000 00000100', flag: false, vni: 1, reserved: false },
-  { bytes: '88000000 00000100', flag: true, vni: 1, reserved: true },
   { bytes: '0c000000 00000100', flag: true, vni: 1, reserved: true },
   { bytes: '09000000 00000100', flag: true, vni: 1, reserved: true },
   { bytes: '08000001 00000100', flag: true, vni: 1, reserved: true },
@@ -35,6 +36,36 @@ t.test('a header is read as RFC 7348 draws it', async (t) => {
     t.equal(vniOf(view, 0), vni, `${bytes}: VNI`);
     t.equal(hasReservedBits(view, 0), reserved, `${bytes}: reserved bits`);
   }
+});
+
+t.test("G makes D, A and the group of the kernel's GBP known bits, and no other", async (t) => {
+  for (const [bytes, reserved] of [
+    ['88000000 00000100', false],
+    ['88000001 00000100', false],
+    ['8848ffff ffffff00', false],
+    ['88400000 00000100', false],
+    ['88080000 00000100', false],
+    ['8c000001 00000100', true],
+    ['88800001 00000100', true],
+    ['88100001 00000100', true],
+    ['88010001 00000100', true],
+    ['88000001 00000101', true],
+  ] as const) {
+    const view = viewOf(hex(bytes));
+    t.same(
+      [hasVni(view, 0), hasGroupPolicy(view, 0), hasReservedBits(view, 0)],
+      [true, true, reserved],
+      bytes,
+    );
+  }
+  for (const { bytes } of HEADERS.filter(({ flag }) => flag))
+    t.notOk(hasGroupPolicy(viewOf(hex(bytes)), 0), bytes);
+});
+
+t.test('a plain header says nothing but the VNI', async (t) => {
+  for (const { bytes, flag, reserved } of HEADERS)
+    t.equal(isPlainVxlan(viewOf(hex(bytes)), 0), flag && !reserved, bytes);
+  t.notOk(isPlainVxlan(viewOf(hex('88000001 00000100')), 0));
 });
 
 t.test('a header is written with the I flag, the VNI and zeros', async (t) => {
@@ -57,16 +88,17 @@ t.test('the masks are bit 4 of the first byte and 24 bits', async (t) => {
   t.equal(VXLAN_LENGTH, 8);
 });
 
-t.test('every single bit of the header is either the I flag, VNI or reserved', async (t) => {
+t.test('every single bit of the header is either the I flag, VNI, G flag or reserved', async (t) => {
   for (let bit = 0; bit < 64; bit++) {
     const header = new Uint8Array(8);
     header[bit >> 3] = 0x80 >> (bit & 7);
     const view = viewOf(header);
     const isFlag = bit === 4;
+    const isGroupPolicy = bit === 0;
     const isVni = bit >= 32 && bit < 56;
     t.same(
-      [hasVni(view, 0), vniOf(view, 0), hasReservedBits(view, 0)],
-      [isFlag, isVni ? 2 ** (55 - bit) : 0, !isFlag && !isVni],
+      [hasVni(view, 0), vniOf(view, 0), hasGroupPolicy(view, 0), hasReservedBits(view, 0)],
+      [isFlag, isVni ? 2 ** (55 - bit) : 0, isGroupPolicy, !isFlag && !isVni && !isGroupPolicy],
       `bit ${bit}`,
     );
   }

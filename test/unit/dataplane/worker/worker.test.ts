@@ -11,6 +11,7 @@ import {
   openSenders,
   openUdpSockets,
 } from '../../../../src/dataplane/io/udp-socket.js';
+import { IPV4 } from '../../../../src/dataplane/sys/family.js';
 import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
 import type { TunnelOptions } from '../../../../src/dataplane/tunnel/tunnel.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
@@ -54,12 +55,13 @@ class Thread {
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
     if (options.offload?.rung === 'gso') acceptTrains(this.socket);
-    if (tunnel.type === 'udp') allowSending(this.socket);
+    if (tunnel.type === 'udp') allowSending(this.socket, IPV4);
     this.senders = tunnel.type === 'vxlan' ? openSenders(ipv4(OURS)) : [];
     const workerData: WorkerOptions = {
       deviceFd: this.tap[0],
       socketFd: this.socket,
       senderFds: tunnel.type === 'vxlan' ? this.senders : [this.socket],
+      ipv6: false,
       offload: { rung: 'none', uso: false },
       busyPoll: 0,
       ...options,

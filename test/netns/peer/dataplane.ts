@@ -1,0 +1,40 @@
+/**
+ * A dataplane without control: forwards with one peer list for as long as its parent holds the IPC channel, and tells the
+ * counters when asked. Its one argument is a DataplaneSetting as JSON; the device is the parent's to bring up.
+ */
+
+import { Dataplane, type FdbEntry, type Ipv6Address } from '../../../src/dataplane/dataplane.js';
+import type { DataplaneSetting } from '../support/underlay6-bed.js';
+
+const setting = JSON.parse(process.argv[2] ?? '{}') as DataplaneSetting;
+
+function entry(vtepMac: string, address: Ipv6Address): FdbEntry {
+  const bytes = Buffer.from(vtepMac.replaceAll(':', ''), 'hex');
+  return { high: bytes.readUInt16BE(0), low: bytes.readInt32BE(2), address };
+}
+
+const dataplane = new Dataplane({
+  device: setting.device,
+  address: setting.address,
+  port: 8472,
+  workers: 1,
+  offload: setting.rung,
+  busyPoll: 0,
+  mtu: setting.mtu,
+  tunnel: { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false },
+});
+await dataplane.start({
+  onFailure: (error) => {
+    throw error;
+  },
+  onStepDown: (code) => console.error(`no trains any more: ${code}`),
+});
+const own = entry(setting.vtepMac, setting.address);
+await dataplane.setOwnMac(own.high, own.low);
+await dataplane.updateFdb({
+  remove: [],
+  set: setting.peers.map(({ vtepMac, address }) => entry(vtepMac, address)),
+});
+process.on('message', () => process.send?.(dataplane.counters()));
+process.on('disconnect', () => process.exit());
+process.send?.('ready');

@@ -1,0 +1,27 @@
+import t from 'tap';
+import { Dataplane, type DataplaneOptions } from '../../../src/dataplane/dataplane.js';
+import { ipv4, ipv6 } from '../../support/bytes.js';
+
+const VXLAN = { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false } as const;
+
+function options(tunnel: DataplaneOptions['tunnel']): DataplaneOptions {
+  return {
+    device: 'weft-test',
+    address: ipv6('::1'),
+    port: 8472,
+    workers: 1,
+    offload: 'auto',
+    busyPoll: 0,
+    mtu: 1430,
+    tunnel,
+  };
+}
+
+t.test('what needs an IPv4 underlay is refused over IPv6 before anything is opened', async (t) => {
+  t.throws(
+    () => new Dataplane(options({ ...VXLAN, learning: true })),
+    RangeError('learning needs an IPv4 underlay'),
+  );
+  const udp = { type: 'udp', address: ipv4('10.244.1.0'), peerCheck: 'strict' } as const;
+  t.throws(() => new Dataplane(options(udp)), RangeError('the udp tunnel needs an IPv4 underlay'));
+});
