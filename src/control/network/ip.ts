@@ -3,45 +3,22 @@
  * same command in an error.
  */
 
-import { spawn } from 'node:child_process';
+import { NOT_FOUND, type Outcome, reason, run } from '../command.js';
 import { UserError } from '../user-error.js';
 
-interface Outcome {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function ip(args: readonly string[], input = '', signal?: AbortSignal): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('ip', args, { stdio: ['pipe', 'pipe', 'pipe'], ...(signal && { signal }) });
-    const outcome: Outcome = { code: null, stdout: '', stderr: '' };
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      outcome.stdout += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      outcome.stderr += text;
-    });
-    child.on('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'ENOENT'
-          ? new UserError('ip: command not found in PATH; install iproute2 (apt-get install iproute2)')
-          : error,
-      );
-    });
-    child.on('close', (code) => resolve({ ...outcome, code }));
-    // An ip that ends before it has read everything says why in its exit code.
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
-  });
+async function ip(args: readonly string[], input = '', signal?: AbortSignal): Promise<Outcome> {
+  const outcome = await run('ip', args, input, signal);
+  if (outcome.code === NOT_FOUND)
+    throw new UserError('ip: command not found in PATH; install iproute2 (apt-get install iproute2)');
+  return outcome;
 }
 
 /** Runs `ip -json <args>` and returns what it printed. @throws UserError when ip refuses */
 export async function ipJson<T>(...args: string[]): Promise<T[]> {
-  const { code, stdout, stderr } = await ip(['-json', ...args]);
-  if (code !== 0) throw new UserError(`ip ${args.join(' ')}: ${stderr.trim() || `exit code ${code}`}`);
+  const outcome = await ip(['-json', ...args]);
+  if (outcome.code !== 0) throw new UserError(`ip ${args.join(' ')}: ${reason(outcome)}`);
   try {
-    return JSON.parse(stdout.trim() || '[]') as T[];
+    return JSON.parse(outcome.stdout.trim() || '[]') as T[];
   } catch {
     throw new UserError(
       `ip -json ${args.join(' ')} printed no JSON; install iproute2 (BusyBox's ip cannot be used)`,
@@ -71,22 +48,22 @@ export interface BatchFailure {
  */
 export async function ipBatch(commands: readonly string[], signal?: AbortSignal): Promise<BatchFailure[]> {
   if (commands.length === 0) return [];
-  const { code, stderr } = await ip(['-force', '-batch', '-'], `${commands.join('\n')}\n`, signal);
-  if (code === 0) return [];
+  const outcome = await ip(['-force', '-batch', '-'], `${commands.join('\n')}\n`, signal);
+  if (outcome.code === 0) return [];
   const failures: BatchFailure[] = [];
-  let reason = '';
+  let answer = '';
   // For each failure ip prints the kernel's answer, then "Command failed -:<line>".
-  for (const line of stderr.split('\n')) {
+  for (const line of outcome.stderr.split('\n')) {
     const failed = /^Command failed .*:(\d+)$/.exec(line.trim());
     if (failed === null) {
-      reason = line.trim() || reason;
+      answer = line.trim() || answer;
     } else {
-      failures.push({ index: Number(failed[1]) - 1, reason });
-      reason = '';
+      failures.push({ index: Number(failed[1]) - 1, reason: answer });
+      answer = '';
     }
   }
   if (failures.length > 0) return failures;
-  throw new UserError(`ip -batch: ${stderr.trim() || `exit code ${code}`}`);
+  throw new UserError(`ip -batch: ${reason(outcome)}`);
 }
 
 /** Runs commands that must all succeed. @throws UserError with the first command that failed */

@@ -4,7 +4,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { reason, run } from './command.js';
+import { reason, run } from '../command.js';
 import type { AddressMatch, Family, Rule, RuleSets, Tables } from './wanted.js';
 
 export interface Chain {

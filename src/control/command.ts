@@ -1,12 +1,12 @@
-/** Runs the firewalls' commands: each in a process of its own, with an end in sight. */
+/** Runs the system's own commands (ip, iptables, nft): each in a process of its own, with an end in sight. */
 
 import { execFile } from 'node:child_process';
 
 /** As a shell has it: there is no such command in PATH. */
-const NOT_FOUND = 127;
+export const NOT_FOUND = 127;
 
-/** Whatever keeps a command this long (beyond its own waiting for a lock) will keep it for good. */
-const TIMEOUT_MS = 20_000;
+/** Whatever keeps a command this long, beyond its own waiting for a lock, will keep it for good. */
+const TIMEOUT_MS = 60_000;
 
 const MOST_OUTPUT = 64 << 20;
 
@@ -17,15 +17,24 @@ export interface Outcome {
   stderr: string;
 }
 
-/** Runs a command to its end with this on its standard input. Never rejects for what the command does. */
-export function run(command: string, args: readonly string[], input = ''): Promise<Outcome> {
-  return new Promise((resolve) => {
+/**
+ * Runs a command to its end with this on its standard input. Never rejects for what the command does; with the signal's
+ * AbortError when that has killed it.
+ */
+export function run(
+  command: string,
+  args: readonly string[],
+  input = '',
+  signal?: AbortSignal,
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
     const child = execFile(
       command,
       args,
-      { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MOST_OUTPUT },
+      { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MOST_OUTPUT, ...(signal && { signal }) },
       (error, stdout, stderr) => {
-        if (error === null) resolve({ code: 0, stdout, stderr });
+        if (error?.name === 'AbortError') reject(error);
+        else if (error === null) resolve({ code: 0, stdout, stderr });
         else if (error.code === 'ENOENT') resolve({ code: NOT_FOUND, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
         else resolve({ code: -1, stdout, stderr: stderr || `no end after ${TIMEOUT_MS / 1000} s` });
