@@ -19,6 +19,8 @@ const PACKAGES = {
   nft: 'nftables',
   sockperf: 'sockperf',
   'ovs-vswitchd': 'openvswitch-switch',
+  etcd: 'etcd-server',
+  openssl: 'openssl',
 };
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
@@ -26,7 +28,7 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** Commands per task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump', 'nft'],
+  test: [...BASE, 'ss', 'tcpdump', 'nft', 'etcd', 'openssl'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
 };
@@ -119,7 +121,7 @@ const POLICY = '/usr/sbin/policy-rc.d';
 const OURS =
   '#!/bin/sh\n# Written by the set-up of Weft while it installs packages; safe to delete.\nexit 101\n';
 
-/** Keeps packages from starting their services (iperf3, Open vSwitch) while they are installed. Returns what ends that. */
+/** Keeps packages from starting their services (iperf3, Open vSwitch, etcd) while they are installed. Returns what ends that. */
 function forbidServices() {
   // One of ours is left from a set-up that was killed: take it over. Anybody else's stays, and decides.
   if (existsSync(POLICY) && readFileSync(POLICY, 'utf8') !== OURS) return () => undefined;
