@@ -49,7 +49,13 @@ export class EtcdError extends Error {
 }
 
 /** The error of a call to `endpoint`. */
-export function explain({ code, details }: ServiceError, endpoint: string, options: EtcdOptions): EtcdError {
+export function explain(error: ServiceError, endpoint: string, options: EtcdOptions): EtcdError {
+  const { code } = error;
+  // gRPC's own wrapping around what the system said.
+  const details = error.details.replace(
+    /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: *$/,
+    '$1',
+  );
   const { username, caFile, prefix } = options;
   const make = (sentence: string): EtcdError =>
     new EtcdError(`etcd at ${endpoint} ${sentence}`, code, details);

@@ -111,7 +111,7 @@ t.test('of several endpoints one that is dead, or says nothing, costs a moment',
   catchLog(t);
   const etcd = await Etcd.start(t);
   await etcd.put('/n/config', CONFIG);
-  const silent = createServer().listen(0, '127.0.0.1');
+  const silent = createServer((socket) => t.teardown(() => socket.destroy())).listen(0, '127.0.0.1');
   await once(silent, 'listening');
   t.teardown(() => silent.close());
   const [dead] = await freeTcpPorts(1);
