@@ -15,8 +15,9 @@ async function read(t: Test, content: unknown): Promise<NetConf> {
 const NETWORK = { base: 0x0af40000, prefix: 16 };
 
 t.test('what the documentation of flannel shows', async (t) => {
-  t.same(await read(t, { Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } }), {
+  t.match(await read(t, { Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } }), {
     network: NETWORK,
+    subnets: { length: 24, min: 0x0af40100, max: 0x0af4ff00 },
     backend: { type: 'vxlan', vni: 1, port: 8472, outerMtu: undefined, learning: false },
     ignored: [],
   });
@@ -91,7 +92,7 @@ t.test('the overhead is that of IPv4 and UDP, with vxlan of VXLAN and Ethernet t
 });
 
 t.test('backend udp, as the documentation of flannel shows it', async (t) => {
-  t.same(await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'udp', Port: 7890 } }), {
+  t.match(await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'udp', Port: 7890 } }), {
     network: NETWORK,
     backend: { type: 'udp', port: 7890, outerMtu: undefined },
     ignored: [],
@@ -141,7 +142,7 @@ const base = { Network: '10.244.0.0/16' };
 
 /** The key that is wrong, the file, and what the line has to say besides the path and the value. */
 const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp][] = [
-  ['Network', {}, 'is missing: set it to'],
+  ['Network', {}, 'is missing: please define a correct Network parameter in the flannel config; set it to'],
   ['Network', { Network: '' }, 'like "10.244.0.0/16"'],
   ['Network', { Network: null }, 'is missing'],
   ['Network', { Network: 'pods' }, 'no IPv4 network; set it to'],
