@@ -42,7 +42,7 @@ export interface NetConf {
   network: Cidr;
   /** Which subnets of the network nodes may have. */
   subnets: SubnetRange;
-  /** undefined: the cluster is IPv4 only. */
+  /** undefined: IPv4 only, or no IPv6Network, which flannel wants with etcd alone. */
   ipv6: SubnetRange6 | undefined;
   backend: BackendConf;
   /** What the file asks for and this version does not do, a sentence each. */
@@ -95,7 +95,7 @@ export function netConfOf({ root, path }: JsonFile): NetConf {
     origin: path,
     network,
     subnets,
-    ipv6: hasIpv6 ? readSubnetRange6(root) : undefined,
+    ipv6: hasIpv6 && root.get('IPv6Network') !== undefined ? readSubnetRange6(root) : undefined,
     backend,
     ignored,
   };

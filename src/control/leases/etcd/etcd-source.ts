@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { JsonFile } from '../../config/json-file.js';
 import { type NetConf, netConfOf } from '../../config/net-conf.js';
+import { readSubnetRange6 } from '../../config/subnet-range.js';
 import { formatCidr } from '../../ipv4.js';
 import { info } from '../../log.js';
 import type { EtcdOptions } from '../../options.js';
@@ -165,7 +166,10 @@ export class EtcdLeaseSource implements LeaseSource {
       );
     }
     try {
-      return netConfOf(JsonFile.parse('--etcd-prefix', registry.configKey, text));
+      const file = JsonFile.parse('--etcd-prefix', registry.configKey, text);
+      // Elsewhere nobody is given a subnet by it, and it may be missing.
+      if (file.root.boolean('EnableIPv6') === true) readSubnetRange6(file.root);
+      return netConfOf(file);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       throw new NotYet(`error parsing subnet config: ${error.message}`);

@@ -209,6 +209,10 @@ t.test('a configuration that is not there is waited for, and named', async (t) =
   await until('the next is said', () =>
     has(log, 'error parsing subnet config: /late/config:1 (--etcd-prefix): Network'),
   );
+  await etcd.put('/late/config', '{"Network":"10.5.0.0/16","EnableIPv6":true}');
+  await until('the next is said', () =>
+    has(log, 'please define a correct IPv6Network parameter in the flannel config'),
+  );
   await etcd.put('/late/config', CONFIG);
   t.match(await acquired, /^10\.5\./);
   t.equal(node.source.trouble, null);
