@@ -218,7 +218,7 @@ t.test('a configuration that is not there is waited for, and named', async (t) =
   t.equal(node.source.trouble, null);
   t.equal(
     log.filter((line) => line.includes("Couldn't fetch network config")).length,
-    2,
+    3,
     'each was said once',
   );
 });
