@@ -20,6 +20,8 @@ const PACKAGES = {
   iptables: 'iptables',
   sockperf: 'sockperf',
   'ovs-vswitchd': 'openvswitch-switch',
+  etcd: 'etcd-server',
+  openssl: 'openssl',
 };
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
@@ -27,7 +29,7 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** Commands per task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables'],
+  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
 };
@@ -120,7 +122,7 @@ const POLICY = '/usr/sbin/policy-rc.d';
 const OURS =
   '#!/bin/sh\n# Written by the set-up of Weft while it installs packages; safe to delete.\nexit 101\n';
 
-/** Keeps packages from starting their services (iperf3, Open vSwitch) while they are installed. Returns what ends that. */
+/** Keeps packages from starting their services (iperf3, Open vSwitch, etcd) while they are installed. Returns what ends that. */
 function forbidServices() {
   // One of ours is left from a set-up that was killed: take it over. Anybody else's stays, and decides.
   if (existsSync(POLICY) && readFileSync(POLICY, 'utf8') !== OURS) return () => undefined;

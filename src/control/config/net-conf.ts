@@ -6,7 +6,7 @@
 import { VXLAN_MAX_VNI } from '../../dataplane/wire/vxlan.js';
 import { type Cidr, isIpv6, networkOf, parseCidr } from '../ipv4.js';
 import { JsonFile, type JsonObject } from './json-file.js';
-import { checkSubnetRange } from './subnet-range.js';
+import { readSubnetRange, readSubnetRange6, type SubnetRange, type SubnetRange6 } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';
 
@@ -42,6 +42,10 @@ export interface NetConf {
   network: Cidr;
   /** Rules go into nftables rather than iptables. */
   nftables: boolean;
+  /** Which subnets of the network nodes may have. */
+  subnets: SubnetRange;
+  /** undefined: IPv4 only, or no IPv6Network, which flannel wants with etcd alone. */
+  ipv6: SubnetRange6 | undefined;
   backend: BackendConf;
   /** What the file asks for and this version does not do, a sentence each. */
   ignored: string[];
@@ -83,23 +87,33 @@ export function netConfOf({ root, path }: JsonFile): NetConf {
     throw root.error('EnableIPv4', 'this version of Weft carries IPv4 clusters only; set it to true');
   }
   const network = readNetwork(root);
-  checkSubnetRange(root, network);
+  const subnets = readSubnetRange(root, network);
   const ignored: string[] = [];
   const backend = readBackend(root.object('Backend'), ignored);
-  if (root.boolean('EnableIPv6') === true) {
+  const hasIpv6 = root.boolean('EnableIPv6') === true;
+  if (hasIpv6) {
     if (backend.type === 'udp') {
       throw root.error('EnableIPv6', 'backend type udp is IPv4 only; set it to false, or Type to "vxlan"');
     }
     ignored.push(`${root.pathOf('EnableIPv6')}: IPv6 leases are not carried; pods get IPv4 only`);
   }
-  const nftables = root.boolean('EnableNFTables') ?? false;
-  return { origin: path, network, nftables, backend, ignored };
+  return {
+    origin: path,
+    network,
+    subnets,
+    ipv6: hasIpv6 && root.get('IPv6Network') !== undefined ? readSubnetRange6(root) : undefined,
+    nftables: root.boolean('EnableNFTables') ?? false,
+    backend,
+    ignored,
+  };
 }
 
 function readNetwork(root: JsonObject): Cidr {
   const text = root.string('Network');
   const remedy = 'set it to the pod network of the cluster, like "10.244.0.0/16"';
-  if (text === undefined || text === '') throw root.error('Network', remedy);
+  if (text === undefined || text === '') {
+    throw root.error('Network', `please define a correct Network parameter in the flannel config; ${remedy}`);
+  }
   const parsed = parseCidr(text);
   if (parsed === undefined) {
     throw root.error(

@@ -1,23 +1,40 @@
-/** SubnetLen, SubnetMin and SubnetMax of net-conf.json, by flannel's rules and in its words (subnet/config.go). */
+/**
+ * Which subnets a node may have: SubnetLen, SubnetMin and SubnetMax of net-conf.json and their IPv6 counterparts, by
+ * flannel's rules and in its words (pkg/subnet/config.go).
+ */
 
-import { type Cidr, isIpv6, lastAddress, networkOf, parseIpv4 } from '../ipv4.js';
+import { type Cidr, type Ipv4, isIpv6, lastAddress, networkOf, parseIpv4 } from '../ipv4.js';
+import { type Cidr6, type Ipv6, lastAddress6, network6Of, parseCidr6, parseIpv6 } from '../ipv6.js';
 import type { JsonObject } from './json-file.js';
 
+/** The subnets from `min` to `max`, both with `length` bits of prefix. */
+export interface SubnetRange {
+  length: number;
+  min: Ipv4;
+  max: Ipv4;
+}
+
+export interface SubnetRange6 {
+  network: Cidr6;
+  length: number;
+  min: Ipv6;
+  max: Ipv6;
+}
+
+/** What is said of both families. */
+const TOO_FEW = 'network must be able to accommodate at least four subnets; use a longer one';
+
 /** @throws UserError when the three contradict each other or the network */
-export function checkSubnetRange(root: JsonObject, network: Cidr): void {
-  const length = root.integer('SubnetLen', 0, 32) ?? 0;
+export function readSubnetRange(root: JsonObject, network: Cidr): SubnetRange {
+  const given = root.integer('SubnetLen', 0, 32) ?? 0;
   const minimum = readAddress(root, 'SubnetMin');
   const maximum = readAddress(root, 'SubnetMax');
-  if (length === 0 && network.prefix > 28) {
+  if (given === 0 && network.prefix > 28) {
     throw root.error('Network', 'network is too small. Minimum useful network prefix is /28');
   }
-  if (length > 30) throw root.error('SubnetLen', 'SubnetLen must be less than /31');
-  if (length !== 0 && length < network.prefix + 2) {
-    throw root.error(
-      'SubnetLen',
-      'network must be able to accommodate at least four subnets; use a longer one',
-    );
-  }
+  if (given > 30) throw root.error('SubnetLen', 'SubnetLen must be less than /31');
+  if (given !== 0 && given < network.prefix + 2) throw root.error('SubnetLen', TOO_FEW);
+  const length = given !== 0 ? given : network.prefix <= 22 ? 24 : network.prefix + 2;
   for (const [key, address] of [
     ['SubnetMin', minimum],
     ['SubnetMax', maximum],
@@ -26,22 +43,77 @@ export function checkSubnetRange(root: JsonObject, network: Cidr): void {
     if (address < network.base || address > lastAddress(network)) {
       throw root.error(key, `${key} is not in the range of the Network`);
     }
-    if (networkOf(address, length === 0 ? defaultLength(network) : length) !== address) {
+    if (networkOf(address, length) !== address) {
       throw root.error(key, `${key} is not on a SubnetLen boundary`);
     }
   }
+  return {
+    length,
+    // The first subnet of a network is left out: its base is the network's own address.
+    min: minimum ?? network.base + 2 ** (32 - length),
+    max: maximum ?? networkOf(lastAddress(network), length),
+  };
 }
 
-function defaultLength(network: Cidr): number {
-  return network.prefix <= 22 ? 24 : Math.min(network.prefix + 2, 30);
+/** @throws UserError when IPv6Network is missing or the others contradict it */
+export function readSubnetRange6(root: JsonObject): SubnetRange6 {
+  const network = readNetwork6(root);
+  const given = root.integer('IPv6SubnetLen', 0, 128) ?? 0;
+  const minimum = readAddress6(root, 'IPv6SubnetMin');
+  const maximum = readAddress6(root, 'IPv6SubnetMax');
+  if (given === 0 && network.prefix > 124) {
+    throw root.error('IPv6Network', 'IPv6Network is too small. Minimum useful network prefix is /124');
+  }
+  if (given > 126) throw root.error('IPv6SubnetLen', 'SubnetLen must be less than /127');
+  if (given !== 0 && given < network.prefix + 2) throw root.error('IPv6SubnetLen', TOO_FEW);
+  const length = given !== 0 ? given : network.prefix <= 62 ? 64 : network.prefix + 2;
+  for (const [key, address] of [
+    ['IPv6SubnetMin', minimum],
+    ['IPv6SubnetMax', maximum],
+  ] as const) {
+    if (address === undefined) continue;
+    if (address < network.base || address > lastAddress6(network)) {
+      throw root.error(key, `${key} is not in the range of the IPv6Network`);
+    }
+    if (network6Of(address, length) !== address) {
+      throw root.error(key, `${key} is not on a SubnetLen boundary`);
+    }
+  }
+  return {
+    network,
+    length,
+    min: minimum ?? network.base + (1n << BigInt(128 - length)),
+    max: maximum ?? network6Of(lastAddress6(network), length),
+  };
 }
 
-function readAddress(root: JsonObject, key: string): number | undefined {
+function readNetwork6(root: JsonObject): Cidr6 {
+  const text = root.string('IPv6Network') ?? '';
+  if (text === '') {
+    throw root.error(
+      'IPv6Network',
+      'please define a correct IPv6Network parameter in the flannel config, or set EnableIPv6 to false',
+    );
+  }
+  const parsed = parseCidr6(text);
+  if (parsed === undefined) throw root.error('IPv6Network', 'no IPv6 network, like "fd00:10:244::/56"');
+  return { base: network6Of(parsed.address, parsed.prefix), prefix: parsed.prefix };
+}
+
+function readAddress(root: JsonObject, key: string): Ipv4 | undefined {
   const text = root.string(key);
   if (text === undefined || text === '') return undefined;
   const address = parseIpv4(text);
   if (address === undefined) {
     throw root.error(key, isIpv6(text) ? 'this is IPv6; write an IPv4 address' : 'no IPv4 address');
   }
+  return address;
+}
+
+function readAddress6(root: JsonObject, key: string): Ipv6 | undefined {
+  const text = root.string(key);
+  if (text === undefined || text === '') return undefined;
+  const address = parseIpv6(text);
+  if (address === undefined) throw root.error(key, 'no IPv6 address');
   return address;
 }

@@ -1,32 +1,244 @@
-/** Leases from Etcd. */
+/** Leases from etcd v3, where each flannel node takes its subnet by itself (docs/etcd.md). */
 
+import { setTimeout as delay } from 'node:timers/promises';
+import { JsonFile } from '../../config/json-file.js';
+import { type NetConf, netConfOf } from '../../config/net-conf.js';
+import { readSubnetRange6 } from '../../config/subnet-range.js';
+import { formatCidr } from '../../ipv4.js';
+import { info } from '../../log.js';
 import type { EtcdOptions } from '../../options.js';
+import { UserError } from '../../user-error.js';
 import type { Lease, LeaseSet } from '../lease.js';
-import type { Cluster, LeaseSource } from '../source.js';
+import { PeerFilter } from '../peer-filter.js';
+import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
+import { acquire, FAILED, leaseFor, type OwnKey, wishOf } from './acquire.js';
+import { choose } from './choice.js';
+import { EtcdClient } from './client.js';
+import { EntryReader } from './entry.js';
+import { EtcdError } from './etcd-error.js';
+import { Follower } from './follower.js';
+import { Keeper } from './keeper.js';
+import { Outage } from './outage.js';
+import { Registry, type Snapshot } from './registry.js';
+import { Roster } from './roster.js';
+import { TIMINGS, type Timings } from './timings.js';
+
+/** etcd is there, but not what has to be in it: somebody is still to put it there. */
+class NotYet extends Error {}
+
+/** Open: etcd has answered. */
+interface Opened {
+  client: EtcdClient;
+  registry: Registry;
+}
+
+/** Acquired: this node has its key. */
+interface Acquired {
+  own: OwnKey;
+  roster: Roster;
+  snapshot: Snapshot;
+}
 
 export class EtcdLeaseSource implements LeaseSource {
   readonly name: string;
-  readonly trouble: string | null = null;
+  private readonly options: EtcdOptions;
+  private readonly timings: Timings;
+  private readonly random: () => number;
+  private readonly filter = new PeerFilter();
+  /** An etcd that is waited for at the start is trouble at once. */
+  private readonly starting: Outage;
+  private readonly watching: Outage;
+  private opened: Opened | undefined;
+  private acquired: Acquired | undefined;
+  private follower: Follower | undefined;
+  private keeper: Keeper | undefined;
+  private collecting: NodeJS.Timeout | undefined;
+  private handing: Promise<void> = Promise.resolve();
+  private closed = false;
 
-  constructor(options: EtcdOptions) {
-    this.name = options.type;
+  constructor(options: EtcdOptions, timings: Partial<Timings> = {}, random: () => number = Math.random) {
+    this.options = options;
+    this.timings = { ...TIMINGS, ...timings };
+    this.random = random;
+    this.name = `etcd ${options.prefix}`;
+    this.starting = new Outage(this.timings.sayEveryMs, 0);
+    this.watching = new Outage(this.timings.sayEveryMs, this.timings.troubleAfterMs);
   }
 
-  open(): Promise<Cluster> {
-    throw new Error('to be built');
+  get trouble(): string | null {
+    return this.starting.trouble ?? this.watching.trouble;
   }
 
-  preview(): Promise<Lease> {
-    throw new Error('to be built');
+  async open(signal: AbortSignal): Promise<Cluster> {
+    const client = await EtcdClient.create(this.options, this.timings);
+    const registry = new Registry(client, this.options.prefix);
+    this.opened = { client, registry };
+    const netConf = await this.persist(signal, "Couldn't fetch network config: ", () => this.readNetConf());
+    return { netConf, nodePublicIp: undefined, nodePublicIpv6: undefined };
   }
 
-  acquire(): Promise<LeaseSet> {
-    throw new Error('to be built');
+  async preview(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
+    const { registry } = this.reached();
+    const reader = this.readerFor(request.netConf);
+    return await this.persist(signal, FAILED, async () => {
+      const { kvs } = await registry.readSubnets();
+      const entries = kvs.flatMap((kv) => reader.read(kv) ?? []);
+      return leaseFor(
+        choose(entries, wishOf(request), () => 0),
+        request,
+      );
+    });
   }
 
-  watch(): void {}
+  async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet> {
+    const { registry } = this.reached();
+    const { previous } = request;
+    info(
+      `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatCidr(previous)}`,
+    );
+    const reader = this.readerFor(request.netConf);
+    const { own, snapshot } = await this.persist(signal, FAILED, () =>
+      acquire(registry, reader, request, this.timings.leaseTtlS, this.random),
+    );
+    const roster = new Roster(reader);
+    this.acquired = { own, roster, snapshot };
+    this.replace(snapshot);
+    return this.set(this.acquired);
+  }
+
+  watch(listener: LeaseListener): void {
+    const { client, registry } = this.reached();
+    const { acquired, timings } = this;
+    if (acquired === undefined) throw new Error('etcd is watched once a lease was acquired');
+    const { own, roster, snapshot } = acquired;
+    const times = {
+      ttlS: timings.leaseTtlS,
+      marginMs: timings.marginMs ?? this.options.renewMargin * 60_000,
+      againMs: timings.renewAgainMs,
+    };
+    const keeper = new Keeper(registry, own, times, () => {
+      listener.onRevoked('Lease has been revoked. Shutting down daemon.');
+    });
+    const changed = (is: boolean): void => {
+      if (is) this.collect(acquired, listener);
+    };
+    this.keeper = keeper;
+    this.follower = new Follower(client, registry, this.watching, timings.reconnectMs, {
+      onSnapshot: (again) => {
+        const kv = again.kvs.find((candidate) => registry.nameOf(candidate) === own.name);
+        if (kv === undefined) keeper.gone();
+        else keeper.seen(kv);
+        changed(this.replace(again));
+      },
+      onPut: (kv) => {
+        const name = registry.nameOf(kv);
+        if (name === own.name) keeper.seen(kv);
+        else changed(roster.put(name, kv));
+      },
+      onDelete: (kv) => {
+        const name = registry.nameOf(kv);
+        if (name === own.name) keeper.gone();
+        else changed(roster.remove(name));
+      },
+    });
+    keeper.start();
+    void this.follower.run(snapshot);
+    // It is all in the roster by now, and is not to be kept twice.
+    snapshot.kvs.length = 0;
+  }
 
   markReady(): void {}
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.collecting);
+    this.keeper?.stop();
+    this.follower?.stop();
+    this.opened?.client.close();
+  }
+
+  private async readNetConf(): Promise<NetConf> {
+    const { client, registry } = this.reached();
+    const text = await registry.readConfig();
+    if (text === undefined) {
+      throw new NotYet(
+        `flannel config not found in etcd store. Did you create your config using etcdv3 API? There is no key ${registry.configKey} at ${client.endpoints}`,
+      );
+    }
+    try {
+      const file = JsonFile.parse('--etcd-prefix', registry.configKey, text);
+      // Elsewhere nobody is given a subnet by it, and it may be missing.
+      if (file.root.boolean('EnableIPv6') === true) readSubnetRange6(file.root);
+      return netConfOf(file);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new NotYet(`error parsing subnet config: ${error.message}`);
+    }
+  }
+
+  /**
+   * Does it again, once a second, for as long as etcd is away or says no: it may be on its way up, and whoever has given it
+   * the wrong user or configuration may set it right. @throws what else went wrong, and the signal's reason
+   */
+  private async persist<T>(signal: AbortSignal, failed: string, action: () => Promise<T>): Promise<T> {
+    const { client } = this.reached();
+    const cancel = (): void => client.close();
+    signal.throwIfAborted();
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      for (;;) {
+        try {
+          const result = await action();
+          this.starting.end(`etcd at ${client.endpoints} has what was waited for`);
+          return result;
+        } catch (error) {
+          if (signal.aborted) throw signal.reason;
+          if (error instanceof UserError) throw new UserError(`${failed}${error.message}`);
+          if (!(error instanceof EtcdError || error instanceof NotYet)) throw error;
+          const kind = error instanceof EtcdError ? error.code : error.message;
+          this.starting.report(kind, `${failed}${error.message}; it is looked at again every second`);
+        }
+        await delay(this.timings.lookEveryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  private reached(): Opened {
+    if (this.opened === undefined) throw new Error('etcd has to be opened first');
+    return this.opened;
+  }
+
+  private readerFor({ backend }: NetConf): EntryReader {
+    return new EntryReader(this.reached().registry, backend.type === 'vxlan' ? backend.vni : undefined);
+  }
+
+  private replace({ kvs }: Snapshot): boolean {
+    const { own, roster } = this.acquired as Acquired;
+    const { registry } = this.reached();
+    const others = kvs
+      .map((kv) => ({ name: registry.nameOf(kv), kv }))
+      .filter(({ name }) => name !== own.name);
+    return roster.replace(others);
+  }
+
+  private set({ own, roster }: Acquired): LeaseSet {
+    const { name, lease } = own;
+    return { own: lease, peers: this.filter.accept({ name, lease }, roster.all()) };
+  }
+
+  /** Hands over a set once what comes together has come, and the set before has been taken. */
+  private collect(acquired: Acquired, { onLeases, onRefused }: LeaseListener): void {
+    if (this.collecting !== undefined) return;
+    this.collecting = setTimeout(() => {
+      this.handing = this.handing
+        .then(() => {
+          this.collecting = undefined;
+          return this.closed ? undefined : onLeases(this.set(acquired));
+        })
+        .catch(onRefused);
+    }, this.timings.collectMs);
+    this.collecting.unref();
+  }
 }

@@ -29,6 +29,7 @@ t.test('what the documentation of flannel shows', async (t) => {
     origin: /net-conf\.json$/,
     network: NETWORK,
     nftables: false,
+    subnets: { length: 24, min: 0x0af40100, max: 0x0af4ff00 },
     backend: VXLAN,
     ignored: [],
   });
@@ -155,7 +156,7 @@ const base = { Network: '10.244.0.0/16' };
 
 /** The key that is wrong, the file, and what the line has to say besides the path and the value. */
 const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp][] = [
-  ['Network', {}, 'is missing: set it to'],
+  ['Network', {}, 'is missing: please define a correct Network parameter in the flannel config; set it to'],
   ['Network', { Network: '' }, 'like "10.244.0.0/16"'],
   ['Network', { Network: null }, 'is missing'],
   ['Network', { Network: 'pods' }, 'no IPv4 network; set it to'],

@@ -1,17 +1,23 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { JsonFile } from '../../../../src/control/config/json-file.js';
-import { checkSubnetRange } from '../../../../src/control/config/subnet-range.js';
-import { networkOf, parseCidr } from '../../../../src/control/ipv4.js';
+import {
+  readSubnetRange,
+  readSubnetRange6,
+  type SubnetRange,
+  type SubnetRange6,
+} from '../../../../src/control/config/subnet-range.js';
+import { networkOf, parseCidr, parseIpv4 } from '../../../../src/control/ipv4.js';
+import { parseIpv6 } from '../../../../src/control/ipv6.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 type Range = { SubnetLen?: unknown; SubnetMin?: unknown; SubnetMax?: unknown };
 
-async function check(t: Test, network: string, range: Range): Promise<void> {
+async function check(t: Test, network: string, range: Range): Promise<SubnetRange> {
   const path = join(t.testdir({ 'f.json': JSON.stringify(range) }), 'f.json');
   const { root } = await JsonFile.read('--file', path);
   const { address, prefix } = parseCidr(network) as { address: number; prefix: number };
-  checkSubnetRange(root, { base: networkOf(address, prefix), prefix });
+  return readSubnetRange(root, { base: networkOf(address, prefix), prefix });
 }
 
 t.test("flannel's own example and everything else that fits", async (t) => {
@@ -68,5 +74,80 @@ t.test('what is no number or address is refused', async (t) => {
     [{ SubnetMax: 5 }, 'SubnetMax is 5: must be a string'],
   ] as [Range, string][]) {
     mentions(t, await refusal(t, () => check(t, '10.3.0.0/16', range)), says);
+  }
+});
+
+t.test('the first subnet is left out, the last is in, and the length follows the network', async (t) => {
+  for (const [network, range, length, min, max] of [
+    ['10.3.0.0/16', {}, 24, '10.3.1.0', '10.3.255.0'],
+    ['10.3.0.0/22', {}, 24, '10.3.1.0', '10.3.3.0'],
+    ['10.3.0.0/24', {}, 26, '10.3.0.64', '10.3.0.192'],
+    ['10.3.0.0/28', {}, 30, '10.3.0.4', '10.3.0.12'],
+    ['10.3.0.0/16', { SubnetLen: 28 }, 28, '10.3.0.16', '10.3.255.240'],
+    ['10.3.0.0/16', { SubnetMin: '10.3.5.0', SubnetMax: '10.3.8.0' }, 24, '10.3.5.0', '10.3.8.0'],
+  ] as [string, Range, number, string, string][]) {
+    t.same(
+      await check(t, network, range),
+      { length, min: parseIpv4(min), max: parseIpv4(max) },
+      `${network} ${JSON.stringify(range)}`,
+    );
+  }
+});
+
+async function check6(range: object): Promise<SubnetRange6> {
+  return readSubnetRange6(JsonFile.parse('--flag', 'f.json', JSON.stringify(range)).root);
+}
+
+t.test('IPv6 goes by the same rules', async (t) => {
+  for (const [range, length, min, max] of [
+    [{ IPv6Network: 'fc00::/48' }, 64, 'fc00:0:0:1::', 'fc00:0:0:ffff::'],
+    [{ ipv6network: 'fc00::5/62' }, 64, 'fc00:0:0:1::', 'fc00:0:0:3::'],
+    [{ IPv6Network: 'fc00::/63' }, 65, 'fc00:0:0:0:8000::', 'fc00:0:0:1:8000::'],
+    [
+      {
+        IPv6Network: 'fc00::/48',
+        IPv6SubnetLen: 56,
+        IPv6SubnetMin: 'fc00:0:0:200::',
+        IPv6SubnetMax: 'fc00:0:0:300::',
+      },
+      56,
+      'fc00:0:0:200::',
+      'fc00:0:0:300::',
+    ],
+  ] as [object, number, string, string][]) {
+    const { length: found, min: first, max: last } = await check6(range);
+    t.same([found, first, last], [length, parseIpv6(min), parseIpv6(max)], JSON.stringify(range));
+  }
+});
+
+t.test("what does not fit of IPv6 is refused in flannel's words", async (t) => {
+  for (const [range, key, says] of [
+    [{}, 'IPv6Network', 'please define a correct IPv6Network parameter in the flannel config'],
+    [{ IPv6Network: '10.3.0.0/16' }, 'IPv6Network', 'no IPv6 network'],
+    [
+      { IPv6Network: 'fc00::/125' },
+      'IPv6Network',
+      'IPv6Network is too small. Minimum useful network prefix is /124',
+    ],
+    [{ IPv6Network: 'fc00::/48', IPv6SubnetLen: 127 }, 'IPv6SubnetLen', 'SubnetLen must be less than /127'],
+    [{ IPv6Network: 'fc00::/48', IPv6SubnetLen: 49 }, 'IPv6SubnetLen', 'at least four subnets'],
+    [
+      { IPv6Network: 'fc00::/48', IPv6SubnetMin: 'fb00::' },
+      'IPv6SubnetMin',
+      'IPv6SubnetMin is not in the range of the IPv6Network',
+    ],
+    [
+      { IPv6Network: 'fc00::/48', IPv6SubnetMax: 'fc00:0:1::' },
+      'IPv6SubnetMax',
+      'IPv6SubnetMax is not in the range of the IPv6Network',
+    ],
+    [
+      { IPv6Network: 'fc00::/48', IPv6SubnetMin: 'fc00::1' },
+      'IPv6SubnetMin',
+      'IPv6SubnetMin is not on a SubnetLen boundary',
+    ],
+    [{ IPv6Network: 'fc00::/48', IPv6SubnetMin: '10.1.2.3' }, 'IPv6SubnetMin', 'no IPv6 address'],
+  ] as [object, string, string][]) {
+    mentions(t, await refusal(t, () => check6(range)), '(--flag)', key, says);
   }
 });

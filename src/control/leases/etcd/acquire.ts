@@ -1,0 +1,172 @@
+/** A node's way to its key in etcd (pkg/subnet/etcd/local_manager.go), with a lost race tried again, which flannel dies of. */
+
+import type { NetConf } from '../../config/net-conf.js';
+import { type Cidr, formatCidr, formatIpv4, type Ipv4 } from '../../ipv4.js';
+import { formatIpv6, type Ipv6 } from '../../ipv6.js';
+import { info } from '../../log.js';
+import { parseVtepMac } from '../../mac.js';
+import { UserError } from '../../user-error.js';
+import type { Lease } from '../lease.js';
+import { deriveVtepMac } from '../vtep-mac.js';
+import { type Choice, choose, fits, previousKey, type Wish } from './choice.js';
+import type { EntryReader, SubnetEntry } from './entry.js';
+import { formatLeaseValue, type VxlanData } from './lease-value.js';
+import type { Long } from './library.js';
+import type { Registry, Snapshot, Ttl } from './registry.js';
+import { formatSubnetKey, type SubnetKey, showSubnet6 } from './subnet-key.js';
+
+export const FAILED = 'Error registering network: failed to acquire lease: ';
+const TRIES = 10;
+
+/** This node's key as it was last put or seen. */
+export interface OwnKey {
+  name: string;
+  key: SubnetKey;
+  lease: Lease;
+  /** The value that belongs there. */
+  value: string;
+  /** A reservation: it does not expire. */
+  permanent: boolean;
+  /** By Date.now(); of no meaning when permanent. */
+  expiresAt: number;
+  revision: Long;
+}
+
+export interface NodeRequest {
+  netConf: NetConf;
+  publicIp: Ipv4;
+  previous: Cidr | undefined;
+  /** For a node with a subnet of each family; the network configuration must have IPv6 then. */
+  ipv6?: { publicIp: Ipv6; previous: Wish['previous6'] };
+  /** As in LeaseRequest. */
+  vtepMac?: string | undefined;
+}
+
+export function wishOf({ netConf, publicIp, previous, ipv6 }: NodeRequest): Wish {
+  const { origin, subnets, ipv6: subnets6 } = netConf;
+  return {
+    origin,
+    publicIp,
+    subnets,
+    previous,
+    subnets6: ipv6 && subnets6,
+    previous6: ipv6?.previous,
+  };
+}
+
+/** The lease that a choice comes to. */
+export function leaseFor(choice: Choice, request: NodeRequest): Lease {
+  const { subnet } = keyOf(choice);
+  return { subnet, publicIp: request.publicIp, vtepMac: vtepMacOf(choice, request) };
+}
+
+/** Puts this node's key. @returns it, and all keys as they were just before @throws UserError, EtcdError */
+export async function acquire(
+  registry: Registry,
+  reader: EntryReader,
+  request: NodeRequest,
+  ttlS: number,
+  random: () => number,
+): Promise<{ own: OwnKey; snapshot: Snapshot }> {
+  const wish = wishOf(request);
+  for (let tried = 0; tried < TRIES; tried++) {
+    const snapshot = await registry.readSubnets();
+    const entries = snapshot.kvs.flatMap((kv) => reader.read(kv) ?? []);
+    const choice = choose(entries, wish, random);
+    announce(choice, wish);
+    if (choice.kind === 'misfit') {
+      await registry.delete(choice.entry.name, choice.entry.revision);
+      continue;
+    }
+    const own = await put(registry, choice, request, ttlS);
+    // Undefined: another node was faster, or this one's key has just changed.
+    if (own !== undefined) return { own, snapshot };
+  }
+  throw new UserError(
+    `max retries reached trying to acquire a subnet: ${TRIES} times another node was faster; start weft again`,
+  );
+}
+
+/** Says which of flannel's ways it is. */
+function announce(choice: Choice, wish: Wish): void {
+  const ip = formatIpv4(wish.publicIp);
+  switch (choice.kind) {
+    case 'own': {
+      const { subnet, subnet6 } = choice.entry.key;
+      info(
+        `Found lease (ip: ${formatCidr(subnet)} ipv6: ${showSubnet6(subnet6)}) for current IP (${ip}), reusing`,
+      );
+      return;
+    }
+    case 'misfit':
+      info(
+        `Found lease (${choice.entry.name}) for current IP (${ip}) but not compatible with current config, deleting`,
+      );
+      return;
+    case 'free': {
+      const previous = previousKey(wish);
+      if (previous === undefined) return;
+      const text = formatCidr(previous.subnet);
+      if (choice.previous) info(`Found previously leased subnet (${text}), reusing`);
+      else if (!fits(previous, wish)) {
+        info(
+          `Found previously leased subnet (${text}) that is not compatible with the Etcd network config, ignoring`,
+        );
+      }
+    }
+  }
+}
+
+async function put(
+  registry: Registry,
+  choice: Choice,
+  request: NodeRequest,
+  ttlS: number,
+): Promise<OwnKey | undefined> {
+  const key = keyOf(choice);
+  const name = formatSubnetKey(key);
+  const lease = leaseFor(choice, request);
+  const value = valueFor(lease, request);
+  const entry = choice.kind === 'free' ? undefined : choice.entry;
+  const permanent = entry?.lease.isZero() ?? false;
+  const ttl: Ttl = permanent ? 'permanent' : ttlS;
+  const expiresAt = Date.now() + ttlS * 1000;
+  const revision =
+    entry === undefined
+      ? await registry.create(name, value, ttl)
+      : await registry.update(entry.name, value, ttl, entry.revision);
+  if (revision === undefined) return undefined;
+  if (entry === undefined) {
+    info(
+      `Allocated lease (ip: ${formatCidr(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIpv4(lease.publicIp)}) `,
+    );
+  }
+  return { name: entry?.name ?? name, key, lease, value, permanent, expiresAt, revision };
+}
+
+function keyOf(choice: Choice): SubnetKey {
+  return choice.kind === 'free' ? choice.key : choice.entry.key;
+}
+
+/** The MAC that the node's key has, so that it stays over restarts and peers need not learn another. */
+function vtepMacOf(choice: Choice, { netConf, publicIp, vtepMac }: NodeRequest): string | undefined {
+  const { backend } = netConf;
+  if (backend.type !== 'vxlan') return undefined;
+  const entry: SubnetEntry | undefined = choice.kind === 'own' ? choice.entry : undefined;
+  return parseVtepMac(entry?.vtepMac ?? '') ?? vtepMac ?? deriveVtepMac(backend.vni, formatIpv4(publicIp));
+}
+
+function valueFor({ publicIp, vtepMac }: Lease, { netConf: { backend }, ipv6 }: NodeRequest): string {
+  const data = (mac: string): VxlanData | undefined =>
+    backend.type === 'vxlan' ? { VNI: backend.vni, VtepMAC: mac } : undefined;
+  return formatLeaseValue({
+    publicIp,
+    publicIpv6: ipv6?.publicIp,
+    backendType: backend.type === 'vxlan' ? 'vxlan' : '',
+    backendData: vtepMac === undefined ? undefined : data(vtepMac),
+    backendV6Data:
+      ipv6 && backend.type === 'vxlan'
+        ? data(deriveVtepMac(backend.vni, formatIpv6(ipv6.publicIp)))
+        : undefined,
+  });
+}

@@ -1,0 +1,214 @@
+/** Calls to an etcd cluster: to the endpoint that answered last, and on to the next when that one does not. */
+
+import type { EtcdOptions } from '../../options.js';
+import { type Endpoint, readEndpoints } from './endpoint.js';
+import { EtcdError, explain } from './etcd-error.js';
+import { Client, logVerbosity, Metadata, type ServiceError, setLogVerbosity, status } from './library.js';
+import { AUTHENTICATE, type Method, WATCH, type WatchRequest, type WatchResponse } from './protocol.js';
+import type { Timings } from './timings.js';
+
+const CHANNEL_OPTIONS = {
+  // etcd's own client goes by no proxy either.
+  'grpc.enable_http_proxy': 0,
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.enable_retries': 0,
+  // An etcd that is back is to be noticed at once, not after gRPC's two minutes.
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 1000,
+  // A cut cable says nothing: the watch must ask. etcd refuses to be asked more often than every 5 s.
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.max_receive_message_length': -1,
+};
+
+interface Member extends Endpoint {
+  client: Client;
+}
+
+export class EtcdClient {
+  /** The endpoints by name, for messages. */
+  readonly endpoints: string;
+  private readonly options: EtcdOptions;
+  private readonly timings: Timings;
+  private readonly members: Member[];
+  private current = 0;
+  private token: Promise<string> | undefined;
+  private readonly calls = new Set<{ cancel(): void }>();
+  private closed = false;
+
+  private constructor(options: EtcdOptions, timings: Timings, endpoints: readonly Endpoint[]) {
+    setLogVerbosity(logVerbosity.NONE);
+    this.options = options;
+    this.timings = timings;
+    this.endpoints = endpoints.map(({ name }) => name).join(',');
+    this.members = endpoints.map((endpoint) => ({
+      ...endpoint,
+      client: new Client(`dns:${endpoint.address}`, endpoint.credentials, CHANNEL_OPTIONS),
+    }));
+  }
+
+  /** Reads what the options name and connects to nothing yet. @throws UserError */
+  static async create(options: EtcdOptions, timings: Timings): Promise<EtcdClient> {
+    return new EtcdClient(options, timings, await readEndpoints(options));
+  }
+
+  /** @throws EtcdError when no endpoint answers, or etcd says no */
+  async call<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
+    const failures: EtcdError[] = [];
+    for (let tried = 0; tried < this.members.length; tried++) {
+      const index = (this.current + tried) % this.members.length;
+      try {
+        const response = await this.callMember(this.members[index] as Member, method, request);
+        this.current = index;
+        return response;
+      } catch (error) {
+        if (this.closed || !(error instanceof EtcdError) || !error.isOfEndpoint) throw error;
+        failures.push(error);
+      }
+    }
+    const first = failures[0] as EtcdError;
+    if (failures.length === 1) throw first;
+    throw new EtcdError(failures.map(({ message }) => message).join('; '), first.code, first.details);
+  }
+
+  /**
+   * Watches until the stream ends: resolves when etcd ended it. What the callback throws ends it too.
+   * @throws EtcdError, and what the callback threw; the next call or watch then takes another endpoint
+   */
+  async watch(request: WatchRequest, onResponse: (response: WatchResponse) => void): Promise<void> {
+    const member = this.members[this.current] as Member;
+    try {
+      const metadata = await this.metadata(member);
+      // Of a member that has lost its cluster nothing would come, for as long as it takes (clientv3.WithRequireLeader).
+      metadata.set('hasleader', 'true');
+      await this.stream(member, request, metadata, onResponse);
+    } catch (error) {
+      if (error instanceof EtcdError && error.isOfEndpoint)
+        this.current = (this.current + 1) % this.members.length;
+      throw error;
+    }
+  }
+
+  /** Has the next call ask for a new token. */
+  forgetToken(): void {
+    this.token = undefined;
+  }
+
+  /** Ends every call and connection. */
+  close(): void {
+    this.closed = true;
+    for (const call of this.calls) call.cancel();
+    for (const { client } of this.members) client.close();
+  }
+
+  private async callMember<Request, Response>(
+    member: Member,
+    method: Method<Request, Response>,
+    request: Request,
+  ): Promise<Response> {
+    try {
+      return await this.unary(member, method, request, await this.metadata(member));
+    } catch (error) {
+      if (this.options.username === undefined || !(error instanceof EtcdError) || !error.isOfToken)
+        throw error;
+    }
+    this.forgetToken();
+    return await this.unary(member, method, request, await this.metadata(member));
+  }
+
+  private async metadata(member: Member): Promise<Metadata> {
+    const metadata = new Metadata();
+    const { username, password } = this.options;
+    if (username === undefined) return metadata;
+    this.token ??= this.authenticate(member, username, password ?? '');
+    const token = await this.token;
+    if (token !== '') metadata.set('token', token);
+    return metadata;
+  }
+
+  /** The token, empty for an etcd without users: flannel's client goes on without one there too. */
+  private async authenticate(member: Member, name: string, password: string): Promise<string> {
+    try {
+      return (await this.unary(member, AUTHENTICATE, { name, password }, new Metadata())).token;
+    } catch (error) {
+      if (error instanceof EtcdError && error.isWithoutUsers) return '';
+      this.forgetToken();
+      throw error;
+    }
+  }
+
+  private unary<Request, Response>(
+    member: Member,
+    { path, encode, decode }: Method<Request, Response>,
+    request: Request,
+    metadata: Metadata,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      this.refuseClosed();
+      const call = member.client.makeUnaryRequest(
+        path,
+        encode,
+        decode,
+        request,
+        metadata,
+        { deadline: Date.now() + this.timings.answerMs },
+        (error, response) => {
+          this.calls.delete(call);
+          if (error !== null) reject(explain(error, member.name, this.options));
+          else resolve(response as Response);
+        },
+      );
+      this.calls.add(call);
+    });
+  }
+
+  private stream(
+    member: Member,
+    request: WatchRequest,
+    metadata: Metadata,
+    onResponse: (response: WatchResponse) => void,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.refuseClosed();
+      const stream = member.client.makeBidiStreamRequest(
+        WATCH.path,
+        WATCH.encode,
+        WATCH.decode,
+        metadata,
+        {},
+      );
+      this.calls.add(stream);
+      const end = (settle: () => void): void => {
+        clearTimeout(silence);
+        this.calls.delete(stream);
+        settle();
+      };
+      const fail = (error: Error): void => {
+        end(() => reject(error));
+        stream.cancel();
+      };
+      // A stream has no deadline: until etcd has said that the watch is there, this is it.
+      const silence = setTimeout(() => {
+        const details = `no answer within ${this.timings.answerMs} ms`;
+        fail(explain({ code: status.DEADLINE_EXCEEDED, details } as ServiceError, member.name, this.options));
+      }, this.timings.answerMs);
+      stream.on('data', (response: WatchResponse) => {
+        clearTimeout(silence);
+        try {
+          onResponse(response);
+        } catch (error) {
+          fail(error as Error);
+        }
+      });
+      stream.on('error', (error: ServiceError) =>
+        end(() => reject(explain(error, member.name, this.options))),
+      );
+      stream.on('end', () => end(resolve));
+      stream.write(request);
+    });
+  }
+
+  private refuseClosed(): void {
+    if (this.closed) throw new EtcdError('the connection to etcd is closed', status.CANCELLED);
+  }
+}

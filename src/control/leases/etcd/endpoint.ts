@@ -1,0 +1,93 @@
+/** The places etcd is reached at, as --etcd-endpoints names them, and how it is spoken to there (spec of flannel, 6.6). */
+
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readText } from '../../config/json-file.js';
+import { warn } from '../../log.js';
+import type { EtcdOptions } from '../../options.js';
+import { UserError } from '../../user-error.js';
+import { type ChannelCredentials, credentials } from './library.js';
+
+export const FAILED = 'Failed to create SubnetManager: ';
+const DEFAULT_PORT = 2379;
+
+export interface Endpoint {
+  /** How it is called in messages: never with a password. */
+  name: string;
+  /** host:port */
+  address: string;
+  credentials: ChannelCredentials;
+}
+
+/**
+ * Reads the endpoints and the TLS files. TLS is for all of them when there are both key and certificate; without, it is
+ * for those that say https. @throws UserError
+ */
+export async function readEndpoints(options: EtcdOptions): Promise<Endpoint[]> {
+  const parsed = options.endpoints.map(parseEndpoint);
+  const hasPair = options.keyFile !== undefined && options.certFile !== undefined;
+  if (!hasPair && parsed.some(({ secure }) => !secure)) {
+    warn('no certificate provided: connecting to etcd with http. This is insecure');
+  }
+  const wantsTls = hasPair || parsed.some(({ secure }) => secure);
+  const tls = wantsTls ? await readTls(options, hasPair) : credentials.createInsecure();
+  return parsed.map(({ name, address, secure }) => ({
+    name,
+    address,
+    credentials: hasPair || secure ? tls : credentials.createInsecure(),
+  }));
+}
+
+/** `http://host:port`, `https://…` or `host:port`; a user in it is not used and never shown. @throws UserError */
+export function parseEndpoint(text: string): { name: string; address: string; secure: boolean } {
+  const match = /^(?:(https?):\/\/)?(?:[^@/]*@)?(\[[0-9a-f:.]+\]|[^:@/\s[\]]+)(?::(\d{1,5}))?\/?$/i.exec(
+    text,
+  );
+  const port = Number(match?.[3] ?? DEFAULT_PORT);
+  if (match === null || port < 1 || port > 65535) {
+    const shown = text.replace(/^((?:[^/]*:\/\/)?)[^/]*@/, '$1***@');
+    throw new UserError(
+      `${FAILED}--etcd-endpoints: "${shown}" is no endpoint; write a comma list like http://192.168.77.1:2379`,
+    );
+  }
+  const scheme = match[1]?.toLowerCase() ?? 'http';
+  const address = `${match[2]}:${port}`;
+  return { name: `${scheme}://${address}`, address, secure: scheme === 'https' };
+}
+
+/** Credentials of the files, each looked at by itself so that the right one is named. */
+async function readTls(options: EtcdOptions, hasPair: boolean): Promise<ChannelCredentials> {
+  const ca = await readPem('--etcd-cafile', options.caFile, (text) => new X509Certificate(text));
+  const key = hasPair ? await readPem('--etcd-keyfile', options.keyFile, createPrivateKey) : undefined;
+  const cert = hasPair
+    ? await readPem('--etcd-certfile', options.certFile, (text) => new X509Certificate(text))
+    : undefined;
+  try {
+    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null);
+  } catch (error) {
+    throw new UserError(
+      `${FAILED}--etcd-keyfile ${options.keyFile} and --etcd-certfile ${options.certFile} do not go together: ${(error as Error).message}`,
+    );
+  }
+}
+
+async function readPem(
+  flag: string,
+  path: string | undefined,
+  check: (text: string) => unknown,
+): Promise<Buffer | undefined> {
+  if (path === undefined) return undefined;
+  let text: string;
+  try {
+    text = await readText(flag, path);
+  } catch (error) {
+    throw new UserError(`${FAILED}${(error as Error).message}`);
+  }
+  try {
+    check(text);
+  } catch (error) {
+    throw new UserError(
+      `${FAILED}${flag} ${path}: not what belongs there in PEM: ${(error as Error).message}`,
+    );
+  }
+  return Buffer.from(text);
+}

@@ -1,0 +1,62 @@
+/** What flannel keeps under a subnet's key: the fields of LeaseAttrs (pkg/lease/lease.go) as JSON, in its order. */
+
+import { JsonFile } from '../../config/json-file.js';
+import { formatIpv4, type Ipv4, isNodeAddress, parseIpv4 } from '../../ipv4.js';
+import { formatIpv6, type Ipv6 } from '../../ipv6.js';
+
+export interface LeaseValue {
+  publicIp: Ipv4;
+  publicIpv6: Ipv6 | undefined;
+  /** Empty with backend udp, which publishes its address alone. */
+  backendType: string;
+  /** What the backend published; undefined without. */
+  backendData: VxlanData | undefined;
+  backendV6Data: VxlanData | undefined;
+}
+
+export interface VxlanData {
+  VNI: number;
+  VtepMAC: string;
+}
+
+/** To the byte what flannel writes: a missing IPv6 address is null, what is empty is left out. */
+export function formatLeaseValue(value: LeaseValue): string {
+  const { publicIp, publicIpv6, backendType, backendData, backendV6Data } = value;
+  return JSON.stringify({
+    PublicIP: formatIpv4(publicIp),
+    PublicIPv6: publicIpv6 === undefined ? null : formatIpv6(publicIpv6),
+    BackendType: backendType === '' ? undefined : backendType,
+    BackendData: orderly(backendData),
+    BackendV6Data: orderly(backendV6Data),
+  });
+}
+
+function orderly(data: VxlanData | undefined): VxlanData | undefined {
+  return data && { VNI: data.VNI, VtepMAC: data.VtepMAC };
+}
+
+/** A value as it is read: what another node or a person wrote, of any backend. */
+export interface ReadValue {
+  publicIp: Ipv4;
+  backendType: string;
+  /** BackendData.VtepMAC as it stands there. */
+  vtepMac: string | undefined;
+}
+
+/**
+ * Takes a value by what Weft needs of it; unknown keys are ignored, and of BackendData only VtepMAC is looked at.
+ * @param key the whole key, for messages
+ * @throws UserError naming the key, the value and what is wrong
+ */
+export function parseLeaseValue(key: string, text: string): ReadValue {
+  const { root } = JsonFile.parse('--etcd-prefix', key, text);
+  const address = root.string('PublicIP');
+  const publicIp = address === undefined ? undefined : parseIpv4(address);
+  if (publicIp === undefined || !isNodeAddress(publicIp)) {
+    throw root.error('PublicIP', 'no IPv4 address that a node can have');
+  }
+  const backendType = root.string('BackendType') ?? '';
+  // What another backend's data looks like is its own affair.
+  const vtepMac = backendType === 'vxlan' ? root.object('BackendData')?.string('VtepMAC') : undefined;
+  return { publicIp, backendType, vtepMac };
+}

@@ -1,0 +1,136 @@
+/** flannel's keys in etcd: `<prefix>/config`, and one under `<prefix>/subnets/` per node (pkg/subnet/etcd/registry.go). */
+
+import { posix } from 'node:path';
+import type { EtcdClient } from './client.js';
+import type { Long } from './library.js';
+import {
+  type Header,
+  type KeyValue,
+  LEASE_GRANT,
+  LEASE_REVOKE,
+  LEASE_TTL,
+  MOD_REVISION,
+  RANGE,
+  type RangeResponse,
+  TXN,
+  type TxnRequest,
+  VERSION,
+} from './protocol.js';
+
+/** Keys asked for at a time: an answer stays well below what gRPC sends in one message. */
+const PAGE = 1000;
+
+/** All nodes' keys as they were at one revision. */
+export interface Snapshot {
+  header: Header;
+  kvs: KeyValue[];
+}
+
+/** How long a key is to live: seconds, or for ever. */
+export type Ttl = number | 'permanent';
+
+export class Registry {
+  /** Key of the network configuration. */
+  readonly configKey: string;
+  /** What all nodes' keys begin with. */
+  readonly subnets: string;
+  private readonly client: EtcdClient;
+
+  constructor(client: EtcdClient, prefix: string) {
+    this.client = client;
+    this.configKey = posix.join(prefix, 'config');
+    this.subnets = `${posix.join(prefix, 'subnets')}/`;
+  }
+
+  /** First and last of the range of all nodes' keys; the end is not in it. */
+  get range(): { key: Buffer; rangeEnd: Buffer } {
+    const { subnets } = this;
+    // "0" follows "/".
+    return { key: Buffer.from(subnets), rangeEnd: Buffer.from(`${subnets.slice(0, -1)}0`) };
+  }
+
+  /** A node's name in `subnets`. */
+  nameOf({ key }: KeyValue): string {
+    return key.toString().slice(this.subnets.length);
+  }
+
+  /** The text of the network configuration; undefined when there is none. @throws EtcdError */
+  async readConfig(): Promise<string | undefined> {
+    const { kvs } = await this.client.call(RANGE, { key: Buffer.from(this.configKey) });
+    return kvs[0]?.value.toString();
+  }
+
+  /** @throws EtcdError */
+  async readSubnets(): Promise<Snapshot> {
+    const { rangeEnd } = this.range;
+    let { key } = this.range;
+    const kvs: KeyValue[] = [];
+    let header: Header | undefined;
+    for (;;) {
+      const page: RangeResponse = await this.client.call(RANGE, {
+        key,
+        rangeEnd,
+        limit: PAGE,
+        ...(header && { revision: header.revision }),
+      });
+      header ??= page.header;
+      kvs.push(...page.kvs);
+      if (!page.more) return { header, kvs };
+      key = Buffer.concat([(kvs.at(-1) as KeyValue).key, Buffer.of(0)]);
+    }
+  }
+
+  /** One node's key; undefined when it is not there. @throws EtcdError */
+  async read(name: string): Promise<KeyValue | undefined> {
+    const { kvs } = await this.client.call(RANGE, { key: this.keyOf(name) });
+    return kvs[0];
+  }
+
+  /** Puts a key that must not be there. Returns its revision, undefined when it was there. @throws EtcdError */
+  create(name: string, value: string, ttl: Ttl): Promise<Long | undefined> {
+    const key = this.keyOf(name);
+    return this.put(key, value, ttl, { target: VERSION, key, version: 0 });
+  }
+
+  /** Puts a key that must not have changed since `revision`. Returns its new one, undefined when it had. @throws EtcdError */
+  update(name: string, value: string, ttl: Ttl, revision: Long): Promise<Long | undefined> {
+    const key = this.keyOf(name);
+    return this.put(key, value, ttl, { target: MOD_REVISION, key, modRevision: revision });
+  }
+
+  /** Deletes a key unless it has changed since `revision`. @throws EtcdError */
+  async delete(name: string, revision: Long): Promise<void> {
+    const key = this.keyOf(name);
+    await this.client.call(TXN, {
+      compare: [{ target: MOD_REVISION, key, modRevision: revision }],
+      success: [{ delete: { key } }],
+    });
+  }
+
+  /** Milliseconds that are left of a lease; negative when it is gone. @throws EtcdError */
+  async timeLeft(lease: Long): Promise<number> {
+    const { ttl } = await this.client.call(LEASE_TTL, { id: lease });
+    return ttl.toNumber() * 1000;
+  }
+
+  private async put(
+    key: Buffer,
+    value: string,
+    ttl: Ttl,
+    condition: TxnRequest['compare'][number],
+  ): Promise<Long | undefined> {
+    const lease = ttl === 'permanent' ? undefined : (await this.client.call(LEASE_GRANT, { ttl })).id;
+    const { header, succeeded } = await this.client.call(TXN, {
+      compare: [condition],
+      success: [{ put: { key, value: Buffer.from(value), ...(lease && { lease }) } }],
+    });
+    if (succeeded) return header.revision;
+    // It would expire by itself: a failure to revoke it is none.
+    if (lease !== undefined) await this.client.call(LEASE_REVOKE, { id: lease }).catch(() => {});
+    return undefined;
+  }
+
+  private keyOf(name: string): Buffer {
+    return Buffer.from(`${this.subnets}${name}`);
+  }
+}

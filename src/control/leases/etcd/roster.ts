@@ -1,0 +1,51 @@
+/** The leases of all other nodes as etcd has them, kept up to date by its events. */
+
+import type { Lease } from '../lease.js';
+import type { NamedLease } from '../peer-filter.js';
+import type { EntryReader } from './entry.js';
+import type { KeyValue } from './protocol.js';
+
+export class Roster {
+  private readonly reader: EntryReader;
+  private readonly leases = new Map<string, Lease>();
+
+  constructor(reader: EntryReader) {
+    this.reader = reader;
+  }
+
+  /** Takes a snapshot in place of all there was, by key, so that changed attributes count. Returns whether any lease changed. */
+  replace(kvs: readonly { name: string; kv: KeyValue }[]): boolean {
+    const there = new Set(kvs.map(({ name }) => name));
+    let changed = false;
+    for (const name of [...this.leases.keys()]) if (!there.has(name)) changed = this.remove(name) || changed;
+    for (const { name, kv } of kvs) changed = this.put(name, kv) || changed;
+    return changed;
+  }
+
+  /** Takes a key's new value; one that is no good leaves what was good in force. Returns whether a lease changed. */
+  put(name: string, kv: KeyValue): boolean {
+    const entry = this.reader.read(kv);
+    if (entry === undefined) return false;
+    let lease: Lease | undefined;
+    try {
+      lease = this.reader.leaseOf(entry);
+    } catch (error) {
+      this.reader.sayOnce(name, `Ignoring bad subnet node: ${(error as Error).message}`);
+      return false;
+    }
+    const before = this.leases.get(name);
+    if (lease === undefined) return this.leases.delete(name);
+    this.leases.set(name, lease);
+    return before?.publicIp !== lease.publicIp || before.vtepMac !== lease.vtepMac;
+  }
+
+  /** A key is gone. Returns whether it was a lease. */
+  remove(name: string): boolean {
+    this.reader.forget(name);
+    return this.leases.delete(name);
+  }
+
+  all(): NamedLease[] {
+    return Array.from(this.leases, ([name, lease]) => ({ name, lease }));
+  }
+}

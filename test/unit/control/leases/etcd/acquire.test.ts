@@ -1,0 +1,234 @@
+import t from 'tap';
+import { until } from '../../../../../lab/until.js';
+import { JsonFile } from '../../../../../src/control/config/json-file.js';
+import { netConfOf } from '../../../../../src/control/config/net-conf.js';
+import { parseIpv4 } from '../../../../../src/control/ipv4.js';
+import { acquire } from '../../../../../src/control/leases/etcd/acquire.js';
+import { EtcdClient } from '../../../../../src/control/leases/etcd/client.js';
+import { EntryReader } from '../../../../../src/control/leases/etcd/entry.js';
+import { Registry } from '../../../../../src/control/leases/etcd/registry.js';
+import { TIMINGS } from '../../../../../src/control/leases/etcd/timings.js';
+import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
+import { catchLog } from '../../../../support/catch-log.js';
+import { Etcd } from '../../../../support/etcd.js';
+import { mentions, refusal } from '../../../../support/user-error.js';
+import { CONFIG, EtcdNode, optionsFor, valueOf } from './etcd-node.js';
+
+const etcd = await Etcd.start(t);
+const IP = '192.168.77.1';
+
+function has(lines: string[], text: string): boolean {
+  return lines.some((line) => line.includes(text));
+}
+
+t.test('a new node gets a subnet in range, with a lease of 24 h and exactly these bytes', async (t) => {
+  const log = catchLog(t);
+  await etcd.put('/new/config', CONFIG);
+  const node = new EtcdNode(t, etcd.url, '/new', IP, { random: () => 0.5 });
+  t.equal(await node.acquire(), '10.5.51.0/24');
+  const mac = deriveVtepMac(1, IP);
+  const [stored, ...more] = await etcd.list('/new/subnets/');
+  t.same(more, []);
+  t.equal(stored?.key, '/new/subnets/10.5.51.0-24');
+  t.equal(
+    stored?.value,
+    `{"PublicIP":"192.168.77.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"}}`,
+  );
+  t.equal((await etcd.timeToLive(stored?.lease ?? '')).granted, 86_400);
+  t.ok(has(log, 'Created subnet manager: Etcd Local Manager with Previous Subnet: None'));
+  t.ok(has(log, 'Allocated lease (ip: 10.5.51.0/24 ipv6: ::/0) to current node (192.168.77.1)'));
+  t.ok(has(log, 'no certificate provided: connecting to etcd with http. This is insecure'));
+});
+
+t.test('with backend udp the value is the address alone', async (t) => {
+  catchLog(t);
+  await etcd.put('/udp/config', '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}');
+  const node = new EtcdNode(t, etcd.url, '/udp', IP);
+  await node.acquire();
+  t.equal((await etcd.list('/udp/subnets/'))[0]?.value, '{"PublicIP":"192.168.77.1","PublicIPv6":null}');
+});
+
+t.test('the same address gets the same subnet and MAC again, with a fresh lease', async (t) => {
+  const log = catchLog(t);
+  await etcd.put('/again/config', CONFIG);
+  await etcd.put('/again/subnets/10.5.30.0-24', valueOf(IP, 'c6:00:00:00:00:01'), 100);
+  const node = new EtcdNode(t, etcd.url, '/again', IP, { previous: '10.5.9.1/24' });
+  t.equal(await node.acquire(), '10.5.30.0/24');
+  t.equal(node.own?.vtepMac, 'c6:00:00:00:00:01');
+  const stored = await etcd.list('/again/subnets/');
+  t.same(
+    stored.map(({ value }) => value),
+    [valueOf(IP, 'c6:00:00:00:00:01')],
+  );
+  t.ok((await etcd.timeToLive(stored[0]?.lease ?? '')).left > 86_000);
+  t.ok(has(log, 'Found lease (ip: 10.5.30.0/24 ipv6: ::/0) for current IP (192.168.77.1), reusing'));
+  t.ok(has(log, 'with Previous Subnet: 10.5.9.0/24'));
+});
+
+t.test('a reservation, which has no lease, stays one', async (t) => {
+  catchLog(t);
+  await etcd.put('/reserved/config', CONFIG);
+  await etcd.put('/reserved/subnets/10.5.40.0-24', `{"PublicIP":"${IP}"}`);
+  const node = new EtcdNode(t, etcd.url, '/reserved', IP);
+  t.equal(await node.acquire(), '10.5.40.0/24');
+  const [stored] = await etcd.list('/reserved/subnets/');
+  t.equal(stored?.lease, '0');
+  t.equal(stored?.value, valueOf(IP, deriveVtepMac(1, IP)));
+});
+
+t.test('the subnet of an earlier run is used when it fits and is free', async (t) => {
+  const log = catchLog(t);
+  await etcd.put('/before/config', CONFIG);
+  t.equal(
+    await new EtcdNode(t, etcd.url, '/before', IP, { previous: '10.5.77.1/24' }).acquire(),
+    '10.5.77.0/24',
+  );
+  t.ok(has(log, 'Found previously leased subnet (10.5.77.0/24), reusing'));
+  const second = new EtcdNode(t, etcd.url, '/before', '192.168.77.2', {
+    previous: '10.5.77.1/24',
+    random: () => 0,
+  });
+  t.equal(await second.acquire(), '10.5.1.0/24');
+  const third = new EtcdNode(t, etcd.url, '/before', '192.168.77.3', {
+    previous: '10.9.1.1/24',
+    random: () => 0,
+  });
+  t.equal(await third.acquire(), '10.5.2.0/24');
+  t.ok(
+    has(
+      log,
+      'Found previously leased subnet (10.9.1.0/24) that is not compatible with the Etcd network config, ignoring',
+    ),
+  );
+});
+
+t.test('after a change of Network the old key goes and a new one comes', async (t) => {
+  const log = catchLog(t);
+  await etcd.put('/moved/config', CONFIG);
+  await etcd.put('/moved/subnets/10.4.30.0-24', valueOf(IP, 'c6:00:00:00:00:01'), 100);
+  const node = new EtcdNode(t, etcd.url, '/moved', IP, { random: () => 0 });
+  t.equal(await node.acquire(), '10.5.1.0/24');
+  t.same(
+    (await etcd.list('/moved/subnets/')).map(({ key }) => key),
+    ['/moved/subnets/10.5.1.0-24'],
+  );
+  t.ok(has(log, 'for current IP (192.168.77.1) but not compatible with current config, deleting'));
+});
+
+t.test('nodes that want the same subnet at once each get one of their own', async (t) => {
+  catchLog(t);
+  await etcd.put('/race/config', CONFIG);
+  const nodes = Array.from(
+    { length: 4 },
+    (_, index) => new EtcdNode(t, etcd.url, '/race', `192.168.77.${index + 1}`, { random: () => 0 }),
+  );
+  const subnets = await Promise.all(nodes.map((node) => node.acquire()));
+  t.same(subnets.sort(), ['10.5.1.0/24', '10.5.2.0/24', '10.5.3.0/24', '10.5.4.0/24']);
+  t.equal((await etcd.list('/race/subnets/')).length, 4);
+});
+
+t.test('whoever loses ten times gives up', async (t) => {
+  catchLog(t);
+  await etcd.put('/lost/config', CONFIG);
+  const node = new EtcdNode(t, etcd.url, '/lost', IP);
+  const request = await node.request();
+  const { registry } = (node.source as unknown as { opened: { registry: Registry } }).opened;
+  registry.create = async () => undefined;
+  const message = await refusal(t, () => node.acquire(request));
+  t.equal(
+    message.split(':').slice(0, 3).join(':'),
+    'Error registering network: failed to acquire lease: max retries reached trying to acquire a subnet',
+  );
+});
+
+t.test('out of subnets is an end, with what to do', async (t) => {
+  catchLog(t);
+  await etcd.put('/full/config', '{"Network":"10.5.0.0/16","SubnetMin":"10.5.1.0","SubnetMax":"10.5.1.0"}');
+  await etcd.put('/full/subnets/10.5.1.0-24', valueOf('192.168.77.2', '02:00:00:00:00:02'));
+  const message = await refusal(t, () => new EtcdNode(t, etcd.url, '/full', IP).acquire());
+  mentions(
+    t,
+    message,
+    /^Error registering network: failed to acquire lease: out of subnets: /,
+    '/full/config',
+  );
+});
+
+t.test('a preview changes nothing and says the subnet that would be reused or picked', async (t) => {
+  catchLog(t);
+  await etcd.put('/look/config', CONFIG);
+  await etcd.put('/look/subnets/10.5.1.0-24', valueOf('192.168.77.2', '02:00:00:00:00:02'));
+  const before = await etcd.list('/look/');
+  t.equal(
+    await new EtcdNode(t, etcd.url, '/look', IP).preview(),
+    `10.5.2.0/24 ${IP} ${deriveVtepMac(1, IP)}`,
+  );
+  t.equal(
+    await new EtcdNode(t, etcd.url, '/look', '192.168.77.2').preview(),
+    '10.5.1.0/24 192.168.77.2 02:00:00:00:00:02',
+  );
+  t.same(await etcd.list('/look/'), before);
+});
+
+t.test('with IPv6 the key and the value have both families', async (t) => {
+  catchLog(t);
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), TIMINGS);
+  t.teardown(() => client.close());
+  const registry = new Registry(client, '/dual');
+  const config =
+    '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
+  const request = {
+    netConf: netConfOf(JsonFile.parse('--etcd-prefix', '/dual/config', config)),
+    publicIp: parseIpv4(IP) as number,
+    previous: undefined,
+    ipv6: { publicIp: (0xfd77n << 112n) + 1n, previous: undefined },
+  };
+  const get = () => acquire(registry, new EntryReader(registry, 1), request, 60, () => 0);
+  const { own } = await get();
+  t.equal(own.name, '10.5.1.0-24&fd00:5:0:1::-64');
+  const [stored] = await etcd.list('/dual/subnets/');
+  t.equal(stored?.key, '/dual/subnets/10.5.1.0-24&fd00:5:0:1::-64');
+  const [mac, mac6] = [deriveVtepMac(1, IP), deriveVtepMac(1, 'fd77::1')];
+  t.equal(
+    stored?.value,
+    `{"PublicIP":"192.168.77.1","PublicIPv6":"fd77::1","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"},"BackendV6Data":{"VNI":1,"VtepMAC":"${mac6}"}}`,
+  );
+  t.equal((await get()).own.name, own.name, 'and are found again');
+});
+
+t.test('a configuration that is not there is waited for, and named', async (t) => {
+  const log = catchLog(t);
+  const node = new EtcdNode(t, etcd.url, '/late', IP);
+  const acquired = node.acquire();
+  await until('it is said', () => log.length > 1);
+  const sentence =
+    "Couldn't fetch network config: flannel config not found in etcd store. Did you create your config using etcdv3 API?";
+  t.equal(log.filter((line) => line.includes(sentence)).length, 1);
+  mentions(t, node.source.trouble ?? '', sentence, '/late/config', etcd.url);
+  await etcd.put('/late/config', '{"Network":"10.5.0.0/33"}');
+  await until('the next is said', () =>
+    has(log, 'error parsing subnet config: /late/config:1 (--etcd-prefix): Network'),
+  );
+  await etcd.put('/late/config', '{"Network":"10.5.0.0/16","EnableIPv6":true}');
+  await until('the next is said', () =>
+    has(log, 'please define a correct IPv6Network parameter in the flannel config'),
+  );
+  await etcd.put('/late/config', CONFIG);
+  t.match(await acquired, /^10\.5\./);
+  t.equal(node.source.trouble, null);
+  t.equal(
+    log.filter((line) => line.includes("Couldn't fetch network config")).length,
+    3,
+    'each was said once',
+  );
+});
+
+t.test('whoever is told to leave while he waits leaves', async (t) => {
+  const log = catchLog(t);
+  const node = new EtcdNode(t, etcd.url, '/never', IP);
+  const leaving = new AbortController();
+  const opened = node.source.open(leaving.signal);
+  await until('it waits', () => log.length > 1);
+  leaving.abort(new Error('leaving'));
+  await t.rejects(opened, { message: 'leaving' });
+});

@@ -1,0 +1,220 @@
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import { until } from '../../../../../lab/until.js';
+import { catchLog } from '../../../../support/catch-log.js';
+import { Etcd, freeTcpPorts } from '../../../../support/etcd.js';
+import { makeTls } from '../../../../support/tls.js';
+import { mentions, refusal } from '../../../../support/user-error.js';
+import { CONFIG, EtcdNode, valueOf } from './etcd-node.js';
+
+const IP = '192.168.77.1';
+const MAC = '02:00:00:00:00:09';
+const PEER = '10.5.200.0/24 192.168.77.9 02:00:00:00:00:09';
+const SECOND = '10.5.201.0/24 192.168.77.8 02:00:00:00:00:08';
+
+function count(lines: string[], text: string): number {
+  return lines.filter((line) => line.includes(text)).length;
+}
+
+t.test(
+  'etcd killed and started again: the leases stay, it is told, and what changes then arrives',
+  async (t) => {
+    const log = catchLog(t);
+    const etcd = await Etcd.start(t);
+    await etcd.put('/n/config', CONFIG);
+    await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
+    const node = await EtcdNode.join(t, etcd, '/n', IP);
+    await until('it watches', async () => {
+      await etcd.put('/n/subnets/10.5.201.0-24', valueOf('192.168.77.8', '02:00:00:00:00:08'));
+      return node.sets.at(-1)?.length === 2;
+    });
+    await etcd.kill();
+    await until('trouble', () => node.source.trouble !== null);
+    mentions(
+      t,
+      node.source.trouble ?? '',
+      'etcd watch channel for /n/subnets/ closed',
+      /reconnecting from rev \d+\.\.\.$/,
+    );
+    t.same(node.sets.at(-1), [PEER, SECOND]);
+    await etcd.launch();
+    await etcd.delete('/n/subnets/10.5.201.0-24');
+    await node.peersAre(PEER);
+    t.equal(node.source.trouble, null);
+    t.equal(count(log, 'is open again'), 1);
+    t.same(node.revoked, []);
+  },
+);
+
+t.test(
+  'what was compacted away while etcd was not watched is seen by a new list, and the own key too',
+  async (t) => {
+    const log = catchLog(t);
+    const etcd = await Etcd.start(t);
+    await etcd.put('/n/config', CONFIG);
+    await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
+    // Acquired, not watched yet: its watch begins below the horizon.
+    const [one, two] = [1, 2].map((n) => new EtcdNode(t, etcd.url, '/n', `192.168.77.${n}`));
+    await one?.acquire();
+    await two?.acquire();
+    await etcd.delete('/n/subnets/10.5.200.0-24');
+    await etcd.put('/n/subnets/10.5.201.0-24', valueOf('192.168.77.8', '02:00:00:00:00:08'));
+    await etcd.delete(`/n/subnets/${one?.name}`);
+    await etcd.compact();
+    one?.watch();
+    two?.watch();
+    await until('it is told', () => one?.revoked.length === 1);
+    await two?.peersAre(SECOND);
+    t.same(two?.revoked, []);
+    t.ok(count(log, 'etcd watch for /n/subnets/ fell behind compaction horizon (compact rev ') >= 1);
+    t.ok(count(log, 're-listing and resuming') >= 1);
+    await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
+    await two?.peersAre(PEER, SECOND);
+  },
+);
+
+t.test('an etcd that has lost its data has revoked the lease', async (t) => {
+  catchLog(t);
+  const etcd = await Etcd.start(t);
+  await etcd.put('/n/config', CONFIG);
+  const node = await EtcdNode.join(t, etcd, '/n', IP);
+  await etcd.loseData();
+  await etcd.launch();
+  await until('it is told', () => node.revoked.length > 0, { timeoutMs: 10_000 });
+  t.same(node.revoked, ['Lease has been revoked. Shutting down daemon.']);
+});
+
+t.test('an etcd that comes late is waited for, and named', async (t) => {
+  const log = catchLog(t);
+  const etcd = await Etcd.start(t);
+  await etcd.put('/n/config', CONFIG);
+  await etcd.kill();
+  const node = new EtcdNode(t, etcd.url, '/n', IP);
+  const acquired = node.acquire();
+  await until('it is said', () => node.source.trouble !== null);
+  mentions(
+    t,
+    node.source.trouble ?? '',
+    "Couldn't fetch network config: ",
+    `etcd at ${etcd.url} cannot be reached`,
+    'ECONNREFUSED',
+  );
+  await etcd.launch();
+  t.match(await acquired, /^10\.5\./);
+  t.equal(count(log, "Couldn't fetch network config"), 1);
+});
+
+t.test('of several endpoints one that is dead, or says nothing, costs a moment', async (t) => {
+  catchLog(t);
+  const etcd = await Etcd.start(t);
+  await etcd.put('/n/config', CONFIG);
+  const silent = createServer((socket) => t.teardown(() => socket.destroy())).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.teardown(() => silent.close());
+  const [dead] = await freeTcpPorts(1);
+  const { port } = silent.address() as { port: number };
+  const endpoints = [`http://127.0.0.1:${dead}`, `http://127.0.0.1:${port}`, etcd.url];
+  const node = new EtcdNode(t, endpoints, '/n', IP, { timings: { answerMs: 500 } });
+  await node.acquire();
+  node.watch();
+  await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
+  await node.peersAre(PEER);
+});
+
+t.test(
+  'with users: a wrong password is named, the right one works, also after every token is gone',
+  async (t) => {
+    const log = catchLog(t);
+    const etcd = await Etcd.start(t);
+    await etcd.put('/n/config', CONFIG);
+    await etcd.enableUsers('weft', 'secret-word', '/n/');
+    const wrong = new EtcdNode(t, etcd.url, '/n', IP, { more: { username: 'weft', password: 'wrong-word' } });
+    const waiting = wrong.acquire().catch(() => {});
+    await until('it is said', () => wrong.source.trouble !== null);
+    mentions(
+      t,
+      wrong.source.trouble ?? '',
+      'refuses user "weft"',
+      'authentication failed',
+      '--etcd-password',
+    );
+    const none = new EtcdNode(t, etcd.url, '/n', IP);
+    none.acquire().catch(() => {});
+    await until('it is said', () => none.source.trouble !== null);
+    mentions(t, none.source.trouble ?? '', 'wants a user', 'set --etcd-username');
+    const more = { username: 'weft', password: 'secret-word' };
+    const elsewhere = new EtcdNode(t, etcd.url, '/other', IP, { more });
+    elsewhere.acquire().catch(() => {});
+    await until('it is said', () => elsewhere.source.trouble !== null);
+    mentions(t, elsewhere.source.trouble ?? '', 'user "weft"', 'permission denied', '/other');
+    const node = await EtcdNode.join(t, etcd, '/n', '192.168.77.2', { more });
+    // etcd keeps its tokens in memory.
+    await etcd.kill();
+    await etcd.launch();
+    await etcd.login();
+    await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
+    await node.peersAre(PEER);
+    t.equal(count(log, 'secret-word') + count(log, 'wrong-word'), 0);
+    await wrong.source.close();
+    void waiting;
+  },
+);
+
+t.test('a user for an etcd without users is no harm', async (t) => {
+  catchLog(t);
+  const etcd = await Etcd.start(t);
+  await etcd.put('/n/config', CONFIG);
+  const more = { username: 'weft', password: 'secret-word' };
+  t.match(await new EtcdNode(t, etcd.url, '/n', IP, { more }).acquire(), /^10\.5\./);
+});
+
+t.test('TLS with key, certificate and authority; also for an endpoint that says http', async (t) => {
+  const log = catchLog(t);
+  const directory = t.testdir({});
+  const [good, other] = [makeTls(directory, 'good'), makeTls(directory, 'other')];
+  const etcd = await Etcd.start(t, { tls: good });
+  await etcd.put('/n/config', CONFIG);
+  const more = { keyFile: good.key, certFile: good.cert, caFile: good.ca };
+  t.match(await new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more }).acquire(), /^10\.5\./);
+  t.match(
+    await new EtcdNode(t, etcd.tlsUrl.replace('https', 'http'), '/n', IP, { more }).acquire(),
+    /^10\.5\./,
+  );
+  t.equal(count(log, 'This is insecure'), 0);
+  const wrong = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, caFile: other.ca } });
+  wrong.acquire().catch(() => {});
+  await until('it is said', () => wrong.source.trouble !== null);
+  mentions(
+    t,
+    wrong.source.trouble ?? '',
+    'cannot be spoken to with TLS',
+    'certificate',
+    `--etcd-cafile ${other.ca}`,
+  );
+  const junk = join(directory, 'junk');
+  writeFileSync(junk, 'junk');
+  for (const [change, says] of [
+    [{ keyFile: '/none' }, '--etcd-keyfile /none: no such file'],
+    [{ certFile: junk }, `--etcd-certfile ${junk}: not what belongs there`],
+    [{ caFile: junk }, `--etcd-cafile ${junk}: not what belongs there`],
+    [{ keyFile: other.key }, 'do not go together'],
+  ] as const) {
+    const node = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, ...change } });
+    mentions(t, await refusal(t, () => node.acquire()), /^Failed to create SubnetManager: /, says);
+  }
+});
+
+t.test(
+  'without both key and certificate it is http, the authority is not looked at, and that is said',
+  async (t) => {
+    const log = catchLog(t);
+    const etcd = await Etcd.start(t);
+    await etcd.put('/n/config', CONFIG);
+    const more = { certFile: '/none', caFile: '/none' };
+    t.match(await new EtcdNode(t, etcd.url, '/n', IP, { more }).acquire(), /^10\.5\./);
+    t.equal(count(log, 'no certificate provided: connecting to etcd with http. This is insecure'), 1);
+  },
+);

@@ -1,0 +1,164 @@
+/** A node of an etcd cluster as the tests see it: a lease source with what it was told. */
+
+import type { Test } from 'tap';
+import { until } from '../../../../../lab/until.js';
+import {
+  type Cidr,
+  formatCidr,
+  formatIpv4,
+  networkOf,
+  parseCidr,
+  parseIpv4,
+} from '../../../../../src/control/ipv4.js';
+import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
+import type { Timings } from '../../../../../src/control/leases/etcd/timings.js';
+import type { Lease, LeaseSet } from '../../../../../src/control/leases/lease.js';
+import type { LeaseRequest } from '../../../../../src/control/leases/source.js';
+import type { EtcdOptions } from '../../../../../src/control/options.js';
+import type { Etcd } from '../../../../support/etcd.js';
+
+export const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}';
+/** Everything that waits, waits little. */
+export const SOON: Partial<Timings> = {
+  lookEveryMs: 20,
+  troubleAfterMs: 0,
+  collectMs: 5,
+  reconnectMs: { first: 20, last: 100 },
+};
+
+export function optionsFor(
+  endpoints: string | string[],
+  prefix: string,
+  more: Partial<EtcdOptions> = {},
+): EtcdOptions {
+  return {
+    type: 'etcd',
+    endpoints: [endpoints].flat(),
+    prefix,
+    keyFile: undefined,
+    certFile: undefined,
+    caFile: undefined,
+    username: undefined,
+    password: undefined,
+    renewMargin: 60,
+    ...more,
+  };
+}
+
+export function cidrOf(text: string): Cidr {
+  const { address, prefix } = parseCidr(text) as { address: number; prefix: number };
+  return { base: networkOf(address, prefix), prefix };
+}
+
+/** A peer's value as flannel writes it. */
+export function valueOf(publicIp: string, mac: string): string {
+  return `{"PublicIP":"${publicIp}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"}}`;
+}
+
+/** `10.5.1.0/24 192.168.77.1 02:…` */
+export function show({ subnet, publicIp, vtepMac }: Lease): string {
+  return `${formatCidr(subnet)} ${formatIpv4(publicIp)} ${vtepMac}`;
+}
+
+export interface NodeOptions {
+  previous?: string;
+  timings?: Partial<Timings>;
+  random?: () => number;
+  more?: Partial<EtcdOptions>;
+}
+
+/** From an opened source to one that is watched. */
+export class EtcdNode {
+  readonly source: EtcdLeaseSource;
+  readonly revoked: string[] = [];
+  readonly refused: string[] = [];
+  /** Every set so far, the acquired one first; each as the peers' lines in order. */
+  readonly sets: string[][] = [];
+  own: Lease | undefined;
+  private readonly publicIp: string;
+  private readonly previous: string | undefined;
+  private readonly leaving = new AbortController();
+
+  constructor(
+    t: Test,
+    endpoints: string | string[],
+    prefix: string,
+    publicIp: string,
+    options: NodeOptions = {},
+  ) {
+    const { timings, random, more, previous } = options;
+    this.publicIp = publicIp;
+    this.previous = previous;
+    const all = optionsFor(endpoints, prefix, more);
+    this.source = new EtcdLeaseSource(all, { ...SOON, ...timings }, random);
+    t.teardown(async () => {
+      this.leaving.abort();
+      await this.source.close();
+    });
+  }
+
+  /** A node that has its lease, and watches. */
+  static async join(
+    t: Test,
+    etcd: Etcd,
+    prefix: string,
+    publicIp: string,
+    options: NodeOptions = {},
+  ): Promise<EtcdNode> {
+    const node = new EtcdNode(t, etcd.url, prefix, publicIp, options);
+    await node.acquire();
+    node.watch();
+    return node;
+  }
+
+  async request(): Promise<LeaseRequest> {
+    const { netConf } = await this.source.open(this.leaving.signal);
+    const publicIp = parseIpv4(this.publicIp) as number;
+    const previous = this.previous === undefined ? undefined : cidrOf(this.previous);
+    return {
+      ...{ netConf, interface: 'eth0', addresses: [publicIp], publicIp, previous },
+      vtepMac: undefined,
+    };
+  }
+
+  /** Acquires, opened before or now; returns the subnet. */
+  async acquire(request?: LeaseRequest): Promise<string> {
+    const set = await this.source.acquire(request ?? (await this.request()), this.leaving.signal);
+    this.take(set);
+    return formatCidr(set.own.subnet);
+  }
+
+  async preview(): Promise<string> {
+    return show(await this.source.preview(await this.request(), this.leaving.signal));
+  }
+
+  watch(): void {
+    this.source.watch({
+      onLeases: async (set) => this.take(set),
+      onRefused: ({ message }) => this.refused.push(message),
+      onRevoked: (reason) => this.revoked.push(reason),
+    });
+  }
+
+  get subnet(): string {
+    return formatCidr((this.own as Lease).subnet);
+  }
+
+  /** This node's key under the prefix of all. */
+  get name(): string {
+    return this.subnet.replace('/', '-');
+  }
+
+  /** Waits until these are the peers. */
+  async peersAre(...peers: string[]): Promise<void> {
+    await until(
+      `peers ${peers.join(', ')}; now ${this.sets.at(-1)?.join(', ')}`,
+      () => [...(this.sets.at(-1) ?? [])].sort().join() === [...peers].sort().join(),
+    );
+  }
+
+  private take({ own, peers }: LeaseSet): void {
+    this.own = own;
+    this.sets.push(peers.map(show));
+  }
+}
