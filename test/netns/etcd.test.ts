@@ -1,0 +1,187 @@
+/** Nodes that share one real etcd and no file. */
+
+import { readFile } from 'node:fs/promises';
+import t, { type Test } from 'tap';
+import { exec } from '../../lab/exec.js';
+import type { Lab } from '../../lab/lab.js';
+import { until } from '../../lab/until.js';
+import { Etcd } from '../support/etcd.js';
+import { makeBed } from './support/bed.js';
+import { isReady, joinUnderlay, type Member, SERVER_ADDRESS, startMember } from './support/cluster.js';
+import { answered, startFlood } from './support/pings.js';
+import { neighboursOf, routesOf, statusOf } from './support/state.js';
+
+const PREFIX = '/coreos.com/network';
+const CONFIG = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
+
+interface Cluster {
+  lab: Lab;
+  etcd: Etcd;
+  /** Starts weft on a node, by default with the subnet that the lab's pods there have. */
+  start(t: Test, index: number, ...flags: string[]): Promise<Member>;
+}
+
+async function makeCluster(t: Test, name: string, config: object | null = CONFIG): Promise<Cluster> {
+  const lab = await makeBed(t, { name, nodes: 3 });
+  await joinUnderlay(t, lab);
+  const etcd = await Etcd.start(t, { addresses: [SERVER_ADDRESS] });
+  if (config !== null) await etcd.put(`${PREFIX}/config`, JSON.stringify(config));
+  const endpoint = `--etcd-endpoints=http://${SERVER_ADDRESS}:${etcd.port}`;
+  const start = (t: Test, index: number, ...flags: string[]): Promise<Member> =>
+    startMember(t, lab.node(index), [endpoint, ...flags], { previous: `10.244.${index}.1/24` });
+  return { lab, etcd, start };
+}
+
+/** The answer of a node's health server. */
+async function readiness({ node }: Member): Promise<string> {
+  const script =
+    "fetch('http://127.0.0.1:8081/readyz').then(async (r) => console.log(r.status, await r.text()))";
+  return (await exec([process.execPath, '-e', script], { netns: node.netns })).stdout.trim();
+}
+
+function values(keys: Awaited<ReturnType<Etcd['list']>>): string[] {
+  return keys.map(({ key, value }) => `${key} ${value}`);
+}
+
+t.test('three nodes', async (t) => {
+  const { lab, etcd, start } = await makeCluster(t, 'etcd', null);
+  const first = await start(t, 1, '--healthz-port=8081');
+
+  await t.test('wait until the configuration is there, say so, and are not ready', async (t) => {
+    await first.process.waitFor(/Couldn't fetch network config: flannel config not found in etcd store/);
+    t.equal(await readiness(first), '503 flanneld is not ready yet');
+    await etcd.put(`${PREFIX}/config`, JSON.stringify(CONFIG));
+    await isReady(first);
+    t.equal(await readiness(first), '200 flanneld is ready');
+  });
+
+  const [, second, third] = [first, await start(t, 2), await start(t, 3)];
+  await Promise.all([second, third].map((member) => isReady(member as Member)));
+
+  await t.test("have flannel's keys and values in etcd, each with a lease of a day", async (t) => {
+    const keys = await etcd.list(`${PREFIX}/subnets/`);
+    const macs = new Map<string, string>();
+    for (const { runDir } of [first, second, third] as Member[]) {
+      const { lease } = await statusOf({ runDir });
+      macs.set(lease.publicIP, lease.vtepMAC ?? '');
+    }
+    t.strictSame(
+      values(keys),
+      [1, 2, 3].map(
+        (node) =>
+          `${PREFIX}/subnets/10.244.${node}.0-24 {"PublicIP":"192.168.77.${node}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${macs.get(`192.168.77.${node}`)}"}}`,
+      ),
+    );
+    for (const { lease } of keys) t.equal((await etcd.timeToLive(lease)).granted, 86_400);
+  });
+
+  await t.test("reach each other's pods", async (t) => {
+    for (const node of lab.nodes) await until('the routes', async () => (await routesOf(node)).length === 2);
+    for (const [from, to] of [
+      [1, 2],
+      [2, 3],
+      [3, 1],
+    ] as const) {
+      await answered(t, lab.pod(from), lab.pod(to).address);
+    }
+  });
+
+  await t.test('forget one that stops and whose lease is deleted; it comes back as it was', async (t) => {
+    const { lease } = await statusOf(third as Member);
+    t.strictSame(await third?.process.stop(), { code: 0, signal: null });
+    await etcd.delete(`${PREFIX}/subnets/10.244.3.0-24`);
+    for (const index of [1, 2]) {
+      await until('its route goes', async () => (await routesOf(lab.node(index))).length === 1);
+      t.notMatch((await neighboursOf(lab.node(index))).join(), '10.244.3.0');
+    }
+    const again = await start(t, 3);
+    await isReady(again);
+    t.strictSame((await statusOf(again)).lease, lease, 'the same subnet and MAC');
+    await until('its route comes', async () => (await routesOf(lab.node(1))).length === 2);
+    await answered(t, lab.pod(1), lab.pod(3).address);
+    await again.process.stop();
+  });
+
+  await t.test(
+    'go on without etcd, say so, and follow what happened meanwhile once it is back',
+    async (t) => {
+      const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+      await etcd.kill();
+      await until('readyz tells', async () => (await readiness(first)).startsWith('503 '), {
+        timeoutMs: 15_000,
+      });
+      t.match(await readiness(first), /etcd/);
+      t.match((await statusOf(first)).leaseSource.trouble, /etcd/);
+      await etcd.launch();
+      await etcd.delete(`${PREFIX}/subnets/10.244.3.0-24`);
+      await until('readyz', async () => (await readiness(first)) === '200 flanneld is ready', {
+        timeoutMs: 15_000,
+      });
+      await until('the route of node 3 goes', async () => (await routesOf(lab.node(1))).length === 1);
+      t.strictSame((await flood.end()).missing, [], 'no ping between the others was lost');
+    },
+  );
+
+  await t.test('end with a clear line when their own lease is deleted', async (t) => {
+    await etcd.delete(`${PREFIX}/subnets/10.244.2.0-24`);
+    t.strictSame(await second?.process.exited, { code: 0, signal: null });
+    t.match(second?.process.stderr, /\] Lease has been revoked\. Shutting down daemon\.\n/);
+  });
+});
+
+t.test('a node without any memory takes one of the first hundred free subnets', async (t) => {
+  const { lab, etcd } = await makeCluster(t, 'fresh', {
+    ...CONFIG,
+    SubnetMin: '10.244.7.0',
+    SubnetMax: '10.244.8.0',
+  });
+  await etcd.put(`${PREFIX}/subnets/10.244.7.0-24`, '{"PublicIP":"192.168.77.50","PublicIPv6":null}');
+  const member = await startMember(t, lab.node(1), [
+    `--etcd-endpoints=http://${SERVER_ADDRESS}:${etcd.port}`,
+  ]);
+  await isReady(member);
+  t.equal((await statusOf(member)).lease.subnet, '10.244.8.0/24', 'the only one that is left');
+  t.match(await readFile(member.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.8.1/24');
+});
+
+t.test('backend udp: the value is the public IP alone', async (t) => {
+  const { lab, etcd, start } = await makeCluster(t, 'etcdudp', { ...CONFIG, Backend: { Type: 'udp' } });
+  const members = [await start(t, 1), await start(t, 2)];
+  await Promise.all(members.map((member) => isReady(member)));
+  t.strictSame(
+    values(await etcd.list(`${PREFIX}/subnets/`)),
+    [1, 2].map(
+      (node) => `${PREFIX}/subnets/10.244.${node}.0-24 {"PublicIP":"192.168.77.${node}","PublicIPv6":null}`,
+    ),
+  );
+  for (const member of members)
+    await until('the peer', async () => (await statusOf(member)).peers.length === 1);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+});
+
+t.test('two wefts a node, each with its own prefix, network and subnet file', async (t) => {
+  const { lab, etcd } = await makeCluster(t, 'multi');
+  const networks = [
+    { prefix: '/one', Network: '10.11.0.0/16', Backend: { Type: 'vxlan', VNI: 1 } },
+    { prefix: '/two', Network: '10.12.0.0/16', Backend: { Type: 'vxlan', VNI: 2, Port: 8473 } },
+  ];
+  for (const { prefix, ...config } of networks) await etcd.put(`${prefix}/config`, JSON.stringify(config));
+  const subnets: string[] = [];
+  for (const { prefix } of networks) {
+    for (const node of [lab.node(1), lab.node(2)]) {
+      const flags = [`--etcd-endpoints=http://${SERVER_ADDRESS}:${etcd.port}`, `--etcd-prefix=${prefix}`];
+      const member = await startMember(t, node, flags, { name: prefix.slice(1) });
+      await isReady(member);
+      const own = /FLANNEL_SUBNET=(\S+)/.exec(await readFile(member.subnetFile, 'utf8'))?.[1] ?? '';
+      await exec(['ip', 'address', 'add', own, 'dev', 'lo'], { netns: node.netns });
+      subnets.push(own);
+    }
+  }
+  const [one, other] = [1, 3].map((index) => (subnets[index] ?? '').split('/')[0] as string);
+  await until('both routes', async () => {
+    const { stdout } = await exec(['ip', '-4', 'route'], { netns: lab.node(1).netns });
+    return /dev flannel\.1 /.test(stdout) && /dev flannel\.2 /.test(stdout);
+  });
+  await answered(t, lab.node(1), one as string);
+  await answered(t, lab.node(1), other as string);
+});
