@@ -71,13 +71,16 @@ export async function readNetConf(path: string): Promise<NetConf> {
   return netConfOf(await JsonFile.read(FLAG, path));
 }
 
-/** Checks a network configuration that has been read. @throws UserError naming file, line, value and remedy */
-export function netConfOf({ root, path }: JsonFile): NetConf {
+/**
+ * Checks a network configuration that has been read; `ranges`: its SubnetLen, SubnetMin and SubnetMax too, which mean
+ * nothing where someone else hands out the subnets. @throws UserError naming file, line, value and remedy
+ */
+export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true }): NetConf {
   if (root.boolean('EnableIPv4') === false) {
     throw root.error('EnableIPv4', 'this version of Weft carries IPv4 clusters only; set it to true');
   }
   const network = readNetwork(root);
-  checkSubnetRange(root, network);
+  if (ranges) checkSubnetRange(root, network);
   const ignored: string[] = [];
   const backend = readBackend(root.object('Backend'), ignored);
   if (root.boolean('EnableIPv6') === true) {
