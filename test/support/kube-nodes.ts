@@ -68,19 +68,19 @@ export function realisticNode(index: number): KubeNode {
       'ebs.csi.example.com': `i-${index}`.padEnd(20, '0'),
     }),
   });
-  node.metadata['labels'] = Object.fromEntries(
+  node.metadata.labels = Object.fromEntries(
     Array.from({ length: 20 }, (_, label) => [
       `topology.example.com/label-${label}`,
       `value-${label}-of-${name}`,
     ]),
   );
   const fields = Object.fromEntries(
-    Array.from({ length: 90 }, (_, field) => [
+    Array.from({ length: 55 }, (_, field) => [
       `f:field-of-some-length-${field}`,
       { '.': {}, [`f:${name}`]: {} },
     ]),
   );
-  node.metadata['managedFields'] = ['kubelet', 'kube-controller-manager'].map((manager) => ({
+  node.metadata.managedFields = ['kubelet', 'kube-controller-manager'].map((manager) => ({
     manager,
     operation: 'Update',
     apiVersion: 'v1',
@@ -88,7 +88,7 @@ export function realisticNode(index: number): KubeNode {
     fieldsType: 'FieldsV1',
     fieldsV1: { 'f:status': fields },
   }));
-  node.status['images'] = Array.from({ length: 25 }, (_, image) => ({
+  node.status.images = Array.from({ length: 25 }, (_, image) => ({
     names: [
       `registry.example.com/team/some-application-${image}@sha256:${String(image).padStart(64, 'a')}`,
       `registry.example.com/team/some-application-${image}:v1.2.${image}`,

@@ -18,7 +18,7 @@ export function mergeStatusPatch(node: KubeNode, body: string): KubeNode {
   merged.metadata.annotations = annotations;
   const conditions = merged.status.conditions ?? [];
   for (const condition of patch.status?.conditions ?? []) {
-    const known = conditions.find(({ type }) => type === condition['type']);
+    const known = conditions.find(({ type }) => type === condition.type);
     if (known === undefined) conditions.push(condition);
     else Object.assign(known, condition);
   }

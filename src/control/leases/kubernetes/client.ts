@@ -22,6 +22,9 @@ const STRATEGIC_MERGE_PATCH = 'application/strategic-merge-patch+json';
 /** Node tells here of every response that a client gets. */
 const RESPONSES = 'http.client.response.finish';
 
+/** The library's: headers, and an agent with certificates. */
+export type Credentials = Pick<RequestOptions, 'headers' | 'agent' | 'auth'>;
+
 export interface WatchRequest {
   path: string;
   query: Record<string, string | number | boolean>;
@@ -63,10 +66,21 @@ export class ApiClient {
     }
   }
 
+  /** Who we are, for one request or for some that follow each other: those resume each other's TLS. @throws ApiError */
+  async credentials(): Promise<Credentials> {
+    const options: RequestOptions = {};
+    try {
+      await this.config.applyToHTTPSOptions(options);
+    } catch (error) {
+      // A token file that is just being exchanged.
+      throw new ApiError((error as Error).message);
+    }
+    return options;
+  }
+
   /** The object at a path. @throws ApiError */
-  async get(path: string, query: Record<string, string>, signal: AbortSignal): Promise<unknown> {
-    const search = new URLSearchParams(query);
-    return await this.send('GET', search.size === 0 ? path : `${path}?${search}`, undefined, signal);
+  async get(path: string, signal: AbortSignal, credentials?: Credentials): Promise<unknown> {
+    return await this.send('GET', path, undefined, signal, credentials);
   }
 
   /** Applies a strategic merge patch and returns the object after it. @throws ApiError */
@@ -134,14 +148,9 @@ export class ApiClient {
     path: string,
     body: string | undefined,
     signal: AbortSignal,
+    credentials?: Credentials,
   ): Promise<unknown> {
-    const options: RequestOptions = {};
-    try {
-      await this.config.applyToHTTPSOptions(options);
-    } catch (error) {
-      // A token file that is just being exchanged.
-      throw new ApiError((error as Error).message);
-    }
+    const options = credentials ?? (await this.credentials());
     const headers = { ...options.headers, Accept: 'application/json' };
     if (body !== undefined) Object.assign(headers, { 'Content-Type': STRATEGIC_MERGE_PATCH });
     const url = new URL(this.server + path);

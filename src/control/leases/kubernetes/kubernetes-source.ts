@@ -206,7 +206,7 @@ export class KubernetesLeaseSource implements LeaseSource {
 
   private async ownRecord(signal: AbortSignal): Promise<NodeRecord | undefined> {
     const { reflector, node, deadline } = this.theOpened;
-    const leftMs = Math.max(0, deadline - performance.now());
+    const leftMs = Math.max(0, Math.ceil(deadline - performance.now()));
     await this.until(() => reflector.nodes.has(node), signal, leftMs);
     return reflector.nodes.get(node);
   }

@@ -14,7 +14,7 @@ export async function findNodeName(client: ApiClient, signal: AbortSignal): Prom
     );
   }
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}`;
-  const object = (await client.get(path, {}, signal).catch((error: Error) => {
+  const object = (await client.get(path, signal).catch((error: Error) => {
     throw podError(`${namespace}/${pod}`, error);
   })) as { spec?: { nodeName?: string } };
   if (!object.spec?.nodeName) {

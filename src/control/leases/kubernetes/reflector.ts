@@ -72,14 +72,15 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     const listed = new Map<string, NodeRecord>();
     let page: string | undefined;
     let version: string | undefined;
+    const credentials = await this.client.credentials();
     do {
-      const query = {
-        limit: String(this.timing.pageSize),
-        ...(page === undefined ? {} : { continue: page }),
-      };
-      const { metadata, items } = (await this.client.get(NODES, query, signal).catch((error: Error) => {
-        throw this.failure('list', error);
-      })) as NodeList;
+      const query = new URLSearchParams({ limit: String(this.timing.pageSize) });
+      if (page !== undefined) query.set('continue', page);
+      const { metadata, items } = (await this.client
+        .get(`${NODES}?${query}`, signal, credentials)
+        .catch((error: Error) => {
+          throw this.failure('list', error);
+        })) as NodeList;
       if (!Array.isArray(items) || metadata?.resourceVersion === undefined) {
         throw this.failure('list', new ApiError('the answer is no list of nodes', 400));
       }

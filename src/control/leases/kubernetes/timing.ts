@@ -22,7 +22,7 @@ export interface Timing {
   /** Getting the lease: between two attempts, and all in all. */
   acquireRetryMs: number;
   acquireMs: number;
-  /** Nodes in one page of a list: some 3 MB of text. */
+  /** Nodes in one page of a list: some 0.6 MB of text, most of it garbage at once (docs/decisions/0010). */
   pageSize: number;
 }
 
@@ -38,5 +38,5 @@ export const TIMING: Timing = {
   patchPauseMs: 1000,
   acquireRetryMs: 3000,
   acquireMs: 30_000,
-  pageSize: 250,
+  pageSize: 50,
 };
