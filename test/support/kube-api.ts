@@ -50,8 +50,11 @@ export class KubeApi {
   token: string | undefined;
   /** Every watch is accepted and ended at once. */
   refuseToStream = false;
+  /** It does not end a watch whose timeoutSeconds are over. */
+  deafToTimeouts = false;
   version = 100;
-  private readonly dir: string;
+  /** Where its certificates are. */
+  readonly dir: string;
   private server: Server;
   private address = { host: '127.0.0.1', port: 0 };
   /** What came before this is compacted away. */
@@ -166,10 +169,14 @@ export class KubeApi {
     this.watches.clear();
   }
 
-  /** Takes the connections of every watch away, without a last chunk. */
-  cutWatches(): void {
-    for (const watch of this.watches) watch.socket?.destroy();
+  /** Takes the connections of every watch away after this text, without a last chunk. */
+  async cutWatches(text = '\n'): Promise<void> {
+    const watches = [...this.watches];
     this.watches.clear();
+    for (const watch of watches) {
+      await new Promise((resolve) => watch.write(text, resolve));
+      watch.socket?.destroy();
+    }
   }
 
   /** Answers the next `times` requests that apply with a recorded exchange. */
@@ -311,6 +318,7 @@ export class KubeApi {
     }
     this.watches.add(response);
     response.once('close', () => this.watches.delete(response));
+    if (this.deafToTimeouts) return;
     setTimeout(() => response.end(), Number(query.get('timeoutSeconds') ?? 300) * 1000).unref();
   }
 

@@ -1,11 +1,14 @@
 /** Which API server, and as whom: a kubeconfig file, an address, or the service account of the pod. */
 
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { warn } from '../../log.js';
 import type { KubernetesOptions } from '../../options.js';
 import { UserError } from '../../user-error.js';
-import { KubeConfig } from './library.js';
+import { type Cluster, KubeConfig, parseYaml } from './library.js';
 
+const TOKEN_FILE = 'token-file';
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
@@ -50,13 +53,35 @@ function loadFile(config: KubeConfig, path: string, apiUrl: string | undefined):
       `--kubeconfig-file ${path}: no cluster for current-context "${config.getCurrentContext() ?? ''}"; set current-context to one of its contexts`,
     );
   }
+  const server = apiUrl ?? (current?.server as string);
+  const wanted = { ...current, ...cluster(server, current?.skipTLSVerify) };
   const user = config.getCurrentUser() ?? { name: 'anonymous' };
-  // A token file may end with a line feed, which no header may have in it.
-  const trimmed = user.token === undefined ? user : { ...user, token: user.token?.trim() };
-  config.loadFromClusterAndUser(
-    { ...current, ...cluster(apiUrl ?? (current?.server as string), current?.skipTLSVerify) },
-    trimmed,
-  );
+  const tokenFile = tokenFileOf(path, user.name);
+  if (tokenFile === undefined || user.token) config.loadFromClusterAndUser(wanted, user);
+  else useTokenFile(config, wanted, resolve(dirname(path), tokenFile));
+}
+
+/** The library looks for this key of a user under another name. */
+function tokenFileOf(path: string, user: string): string | undefined {
+  const { users } = parseYaml(readFileSync(path, 'utf8')) as {
+    users?: { name?: string; user?: { tokenFile?: string } }[];
+  };
+  return users?.find(({ name }) => name === user)?.user?.tokenFile;
+}
+
+/**
+ * A token in a file is exchanged every hour or so: it is read for each request. The library's own reader leaves a line feed
+ * at its end, which no header may have.
+ */
+function useTokenFile(config: KubeConfig, server: Cluster, path: string): void {
+  config.addAuthenticator({
+    isAuthProvider: ({ authProvider }) => authProvider?.name === TOKEN_FILE,
+    applyAuthentication: async (_, options) => {
+      const token = (await readFile(path, 'utf8')).trim();
+      options.headers = Object.assign(options.headers ?? {}, { Authorization: `Bearer ${token}` });
+    },
+  });
+  config.loadFromClusterAndUser(server, { name: TOKEN_FILE, authProvider: { name: TOKEN_FILE } });
 }
 
 /** client-go takes http where it is asked for it; the library wants to hear that nothing is to be verified. */
@@ -77,12 +102,14 @@ function loadServiceAccount(config: KubeConfig, root: string): void {
       'unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined; run weft in a pod, or name a kubeconfig with --kubeconfig-file',
     );
   }
+  const token = `${root}${SERVICE_ACCOUNT}/token`;
   try {
-    readFileSync(`${root}${SERVICE_ACCOUNT}/token`);
+    readFileSync(token);
   } catch (error) {
     throw configError(`${(error as Error).message}; give the pod a service account, with its token mounted`);
   }
   config.loadFromCluster(root);
+  useTokenFile(config, config.getCurrentCluster() as Cluster, token);
 }
 
 /** In YAML `args: ["--kubeconfig-file='/a'"]` the inner quotes are part of the value. */

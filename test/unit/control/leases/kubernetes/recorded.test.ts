@@ -89,8 +89,8 @@ t.test('recorded watches are followed, however they end', async (t) => {
         return all.length > 1 && all;
       });
       mentions(t, (watches[1] as SeenRequest).path, `resourceVersion=${resourceVersion}`);
-      b.api.put(peerNode(1));
-      await until('a set with the new node', () => b.sets.at(-1)?.includes('10.100.1.0/24 at 172.16.0.1'));
+      b.api.put(peerNode(9));
+      await until('a set with the new node', () => b.sets.at(-1)?.includes('10.100.9.0/24 at 172.16.0.9'));
       for (const peer of peers) t.ok(b.sets.at(-1)?.includes(peer), peer);
     });
   }
