@@ -1,4 +1,5 @@
-// The build: TypeScript with tsc, the checksum loops with AssemblyScript, into dist/.
+// The build: TypeScript with tsc, the checksum loops with AssemblyScript, the Kubernetes client bundled by esbuild, into
+// dist/.
 //
 // Use: node scripts/build.mjs        always builds
 //      buildIfChanged()              builds only when a source differs from what dist/ was built from
@@ -16,6 +17,8 @@ const ASSEMBLY_FLAGS = [
   ...['-O3', '--enable', 'simd', '--importMemory', '--noAssert', '--runtime', 'stub'],
   ...['-o', 'dist/src/dataplane/checksum/sum.wasm'],
 ];
+/** The module that re-exports what is used of the Kubernetes client: docs/decisions/0010-kubernetes-client.md. */
+const LIBRARY = 'dist/src/control/leases/kubernetes/library.js';
 
 /** Builds, whatever dist/ holds. */
 export async function build() {
@@ -25,6 +28,7 @@ export async function build() {
   if (existsSync(`${ROOT}${ASSEMBLY}`)) {
     await run([process.execPath, 'node_modules/assemblyscript/bin/asc.js', ASSEMBLY, ...ASSEMBLY_FLAGS]);
   }
+  await bundleLibrary();
   removeOrphans();
   const cli = `${ROOT}dist/src/cli/weft.js`;
   if (existsSync(cli)) chmodSync(cli, 0o755);
@@ -56,6 +60,45 @@ function typescriptUnder(folder) {
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`)
     .sort();
+}
+
+/** Replaces the compiled module by one with its packages in it, and writes their licences beside it. */
+async function bundleLibrary() {
+  const { build: bundle } = await import('esbuild');
+  const { metafile } = await bundle({
+    absWorkingDir: ROOT,
+    entryPoints: [LIBRARY],
+    outfile: LIBRARY,
+    allowOverwrite: true,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    // Packages in CommonJS among them ask for Node's own modules with require.
+    banner: {
+      js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
+    },
+    logLevel: 'warning',
+    metafile: true,
+  });
+  rmSync(`${ROOT}${LIBRARY}.map`, { force: true });
+  writeFileSync(`${ROOT}${LIBRARY}.LICENSES.txt`, licencesOf(Object.values(metafile.outputs)[0].inputs));
+}
+
+/** The licence texts of the packages that these files of node_modules belong to. */
+function licencesOf(inputs) {
+  const folders = Object.keys(inputs).map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
+  return [...new Set(folders)]
+    .filter((folder) => folder !== undefined)
+    .sort()
+    .map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(`${ROOT}${folder}/package.json`, 'utf8'));
+      const texts = readdirSync(`${ROOT}${folder}`)
+        .filter((file) => /^(licen[cs]e|notice|copying)/i.test(file))
+        .map((file) => readFileSync(`${ROOT}${folder}/${file}`, 'utf8').trim());
+      return [`${name} ${version} (${license})`, ...texts].join('\n\n');
+    })
+    .join(`\n\n${'-'.repeat(80)}\n\n`);
 }
 
 /** Removes what an earlier build made of sources that are gone: a deleted test must not run on. */

@@ -42,8 +42,8 @@ export interface NetConf {
   network: Cidr;
   /** Rules go into nftables rather than iptables. */
   nftables: boolean;
-  /** Which subnets of the network nodes may have. */
-  subnets: SubnetRange;
+  /** Which subnets of the network nodes may have; undefined where nodes are given theirs, as by Kubernetes. */
+  subnets: SubnetRange | undefined;
   /** undefined: IPv4 only, or no IPv6Network, which flannel wants with etcd alone. */
   ipv6: SubnetRange6 | undefined;
   backend: BackendConf;
@@ -81,13 +81,16 @@ export async function readNetConf(path: string): Promise<NetConf> {
   return netConfOf(await JsonFile.read(FLAG, path));
 }
 
-/** Checks a network configuration that has been read. @throws UserError naming file, line, value and remedy */
-export function netConfOf({ root, path }: JsonFile): NetConf {
+/**
+ * Checks a network configuration that has been read; `ranges`: its SubnetLen, SubnetMin and SubnetMax too, which mean
+ * nothing where someone else hands out the subnets. @throws UserError naming file, line, value and remedy
+ */
+export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true }): NetConf {
   if (root.boolean('EnableIPv4') === false) {
     throw root.error('EnableIPv4', 'this version of Weft carries IPv4 clusters only; set it to true');
   }
   const network = readNetwork(root);
-  const subnets = readSubnetRange(root, network);
+  const subnets = ranges ? readSubnetRange(root, network) : undefined;
   const ignored: string[] = [];
   const backend = readBackend(root.object('Backend'), ignored);
   const hasIpv6 = root.boolean('EnableIPv6') === true;

@@ -44,6 +44,8 @@ export interface NodeRequest {
 
 export function wishOf({ netConf, publicIp, previous, ipv6 }: NodeRequest): Wish {
   const { origin, subnets, ipv6: subnets6 } = netConf;
+  if (subnets === undefined)
+    throw new Error('a network configuration from etcd says which subnets there are');
   return {
     origin,
     publicIp,

@@ -1,32 +1,296 @@
-/** Leases from Kubernetes. */
+/**
+ * Leases from Kubernetes, as flannel's --kube-subnet-mgr has them: the pod CIDR of each Node object is the subnet, what
+ * flannel's nodes tell each other beyond that are annotations.
+ */
 
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { formatCidr, formatIpv4 } from '../../ipv4.js';
+import { info } from '../../log.js';
 import type { KubernetesOptions } from '../../options.js';
+import { UserError } from '../../user-error.js';
 import type { Lease, LeaseSet } from '../lease.js';
-import type { Cluster, LeaseSource } from '../source.js';
+import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
+import { annotationsOf } from './annotations.js';
+import { ApiError } from './api-error.js';
+import { Backoff } from './backoff.js';
+import { ApiClient } from './client.js';
+import { announceConfig } from './config.js';
+import { Contact } from './contact.js';
+import { findNodeName } from './node-name.js';
+import type { NodeRecord } from './node-record.js';
+import { ownLeaseOf, ownPublicIp, ownSubnet } from './own-lease.js';
+import { PeerList } from './peers.js';
+import { Publisher } from './publisher.js';
+import { NodeReflector } from './reflector.js';
+import { sameLease, sameSet } from './same-lease.js';
+import { loadNetConf, prefixed, prefixOf, warnOfQueueDepth } from './settings.js';
+import { TIMING, type Timing } from './timing.js';
+
+/** What tests have otherwise. */
+export interface Surroundings {
+  timing?: Partial<Timing>;
+  /** What stands before the path of the pod's service account. */
+  serviceAccountRoot?: string;
+}
+
+/** What there is once the source is open. */
+interface Opened {
+  client: ApiClient;
+  prefix: string;
+  node: string;
+  reflector: NodeReflector;
+  /** Until when this node may still be missing from the list. */
+  deadline: number;
+}
+
+/** What there is once this node has its lease. */
+interface Acquired {
+  request: LeaseRequest;
+  set: LeaseSet;
+  peers: PeerList;
+  publisher: Publisher;
+}
 
 export class KubernetesLeaseSource implements LeaseSource {
-  readonly name: string;
-  readonly trouble: string | null = null;
+  name = 'Kubernetes';
+  private readonly options: KubernetesOptions;
+  private readonly timing: Timing;
+  private readonly serviceAccountRoot: string;
+  /** Aborted by `close`. */
+  private readonly ending = new AbortController();
+  private readonly running: Promise<void>[] = [];
+  /** For what is asked before there is a reflector. */
+  private readonly contact = new Contact(0);
+  private opened: Opened | undefined;
+  private acquired: Acquired | undefined;
+  private listener: LeaseListener | undefined;
+  private refused: string | undefined;
 
-  constructor(options: KubernetesOptions) {
-    this.name = options.type;
+  constructor(options: KubernetesOptions, { timing, serviceAccountRoot }: Surroundings = {}) {
+    this.options = options;
+    this.timing = { ...TIMING, ...timing };
+    this.serviceAccountRoot = serviceAccountRoot ?? '';
   }
 
-  open(): Promise<Cluster> {
-    throw new Error('to be built');
+  get trouble(): string | null {
+    return this.opened?.reflector.trouble ?? this.contact.trouble;
   }
 
-  preview(): Promise<Lease> {
-    throw new Error('to be built');
+  async open(signal: AbortSignal): Promise<Cluster> {
+    try {
+      return await this.openAll(signal);
+    } catch (error) {
+      throw prefixed('Failed to create SubnetManager', error);
+    }
   }
 
-  acquire(): Promise<LeaseSet> {
-    throw new Error('to be built');
+  async preview(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
+    try {
+      return ownLeaseOf(await this.ownNode(signal), request);
+    } catch (error) {
+      throw prefixed('Error registering network: failed to acquire lease', error);
+    }
   }
 
-  watch(): void {}
+  async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet> {
+    try {
+      return await this.register(request, signal);
+    } catch (error) {
+      throw prefixed('Error registering network: failed to acquire lease', error);
+    }
+  }
 
-  markReady(): void {}
+  watch(listener: LeaseListener): void {
+    this.listener = listener;
+    const { publisher } = this.theLease;
+    this.theOpened.reflector.on('change', () => publisher.look());
+    this.running.push(publisher.run(this.ending.signal), this.follow());
+  }
 
-  async close(): Promise<void> {}
+  markReady(): void {
+    this.theLease.publisher.markReady();
+  }
+
+  async close(): Promise<void> {
+    this.ending.abort();
+    this.opened?.reflector.removeAllListeners();
+    await Promise.all(this.running);
+  }
+
+  private get theOpened(): Opened {
+    if (this.opened === undefined) throw new Error('the source is not open');
+    return this.opened;
+  }
+
+  private get theLease(): Acquired {
+    if (this.acquired === undefined) throw new Error('this node has no lease yet');
+    return this.acquired;
+  }
+
+  private async openAll(signal: AbortSignal): Promise<Cluster> {
+    const { options, timing } = this;
+    announceConfig(options);
+    const client = await ApiClient.open(options, this.serviceAccountRoot, timing);
+    const node = await this.nodeName(client, signal);
+    const netConf = await loadNetConf(options.netConfigPath);
+    const prefix = prefixOf(options.annotationPrefix);
+    warnOfQueueDepth();
+    this.name = `Kubernetes Subnet Manager - ${node}`;
+    const reflector = new NodeReflector(client, prefix, timing);
+    reflector.setMaxListeners(0);
+    this.opened = { client, prefix, node, reflector, deadline: Number.POSITIVE_INFINITY };
+    info('Waiting for node controller to sync');
+    info('Starting kube subnet manager');
+    this.running.push(reflector.run(this.ending.signal));
+    await this.until(() => reflector.synced, signal);
+    info('Node controller sync successful');
+    info(`Created subnet manager: ${this.name}`);
+    this.opened.deadline = performance.now() + timing.acquireMs;
+    const own = await this.ownRecord(signal);
+    return {
+      netConf,
+      nodePublicIp: own?.annotations['node-public-ip'] || undefined,
+      nodePublicIpv6: own?.annotations['node-public-ipv6'] || undefined,
+    };
+  }
+
+  /** Asks until there is an answer. */
+  private async nodeName(client: ApiClient, signal: AbortSignal): Promise<string> {
+    const backoff = new Backoff(this.timing.backoff);
+    for (;;) {
+      try {
+        const name = await findNodeName(client, AbortSignal.any([signal, this.ending.signal]));
+        this.contact.restored();
+        return name;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        this.contact.failed(error.message);
+        if (error.status === 401) await client.reload();
+        const waitMs = backoff.next(error.retryAfterMs);
+        await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      }
+    }
+  }
+
+  private async register(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet> {
+    const { client, reflector, node, prefix } = this.theOpened;
+    const { netConf } = request;
+    const { backend } = netConf;
+    const record = await this.ownNode(signal);
+    const own = ownLeaseOf(record, request);
+    if (backend.type === 'vxlan') info(`Interface flannel.${backend.vni} mac address set to: ${own.vtepMac}`);
+    this.announceOverwrite(record, request);
+    const publisher = new Publisher(
+      client,
+      reflector,
+      { node, prefix, clearCondition: this.options.setNodeNetworkUnavailable },
+      this.timing,
+    );
+    await publisher.publish(annotationsOf(own, netConf), AbortSignal.any([signal, this.ending.signal]));
+    const peers = new PeerList(backend.type);
+    const set = { own, peers: peers.of(reflector.nodes, { name: node, lease: own }) };
+    this.acquired = { request, set, peers, publisher };
+    return set;
+  }
+
+  /** This node's record; it may take a moment until the kubelet has registered it. @throws UserError */
+  private async ownNode(signal: AbortSignal): Promise<NodeRecord> {
+    const record = await this.ownRecord(signal);
+    if (record !== undefined) return record;
+    const { node, reflector } = this.theOpened;
+    throw new UserError(
+      `timeout contacting kube-api, failed to patch node "${node}". Error: ${reflector.trouble ?? `node "${node}" not found`}; NODE_NAME has to be a name that "kubectl get nodes" shows`,
+    );
+  }
+
+  private async ownRecord(signal: AbortSignal): Promise<NodeRecord | undefined> {
+    const { reflector, node, deadline } = this.theOpened;
+    const leftMs = Math.max(0, Math.ceil(deadline - performance.now()));
+    await this.until(() => reflector.nodes.has(node), signal, leftMs);
+    return reflector.nodes.get(node);
+  }
+
+  /** Waits until the nodes are such, or the time is up. @throws the signal's reason */
+  private async until(holds: () => boolean, signal: AbortSignal, timeoutMs?: number): Promise<void> {
+    const timeout = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)];
+    const either = AbortSignal.any([signal, this.ending.signal, ...timeout]);
+    while (!holds() && !either.aborted) {
+      await once(this.theOpened.reflector, 'change', { signal: either }).catch(() => undefined);
+    }
+    signal.throwIfAborted();
+    this.ending.signal.throwIfAborted();
+  }
+
+  private announceOverwrite({ annotations }: NodeRecord, { publicIp }: LeaseRequest): void {
+    const text = annotations['public-ip-overwrite'];
+    if (!text || text === formatIpv4(publicIp)) return;
+    info(
+      `Overriding public ip with '${text}' from node annotation '${this.theOpened.prefix}public-ip-overwrite'`,
+    );
+  }
+
+  /** Hands over a set after each change, and after all changes that came meanwhile. */
+  private async follow(): Promise<void> {
+    const { reflector } = this.theOpened;
+    const { signal } = this.ending;
+    let changed = true;
+    reflector.on('change', () => {
+      changed = true;
+    });
+    while (!signal.aborted) {
+      if (!changed) {
+        await once(reflector, 'change', { signal }).catch(() => undefined);
+        await delay(this.timing.collectMs, undefined, { signal }).catch(() => undefined);
+        continue;
+      }
+      changed = false;
+      await this.deliver();
+    }
+  }
+
+  private async deliver(): Promise<void> {
+    const { acquired, listener, theOpened } = this;
+    if (acquired === undefined || listener === undefined) return;
+    const own = this.ownLease(listener);
+    const set = {
+      own,
+      peers: acquired.peers.of(theOpened.reflector.nodes, { name: theOpened.node, lease: own }),
+    };
+    if (sameSet(set, acquired.set)) return;
+    try {
+      await listener.onLeases(set);
+      acquired.set = set;
+    } catch (error) {
+      listener.onRefused(error as Error);
+    }
+  }
+
+  /** The lease this node has now: the last one while its Node object is gone, or gives it none. */
+  private ownLease(listener: LeaseListener): Lease {
+    const { request, set, publisher } = this.theLease;
+    const { reflector, node } = this.theOpened;
+    const record = reflector.nodes.get(node);
+    if (record === undefined) return set.own;
+    try {
+      const own = {
+        subnet: ownSubnet(record, request),
+        publicIp: ownPublicIp(record, request),
+        vtepMac: set.own.vtepMac,
+      };
+      this.refused = undefined;
+      if (sameLease(own, set.own)) return set.own;
+      this.announceOverwrite(record, request);
+      info(
+        `this node's lease is ${formatCidr(own.subnet)} at ${formatIpv4(own.publicIp)} now, after ${formatCidr(set.own.subnet)} at ${formatIpv4(set.own.publicIp)}`,
+      );
+      publisher.want(annotationsOf(own, request.netConf));
+      return own;
+    } catch (error) {
+      const { message } = error as Error;
+      if (this.refused !== message) listener.onRefused(error as Error);
+      this.refused = message;
+      return set.own;
+    }
+  }
 }

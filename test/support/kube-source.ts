@@ -1,0 +1,140 @@
+/** A lease source on a test API server, with waits short enough for tests. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { until } from '../../lab/until.js';
+import { formatCidr, formatIpv4, parseIpv4 } from '../../src/control/ipv4.js';
+import { KubernetesLeaseSource } from '../../src/control/leases/kubernetes/kubernetes-source.js';
+import type { Timing } from '../../src/control/leases/kubernetes/timing.js';
+import type { LeaseSet } from '../../src/control/leases/lease.js';
+import type { Cluster, LeaseRequest } from '../../src/control/leases/source.js';
+import type { KubernetesOptions } from '../../src/control/options.js';
+import { catchLog } from './catch-log.js';
+import { KubeApi } from './kube-api.js';
+import { kubeNode } from './kube-nodes.js';
+
+export const QUICK: Partial<Timing> = {
+  backoff: { firstMs: 5, mostMs: 40 },
+  steadyMs: 10_000,
+  graceMs: 0,
+  silenceMs: 2000,
+  collectMs: 5,
+  patchPauseMs: 20,
+  acquireRetryMs: 20,
+  acquireMs: 150,
+  pageSize: 2,
+};
+
+export const NET_CONF = '{"Network":"10.0.0.0/8","Backend":{"Type":"vxlan"}}';
+
+export class Bench {
+  readonly api: KubeApi;
+  readonly source: KubernetesLeaseSource;
+  readonly lines: string[];
+  /** Sets as `subnet at address`, own first. */
+  readonly sets: string[][] = [];
+  readonly refusals: string[] = [];
+  private cluster: Cluster | undefined;
+
+  constructor(api: KubeApi, source: KubernetesLeaseSource, lines: string[]) {
+    this.api = api;
+    this.source = source;
+    this.lines = lines;
+  }
+
+  async open(): Promise<Cluster> {
+    this.cluster = await this.source.open(new AbortController().signal);
+    return this.cluster;
+  }
+
+  get request(): LeaseRequest {
+    const { netConf } = this.cluster as Cluster;
+    const publicIp = parseIpv4('192.0.2.1') as number;
+    return { netConf, interface: 'eth0', addresses: [publicIp], publicIp, previous: undefined };
+  }
+
+  async acquire(): Promise<LeaseSet> {
+    return await this.source.acquire(this.request, new AbortController().signal);
+  }
+
+  /** Opens, acquires and follows. */
+  async follow(): Promise<LeaseSet> {
+    await this.open();
+    const set = await this.acquire();
+    this.source.watch({
+      onLeases: async (later) => void this.sets.push(textOf(later)),
+      onRefused: (error) => this.refusals.push(error.message),
+      onRevoked: () => {},
+    });
+    await until('a watch', () => this.api.openWatches > 0);
+    return set;
+  }
+
+  /** Waits for a line of the log. */
+  async said(part: string): Promise<string> {
+    return await until(part, () => this.lines.find((line) => line.includes(part)));
+  }
+
+  /** Waits for the last set to be this. */
+  async set(...leases: string[]): Promise<void> {
+    await until(
+      `${leases.join()}, not ${this.sets.at(-1)?.join()}`,
+      () => this.sets.at(-1)?.join() === leases.join(),
+    );
+  }
+}
+
+export function textOf({ own, peers }: LeaseSet): string[] {
+  return [own, ...peers].map(({ subnet, publicIp }) => `${formatCidr(subnet)} at ${formatIpv4(publicIp)}`);
+}
+
+export interface BenchOptions {
+  options?: Partial<KubernetesOptions>;
+  timing?: Partial<Timing>;
+  netConf?: string;
+  env?: Record<string, string | undefined>;
+}
+
+/** A server with node `me` (10.1.1.0/24), and a source of that node. */
+export async function bench(t: Test, { options, timing, netConf, env }: BenchOptions = {}): Promise<Bench> {
+  const lines = catchLog(t);
+  const dir = t.testdir({ 'net-conf.json': netConf ?? NET_CONF });
+  const api = await KubeApi.start(dir);
+  api.put(kubeNode('me', ['10.1.1.0/24']));
+  setEnv(t, { NODE_NAME: 'me', POD_NAME: undefined, POD_NAMESPACE: undefined, ...env });
+  const source = new KubernetesLeaseSource(
+    {
+      type: 'kubernetes',
+      netConfigPath: join(dir, 'net-conf.json'),
+      apiUrl: undefined,
+      kubeconfigFile: api.writeKubeconfig(undefined),
+      annotationPrefix: 'flannel.alpha.coreos.com',
+      setNodeNetworkUnavailable: true,
+      ...options,
+    },
+    { timing: { ...QUICK, ...timing }, serviceAccountRoot: dir },
+  );
+  t.teardown(async () => {
+    await source.close();
+    await api.stop();
+  });
+  return new Bench(api, source, lines);
+}
+
+export function setEnv(t: Test, values: Record<string, string | undefined>): void {
+  for (const [name, value] of Object.entries(values)) {
+    const before = process.env[name];
+    const set = (text: string | undefined): void => {
+      if (text === undefined) delete process.env[name];
+      else process.env[name] = text;
+    };
+    set(value);
+    t.teardown(() => set(before));
+  }
+}
+
+/** Writes a token for a file that a kubeconfig or a service account names. */
+export function writeToken(path: string, token: string): void {
+  writeFileSync(path, `${token}\n`);
+}

@@ -1,0 +1,107 @@
+import t from 'tap';
+import { JsonFile } from '../../../../../src/control/config/json-file.js';
+import { netConfOf } from '../../../../../src/control/config/net-conf.js';
+import { annotationPrefix, annotationsOf } from '../../../../../src/control/leases/kubernetes/annotations.js';
+import { recordOf, sameRecord } from '../../../../../src/control/leases/kubernetes/node-record.js';
+import { exchange } from '../../../../support/kube-exchanges.js';
+import { kubeNode, PREFIX } from '../../../../support/kube-nodes.js';
+import { leaseOf } from '../../../../support/leases.js';
+import { refusal } from '../../../../support/user-error.js';
+
+function confOf(text: string) {
+  return netConfOf(JsonFile.parse('--net-config-path', 'net-conf.json', text));
+}
+
+const VXLAN = confOf('{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
+
+t.test('a prefix gets the slash or dash that it lacks', async (t) => {
+  for (const [text, prefix] of [
+    ['flannel.alpha.coreos.com', 'flannel.alpha.coreos.com/'],
+    ['org.com/', 'org.com/'],
+    ['org.com/some', 'org.com/some-'],
+    ['org.com/some-', 'org.com/some-'],
+    ['org.com/s_1', 'org.com/s_1-'],
+  ] as const) {
+    t.equal(annotationPrefix(text), prefix);
+  }
+});
+
+t.test("a prefix that no annotation can have is refused in flannel's words", async (t) => {
+  t.match(
+    await refusal(t, () => annotationPrefix('a.com/b/c')),
+    'subnet/kube: prefix can contain at most single slash',
+  );
+  for (const text of ['', 'org', 'org/x', 'org.com/Some', 'org.com/so.me']) {
+    t.match(
+      await refusal(t, () => annotationPrefix(text)),
+      'subnet/kube: prefix must be in a format: fqdn/[0-9a-z-_]*',
+    );
+  }
+});
+
+t.test('what a node publishes has the bytes that flannel writes', async (t) => {
+  for (const [name, node] of [
+    ['patch-annotations-status', 1],
+    ['patch-annotations-status-noop', 1],
+    ['patch-annotations-node', 2],
+    ['patch-annotations-node3', 3],
+    ['patch-annotations-node3-again', 3],
+    ['patch-node4', 4],
+    ['error-403-patch-node', 1],
+  ] as const) {
+    const lease = leaseOf(`10.244.${node}.0/24`, `192.0.2.1${node}`, `8a:2e:3f:11:00:0${node}`);
+    const annotations = Object.entries(annotationsOf(lease, VXLAN)).map(([key, value]) => [
+      PREFIX + key,
+      value,
+    ]);
+    const body = JSON.stringify({ metadata: { annotations: Object.fromEntries(annotations) } });
+    t.equal(body, exchange(name).request.body, name);
+    if (name.startsWith('error')) continue;
+    const record = recordOf(JSON.parse(exchange(name).body), PREFIX);
+    t.same(record?.annotations, annotationsOf(lease, VXLAN), `${name}: and reads back`);
+  }
+});
+
+t.test('a udp node publishes no type and null data', async (t) => {
+  const udp = confOf('{"Network":"10.244.0.0/16","Backend":{"Type":"udp"}}');
+  t.same(annotationsOf(leaseOf('10.244.1.0/24', '192.0.2.11'), udp), {
+    'backend-data': 'null',
+    'backend-type': '',
+    'kube-subnet-manager': 'true',
+    'public-ip': '192.0.2.11',
+  });
+});
+
+t.test('of a Node the few fields that count are kept', async (t) => {
+  const read = (name: string) => recordOf(JSON.parse(exchange(name).body), PREFIX);
+  t.same(read('node-get'), {
+    name: 'node-1',
+    uid: 'f862fb66-5ffc-4f32-9d40-ea2ee395641d',
+    podCidrs: ['10.244.1.0/24'],
+    annotations: {
+      'backend-data': '{"VNI":1,"VtepMAC":"8a:2e:3f:11:00:01"}',
+      'backend-type': 'vxlan',
+      'kube-subnet-manager': 'true',
+      'public-ip': '192.0.2.11',
+    },
+    networkUnavailable: 'False',
+  });
+  t.same(read('node-get-fresh')?.annotations, {});
+  t.equal(read('node-get-fresh')?.networkUnavailable, undefined);
+  t.same(read('post-node4')?.podCidrs, ['10.244.4.0/24']);
+  t.equal(read('patch-delete-annotation-null')?.annotations['backend-type'], undefined);
+  t.equal(read('patch-merge-annotations')?.annotations['public-ip-overwrite'], '198.51.100.2');
+  for (const name of ['delete-node4', 'version', 'error-404-node']) t.equal(read(name), undefined, name);
+});
+
+t.test('a change of one family alone is a change', async (t) => {
+  const record = (more: Record<string, string>) =>
+    recordOf(
+      kubeNode('a', ['10.1.1.0/24', 'fd00::/64'], { [`${PREFIX}public-ip`]: '192.0.2.1', ...more }),
+      PREFIX,
+    );
+  const before = record({ [`${PREFIX}public-ipv6`]: '2001:db8::1' });
+  const after = record({ [`${PREFIX}public-ipv6`]: '2001:db8::2' });
+  t.ok(before && after && !sameRecord(before, after));
+  t.ok(before && sameRecord(before, { ...before }));
+});
