@@ -51,7 +51,8 @@ export class Bench {
   get request(): LeaseRequest {
     const { netConf } = this.cluster as Cluster;
     const publicIp = parseIpv4('192.0.2.1') as number;
-    return { netConf, interface: 'eth0', addresses: [publicIp], publicIp, previous: undefined };
+    const unknown = { previous: undefined, vtepMac: undefined };
+    return { netConf, interface: 'eth0', addresses: [publicIp], publicIp, ...unknown };
   }
 
   async acquire(): Promise<LeaseSet> {
