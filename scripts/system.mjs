@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { onEnd } from './ending.mjs';
 import { has, run, SetupError, say } from './run.mjs';
 
-/** Command → Debian package that brings it. */
+/** Command, or file with its path, → Debian package that brings it. */
 const PACKAGES = {
   ip: 'iproute2',
   bridge: 'iproute2',
@@ -22,6 +22,7 @@ const PACKAGES = {
   'ovs-vswitchd': 'openvswitch-switch',
   etcd: 'etcd-server',
   openssl: 'openssl',
+  '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
@@ -29,7 +30,7 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** Commands per task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl'],
+  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
 };
@@ -76,7 +77,7 @@ export async function checkNamespaces() {
 /** Installs the packages whose commands are missing; needs nothing and says nothing when all are there. */
 export async function installMissing(tasks) {
   const commands = [...new Set(tasks.flatMap((task) => COMMANDS[task] ?? []))];
-  const missing = commands.filter((command) => !has(command));
+  const missing = commands.filter((command) => !isThere(command));
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map((command) => PACKAGES[command]))];
   const list = `missing: ${missing.join(', ')}. Install them, on Debian and Ubuntu: apt-get install ${packages.join(' ')}`;
@@ -88,9 +89,13 @@ export async function installMissing(tasks) {
     if (!(error instanceof SetupError)) throw error;
     throw new SetupError(`${list}\n(apt-get could not: ${error.message})`);
   }
-  const still = missing.filter((command) => !has(command));
+  const still = missing.filter((command) => !isThere(command));
   if (still.length > 0)
     throw new SetupError(`apt-get went through, but these are still missing: ${still.join(', ')}`);
+}
+
+function isThere(command) {
+  return command.startsWith('/') ? existsSync(command) : has(command);
 }
 
 async function aptGet(packages) {
