@@ -50,7 +50,9 @@ export async function startMember(
   await mkdir(dir, { recursive: true });
   if (previous !== undefined) await writeFile(subnetFile, `FLANNEL_SUBNET=${previous}\n`);
   const own = ['--iface', node.iface, '--subnet-file', subnetFile, '--run-dir', runDir];
-  const process = startCommand(t, node, ['run', ...flags, ...own], { env });
+  // Without what the test runner loads into every Node it starts.
+  const under = ['env', '-u', 'NODE_OPTIONS'];
+  const process = startCommand(t, node, ['run', ...flags, ...own], { env, under });
   t.teardown(() => {
     if (!t.passing()) t.comment(`${process.name} said:\n${process.tail(40)}`);
   });

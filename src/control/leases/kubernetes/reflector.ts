@@ -11,9 +11,12 @@ import { Backoff } from './backoff.js';
 import type { ApiClient } from './client.js';
 import { Contact } from './contact.js';
 import { type NodeRecord, recordOf, sameRecord } from './node-record.js';
+import { withSmallHeap } from './small-heap.js';
 import type { Timing } from './timing.js';
 
 const NODES = '/api/v1/nodes';
+/** The version is too old: it takes a list. */
+const GONE = 410;
 
 interface NodeList {
   metadata?: { resourceVersion?: string; continue?: string };
@@ -48,15 +51,20 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   /** Lists and watches until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.timing.backoff);
+    let last: number | undefined;
     while (!signal.aborted) {
       let retryAfterMs = 0;
       try {
-        if (this.version === undefined) await this.list(signal);
+        if (this.version === undefined) await withSmallHeap(() => this.list(signal));
         const lastedMs = await this.watch(signal);
         if (lastedMs >= this.timing.steadyMs) backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
-        retryAfterMs = error instanceof ApiError ? error.retryAfterMs : 0;
+        const failure = error instanceof ApiError ? error : undefined;
+        retryAfterMs = failure?.retryAfterMs ?? 0;
+        // A server that is back answers so, and has been waited for long enough; one that does so each time has not.
+        if (failure?.status === GONE && last !== GONE) backoff.reset();
+        last = failure?.status;
         await this.failed(error as Error);
       }
       await delay(backoff.next(retryAfterMs), undefined, { signal }).catch(() => undefined);
@@ -178,7 +186,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   private async failed(error: Error): Promise<void> {
     const status = error instanceof ApiError ? error.status : undefined;
     // The server is there, and the list that follows says whether it answers.
-    if (status === 410) {
+    if (status === GONE) {
       verbose(1, error.message);
       return;
     }
