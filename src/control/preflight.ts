@@ -30,7 +30,7 @@ export async function checkPrivileges(): Promise<void> {
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   if (((effective >> CAP_NET_ADMIN) & 1n) === 1n) return;
   throw new UserError(
-    `user ${process.getuid?.()} lacks CAP_NET_ADMIN, which devices and routes need: run as root, or grant the capability (AmbientCapabilities=CAP_NET_ADMIN in a systemd unit)`,
+    `Error registering network: operation not permitted: user ${process.getuid?.()} lacks CAP_NET_ADMIN, which devices and routes need: run as root, or grant the capability (AmbientCapabilities=CAP_NET_ADMIN in a systemd unit)`,
   );
 }
 
@@ -49,6 +49,8 @@ export async function checkTun(): Promise<void> {
       EPERM: 'not permitted: allow the device in the container (device cgroup), or run privileged',
     };
     const code = (error as { code?: string }).code ?? '';
-    throw new UserError(`${TUN_PATH}: ${remedies[code] ?? `cannot be opened (${code})`}`);
+    throw new UserError(
+      `Error registering network: failed to open TUN device: ${TUN_PATH}: ${remedies[code] ?? `cannot be opened (${code})`}`,
+    );
   }
 }
