@@ -17,7 +17,11 @@ const NET_CONFS: readonly (readonly [what: string, netConf: object | string, lin
   ],
   ['empty', '', /net-conf\.json:1 .*not JSON: the file is empty/],
   ['an array', [], /net-conf\.json .*one JSON object/],
-  ['without Network', { Backend: { Type: 'vxlan' } }, /net-conf\.json:1 .* Network is missing: set it/],
+  [
+    'without Network',
+    { Backend: { Type: 'vxlan' } },
+    /net-conf\.json:1 .* Network is missing: please define a correct Network .*; set it/,
+  ],
   ['Network IPv6', { Network: 'fd00::/48' }, /:2 .* Network is "fd00::\/48": IPv6 .*IPv6Network/],
   ['Network no CIDR', { Network: '10.244.0.0' }, /:2 .* Network is "10\.244\.0\.0": .*"10\.244\.0\.0\/16"/],
   ['Network a number', { Network: 16 }, /:2 .* Network is 16: must be a string/],

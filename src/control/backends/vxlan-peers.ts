@@ -31,6 +31,12 @@ export interface FdbWriter {
 /** How many single failures of a batch are logged before the rest is summed up. */
 const LOGGED_FAILURES = 5;
 
+/**
+ * How long a neighbour or route that nobody asked for is let be: whoever has a reason for one notices that it goes, and is
+ * not cut short in the middle of two commands.
+ */
+const STRANGER_MS = 1000;
+
 function emptyState(): PeerState {
   return { neighbours: new Map(), fdb: new Map(), routes: new Map() };
 }
@@ -75,6 +81,8 @@ interface Step {
 
 export class PeerReconciler {
   readonly applied: PeerState = emptyState();
+  /** What is on the device and nobody asked for, and when it was first seen (performance.now()). */
+  private strangers = new Map<string, number>();
   private readonly device: string;
   private readonly fdb: FdbWriter;
 
@@ -131,16 +139,32 @@ export class PeerReconciler {
   }
 
   /**
-   * Takes what the kernel has for what was applied, whoever put it there: all on the device, and the direct routes that
-   * are as they were set. @throws UserError when it cannot be read
+   * Takes what the kernel has for what was applied: what was set or is wanted, and of what else is on the device that
+   * which has been there for a while. With `foreign` such things may stay: someone has set them for VTEPs that no lease
+   * lists. @throws UserError when it cannot be read
    */
-  async observe(): Promise<void> {
+  async observe(wanted: PeerState, { foreign }: { foreign: boolean }): Promise<void> {
     const { applied, device } = this;
     const { neighbours, routes } = await readPeerState(device);
-    applied.neighbours = neighbours;
-    applied.routes = new Map(
-      [...routes].filter(([subnet, way]) => isThrough(way, device) || applied.routes.get(subnet) === way),
+    const now = performance.now();
+    const seen = new Map<string, number>();
+    const counts = (key: string, isOurs: boolean): boolean => {
+      if (isOurs || foreign) return isOurs;
+      const since = this.strangers.get(key) ?? now;
+      seen.set(key, since);
+      return now - since >= STRANGER_MS;
+    };
+    const isOurs = (key: string, those: keyof Pick<PeerState, 'neighbours' | 'routes'>): boolean =>
+      wanted[those].has(key) || applied[those].has(key);
+    const neighboursNow = [...neighbours].filter(([base]) => counts(base, isOurs(base, 'neighbours')));
+    const routesNow = [...routes].filter(
+      ([subnet, way]) =>
+        (isThrough(way, device) && counts(subnet, isOurs(subnet, 'routes'))) ||
+        applied.routes.get(subnet) === way,
     );
+    applied.neighbours = new Map(neighboursNow);
+    applied.routes = new Map(routesNow);
+    this.strangers = seen;
   }
 
   /** The routes past the device, as `ip route` takes them. */

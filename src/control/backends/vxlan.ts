@@ -31,18 +31,18 @@ export function vxlanBackend(conf: VxlanConf): Backend {
     // Learning exists to find VTEPs that no lease lists.
     peerCheck: learning ? 'off' : 'strict',
     tunnel: (_, peerCheck) => ({ type: 'vxlan', vni, peerCheck, learning }),
-    overlay: (dataplane, options) => new VxlanOverlay(dataplane, options, directRouting),
+    overlay: (dataplane, options) => new VxlanOverlay(dataplane, options, conf),
   };
 }
 
 class VxlanOverlay implements Overlay {
   private readonly dataplane: Dataplane;
   private readonly options: OverlayOptions;
-  private readonly directRouting: boolean;
+  private readonly conf: VxlanConf;
   private readonly reconciler: PeerReconciler;
 
-  constructor(dataplane: Dataplane, options: OverlayOptions, directRouting: boolean) {
-    this.directRouting = directRouting;
+  constructor(dataplane: Dataplane, options: OverlayOptions, conf: VxlanConf) {
+    this.conf = conf;
     this.dataplane = dataplane;
     this.options = options;
     this.reconciler = new PeerReconciler(options.device, dataplane, options.signal);
@@ -68,13 +68,13 @@ class VxlanOverlay implements Overlay {
     if (line.includes(device)) return true;
     const subnet = /^(?:Deleted )?(?:unicast )?([0-9.]+\/[0-9]+) /.exec(line)?.[1];
     // A route of ours that someone leads elsewhere; and with direct routes any change of the way to a peer.
-    return subnet !== undefined && (this.directRouting || this.reconciler.applied.routes.has(subnet));
+    return subnet !== undefined && (this.conf.directRouting || this.reconciler.applied.routes.has(subnet));
   }
 
   async repair(own: Lease, peers: readonly Lease[]): Promise<Repairs> {
     const repairs = await repairDevice(this.deviceState(own), this.options.network);
     const wanted = await this.wanted(peers);
-    await this.reconciler.observe();
+    await this.reconciler.observe(wanted, { foreign: this.conf.learning });
     const { neighbours, routes } = this.reconciler.deviations(wanted);
     if (neighbours + routes > 0) await this.reconciler.apply(wanted);
     return {
@@ -109,7 +109,7 @@ class VxlanOverlay implements Overlay {
   }
 
   private async wanted(peers: readonly Lease[]): Promise<PeerState> {
-    const direct = this.directRouting
+    const direct = this.conf.directRouting
       ? await directlyReached(peers.map(({ publicIp }) => publicIp))
       : undefined;
     return wantedState(this.options.device, peers, direct);

@@ -9,8 +9,11 @@ import { Monitor } from '../network/monitor.js';
 /** Changes come in bursts; the look comes once the first of them is so old. */
 const SETTLE_MS = 150;
 const PERIOD_MS = 30_000;
-/** When to look for what happened before `ip monitor` listened, which it does not announce. */
-const LISTENING_MS = 1000;
+/**
+ * When to look again after a change, for what is given time; and for the first time, for what happened before `ip monitor`
+ * listened, which it does not announce.
+ */
+const AGAIN_MS = 1200;
 
 export interface Watched {
   /** True when a line of `ip monitor` may tell of something that is ours. */
@@ -22,23 +25,25 @@ export class Watchman {
   private readonly watched: Watched;
   private readonly monitor: Monitor;
   private readonly period: NodeJS.Timeout;
-  private readonly first: NodeJS.Timeout;
+  private readonly again: NodeJS.Timeout;
   private soon: NodeJS.Timeout | undefined;
   private checking: Promise<void> = Promise.resolve();
 
   constructor(watched: Watched) {
     this.watched = watched;
+    this.again = setTimeout(() => this.look(), AGAIN_MS);
     this.monitor = new Monitor((line) => {
-      if (this.watched.concerns(line)) this.look();
+      if (!this.watched.concerns(line)) return;
+      this.look();
+      this.again.refresh();
     });
-    this.first = setTimeout(() => this.look(), LISTENING_MS);
     this.period = setInterval(() => this.look(), PERIOD_MS);
   }
 
   close(): void {
     this.monitor.close();
     clearInterval(this.period);
-    clearTimeout(this.first);
+    clearTimeout(this.again);
     clearTimeout(this.soon);
   }
 
