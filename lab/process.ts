@@ -37,7 +37,7 @@ export class LabProcess {
   readonly #listeners = new Set<() => void>();
 
   constructor(argv: readonly string[], options: StartOptions = {}) {
-    const [file = '', ...args] = inNetns(options.netns, argv);
+    const [file = '', ...args] = inNetns(options.netns, argv, options.env?.NODE_OPTIONS);
     this.name = options.name ?? argv[0] ?? '';
     this.startedAt = process.hrtime.bigint();
     const child = spawn(file, args, {

@@ -50,9 +50,7 @@ export async function startMember(
   await mkdir(dir, { recursive: true });
   if (previous !== undefined) await writeFile(subnetFile, `FLANNEL_SUBNET=${previous}\n`);
   const own = ['--iface', node.iface, '--subnet-file', subnetFile, '--run-dir', runDir];
-  // Without what the test runner loads into every Node it starts.
-  const under = ['env', '-u', 'NODE_OPTIONS'];
-  const process = startCommand(t, node, ['run', ...flags, ...own], { env, under });
+  const process = startCommand(t, node, ['run', ...flags, ...own], { env });
   t.teardown(() => {
     if (!t.passing()) t.comment(`${process.name} said:\n${process.tail(40)}`);
   });

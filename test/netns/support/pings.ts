@@ -4,7 +4,6 @@
  */
 
 import type { Test } from 'tap';
-import { inNetns } from '../../../lab/exec.js';
 import { LabProcess } from '../../../lab/process.js';
 
 /** What a finished ping has printed. */
@@ -35,7 +34,7 @@ export async function answered(
   const { count = 3, interval = 0.02, size = 56, dontFragment = false } = options;
   const argv = ['ping', '-n', '-c', `${count}`, '-i', `${interval}`, '-w', '5', '-s', `${size}`];
   if (dontFragment) argv.push('-M', 'do');
-  const running = new LabProcess(inNetns(from.netns, [...argv, address]));
+  const running = new LabProcess([...argv, address], { netns: from.netns });
   t.teardown(() => running.stop('SIGKILL'));
   await running.exited;
   const result = sequencesIn(running.stdout);
@@ -50,7 +49,7 @@ export interface Flood {
 
 /** Pings every 2 ms until it is ended. */
 export function startFlood(t: Test, from: { readonly netns: string }, address: string): Flood {
-  const running = new LabProcess(inNetns(from.netns, ['ping', '-n', '-i', '0.002', address]));
+  const running = new LabProcess(['ping', '-n', '-i', '0.002', address], { netns: from.netns });
   t.teardown(() => running.stop('SIGKILL'));
   return {
     async end() {
