@@ -9,6 +9,7 @@ import { info } from '../../log.js';
 import type { EtcdOptions } from '../../options.js';
 import { UserError } from '../../user-error.js';
 import type { Lease, LeaseSet } from '../lease.js';
+import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { acquire, FAILED, leaseFor, type OwnKey, wishOf } from './acquire.js';
@@ -18,7 +19,6 @@ import { EntryReader } from './entry.js';
 import { EtcdError } from './etcd-error.js';
 import { Follower } from './follower.js';
 import { Keeper } from './keeper.js';
-import { Outage } from './outage.js';
 import { Registry, type Snapshot } from './registry.js';
 import { Roster } from './roster.js';
 import { TIMINGS, type Timings } from './timings.js';
@@ -61,8 +61,9 @@ export class EtcdLeaseSource implements LeaseSource {
     this.timings = { ...TIMINGS, ...timings };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
-    this.starting = new Outage(this.timings.sayEveryMs, 0);
-    this.watching = new Outage(this.timings.sayEveryMs, this.timings.troubleAfterMs);
+    const { sayEveryMs, troubleAfterMs } = this.timings;
+    this.starting = new Outage({ graceMs: 0, quietMs: 0, sayEveryMs });
+    this.watching = new Outage({ graceMs: troubleAfterMs, quietMs: 0, sayEveryMs });
   }
 
   get trouble(): string | null {
@@ -123,7 +124,7 @@ export class EtcdLeaseSource implements LeaseSource {
       if (is) this.collect(acquired, listener);
     };
     this.keeper = keeper;
-    this.follower = new Follower(client, registry, this.watching, timings.reconnectMs, {
+    this.follower = new Follower(client, registry, this.watching, timings.reconnect, {
       onSnapshot: (again) => {
         const kv = again.kvs.find((candidate) => registry.nameOf(candidate) === own.name);
         if (kv === undefined) keeper.gone();
@@ -196,7 +197,7 @@ export class EtcdLeaseSource implements LeaseSource {
           if (error instanceof UserError) throw new UserError(`${failed}${error.message}`);
           if (!(error instanceof EtcdError || error instanceof NotYet)) throw error;
           const kind = error instanceof EtcdError ? error.code : error.message;
-          this.starting.report(kind, `${failed}${error.message}; it is looked at again every second`);
+          this.starting.report(`${failed}${error.message}; it is looked at again every second`, kind);
         }
         await delay(this.timings.lookEveryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }

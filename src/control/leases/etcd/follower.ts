@@ -2,12 +2,14 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { warn } from '../../log.js';
+import { Backoff } from '../backoff.js';
+import type { Outage } from '../outage.js';
 import type { EtcdClient } from './client.js';
 import { EtcdError } from './etcd-error.js';
 import { status } from './library.js';
-import type { Outage } from './outage.js';
 import { DELETE, type Header, type KeyValue, type WatchResponse } from './protocol.js';
 import type { Registry, Snapshot } from './registry.js';
+import type { Timings } from './timings.js';
 
 export interface FollowerEvents {
   onSnapshot(snapshot: Snapshot): void;
@@ -22,7 +24,7 @@ export class Follower {
   private readonly client: EtcdClient;
   private readonly registry: Registry;
   private readonly outage: Outage;
-  private readonly reconnectMs: { first: number; last: number };
+  private readonly reconnect: Timings['reconnect'];
   private readonly events: FollowerEvents;
   private readonly stopping = new AbortController();
   /** What was last heard; undefined when all keys have to be read again. */
@@ -32,31 +34,29 @@ export class Follower {
     client: EtcdClient,
     registry: Registry,
     outage: Outage,
-    reconnectMs: { first: number; last: number },
+    reconnect: Timings['reconnect'],
     events: FollowerEvents,
   ) {
     this.client = client;
     this.registry = registry;
     this.outage = outage;
-    this.reconnectMs = reconnectMs;
+    this.reconnect = reconnect;
     this.events = events;
   }
 
   /** Follows what comes after `snapshot` until it is stopped. */
   async run(snapshot: Snapshot): Promise<void> {
-    const { first, last } = this.reconnectMs;
+    const backoff = new Backoff(this.reconnect);
     const { signal } = this.stopping;
     this.heard = snapshot.header;
-    let wait = first;
     while (!signal.aborted) {
       const begun = performance.now();
       const reason = await this.follow();
       if (signal.aborted) return;
       this.report(reason);
       // A watch that lasted starts over with short waits; one that is refused again and again does not.
-      if (performance.now() - begun > last) wait = first;
-      await delay(wait * (0.5 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
-      wait = Math.min(wait * 2, last);
+      if (performance.now() - begun > this.reconnect.mostMs) backoff.reset();
+      await delay(backoff.next(), undefined, { signal, ref: false }).catch(() => {});
     }
   }
 
@@ -135,8 +135,8 @@ export class Follower {
     const from = this.heard === undefined ? 0 : this.heard.revision.toNumber() + 1;
     const code = reason instanceof EtcdError ? reason.code : reason.name;
     this.outage.report(
-      code,
       `etcd watch channel for ${this.registry.subnets} closed (${reason.message}), reconnecting from rev ${from}...`,
+      code,
     );
   }
 }

@@ -18,7 +18,7 @@ export interface Timings {
   /** The longest that one endpoint is waited for. */
   answerMs: number;
   /** Between two attempts to watch: the first wait, doubling up to the last. */
-  reconnectMs: { first: number; last: number };
+  reconnect: { firstMs: number; mostMs: number };
 }
 
 export const TIMINGS: Timings = {
@@ -30,5 +30,5 @@ export const TIMINGS: Timings = {
   troubleAfterMs: 3000,
   collectMs: 50,
   answerMs: 3000,
-  reconnectMs: { first: 100, last: 5000 },
+  reconnect: { firstMs: 100, mostMs: 5000 },
 };

@@ -9,14 +9,14 @@ import { formatCidr, formatIpv4 } from '../../ipv4.js';
 import { info } from '../../log.js';
 import type { KubernetesOptions } from '../../options.js';
 import { UserError } from '../../user-error.js';
+import { Backoff } from '../backoff.js';
 import type { Lease, LeaseSet } from '../lease.js';
+import { Outage } from '../outage.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { annotationsOf } from './annotations.js';
 import { ApiError } from './api-error.js';
-import { Backoff } from './backoff.js';
 import { ApiClient } from './client.js';
 import { announceConfig } from './config.js';
-import { Contact } from './contact.js';
 import { findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
 import { ownLeaseOf, ownPublicIp, ownSubnet } from './own-lease.js';
@@ -61,7 +61,7 @@ export class KubernetesLeaseSource implements LeaseSource {
   private readonly ending = new AbortController();
   private readonly running: Promise<void>[] = [];
   /** For what is asked before there is a reflector. */
-  private readonly contact = new Contact(0);
+  private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
   private opened: Opened | undefined;
   private acquired: Acquired | undefined;
   private listener: LeaseListener | undefined;
@@ -74,7 +74,7 @@ export class KubernetesLeaseSource implements LeaseSource {
   }
 
   get trouble(): string | null {
-    return this.opened?.reflector.trouble ?? this.contact.trouble;
+    return this.opened?.reflector.trouble ?? this.starting.trouble;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
@@ -161,11 +161,11 @@ export class KubernetesLeaseSource implements LeaseSource {
     for (;;) {
       try {
         const name = await findNodeName(client, AbortSignal.any([signal, this.ending.signal]));
-        this.contact.restored();
+        this.starting.end('the Kubernetes API server answers');
         return name;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        this.contact.failed(error.message);
+        this.starting.report(`waiting for the Kubernetes API server: ${error.message}`);
         if (error.status === 401) await client.reload();
         const waitMs = backoff.next(error.retryAfterMs);
         await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -6,9 +6,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { info, warn } from '../../log.js';
 import { UserError } from '../../user-error.js';
+import { Backoff } from '../backoff.js';
 import type { Annotation, Annotations } from './annotations.js';
 import { ApiError, explainApiError } from './api-error.js';
-import { Backoff } from './backoff.js';
 import type { ApiClient } from './client.js';
 import type { NodeRecord } from './node-record.js';
 import type { NodeReflector } from './reflector.js';

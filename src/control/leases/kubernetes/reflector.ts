@@ -6,10 +6,10 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { verbose } from '../../log.js';
+import { Backoff } from '../backoff.js';
+import { Outage } from '../outage.js';
 import { ApiError, explainApiError } from './api-error.js';
-import { Backoff } from './backoff.js';
 import type { ApiClient } from './client.js';
-import { Contact } from './contact.js';
 import { type NodeRecord, recordOf, sameRecord } from './node-record.js';
 import { withSmallHeap } from './small-heap.js';
 import type { Timing } from './timing.js';
@@ -31,7 +31,9 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   private readonly client: ApiClient;
   private readonly prefix: string;
   private readonly timing: Timing;
-  private readonly contact: Contact;
+  /** A node that starts waits, and says so at once; one that runs goes on, and does not speak of moments. */
+  private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
+  private readonly watching: Outage;
   /** Where the next watch begins; undefined: at a new list. */
   private version: string | undefined;
 
@@ -41,11 +43,11 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     this.client = client;
     this.prefix = prefix;
     this.timing = timing;
-    this.contact = new Contact(timing.graceMs);
+    this.watching = new Outage({ graceMs: timing.graceMs, quietMs: timing.graceMs });
   }
 
   get trouble(): string | null {
-    return this.contact.trouble;
+    return this.starting.trouble ?? this.watching.trouble;
   }
 
   /** Lists and watches until the signal is aborted. */
@@ -100,7 +102,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       version = metadata.resourceVersion;
     } while (page !== undefined);
     this.version = version;
-    this.contact.restored();
+    this.reached();
     this.takeOver(listed);
   }
 
@@ -131,7 +133,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
           deadlineMs: timeoutSeconds * 1000 + this.timing.watchSlackMs,
           onAccepted: () => {
             acceptedAt = performance.now();
-            this.contact.restored();
+            this.reached();
           },
           onEvent: (type, object) => {
             events++;
@@ -183,6 +185,11 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     return Object.assign(new ApiError(`failed to ${verb} *v1.Node: ${explained}`, status), { retryAfterMs });
   }
 
+  private reached(): void {
+    for (const outage of [this.starting, this.watching])
+      outage.end('the Kubernetes API server answers again');
+  }
+
   private async failed(error: Error): Promise<void> {
     const status = error instanceof ApiError ? error.status : undefined;
     // The server is there, and the list that follows says whether it answers.
@@ -190,7 +197,11 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       verbose(1, error.message);
       return;
     }
-    this.contact.failed(error.message);
+    if (this.synced) {
+      this.watching.report(
+        `lost the Kubernetes API server, the last known peers stay in force: ${error.message}`,
+      );
+    } else this.starting.report(`waiting for the Kubernetes API server: ${error.message}`);
     if (status === 401) await this.client.reload();
   }
 }

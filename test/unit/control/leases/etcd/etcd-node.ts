@@ -23,7 +23,7 @@ export const SOON: Partial<Timings> = {
   lookEveryMs: 20,
   troubleAfterMs: 0,
   collectMs: 5,
-  reconnectMs: { first: 20, last: 100 },
+  reconnect: { firstMs: 20, mostMs: 100 },
 };
 
 export function optionsFor(
