@@ -49,11 +49,13 @@ export async function diagnose(options: RunOptions): Promise<void> {
 async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise<boolean> {
   const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
   let cluster: Cluster | undefined;
+  let obstacle = '';
   const ready = await report(async () => {
     try {
       cluster = await source.open(signal);
       return await rehearse(options, source, cluster, signal);
     } catch (error) {
+      obstacle = (error as Error).message;
       if (!signal.aborted) throw error;
       throw new UserError(
         `${source.name}: ${source.trouble ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`}`,
@@ -62,23 +64,28 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
   });
   if (!ready && cluster?.netConf.backend.type === 'vxlan') {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
-    await report(() => rehearseUdp(options, source, instead, signal));
+    await rehearseUdp(options, source, instead, signal, obstacle);
   }
   return ready;
 }
 
-/** Where vxlan is configured and cannot run: whether udp would. */
+/** Where vxlan is configured and cannot run: whether udp would. What is in the way of both is said in full once. */
 async function rehearseUdp(
   options: RunOptions,
   source: LeaseSource,
   cluster: Cluster,
   signal: AbortSignal,
-): Promise<string> {
+  obstacle: string,
+): Promise<void> {
   try {
     const found = await rehearse(options, source, cluster, signal);
-    return `${found} would run: "Type": "udp" in ${cluster.netConf.origin} of every node`;
+    await report(() => `${found} would run: "Type": "udp" in ${cluster.netConf.origin} of every node`);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(`backend udp would not run either: ${error.message}`);
+    const { message } = error;
+    const why = message === obstacle ? 'the same is in its way' : message;
+    await report(() => {
+      throw new UserError(`backend udp would not run either: ${why}`);
+    });
   }
 }

@@ -2,7 +2,7 @@
 /** The command line: flags in, one line of error out. What the commands do is in control/. */
 
 import { Command, CommanderError, Option } from 'commander';
-import { configureLog, error, info } from '../control/log.js';
+import { configureLog, error, info, silence } from '../control/log.js';
 import type { RunOptions } from '../control/options.js';
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/user-error.js';
@@ -28,6 +28,8 @@ async function run(options: RunOptions, flags: RunFlags): Promise<void> {
 }
 
 async function doctor(options: RunOptions): Promise<void> {
+  // It says what it finds on stdout, each thing once.
+  silence();
   checkPlatform(process.platform, process.arch);
   const { diagnose } = await import('./doctor.js');
   await diagnose(options);

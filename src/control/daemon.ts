@@ -9,7 +9,7 @@ import { sourceFor } from './leases/source-for.js';
 import { info } from './log.js';
 import { ipRun } from './network/ip.js';
 import type { RunOptions } from './options.js';
-import { announce, makePlan, refuseTakenPort } from './plan.js';
+import { announce, firewallOptions, makePlan, refuseTakenPort } from './plan.js';
 import { Firewall } from './rules/firewall.js';
 import { NOT_READY, Service } from './service.js';
 import { Tunnel } from './tunnel.js';
@@ -54,12 +54,7 @@ async function listenHealth(
 async function start(options: RunOptions, source: LeaseSource, signal: AbortSignal): Promise<Service> {
   const plan = await makePlan(options, await source.open(signal));
   await refuseRunning(options.runDir);
-  const { ipMasq, forwardRules, fullyRandom, resyncSeconds } = options.rules;
-  const firewall = await Firewall.open({
-    mode: plan.netConf.nftables ? 'nftables' : 'iptables',
-    families: ['ipv4'],
-    ...{ ipMasq, forwardRules, fullyRandom, resyncSeconds },
-  });
+  const firewall = await Firewall.open(firewallOptions(options, plan.netConf));
   // Before the lease is published: no peer is to send to a node that cannot listen.
   refuseTakenPort(plan, plan.request);
   const set = await source.acquire(plan.request, signal);

@@ -25,9 +25,15 @@ type Level = keyof typeof SEVERITIES;
 const BACKTRACE_FRAMES = 20;
 
 let options: LogOptions = { format: 'klog', verbosity: 0, vmodule: [] };
+let silent = false;
 
 export function configureLog(chosen: LogOptions): void {
   options = chosen;
+}
+
+/** Writes no line from now on, for a command that says on the terminal what there is to say. */
+export function silence(): void {
+  silent = true;
 }
 
 export function info(message: string): void {
@@ -65,6 +71,7 @@ function matches(name: string, pattern: string): boolean {
 }
 
 function write(level: Level, message: string, callee: Callee): void {
+  if (silent) return;
   const { format, backtraceAt } = options;
   const sites = callSites(callee, backtraceAt === undefined ? 1 : BACKTRACE_FRAMES);
   const caller = placeOf(sites[0]);

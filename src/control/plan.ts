@@ -14,6 +14,8 @@ import { kernelVxlan, refuseExisting, refuseRival } from './network/device.js';
 import { type Link, readLinks } from './network/links.js';
 import { announceUnderlay, chooseUnderlay, type Underlay } from './network/underlay.js';
 import type { RunOptions } from './options.js';
+import { Firewall } from './rules/firewall.js';
+import type { FirewallOptions } from './rules/wanted.js';
 import { readSubnetEnv, type SubnetEnv } from './subnet-env.js';
 import { UserError } from './user-error.js';
 
@@ -77,6 +79,16 @@ export function boundAddress({ underlay }: Plan, { publicIp }: Pick<Lease, 'publ
   return addresses.includes(publicIp) ? publicIp : underlay.address;
 }
 
+/** What the firewall is to hold, by flags and net-conf. */
+export function firewallOptions({ rules }: RunOptions, { nftables }: NetConf): FirewallOptions {
+  const { ipMasq, forwardRules, fullyRandom, resyncSeconds } = rules;
+  return {
+    mode: nftables ? 'nftables' : 'iptables',
+    families: ['ipv4'],
+    ...{ ipMasq, forwardRules, fullyRandom, resyncSeconds },
+  };
+}
+
 /** @throws UserError when the tunnel's port is taken */
 export function refuseTakenPort(plan: Plan, own: Pick<Lease, 'publicIp'>): void {
   const address = boundAddress(plan, own);
@@ -100,6 +112,7 @@ export async function rehearse(
   signal: AbortSignal,
 ): Promise<string> {
   const plan = await makePlan(options, cluster);
+  await Firewall.open(firewallOptions(options, plan.netConf));
   const own = await source.preview(plan.request, signal);
   refuseTakenPort(plan, own);
   const { conf, device } = plan.backend;
