@@ -7,7 +7,14 @@ import type { Lab } from '../../lab/lab.js';
 import { until } from '../../lab/until.js';
 import { Etcd } from '../support/etcd.js';
 import { makeBed } from './support/bed.js';
-import { isReady, joinUnderlay, type Member, SERVER_ADDRESS, startMember } from './support/cluster.js';
+import {
+  isReady,
+  joinUnderlay,
+  type Member,
+  readiness,
+  SERVER_ADDRESS,
+  startMember,
+} from './support/cluster.js';
 import { answered, startFlood } from './support/pings.js';
 import { neighboursOf, routesOf, statusOf } from './support/state.js';
 
@@ -30,13 +37,6 @@ async function makeCluster(t: Test, name: string, config: object | null = CONFIG
   const start = (t: Test, index: number, ...flags: string[]): Promise<Member> =>
     startMember(t, lab.node(index), [endpoint, ...flags], { previous: `10.244.${index}.1/24` });
   return { lab, etcd, start };
-}
-
-/** The answer of a node's health server. */
-async function readiness({ node }: Member): Promise<string> {
-  const script =
-    "fetch('http://127.0.0.1:8081/readyz').then(async (r) => console.log(r.status, await r.text()))";
-  return (await exec([process.execPath, '-e', script], { netns: node.netns })).stdout.trim();
 }
 
 function values(keys: Awaited<ReturnType<Etcd['list']>>): string[] {

@@ -2,14 +2,20 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { exec } from '../../lab/exec.js';
 import type { Lab } from '../../lab/lab.js';
 import { memory } from '../../lab/proc.js';
 import { until } from '../../lab/until.js';
 import { KubeApi } from '../support/kube-api.js';
 import { kubeNode, PREFIX, peerNode, realisticNode } from '../support/kube-nodes.js';
 import { makeBed } from './support/bed.js';
-import { isReady, joinUnderlay, type Member, SERVER_ADDRESS, startMember } from './support/cluster.js';
+import {
+  isReady,
+  joinUnderlay,
+  type Member,
+  readiness,
+  SERVER_ADDRESS,
+  startMember,
+} from './support/cluster.js';
 import { answered, startFlood } from './support/pings.js';
 import { routesOf, statusOf } from './support/state.js';
 
@@ -44,12 +50,6 @@ async function makeCluster(t: Test, name: string, network = '10.244.0.0/16'): Pr
       { env },
     );
   return { lab, api, start };
-}
-
-async function readiness({ node }: Member): Promise<string> {
-  const script =
-    "fetch('http://127.0.0.1:8081/readyz').then(async (r) => console.log(r.status, await r.text()))";
-  return (await exec([process.execPath, '-e', script], { netns: node.netns })).stdout.trim();
 }
 
 function annotationsOf(api: KubeApi, name: string): Record<string, string> {

@@ -61,3 +61,10 @@ export async function startMember(
 export async function isReady({ process }: Member, timeoutMs = 20_000): Promise<void> {
   await process.waitFor(READY, timeoutMs);
 }
+
+/** What a node's health server on port 8081 says to /readyz: code and text. */
+export async function readiness({ node }: Member): Promise<string> {
+  const script =
+    "fetch('http://127.0.0.1:8081/readyz').then(async (r) => console.log(r.status, await r.text()))";
+  return (await exec([process.execPath, '-e', script], { netns: node.netns })).stdout.trim();
+}
