@@ -5,8 +5,7 @@ import { formatSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../../../src/co
 import { mentions, refusal } from '../../support/user-error.js';
 
 const ENV: SubnetEnv = {
-  network: { base: 0x0af40000, prefix: 16 },
-  subnet: { base: 0x0af40300, prefix: 24 },
+  ipv4: { network: { base: 0x0af40000, prefix: 16 }, subnet: { base: 0x0af40300, prefix: 24 } },
   mtu: 1450,
   ipMasq: false,
 };
@@ -18,8 +17,7 @@ t.test("the text is flannel's to the byte, the subnet by its first host", async 
   t.equal(formatSubnetEnv(ENV), TEXT);
   t.equal(
     formatSubnetEnv({
-      network: { base: 0x0a000000, prefix: 8 },
-      subnet: { base: 0x0affff00, prefix: 26 },
+      ipv4: { network: { base: 0x0a000000, prefix: 8 }, subnet: { base: 0x0affff00, prefix: 26 } },
       mtu: 8951,
       ipMasq: true,
     }),

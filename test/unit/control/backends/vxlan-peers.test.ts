@@ -21,7 +21,7 @@ interface Rig {
 
 function rig(t: Test): Rig {
   const ip = FakeIp.install(t);
-  const reconciler = new PeerReconciler('flannel.1', {
+  const reconciler = new PeerReconciler('flannel.1', 'ipv4', {
     updateFdb: async ({ remove, set }) => {
       for (const entry of remove) ip.note(`fdb delete ${macOf(entry)}`);
       for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address as number)}`);
@@ -210,7 +210,7 @@ t.test('of many failures the first five are logged and the rest is summed up', a
 
 t.test('a dataplane that is gone stops the reconciler, and what was not applied stays wanted', async (t) => {
   const ip = FakeIp.install(t);
-  const reconciler = new PeerReconciler('flannel.1', {
+  const reconciler = new PeerReconciler('flannel.1', 'ipv4', {
     updateFdb: () => Promise.reject(new Error('the forwarding thread is gone')),
   });
   await t.rejects(reconciler.apply(wantedState('flannel.1', [nodeLease(2)])), {

@@ -80,7 +80,7 @@ t.test('addresses are ordered as flannel orders them, and one that is deprecated
   const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
   FakeIp.install(t).answer('-details address show', [eth0]);
   t.equal(
-    listLinks(await readLinks()),
+    listLinks(await readLinks(), ['ipv4']),
     'eth0:[10.0.0.3 10.0.0.2 10.0.0.4 10.0.0.5 10.0.0.6 169.254.7.7 169.254.7.8]',
   );
 });

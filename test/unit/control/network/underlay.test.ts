@@ -1,13 +1,14 @@
 import t, { type Test } from 'tap';
 import { formatIpv4, parseIpv4 } from '../../../../src/control/ipv4.js';
+import { parseIpv6 } from '../../../../src/control/ipv6.js';
 import type { Link } from '../../../../src/control/network/links.js';
-import { announceUnderlay, chooseUnderlay } from '../../../../src/control/network/underlay.js';
+import { announceUnderlay, chooseUnderlay, type Side } from '../../../../src/control/network/underlay.js';
 import type { UnderlayOptions } from '../../../../src/control/options.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-const link = (name: string, ...addresses: string[]): Link => ({
+const link = (name: string, ...texts: string[]): Link => ({
   index: 2,
   name,
   mac: '',
@@ -15,7 +16,9 @@ const link = (name: string, ...addresses: string[]): Link => ({
   kind: undefined,
   data: {},
   up: true,
-  addresses: addresses.map((text) => parseIpv4(text) as number),
+  addresses: texts.flatMap((text) => parseIpv4(text) ?? []),
+  addresses6: texts.flatMap((text) => parseIpv6(text) ?? []),
+  tentative: [],
 });
 
 const LINKS = [
@@ -39,12 +42,13 @@ function options(given: Partial<UnderlayOptions>): UnderlayOptions {
 
 /** Interface, its address, the public one, and all in the order in which a lease is looked for. */
 async function choose(given: Partial<UnderlayOptions>): Promise<string> {
-  const { link, address, publicIp, addresses } = await chooseUnderlay(LINKS, options(given));
+  const { link, ipv4 } = await chooseUnderlay(LINKS, options(given), ['ipv4']);
+  const { address, publicIp, addresses } = ipv4 as Side<number>;
   return `${link.name} ${formatIpv4(address)} ${formatIpv4(publicIp)} [${addresses.map(formatIpv4).join(' ')}]`;
 }
 
 async function refused(t: Test, given: Partial<UnderlayOptions>): Promise<string> {
-  return await refusal(t, () => chooseUnderlay(LINKS, options(given)));
+  return await refusal(t, () => chooseUnderlay(LINKS, options(given), ['ipv4']));
 }
 
 t.test('--iface names an interface, or the address on it that is used', async (t) => {
@@ -150,7 +154,7 @@ t.test('an interface without MTU is refused', async (t) => {
   const links = [{ ...link('eth0', '10.0.0.7'), mtu: 0 }];
   mentions(
     t,
-    await refusal(t, () => chooseUnderlay(links, options({ iface: ['eth0'] }))),
+    await refusal(t, () => chooseUnderlay(links, options({ iface: ['eth0'] }), ['ipv4'])),
     'failed to determine MTU for eth0 interface; set one',
   );
 });
@@ -159,7 +163,7 @@ t.test("the choice is announced in flannel's lines, and what was missed before i
   FakeIp.install(t).answer('-4 route show default', [{ dst: 'default', dev: 'eth1' }]);
   const log = catchLog(t);
   const said = async (given: Partial<UnderlayOptions>): Promise<string[]> => {
-    announceUnderlay(await chooseUnderlay(LINKS, options(given)));
+    announceUnderlay(await chooseUnderlay(LINKS, options(given), ['ipv4']));
     return log.splice(0).map((line) => line.replace(/^I /, ''));
   };
   t.strictSame(await said({}), [

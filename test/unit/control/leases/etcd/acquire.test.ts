@@ -12,7 +12,7 @@ import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd } from '../../../../support/etcd.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
-import { CONFIG, EtcdNode, optionsFor, valueOf } from './etcd-node.js';
+import { CONFIG, EtcdNode, half, optionsFor, valueOf } from './etcd-node.js';
 
 const etcd = await Etcd.start(t);
 const IP = '192.168.77.1';
@@ -179,11 +179,10 @@ t.test('with IPv6 the key and the value have both families', async (t) => {
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
   const request = {
     netConf: netConfOf(JsonFile.parse('--etcd-prefix', '/dual/config', config)),
-    publicIp: parseIpv4(IP) as number,
-    previous: undefined,
-    ipv6: { publicIp: (0xfd77n << 112n) + 1n, previous: undefined },
+    ipv4: half(parseIpv4(IP) as number),
+    ipv6: half((0xfd77n << 112n) + 1n),
   };
-  const get = () => acquire(registry, new EntryReader(registry, 1), request, 60, () => 0);
+  const get = () => acquire(registry, new EntryReader(registry, 1, true), request, 60, () => 0);
   const { own } = await get();
   t.equal(own.name, '10.5.1.0-24&fd00:5:0:1::-64');
   const [stored] = await etcd.list('/dual/subnets/');

@@ -50,7 +50,7 @@ t.test('what a node publishes has the bytes that flannel writes', async (t) => {
     ['error-403-patch-node', 1],
   ] as const) {
     const lease = leaseOf(`10.244.${node}.0/24`, `192.0.2.1${node}`, `8a:2e:3f:11:00:0${node}`);
-    const annotations = Object.entries(annotationsOf(lease, VXLAN)).map(([key, value]) => [
+    const annotations = Object.entries(annotationsOf({ ipv4: lease }, VXLAN)).map(([key, value]) => [
       PREFIX + key,
       value,
     ]);
@@ -58,13 +58,13 @@ t.test('what a node publishes has the bytes that flannel writes', async (t) => {
     t.equal(body, exchange(name).request.body, name);
     if (name.startsWith('error')) continue;
     const record = recordOf(JSON.parse(exchange(name).body), PREFIX);
-    t.same(record?.annotations, annotationsOf(lease, VXLAN), `${name}: and reads back`);
+    t.same(record?.annotations, annotationsOf({ ipv4: lease }, VXLAN), `${name}: and reads back`);
   }
 });
 
 t.test('a udp node publishes no type and null data', async (t) => {
   const udp = confOf('{"Network":"10.244.0.0/16","Backend":{"Type":"udp"}}');
-  t.same(annotationsOf(leaseOf('10.244.1.0/24', '192.0.2.11'), udp), {
+  t.same(annotationsOf({ ipv4: leaseOf('10.244.1.0/24', '192.0.2.11') }, udp), {
     'backend-data': 'null',
     'backend-type': '',
     'kube-subnet-manager': 'true',
