@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { formatIp, formatSubnet } from '../../../../src/control/address.js';
 import { formatCidr, formatIpv4 } from '../../../../src/control/ipv4.js';
 import { readLeaseFile } from '../../../../src/control/leases/lease-file.js';
 import { deriveVtepMac } from '../../../../src/control/leases/vtep-mac.js';
@@ -335,4 +336,52 @@ t.test('ten thousand leases are read in well under a second', async (t) => {
   const from = performance.now();
   t.equal((await readLeaseFile(path, 1, ['ipv4'])).ipv4.length, 10_000);
   t.ok(performance.now() - from < 2000, `${Math.round(performance.now() - from)} ms`);
+});
+
+const lease6 = (index: number, fields: Fields = {}): Fields => ({
+  IPv6Subnet: `fd00:244:${index}::/64`,
+  PublicIPv6: `fd00:77::${index}`,
+  BackendV6Data: { VNI: 1, VtepMAC: `02:00:00:00:06:0${index}` },
+  ...fields,
+});
+
+t.test('with two families a lease has both halves, or one', async (t) => {
+  const none = { Subnet: '0.0.0.0/0', PublicIP: '0.0.0.0', IPv6Subnet: '::/0', PublicIPv6: null };
+  const path = write(t, [
+    { ...lease(1), ...lease6(1) },
+    { ...none, ...lease6(2, { BackendV6Data: null }) },
+    { ...none, ...lease(3) },
+    { ...lease6(4), BackendType: 'wireguard' },
+  ]);
+  const { ipv4, ipv6, ignored } = await readLeaseFile(path, 1, ['ipv4', 'ipv6']);
+  t.same(
+    ipv4.map(({ subnet }) => formatCidr(subnet)),
+    ['10.244.1.0/24', '10.244.3.0/24'],
+  );
+  t.same(
+    ipv6.map(({ subnet, publicIp, vtepMac }) => `${formatSubnet(subnet)} ${formatIp(publicIp)} ${vtepMac}`),
+    [
+      'fd00:244:1::/64 fd00:77::1 02:00:00:00:06:01',
+      `fd00:244:2::/64 fd00:77::2 ${deriveVtepMac(1, 'fd00:77::2')}`,
+    ],
+  );
+  t.same(ignored, ['ignoring non-vxlan v6Subnet(fd00:244:4::/64): type=wireguard']);
+});
+
+t.test('what is wrong of IPv6 is named by its own keys', async (t) => {
+  for (const [bad, ...says] of [
+    [lease6(2, { IPv6Subnet: '10.1.0.0/16' }), 'IPv6Subnet', 'this is IPv4; write an IPv6 subnet'],
+    [lease6(2, { IPv6Subnet: 'fd00::1/64' }), 'host bits are set; the subnet is "fd00::/64"'],
+    [lease6(2, { IPv6Subnet: 'fd00::/128' }), 'from 1 to 127'],
+    [lease6(2, { PublicIPv6: null }), 'PublicIPv6 is missing', 'like "fd00:77::1"'],
+    [lease6(2, { PublicIPv6: 'fe80::1' }), 'PublicIPv6', 'no node can have this address'],
+    [lease6(2, { PublicIPv6: 'fd00:77::1' }), 'PublicIPv6', 'leases[0] has it too'],
+    [lease6(2, { IPv6Subnet: 'fd00:244::/32' }), 'IPv6Subnet', 'overlaps'],
+    [lease6(2, { IPv6Subnet: 'fd00:77::/64' }), 'PublicIPv6', 'the tunnel would carry itself'],
+    [lease6(2, { BackendV6Data: { VtepMAC: '02:00:00:00:06:01' } }), 'BackendV6Data.VtepMAC', 'has it too'],
+    [{}, 'Subnet is missing'],
+  ] as [Fields, ...string[]][]) {
+    const path = write(t, [{ ...lease(1), ...lease6(1) }, bad]);
+    mentions(t, await refusal(t, () => readLeaseFile(path, 1, ['ipv4', 'ipv6'])), ...says);
+  }
 });

@@ -231,3 +231,35 @@ t.test('whoever is told to leave while he waits leaves', async (t) => {
   leaving.abort(new Error('leaving'));
   await t.rejects(opened, { message: 'leaving' });
 });
+
+t.test(
+  'a cluster with both families has peers of both, and a bad IPv6 half costs that half only',
+  async (t) => {
+    const log = catchLog(t);
+    await etcd.put(
+      '/both/config',
+      '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}',
+    );
+    const value = (node: number, publicIpv6: string): string =>
+      `{"PublicIP":"1.1.1.${node}","PublicIPv6":${publicIpv6},"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:0${node}"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:06:0${node}"}}`;
+    await etcd.put('/both/subnets/10.5.7.0-24&fd00:5:0:7::-64', value(7, '"fd77::7"'));
+    await etcd.put('/both/subnets/10.5.8.0-24&fd00:5:0:8::-64', value(8, '7'));
+    const node = new EtcdNode(t, etcd.url, '/both', IP);
+    await node.acquire();
+    t.same(node.sets.at(-1), [
+      '10.5.7.0/24 1.1.1.7 02:00:00:00:00:07',
+      '10.5.8.0/24 1.1.1.8 02:00:00:00:00:08',
+      'fd00:5:0:7::/64 fd77::7 02:00:00:00:06:07',
+    ]);
+    t.ok(
+      has(log, 'error decoding v6 subnet lease JSON: 10.5.8.0-24&fd00:5:0:8::-64: PublicIPv6 is no address'),
+    );
+  },
+);
+
+t.test('IPv6 alone is refused', async (t) => {
+  catchLog(t);
+  await etcd.put('/six/config', '{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00:5::/56"}');
+  const node = new EtcdNode(t, etcd.url, '/six', IP);
+  mentions(t, await refusal(t, () => node.request()), '/six/config: an IPv6-only cluster cannot have');
+});

@@ -105,3 +105,19 @@ t.test('a change of one family alone is a change', async (t) => {
   t.ok(before && after && !sameRecord(before, after));
   t.ok(before && sameRecord(before, { ...before }));
 });
+
+t.test('a node with both families publishes both, one with IPv6 alone nothing of IPv4', async (t) => {
+  const ipv4 = leaseOf('10.244.1.0/24', '192.0.2.11', '8a:2e:3f:11:00:01');
+  const ipv6 = {
+    subnet: { base: 0xfd00n << 112n, prefix: 64 },
+    publicIp: (0x2001_0db8n << 96n) + 1n,
+    vtepMac: '8a:2e:3f:11:00:06',
+  };
+  t.equal(
+    JSON.stringify(annotationsOf({ ipv4, ipv6 }, VXLAN)),
+    '{"backend-data":"{\\"VNI\\":1,\\"VtepMAC\\":\\"8a:2e:3f:11:00:01\\"}","backend-type":"vxlan","backend-v6-data":"{\\"VNI\\":1,\\"VtepMAC\\":\\"8a:2e:3f:11:00:06\\"}","kube-subnet-manager":"true","public-ip":"192.0.2.11","public-ipv6":"2001:db8::1"}',
+  );
+  t.same(Object.keys(annotationsOf({ ipv6 }, VXLAN)), [
+    ...['backend-type', 'backend-v6-data', 'kube-subnet-manager', 'public-ipv6'],
+  ]);
+});
