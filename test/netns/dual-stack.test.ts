@@ -120,8 +120,8 @@ const HARMS: { what: string; commands: string[]; counted: Record<string, number>
     counted: { address: 1, link: 1, neighbour: 1, route: 1 },
   },
   {
-    what: 'its routes are flushed',
-    commands: ['route flush root fd00:244::/32 proto boot'],
+    what: 'its route is deleted',
+    commands: ['route delete fd00:244:2::/64'],
     counted: { route: 1 },
   },
   {
@@ -187,14 +187,20 @@ t.test('IPv6 alone', async (t) => {
     IPv6Subnet: `fd00:244:${index}::/64`,
     PublicIPv6: `fd00:77::${index}`,
   }));
-  const options = { leases, netConf: dualConf({ EnableIPv4: false }) };
+  const options = { leases, netConf: dualConf({ EnableIPv4: false }), flags: ['--ip-masq'] };
   const [weft] = await Promise.all(lab.nodes.map((node) => startWeft(t, node, options)));
   if (weft === undefined) throw new Error('a weft');
   t.notOk(await succeeds(['ip', 'link', 'show', 'flannel.1'], { netns: one.netns }), 'no flannel.1');
   t.equal(
     readFileSync(weft.subnetFile, 'utf8'),
-    'FLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:1::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n',
+    'FLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:1::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=true\n',
   );
+  const rules = async (save: string) => (await one.exec([save, '-t', 'nat'])).stdout;
+  t.match(
+    await rules('ip6tables-save'),
+    /-A FLANNEL-POSTRTG -s fd00:244:1::\/64 -d fd00:244::\/32 .*-j RETURN/,
+  );
+  t.notMatch(await rules('iptables-save'), /FLANNEL/);
   const status = await statusOf(weft);
   t.match(status.device, { name: DEVICE6, address: 'fd00:244:1::/128' });
   t.notOk('ipv6' in status, 'the one family is the first');

@@ -90,9 +90,9 @@ export class EntryReader {
       } else {
         leases.ipv6 = before.ipv6;
         const what =
-          mac6 === undefined
-            ? `BackendV6Data.VtepMAC ${show(vtepMac6)} is no unicast MAC`
-            : 'PublicIPv6 is no address that a node can have';
+          publicIpv6 === undefined
+            ? 'PublicIPv6 is no address that a node can have'
+            : `BackendV6Data.VtepMAC ${show(vtepMac6)} is no unicast MAC`;
         bad.push(`error decoding v6 subnet lease JSON: ${name}: ${what}`);
       }
     }
