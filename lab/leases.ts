@@ -9,6 +9,9 @@ export interface Lease {
   readonly PublicIP: string;
   readonly BackendType?: string;
   readonly BackendData?: { readonly VNI?: number; readonly VtepMAC?: string };
+  readonly IPv6Subnet?: string;
+  readonly PublicIPv6?: string;
+  readonly BackendV6Data?: { readonly VNI?: number; readonly VtepMAC?: string };
 }
 
 /** A lease with all that a peer needs to be programmed. */
@@ -20,6 +23,9 @@ export interface VxlanLease extends Lease {
 /** net-conf.json: what is left out takes flannel's default. */
 export interface NetConf {
   readonly Network: string;
+  readonly EnableIPv4?: boolean;
+  readonly EnableIPv6?: boolean;
+  readonly IPv6Network?: string;
   readonly SubnetLen?: number;
   readonly Backend: {
     readonly Type: string;

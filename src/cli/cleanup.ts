@@ -6,7 +6,7 @@ import { socketPath } from '../control/ipc/protocol.js';
 import { deleteRoutes, ipRun } from '../control/network/ip.js';
 import { readLinks } from '../control/network/links.js';
 import { removeRules } from '../control/rules/firewall.js';
-import { type RunState, readRunState, removeRunState } from '../control/run-state.js';
+import { type DeviceRecord, readRunState, removeRunState } from '../control/run-state.js';
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -16,7 +16,7 @@ function say(line: string): void {
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
   const state = await readRunState(runDir);
   let found = await stopRunning(runDir);
-  if (state !== undefined && (await removeDevice(state))) found = true;
+  for (const device of state?.devices ?? []) if (await removeDevice(device)) found = true;
   if (state?.routes !== undefined) await deleteRoutes(state.routes);
   // Without a trace of weft they are flanneld's.
   if (found || state !== undefined) {
@@ -47,7 +47,7 @@ async function stopRunning(runDir: string): Promise<boolean> {
 }
 
 /** A device that outlived its weft, as when something else still holds it open. */
-async function removeDevice({ device: name, index }: RunState): Promise<boolean> {
+async function removeDevice({ name, index }: DeviceRecord): Promise<boolean> {
   const link = (await readLinks()).find((candidate) => candidate.name === name);
   if (link === undefined || link.kind !== 'tun' || link.index !== index) return false;
   await ipRun([`link delete ${name}`]);

@@ -62,7 +62,8 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
       );
     }
   });
-  if (!ready && cluster?.netConf.backend.type === 'vxlan') {
+  // udp has no IPv6.
+  if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.ipv6 === undefined) {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
     await rehearseUdp(options, source, instead, signal, obstacle);
   }

@@ -2,7 +2,7 @@
 
 import type { PeerStatus } from '../control/backends/backend.js';
 import { ask } from '../control/ipc/client.js';
-import type { Status } from '../control/node/status.js';
+import type { StackStatus, Status } from '../control/node/status.js';
 
 /** Peers shown in the table; --json has them all. */
 const SHOWN_PEERS = 50;
@@ -76,8 +76,9 @@ function peerTable(type: string, peers: readonly PeerStatus[]): string {
 }
 
 export function formatStatus(status: Status): string {
-  const { backend, device, underlay, lease, leaseSource, peers, repairs, learned, counters } = status;
-  const sections = [
+  const { backend, leaseSource, workers, ipv6 } = status;
+  const { where, state } = stackRows(status);
+  return [
     `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`,
     table([
       [
@@ -88,6 +89,33 @@ export function formatStatus(status: Status): string {
           `UDP port ${backend.port}`,
         ),
       ],
+      ...where,
+      [
+        'leases',
+        listed(
+          leaseSource.name,
+          leaseSource.refused === null ? '' : `REFUSED: ${leaseSource.refused}`,
+          leaseSource.trouble === null ? '' : `NOT FOLLOWED: ${leaseSource.trouble}`,
+        ),
+      ],
+      ['offload', `rung ${status.offload.rung}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`],
+      ...state,
+    ]),
+    ...stackSections(backend.type, status),
+    ...(ipv6 === undefined
+      ? []
+      : ['\nIPv6\n', table(Object.values(stackRows(ipv6)).flat()), ...stackSections(backend.type, ipv6)]),
+  ].join('');
+}
+
+interface StackRows {
+  where: string[][];
+  state: string[][];
+}
+
+function stackRows({ device, underlay, lease, peerCheck, repairs }: StackStatus): StackRows {
+  return {
+    where: [
       [
         'device',
         listed(
@@ -99,24 +127,18 @@ export function formatStatus(status: Status): string {
       ],
       ['underlay', `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}`],
       ['subnet', lease.subnet],
-      [
-        'leases',
-        listed(
-          leaseSource.name,
-          leaseSource.refused === null ? '' : `REFUSED: ${leaseSource.refused}`,
-          leaseSource.trouble === null ? '' : `NOT FOLLOWED: ${leaseSource.trouble}`,
-        ),
-      ],
-      [
-        'offload',
-        `rung ${status.offload.rung}, ${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}`,
-      ],
-      ['peer check', status.peerCheck],
+    ],
+    state: [
+      ['peer check', peerCheck],
       ...(Object.keys(repairs).length > 0 ? [['repaired', repaired(repairs)]] : []),
-    ]),
-    `\npeers (${peers.length})\n`,
-  ];
-  if (peers.length > 0) sections.push(peerTable(backend.type, peers.slice(0, SHOWN_PEERS)));
+    ],
+  };
+}
+
+/** Peers, learned entries, counters. */
+function stackSections(type: string, { peers, learned, counters }: StackStatus): string[] {
+  const sections = [`\npeers (${peers.length})\n`];
+  if (peers.length > 0) sections.push(peerTable(type, peers.slice(0, SHOWN_PEERS)));
   if (peers.length > SHOWN_PEERS)
     sections.push(`  ... and ${peers.length - SHOWN_PEERS} more (--json has them all)\n`);
   if (learned !== null) {
@@ -130,5 +152,5 @@ export function formatStatus(status: Status): string {
     '\ncounters\n',
     table(Object.entries(counters).map(([name, value]) => [name, String(value)])),
   );
-  return sections.join('');
+  return sections;
 }

@@ -3,16 +3,18 @@
  * takes it all down again.
  */
 
+import type { Ip } from './address.js';
 import { refuseRunning } from './ipc/server.js';
+import type { LeaseSet, LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
 import { info } from './log.js';
 import { ipRun } from './network/ip.js';
 import type { RunOptions } from './options.js';
-import { announce, firewallOptions, makePlan, refuseTakenPort } from './plan.js';
+import { announce, firewallOptions, makePlan, type Plan, refuseTakenPort } from './plan.js';
 import { Firewall } from './rules/firewall.js';
 import { NOT_READY, Service } from './service.js';
-import { Tunnel } from './tunnel.js';
+import { Stack } from './stack.js';
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
 export async function runDaemon(options: RunOptions): Promise<void> {
@@ -54,16 +56,32 @@ async function listenHealth(
 async function start(options: RunOptions, source: LeaseSource, signal: AbortSignal): Promise<Service> {
   const plan = await makePlan(options, await source.open(signal));
   await refuseRunning(options.runDir);
-  const firewall = await Firewall.open(firewallOptions(options, plan.netConf));
+  const firewall = await Firewall.open(firewallOptions(options, plan));
   // Before the lease is published: no peer is to send to a node that cannot listen.
-  refuseTakenPort(plan, plan.request);
-  const set = await source.acquire(plan.request, signal);
-  if (plan.adopted !== undefined) {
-    const { name, mac } = plan.adopted;
-    info(`${name}, the kernel's vxlan device with MAC ${mac}, makes room for weft's`);
-    await ipRun([`link delete ${name}`]);
+  for (const stack of plan.stacks) refuseTakenPort(stack, plan.links, stack.side);
+  const sets = await source.acquire(plan.request, signal);
+  for (const { adopted } of plan.stacks) {
+    if (adopted === undefined) continue;
+    info(`${adopted.name}, the kernel's vxlan device with MAC ${adopted.mac}, makes room for weft's`);
+    await ipRun([`link delete ${adopted.name}`]);
   }
-  const tunnel = new Tunnel(plan, options, set.own);
+  const stacks = await openStacks(plan, options, sets);
   announce(plan);
-  return new Service({ plan, options, source, firewall, tunnel, first: set }, signal);
+  return new Service({ plan, options, source, firewall, stacks }, signal);
+}
+
+/** @throws UserError; then nothing is left behind */
+async function openStacks(
+  { stacks: plans, links }: Plan,
+  options: RunOptions,
+  sets: LeaseSets,
+): Promise<Stack[]> {
+  const stacks: Stack[] = [];
+  try {
+    for (const plan of plans) stacks.push(new Stack(plan, links, options, sets[plan.family] as LeaseSet<Ip>));
+    return stacks;
+  } catch (error) {
+    for (const stack of stacks) await stack.stop();
+    throw error;
+  }
 }

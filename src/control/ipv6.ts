@@ -48,3 +48,14 @@ export function parseCidr6(text: string): { address: Ipv6; prefix: number } | un
 export function formatCidr6({ base, prefix }: Cidr6): string {
   return `${formatIpv6(base)}/${prefix}`;
 }
+
+/** fe80::/10 (RFC 4291, 2.5.6): of no use without an interface. */
+export function isLinkLocal6(address: Ipv6): boolean {
+  return address >> 118n === 0x3fan;
+}
+
+/** True for an address peers can send to: not ::/96 (unspecified, loopback), IPv4-mapped, link-local or multicast. */
+export function isNodeAddress6(address: Ipv6): boolean {
+  const isMulticast = address >> 120n === 0xffn;
+  return address >> 32n > 0xffffn && !isMulticast && !isLinkLocal6(address);
+}

@@ -3,32 +3,50 @@
 import { probeSocket } from '../dataplane/dataplane.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
+import { type Family, formatIp, type Ip, type Subnet, toUnderlay } from './address.js';
 import type { Backend } from './backends/backend.js';
 import { backendFor } from './backends/backends.js';
-import type { NetConf } from './config/net-conf.js';
-import { formatIpv4, type Ipv4 } from './ipv4.js';
+import { familiesOf, type NetConf, type PodNetwork } from './config/net-conf.js';
 import type { Lease } from './leases/lease.js';
-import type { Cluster, LeaseRequest, LeaseSource } from './leases/source.js';
+import type { Cluster, HalfRequest, LeaseRequest, LeaseSource } from './leases/source.js';
 import { info, warn } from './log.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './network/device.js';
-import { type Link, readLinks } from './network/links.js';
-import { announceUnderlay, chooseUnderlay, type Underlay } from './network/underlay.js';
+import { addressesOf, type Link, readLinks, untilBindable } from './network/links.js';
+import { announceUnderlay, chooseUnderlay, type Side, type Underlay } from './network/underlay.js';
 import type { RunOptions } from './options.js';
 import { Firewall } from './rules/firewall.js';
 import type { FirewallOptions } from './rules/wanted.js';
-import { readSubnetEnv, type SubnetEnv } from './subnet-env.js';
+import { type EarlierSubnets, readSubnetEnv } from './subnet-env.js';
 import { UserError } from './user-error.js';
+
+/** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
+const MIN_MTU6 = 1280;
 
 export interface Plan {
   netConf: NetConf;
-  backend: Backend;
   links: Link[];
   underlay: Underlay;
+  /** One for each family, IPv4 first. */
+  stacks: StackPlan[];
   request: LeaseRequest;
   /** What an earlier run has left in subnet.env. */
-  previous: Partial<Pick<SubnetEnv, 'network' | 'subnet'>>;
+  previous: EarlierSubnets;
+  /** What a pod may send in one packet, whichever device it goes through. */
+  mtu: number;
+}
+
+/** What is planned for one family: it has a device, a tunnel and leases of its own. */
+export interface StackPlan {
+  family: Family;
+  backend: Backend;
+  /** The pod network of the cluster. */
+  network: Subnet;
+  /** The underlay interface, and this family's addresses on it. */
+  link: Link;
+  side: Side;
   /** A vxlan device of the kernel's that makes room, as flanneld leaves it. */
   adopted: Link | undefined;
+  /** MTU of the device. */
   mtu: number;
   peerCheck: PeerCheck;
 }
@@ -36,68 +54,122 @@ export interface Plan {
 /** @throws UserError with the first obstacle; nothing has been changed then */
 export async function makePlan(options: RunOptions, cluster: Cluster): Promise<Plan> {
   const { netConf } = cluster;
-  const backend = backendFor(netConf.backend);
-  const { conf, device } = backend;
-  if (backend.learning && options.workers > 1) {
+  const families = familiesOf(netConf);
+  if (families.length === 0) {
     throw new UserError(
-      `--workers ${options.workers}: what one worker learns the others do not see; use --workers 1 with Learning, or turn Learning off in ${netConf.origin}`,
+      `none defined stack: EnableIPv4 and EnableIPv6 are both false in ${netConf.origin}; set one of them to true`,
     );
   }
+  refuseLearning(options, netConf);
   const links = await readLinks();
-  const underlay = await chooseUnderlay(links, {
-    ...options.underlay,
-    publicIp: cluster.nodePublicIp ?? options.underlay.publicIp,
-    publicIpv6: cluster.nodePublicIpv6 ?? options.underlay.publicIpv6,
-  });
-  const adopted = options.adopt ? kernelVxlan(links, device) : undefined;
-  if (adopted === undefined) refuseExisting(links, device);
-  refuseRival(links, backend.rivals, netConf.network);
+  const underlay = await chooseUnderlay(
+    links,
+    {
+      ...options.underlay,
+      publicIp: cluster.nodePublicIp ?? options.underlay.publicIp,
+      publicIpv6: cluster.nodePublicIpv6 ?? options.underlay.publicIpv6,
+    },
+    families,
+  );
+  const stacks = families.map((family) => planStack(options, netConf, links, underlay, family));
+  for (const stack of stacks) await untilBindable(stack.link, boundAddress(stack, stack.side));
   const previous = await readSubnetEnv(options.subnetFile);
+  const { ipv4, ipv6 } = underlay;
   return {
     netConf,
-    backend,
     links,
     underlay,
+    stacks,
     request: {
       netConf,
       interface: underlay.link.name,
-      addresses: underlay.addresses,
-      publicIp: underlay.publicIp,
-      previous: previous.subnet,
-      vtepMac: adopted?.mac,
+      ipv4: ipv4 && half(ipv4, previous.ipv4.subnet, stacks[0]),
+      ipv6: ipv6 && half(ipv6, previous.ipv6.subnet, stacks.at(-1)),
     },
     previous,
+    mtu: Math.min(...stacks.map(({ mtu }) => mtu)),
+  };
+}
+
+function refuseLearning({ workers }: RunOptions, { backend, origin }: NetConf): void {
+  if (workers === 1 || backend.type !== 'vxlan' || !backend.learning) return;
+  throw new UserError(
+    `--workers ${workers}: what one worker learns the others do not see; use --workers 1 with Learning, or turn Learning off in ${origin}`,
+  );
+}
+
+/** @throws UserError when something on this machine is in the way of the family's device */
+function planStack(
+  options: RunOptions,
+  netConf: NetConf,
+  links: readonly Link[],
+  { link, ...sides }: Underlay,
+  family: Family,
+): StackPlan {
+  const backend = backendFor(netConf.backend, family);
+  const { network } = netConf[family] as PodNetwork;
+  const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;
+  if (adopted === undefined) refuseExisting(links, backend.device);
+  refuseRival(links, backend.rivals, network);
+  const outerMtu = backend.conf.outerMtu ?? link.mtu;
+  const mtu = outerMtu - backend.overhead;
+  if (family === 'ipv6' && mtu < MIN_MTU6) {
+    throw new UserError(
+      `MTU ${outerMtu} of ${backend.conf.outerMtu === undefined ? link.name : `Backend.MTU in ${netConf.origin}`} leaves ${backend.device} ${mtu}, and IPv6 needs ${MIN_MTU6}; it has to be ${MIN_MTU6 + backend.overhead} or more`,
+    );
+  }
+  return {
+    family,
+    backend,
+    network,
+    link,
+    side: sides[family] as Side,
     adopted,
-    mtu: (conf.outerMtu ?? underlay.link.mtu) - backend.overhead,
+    mtu,
     peerCheck: options.peerCheck ?? backend.peerCheck,
   };
 }
 
+function half<A extends Ip>(
+  { addresses, publicIp }: Side<A>,
+  previous: Subnet<A> | undefined,
+  stack: StackPlan | undefined,
+): HalfRequest<A> {
+  return { addresses, publicIp, previous, vtepMac: stack?.adopted?.mac };
+}
+
 /** The address the tunnel's socket is bound to: the public one, unless a NAT has that. */
-export function boundAddress({ underlay }: Plan, { publicIp }: Pick<Lease, 'publicIp'>): Ipv4 {
-  const { addresses } = underlay.link;
-  return addresses.includes(publicIp) ? publicIp : underlay.address;
+export function boundAddress(
+  { family, link, side }: StackPlan,
+  { publicIp }: Pick<Lease<Ip>, 'publicIp'>,
+): Ip {
+  return addressesOf(link, family).includes(publicIp) ? publicIp : side.address;
 }
 
 /** What the firewall is to hold, by flags and net-conf. */
-export function firewallOptions({ rules }: RunOptions, { nftables }: NetConf): FirewallOptions {
+export function firewallOptions({ rules }: RunOptions, { netConf, stacks }: Plan): FirewallOptions {
   const { ipMasq, forwardRules, fullyRandom, resyncSeconds } = rules;
   return {
-    mode: nftables ? 'nftables' : 'iptables',
-    families: ['ipv4'],
+    mode: netConf.nftables ? 'nftables' : 'iptables',
+    families: stacks.map(({ family }) => family),
     ...{ ipMasq, forwardRules, fullyRandom, resyncSeconds },
   };
 }
 
 /** @throws UserError when the tunnel's port is taken */
-export function refuseTakenPort(plan: Plan, own: Pick<Lease, 'publicIp'>): void {
-  const address = boundAddress(plan, own);
+export function refuseTakenPort(
+  stack: StackPlan,
+  links: readonly Link[],
+  own: Pick<Lease<Ip>, 'publicIp'>,
+): void {
+  const address = boundAddress(stack, own);
+  const { port } = stack.backend.conf;
   // The device that makes room has it.
-  if (plan.adopted?.data.port === plan.backend.conf.port) return;
+  if (stack.adopted?.data.port === port) return;
   try {
-    probeSocket(address | 0, plan.backend.conf.port);
+    probeSocket(toUnderlay(address), port);
   } catch (error) {
-    throw error instanceof SystemError ? explain(error, plan, address) : error;
+    throw error instanceof SystemError ? explain(error, stack, links, address) : error;
   }
 }
 
@@ -112,20 +184,28 @@ export async function rehearse(
   signal: AbortSignal,
 ): Promise<string> {
   const plan = await makePlan(options, cluster);
-  await Firewall.open(firewallOptions(options, plan.netConf));
+  await Firewall.open(firewallOptions(options, plan));
   const own = await source.preview(plan.request, signal);
-  refuseTakenPort(plan, own);
-  const { conf, device } = plan.backend;
-  const address = `${formatIpv4(boundAddress(plan, own))}:${conf.port}`;
-  return `backend ${conf.type}: ${device} with MTU ${plan.mtu} over ${plan.underlay.link.name}, UDP ${address}`;
+  const found = plan.stacks.map((stack) => {
+    const lease = own[stack.family] as Lease<Ip>;
+    refuseTakenPort(stack, plan.links, lease);
+    const { backend, mtu, link } = stack;
+    return `${backend.device} with MTU ${mtu} over ${link.name}, UDP ${endpoint(boundAddress(stack, lease), backend.conf.port)}`;
+  });
+  return `backend ${plan.netConf.backend.type}: ${found.join('; ')}`;
+}
+
+/** `192.168.77.1:8472`, `[fd00::1]:8472`. */
+function endpoint(address: Ip, port: number): string {
+  return typeof address === 'bigint' ? `[${formatIp(address)}]:${port}` : `${formatIp(address)}:${port}`;
 }
 
 /** What the plan is, as flannel logs it. */
-export function announce({ netConf, backend, underlay, mtu }: Plan): void {
-  const { type, outerMtu } = backend.conf;
+export function announce({ netConf, underlay, stacks }: Plan): void {
+  const { type, outerMtu } = netConf.backend;
   info(`Found network config - Backend type: ${type}`);
   announceUnderlay(underlay);
-  info(`${backend.summary} device ${backend.device} MTU ${mtu}`);
+  for (const { backend, mtu } of stacks) info(`${backend.summary} device ${backend.device} MTU ${mtu}`);
   for (const sentence of netConf.ignored) warn(`net-conf ${sentence}`);
   if (outerMtu !== undefined && outerMtu > underlay.link.mtu) {
     warn(
@@ -135,20 +215,24 @@ export function announce({ netConf, backend, underlay, mtu }: Plan): void {
 }
 
 /** An error of making device or socket (bound to `address`), for the person at the keyboard. */
-export function explain(error: SystemError, { backend, links }: Plan, address: Ipv4): UserError {
+export function explain(
+  error: SystemError,
+  { backend }: StackPlan,
+  links: readonly Link[],
+  address: Ip,
+): UserError {
   const { port } = backend.conf;
-  const text = formatIpv4(address);
   if (error.syscall === 'bind' && error.code === 'EADDRINUSE') {
     const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
     return new UserError(
       vxlan === undefined
-        ? `UDP port ${port} of ${text} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
-        : `UDP port ${port} of ${text} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${vxlan.name}), or change Backend.Port on every node`,
+        ? `UDP port ${port} of ${formatIp(address)} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
+        : `UDP port ${port} of ${formatIp(address)} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${vxlan.name}), or change Backend.Port on every node`,
     );
   }
   if (error.syscall === 'bind')
     return new UserError(
-      `UDP ${text}:${port} cannot be bound (${error.code}); is the address still on the interface?`,
+      `UDP ${endpoint(address, port)} cannot be bound (${error.code}); is the address still on the interface?`,
     );
   return new UserError(`${backend.device} cannot be made: ${error.message}`);
 }

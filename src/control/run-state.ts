@@ -3,11 +3,15 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+export interface DeviceRecord {
+  name: string;
+  /** Its interface index: a device of this name with another one is someone else's. */
+  index: number | undefined;
+}
+
 export interface RunState {
   pid: number;
-  device: string;
-  /** The device's interface index: a device of this name with another one is someone else's. */
-  index: number | undefined;
+  devices: DeviceRecord[];
   subnetFile: string;
   /** Routes that do not go with the device, as `ip route` takes them. */
   routes: string[];

@@ -1,77 +1,57 @@
 /** A node in service: sets it up, follows the leases, keeps it as it should be, answers the control socket, takes it down. */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { PortFailure } from '../dataplane/dataplane.js';
 import { releaseFilePages } from '../dataplane/sys/pages.js';
 import { version } from '../version.js';
+import { formatSubnet } from './address.js';
 import { deferred } from './deferred.js';
 import type { ControlRequest } from './ipc/protocol.js';
 import { ControlServer } from './ipc/server.js';
-import { type Cidr, formatCidr, formatIpv4 } from './ipv4.js';
-import type { LeaseSet } from './leases/lease.js';
+import type { Ipv4 } from './ipv4.js';
+import type { Ipv6 } from './ipv6.js';
+import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { info, warn } from './log.js';
-import { BlackholeRoute } from './network/blackhole.js';
-import { DeviceGone, refuseExisting } from './network/device.js';
 import { deleteRoutes } from './network/ip.js';
-import { readLinks } from './network/links.js';
-import { Node } from './node/node.js';
 import { collectStatus } from './node/status.js';
 import { Watchman } from './node/watchman.js';
 import type { RunOptions } from './options.js';
-import { boundAddress, type Plan } from './plan.js';
+import type { Plan } from './plan.js';
 import type { Firewall } from './rules/firewall.js';
+import type { PodRange } from './rules/wanted.js';
 import { type RunState, readRunState, writeRunState } from './run-state.js';
-import type { Tunnel } from './tunnel.js';
+import type { Stack } from './stack.js';
+import { type PodSubnets, writeSubnetEnv } from './subnet-env.js';
 import { show, UserError } from './user-error.js';
 
 /** flannel's words for a node whose subnet.env is not written yet. */
 export const NOT_READY = 'flanneld is not ready yet';
-
-/** How long the underlay's address may be away. */
-const UNDERLAY_GRACE_MS = 2000;
 
 export interface Parts {
   plan: Plan;
   options: RunOptions;
   source: LeaseSource;
   firewall: Firewall;
-  /** Open. */
-  tunnel: Tunnel;
-  /** The first set of leases. */
-  first: LeaseSet;
+  /** One for each family, open. */
+  stacks: readonly Stack[];
 }
 
-function peers(count: number): string {
-  return count === 1 ? '1 peer' : `${count} peers`;
-}
-
-/** The running weft: from the opened dataplane to the last closed descriptor. */
+/** The running weft: from the opened dataplanes to the last closed descriptor. */
 export class Service {
   private readonly parts: Parts;
-  private readonly node: Node;
   /** Resolves when weft is to leave, rejects when it cannot go on. */
   private readonly over = deferred();
   /** Resolves when everything but the control socket is gone. */
   private readonly down = deferred();
   private refused: string | null = null;
   private ready = false;
-  private rebuilding = false;
-  private readonly blackhole = new BlackholeRoute();
-  private index: number | undefined;
+  private stopping = false;
   private saved: RunState | undefined;
+  /** One writer at a time. */
+  private saving: Promise<void> = Promise.resolve();
 
   constructor(parts: Parts, leaving: AbortSignal) {
-    const { plan, options, tunnel, first } = parts;
-    const { netConf, backend, mtu } = plan;
-    const { subnetFile, rules } = options;
     this.parts = parts;
-    this.node = new Node(
-      { netConf, backend, mtu, subnetFile, ipMasq: rules.ipMasq },
-      tunnel.dataplane,
-      first.own,
-    );
     if (leaving.aborted) this.over.resolve();
     leaving.addEventListener('abort', this.over.resolve, { once: true });
   }
@@ -82,57 +62,54 @@ export class Service {
   }
 
   async run(): Promise<void> {
-    const { node, over } = this;
-    const { options, source, firewall, tunnel } = this.parts;
+    const { over } = this;
+    const { options, source, firewall, stacks } = this.parts;
     const server = await ControlServer.listen(options.runDir, (request) => this.answer(request));
     // Those of a weft that was killed; its device took the others along.
     await deleteRoutes((await readRunState(options.runDir))?.routes ?? []);
     let watchman: Watchman | undefined;
     try {
-      await this.startTunnel();
+      await Promise.all(stacks.map((stack) => this.startTunnel(stack)));
       // Whoever wants it to leave need not wait until ten thousand peers are set up.
       await Promise.race([this.begin(), over.promise]);
-      if (!node.stopped) watchman = new Watchman(this);
+      if (!this.stopping) watchman = new Watchman(this);
       await over.promise;
     } finally {
+      this.stopping = true;
       watchman?.close();
       await source.close();
-      await Promise.all([node.stop(), firewall.close()]);
-      await deleteRoutes([...node.overlay.looseRoutes(), ...this.blackhole.routes]);
-      await tunnel.stop();
+      await Promise.all([...stacks.map(({ node }) => node.stop()), firewall.close()]);
+      await deleteRoutes(stacks.flatMap((stack) => stack.looseRoutes()));
+      await Promise.all(stacks.map((stack) => stack.stop()));
       this.down.resolve();
       await server.close();
     }
   }
 
-  private async startTunnel(): Promise<void> {
-    const { plan, tunnel } = this.parts;
-    const { device } = plan.backend;
-    this.index = (await readLinks()).find(({ name }) => name === device)?.index;
-    await this.saveState();
-    await tunnel.start({
-      onFailure: (error) => this.fail(error),
-      onStepDown: (code) =>
-        warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
-    });
+  private startTunnel(stack: Stack): Promise<void> {
+    return stack.startTunnel({ onFailure: this.over.reject, onDevice: () => this.saveState() });
   }
 
   private async begin(): Promise<void> {
-    const { node } = this;
-    const { plan, source, firewall, first } = this.parts;
-    await Promise.all([node.start(first.peers), this.applyRules(plan.previous)]);
-    if (node.stopped) return;
+    const { plan, source, firewall, stacks } = this.parts;
+    await Promise.all([
+      ...stacks.map((stack) => stack.startNode()),
+      ...stacks.map((stack) => firewall.apply(stack.firewallRange(this.previousRange(stack)))),
+    ]);
+    if (this.stopping) return;
     firewall.watch();
-    await this.holdBlackhole();
     await this.saveState();
+    await this.writeSubnetEnv();
     this.ready = true;
     info('flannel is ready');
     info('Running backend.');
     info(
-      plan.backend.conf.type === 'udp' ? 'Watching for new subnet leases' : 'watching for new subnet leases',
+      plan.netConf.backend.type === 'udp'
+        ? 'Watching for new subnet leases'
+        : 'watching for new subnet leases',
     );
     source.watch({
-      onLeases: (set) => this.follow(set),
+      onLeases: (sets) => this.follow(sets),
       onRefused: (error) => this.refuse(error),
       onRevoked: (reason) => {
         warn(reason);
@@ -140,114 +117,73 @@ export class Service {
       },
     });
     source.markReady();
-    info(
-      `ready: ${plan.backend.device} is up with ${formatIpv4(node.own.subnet.base)}/32, ${peers(node.peers.length)}`,
-    );
+    info(`ready: ${stacks.map(({ summary }) => summary).join('; ')}`);
     releaseFilePages();
   }
 
-  private async holdBlackhole(): Promise<void> {
-    if (this.parts.options.rules.blackholeRoute) await this.blackhole.hold(this.node.own.subnet);
+  /** What this node had before, by its subnet.env. */
+  private previousRange({ plan: { family } }: Stack): PodRange | undefined {
+    const { network, subnet } = this.parts.plan.previous[family];
+    return network && subnet && { network: formatSubnet(network), subnet: formatSubnet(subnet) };
   }
 
-  /** The firewall's rules for this node's subnet, after those of `previous`. */
-  private applyRules({ network, subnet }: Plan['previous']): Promise<void> {
-    const text = (its: { network: Cidr; subnet: Cidr }) => ({
-      network: formatCidr(its.network),
-      subnet: formatCidr(its.subnet),
+  private async writeSubnetEnv(): Promise<void> {
+    const { plan, options, stacks } = this.parts;
+    const of = (family: 'ipv4' | 'ipv6'): PodSubnets | undefined => {
+      const stack = stacks.find((candidate) => candidate.plan.family === family);
+      return stack && { network: stack.plan.network, subnet: stack.node.own.subnet };
+    };
+    await writeSubnetEnv(options.subnetFile, {
+      ipv4: of('ipv4') as PodSubnets<Ipv4> | undefined,
+      ipv6: of('ipv6') as PodSubnets<Ipv6> | undefined,
+      mtu: plan.mtu,
+      ipMasq: options.rules.ipMasq,
     });
-    return this.parts.firewall.apply({
-      family: 'ipv4',
-      ...text({ network: this.parts.plan.netConf.network, subnet: this.node.own.subnet }),
-      previous: network && subnet && text({ network, subnet }),
-    });
+    info(`Wrote subnet file to ${options.subnetFile}`);
   }
 
   /** Notes what `weft cleanup` and the next start have to know of, where it has changed. */
-  private async saveState(): Promise<void> {
+  private saveState(): Promise<void> {
+    const done = this.saving.then(() => this.writeState());
+    this.saving = done.catch(() => {});
+    return done;
+  }
+
+  private async writeState(): Promise<void> {
+    const { options, stacks } = this.parts;
     const state: RunState = {
       pid: process.pid,
-      device: this.parts.plan.backend.device,
-      index: this.index,
-      subnetFile: this.parts.options.subnetFile,
-      routes: [...this.node.overlay.looseRoutes(), ...this.blackhole.routes],
+      devices: stacks.map(({ device }) => device),
+      subnetFile: options.subnetFile,
+      routes: stacks.flatMap((stack) => stack.looseRoutes()),
     };
     if (isDeepStrictEqual(state, this.saved)) return;
-    await writeRunState(this.parts.options.runDir, state);
+    await writeRunState(options.runDir, state);
     this.saved = state;
-  }
-
-  private fail(error: Error): void {
-    if (!(error instanceof PortFailure)) this.over.reject(error);
-    else if (error.port === 'underlay')
-      this.over.reject(
-        new UserError(
-          `${error.message}: was ${this.parts.plan.underlay.link.name} deleted? Start weft again`,
-        ),
-      );
-    else if (!this.rebuilding) this.rebuild(error).catch(this.over.reject);
-  }
-
-  /** Someone has deleted the device: another takes its place, with all its addresses, neighbours and routes. */
-  private async rebuild(failure: PortFailure): Promise<void> {
-    this.rebuilding = true;
-    warn(`${failure.message}; making it anew`);
-    const { plan, tunnel } = this.parts;
-    await this.node.rebuild(async () => {
-      refuseExisting(await readLinks(), plan.backend.device);
-      await tunnel.reopen(this.node.own);
-      await this.startTunnel();
-      return tunnel.dataplane;
-    });
-    this.rebuilding = false;
   }
 
   /** Lines of links and addresses begin with the link's index: `2: eth0 ...`. */
   concerns(line: string): boolean {
     const isUnderlay = /^(Deleted )?[0-9]+: /.test(line) && line.includes(this.parts.plan.underlay.link.name);
-    return isUnderlay || this.node.overlay.concerns(line);
+    return isUnderlay || this.parts.stacks.some((stack) => stack.concerns(line));
   }
 
   async check(): Promise<void> {
-    await this.checkUnderlay();
-    try {
-      await this.node.check();
-      await this.holdBlackhole();
-      await this.saveState();
-    } catch (error) {
-      // Its thread says so too, and then it is made anew.
-      if (!(error instanceof DeviceGone)) throw error;
+    for (const stack of this.parts.stacks) await stack.check();
+    await this.saveState();
+  }
+
+  private async follow(sets: LeaseSets): Promise<void> {
+    let moved = false;
+    for (const stack of this.parts.stacks) {
+      const set = sets[stack.plan.family];
+      const before = stack.podRange;
+      if (set === undefined || !(await stack.follow(set))) continue;
+      moved = true;
+      await this.parts.firewall.apply(stack.firewallRange(before));
     }
-  }
-
-  /** The socket is bound to an address: without it no packet comes any more. */
-  private async checkUnderlay(): Promise<void> {
-    if (await this.hasUnderlay()) return;
-    // An address may go and come again, as when DHCP renews it.
-    await delay(UNDERLAY_GRACE_MS);
-    if (this.node.stopped || (await this.hasUnderlay())) return;
-    const { plan } = this.parts;
-    const address = formatIpv4(boundAddress(plan, this.node.own));
-    this.over.reject(
-      new UserError(
-        `${address} is no address of ${plan.underlay.link.name} any more, and the tunnel's socket is bound to it; start weft again, it takes the address there is then`,
-      ),
-    );
-  }
-
-  private async hasUnderlay(): Promise<boolean> {
-    const { plan } = this.parts;
-    const link = (await readLinks()).find(({ name }) => name === plan.underlay.link.name);
-    return link?.addresses.includes(boundAddress(plan, this.node.own)) ?? false;
-  }
-
-  private async follow(set: LeaseSet): Promise<void> {
-    const { network } = this.parts.plan.netConf;
-    const { subnet } = this.node.own;
-    await this.node.update(set);
-    if (formatCidr(this.node.own.subnet) !== formatCidr(subnet)) await this.applyRules({ network, subnet });
+    if (moved && !this.stopping) await this.writeSubnetEnv();
     this.refused = null;
-    await this.holdBlackhole();
     await this.saveState();
   }
 
@@ -257,20 +193,16 @@ export class Service {
   }
 
   private async answer(request: ControlRequest): Promise<unknown> {
-    const { plan, options, source, firewall, tunnel } = this.parts;
-    const { link } = plan.underlay;
+    const { plan, options, source, firewall, stacks } = this.parts;
     switch (request.command) {
       case 'status':
         return collectStatus({
           version: version(),
-          node: this.node,
-          dataplane: tunnel.dataplane,
-          counters: tunnel.counters(),
-          repairs: { ...this.node.repairs, ...(firewall.repairs > 0 && { rules: firewall.repairs }) },
-          underlay: { interface: link.name, mtu: link.mtu },
+          backend: plan.netConf.backend,
           workers: options.workers,
-          peerCheck: plan.peerCheck,
           leaseSource: { name: source.name, refused: this.refused, trouble: source.trouble },
+          stacks: stacks.map((stack) => stack.status()),
+          ruleRepairs: firewall.repairs,
         });
       case 'leave':
         info('weft cleanup: leaving');

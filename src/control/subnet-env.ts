@@ -3,26 +3,41 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseEnv } from 'node:util';
-import { type Cidr, formatCidr, formatIpv4, networkOf, parseCidr } from './ipv4.js';
+import { familyOf, formatIp, formatSubnet, type Ip, parseSubnet, type Subnet } from './address.js';
+import type { Ipv4 } from './ipv4.js';
+import type { Ipv6 } from './ipv6.js';
 import { UserError } from './user-error.js';
 
+/** The pods' networks of one family: the cluster's, and this node's part of it. */
+export interface PodSubnets<A extends Ip = Ip> {
+  network: Subnet<A>;
+  subnet: Subnet<A>;
+}
+
 export interface SubnetEnv {
-  network: Cidr;
-  subnet: Cidr;
-  /** MTU of the overlay device. */
+  ipv4?: PodSubnets<Ipv4> | undefined;
+  ipv6?: PodSubnets<Ipv6> | undefined;
+  /** The least MTU of the overlay devices. */
   mtu: number;
   ipMasq: boolean;
 }
 
 /** flannel's format to the byte (its subnet.WriteSubnetFile): the subnet as its first host address. */
-export function formatSubnetEnv({ network, subnet, mtu, ipMasq }: SubnetEnv): string {
+export function formatSubnetEnv({ ipv4, ipv6, mtu, ipMasq }: SubnetEnv): string {
   return [
-    `FLANNEL_NETWORK=${formatCidr(network)}`,
-    `FLANNEL_SUBNET=${formatIpv4(subnet.base + 1)}/${subnet.prefix}`,
+    ...(ipv4 ? linesOf('FLANNEL', ipv4, ipv4.subnet.base + 1) : []),
+    ...(ipv6 ? linesOf('FLANNEL_IPV6', ipv6, ipv6.subnet.base + 1n) : []),
     `FLANNEL_MTU=${mtu}`,
     `FLANNEL_IPMASQ=${ipMasq}`,
     '',
   ].join('\n');
+}
+
+function linesOf(prefix: string, { network, subnet }: PodSubnets, firstHost: Ip): string[] {
+  return [
+    `${prefix}_NETWORK=${formatSubnet(network)}`,
+    `${prefix}_SUBNET=${formatIp(firstHost)}/${subnet.prefix}`,
+  ];
 }
 
 /** Writes the file whole or not at all: a reader sees the old or the new text. @throws UserError */
@@ -45,16 +60,24 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
   }
 }
 
-/** What an earlier run has left in the file, as far as it can be read. */
-export async function readSubnetEnv(path: string): Promise<Partial<Pick<SubnetEnv, 'network' | 'subnet'>>> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  const { FLANNEL_NETWORK, FLANNEL_SUBNET } = parseEnv(text);
-  const network = networkIn(FLANNEL_NETWORK);
-  const subnet = networkIn(FLANNEL_SUBNET);
-  return { ...(network && { network }), ...(subnet && { subnet }) };
+/** What an earlier run has left, as far as it can be read. */
+export interface EarlierSubnets {
+  ipv4: Partial<PodSubnets<Ipv4>>;
+  ipv6: Partial<PodSubnets<Ipv6>>;
 }
 
-function networkIn(text = ''): Cidr | undefined {
-  const parsed = parseCidr(text);
-  return parsed && { base: networkOf(parsed.address, parsed.prefix), prefix: parsed.prefix };
+export async function readSubnetEnv(path: string): Promise<EarlierSubnets> {
+  const env = parseEnv(await readFile(path, 'utf8').catch(() => ''));
+  const pair = (prefix: string, family: string): Partial<PodSubnets> => {
+    const network = parseSubnet(env[`${prefix}_NETWORK`] ?? '');
+    const subnet = parseSubnet(env[`${prefix}_SUBNET`] ?? '');
+    return {
+      ...(network && familyOf(network.base) === family && { network }),
+      ...(subnet && familyOf(subnet.base) === family && { subnet }),
+    };
+  };
+  return {
+    ipv4: pair('FLANNEL', 'ipv4') as Partial<PodSubnets<Ipv4>>,
+    ipv6: pair('FLANNEL_IPV6', 'ipv6') as Partial<PodSubnets<Ipv6>>,
+  };
 }

@@ -2,23 +2,27 @@
 
 import { Dataplane, type DataplaneEvents, RungUnavailable } from '../dataplane/dataplane.js';
 import { SystemError } from '../dataplane/sys/system-error.js';
+import { type Ip, toUnderlay } from './address.js';
 import type { Lease } from './leases/lease.js';
+import type { Link } from './network/links.js';
 import type { RunOptions } from './options.js';
-import { boundAddress, explain, type Plan } from './plan.js';
+import { boundAddress, explain, type StackPlan } from './plan.js';
 import { UserError } from './user-error.js';
 
 export class Tunnel {
   dataplane: Dataplane;
-  private readonly plan: Plan;
+  private readonly plan: StackPlan;
+  private readonly links: readonly Link[];
   private readonly options: RunOptions;
   /** Counters of the dataplanes before this one. */
   private past: Record<string, number> = {};
 
   /** Opens device and socket. @throws UserError; then nothing is left behind */
-  constructor(plan: Plan, options: RunOptions, own: Lease) {
+  constructor(plan: StackPlan, links: readonly Link[], options: RunOptions, own: Lease<Ip>) {
     this.plan = plan;
+    this.links = links;
     this.options = options;
-    this.dataplane = open(plan, options, own);
+    this.dataplane = this.open(own);
   }
 
   /** Starts forwarding. */
@@ -27,10 +31,10 @@ export class Tunnel {
   }
 
   /** Stops what is left of a dataplane whose device is gone, and opens another. @throws UserError */
-  async reopen(own: Lease): Promise<void> {
+  async reopen(own: Lease<Ip>): Promise<void> {
     this.past = this.counters();
     await this.dataplane.stop();
-    this.dataplane = open(this.plan, this.options, own);
+    this.dataplane = this.open(own);
   }
 
   /** All counters since the start. */
@@ -42,25 +46,26 @@ export class Tunnel {
   stop(): Promise<void> {
     return this.dataplane.stop();
   }
-}
 
-function open(plan: Plan, options: RunOptions, own: Lease): Dataplane {
-  const { backend, mtu, peerCheck } = plan;
-  const address = boundAddress(plan, own);
-  try {
-    return new Dataplane({
-      device: backend.device,
-      address: address | 0,
-      port: backend.conf.port,
-      workers: options.workers,
-      offload: options.offload,
-      busyPoll: options.busyPoll,
-      mtu,
-      tunnel: backend.tunnel(own, peerCheck),
-    });
-  } catch (error) {
-    if (error instanceof RungUnavailable)
-      throw new UserError(`--offload ${options.offload}: ${error.message}; use --offload auto`);
-    throw error instanceof SystemError ? explain(error, plan, address) : error;
+  private open(own: Lease<Ip>): Dataplane {
+    const { plan, options } = this;
+    const { backend, mtu, peerCheck } = plan;
+    const address = boundAddress(plan, own);
+    try {
+      return new Dataplane({
+        device: backend.device,
+        address: toUnderlay(address),
+        port: backend.conf.port,
+        workers: options.workers,
+        offload: options.offload,
+        busyPoll: options.busyPoll,
+        mtu,
+        tunnel: backend.tunnel(own, peerCheck),
+      });
+    } catch (error) {
+      if (error instanceof RungUnavailable)
+        throw new UserError(`--offload ${options.offload}: ${error.message}; use --offload auto`);
+      throw error instanceof SystemError ? explain(error, plan, this.links, address) : error;
+    }
   }
 }

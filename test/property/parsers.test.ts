@@ -103,7 +103,7 @@ t.test('net-conf.json', async (t) => {
 });
 
 t.test('the lease file', async (t) => {
-  await survives(t, written(leases), (path) => readLeaseFile(path, 1));
+  await survives(t, written(leases), (path) => readLeaseFile(path, 1, ['ipv4']));
 });
 
 t.test('a set of leases that is taken has no two that share anything', async (t) => {
@@ -122,16 +122,16 @@ t.test('a set of leases that is taken has no two that share anything', async (t)
   await fc.assert(
     fc.asyncProperty(good, async (list) => {
       writeFileSync(path, JSON.stringify({ leases: list }));
-      const set = await readLeaseFile(path, 1).catch(() => undefined);
+      const set = await readLeaseFile(path, 1, ['ipv4']).catch(() => undefined);
       if (set === undefined) return true;
       taken++;
       const unique = (values: unknown[]): boolean => new Set(values).size === values.length;
-      const ranges = set.leases
+      const ranges = set.ipv4
         .map(({ subnet }) => [subnet.base, subnet.base + 2 ** (32 - subnet.prefix)] as const)
         .sort((a, b) => a[0] - b[0]);
       return (
-        unique(set.leases.map(({ publicIp }) => publicIp)) &&
-        unique(set.leases.map(({ vtepMac }) => vtepMac)) &&
+        unique(set.ipv4.map(({ publicIp }) => publicIp)) &&
+        unique(set.ipv4.map(({ vtepMac }) => vtepMac)) &&
         ranges.every(([from], index) => index === 0 || (ranges[index - 1]?.[1] as number) <= from)
       );
     }),

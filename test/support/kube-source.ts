@@ -4,11 +4,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { until } from '../../lab/until.js';
-import { formatCidr, formatIpv4, parseIpv4 } from '../../src/control/ipv4.js';
+import { formatIp, formatSubnet, type Ip } from '../../src/control/address.js';
+import { parseIpv4 } from '../../src/control/ipv4.js';
+import { parseIpv6 } from '../../src/control/ipv6.js';
 import { KubernetesLeaseSource } from '../../src/control/leases/kubernetes/kubernetes-source.js';
 import type { Timing } from '../../src/control/leases/kubernetes/timing.js';
-import type { LeaseSet } from '../../src/control/leases/lease.js';
-import type { Cluster, LeaseRequest } from '../../src/control/leases/source.js';
+import type { LeaseSet, LeaseSets } from '../../src/control/leases/lease.js';
+import type { Cluster, HalfRequest, LeaseRequest } from '../../src/control/leases/source.js';
 import type { KubernetesOptions } from '../../src/control/options.js';
 import { catchLog } from './catch-log.js';
 import { KubeApi } from './kube-api.js';
@@ -50,17 +52,22 @@ export class Bench {
 
   get request(): LeaseRequest {
     const { netConf } = this.cluster as Cluster;
-    const publicIp = parseIpv4('192.0.2.1') as number;
-    const unknown = { previous: undefined, vtepMac: undefined };
-    return { netConf, interface: 'eth0', addresses: [publicIp], publicIp, ...unknown };
+    const half = <A extends Ip>(publicIp: A): HalfRequest<A> => ({
+      ...{ addresses: [publicIp], publicIp, previous: undefined, vtepMac: undefined },
+    });
+    return {
+      ...{ netConf, interface: 'eth0' },
+      ipv4: netConf.ipv4 && half(parseIpv4('192.0.2.1') as number),
+      ipv6: netConf.ipv6 && half(parseIpv6('2001:db8::1') as bigint),
+    };
   }
 
-  async acquire(): Promise<LeaseSet> {
+  async acquire(): Promise<LeaseSets> {
     return await this.source.acquire(this.request, new AbortController().signal);
   }
 
   /** Opens, acquires and follows. */
-  async follow(): Promise<LeaseSet> {
+  async follow(): Promise<LeaseSets> {
     await this.open();
     const set = await this.acquire();
     this.source.watch({
@@ -86,8 +93,15 @@ export class Bench {
   }
 }
 
-export function textOf({ own, peers }: LeaseSet): string[] {
-  return [own, ...peers].map(({ subnet, publicIp }) => `${formatCidr(subnet)} at ${formatIpv4(publicIp)}`);
+/** IPv4 first. */
+export function textOf({ ipv4, ipv6 }: LeaseSets): string[] {
+  return [ipv4, ipv6].flatMap((set: LeaseSet<Ip> | undefined) =>
+    set === undefined
+      ? []
+      : [set.own, ...set.peers].map(
+          ({ subnet, publicIp }) => `${formatSubnet(subnet)} at ${formatIp(publicIp)}`,
+        ),
+  );
 }
 
 export interface BenchOptions {

@@ -6,8 +6,8 @@
 import type { Dataplane } from '../../dataplane/dataplane.js';
 import type { TunnelOptions } from '../../dataplane/tunnel/tunnel.js';
 import type { PeerCheck } from '../../dataplane/tunnel/vxlan.js';
+import type { Ip, Subnet } from '../address.js';
 import type { BackendConf } from '../config/net-conf.js';
-import type { Cidr } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
 import type { Repairs } from '../network/device.js';
 
@@ -26,7 +26,7 @@ export interface Backend {
   /** Who may send where the command line does not say. */
   readonly peerCheck: PeerCheck;
   /** What the dataplane's tunnel is told at the start. */
-  tunnel(own: Lease, peerCheck: PeerCheck): TunnelOptions;
+  tunnel(own: Lease<Ip>, peerCheck: PeerCheck): TunnelOptions;
   /** Runs it on a dataplane whose device has been made. */
   overlay(dataplane: Dataplane, options: OverlayOptions): Overlay;
 }
@@ -35,30 +35,30 @@ export interface OverlayOptions {
   device: string;
   /** MTU of the device, in bytes. */
   mtu: number;
-  /** The pod network of the cluster. */
-  network: Cidr;
+  /** The pod network of the cluster, of the family that is carried. */
+  network: Subnet;
   /** Aborted when weft leaves: an `ip` at work is killed. */
   signal: AbortSignal;
 }
 
 export interface Overlay {
   /** Sets up the fresh device; the dataplane has been started. @throws UserError naming the command that failed */
-  configure(own: Lease): Promise<void>;
+  configure(own: Lease<Ip>): Promise<void>;
   /** Follows a change of this node's own lease. @throws UserError naming the command that failed */
-  reconfigure(before: Lease, after: Lease): Promise<void>;
+  reconfigure(before: Lease<Ip>, after: Lease<Ip>): Promise<void>;
   /** Brings the system to what these peers ask for and returns how many changes failed; again, it tries those again. */
-  apply(peers: readonly Lease[]): Promise<number>;
+  apply(peers: readonly Lease<Ip>[]): Promise<number>;
   /** True when a line of `ip monitor` may tell of something that was set up here. */
   concerns(line: string): boolean;
   /**
    * Compares everything that was set up with what the system has, and puts right what is not. Returns how many objects
    * of each kind that were. @throws DeviceGone, UserError when the system cannot be read
    */
-  repair(own: Lease, peers: readonly Lease[]): Promise<Repairs>;
+  repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repairs>;
   /** Routes beside the device, which do not go with it, as `ip route` takes them. */
   looseRoutes(): string[];
   /** Each peer against what kernel and dataplane have, read afresh. */
-  status(peers: readonly Lease[]): Promise<PeerStatus[]>;
+  status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]>;
 }
 
 /** A peer, and whether the system has each of its objects as it should be, now. */

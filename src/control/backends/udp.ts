@@ -5,6 +5,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import type { Dataplane, Prefix } from '../../dataplane/dataplane.js';
+import { formatSubnet } from '../address.js';
 import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
 import { formatCidr, formatIpv4, type Ipv4, parseCidr } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
@@ -29,7 +30,7 @@ export function udpBackend(conf: UdpConf): Backend {
     summary: `UDP config: Port=${conf.port}`,
     learning: false,
     peerCheck: 'strict',
-    tunnel: (own, peerCheck) => ({ type: 'udp', address: own.subnet.base | 0, peerCheck }),
+    tunnel: (own, peerCheck) => ({ type: 'udp', address: (own as Lease).subnet.base | 0, peerCheck }),
     overlay: (dataplane, options) => new UdpOverlay(dataplane, options),
   };
 }
@@ -73,13 +74,13 @@ class UdpOverlay implements Overlay {
   }
 
   concerns(line: string): boolean {
-    return line.includes(this.options.device) || line.includes(`${formatCidr(this.options.network)} `);
+    return line.includes(this.options.device) || line.includes(`${formatSubnet(this.options.network)} `);
   }
 
   async repair(own: Lease): Promise<Repairs> {
     const { device, network } = this.options;
     const repairs = await repairDevice(this.deviceState(own), network);
-    const routes = await ipJson<{ dst: string }>('-4', 'route', 'show', formatCidr(network));
+    const routes = await ipJson<{ dst: string }>('-4', 'route', 'show', formatSubnet(network));
     if (routes.length > 0) return repairs;
     this.networkRouted = false;
     await this.routeNetwork();
@@ -93,7 +94,7 @@ class UdpOverlay implements Overlay {
 
   async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
     const { device, network } = this.options;
-    const routes = await ipJson<{ dev?: string }>('-4', 'route', 'show', formatCidr(network));
+    const routes = await ipJson<{ dev?: string }>('-4', 'route', 'show', formatSubnet(network));
     const routed = routes.some(({ dev }) => dev === device);
     return peers.map((lease) => {
       const subnet = formatCidr(lease.subnet);
@@ -108,7 +109,7 @@ class UdpOverlay implements Overlay {
   /** Sets the one route of the kernel, once; returns how many changes failed. */
   private async routeNetwork(): Promise<number> {
     if (this.networkRouted) return 0;
-    const network = formatCidr(this.options.network);
+    const network = formatSubnet(this.options.network);
     const command = `route add ${network} dev ${this.options.device} scope global`;
     const [failure] = await ipBatch([command], this.options.signal);
     if (failure !== undefined && !failure.reason.includes('File exists')) {

@@ -8,7 +8,7 @@
  */
 
 import type { FdbChanges } from '../../dataplane/dataplane.js';
-import { formatCidr, formatIpv4, type Ipv4 } from '../ipv4.js';
+import { type Family, familyFlag, formatIp, formatSubnet, type Ip, toUnderlay } from '../address.js';
 import { type Lease, vtepMacOf } from '../leases/lease.js';
 import { error, warn } from '../log.js';
 import { splitMac } from '../mac.js';
@@ -19,7 +19,7 @@ export interface PeerState {
   /** Subnet base → VTEP MAC. */
   neighbours: Map<string, string>;
   /** VTEP MAC → public IP. */
-  fdb: Map<string, Ipv4>;
+  fdb: Map<string, Ip>;
   /** Subnet → how to get there: what follows it in `ip route`. */
   routes: Map<string, string>;
 }
@@ -44,21 +44,21 @@ function emptyState(): PeerState {
 /** What the leases of all peers ask for; those whose public IP is in `direct` are reached without the tunnel. */
 export function wantedState(
   device: string,
-  peers: readonly Lease[],
-  direct: ReadonlySet<Ipv4> = new Set(),
+  peers: readonly Lease<Ip>[],
+  direct: ReadonlySet<Ip> = new Set(),
 ): PeerState {
   const state = emptyState();
   for (const lease of peers) {
     const { subnet, publicIp } = lease;
     const vtepMac = vtepMacOf(lease);
-    const base = formatIpv4(subnet.base);
+    const base = formatIp(subnet.base);
     // Also of a direct peer: it may see things differently and send through the tunnel.
     state.fdb.set(vtepMac, publicIp);
     if (direct.has(publicIp)) {
-      state.routes.set(formatCidr(subnet), directRoute(formatIpv4(publicIp)));
+      state.routes.set(formatSubnet(subnet), directRoute(formatIp(publicIp)));
     } else {
       state.neighbours.set(base, vtepMac);
-      state.routes.set(formatCidr(subnet), tunnelRoute(base, device));
+      state.routes.set(formatSubnet(subnet), tunnelRoute(base, device));
     }
   }
   return state;
@@ -84,14 +84,15 @@ export class PeerReconciler {
   /** What is on the device and nobody asked for, and when it was first seen (performance.now()). */
   private strangers = new Map<string, number>();
   private readonly device: string;
+  private readonly family: Family;
   private readonly fdb: FdbWriter;
-
   private readonly signal: AbortSignal | undefined;
 
-  constructor(device: string, fdb: FdbWriter, signal?: AbortSignal) {
-    this.signal = signal;
+  constructor(device: string, family: Family, fdb: FdbWriter, signal?: AbortSignal) {
     this.device = device;
+    this.family = family;
     this.fdb = fdb;
+    this.signal = signal;
   }
 
   /**
@@ -124,11 +125,14 @@ export class PeerReconciler {
     failed += await this.run([
       ...routes.set
         .filter(([, way]) => !isThrough(way, device) || applied.neighbours.has(gatewayOf(way)))
-        .map(([subnet, way]) => ({
-          command: `route replace ${subnet} ${way}`,
-          failure: `failed to add vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
-          succeeded: () => applied.routes.set(subnet, way),
-        })),
+        .flatMap(([subnet, way]) => [
+          ...this.makeWay(subnet),
+          {
+            command: `route replace ${subnet} ${way}`,
+            failure: `failed to add vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
+            succeeded: () => applied.routes.set(subnet, way),
+          },
+        ]),
       ...neighbours.gone.map((base) => ({
         command: `neighbour delete ${base} dev ${device}`,
         failure: 'DelARP failed',
@@ -145,7 +149,7 @@ export class PeerReconciler {
    */
   async observe(wanted: PeerState, { foreign }: { foreign: boolean }): Promise<void> {
     const { applied, device } = this;
-    const { neighbours, routes } = await readPeerState(device);
+    const { neighbours, routes } = await readPeerState(device, this.family);
     const now = performance.now();
     const seen = new Map<string, number>();
     const counts = (key: string, isOurs: boolean): boolean => {
@@ -191,13 +195,28 @@ export class PeerReconciler {
     this.applied.neighbours.clear();
   }
 
-  private async applyFdb(wanted: ReadonlyMap<string, Ipv4>): Promise<void> {
+  /**
+   * An IPv6 gateway that some route leads to through another device is refused, onlink or not
+   * (net/ipv6/route.c, ip6_route_check_nh_onlink): the route that is to be replaced would be in its own way.
+   */
+  private makeWay(subnet: string): Step[] {
+    if (this.family === 'ipv4') return [];
+    return [
+      {
+        command: `route delete ${subnet}`,
+        failure: `failed to delete the route to ${subnet} that is there`,
+        succeeded: () => {},
+      },
+    ];
+  }
+
+  private async applyFdb(wanted: ReadonlyMap<string, Ip>): Promise<void> {
     const { applied } = this;
     const { gone, set } = difference(applied.fdb, wanted);
     if (gone.length === 0 && set.length === 0) return;
     await this.fdb.updateFdb({
       remove: gone.map(splitMac),
-      set: set.map(([mac, address]) => ({ ...splitMac(mac), address: address | 0 })),
+      set: set.map(([mac, address]) => ({ ...splitMac(mac), address: toUnderlay(address) })),
     });
     for (const mac of gone) applied.fdb.delete(mac);
     for (const [mac, address] of set) applied.fdb.set(mac, address);
@@ -238,6 +257,7 @@ interface IpRoute {
   dst: string;
   gateway?: string;
   dev?: string;
+  protocol?: string;
   flags?: string[];
 }
 
@@ -249,16 +269,25 @@ function wayOf({ gateway, dev, flags = [] }: IpRoute, device: string): string {
 }
 
 /** The permanent neighbours of a device, and the routes of the main table, as the kernel has them now. */
-export async function readPeerState(device: string): Promise<Pick<PeerState, 'neighbours' | 'routes'>> {
+export async function readPeerState(
+  device: string,
+  family: Family,
+): Promise<Pick<PeerState, 'neighbours' | 'routes'>> {
+  const flag = familyFlag(family);
   const [neighbours, routes] = await Promise.all([
-    ipJson<{ dst: string; dev: string; lladdr?: string }>('-4', 'neighbour', 'show', 'nud', 'permanent'),
-    ipJson<IpRoute>('-4', 'route', 'show'),
+    ipJson<{ dst: string; dev: string; lladdr?: string }>(flag, 'neighbour', 'show', 'nud', 'permanent'),
+    ipJson<IpRoute>(flag, 'route', 'show'),
   ]);
   return {
     neighbours: new Map(
       neighbours.filter(({ dev }) => dev === device).map(({ dst, lladdr = '' }) => [dst, lladdr]),
     ),
-    routes: new Map(routes.map((route) => [route.dst, wayOf(route, device)])),
+    routes: new Map(
+      routes
+        // The kernel's own: fe80::/64, and one for each address.
+        .filter(({ dev, protocol }) => dev !== device || protocol !== 'kernel')
+        .map((route) => [route.dst, wayOf(route, device)]),
+    ),
   };
 }
 

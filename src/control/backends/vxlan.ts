@@ -1,11 +1,11 @@
 /**
- * flannel's vxlan backend: a TAP `flannel.<VNI>` with the lease's MAC; per peer a neighbour and a route in the kernel and
- * a forwarding entry in the dataplane.
+ * flannel's vxlan backend: a TAP `flannel.<VNI>`, or `flannel-v6.<VNI>` for IPv6 over IPv6, with the lease's MAC; per peer
+ * a neighbour and a route in the kernel and a forwarding entry in the dataplane.
  */
 
 import type { Dataplane } from '../../dataplane/dataplane.js';
-import { OVERHEAD, type VxlanConf } from '../config/net-conf.js';
-import { formatCidr, formatIpv4 } from '../ipv4.js';
+import { type Family, familyOf, formatIp, formatSubnet, type Ip } from '../address.js';
+import { OVERHEAD, OVERHEAD6, type VxlanConf, vxlanDevice } from '../config/net-conf.js';
 import { type Lease, vtepMacOf } from '../leases/lease.js';
 import { splitMac } from '../mac.js';
 import {
@@ -19,13 +19,15 @@ import { directlyReached } from '../network/direct.js';
 import type { Backend, Overlay, OverlayOptions, PeerStatus } from './backend.js';
 import { PeerReconciler, type PeerState, readPeerState, wantedState } from './vxlan-peers.js';
 
-export function vxlanBackend(conf: VxlanConf): Backend {
-  const { vni, port, learning, directRouting } = conf;
+export function vxlanBackend(conf: VxlanConf, family: Family = 'ipv4'): Backend {
+  const { vni, port, directRouting } = conf;
+  // The dataplane learns no IPv6 addresses.
+  const learning = conf.learning && family === 'ipv4';
   return {
     conf,
-    device: `flannel.${vni}`,
+    device: vxlanDevice(vni, family),
     rivals: /^flannel\d+$/,
-    overhead: OVERHEAD.vxlan,
+    overhead: family === 'ipv4' ? OVERHEAD.vxlan : OVERHEAD6,
     summary: `VXLAN config: VNI=${vni} Port=${port} GBP=${conf.gbp} Learning=${learning} DirectRouting=${directRouting}`,
     learning,
     // Learning exists to find VTEPs that no lease lists.
@@ -45,33 +47,33 @@ class VxlanOverlay implements Overlay {
     this.conf = conf;
     this.dataplane = dataplane;
     this.options = options;
-    this.reconciler = new PeerReconciler(options.device, dataplane, options.signal);
+    this.reconciler = new PeerReconciler(options.device, this.family, dataplane, options.signal);
   }
 
-  async configure(own: Lease): Promise<void> {
+  async configure(own: Lease<Ip>): Promise<void> {
     await this.setOwnMac(own);
     await configureDevice(this.deviceState(own));
   }
 
-  async reconfigure(before: Lease, after: Lease): Promise<void> {
+  async reconfigure(before: Lease<Ip>, after: Lease<Ip>): Promise<void> {
     await reconfigureDevice(this.deviceState(before), this.deviceState(after));
     if (after.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
     await this.setOwnMac(after);
   }
 
-  async apply(peers: readonly Lease[]): Promise<number> {
+  async apply(peers: readonly Lease<Ip>[]): Promise<number> {
     return await this.reconciler.apply(await this.wanted(peers));
   }
 
   concerns(line: string): boolean {
     const { device } = this.options;
     if (line.includes(device)) return true;
-    const subnet = /^(?:Deleted )?(?:unicast )?([0-9.]+\/[0-9]+) /.exec(line)?.[1];
+    const subnet = /^(?:Deleted )?(?:unicast )?([0-9a-f:.]+\/[0-9]+) /.exec(line)?.[1];
     // A route of ours that someone leads elsewhere; and with direct routes any change of the way to a peer.
     return subnet !== undefined && (this.conf.directRouting || this.reconciler.applied.routes.has(subnet));
   }
 
-  async repair(own: Lease, peers: readonly Lease[]): Promise<Repairs> {
+  async repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repairs> {
     const repairs = await repairDevice(this.deviceState(own), this.options.network);
     const wanted = await this.wanted(peers);
     await this.reconciler.observe(wanted, { foreign: this.conf.learning });
@@ -88,17 +90,17 @@ class VxlanOverlay implements Overlay {
     return this.reconciler.directRoutes();
   }
 
-  async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
+  async status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]> {
     const wanted = await this.wanted(peers);
-    const { neighbours, routes } = await readPeerState(this.options.device);
+    const { neighbours, routes } = await readPeerState(this.options.device, this.family);
     return peers.map((lease) => {
-      const base = formatIpv4(lease.subnet.base);
-      const subnet = formatCidr(lease.subnet);
+      const base = formatIp(lease.subnet.base);
+      const subnet = formatSubnet(lease.subnet);
       const vtepMAC = vtepMacOf(lease);
       const direct = !wanted.neighbours.has(base);
       return {
         subnet,
-        publicIP: formatIpv4(lease.publicIp),
+        publicIP: formatIp(lease.publicIp),
         vtepMAC,
         neighbour: neighbours.get(base) === wanted.neighbours.get(base),
         fdb: this.reconciler.applied.fdb.get(vtepMAC) === lease.publicIp,
@@ -108,19 +110,23 @@ class VxlanOverlay implements Overlay {
     });
   }
 
-  private async wanted(peers: readonly Lease[]): Promise<PeerState> {
+  private get family(): Family {
+    return familyOf(this.options.network.base);
+  }
+
+  private async wanted(peers: readonly Lease<Ip>[]): Promise<PeerState> {
     const direct = this.conf.directRouting
       ? await directlyReached(peers.map(({ publicIp }) => publicIp))
       : undefined;
     return wantedState(this.options.device, peers, direct);
   }
 
-  private async setOwnMac(own: Lease): Promise<void> {
+  private async setOwnMac(own: Lease<Ip>): Promise<void> {
     const { high, low } = splitMac(vtepMacOf(own));
     await this.dataplane.setOwnMac(high, low);
   }
 
-  private deviceState(lease: Lease): DeviceState {
+  private deviceState(lease: Lease<Ip>): DeviceState {
     const { device, mtu } = this.options;
     return { name: device, mac: vtepMacOf(lease), mtu, subnet: lease.subnet };
   }

@@ -4,19 +4,23 @@
  */
 
 import { VXLAN_MAX_VNI } from '../../dataplane/wire/vxlan.js';
-import { type Cidr, isIpv6, networkOf, parseCidr } from '../ipv4.js';
+import type { Family, Ip, Subnet } from '../address.js';
+import { type Cidr, type Ipv4, isIpv6, networkOf, parseCidr } from '../ipv4.js';
+import { type Cidr6, type Ipv6, network6Of, parseCidr6 } from '../ipv6.js';
 import { JsonFile, type JsonObject } from './json-file.js';
-import { readSubnetRange, readSubnetRange6, type SubnetRange, type SubnetRange6 } from './subnet-range.js';
+import { readSubnetRange, readSubnetRange6, type SubnetRange } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';
 
 /** vxlan: the default of Linux's driver, and so of flannel; IANA's 4789 came later. */
 const DEFAULT_PORT = { vxlan: 8472, udp: 8285 };
 const DEFAULT_VNI = 1;
-/** `flannel.<VNI>` has to fit into IFNAMSIZ - 1 = 15 characters (linux/if.h). */
-const MAX_NAMED_VNI = 9_999_999;
+/** A device's name has to fit into IFNAMSIZ - 1 = 15 characters (linux/if.h). */
+const MAX_NAME = 15;
 /** Bytes of an outer packet that are not the inner one: IPv4 and UDP; with vxlan VXLAN and inner Ethernet header too. */
 export const OVERHEAD = { vxlan: 20 + 8 + 8 + 14, udp: 20 + 8 };
+/** An IPv6 header's 40 bytes take the place of IPv4's 20. */
+export const OVERHEAD6 = OVERHEAD.vxlan + 20;
 /** The overlay's MTU may not be below ETH_MIN_MTU (linux/if_ether.h). */
 const MIN_MTU = 68;
 const MAX_OUTER_MTU = 65535;
@@ -39,16 +43,21 @@ const VXLAN_KEYS = ['VNI', 'Learning', 'DirectRouting', 'GBP'];
 export interface NetConf {
   /** Where it was read: a path, a key in etcd. */
   origin: string;
-  network: Cidr;
+  /** What pods have of each family; undefined: nothing. */
+  ipv4: PodNetwork<Ipv4> | undefined;
+  ipv6: PodNetwork<Ipv6> | undefined;
   /** Rules go into nftables rather than iptables. */
   nftables: boolean;
-  /** Which subnets of the network nodes may have; undefined where nodes are given theirs, as by Kubernetes. */
-  subnets: SubnetRange | undefined;
-  /** undefined: IPv4 only, or no IPv6Network, which flannel wants with etcd alone. */
-  ipv6: SubnetRange6 | undefined;
   backend: BackendConf;
   /** What the file asks for and this version does not do, a sentence each. */
   ignored: string[];
+}
+
+/** The pod network of one family. */
+export interface PodNetwork<A extends Ip = Ip> {
+  network: Subnet<A>;
+  /** Which subnets of it nodes may have; undefined where nodes are given theirs, as by Kubernetes. */
+  subnets: SubnetRange<A> | undefined;
 }
 
 export type BackendConf = VxlanConf | UdpConf;
@@ -86,29 +95,60 @@ export async function readNetConf(path: string): Promise<NetConf> {
  * nothing where someone else hands out the subnets. @throws UserError naming file, line, value and remedy
  */
 export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true }): NetConf {
-  if (root.boolean('EnableIPv4') === false) {
-    throw root.error('EnableIPv4', 'this version of Weft carries IPv4 clusters only; set it to true');
-  }
-  const network = readNetwork(root);
-  const subnets = ranges ? readSubnetRange(root, network) : undefined;
   const ignored: string[] = [];
+  const hasIpv4 = root.boolean('EnableIPv4') ?? true;
+  const hasIpv6 = root.boolean('EnableIPv6') ?? false;
+  const ipv4 = hasIpv4
+    ? podNetwork(readNetwork(root), ranges && ((its) => readSubnetRange(root, its)))
+    : undefined;
   const backend = readBackend(root.object('Backend'), ignored);
-  const hasIpv6 = root.boolean('EnableIPv6') === true;
-  if (hasIpv6) {
-    if (backend.type === 'udp') {
-      throw root.error('EnableIPv6', 'backend type udp is IPv4 only; set it to false, or Type to "vxlan"');
-    }
-    ignored.push(`${root.pathOf('EnableIPv6')}: IPv6 leases are not carried; pods get IPv4 only`);
+  if (hasIpv6) refuseForIpv6(root, backend, ignored);
+  const ipv6 = hasIpv6
+    ? podNetwork(readNetwork6(root), ranges && ((its) => readSubnetRange6(root, its)))
+    : undefined;
+  return { origin: path, ipv4, ipv6, nftables: root.boolean('EnableNFTables') ?? false, backend, ignored };
+}
+
+/** The families that are enabled, IPv4 first. */
+export function familiesOf({ ipv4, ipv6 }: NetConf): Family[] {
+  return [...(ipv4 ? (['ipv4'] as const) : []), ...(ipv6 ? (['ipv6'] as const) : [])];
+}
+
+/** The name of the vxlan device that carries a family. */
+export function vxlanDevice(vni: number, family: Family): string {
+  return family === 'ipv4' ? `flannel.${vni}` : `flannel-v6.${vni}`;
+}
+
+function podNetwork<A extends Ip>(
+  network: Subnet<A>,
+  rangeOf: false | ((network: Subnet<A>) => SubnetRange<A>),
+): PodNetwork<A> {
+  return { network, subnets: rangeOf ? rangeOf(network) : undefined };
+}
+
+/** @throws UserError when the backend cannot carry IPv6 */
+function refuseForIpv6(root: JsonObject, backend: BackendConf, ignored: string[]): void {
+  if (backend.type === 'udp') {
+    throw root.error('EnableIPv6', 'backend type udp is IPv4 only; set it to false, or Type to "vxlan"');
   }
-  return {
-    origin: path,
-    network,
-    subnets,
-    ipv6: hasIpv6 && root.get('IPv6Network') !== undefined ? readSubnetRange6(root) : undefined,
-    nftables: root.boolean('EnableNFTables') ?? false,
-    backend,
-    ignored,
-  };
+  const object = root.object('Backend');
+  if (object === undefined) return;
+  refuseLongName(object, backend.vni, 'ipv6');
+  if (backend.learning) {
+    ignored.push(
+      `${object.pathOf('Learning')}: nothing is learned over IPv6; every peer there needs a lease`,
+    );
+  }
+}
+
+function refuseLongName(backend: JsonObject, vni: number, family: Family): void {
+  const name = vxlanDevice(vni, family);
+  if (name.length <= MAX_NAME) return;
+  const digits = MAX_NAME - (name.length - String(vni).length);
+  throw backend.error(
+    'VNI',
+    `Linux allows no device name as long as ${name}; use one up to ${'9'.repeat(digits)}`,
+  );
 }
 
 function readNetwork(root: JsonObject): Cidr {
@@ -126,6 +166,20 @@ function readNetwork(root: JsonObject): Cidr {
   }
   if (parsed.prefix === 0) throw root.error('Network', `it cannot be the whole of IPv4; ${remedy}`);
   return { base: networkOf(parsed.address, parsed.prefix), prefix: parsed.prefix };
+}
+
+function readNetwork6(root: JsonObject): Cidr6 {
+  const text = root.string('IPv6Network') ?? '';
+  if (text === '') {
+    throw root.error(
+      'IPv6Network',
+      'please define a correct IPv6Network parameter in the flannel config, or set EnableIPv6 to false',
+    );
+  }
+  const parsed = parseCidr6(text);
+  if (parsed === undefined) throw root.error('IPv6Network', 'no IPv6 network, like "fd00:10:244::/56"');
+  if (parsed.prefix === 0) throw root.error('IPv6Network', 'it cannot be the whole of IPv6');
+  return { base: network6Of(parsed.address, parsed.prefix), prefix: parsed.prefix };
 }
 
 /** Without `Backend`, flannel's code says udp and its documentation vxlan; Weft does what is documented. */
@@ -155,12 +209,7 @@ function readBackend(backend: JsonObject | undefined, ignored: string[]): Backen
 
 function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
   const vni = backend.integer('VNI', 0, VXLAN_MAX_VNI) ?? DEFAULT_VNI;
-  if (vni > MAX_NAMED_VNI) {
-    throw backend.error(
-      'VNI',
-      `Linux allows no device name as long as flannel.${vni}; use one up to ${MAX_NAMED_VNI}`,
-    );
-  }
+  refuseLongName(backend, vni, 'ipv4');
   const common = readCommon(backend, 'vxlan');
   const gbp = backend.boolean('GBP') ?? false;
   if (gbp) {

@@ -3,22 +3,16 @@
  * flannel's rules and in its words (pkg/subnet/config.go).
  */
 
+import type { Ip } from '../address.js';
 import { type Cidr, type Ipv4, isIpv6, lastAddress, networkOf, parseIpv4 } from '../ipv4.js';
-import { type Cidr6, type Ipv6, lastAddress6, network6Of, parseCidr6, parseIpv6 } from '../ipv6.js';
+import { type Cidr6, type Ipv6, lastAddress6, network6Of, parseIpv6 } from '../ipv6.js';
 import type { JsonObject } from './json-file.js';
 
 /** The subnets from `min` to `max`, both with `length` bits of prefix. */
-export interface SubnetRange {
+export interface SubnetRange<A extends Ip = Ipv4> {
   length: number;
-  min: Ipv4;
-  max: Ipv4;
-}
-
-export interface SubnetRange6 {
-  network: Cidr6;
-  length: number;
-  min: Ipv6;
-  max: Ipv6;
+  min: A;
+  max: A;
 }
 
 /** What is said of both families. */
@@ -55,9 +49,8 @@ export function readSubnetRange(root: JsonObject, network: Cidr): SubnetRange {
   };
 }
 
-/** @throws UserError when IPv6Network is missing or the others contradict it */
-export function readSubnetRange6(root: JsonObject): SubnetRange6 {
-  const network = readNetwork6(root);
+/** The same of IPv6. @throws UserError */
+export function readSubnetRange6(root: JsonObject, network: Cidr6): SubnetRange<Ipv6> {
   const given = root.integer('IPv6SubnetLen', 0, 128) ?? 0;
   const minimum = readAddress6(root, 'IPv6SubnetMin');
   const maximum = readAddress6(root, 'IPv6SubnetMax');
@@ -80,24 +73,10 @@ export function readSubnetRange6(root: JsonObject): SubnetRange6 {
     }
   }
   return {
-    network,
     length,
     min: minimum ?? network.base + (1n << BigInt(128 - length)),
     max: maximum ?? network6Of(lastAddress6(network), length),
   };
-}
-
-function readNetwork6(root: JsonObject): Cidr6 {
-  const text = root.string('IPv6Network') ?? '';
-  if (text === '') {
-    throw root.error(
-      'IPv6Network',
-      'please define a correct IPv6Network parameter in the flannel config, or set EnableIPv6 to false',
-    );
-  }
-  const parsed = parseCidr6(text);
-  if (parsed === undefined) throw root.error('IPv6Network', 'no IPv6 network, like "fd00:10:244::/56"');
-  return { base: network6Of(parsed.address, parsed.prefix), prefix: parsed.prefix };
 }
 
 function readAddress(root: JsonObject, key: string): Ipv4 | undefined {

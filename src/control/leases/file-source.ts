@@ -8,13 +8,14 @@
 
 import { unwatchFile, watchFile } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readNetConf } from '../config/net-conf.js';
+import type { Ip, Subnet } from '../address.js';
+import { familiesOf, readNetConf } from '../config/net-conf.js';
 import { info } from '../log.js';
 import type { FileOptions } from '../options.js';
-import type { Lease, LeaseSet } from './lease.js';
+import type { Lease, LeaseSet, LeaseSets, NodeLeases } from './lease.js';
 import { readLeaseFile } from './lease-file.js';
 import { findOwnLease } from './own-lease.js';
-import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from './source.js';
+import type { Cluster, HalfRequest, LeaseListener, LeaseRequest, LeaseSource } from './source.js';
 
 const LOOK_EVERY_MS = 200;
 /** A file that does not parse may be half written: it gets this long before it is refused. */
@@ -41,16 +42,21 @@ export class FileLeaseSource implements LeaseSource {
     return { netConf, nodePublicIp: undefined, nodePublicIpv6: undefined };
   }
 
-  async preview(request: LeaseRequest): Promise<Lease> {
-    return (await this.load(request)).own;
+  async preview(request: LeaseRequest): Promise<NodeLeases> {
+    const { ipv4, ipv6 } = await this.load(request);
+    return { ipv4: ipv4?.own, ipv6: ipv6?.own };
   }
 
   /** The file lists this node as any other: nothing is published. */
-  async acquire(request: LeaseRequest): Promise<LeaseSet> {
-    const set = await this.load(request);
-    // From now on it is this address, which the socket is bound to, whatever other one gets a lease.
-    this.request = { ...request, addresses: [set.own.publicIp] };
-    return set;
+  async acquire(request: LeaseRequest): Promise<LeaseSets> {
+    const sets = await this.load(request);
+    const { ipv4, ipv6 } = request;
+    this.request = {
+      ...request,
+      ipv4: ipv4 && settled(ipv4, sets.ipv4),
+      ipv6: ipv6 && settled(ipv6, sets.ipv6),
+    };
+    return sets;
   }
 
   watch({ onLeases, onRefused }: Omit<LeaseListener, 'onRevoked'>): void {
@@ -76,19 +82,33 @@ export class FileLeaseSource implements LeaseSource {
     unwatchFile(this.name);
   }
 
-  private async load(request: LeaseRequest): Promise<LeaseSet> {
-    const { backend } = request.netConf;
+  private async load(request: LeaseRequest): Promise<LeaseSets> {
+    const { netConf, ipv4, ipv6 } = request;
+    const { backend } = netConf;
     const vni = backend.type === 'vxlan' ? backend.vni : undefined;
-    const { leases, ignored } = await readLeaseFile(this.name, vni);
+    const { ignored, ...leases } = await readLeaseFile(this.name, vni, familiesOf(netConf));
     // Said by `watch`, once the leases are in force: a start that is refused says one thing only.
     this.unsaid.push(...ignored.filter((sentence) => !this.ignored.has(sentence)));
     this.ignored.clear();
     for (const sentence of ignored) this.ignored.add(sentence);
-    const own = findOwnLease(leases, request, request.netConf, this.name);
+    return {
+      ...(ipv4 && { ipv4: this.setOf(leases.ipv4, request, ipv4, netConf.ipv4?.network) }),
+      ...(ipv6 && { ipv6: this.setOf(leases.ipv6, request, ipv6, netConf.ipv6?.network) }),
+    };
+  }
+
+  private setOf<A extends Ip>(
+    leases: Lease<A>[],
+    request: LeaseRequest,
+    { addresses }: HalfRequest<A>,
+    network: Subnet<A> | undefined,
+  ): LeaseSet<A> {
+    if (network === undefined) throw new Error('a family that the network configuration has not');
+    const own = findOwnLease(leases, { interface: request.interface, addresses }, network, this.name);
     return { own, peers: leases.filter(({ publicIp }) => publicIp !== own.publicIp) };
   }
 
-  private async reload(request: LeaseRequest): Promise<LeaseSet> {
+  private async reload(request: LeaseRequest): Promise<LeaseSets> {
     try {
       return await this.load(request);
     } catch {
@@ -96,4 +116,9 @@ export class FileLeaseSource implements LeaseSource {
       return await this.load(request);
     }
   }
+}
+
+/** From now on it is this address, which the socket is bound to, whatever other one gets a lease. */
+function settled<A extends Ip>(request: HalfRequest<A>, set: LeaseSet<A> | undefined): HalfRequest<A> {
+  return set === undefined ? request : { ...request, addresses: [set.own.publicIp] };
 }

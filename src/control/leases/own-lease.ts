@@ -1,36 +1,37 @@
 /** Which lease is this node's. */
 
-import type { NetConf } from '../config/net-conf.js';
-import { contains, formatCidr, formatIpv4, type Ipv4 } from '../ipv4.js';
+import { formatIp, formatSubnet, holds, type Ip, type Subnet } from '../address.js';
 import { UserError } from '../user-error.js';
 import type { Lease } from './lease.js';
 
-export interface OwnAddresses {
+export interface OwnAddresses<A extends Ip> {
   /** The underlay interface, for messages. */
   interface: string;
   /** Its addresses: the first that has a lease is this node's public IP. */
-  addresses: readonly Ipv4[];
+  addresses: readonly A[];
 }
 
 /** @throws UserError when no lease has one of the addresses, or its subnet is not of the cluster's network */
-export function findOwnLease(
-  leases: readonly Lease[],
-  own: OwnAddresses,
-  netConf: NetConf,
+export function findOwnLease<A extends Ip>(
+  leases: readonly Lease<A>[],
+  own: OwnAddresses<A>,
+  network: Subnet<A>,
   source: string,
-): Lease {
+): Lease<A> {
   const byAddress = new Map(leases.map((lease) => [lease.publicIp, lease]));
   const address = own.addresses.find((candidate) => byAddress.has(candidate));
   const lease = address === undefined ? undefined : byAddress.get(address);
+  const [publicIp, net] =
+    typeof network.base === 'bigint' ? ['PublicIPv6', 'IPv6Network'] : ['PublicIP', 'Network'];
   if (lease === undefined) {
-    const addresses = own.addresses.map(formatIpv4).join(', ');
+    const addresses = own.addresses.map(formatIp).join(', ');
     throw new UserError(
-      `${source}: no lease for this node: interface ${own.interface} has ${addresses}; add a lease with this PublicIP, or name another interface with --iface`,
+      `${source}: no lease for this node: interface ${own.interface} has ${addresses}; add a lease with this ${publicIp}, or name another interface with --iface`,
     );
   }
-  if (!contains(netConf.network, lease.subnet)) {
+  if (!holds(network, lease.subnet)) {
     throw new UserError(
-      `${source}: subnet "${formatCidr(netConf.network)}" specified in the flannel net config doesn't contain "${formatCidr(lease.subnet)}", the lease of this node (PublicIP ${formatIpv4(lease.publicIp)}); correct Network or the lease`,
+      `${source}: subnet "${formatSubnet(network)}" specified in the flannel net config doesn't contain "${formatSubnet(lease.subnet)}", the lease of this node (${publicIp} ${formatIp(lease.publicIp)}); correct ${net} or the lease`,
     );
   }
   return lease;

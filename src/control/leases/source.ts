@@ -1,8 +1,10 @@
 /** Where leases come from: what a node asks of a lease file, of Kubernetes and of etcd alike. */
 
+import type { Ip, Subnet } from '../address.js';
 import type { NetConf } from '../config/net-conf.js';
-import type { Cidr, Ipv4 } from '../ipv4.js';
-import type { Lease, LeaseSet } from './lease.js';
+import type { Ipv4 } from '../ipv4.js';
+import type { Ipv6 } from '../ipv6.js';
+import type { LeaseSets, NodeLeases } from './lease.js';
 
 /**
  * A source hands out whole, checked sets, never changes: whoever takes them compares with what he has
@@ -21,13 +23,14 @@ export interface LeaseSource {
    * aborted
    */
   open(signal: AbortSignal): Promise<Cluster>;
-  /** The lease that `acquire` would give, as far as that can be told without changing anything. @throws as `acquire` */
-  preview(request: LeaseRequest, signal: AbortSignal): Promise<Lease>;
+  /** The leases that `acquire` would give, as far as that can be told without changing anything. @throws as `acquire` */
+  preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases>;
   /**
-   * Gets this node its lease and publishes it, then returns the first set.
+   * Gets this node its leases, one of each family asked for, and publishes them; then returns the first sets. A peer may
+   * have a lease of one family only.
    * @throws UserError when this node cannot have one; the signal's reason when it is aborted
    */
-  acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet>;
+  acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets>;
   /** Calls the listener with every later set, one after the other, and keeps this node's lease alive. */
   watch(listener: LeaseListener): void;
   /** Tells whoever waits for it that this node forwards; goes on trying in the background. */
@@ -44,25 +47,32 @@ export interface Cluster {
   nodePublicIpv6: string | undefined;
 }
 
-/** Who asks for a lease. */
+/** Who asks for leases. */
 export interface LeaseRequest {
   netConf: NetConf;
   /** Name of the underlay interface, for messages. */
   interface: string;
-  /** Its addresses, best first. A source that knows nodes by their address takes the first that has a lease. */
-  addresses: readonly Ipv4[];
+  /** What it asks for of each family; undefined: nothing. */
+  ipv4: HalfRequest<Ipv4> | undefined;
+  ipv6: HalfRequest<Ipv6> | undefined;
+}
+
+/** Half a request: that of one family. */
+export interface HalfRequest<A extends Ip> {
+  /** The interface's addresses, best first. A source that knows nodes by their address takes the first that has a lease. */
+  addresses: readonly A[];
   /** The address to publish where the source has no other for this node. */
-  publicIp: Ipv4;
+  publicIp: A;
   /** The subnet this node had before, by its subnet.env. */
-  previous: Cidr | undefined;
+  previous: Subnet<A> | undefined;
   /** The MAC its VTEP has had, for a source that knows of none; undefined for one that is derived. */
   vtepMac: string | undefined;
 }
 
 export interface LeaseListener {
-  /** A later set; the next one is handed over once this one has been taken. An error counts as a refusal. */
-  onLeases(set: LeaseSet): Promise<void>;
-  /** A later set is no good and was not handed over; what is in force stays. */
+  /** Later sets; the next ones are handed over once these have been taken. An error counts as a refusal. */
+  onLeases(sets: LeaseSets): Promise<void>;
+  /** Later sets are no good and were not handed over; what is in force stays. */
   onRefused(error: Error): void;
   /** This node's lease is gone: it has to leave. `reason` is a whole sentence. */
   onRevoked(reason: string): void;

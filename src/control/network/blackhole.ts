@@ -3,7 +3,7 @@
  * Canal, packets to pods that do not exist end here and do not go round between node and network.
  */
 
-import { type Cidr, formatCidr } from '../ipv4.js';
+import { familyOf, formatSubnet, type Subnet } from '../address.js';
 import { deleteRoutes, ipBatch } from './ip.js';
 
 export class BlackholeRoute {
@@ -15,8 +15,9 @@ export class BlackholeRoute {
   }
 
   /** Sees to it that the route is there. One to the same subnet that someone else has set, as a bridge's, does as well. */
-  async hold(subnet: Cidr): Promise<void> {
-    const wanted = `blackhole ${formatCidr(subnet)}`;
+  async hold(subnet: Subnet): Promise<void> {
+    // IPv6 has it on lo, and without its name a later deletion may take the bridge's route to the same subnet.
+    const wanted = `blackhole ${formatSubnet(subnet)}${familyOf(subnet.base) === 'ipv6' ? ' dev lo' : ''}`;
     if (this.held !== wanted) await this.release();
     this.held = wanted;
     await ipBatch([`route add ${wanted}`]);

@@ -1,11 +1,20 @@
-/** The overlay device as flannel sets it up: MAC if it has one, MTU, `<subnet base>/32`, up. */
+/** The overlay device as flannel sets it up: MAC if it has one, MTU, `<subnet base>/32` or `/128`, up. */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { type Cidr, contains, formatCidr, formatIpv4, parseCidr } from '../ipv4.js';
+import {
+  familyFlag,
+  familyOf,
+  formatHost,
+  formatSubnet,
+  holdsAddress,
+  type Ip,
+  parseIp,
+  type Subnet,
+} from '../address.js';
 import { warn } from '../log.js';
 import { UserError } from '../user-error.js';
 import { ipJson, ipRun } from './ip.js';
-import { type Link, readLinks } from './links.js';
+import { addressesOf, type Link, readLinks } from './links.js';
 
 /**
  * Frames the kernel may queue for one queue of the device. The tun driver drops when its ring is full, and no pod's TCP is told
@@ -22,7 +31,7 @@ export interface DeviceState {
   /** undefined for a TUN, which has none. */
   mac: string | undefined;
   mtu: number;
-  subnet: Cidr;
+  subnet: Subnet;
 }
 
 /** Refuses to start beside a device of this name, whoever made it. @throws UserError saying what it is and what to do */
@@ -35,12 +44,13 @@ export function refuseExisting(links: readonly Link[], name: string): void {
  * Refuses to start beside a device of another backend that carries the same network, by whoever made it: its routes and
  * ours would part the pods' packets between them. @throws UserError saying what it is and what to do
  */
-export function refuseRival(links: readonly Link[], names: RegExp, network: Cidr): void {
+export function refuseRival(links: readonly Link[], names: RegExp, network: Subnet): void {
   const link = links.find(
-    ({ name, addresses }) =>
-      names.test(name) && addresses.some((base) => contains(network, { base, prefix: 32 })),
+    (candidate) =>
+      names.test(candidate.name) &&
+      addressesOf(candidate, familyOf(network.base)).some((address) => holdsAddress(network, address)),
   );
-  if (link !== undefined) throw existing(link, `carries ${formatCidr(network)} already`);
+  if (link !== undefined) throw existing(link, `carries ${formatSubnet(network)} already`);
 }
 
 function existing(link: Link, what: string): UserError {
@@ -70,15 +80,27 @@ export function kernelVxlan(links: readonly Link[], name: string): Link | undefi
 /** Configures the fresh device and brings it up. @throws UserError naming the command that failed */
 export async function configureDevice(device: DeviceState): Promise<void> {
   const { name, mac, mtu, subnet } = device;
-  // flannel does this too and, as here, a kernel without IPv6 is no obstacle.
-  await writeFile(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, '0').catch(() => {});
+  await setSysctls(device);
   await ipRun([
     `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH}`,
-    `address replace ${formatIpv4(subnet.base)}/32 dev ${name}`,
+    replaceAddress(name, subnet.base),
     `link set dev ${name} up`,
   ]);
   const { index } = await verifyLink(name, mac);
   await threadNapi(name, index, mac);
+}
+
+/** flannel switches router advertisements off too and, as here, a kernel without IPv6 is no obstacle. */
+async function setSysctls({ name, subnet }: DeviceState): Promise<void> {
+  const directory = `/proc/sys/net/ipv6/conf/${name}`;
+  // A node may have IPv6 off for whatever device comes.
+  if (familyOf(subnet.base) === 'ipv6') await writeFile(`${directory}/disable_ipv6`, '0').catch(() => {});
+  await writeFile(`${directory}/accept_ra`, '0').catch(() => {});
+}
+
+/** Nobody else can have the address: an IPv6 one is in force without asking the network. */
+function replaceAddress(name: string, base: Ip): string {
+  return `address replace ${formatHost(base)} dev ${name}${familyOf(base) === 'ipv6' ? ' nodad' : ''}`;
 }
 
 /** The device does not exist any more. */
@@ -88,43 +110,51 @@ export class DeviceGone extends UserError {}
 export type Repairs = Record<string, number>;
 
 /**
- * Compares the device with what it should be and puts right what is not. Addresses of the cluster's network that are
- * not its own go; any other may stay, as with flannel. @throws DeviceGone; UserError naming the command that failed
+ * Compares the device with what it should be and puts right what is not. As with flannel, addresses of the cluster's
+ * IPv4 network that are not its own go and any other may stay; of IPv6 only the kernel's own, link-local ones may.
+ * @throws DeviceGone; UserError naming the command that failed
  */
-export async function repairDevice(device: DeviceState, network: Cidr): Promise<Repairs> {
+export async function repairDevice(device: DeviceState, network: Subnet): Promise<Repairs> {
   const { name, mac, mtu, subnet } = device;
   const link = (await readLinks()).find((candidate) => candidate.name === name);
   if (link === undefined) throw new DeviceGone(`${name} is gone`);
-  const own = `${formatIpv4(subnet.base)}/32`;
-  const addresses = await addressesOf(name);
+  const own = formatHost(subnet.base);
+  const addresses = await addressesOn(device);
   const repairs: Repairs = {};
   const commands: string[] = [];
   const put = (kind: string, command: string): void => {
     repairs[kind] = (repairs[kind] ?? 0) + 1;
     commands.push(command);
   };
+  // First the MTU: below 1280 a device has no IPv6 at all (RFC 8200, 5), nor can it have an address.
   if (mac !== undefined && link.mac !== mac) put('mac', `link set dev ${name} address ${mac}`);
   if (link.mtu !== mtu) put('mtu', `link set dev ${name} mtu ${mtu}`);
-  if (!addresses.includes(own)) put('address', `address replace ${own} dev ${name}`);
+  if (!addresses.includes(own)) put('address', replaceAddress(name, subnet.base));
   for (const text of addresses) {
-    if (text !== own && isInside(network, text)) put('address', `address delete ${text} dev ${name}`);
+    if (text !== own && isForeign(network, text)) put('address', `address delete ${text} dev ${name}`);
   }
   if (!link.up) put('link', `link set dev ${name} up`);
   await ipRun(commands);
+  if (commands.length > 0) await setSysctls(device);
   return repairs;
 }
 
-/** The IPv4 addresses of a device with their prefix lengths. */
-async function addressesOf(name: string): Promise<string[]> {
-  const [link] = await ipJson<{ addr_info: { local: string; prefixlen: number }[] }>(
-    ...['-4', 'address', 'show', 'dev', name],
+/** The addresses of the device's family with their prefix lengths, without those that the kernel gave it. */
+async function addressesOn({ name, subnet }: DeviceState): Promise<string[]> {
+  const flag = familyFlag(familyOf(subnet.base));
+  const [link] = await ipJson<{ addr_info: { local: string; prefixlen: number; scope: string }[] }>(
+    ...[flag, 'address', 'show', 'dev', name],
   );
-  return (link?.addr_info ?? []).map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+  return (link?.addr_info ?? [])
+    .filter(({ scope }) => flag === '-4' || scope !== 'link')
+    .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 }
 
-function isInside(network: Cidr, text: string): boolean {
-  const parsed = parseCidr(text);
-  return parsed !== undefined && contains(network, { base: parsed.address, prefix: 32 });
+function isForeign(network: Subnet, text: string): boolean {
+  if (familyOf(network.base) === 'ipv6') return true;
+  const [address = ''] = text.split('/');
+  const parsed = parseIp(address);
+  return parsed !== undefined && holdsAddress(network, parsed);
 }
 
 /** Follows a change of this node's own lease. @throws UserError naming the command that failed */
@@ -132,8 +162,8 @@ export async function reconfigureDevice(before: DeviceState, after: DeviceState)
   const commands: string[] = [];
   if (after.mac !== before.mac) commands.push(`link set dev ${after.name} address ${after.mac}`);
   if (after.subnet.base !== before.subnet.base) {
-    commands.push(`address replace ${formatIpv4(after.subnet.base)}/32 dev ${after.name}`);
-    commands.push(`address delete ${formatIpv4(before.subnet.base)}/32 dev ${after.name}`);
+    commands.push(replaceAddress(after.name, after.subnet.base));
+    commands.push(`address delete ${formatHost(before.subnet.base)} dev ${after.name}`);
   }
   await ipRun(commands);
 }

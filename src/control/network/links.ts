@@ -1,7 +1,15 @@
 /** What devices and addresses this machine has, by one `ip -json -details address show`. */
 
-import { formatIpv4, type Ipv4, isNodeAddress, parseIpv4 } from '../ipv4.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Family, formatIp, type Ip } from '../address.js';
+import { type Ipv4, isNodeAddress, parseIpv4 } from '../ipv4.js';
+import { type Ipv6, isLinkLocal6, isNodeAddress6, parseIpv6 } from '../ipv6.js';
+import { UserError } from '../user-error.js';
 import { ipJson } from './ip.js';
+
+/** Duplicate address detection takes a second by default, after a pause of up to a second (RFC 4862, 5.4.2). */
+const DAD_TIMEOUT_MS = 5000;
+const DAD_LOOK_MS = 50;
 
 export interface Link {
   index: number;
@@ -15,6 +23,10 @@ export interface Link {
   up: boolean;
   /** IPv4 addresses a tunnel can use, best first; loopback's are none. */
   addresses: Ipv4[];
+  /** The same of IPv6, link-local ones last. */
+  addresses6: Ipv6[];
+  /** Those of them that cannot be bound yet: whether another has them is still being found out. */
+  tentative: Ipv6[];
 }
 
 interface IpLink {
@@ -33,7 +45,11 @@ interface AddressInfo {
   local: string;
   deprecated?: boolean;
   dynamic?: boolean;
+  /** Of IPv6 `secondary` is called `temporary` (IFA_F_SECONDARY and IFA_F_TEMPORARY are one flag). */
   secondary?: boolean;
+  temporary?: boolean;
+  tentative?: boolean;
+  dadfailed?: boolean;
 }
 
 export async function readLinks(): Promise<Link[]> {
@@ -47,6 +63,8 @@ export async function readLinks(): Promise<Link[]> {
     data: link.linkinfo?.info_data ?? {},
     up: link.flags.includes('UP'),
     addresses: usable(link.addr_info ?? []),
+    addresses6: usable6(link.addr_info ?? []),
+    tentative: usable6((link.addr_info ?? []).filter(({ tentative }) => tentative === true)),
   }));
 }
 
@@ -57,13 +75,25 @@ export async function readLinks(): Promise<Link[]> {
 function usable(infos: readonly AddressInfo[]): Ipv4[] {
   return infos
     .filter(({ family, deprecated }) => family === 'inet' && deprecated !== true)
-    .map(({ local, dynamic, secondary }) => ({
-      address: parseIpv4(local) as Ipv4,
-      rank: [isLinkLocal(parseIpv4(local) as Ipv4), dynamic === true, secondary === true],
-    }))
+    .map((info) => ({ info, address: parseIpv4(info.local) as Ipv4 }))
     .filter(({ address }) => isNodeAddress(address))
+    .map(({ info, address }) => ({ address, rank: rankOf(info, isLinkLocal(address)) }))
     .sort((a, b) => compare(a.rank, b.rank))
     .map(({ address }) => address);
+}
+
+function usable6(infos: readonly AddressInfo[]): Ipv6[] {
+  return infos
+    .filter(({ family, deprecated, dadfailed }) => family === 'inet6' && !deprecated && !dadfailed)
+    .map((info) => ({ info, address: parseIpv6(info.local) as Ipv6 }))
+    .filter(({ address }) => isNodeAddress6(address) || isLinkLocal6(address))
+    .map(({ info, address }) => ({ address, rank: rankOf(info, isLinkLocal6(address)) }))
+    .sort((a, b) => compare(a.rank, b.rank))
+    .map(({ address }) => address);
+}
+
+function rankOf({ dynamic, secondary, temporary }: AddressInfo, linkLocal: boolean): boolean[] {
+  return [linkLocal, dynamic === true, secondary === true || temporary === true];
 }
 
 function compare(a: readonly boolean[], b: readonly boolean[]): number {
@@ -76,7 +106,50 @@ function isLinkLocal(address: Ipv4): boolean {
   return address >>> 16 === 0xa9fe;
 }
 
+/** A link's usable addresses of a family, best first. */
+export function addressesOf(link: Link, family: Family): readonly Ip[] {
+  return family === 'ipv4' ? link.addresses : link.addresses6;
+}
+
+/** Whether a device has an address, be it one that is deprecated: a socket that is bound to it goes on. */
+export async function hasAddress(name: string, address: Ip): Promise<boolean> {
+  const text = formatIp(address);
+  const links = await ipJson<IpLink>('-details', 'address', 'show');
+  const link = links.find(({ ifname }) => ifname === name);
+  return link?.addr_info?.some(({ local }) => local === text) ?? false;
+}
+
+/** Waits until a fresh IPv6 address can be bound. @throws UserError when another node has it, or it takes too long */
+export async function untilBindable({ name, tentative }: Link, address: Ip): Promise<void> {
+  const isTentative = (those: readonly Ip[]): boolean => those.includes(address);
+  const deadline = performance.now() + DAD_TIMEOUT_MS;
+  let now: readonly Ip[] = tentative;
+  while (isTentative(now)) {
+    if (performance.now() > deadline) {
+      throw new UserError(
+        `${formatIp(address)} of ${name} stays tentative: duplicate address detection does not end; is the link up (ip -6 address show dev ${name})?`,
+      );
+    }
+    await delay(DAD_LOOK_MS);
+    const link = (await readLinks()).find((candidate) => candidate.name === name);
+    if (!link?.addresses6.some((candidate) => candidate === address)) {
+      throw new UserError(
+        `${formatIp(address)} of ${name} cannot be used: another machine has it too (ip -6 address show dev ${name})`,
+      );
+    }
+    now = link.tentative;
+  }
+}
+
 /** What there is to choose from, in flannel's form: `eth0:[192.168.77.1 10.0.0.7], eth1:[]`. */
-export function listLinks(links: readonly Link[]): string {
-  return links.map(({ name, addresses }) => `${name}:[${addresses.map(formatIpv4).join(' ')}]`).join(', ');
+export function listLinks(links: readonly Link[], families: readonly Family[]): string {
+  return links
+    .map(
+      (link) =>
+        `${link.name}:[${families
+          .flatMap((family) => addressesOf(link, family))
+          .map(formatIp)
+          .join(' ')}]`,
+    )
+    .join(', ');
 }

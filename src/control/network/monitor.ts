@@ -7,7 +7,7 @@ import { warn } from '../log.js';
 /** How long to wait before a monitor that ended is started again. */
 const RESTART_MS = 1000;
 
-/** Calls `onLine` for every change of links, IPv4 addresses, routes and neighbours, from the moment it runs until it is closed. */
+/** Calls `onLine` for every change of links, addresses, routes and neighbours, from the moment it runs until it is closed. */
 export class Monitor {
   private readonly onLine: (line: string) => void;
   private child: ChildProcess | undefined;

@@ -1,33 +1,65 @@
 /** Which interface the tunnel goes through, and which address the peers send to: flannel's rules (pkg/ipmatch). */
 
-import { formatIpv4, type Ipv4, parseIpv4 } from '../ipv4.js';
+import {
+  type Family,
+  familyFlag,
+  familyName,
+  familyOf,
+  formatIp,
+  type Ip,
+  isPublic,
+  parseIp,
+} from '../address.js';
+import { type Ipv4, parseIpv4 } from '../ipv4.js';
+import { type Ipv6, isLinkLocal6, parseIpv6 } from '../ipv6.js';
 import { info } from '../log.js';
 import type { UnderlayOptions } from '../options.js';
 import { UserError } from '../user-error.js';
 import { ipJson } from './ip.js';
-import { type Link, listLinks } from './links.js';
+import { addressesOf, type Link, listLinks } from './links.js';
 
 export interface Underlay {
   link: Link;
-  /** The interface's own address that was chosen with it. */
-  address: Ipv4;
-  /** `publicIp`, `address`, and whatever other addresses the interface has, best first. */
-  addresses: readonly Ipv4[];
-  /** The address the peers are to send to; behind a NAT none of this machine's. */
-  publicIp: Ipv4;
+  /** Of each family that the cluster has. */
+  ipv4: Side<Ipv4> | undefined;
+  ipv6: Side<Ipv6> | undefined;
   /** How the choice was made, in flannel's log lines. */
   notes: readonly string[];
 }
 
-interface Choice {
-  link: Link;
-  address: Ipv4;
+/** The underlay as one family sees it. */
+export interface Side<A extends Ip = Ip> {
+  /** The interface's own address that was chosen with it. */
+  address: A;
+  /** `publicIp`, `address`, and whatever other addresses the interface has, best first. */
+  addresses: readonly A[];
+  /** The address the peers are to send to; behind a NAT none of this machine's. */
+  publicIp: A;
 }
 
-/** What one rule found; without an address it is the interface's best. */
+/** An address of each family, or of one. */
+interface Pair {
+  ipv4?: Ipv4 | undefined;
+  ipv6?: Ipv6 | undefined;
+}
+
+/** Among what is searched, and what is said of it. */
+interface Search {
+  links: readonly Link[];
+  families: readonly Family[];
+  notes: string[];
+}
+
+/** What one rule found; where it names no address, it is the interface's best. */
 interface Found {
   link: Link;
-  address?: Ipv4 | undefined;
+  addresses?: Pair;
+}
+
+/** The same with an address for each family. */
+interface Choice {
+  link: Link;
+  addresses: Pair;
 }
 
 /** One thing the operator named: the first that finds an interface decides. */
@@ -37,30 +69,33 @@ interface Attempt {
   find: () => Found | Promise<Found>;
 }
 
-/** @throws UserError in flannel's words, with what there is to choose from */
-export async function chooseUnderlay(links: readonly Link[], options: UnderlayOptions): Promise<Underlay> {
-  const wanted = options.publicIp === undefined ? undefined : parseIpv4(options.publicIp);
-  if (options.publicIp !== undefined && wanted === undefined) {
-    throw new UserError(
-      `invalid public IP address: ${options.publicIp}; --public-ip needs an IPv4 address, as in 192.0.2.1`,
-    );
-  }
-  const notes: string[] = [];
-  const attempts = attemptsOf(links, options, notes);
-  const { link, address } =
-    attempts.length > 0 ? await firstFound(attempts, links, notes) : await findUnnamed(links, wanted, notes);
-  const publicIp = wanted ?? address;
+/**
+ * The interface, which has to have an address of each of `families`.
+ * @throws UserError in flannel's words, with what there is to choose from
+ */
+export async function chooseUnderlay(
+  links: readonly Link[],
+  options: UnderlayOptions,
+  families: readonly Family[],
+): Promise<Underlay> {
+  const search = { links, families, notes: [] as string[] };
+  const wanted = {
+    ipv4: families.includes('ipv4') ? readPublicIp(options.publicIp) : undefined,
+    ipv6: families.includes('ipv6') ? readPublicIpv6(options.publicIpv6) : undefined,
+  };
+  const attempts = attemptsOf(search, options);
+  const { link, addresses } =
+    attempts.length > 0 ? await firstFound(attempts, search) : await findUnnamed(search, wanted);
   return {
     link,
-    address,
-    addresses: [...new Set([publicIp, address, ...link.addresses])],
-    publicIp,
+    ipv4: sideOf(addresses.ipv4, wanted.ipv4, link.addresses),
+    ipv6: sideOf(addresses.ipv6, wanted.ipv6, link.addresses6),
     notes: [
-      ...notes,
-      `Using interface with name ${link.name} and address ${formatIpv4(address)}`,
-      wanted === undefined
-        ? `Defaulting external address to interface address (${formatIpv4(address)})`
-        : `Using ${formatIpv4(wanted)} as external address`,
+      ...search.notes,
+      ...families.map(
+        (family) => `Using interface with name ${link.name} and ${addressText(family, addresses)}`,
+      ),
+      ...families.map((family) => externalText(family, addresses, wanted)),
     ],
   };
 }
@@ -70,68 +105,97 @@ export function announceUnderlay({ notes }: Underlay): void {
   for (const note of notes) info(note);
 }
 
+function readPublicIp(text: string | undefined): Ipv4 | undefined {
+  const address = text === undefined ? undefined : parseIpv4(text);
+  if (text === undefined || address !== undefined) return address;
+  throw new UserError(
+    `invalid public IP address: ${text}; --public-ip needs an IPv4 address, as in 192.0.2.1`,
+  );
+}
+
+function readPublicIpv6(text: string | undefined): Ipv6 | undefined {
+  const address = text === undefined ? undefined : parseIpv6(text);
+  if (text === undefined || (address !== undefined && isPublic(address))) return address;
+  throw new UserError(
+    `invalid public IPv6 address: ${text}; --public-ipv6 needs a global or unique local address, as in 2001:db8::1`,
+  );
+}
+
+function sideOf<A extends Ip>(
+  address: A | undefined,
+  wanted: A | undefined,
+  all: readonly A[],
+): Side<A> | undefined {
+  if (address === undefined) return undefined;
+  const publicIp = wanted ?? address;
+  return { address, addresses: [...new Set([publicIp, address, ...all])], publicIp };
+}
+
+function addressText(family: Family, addresses: Pair): string {
+  return `${family === 'ipv6' ? 'v6 ' : ''}address ${formatIp(addresses[family] as Ip)}`;
+}
+
+function externalText(family: Family, addresses: Pair, wanted: Pair): string {
+  const given = wanted[family];
+  return given === undefined
+    ? `Defaulting external ${family === 'ipv6' ? 'v6 ' : ''}address to interface address (${formatIp(addresses[family] as Ip)})`
+    : `Using ${formatIp(given)} as external address`;
+}
+
 /** Nothing was named: the interface that has the public address, else that of the default route. */
-async function findUnnamed(
-  links: readonly Link[],
-  publicIp: Ipv4 | undefined,
-  notes: string[],
-): Promise<Choice> {
+async function findUnnamed(search: Search, { ipv4, ipv6 }: Pair): Promise<Choice> {
   try {
-    if (publicIp !== undefined) return complete(withPublicIp(links, publicIp, notes));
-    notes.push('Determining IP address of default interface');
-    return complete({ link: await ofDefaultRoute(links) });
+    const publicIp = ipv4 ?? ipv6;
+    if (publicIp !== undefined) return complete(withPublicIp(search, publicIp), search);
+    search.notes.push('Determining IP address of default interface');
+    return complete({ link: await ofDefaultRoutes(search) }, search);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
-      `Failed to find any valid interface to use: ${error.message} (there is ${listLinks(links)})`,
+      `Failed to find any valid interface to use: ${error.message} (there is ${listLinks(search.links, search.families)})`,
     );
   }
 }
 
-function withPublicIp(links: readonly Link[], address: Ipv4, notes: string[]): Found {
-  const text = formatIpv4(address);
+function withPublicIp({ links, notes }: Search, address: Ip): Found {
+  const text = formatIp(address);
   notes.push(`Searching for interface using ${text}`);
   const link = withAddress(links, address);
   if (link === undefined) {
+    const flag = familyOf(address) === 'ipv4' ? '--public-ip' : '--public-ipv6';
     throw new UserError(
-      `error looking up interface ${text}: --public-ip is no address of this node; behind a NAT name the interface with --iface too`,
+      `error looking up interface ${text}: ${flag} is no address of this node; behind a NAT name the interface with --iface too`,
     );
   }
-  return { link, address };
+  return { link, addresses: pairOf(address) };
 }
 
-function attemptsOf(
-  links: readonly Link[],
-  { iface, ifaceRegex, ifaceCanReach }: UnderlayOptions,
-  notes: string[],
-): Attempt[] {
+function attemptsOf(search: Search, { iface, ifaceRegex, ifaceCanReach }: UnderlayOptions): Attempt[] {
   const attempts: Attempt[] = [
-    ...iface.map((value) => ({ flag: '--iface', value, find: () => named(links, value, notes) })),
-    ...ifaceRegex.map((value) => ({ flag: '--iface-regex', value, find: () => matching(links, value) })),
+    ...iface.map((value) => ({ flag: '--iface', value, find: () => named(search, value) })),
+    ...ifaceRegex.map((value) => ({ flag: '--iface-regex', value, find: () => matching(search, value) })),
   ];
   if (ifaceCanReach !== undefined) {
     attempts.push({
       flag: '--iface-can-reach',
       value: ifaceCanReach,
-      find: () => reaching(links, ifaceCanReach, notes),
+      find: () => reaching(search, ifaceCanReach),
     });
   }
   return attempts;
 }
 
-async function firstFound(
-  attempts: readonly Attempt[],
-  links: readonly Link[],
-  notes: string[],
-): Promise<Choice> {
-  const there = listLinks(links);
+async function firstFound(attempts: readonly Attempt[], search: Search): Promise<Choice> {
+  const there = listLinks(search.links, search.families);
   const misses: string[] = [];
   for (const { flag, value, find } of attempts) {
     try {
-      return complete(await find());
+      return complete(await find(), search);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      notes.push(`Could not find valid interface matching ${value}: ${error.message} (there is ${there})`);
+      search.notes.push(
+        `Could not find valid interface matching ${value}: ${error.message} (there is ${there})`,
+      );
       misses.push(`${flag} ${value}: ${error.message}`);
     }
   }
@@ -140,35 +204,55 @@ async function firstFound(
   );
 }
 
-function complete({ link, address = link.addresses[0] }: Found): Choice {
+/** Gives every family its address. @throws UserError when the interface has none of one */
+function complete({ link, addresses = {} }: Found, { families }: Search): Choice {
   const { name, mtu } = link;
-  if (address === undefined) {
-    throw new UserError(
-      `failed to find IPv4 address for interface ${name}; give it one, or name another interface with --iface`,
-    );
+  const all: Pair = {};
+  for (const family of families) {
+    const address = addresses[family] ?? addressesOf(link, family)[0];
+    if (address === undefined) {
+      throw new UserError(
+        `failed to find ${familyName(family)} address for interface ${name}; give it one, or name another interface with --iface`,
+      );
+    }
+    if (typeof address === 'bigint' && isLinkLocal6(address)) {
+      throw new UserError(
+        `failed to find IPv6 address for interface ${name}: ${formatIp(address)} is link-local, and peers send to global or unique local ones; give it one, or name another interface with --iface`,
+      );
+    }
+    Object.assign(all, pairOf(address));
   }
   if (mtu === 0) {
     throw new UserError(
       `failed to determine MTU for ${name} interface; set one (ip link set dev ${name} mtu 1500)`,
     );
   }
-  return { link, address };
+  return { link, addresses: all };
 }
 
-function named(links: readonly Link[], value: string, notes: string[]): Found {
-  const address = parseIpv4(value);
+function pairOf(address: Ip): Pair {
+  return typeof address === 'bigint' ? { ipv6: address } : { ipv4: address };
+}
+
+function named({ links, families, notes }: Search, value: string): Found {
+  const parsed = parseIp(value);
+  const address = parsed !== undefined && families.includes(familyOf(parsed)) ? parsed : undefined;
   if (address !== undefined) notes.push(`Searching for interface using ${value}`);
   const link = address === undefined ? links.find(({ name }) => name === value) : withAddress(links, address);
   if (link === undefined) throw new UserError('no interface has this name or address');
-  return { link, address };
+  return address === undefined ? { link } : { link, addresses: pairOf(address) };
 }
 
-/** Addresses of all interfaces first, names only then. */
-function matching(links: readonly Link[], pattern: string): Found {
+/** Addresses of all interfaces first, one of each family; names only then. */
+function matching({ links, families }: Search, pattern: string): Found {
   const regex = compile(pattern);
   for (const link of links) {
-    const address = link.addresses.find((candidate) => regex.test(formatIpv4(candidate)));
-    if (address !== undefined) return { link, address };
+    const addresses = families.map((family) =>
+      addressesOf(link, family).find((candidate) => regex.test(formatIp(candidate))),
+    );
+    if (addresses.every((address) => address !== undefined)) {
+      return { link, addresses: Object.assign({}, ...addresses.map(pairOf)) as Pair };
+    }
   }
   const link = links.find(({ name }) => regex.test(name));
   if (link === undefined) {
@@ -195,29 +279,45 @@ interface IpRoute {
   nexthops?: { dev?: string }[];
 }
 
-async function reaching(links: readonly Link[], target: string, notes: string[]): Promise<Found> {
+async function reaching({ links, families, notes }: Search, target: string): Promise<Found> {
   notes.push(`Determining interface to use based on given ifcanreach: ${target}`);
-  if (parseIpv4(target) === undefined) throw new UserError('this is no IPv4 address');
+  const address = parseIp(target);
+  if (address === undefined || !families.includes(familyOf(address))) {
+    throw new UserError(`this is no ${families.map(familyName).join(' or ')} address`);
+  }
   const [route] = await ipJson<IpRoute>('route', 'get', target);
   const link = links.find(({ name }) => name === route?.dev);
   if (link === undefined) throw new UserError('failed to get ifcanreach based interface: no route has one');
-  return { link, address: parseIpv4(route?.prefsrc ?? '') };
+  const source = parseIp(route?.prefsrc ?? '');
+  return source === undefined ? { link } : { link, addresses: pairOf(source) };
+}
+
+/** The interface of the default routes, which has to be one for both families. */
+async function ofDefaultRoutes({ links, families }: Search): Promise<Link> {
+  const [first, second] = await Promise.all(families.map((family) => ofDefaultRoute(links, family)));
+  if (second !== undefined && second !== first) {
+    throw new UserError(
+      `v6 default route interface ${second.name} must be the same with v4 default route interface ${first?.name}; name one with --iface`,
+    );
+  }
+  return first as Link;
 }
 
 /** Of several next hops the first: flannel has none then and gives up. */
-async function ofDefaultRoute(links: readonly Link[]): Promise<Link> {
-  const routes = await ipJson<IpRoute>('-4', 'route', 'show', 'default');
+async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<Link> {
+  const routes = await ipJson<IpRoute>(familyFlag(family), 'route', 'show', 'default');
   const devices = routes.map(({ dev, nexthops }) => dev ?? nexthops?.find((hop) => hop.dev)?.dev);
   const device = devices.find((name) => name !== undefined);
   const link = links.find(({ name }) => name === device);
   if (link === undefined) {
+    const kind = family === 'ipv6' ? 'default v6 route' : 'default route';
     throw new UserError(
-      'unable to find default route; no default route tells the interface to use: name one with --iface',
+      `unable to find ${kind}; no ${kind} tells the interface to use: name one with --iface`,
     );
   }
   return link;
 }
 
-function withAddress(links: readonly Link[], address: Ipv4): Link | undefined {
-  return links.find(({ addresses }) => addresses.includes(address));
+function withAddress(links: readonly Link[], address: Ip): Link | undefined {
+  return links.find((link) => addressesOf(link, familyOf(address)).includes(address));
 }

@@ -1,17 +1,15 @@
 /**
- * One node of the cluster: holds the device, the peers and subnet.env to what the leases say, from `start` to `stop`. It
- * is given a backend, a dataplane and leases, and knows neither packets nor where leases come from.
+ * One node of the cluster, as one family sees it: holds the device and the peers to what the leases say, from `start` to
+ * `stop`. It is given a backend, a dataplane and leases, and knows neither packets nor where leases come from.
  */
 
 import type { Dataplane } from '../../dataplane/dataplane.js';
+import { familyOf, formatIp, formatSubnet, type Ip, type Subnet } from '../address.js';
 import type { Backend, Overlay } from '../backends/backend.js';
 import { difference } from '../backends/difference.js';
-import type { NetConf } from '../config/net-conf.js';
-import { formatCidr, formatIpv4 } from '../ipv4.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
 import { info, warn } from '../log.js';
 import type { Repairs } from '../network/device.js';
-import { writeSubnetEnv } from '../subnet-env.js';
 
 /** Pauses before a change that failed is tried again: from, doubling, to. */
 const RETRY_FIRST_MS = 1000;
@@ -20,19 +18,17 @@ const RETRY_LAST_MS = 30_000;
 const LOGGED_PEERS = 16;
 
 export interface NodeOptions {
-  netConf: NetConf;
   backend: Backend;
+  /** The pod network of the cluster. */
+  network: Subnet;
   /** MTU of the overlay device. */
   mtu: number;
-  subnetFile: string;
-  /** Whether pods' traffic that leaves the cluster is masqueraded, for subnet.env. */
-  ipMasq: boolean;
 }
 
 export class Node {
   readonly options: NodeOptions;
-  own: Lease;
-  peers: readonly Lease[] = [];
+  own: Lease<Ip>;
+  peers: readonly Lease<Ip>[] = [];
   overlay: Overlay;
   /** Objects that were not as they should be and were put right, by kind, since the start. */
   readonly repairs: Repairs = {};
@@ -42,24 +38,23 @@ export class Node {
   private retryMs = RETRY_FIRST_MS;
   private readonly leaving = new AbortController();
 
-  constructor(options: NodeOptions, dataplane: Dataplane, own: Lease) {
+  constructor(options: NodeOptions, dataplane: Dataplane, own: Lease<Ip>) {
     this.options = options;
     this.own = own;
     this.overlay = this.overlayOn(dataplane);
   }
 
-  /** Sets up device, peers and subnet.env; the dataplane has been started. @throws UserError when the device cannot be */
-  start(peers: readonly Lease[]): Promise<void> {
+  /** Sets up device and peers; the dataplane has been started. @throws UserError when the device cannot be */
+  start(peers: readonly Lease<Ip>[]): Promise<void> {
     return this.enqueue(async () => {
       await this.overlay.configure(this.own);
       this.takePeers(peers);
       await this.applyPeers();
-      await this.writeSubnetEnv();
     });
   }
 
   /** Follows a new set of leases. @throws UserError when the device cannot follow a change of the own one */
-  update({ own, peers }: LeaseSet): Promise<void> {
+  update({ own, peers }: LeaseSet<Ip>): Promise<void> {
     return this.enqueue(async () => {
       await this.takeOwnLease(own);
       this.takePeers(peers);
@@ -95,11 +90,11 @@ export class Node {
   }
 
   private overlayOn(dataplane: Dataplane): Overlay {
-    const { backend, netConf, mtu } = this.options;
+    const { backend, network, mtu } = this.options;
     return backend.overlay(dataplane, {
       device: backend.device,
       mtu,
-      network: netConf.network,
+      network,
       signal: this.leaving.signal,
     });
   }
@@ -123,16 +118,16 @@ export class Node {
     return done;
   }
 
-  private async takeOwnLease(lease: Lease): Promise<void> {
+  private async takeOwnLease(lease: Lease<Ip>): Promise<void> {
     const before = this.own;
-    if (lease.vtepMac === before.vtepMac && formatCidr(lease.subnet) === formatCidr(before.subnet)) return;
-    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}${macText(lease)}`);
+    if (lease.vtepMac === before.vtepMac && formatSubnet(lease.subnet) === formatSubnet(before.subnet))
+      return;
+    info(`this node's lease changed: subnet ${formatSubnet(lease.subnet)}${macText(lease)}`);
     await this.overlay.reconfigure(before, lease);
     this.own = lease;
-    await this.writeSubnetEnv();
   }
 
-  private takePeers(peers: readonly Lease[]): void {
+  private takePeers(peers: readonly Lease<Ip>[]): void {
     logChanges(this.peers, peers);
     this.peers = peers;
   }
@@ -152,33 +147,28 @@ export class Node {
     }, this.retryMs);
     this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
   }
-
-  private async writeSubnetEnv(): Promise<void> {
-    const { subnetFile, netConf, mtu, ipMasq } = this.options;
-    await writeSubnetEnv(subnetFile, {
-      network: netConf.network,
-      subnet: this.own.subnet,
-      mtu,
-      ipMasq,
-    });
-    info(`Wrote subnet file to ${subnetFile}`);
-  }
 }
 
-function describe(lease: Lease): [string, string] {
-  return [formatCidr(lease.subnet), `PublicIP: ${formatIpv4(lease.publicIp)}${macText(lease)}`];
+function describe(lease: Lease<Ip>): [string, string] {
+  const key = familyOf(lease.publicIp) === 'ipv4' ? 'PublicIP' : 'PublicIPv6';
+  return [formatSubnet(lease.subnet), `${key}: ${formatIp(lease.publicIp)}${macText(lease)}`];
 }
 
-function macText({ vtepMac }: Lease): string {
+function macText({ vtepMac }: Lease<Ip>): string {
   return vtepMac === undefined ? '' : ` VtepMAC: ${vtepMac}`;
 }
 
-function logChanges(before: readonly Lease[], after: readonly Lease[]): void {
+function logChanges(before: readonly Lease<Ip>[], after: readonly Lease<Ip>[]): void {
   const { gone, set } = difference(new Map(before.map(describe)), new Map(after.map(describe)));
   if (gone.length + set.length > LOGGED_PEERS) {
     info(`peers: ${set.length} added or changed, ${gone.length} removed, ${after.length} in all`);
     return;
   }
-  for (const subnet of gone) info(`removing subnet: ${subnet}`);
-  for (const [subnet, rest] of set) info(`adding subnet: ${subnet} ${rest}`);
+  for (const subnet of gone) info(`removing ${kind(subnet)}: ${subnet}`);
+  for (const [subnet, rest] of set) info(`adding ${kind(subnet)}: ${subnet} ${rest}`);
+}
+
+/** flannel's word for it. */
+function kind(subnet: string): string {
+  return subnet.includes(':') ? 'v6 subnet' : 'subnet';
 }

@@ -2,25 +2,32 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Dataplane } from '../../dataplane/dataplane.js';
+import { formatHost, formatIp, formatSubnet } from '../address.js';
 import type { PeerStatus } from '../backends/backend.js';
-import { formatCidr, formatIpv4 } from '../ipv4.js';
+import type { BackendConf } from '../config/net-conf.js';
 import { formatMac } from '../mac.js';
 import { ipJson } from '../network/ip.js';
 import type { Node } from './node.js';
 
-export interface Status {
+export interface Status extends StackStatus {
   version: string;
   pid: number;
   uptimeSeconds: number;
-  /** Here and below: a VNI and MACs with vxlan alone. */
+  /** With vxlan alone: a VNI, and below MACs. */
   backend: { type: string; vni?: number; port: number };
+  /** `refused`: why the newest leases are not in force; `trouble`: why none can come. */
+  leaseSource: { name: string; refused: string | null; trouble: string | null };
+  workers: number;
+  /** The same of IPv6 where IPv4 is above; absent in a cluster with one family. */
+  ipv6?: StackStatus;
+}
+
+/** What there is of each family. */
+export interface StackStatus {
   device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
   underlay: { interface: string; publicIP: string; mtu: number };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
-  /** `refused`: why the newest leases are not in force; `trouble`: why none can come. */
-  leaseSource: { name: string; refused: string | null; trouble: string | null };
   offload: { rung: string; uso: boolean };
-  workers: number;
   peerCheck: string;
   peers: PeerStatus[];
   /** What was not as it should be and was put right, by kind, since the start. */
@@ -29,25 +36,59 @@ export interface Status {
   counters: Record<string, number>;
 }
 
-export interface StatusContext {
-  version: string;
+export interface StackContext {
   node: Node;
   dataplane: Dataplane;
   counters: Record<string, number>;
   repairs: Record<string, number>;
   underlay: { interface: string; mtu: number };
-  workers: number;
   peerCheck: string;
+}
+
+export interface StatusContext {
+  version: string;
+  backend: BackendConf;
+  workers: number;
   leaseSource: Status['leaseSource'];
+  /** How often the firewall's rules, of both families, were put right. */
+  ruleRepairs: number;
+  /** One or two. */
+  stacks: readonly StackContext[];
 }
 
 export async function collectStatus(context: StatusContext): Promise<Status> {
+  const { version, backend, workers, leaseSource, ruleRepairs, stacks } = context;
+  const [first, second] = await Promise.all(stacks.map(collectStack));
+  const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first as StackStatus;
+  return {
+    version,
+    pid: process.pid,
+    uptimeSeconds: Math.floor(process.uptime()),
+    backend: {
+      type: backend.type,
+      ...(backend.type === 'vxlan' && { vni: backend.vni }),
+      port: backend.port,
+    },
+    device,
+    underlay,
+    lease,
+    leaseSource,
+    offload,
+    workers,
+    peerCheck,
+    peers,
+    repairs: { ...repairs, ...(ruleRepairs > 0 && { rules: ruleRepairs }) },
+    ...rest,
+    ...(second && { ipv6: second }),
+  };
+}
+
+async function collectStack(context: StackContext): Promise<StackStatus> {
   const { node, dataplane } = context;
   const { backend, mtu } = node.options;
   const { device } = backend;
-  const { conf } = backend;
   const { own } = node;
-  const publicIP = formatIpv4(own.publicIp);
+  const publicIP = formatIp(own.publicIp);
   const [links, peers, learned] = await Promise.all([
     ipJson<{ ifname: string; address?: string; mtu: number; flags: string[] }>('link', 'show'),
     node.overlay.status(node.peers),
@@ -55,33 +96,27 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
   ]);
   const link = links.find(({ ifname }) => ifname === device);
   return {
-    version: context.version,
-    pid: process.pid,
-    uptimeSeconds: Math.floor(process.uptime()),
-    backend: { type: conf.type, ...(conf.type === 'vxlan' && { vni: conf.vni }), port: conf.port },
     device: {
       name: device,
       ...(own.vtepMac !== undefined && { mac: link?.address ?? own.vtepMac }),
       mtu: link?.mtu ?? mtu,
-      address: `${formatIpv4(own.subnet.base)}/32`,
+      address: formatHost(own.subnet.base),
       up: link?.flags.includes('UP') ?? false,
     },
     underlay: { interface: context.underlay.interface, publicIP, mtu: context.underlay.mtu },
     lease: {
-      subnet: formatCidr(own.subnet),
+      subnet: formatSubnet(own.subnet),
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },
-    leaseSource: context.leaseSource,
     offload: dataplane.offload,
-    workers: context.workers,
     peerCheck: context.peerCheck,
     peers,
     repairs: context.repairs,
     learned:
       learned?.map(({ mac, address, ageMs }) => ({
         mac: formatMac(mac),
-        publicIP: formatIpv4(address >>> 0),
+        publicIP: formatIp(address >>> 0),
         ageSeconds: Math.round(ageMs / 1000),
       })) ?? null,
     counters: {

@@ -1,11 +1,11 @@
 /** The node's firewall rules held as they are to be: put in place, looked at again and again, and repaired. */
 
 import { access } from 'node:fs/promises';
+import type { Family } from '../address.js';
 import { info, verbose, warn } from '../log.js';
 import { UserError } from '../user-error.js';
 import { everywhere, type Place, placesFor } from './places.js';
 import {
-  type Family,
   type FirewallOptions,
   forwardRules,
   lineCount,

@@ -4,8 +4,9 @@
  */
 
 import { readFile } from 'node:fs/promises';
+import type { Family } from '../address.js';
 import { reason, run } from '../command.js';
-import type { AddressMatch, Family, Rule, RuleSets, Tables } from './wanted.js';
+import type { AddressMatch, Rule, RuleSets, Tables } from './wanted.js';
 
 export interface Chain {
   readonly set: keyof RuleSets;

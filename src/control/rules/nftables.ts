@@ -1,7 +1,8 @@
 /** Rules in nftables: a table of our own per family, replaced as a whole. */
 
+import type { Family } from '../address.js';
 import { reason, run } from '../command.js';
-import type { AddressMatch, Family, Rule, RuleSets, Tables } from './wanted.js';
+import type { AddressMatch, Rule, RuleSets, Tables } from './wanted.js';
 
 const WORDS = { ipv4: 'ip', ipv6: 'ip6' };
 

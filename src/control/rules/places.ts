@@ -1,10 +1,11 @@
 /** Where rules of ours can be on this machine: two firewalls, two families, and iptables in two back ends. */
 
+import { FAMILIES, type Family } from '../address.js';
 import { info, warn } from '../log.js';
 import { UserError } from '../user-error.js';
 import { CHAINS, type Chain, Iptables } from './iptables.js';
 import { Nftables, probeNftables } from './nftables.js';
-import { FAMILIES, type Family, type FirewallOptions, NO_RULES, type Tables } from './wanted.js';
+import { type FirewallOptions, NO_RULES, type Tables } from './wanted.js';
 
 /** Seconds to wait for the lock that other users of iptables hold (/run/xtables.lock): as long as kube-proxy does. */
 const WAIT_S = 5;

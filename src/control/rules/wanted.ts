@@ -1,8 +1,6 @@
 /** The rules flannel gives a node, whatever firewall they are for (its pkg/trafficmngr). */
 
-export type Family = 'ipv4' | 'ipv6';
-
-export const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
+import type { Family } from '../address.js';
 
 export interface FirewallOptions {
   mode: 'iptables' | 'nftables';

@@ -1,8 +1,8 @@
-/** Prints the underlay that is chosen in this namespace for the UnderlayOptions in its one argument, or why there is none. */
+/** Prints the underlay that is chosen in this namespace for the UnderlayOptions in its first argument and the families after it (IPv4), or why there is none. */
 
-import { formatIpv4 } from '../../../src/control/ipv4.js';
+import { type Family, formatIp, type Ip } from '../../../src/control/address.js';
 import { readLinks } from '../../../src/control/network/links.js';
-import { chooseUnderlay } from '../../../src/control/network/underlay.js';
+import { chooseUnderlay, type Side } from '../../../src/control/network/underlay.js';
 import type { UnderlayOptions } from '../../../src/control/options.js';
 
 const options: UnderlayOptions = {
@@ -14,8 +14,11 @@ const options: UnderlayOptions = {
   ...(JSON.parse(process.argv[2] ?? '{}') as Partial<UnderlayOptions>),
 };
 try {
-  const { link, addresses, publicIp } = await chooseUnderlay(await readLinks(), options);
-  console.log(`${link.name} ${formatIpv4(publicIp)} [${addresses.map(formatIpv4).join(' ')}]`);
+  const families = process.argv.length > 3 ? (process.argv.slice(3) as Family[]) : (['ipv4'] as const);
+  const { link, ipv4, ipv6 } = await chooseUnderlay(await readLinks(), options, families);
+  const text = ({ publicIp, addresses }: Side<Ip>) =>
+    `${formatIp(publicIp)} [${addresses.map(formatIp).join(' ')}]`;
+  console.log([link.name, ...[ipv4, ipv6].flatMap((side) => (side ? [text(side)] : []))].join(' '));
 } catch (error) {
   console.log((error as Error).message);
 }

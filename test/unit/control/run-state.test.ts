@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import t from 'tap';
 import { readRunState, removeRunState, writeRunState } from '../../../src/control/run-state.js';
 
-const STATE = { pid: 7, device: 'flannel.1', index: 5, subnetFile: '/run/flannel/subnet.env', routes: [] };
+const STATE = {
+  pid: 7,
+  devices: [{ name: 'flannel.1', index: 5 }],
+  subnetFile: '/run/flannel/subnet.env',
+  routes: [],
+};
 
 t.test('what was written is read, and only its owner can', async (t) => {
   const dir = t.testdir({});

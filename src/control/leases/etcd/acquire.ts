@@ -1,15 +1,17 @@
 /** A node's way to its key in etcd (pkg/subnet/etcd/local_manager.go), with a lost race tried again, which flannel dies of. */
 
+import { formatIp, type Ip } from '../../address.js';
 import type { NetConf } from '../../config/net-conf.js';
-import { type Cidr, formatCidr, formatIpv4, type Ipv4 } from '../../ipv4.js';
-import { formatIpv6, type Ipv6 } from '../../ipv6.js';
+import { formatCidr, formatIpv4, type Ipv4 } from '../../ipv4.js';
+import type { Ipv6 } from '../../ipv6.js';
 import { info } from '../../log.js';
 import { parseVtepMac } from '../../mac.js';
 import { UserError } from '../../user-error.js';
 import type { Lease } from '../lease.js';
+import type { HalfRequest } from '../source.js';
 import { deriveVtepMac } from '../vtep-mac.js';
 import { type Choice, choose, fits, previousKey, type Wish } from './choice.js';
-import type { EntryReader, SubnetEntry } from './entry.js';
+import type { EntryReader } from './entry.js';
 import { formatLeaseValue, type VxlanData } from './lease-value.js';
 import type { Long } from './library.js';
 import type { Registry, Snapshot, Ttl } from './registry.js';
@@ -18,11 +20,17 @@ import { formatSubnetKey, type SubnetKey, showSubnet6 } from './subnet-key.js';
 export const FAILED = 'Error registering network: failed to acquire lease: ';
 const TRIES = 10;
 
+/** A node's leases in etcd, where every node has one of IPv4. */
+export interface EtcdLeases {
+  ipv4: Lease<Ipv4>;
+  ipv6: Lease<Ipv6> | undefined;
+}
+
 /** This node's key as it was last put or seen. */
 export interface OwnKey {
   name: string;
   key: SubnetKey;
-  lease: Lease;
+  leases: EtcdLeases;
   /** The value that belongs there. */
   value: string;
   /** A reservation: it does not expire. */
@@ -34,32 +42,38 @@ export interface OwnKey {
 
 export interface NodeRequest {
   netConf: NetConf;
-  publicIp: Ipv4;
-  previous: Cidr | undefined;
+  ipv4: HalfRequest<Ipv4>;
   /** For a node with a subnet of each family; the network configuration must have IPv6 then. */
-  ipv6?: { publicIp: Ipv6; previous: Wish['previous6'] };
-  /** As in LeaseRequest. */
-  vtepMac?: string | undefined;
+  ipv6: HalfRequest<Ipv6> | undefined;
 }
 
-export function wishOf({ netConf, publicIp, previous, ipv6 }: NodeRequest): Wish {
-  const { origin, subnets, ipv6: subnets6 } = netConf;
+export function wishOf({ netConf, ipv4, ipv6 }: NodeRequest): Wish {
+  const subnets = netConf.ipv4?.subnets;
   if (subnets === undefined)
     throw new Error('a network configuration from etcd says which subnets there are');
   return {
-    origin,
-    publicIp,
+    origin: netConf.origin,
+    publicIp: ipv4.publicIp,
     subnets,
-    previous,
-    subnets6: ipv6 && subnets6,
+    previous: ipv4.previous,
+    subnets6: ipv6 && netConf.ipv6?.subnets,
     previous6: ipv6?.previous,
   };
 }
 
-/** The lease that a choice comes to. */
-export function leaseFor(choice: Choice, request: NodeRequest): Lease {
-  const { subnet } = keyOf(choice);
-  return { subnet, publicIp: request.publicIp, vtepMac: vtepMacOf(choice, request) };
+/** The leases that a choice comes to. */
+export function leasesFor(choice: Choice, { netConf, ipv4, ipv6 }: NodeRequest): EtcdLeases {
+  const { subnet, subnet6 } = keyOf(choice);
+  const own = choice.kind === 'own' ? choice.entry : undefined;
+  return {
+    ipv4: { subnet, publicIp: ipv4.publicIp, vtepMac: vtepMacOf(own?.vtepMac, netConf, ipv4) },
+    ipv6: ipv6 &&
+      subnet6 && {
+        subnet: subnet6,
+        publicIp: ipv6.publicIp,
+        vtepMac: vtepMacOf(own?.vtepMac6, netConf, ipv6),
+      },
+  };
 }
 
 /** Puts this node's key. @returns it, and all keys as they were just before @throws UserError, EtcdError */
@@ -127,8 +141,8 @@ async function put(
 ): Promise<OwnKey | undefined> {
   const key = keyOf(choice);
   const name = formatSubnetKey(key);
-  const lease = leaseFor(choice, request);
-  const value = valueFor(lease, request);
+  const leases = leasesFor(choice, request);
+  const value = valueFor(leases, request.netConf);
   const entry = choice.kind === 'free' ? undefined : choice.entry;
   const permanent = entry?.lease.isZero() ?? false;
   const ttl: Ttl = permanent ? 'permanent' : ttlS;
@@ -140,10 +154,10 @@ async function put(
   if (revision === undefined) return undefined;
   if (entry === undefined) {
     info(
-      `Allocated lease (ip: ${formatCidr(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIpv4(lease.publicIp)}) `,
+      `Allocated lease (ip: ${formatCidr(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIpv4(leases.ipv4.publicIp)}) `,
     );
   }
-  return { name: entry?.name ?? name, key, lease, value, permanent, expiresAt, revision };
+  return { name: entry?.name ?? name, key, leases, value, permanent, expiresAt, revision };
 }
 
 function keyOf(choice: Choice): SubnetKey {
@@ -151,24 +165,25 @@ function keyOf(choice: Choice): SubnetKey {
 }
 
 /** The MAC that the node's key has, so that it stays over restarts and peers need not learn another. */
-function vtepMacOf(choice: Choice, { netConf, publicIp, vtepMac }: NodeRequest): string | undefined {
-  const { backend } = netConf;
+function vtepMacOf(
+  stored: string | undefined,
+  { backend }: NetConf,
+  { publicIp, vtepMac }: HalfRequest<Ip>,
+): string | undefined {
   if (backend.type !== 'vxlan') return undefined;
-  const entry: SubnetEntry | undefined = choice.kind === 'own' ? choice.entry : undefined;
-  return parseVtepMac(entry?.vtepMac ?? '') ?? vtepMac ?? deriveVtepMac(backend.vni, formatIpv4(publicIp));
+  return parseVtepMac(stored ?? '') ?? vtepMac ?? deriveVtepMac(backend.vni, formatIp(publicIp));
 }
 
-function valueFor({ publicIp, vtepMac }: Lease, { netConf: { backend }, ipv6 }: NodeRequest): string {
-  const data = (mac: string): VxlanData | undefined =>
-    backend.type === 'vxlan' ? { VNI: backend.vni, VtepMAC: mac } : undefined;
+function valueFor({ ipv4, ipv6 }: EtcdLeases, { backend }: NetConf): string {
+  const data = (lease: Lease<Ip> | undefined): VxlanData | undefined =>
+    backend.type === 'vxlan' && lease?.vtepMac !== undefined
+      ? { VNI: backend.vni, VtepMAC: lease.vtepMac }
+      : undefined;
   return formatLeaseValue({
-    publicIp,
+    publicIp: ipv4.publicIp,
     publicIpv6: ipv6?.publicIp,
     backendType: backend.type === 'vxlan' ? 'vxlan' : '',
-    backendData: vtepMac === undefined ? undefined : data(vtepMac),
-    backendV6Data:
-      ipv6 && backend.type === 'vxlan'
-        ? data(deriveVtepMac(backend.vni, formatIpv6(ipv6.publicIp)))
-        : undefined,
+    backendData: data(ipv4),
+    backendV6Data: data(ipv6),
   });
 }

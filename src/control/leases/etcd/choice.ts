@@ -1,8 +1,8 @@
 /** Which subnet a node gets, by what is in etcd: flannel's tryAcquireLease (pkg/subnet/etcd/local_manager.go). */
 
-import type { SubnetRange, SubnetRange6 } from '../../config/subnet-range.js';
+import type { SubnetRange } from '../../config/subnet-range.js';
 import { type Cidr, formatIpv4, type Ipv4 } from '../../ipv4.js';
-import { type Cidr6, formatIpv6 } from '../../ipv6.js';
+import { type Cidr6, formatIpv6, type Ipv6 } from '../../ipv6.js';
 import { UserError } from '../../user-error.js';
 import { type Candidates, firstFree, overlap, type Span, spanOf, spanOf6 } from './allocate.js';
 import type { SubnetEntry } from './entry.js';
@@ -17,7 +17,7 @@ export interface Wish {
   /** The subnet it had before. */
   previous: Cidr | undefined;
   /** undefined: no IPv6 subnet. */
-  subnets6: SubnetRange6 | undefined;
+  subnets6: SubnetRange<Ipv6> | undefined;
   previous6: Cidr6 | undefined;
 }
 

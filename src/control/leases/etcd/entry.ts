@@ -1,10 +1,11 @@
 /** What is found under a node's key. */
 
 import { formatCidr, type Ipv4 } from '../../ipv4.js';
+import type { Ipv6 } from '../../ipv6.js';
 import { warn } from '../../log.js';
 import { parseVtepMac } from '../../mac.js';
 import { show } from '../../user-error.js';
-import type { Lease } from '../lease.js';
+import type { NodeLeases } from '../lease.js';
 import { parseLeaseValue } from './lease-value.js';
 import type { Long } from './library.js';
 import type { KeyValue } from './protocol.js';
@@ -16,8 +17,10 @@ export interface SubnetEntry {
   name: string;
   key: SubnetKey;
   publicIp: Ipv4;
+  publicIpv6: Ipv6 | undefined;
   backendType: string;
   vtepMac: string | undefined;
+  vtepMac6: string | undefined;
   /** etcd's lease; zero of a key that stays. */
   lease: Long;
   revision: Long;
@@ -28,11 +31,14 @@ export class EntryReader {
   private readonly registry: Registry;
   /** The VNI with backend vxlan; undefined with udp, which takes leases of any backend, as flannel's does. */
   private readonly vni: number | undefined;
+  /** Whether the cluster has IPv6, so that a lease is to have an IPv6 half. */
+  private readonly ipv6: boolean;
   private readonly said = new Map<string, string>();
 
-  constructor(registry: Registry, vni: number | undefined) {
+  constructor(registry: Registry, vni: number | undefined, ipv6 = false) {
     this.registry = registry;
     this.vni = vni;
+    this.ipv6 = ipv6;
   }
 
   /** Undefined, and said, for a key or value that is no node's. */
@@ -49,10 +55,17 @@ export class EntryReader {
     }
   }
 
-  /** The lease of a peer; undefined, and said, when it is of another backend. @throws Error when its MAC is no good */
-  leaseOf({ name, key, publicIp, backendType, vtepMac }: SubnetEntry): Lease | undefined {
+  /**
+   * The leases of a peer; undefined, and said, when they are of another backend. A half that is no good is said too, and
+   * then as it is in `before`; one that the node has not is not there.
+   */
+  leasesOf(entry: SubnetEntry, before: NodeLeases): NodeLeases | undefined {
+    const { name, key, publicIp, publicIpv6, backendType, vtepMac, vtepMac6 } = entry;
     const { subnet, subnet6 } = key;
-    if (this.vni === undefined) return this.good(name, { subnet, publicIp, vtepMac: undefined });
+    if (this.vni === undefined) {
+      this.said.delete(name);
+      return { ipv4: { subnet, publicIp, vtepMac: undefined } };
+    }
     if (backendType !== 'vxlan') {
       this.sayOnce(
         name,
@@ -60,13 +73,32 @@ export class EntryReader {
       );
       return undefined;
     }
+    const leases: NodeLeases = {};
+    const bad: string[] = [];
     const mac = parseVtepMac(vtepMac ?? '');
-    if (mac === undefined) {
-      throw new Error(
+    if (mac !== undefined) leases.ipv4 = { subnet, publicIp, vtepMac: mac };
+    else {
+      leases.ipv4 = before.ipv4;
+      bad.push(
         `error decoding subnet lease JSON: ${name}: BackendData.VtepMAC ${show(vtepMac)} is no unicast MAC`,
       );
     }
-    return this.good(name, { subnet, publicIp, vtepMac: mac });
+    if (this.ipv6 && subnet6 !== undefined) {
+      const mac6 = parseVtepMac(vtepMac6 ?? '');
+      if (mac6 !== undefined && publicIpv6 !== undefined) {
+        leases.ipv6 = { subnet: subnet6, publicIp: publicIpv6, vtepMac: mac6 };
+      } else {
+        leases.ipv6 = before.ipv6;
+        const what =
+          publicIpv6 === undefined
+            ? 'PublicIPv6 is no address that a node can have'
+            : `BackendV6Data.VtepMAC ${show(vtepMac6)} is no unicast MAC`;
+        bad.push(`error decoding v6 subnet lease JSON: ${name}: ${what}`);
+      }
+    }
+    if (bad.length > 0) this.sayOnce(name, `Ignoring bad subnet node: ${bad.join('; ')}`);
+    else this.said.delete(name);
+    return leases;
   }
 
   sayOnce(name: string, sentence: string): void {
@@ -78,10 +110,5 @@ export class EntryReader {
   /** A key is gone: what was said of it may be said again. */
   forget(name: string): void {
     this.said.delete(name);
-  }
-
-  private good(name: string, lease: Lease): Lease {
-    this.said.delete(name);
-    return lease;
   }
 }

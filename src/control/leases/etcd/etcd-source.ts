@@ -3,16 +3,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { JsonFile } from '../../config/json-file.js';
 import { type NetConf, netConfOf } from '../../config/net-conf.js';
-import { readSubnetRange6 } from '../../config/subnet-range.js';
 import { formatCidr } from '../../ipv4.js';
 import { info } from '../../log.js';
 import type { EtcdOptions } from '../../options.js';
 import { UserError } from '../../user-error.js';
-import type { Lease, LeaseSet } from '../lease.js';
+import type { LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
-import { acquire, FAILED, leaseFor, type OwnKey, wishOf } from './acquire.js';
+import { acquire, FAILED, leasesFor, type NodeRequest, type OwnKey, wishOf } from './acquire.js';
 import { choose } from './choice.js';
 import { EtcdClient } from './client.js';
 import { EntryReader } from './entry.js';
@@ -44,7 +43,7 @@ export class EtcdLeaseSource implements LeaseSource {
   private readonly options: EtcdOptions;
   private readonly timings: Timings;
   private readonly random: () => number;
-  private readonly filter = new PeerFilter();
+  private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
   /** An etcd that is waited for at the start is trouble at once. */
   private readonly starting: Outage;
   private readonly watching: Outage;
@@ -78,33 +77,35 @@ export class EtcdLeaseSource implements LeaseSource {
     return { netConf, nodePublicIp: undefined, nodePublicIpv6: undefined };
   }
 
-  async preview(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
+  async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
     const { registry } = this.reached();
     const reader = this.readerFor(request.netConf);
+    const wanted = nodeRequest(request);
     return await this.persist(signal, FAILED, async () => {
       const { kvs } = await registry.readSubnets();
       const entries = kvs.flatMap((kv) => reader.read(kv) ?? []);
-      return leaseFor(
-        choose(entries, wishOf(request), () => 0),
-        request,
+      return leasesFor(
+        choose(entries, wishOf(wanted), () => 0),
+        wanted,
       );
     });
   }
 
-  async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet> {
+  async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
     const { registry } = this.reached();
-    const { previous } = request;
+    const wanted = nodeRequest(request);
+    const { previous } = wanted.ipv4;
     info(
       `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatCidr(previous)}`,
     );
     const reader = this.readerFor(request.netConf);
     const { own, snapshot } = await this.persist(signal, FAILED, () =>
-      acquire(registry, reader, request, this.timings.leaseTtlS, this.random),
+      acquire(registry, reader, wanted, this.timings.leaseTtlS, this.random),
     );
     const roster = new Roster(reader);
     this.acquired = { own, roster, snapshot };
     this.replace(snapshot);
-    return this.set(this.acquired);
+    return this.sets(this.acquired);
   }
 
   watch(listener: LeaseListener): void {
@@ -166,11 +167,18 @@ export class EtcdLeaseSource implements LeaseSource {
         `flannel config not found in etcd store. Did you create your config using etcdv3 API? There is no key ${registry.configKey} at ${client.endpoints}`,
       );
     }
+    const netConf = this.parseNetConf(text);
+    if (netConf.ipv4 === undefined && netConf.ipv6 !== undefined) {
+      throw new UserError(
+        `${registry.configKey}: an IPv6-only cluster cannot have its leases in etcd: flannel's keys begin with an IPv4 subnet; set EnableIPv4 to true, or take the leases from Kubernetes or a lease file`,
+      );
+    }
+    return netConf;
+  }
+
+  private parseNetConf(text: string): NetConf {
     try {
-      const file = JsonFile.parse('--etcd-prefix', registry.configKey, text);
-      // Elsewhere nobody is given a subnet by it, and it may be missing.
-      if (file.root.boolean('EnableIPv6') === true) readSubnetRange6(file.root);
-      return netConfOf(file);
+      return netConfOf(JsonFile.parse('--etcd-prefix', this.reached().registry.configKey, text));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       throw new NotYet(`error parsing subnet config: ${error.message}`);
@@ -211,8 +219,9 @@ export class EtcdLeaseSource implements LeaseSource {
     return this.opened;
   }
 
-  private readerFor({ backend }: NetConf): EntryReader {
-    return new EntryReader(this.reached().registry, backend.type === 'vxlan' ? backend.vni : undefined);
+  private readerFor({ backend, ipv6 }: NetConf): EntryReader {
+    const vni = backend.type === 'vxlan' ? backend.vni : undefined;
+    return new EntryReader(this.reached().registry, vni, ipv6 !== undefined);
   }
 
   private replace({ kvs }: Snapshot): boolean {
@@ -224,9 +233,28 @@ export class EtcdLeaseSource implements LeaseSource {
     return roster.replace(others);
   }
 
-  private set({ own, roster }: Acquired): LeaseSet {
-    const { name, lease } = own;
-    return { own: lease, peers: this.filter.accept({ name, lease }, roster.all()) };
+  private sets({ own, roster }: Acquired): LeaseSets {
+    const { name } = own;
+    const { ipv4, ipv6 } = own.leases;
+    const { filters } = this;
+    return {
+      ipv4: {
+        own: ipv4,
+        peers: filters.ipv4.accept(
+          { name, lease: ipv4 },
+          roster.all((leases) => leases.ipv4),
+        ),
+      },
+      ...(ipv6 && {
+        ipv6: {
+          own: ipv6,
+          peers: filters.ipv6.accept(
+            { name, lease: ipv6 },
+            roster.all((leases) => leases.ipv6),
+          ),
+        },
+      }),
+    };
   }
 
   /** Hands over a set once what comes together has come, and the set before has been taken. */
@@ -236,10 +264,15 @@ export class EtcdLeaseSource implements LeaseSource {
       this.handing = this.handing
         .then(() => {
           this.collecting = undefined;
-          return this.closed ? undefined : onLeases(this.set(acquired));
+          return this.closed ? undefined : onLeases(this.sets(acquired));
         })
         .catch(onRefused);
     }, this.timings.collectMs);
     this.collecting.unref();
   }
+}
+
+function nodeRequest({ netConf, ipv4, ipv6 }: LeaseRequest): NodeRequest {
+  if (ipv4 === undefined) throw new Error('leases in etcd are of IPv4 at least');
+  return { netConf, ipv4, ipv6 };
 }

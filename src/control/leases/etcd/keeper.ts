@@ -125,9 +125,9 @@ export class Keeper {
 }
 
 /** Whether a value gives the subnet to another node; one that cannot be read gives it to none. */
-function isOfAnother({ name, lease }: OwnKey, text: string): boolean {
+function isOfAnother({ name, leases }: OwnKey, text: string): boolean {
   try {
-    return parseLeaseValue(name, text).publicIp !== lease.publicIp;
+    return parseLeaseValue(name, text).publicIp !== leases.ipv4.publicIp;
   } catch {
     return false;
   }

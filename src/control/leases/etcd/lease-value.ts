@@ -1,8 +1,9 @@
 /** What flannel keeps under a subnet's key: the fields of LeaseAttrs (pkg/lease/lease.go) as JSON, in its order. */
 
-import { JsonFile } from '../../config/json-file.js';
+import { JsonFile, type JsonObject } from '../../config/json-file.js';
 import { formatIpv4, type Ipv4, isNodeAddress, parseIpv4 } from '../../ipv4.js';
-import { formatIpv6, type Ipv6 } from '../../ipv6.js';
+import { formatIpv6, type Ipv6, isNodeAddress6, parseIpv6 } from '../../ipv6.js';
+import { UserError } from '../../user-error.js';
 
 export interface LeaseValue {
   publicIp: Ipv4;
@@ -38,9 +39,12 @@ function orderly(data: VxlanData | undefined): VxlanData | undefined {
 /** A value as it is read: what another node or a person wrote, of any backend. */
 export interface ReadValue {
   publicIp: Ipv4;
+  /** undefined: none, or none that a node can have. */
+  publicIpv6: Ipv6 | undefined;
   backendType: string;
-  /** BackendData.VtepMAC as it stands there. */
+  /** BackendData.VtepMAC and BackendV6Data.VtepMAC as they stand there. */
   vtepMac: string | undefined;
+  vtepMac6: string | undefined;
 }
 
 /**
@@ -57,6 +61,19 @@ export function parseLeaseValue(key: string, text: string): ReadValue {
   }
   const backendType = root.string('BackendType') ?? '';
   // What another backend's data looks like is its own affair.
-  const vtepMac = backendType === 'vxlan' ? root.object('BackendData')?.string('VtepMAC') : undefined;
-  return { publicIp, backendType, vtepMac };
+  const ours = backendType === 'vxlan';
+  const vtepMac = ours ? root.object('BackendData')?.string('VtepMAC') : undefined;
+  return { publicIp, ...readIpv6Half(root, ours), backendType, vtepMac };
+}
+
+/** What is no good here is not there: it costs the IPv6 half only. */
+function readIpv6Half(root: JsonObject, ours: boolean): Pick<ReadValue, 'publicIpv6' | 'vtepMac6'> {
+  try {
+    const address = parseIpv6(root.string('PublicIPv6') ?? '');
+    const publicIpv6 = address !== undefined && isNodeAddress6(address) ? address : undefined;
+    return { publicIpv6, vtepMac6: ours ? root.object('BackendV6Data')?.string('VtepMAC') : undefined };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { publicIpv6: undefined, vtepMac6: undefined };
+  }
 }

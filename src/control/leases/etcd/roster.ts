@@ -1,13 +1,15 @@
 /** The leases of all other nodes as etcd has them, kept up to date by its events. */
 
-import type { Lease } from '../lease.js';
+import type { Ip } from '../../address.js';
+import type { Lease, NodeLeases } from '../lease.js';
 import type { NamedLease } from '../peer-filter.js';
+import { sameLeases } from '../same-lease.js';
 import type { EntryReader } from './entry.js';
 import type { KeyValue } from './protocol.js';
 
 export class Roster {
   private readonly reader: EntryReader;
-  private readonly leases = new Map<string, Lease>();
+  private readonly leases = new Map<string, NodeLeases>();
 
   constructor(reader: EntryReader) {
     this.reader = reader;
@@ -26,17 +28,11 @@ export class Roster {
   put(name: string, kv: KeyValue): boolean {
     const entry = this.reader.read(kv);
     if (entry === undefined) return false;
-    let lease: Lease | undefined;
-    try {
-      lease = this.reader.leaseOf(entry);
-    } catch (error) {
-      this.reader.sayOnce(name, `Ignoring bad subnet node: ${(error as Error).message}`);
-      return false;
-    }
     const before = this.leases.get(name);
-    if (lease === undefined) return this.leases.delete(name);
-    this.leases.set(name, lease);
-    return before?.publicIp !== lease.publicIp || before.vtepMac !== lease.vtepMac;
+    const leases = this.reader.leasesOf(entry, before ?? {});
+    if (leases === undefined) return this.leases.delete(name);
+    this.leases.set(name, leases);
+    return before === undefined || !sameLeases(before, leases);
   }
 
   /** A key is gone. Returns whether it was a lease. */
@@ -45,7 +41,13 @@ export class Roster {
     return this.leases.delete(name);
   }
 
-  all(): NamedLease[] {
-    return Array.from(this.leases, ([name, lease]) => ({ name, lease }));
+  /** Those of one family, as `leaseOf` picks it. */
+  all<A extends Ip>(leaseOf: (leases: NodeLeases) => Lease<A> | undefined): NamedLease<A>[] {
+    const named: NamedLease<A>[] = [];
+    for (const [name, leases] of this.leases) {
+      const lease = leaseOf(leases);
+      if (lease !== undefined) named.push({ name, lease });
+    }
+    return named;
   }
 }

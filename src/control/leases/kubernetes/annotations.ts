@@ -1,9 +1,9 @@
 /** The annotations by which flannel's nodes tell each other of their leases (pkg/subnet/kube/annotations.go). */
 
+import { type Family, formatIp, type Ip } from '../../address.js';
 import type { NetConf } from '../../config/net-conf.js';
-import { formatIpv4 } from '../../ipv4.js';
 import { show, UserError } from '../../user-error.js';
-import { type Lease, vtepMacOf } from '../lease.js';
+import { type Lease, type NodeLeases, vtepMacOf } from '../lease.js';
 
 /** Their names without the prefix; those of `-overwrite` and `node-` are set by the operator, the others by the node. */
 export const ANNOTATIONS = [
@@ -23,6 +23,12 @@ export type Annotation = (typeof ANNOTATIONS)[number];
 /** Values by name; what a node has not is absent. */
 export type Annotations = Partial<Record<Annotation, string>>;
 
+/** Where each family has its part. */
+export const NAMES = {
+  ipv4: { data: 'backend-data', publicIp: 'public-ip', overwrite: 'public-ip-overwrite' },
+  ipv6: { data: 'backend-v6-data', publicIp: 'public-ipv6', overwrite: 'public-ipv6-overwrite' },
+} as const satisfies Record<Family, Record<string, Annotation>>;
+
 /** What stands before each name: `fqdn/` or `fqdn/name-`. @throws UserError in flannel's words */
 export function annotationPrefix(text: string): string {
   const parts = text.split('/');
@@ -40,20 +46,24 @@ function prefixError(text: string, rule: string): UserError {
   return new UserError(`subnet/kube: ${rule}; correct --kube-annotation-prefix ${show(text)}`);
 }
 
-/** What a node with this lease publishes. */
-export function annotationsOf(lease: Lease, { backend }: NetConf): Annotations {
+/** What a node with these leases publishes: nothing of a family that it has not. */
+export function annotationsOf({ ipv4, ipv6 }: NodeLeases, { backend }: NetConf): Annotations {
   const vxlan = backend.type === 'vxlan';
+  // flannel finds its MAC again by cutting this text: no other order, no space.
+  const data = (lease: Lease<Ip>): string =>
+    vxlan ? `{"VNI":${backend.vni},"VtepMAC":"${vtepMacOf(lease)}"}` : 'null';
   return {
-    // flannel finds its MAC again by cutting this text: no other order, no space.
-    'backend-data': vxlan ? `{"VNI":${backend.vni},"VtepMAC":"${vtepMacOf(lease)}"}` : 'null',
+    ...(ipv4 && { 'backend-data': data(ipv4) }),
     // flannel's udp backend registers without a type.
     'backend-type': vxlan ? 'vxlan' : '',
+    ...(ipv6 && { 'backend-v6-data': data(ipv6) }),
     'kube-subnet-manager': 'true',
-    'public-ip': formatIpv4(lease.publicIp),
+    ...(ipv4 && { 'public-ip': formatIp(ipv4.publicIp) }),
+    ...(ipv6 && { 'public-ipv6': formatIp(ipv6.publicIp) }),
   };
 }
 
-/** The text of VtepMAC in backend-data; undefined when there is none. @throws Error when it is not JSON */
+/** The text of VtepMAC in backend-data or backend-v6-data; undefined when there is none. @throws Error when it is not JSON */
 export function vtepMacIn(data: string | undefined): string | undefined {
   if (data === undefined || data === '') return undefined;
   const value: unknown = JSON.parse(data);

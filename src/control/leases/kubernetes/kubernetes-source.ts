@@ -5,25 +5,26 @@
 
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatCidr, formatIpv4 } from '../../ipv4.js';
+import { FAMILIES, formatIp, formatSubnet, type Ip } from '../../address.js';
+import { vxlanDevice } from '../../config/net-conf.js';
 import { info } from '../../log.js';
 import type { KubernetesOptions } from '../../options.js';
 import { UserError } from '../../user-error.js';
 import { Backoff } from '../backoff.js';
-import type { Lease, LeaseSet } from '../lease.js';
+import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
+import { sameLeases, sameSets } from '../same-lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
-import { annotationsOf } from './annotations.js';
+import { annotationsOf, NAMES } from './annotations.js';
 import { ApiError } from './api-error.js';
 import { ApiClient } from './client.js';
 import { announceConfig } from './config.js';
 import { findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
-import { ownLeaseOf, ownPublicIp, ownSubnet } from './own-lease.js';
+import { overwriteOf, ownLeasesOf } from './own-lease.js';
 import { PeerList } from './peers.js';
 import { Publisher } from './publisher.js';
 import { NodeReflector } from './reflector.js';
-import { sameLease, sameSet } from './same-lease.js';
 import { loadNetConf, prefixed, prefixOf, warnOfQueueDepth } from './settings.js';
 import { TIMING, type Timing } from './timing.js';
 
@@ -47,7 +48,8 @@ interface Opened {
 /** What there is once this node has its lease. */
 interface Acquired {
   request: LeaseRequest;
-  set: LeaseSet;
+  own: NodeLeases;
+  sets: LeaseSets;
   peers: PeerList;
   publisher: Publisher;
 }
@@ -85,15 +87,15 @@ export class KubernetesLeaseSource implements LeaseSource {
     }
   }
 
-  async preview(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
+  async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
     try {
-      return ownLeaseOf(await this.ownNode(signal), request);
+      return ownLeasesOf(await this.ownNode(signal), request);
     } catch (error) {
       throw prefixed('Error registering network: failed to acquire lease', error);
     }
   }
 
-  async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet> {
+  async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
     try {
       return await this.register(request, signal);
     } catch (error) {
@@ -173,13 +175,17 @@ export class KubernetesLeaseSource implements LeaseSource {
     }
   }
 
-  private async register(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSet> {
+  private async register(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
     const { client, reflector, node, prefix } = this.theOpened;
     const { netConf } = request;
     const { backend } = netConf;
     const record = await this.ownNode(signal);
-    const own = ownLeaseOf(record, request);
-    if (backend.type === 'vxlan') info(`Interface flannel.${backend.vni} mac address set to: ${own.vtepMac}`);
+    const own = ownLeasesOf(record, request);
+    for (const family of FAMILIES) {
+      const mac = own[family]?.vtepMac;
+      if (backend.type !== 'vxlan' || mac === undefined) continue;
+      info(`Interface ${vxlanDevice(backend.vni, family)} mac address set to: ${mac}`);
+    }
     this.announceOverwrite(record, request);
     const publisher = new Publisher(
       client,
@@ -188,10 +194,10 @@ export class KubernetesLeaseSource implements LeaseSource {
       this.timing,
     );
     await publisher.publish(annotationsOf(own, netConf), AbortSignal.any([signal, this.ending.signal]));
-    const peers = new PeerList(backend.type);
-    const set = { own, peers: peers.of(reflector.nodes, { name: node, lease: own }) };
-    this.acquired = { request, set, peers, publisher };
-    return set;
+    const peers = new PeerList(netConf);
+    const sets = peers.of(reflector.nodes, node, own);
+    this.acquired = { request, own, sets, peers, publisher };
+    return sets;
   }
 
   /** This node's record; it may take a moment until the kubelet has registered it. @throws UserError */
@@ -222,12 +228,15 @@ export class KubernetesLeaseSource implements LeaseSource {
     this.ending.signal.throwIfAborted();
   }
 
-  private announceOverwrite({ annotations }: NodeRecord, { publicIp }: LeaseRequest): void {
-    const text = annotations['public-ip-overwrite'];
-    if (!text || text === formatIpv4(publicIp)) return;
-    info(
-      `Overriding public ip with '${text}' from node annotation '${this.theOpened.prefix}public-ip-overwrite'`,
-    );
+  private announceOverwrite(record: NodeRecord, request: LeaseRequest): void {
+    for (const family of FAMILIES) {
+      const half = request[family];
+      const text = half && overwriteOf(record, family, half.publicIp);
+      if (text === undefined) continue;
+      info(
+        `Overriding public ip${family === 'ipv6' ? 'v6' : ''} with '${text}' from node annotation '${this.theOpened.prefix}${NAMES[family].overwrite}'`,
+      );
+    }
   }
 
   /** Hands over a set after each change, and after all changes that came meanwhile. */
@@ -252,45 +261,44 @@ export class KubernetesLeaseSource implements LeaseSource {
   private async deliver(): Promise<void> {
     const { acquired, listener, theOpened } = this;
     if (acquired === undefined || listener === undefined) return;
-    const own = this.ownLease(listener);
-    const set = {
-      own,
-      peers: acquired.peers.of(theOpened.reflector.nodes, { name: theOpened.node, lease: own }),
-    };
-    if (sameSet(set, acquired.set)) return;
+    const own = this.ownLeases(listener);
+    const sets = acquired.peers.of(theOpened.reflector.nodes, theOpened.node, own);
+    acquired.own = own;
+    if (sameSets(sets, acquired.sets)) return;
     try {
-      await listener.onLeases(set);
-      acquired.set = set;
+      await listener.onLeases(sets);
+      acquired.sets = sets;
     } catch (error) {
       listener.onRefused(error as Error);
     }
   }
 
-  /** The lease this node has now: the last one while its Node object is gone, or gives it none. */
-  private ownLease(listener: LeaseListener): Lease {
-    const { request, set, publisher } = this.theLease;
+  /** The leases this node has now: the last ones while its Node object is gone, or gives it none. */
+  private ownLeases(listener: LeaseListener): NodeLeases {
+    const { request, own: before, publisher } = this.theLease;
     const { reflector, node } = this.theOpened;
     const record = reflector.nodes.get(node);
-    if (record === undefined) return set.own;
+    if (record === undefined) return before;
     try {
-      const own = {
-        subnet: ownSubnet(record, request),
-        publicIp: ownPublicIp(record, request),
-        vtepMac: set.own.vtepMac,
-      };
+      const own = ownLeasesOf(record, request, before);
       this.refused = undefined;
-      if (sameLease(own, set.own)) return set.own;
+      if (sameLeases(own, before)) return before;
       this.announceOverwrite(record, request);
-      info(
-        `this node's lease is ${formatCidr(own.subnet)} at ${formatIpv4(own.publicIp)} now, after ${formatCidr(set.own.subnet)} at ${formatIpv4(set.own.publicIp)}`,
-      );
+      info(`this node's lease is ${describe(own)} now, after ${describe(before)}`);
       publisher.want(annotationsOf(own, request.netConf));
       return own;
     } catch (error) {
       const { message } = error as Error;
       if (this.refused !== message) listener.onRefused(error as Error);
       this.refused = message;
-      return set.own;
+      return before;
     }
   }
+}
+
+/** `10.244.1.0/24 at 192.168.77.1`, of each family. */
+function describe({ ipv4, ipv6 }: NodeLeases): string {
+  const text = ({ subnet, publicIp }: Lease<Ip>): string =>
+    `${formatSubnet(subnet)} at ${formatIp(publicIp)}`;
+  return [ipv4, ipv6].flatMap((lease) => (lease === undefined ? [] : [text(lease)])).join(' and ');
 }

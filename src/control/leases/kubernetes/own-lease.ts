@@ -1,39 +1,41 @@
-/** The lease that this node's Node object gives it (pkg/subnet/kube/kube.go, AcquireLease). */
+/** The leases that this node's Node object gives it (pkg/subnet/kube/kube.go, AcquireLease). */
 
 import {
-  type Cidr,
-  contains,
-  formatCidr,
-  formatIpv4,
-  type Ipv4,
-  isNodeAddress,
-  networkOf,
-  parseCidr,
-  parseIpv4,
-} from '../../ipv4.js';
+  type Family,
+  familyName,
+  familyOf,
+  formatIp,
+  formatSubnet,
+  holds,
+  type Ip,
+  isPublic,
+  parseIp,
+  parseSubnet,
+  type Subnet,
+} from '../../address.js';
+import type { NetConf, PodNetwork } from '../../config/net-conf.js';
+import type { Ipv4 } from '../../ipv4.js';
+import type { Ipv6 } from '../../ipv6.js';
 import { warn } from '../../log.js';
 import { parseVtepMac } from '../../mac.js';
 import { UserError } from '../../user-error.js';
-import type { Lease } from '../lease.js';
-import type { LeaseRequest } from '../source.js';
+import type { Lease, NodeLeases } from '../lease.js';
+import type { HalfRequest, LeaseRequest } from '../source.js';
 import { deriveVtepMac } from '../vtep-mac.js';
-import { vtepMacIn } from './annotations.js';
+import { NAMES, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
 
-const OVERWRITE = 'public-ip-overwrite';
-
-/** The first IPv4 network of a node's pod CIDRs; undefined when there is none. */
-export function ipv4PodCidr({ podCidrs }: NodeRecord): Cidr | undefined {
+/** The first network of this family of a node's pod CIDRs; undefined when there is none. */
+export function podCidr({ podCidrs }: NodeRecord, family: Family): Subnet | undefined {
   for (const text of podCidrs) {
-    const parsed = parseCidr(text);
-    if (parsed !== undefined)
-      return { base: networkOf(parsed.address, parsed.prefix), prefix: parsed.prefix };
+    const subnet = parseSubnet(text);
+    if (subnet !== undefined && familyOf(subnet.base) === family) return subnet;
   }
   return undefined;
 }
 
-/** The pod CIDR, checked. @throws UserError when this node cannot have a lease */
-export function ownSubnet(record: NodeRecord, { netConf }: LeaseRequest): Cidr {
+/** The pod CIDR of one family, checked. @throws UserError when this node cannot have a lease */
+function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Subnet {
   const { name, podCidrs } = record;
   if (podCidrs.length === 0) {
     throw new UserError(
@@ -45,42 +47,54 @@ export function ownSubnet(record: NodeRecord, { netConf }: LeaseRequest): Cidr {
       `node "${name}" pod cidrs should be IPv4/IPv6 only or dualstack; it has ${podCidrs.join(', ')}`,
     );
   }
-  const subnet = ipv4PodCidr(record);
+  const subnet = podCidr(record, family);
   if (subnet === undefined) {
+    const label = familyName(family);
     throw new UserError(
-      `node "${name}" has no IPv4 pod CIDR, only ${podCidrs.join(', ')}; this version of Weft carries IPv4 clusters only`,
+      `node "${name}" has no ${label} pod CIDR, only ${podCidrs.join(', ')}; give Kubernetes a cluster CIDR of ${label} too, or set Enable${label} to false in ${netConf.origin}`,
     );
   }
-  if (!contains(netConf.network, subnet)) {
+  const { network } = netConf[family] as PodNetwork;
+  if (!holds(network, subnet)) {
+    const [key, label] = family === 'ipv4' ? ['Network', 'PodCIDR'] : ['IPv6Network', 'IPv6 PodCIDR'];
     throw new UserError(
-      `subnet "${formatCidr(netConf.network)}" specified in the flannel net config doesn't contain "${formatCidr(subnet)}" PodCIDR of the "${name}" node; make Network in ${netConf.origin} the cluster CIDR of Kubernetes`,
+      `subnet "${formatSubnet(network)}" specified in the flannel net config doesn't contain "${formatSubnet(subnet)}" ${label} of the "${name}" node; make ${key} in ${netConf.origin} the cluster CIDR of Kubernetes`,
     );
   }
   return subnet;
 }
 
+/** What the operator has written in place of the address that was found; undefined where that is the same. */
+export function overwriteOf({ annotations }: NodeRecord, family: Family, publicIp: Ip): string | undefined {
+  const text = annotations[NAMES[family].overwrite];
+  return !text || text === formatIp(publicIp) ? undefined : text;
+}
+
 /** The address to publish: the operator's annotation goes before what was found on the interface. @throws UserError */
-export function ownPublicIp({ name, annotations }: NodeRecord, request: LeaseRequest): Ipv4 {
-  const text = annotations[OVERWRITE];
-  if (text === undefined || text === '') return request.publicIp;
-  const address = parseIpv4(text);
-  if (address === undefined || !isNodeAddress(address)) {
+function ownPublicIp({ name, annotations }: NodeRecord, family: Family, found: Ip): Ip {
+  const { overwrite } = NAMES[family];
+  const text = annotations[overwrite];
+  if (text === undefined || text === '') return found;
+  const address = parseIp(text);
+  if (address === undefined || familyOf(address) !== family || !isPublic(address)) {
     throw new UserError(
-      `node "${name}" has annotation ${OVERWRITE} "${text}", which is no IPv4 address of a node; correct or remove it`,
+      `node "${name}" has annotation ${overwrite} "${text}", which is no ${familyName(family)} address of a node; correct or remove it`,
     );
   }
   return address;
 }
 
 /** The MAC the node had before, so that a restart changes nothing for its peers; else the one that its address gives. */
-export function ownVtepMac(
-  record: NodeRecord,
-  { netConf: { backend }, vtepMac }: LeaseRequest,
-  publicIp: Ipv4,
+function ownVtepMac(
+  { annotations }: NodeRecord,
+  { backend }: NetConf,
+  family: Family,
+  vtepMac: string | undefined,
+  publicIp: Ip,
 ): string | undefined {
   if (backend.type !== 'vxlan') return undefined;
-  const stored = storedMac(record.annotations['backend-data']);
-  return stored ?? vtepMac ?? deriveVtepMac(backend.vni, formatIpv4(publicIp));
+  const stored = storedMac(annotations[NAMES[family].data]);
+  return stored ?? vtepMac ?? deriveVtepMac(backend.vni, formatIp(publicIp));
 }
 
 function storedMac(data: string | undefined): string | undefined {
@@ -96,9 +110,21 @@ function storedMac(data: string | undefined): string | undefined {
   return mac;
 }
 
-/** The whole lease. @throws UserError as the parts do */
-export function ownLeaseOf(record: NodeRecord, request: LeaseRequest): Lease {
-  const subnet = ownSubnet(record, request);
-  const publicIp = ownPublicIp(record, request);
-  return { subnet, publicIp, vtepMac: ownVtepMac(record, request, publicIp) };
+/**
+ * The leases asked for. `before`: those this node has already, whose MACs stay.
+ * @throws UserError when this node cannot have one of them
+ */
+export function ownLeasesOf(record: NodeRecord, request: LeaseRequest, before?: NodeLeases): NodeLeases {
+  const { netConf, ipv4, ipv6 } = request;
+  const lease = (family: Family, { publicIp: found, vtepMac }: HalfRequest<Ip>): Lease<Ip> => {
+    const subnet = ownSubnet(record, netConf, family);
+    const publicIp = ownPublicIp(record, family, found);
+    const had = before?.[family];
+    const mac = had === undefined ? ownVtepMac(record, netConf, family, vtepMac, publicIp) : had.vtepMac;
+    return { subnet, publicIp, vtepMac: mac };
+  };
+  return {
+    ...(ipv4 && { ipv4: lease('ipv4', ipv4) as Lease<Ipv4> }),
+    ...(ipv6 && { ipv6: lease('ipv6', ipv6) as Lease<Ipv6> }),
+  };
 }

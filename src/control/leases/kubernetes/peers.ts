@@ -1,87 +1,124 @@
 /** The leases of the other nodes, as their annotations say. A node whose annotations are no good costs the others nothing. */
 
-import { formatCidr, isNodeAddress, parseIpv4 } from '../../ipv4.js';
+import {
+  bitsOf,
+  type Family,
+  familyName,
+  familyOf,
+  formatSubnet,
+  type Ip,
+  isPublic,
+  parseIp,
+} from '../../address.js';
+import { familiesOf, type NetConf } from '../../config/net-conf.js';
+import type { Ipv4 } from '../../ipv4.js';
+import type { Ipv6 } from '../../ipv6.js';
 import { info, warn } from '../../log.js';
 import { parseVtepMac } from '../../mac.js';
 import { show } from '../../user-error.js';
-import type { Lease } from '../lease.js';
-import { type NamedLease, PeerFilter } from '../peer-filter.js';
-import { vtepMacIn } from './annotations.js';
+import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
+import { PeerFilter } from '../peer-filter.js';
+import { NAMES, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
-import { ipv4PodCidr } from './own-lease.js';
+import { podCidr } from './own-lease.js';
+
+const NO_LEASES: NodeLeases = {};
 
 export class PeerList {
   private readonly vxlan: boolean;
-  private readonly filter = new PeerFilter();
+  private readonly families: readonly Family[];
+  private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
   /** What was made of a record, and said of it once: another record, another look. */
-  private readonly leases = new WeakMap<NodeRecord, Lease | undefined>();
-  /** The last sentence on each node that does not count. */
+  private readonly leases = new WeakMap<NodeRecord, NodeLeases>();
+  /** The last sentences on each node that does not count. */
   private readonly said = new Map<string, string>();
 
-  constructor(backendType: 'vxlan' | 'udp') {
-    this.vxlan = backendType === 'vxlan';
+  constructor(netConf: NetConf) {
+    this.vxlan = netConf.backend.type === 'vxlan';
+    this.families = familiesOf(netConf);
   }
 
-  /** The peers of `own`, by name; unchanged nodes keep their very lease objects. */
-  of(nodes: ReadonlyMap<string, NodeRecord>, own: NamedLease): Lease[] {
-    const others: NamedLease[] = [];
-    for (const [name, record] of nodes) {
-      if (name === own.name) continue;
-      const lease = this.leaseOf(record);
-      if (lease !== undefined) others.push({ name, lease });
+  /** The sets of the node `name`, with its peers by name; unchanged nodes keep their very lease objects. */
+  of(nodes: ReadonlyMap<string, NodeRecord>, name: string, own: NodeLeases): LeaseSets {
+    const others: { name: string; leases: NodeLeases }[] = [];
+    for (const [other, record] of nodes) {
+      if (other !== name) others.push({ name: other, leases: this.leasesOf(record) });
     }
-    for (const name of this.said.keys()) if (!nodes.has(name)) this.said.delete(name);
-    return this.filter.accept(own, others);
+    for (const other of this.said.keys()) if (!nodes.has(other)) this.said.delete(other);
+    const set = <A extends Ip>(
+      family: Family,
+      ours: Lease<A>,
+      leaseOf: (leases: NodeLeases) => Lease<A> | undefined,
+    ) => ({
+      own: ours,
+      peers: this.filters[family].accept(
+        { name, lease: ours },
+        others.flatMap(({ name: other, leases }) => {
+          const lease = leaseOf(leases);
+          return lease === undefined ? [] : [{ name: other, lease }];
+        }),
+      ),
+    });
+    return {
+      ...(own.ipv4 && { ipv4: set<Ipv4>('ipv4', own.ipv4, ({ ipv4 }) => ipv4) }),
+      ...(own.ipv6 && { ipv6: set<Ipv6>('ipv6', own.ipv6, ({ ipv6 }) => ipv6) }),
+    };
   }
 
-  private leaseOf(record: NodeRecord): Lease | undefined {
-    if (this.leases.has(record)) return this.leases.get(record);
-    const lease = this.read(record);
-    this.leases.set(record, lease);
-    return lease;
+  private leasesOf(record: NodeRecord): NodeLeases {
+    let leases = this.leases.get(record);
+    if (leases === undefined) {
+      leases = this.read(record);
+      this.leases.set(record, leases);
+    }
+    return leases;
   }
 
-  private read(record: NodeRecord): Lease | undefined {
+  private read(record: NodeRecord): NodeLeases {
     const { name, annotations } = record;
-    if (annotations['kube-subnet-manager'] !== 'true') return undefined;
+    if (annotations['kube-subnet-manager'] !== 'true') return NO_LEASES;
     const type = annotations['backend-type'] ?? '';
     if (this.vxlan && type !== 'vxlan') {
-      const { podCidrs } = record;
-      const subnet = ipv4PodCidr(record);
-      const v4 = subnet === undefined ? '0.0.0.0/0' : formatCidr(subnet);
-      const v6 = podCidrs.find((cidr) => cidr.includes(':')) ?? '::/0';
-      return this.leaveOut(name, info, `ignoring non-vxlan v4Subnet(${v4}) v6Subnet(${v6}): type=${type}`);
+      const v4 = podCidr(record, 'ipv4');
+      const v6 = podCidr(record, 'ipv6');
+      this.sayOnce(
+        name,
+        info,
+        `ignoring non-vxlan v4Subnet(${v4 ? formatSubnet(v4) : '0.0.0.0/0'}) v6Subnet(${v6 ? formatSubnet(v6) : '::/0'}): type=${type}`,
+      );
+      return NO_LEASES;
     }
-    const lease = this.decode(record);
-    if (typeof lease === 'string') {
-      return this.leaveOut(name, warn, `Error turning node "${name}" to lease: ${lease}`);
-    }
-    this.said.delete(name);
-    return lease;
+    const halves = this.families.map((family) => [family, this.decode(record, family)] as const);
+    const bad = halves.map(([, half]) => half).filter((half) => typeof half === 'string');
+    if (bad.length > 0) this.sayOnce(name, warn, `Error turning node "${name}" to lease: ${bad.join('; ')}`);
+    else this.said.delete(name);
+    return Object.fromEntries(halves.filter(([, half]) => typeof half !== 'string')) as NodeLeases;
   }
 
-  private leaveOut(name: string, say: (sentence: string) => void, sentence: string): undefined {
+  private sayOnce(name: string, say: (sentence: string) => void, sentence: string): void {
     if (this.said.get(name) !== sentence) say(sentence);
     this.said.set(name, sentence);
   }
 
-  /** The lease, or why there is none. */
-  private decode(record: NodeRecord): Lease | string {
+  /** The lease of one family, or why there is none. */
+  private decode(record: NodeRecord, family: Family): Lease<Ip> | string {
     const { annotations } = record;
-    const subnet = ipv4PodCidr(record);
-    if (subnet === undefined) return 'missing IPv4 address on n.Spec.PodCIDRs';
-    if (subnet.prefix < 1 || subnet.prefix > 31)
-      return `its pod CIDR ${formatCidr(subnet)} is no subnet of pods`;
-    const address = parseIpv4(annotations['public-ip'] ?? '');
-    if (address === undefined || !isNodeAddress(address)) {
-      return `invalid IP address format: public-ip is ${show(annotations['public-ip'])}`;
+    const { data, publicIp: name } = NAMES[family];
+    const subnet = podCidr(record, family);
+    if (subnet === undefined) return `missing ${familyName(family)} address on n.Spec.PodCIDRs`;
+    if (subnet.prefix < 1 || subnet.prefix >= bitsOf(subnet.base))
+      return `its pod CIDR ${formatSubnet(subnet)} is no subnet of pods`;
+    const publicIp = parseIp(annotations[name] ?? '');
+    if (publicIp === undefined || familyOf(publicIp) !== family || !isPublic(publicIp)) {
+      return `invalid IP address format: ${name} is ${show(annotations[name])}`;
     }
-    if (!this.vxlan) return { subnet, publicIp: address, vtepMac: undefined };
-    const vtepMac = readMac(annotations['backend-data']);
+    if (!this.vxlan) return { subnet, publicIp, vtepMac: undefined };
+    const vtepMac = readMac(annotations[data]);
     if (vtepMac === undefined) {
-      return `error decoding subnet lease JSON: no unicast VtepMAC in backend-data ${show(annotations['backend-data'])}`;
+      const what = family === 'ipv4' ? 'subnet' : 'v6 subnet';
+      return `error decoding ${what} lease JSON: no unicast VtepMAC in ${data} ${show(annotations[data])}`;
     }
-    return { subnet, publicIp: address, vtepMac };
+    return { subnet, publicIp, vtepMac };
   }
 }
 

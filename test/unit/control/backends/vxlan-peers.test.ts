@@ -21,7 +21,7 @@ interface Rig {
 
 function rig(t: Test): Rig {
   const ip = FakeIp.install(t);
-  const reconciler = new PeerReconciler('flannel.1', {
+  const reconciler = new PeerReconciler('flannel.1', 'ipv4', {
     updateFdb: async ({ remove, set }) => {
       for (const entry of remove) ip.note(`fdb delete ${macOf(entry)}`);
       for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address as number)}`);
@@ -210,7 +210,7 @@ t.test('of many failures the first five are logged and the rest is summed up', a
 
 t.test('a dataplane that is gone stops the reconciler, and what was not applied stays wanted', async (t) => {
   const ip = FakeIp.install(t);
-  const reconciler = new PeerReconciler('flannel.1', {
+  const reconciler = new PeerReconciler('flannel.1', 'ipv4', {
     updateFdb: () => Promise.reject(new Error('the forwarding thread is gone')),
   });
   await t.rejects(reconciler.apply(wantedState('flannel.1', [nodeLease(2)])), {
@@ -218,4 +218,22 @@ t.test('a dataplane that is gone stops the reconciler, and what was not applied 
   });
   t.same(ip.taken(), [neighbour(2)], 'no route');
   t.equal(reconciler.applied.fdb.size, 0);
+});
+
+t.test('an IPv6 route makes room for the one that takes its place', async (t) => {
+  const ip = FakeIp.install(t);
+  const words: unknown[] = [];
+  const reconciler = new PeerReconciler('flannel-v6.1', 'ipv6', {
+    updateFdb: async ({ set }) => void words.push(...set.map(({ address }) => address)),
+  });
+  const subnet = { base: (0xfd00_0244n << 96n) + (2n << 80n), prefix: 64 };
+  const peer = { subnet, publicIp: (0xfd00_0077n << 96n) + 2n, vtepMac: '02:00:00:00:00:02' };
+  ip.fail('route delete fd00:244:2::/64', 'No such process');
+  t.equal(await reconciler.apply(wantedState('flannel-v6.1', [peer])), 0, 'there may be none');
+  t.same(ip.taken(), [
+    'neighbour replace fd00:244:2:: lladdr 02:00:00:00:00:02 dev flannel-v6.1 nud permanent',
+    'route delete fd00:244:2::/64',
+    'route replace fd00:244:2::/64 via fd00:244:2:: dev flannel-v6.1 onlink',
+  ]);
+  t.same(words, [[0xfd000077 | 0, 0, 0, 2]], 'the dataplane takes signed words');
 });

@@ -1,6 +1,12 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type NetConf, OVERHEAD, readNetConf } from '../../../../src/control/config/net-conf.js';
+import {
+  familiesOf,
+  type NetConf,
+  OVERHEAD,
+  OVERHEAD6,
+  readNetConf,
+} from '../../../../src/control/config/net-conf.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 function write(t: Test, content: unknown): string {
@@ -27,9 +33,9 @@ const VXLAN = {
 t.test('what the documentation of flannel shows', async (t) => {
   t.match(await read(t, { Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } }), {
     origin: /net-conf\.json$/,
-    network: NETWORK,
+    ipv4: { network: NETWORK, subnets: { length: 24, min: 0x0af40100, max: 0x0af4ff00 } },
+    ipv6: undefined,
     nftables: false,
-    subnets: { length: 24, min: 0x0af40100, max: 0x0af4ff00 },
     backend: VXLAN,
     ignored: [],
   });
@@ -56,28 +62,28 @@ t.test('everything that can be set', async (t) => {
 });
 
 t.test('keys and the type match without regard to case', async (t) => {
-  const { network, backend } = await read(t, {
+  const { ipv4, backend } = await read(t, {
     network: '10.244.0.0/16',
     BACKEND: { type: 'VXLAN', vni: 7, port: 1, mtu: 1400, learning: true },
   });
-  t.same(network, NETWORK);
+  t.same(ipv4?.network, NETWORK);
   t.same(backend, { ...VXLAN, vni: 7, port: 1, outerMtu: 1400, learning: true });
 });
 
 t.test('a later duplicate wins', async (t) => {
   const text =
     '{ "Network": "10.1.0.0/16", "network": "10.244.0.0/16", "Backend": { "Type": "udp", "type": "vxlan" } }';
-  t.same((await read(t, text)).network, NETWORK);
+  t.same((await read(t, text)).ipv4?.network, NETWORK);
 });
 
 t.test('host bits of Network are masked off', async (t) => {
-  t.same((await read(t, { Network: '10.244.3.7/16' })).network, NETWORK);
+  t.same((await read(t, { Network: '10.244.3.7/16' })).ipv4?.network, NETWORK);
 });
 
 t.test('keys that nobody knows are left alone', async (t) => {
   t.same(
-    (await read(t, { Network: '10.244.0.0/16', Colour: 'blue', Backend: { Type: 'vxlan', Shape: 1 } }))
-      .network,
+    (await read(t, { Network: '10.244.0.0/16', Colour: 'blue', Backend: { Type: 'vxlan', Shape: 1 } })).ipv4
+      ?.network,
     NETWORK,
   );
 });
@@ -103,11 +109,12 @@ t.test('the ends of every range are in it', async (t) => {
 
 t.test('the overhead is that of IPv4 and UDP, with vxlan of VXLAN and Ethernet too', async (t) => {
   t.same(OVERHEAD, { vxlan: 50, udp: 28 });
+  t.equal(OVERHEAD6, 70, 'and IPv6 has a longer header');
 });
 
 t.test('backend udp, as the documentation of flannel shows it', async (t) => {
   t.match(await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'udp', Port: 7890 } }), {
-    network: NETWORK,
+    ipv4: { network: NETWORK },
     backend: { type: 'udp', port: 7890, outerMtu: undefined },
     ignored: [],
   });
@@ -139,16 +146,32 @@ t.test('what this version does not do is said, not refused', async (t) => {
   const { ignored } = await read(t, {
     Network: '10.244.0.0/16',
     EnableIPv6: true,
-    Backend: { Type: 'vxlan', DirectRouting: true, GBP: true },
+    IPv6Network: 'fd00:244::/56',
+    Backend: { Type: 'vxlan', DirectRouting: true, GBP: true, learning: true },
   });
   t.equal(ignored.length, 2);
-  mentions(t, ignored.join('\n'), 'EnableIPv6: ', 'Backend.GBP: ');
+  mentions(t, ignored.join('\n'), 'Backend.GBP: ', 'Backend.learning: nothing is learned over IPv6');
   const { ignored: none } = await read(t, {
     Network: '10.244.0.0/16',
     EnableIPv6: false,
     Backend: { Type: 'vxlan', DirectRouting: false, GBP: false },
   });
   t.same(none, []);
+});
+
+t.test('each family has its network and subnets where it is enabled', async (t) => {
+  const NETWORK6 = { base: 0xfd00_0244n << 96n, prefix: 48 };
+  const text = { Network: '10.244.0.0/16', EnableIPv6: true, IPv6Network: 'fd00:244::1/48' };
+  const dual = await read(t, text);
+  t.same(familiesOf(dual), ['ipv4', 'ipv6']);
+  t.same(dual.ipv4?.network, NETWORK);
+  t.same(dual.ipv6?.network, NETWORK6, 'the host bits are masked off');
+  const min = (0xfd00_0244n << 96n) + (1n << 64n);
+  t.same(dual.ipv6?.subnets, { length: 64, min, max: (0xfd00_0244n << 96n) + (0xffffn << 64n) });
+  const single = await read(t, { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:244::/48' });
+  t.same(familiesOf(single), ['ipv6'], 'Network is not asked for then');
+  t.same(single.ipv6?.network, NETWORK6);
+  t.same(familiesOf(await read(t, { EnableIPv4: false })), [], 'which nobody can run');
 });
 
 const vxlan = { Type: 'vxlan' };
@@ -166,12 +189,23 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   ['Network', { Network: 'fc00::/48' }, 'IPv6 belongs into IPv6Network; set it to'],
   ['Network', { Network: '0.0.0.0/0' }, 'whole of IPv4'],
   ['Network', { Network: 10 }, 'must be a string'],
-  ['EnableIPv4', { ...base, EnableIPv4: false }, 'set it to true'],
   ['EnableIPv4', { ...base, EnableIPv4: 'yes' }, 'must be true or false'],
   [
     'EnableIPv6',
     { ...base, EnableIPv6: true, Backend: { Type: 'udp' } },
     'udp is IPv4 only; set it to false',
+  ],
+  [
+    'IPv6Network',
+    { ...base, EnableIPv6: true },
+    'please define a correct IPv6Network parameter in the flannel config, or set EnableIPv6 to false',
+  ],
+  ['IPv6Network', { ...base, EnableIPv6: true, IPv6Network: '10.1.0.0/16' }, 'no IPv6 network'],
+  ['IPv6Network', { ...base, EnableIPv6: true, IPv6Network: '::/0' }, 'whole of IPv6'],
+  [
+    'Backend.VNI',
+    { ...base, EnableIPv6: true, IPv6Network: 'fd00::/48', Backend: { ...vxlan, VNI: 10_000 } },
+    'no device name as long as flannel-v6.10000; use one up to 9999',
   ],
   ['Backend.Port', { ...base, Backend: { Type: 'udp', Port: 65536 } }, 'from 0 to 65535'],
   ['Backend.MTU', { ...base, Backend: { Type: 'udp', MTU: 95 } }, 'from 96 to 65535'],

@@ -1,14 +1,10 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { JsonFile } from '../../../../src/control/config/json-file.js';
-import {
-  readSubnetRange,
-  readSubnetRange6,
-  type SubnetRange,
-  type SubnetRange6,
-} from '../../../../src/control/config/subnet-range.js';
+import { netConfOf } from '../../../../src/control/config/net-conf.js';
+import { readSubnetRange, type SubnetRange } from '../../../../src/control/config/subnet-range.js';
 import { networkOf, parseCidr, parseIpv4 } from '../../../../src/control/ipv4.js';
-import { parseIpv6 } from '../../../../src/control/ipv6.js';
+import { type Ipv6, parseIpv6 } from '../../../../src/control/ipv6.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 type Range = { SubnetLen?: unknown; SubnetMin?: unknown; SubnetMax?: unknown };
@@ -94,8 +90,9 @@ t.test('the first subnet is left out, the last is in, and the length follows the
   }
 });
 
-async function check6(range: object): Promise<SubnetRange6> {
-  return readSubnetRange6(JsonFile.parse('--flag', 'f.json', JSON.stringify(range)).root);
+async function check6(range: object): Promise<SubnetRange<Ipv6>> {
+  const text = JSON.stringify({ EnableIPv4: false, EnableIPv6: true, ...range });
+  return netConfOf(JsonFile.parse('--flag', 'f.json', text)).ipv6?.subnets as SubnetRange<Ipv6>;
 }
 
 t.test('IPv6 goes by the same rules', async (t) => {

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import type { NetConf } from '../../../../src/control/config/net-conf.js';
 import { formatIpv4, parseIpv4 } from '../../../../src/control/ipv4.js';
 import { FileLeaseSource } from '../../../../src/control/leases/file-source.js';
-import type { LeaseSet } from '../../../../src/control/leases/lease.js';
+import type { LeaseSet, LeaseSets } from '../../../../src/control/leases/lease.js';
 import type { LeaseRequest } from '../../../../src/control/leases/source.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { mentions, refusal } from '../../../support/user-error.js';
@@ -20,7 +20,8 @@ function text(...nodes: number[]): string {
 }
 
 /** The last parts of the public IPs, this node's first. */
-function nodes({ own, peers }: LeaseSet): number[] {
+function nodes({ ipv4 }: LeaseSets): number[] {
+  const { own, peers } = ipv4 as LeaseSet;
   return [own, ...peers].map(({ publicIp }) => Number(formatIpv4(publicIp).split('.')[3]));
 }
 
@@ -44,21 +45,19 @@ function fileSource(
     (node) => parseIpv4(`192.168.77.${node}`) as number,
   );
   const netConf = {
-    network: { base: 0x0af40000, prefix: 16 },
+    ipv4: { network: { base: 0x0af40000, prefix: 16 } },
     backend: { type: 'vxlan', vni: 1 },
-  } as NetConf;
+  } as unknown as NetConf;
   const request = {
     netConf,
     interface: 'eth0',
-    addresses: own,
-    publicIp: own[0] as number,
-    previous: undefined,
-    vtepMac: undefined,
+    ipv4: { addresses: own, publicIp: own[0] as number, previous: undefined, vtepMac: undefined },
+    ipv6: undefined,
   };
   return { source, request };
 }
 
-async function watch(t: Test, onLeases = async (_: LeaseSet): Promise<void> => {}): Promise<Watched> {
+async function watch(t: Test, onLeases = async (_: LeaseSets): Promise<void> => {}): Promise<Watched> {
   const path = join(t.testdir({ 'leases.json': text(1, 2) }), 'leases.json');
   const { source, request } = fileSource(t, path);
   t.same(nodes(await source.acquire(request)), [1, 2]);
@@ -142,7 +141,7 @@ t.test(
     const { source, request } = fileSource(t, path, 1, 2);
     t.same(nodes(await source.acquire(request)), [2, 3]);
     writeFileSync(path, text(1, 2, 3));
-    const later = await new Promise<LeaseSet>((resolve, reject) =>
+    const later = await new Promise<LeaseSets>((resolve, reject) =>
       source.watch({ onLeases: async (set) => resolve(set), onRefused: reject }),
     );
     t.same(nodes(later), [2, 1, 3]);
@@ -197,7 +196,7 @@ t.test('a file that is no good at the start is refused', async (t) => {
 
 t.test('a dry run tells the own lease', async (t) => {
   const { source, request } = fileSource(t, join(t.testdir({ f: text(1, 2) }), 'f'), 2);
-  t.equal(formatIpv4((await source.preview(request)).publicIp), '192.168.77.2');
+  t.equal(formatIpv4((await source.preview(request)).ipv4?.publicIp as number), '192.168.77.2');
 });
 
 t.test('a lease of another backend is spoken of once, when its set is in force', async (t) => {

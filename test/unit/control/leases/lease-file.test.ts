@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { formatIp, formatSubnet } from '../../../../src/control/address.js';
 import { formatCidr, formatIpv4 } from '../../../../src/control/ipv4.js';
 import { readLeaseFile } from '../../../../src/control/leases/lease-file.js';
 import { deriveVtepMac } from '../../../../src/control/leases/vtep-mac.js';
@@ -26,8 +27,8 @@ function lease(index: number, fields: Fields = {}): Fields {
 
 /** What was read, as text. */
 async function read(t: Test, leases: readonly unknown[], vni = 1): Promise<string[]> {
-  const set = await readLeaseFile(write(t, leases), vni);
-  return set.leases.map(
+  const set = await readLeaseFile(write(t, leases), vni, ['ipv4']);
+  return set.ipv4.map(
     ({ subnet, publicIp, vtepMac }) => `${formatCidr(subnet)} ${formatIpv4(publicIp)} ${vtepMac}`,
   );
 }
@@ -76,7 +77,7 @@ t.test('keys match without regard to case, MACs too', async (t) => {
   const text =
     '{ "LEASES": [ { "subnet": "10.244.1.0/24", "publicip": "192.168.77.1", "backenddata": { "vtepmac": "E6:28:E5:CD:55:90" } } ] }';
   const path = join(t.testdir({ f: text }), 'f');
-  t.match((await readLeaseFile(path, 1)).leases, [{ vtepMac: 'e6:28:e5:cd:55:90' }]);
+  t.match((await readLeaseFile(path, 1, ['ipv4'])).ipv4, [{ vtepMac: 'e6:28:e5:cd:55:90' }]);
 });
 
 t.test('no leases at all are a set too', async (t) => {
@@ -87,9 +88,10 @@ t.test('leases of other backends are left out, with a sentence each', async (t) 
   const set = await readLeaseFile(
     write(t, [lease(1, { BackendType: 'udp' }), lease(2), lease(3, { BackendType: 'VXLAN' })]),
     1,
+    ['ipv4'],
   );
   t.same(
-    set.leases.map(({ publicIp }) => formatIpv4(publicIp)),
+    set.ipv4.map(({ publicIp }) => formatIpv4(publicIp)),
     ['192.168.77.2'],
   );
   t.same(set.ignored, [
@@ -112,9 +114,10 @@ t.test('for backend udp a lease of any backend counts, and its backend data is n
       lease(4, { BackendData: { VtepMAC: '02:00:00:00:00:01' } }),
     ]),
     undefined,
+    ['ipv4'],
   );
   t.same(
-    set.leases.map(({ subnet, publicIp, vtepMac }) => [formatCidr(subnet), formatIpv4(publicIp), vtepMac]),
+    set.ipv4.map(({ subnet, publicIp, vtepMac }) => [formatCidr(subnet), formatIpv4(publicIp), vtepMac]),
     [1, 2, 3, 4].map((index) => [`10.244.${index}.0/24`, `192.168.77.${index}`, undefined]),
   );
   t.same(set.ignored, []);
@@ -129,7 +132,7 @@ t.test('for backend udp too no two leases may claim the same', async (t) => {
     const path = write(t, [lease(1), lease(2, fields)]);
     mentions(
       t,
-      await refusal(t, () => readLeaseFile(path, undefined)),
+      await refusal(t, () => readLeaseFile(path, undefined, ['ipv4'])),
       `${path}:3 (--lease-file): leases[1].`,
     );
   }
@@ -185,7 +188,7 @@ t.test('a lease that is wrong in itself is refused with file, line, path, value 
   ];
   for (const [fields, found, says] of cases) {
     const path = write(t, [lease(1), lease(2, fields)]);
-    const message = await refusal(t, () => readLeaseFile(path, 1), JSON.stringify(fields));
+    const message = await refusal(t, () => readLeaseFile(path, 1, ['ipv4']), JSON.stringify(fields));
     mentions(t, message, `${path}:3 (--lease-file): leases[1].${found}: `, says);
   }
 });
@@ -254,7 +257,7 @@ t.test(
     ];
     for (const [name, first, second, found, says] of cases) {
       const path = write(t, [lease(1, first), lease(3), lease(2, second)]);
-      const message = await refusal(t, () => readLeaseFile(path, 1), name);
+      const message = await refusal(t, () => readLeaseFile(path, 1, ['ipv4']), name);
       mentions(
         t,
         message,
@@ -275,7 +278,7 @@ t.test('an overlap is found among many subnets of different sizes', async (t) =>
   const path = write(t, [...leases, { Subnet: '10.16.128.0/24', PublicIP: '192.168.78.1' }]);
   mentions(
     t,
-    await refusal(t, () => readLeaseFile(path, 1)),
+    await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
     'leases[50].Subnet',
     'leases[16] has 10.16.0.0/16',
   );
@@ -291,7 +294,7 @@ t.test('a node that lives inside a pod subnet is refused: the tunnel would carry
   const path = write(t, [lease(1), lease(2, { PublicIP: '10.244.1.255' })]);
   mentions(
     t,
-    await refusal(t, () => readLeaseFile(path, 1)),
+    await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
     `${path}:3 (--lease-file): leases[1].PublicIP is "10.244.1.255": `,
     'inside leases[0].Subnet 10.244.1.0/24',
   );
@@ -314,12 +317,12 @@ t.test('a file that is no lease file is refused', async (t) => {
     ['', ':1 (--lease-file): not JSON: the file is empty'],
   ] as const) {
     const path = join(t.testdir({ f: text }), 'f');
-    mentions(t, await refusal(t, () => readLeaseFile(path, 1), text), path, says);
+    mentions(t, await refusal(t, () => readLeaseFile(path, 1, ['ipv4']), text), path, says);
   }
   const path = join(t.testdir({}), 'none');
   mentions(
     t,
-    await refusal(t, () => readLeaseFile(path, 1)),
+    await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
     `--lease-file ${path}: no such file; create it`,
   );
 });
@@ -331,6 +334,54 @@ t.test('ten thousand leases are read in well under a second', async (t) => {
   }));
   const path = write(t, leases);
   const from = performance.now();
-  t.equal((await readLeaseFile(path, 1)).leases.length, 10_000);
+  t.equal((await readLeaseFile(path, 1, ['ipv4'])).ipv4.length, 10_000);
   t.ok(performance.now() - from < 2000, `${Math.round(performance.now() - from)} ms`);
+});
+
+const lease6 = (index: number, fields: Fields = {}): Fields => ({
+  IPv6Subnet: `fd00:244:${index}::/64`,
+  PublicIPv6: `fd00:77::${index}`,
+  BackendV6Data: { VNI: 1, VtepMAC: `02:00:00:00:06:0${index}` },
+  ...fields,
+});
+
+t.test('with two families a lease has both halves, or one', async (t) => {
+  const none = { Subnet: '0.0.0.0/0', PublicIP: '0.0.0.0', IPv6Subnet: '::/0', PublicIPv6: null };
+  const path = write(t, [
+    { ...lease(1), ...lease6(1) },
+    { ...none, ...lease6(2, { BackendV6Data: null }) },
+    { ...none, ...lease(3) },
+    { ...lease6(4), BackendType: 'wireguard' },
+  ]);
+  const { ipv4, ipv6, ignored } = await readLeaseFile(path, 1, ['ipv4', 'ipv6']);
+  t.same(
+    ipv4.map(({ subnet }) => formatCidr(subnet)),
+    ['10.244.1.0/24', '10.244.3.0/24'],
+  );
+  t.same(
+    ipv6.map(({ subnet, publicIp, vtepMac }) => `${formatSubnet(subnet)} ${formatIp(publicIp)} ${vtepMac}`),
+    [
+      'fd00:244:1::/64 fd00:77::1 02:00:00:00:06:01',
+      `fd00:244:2::/64 fd00:77::2 ${deriveVtepMac(1, 'fd00:77::2')}`,
+    ],
+  );
+  t.same(ignored, ['ignoring non-vxlan v6Subnet(fd00:244:4::/64): type=wireguard']);
+});
+
+t.test('what is wrong of IPv6 is named by its own keys', async (t) => {
+  for (const [bad, ...says] of [
+    [lease6(2, { IPv6Subnet: '10.1.0.0/16' }), 'IPv6Subnet', 'this is IPv4; write an IPv6 subnet'],
+    [lease6(2, { IPv6Subnet: 'fd00::1/64' }), 'host bits are set; the subnet is "fd00::/64"'],
+    [lease6(2, { IPv6Subnet: 'fd00::/128' }), 'from 1 to 127'],
+    [lease6(2, { PublicIPv6: null }), 'PublicIPv6 is missing', 'like "fd00:77::1"'],
+    [lease6(2, { PublicIPv6: 'fe80::1' }), 'PublicIPv6', 'no node can have this address'],
+    [lease6(2, { PublicIPv6: 'fd00:77::1' }), 'PublicIPv6', 'leases[0] has it too'],
+    [lease6(2, { IPv6Subnet: 'fd00:244::/32' }), 'IPv6Subnet', 'overlaps'],
+    [lease6(2, { IPv6Subnet: 'fd00:77::/64' }), 'PublicIPv6', 'the tunnel would carry itself'],
+    [lease6(2, { BackendV6Data: { VtepMAC: '02:00:00:00:06:01' } }), 'BackendV6Data.VtepMAC', 'has it too'],
+    [{}, 'Subnet is missing'],
+  ] as [Fields, ...string[]][]) {
+    const path = write(t, [{ ...lease(1), ...lease6(1) }, bad]);
+    mentions(t, await refusal(t, () => readLeaseFile(path, 1, ['ipv4', 'ipv6'])), ...says);
+  }
 });

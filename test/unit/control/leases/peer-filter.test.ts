@@ -109,3 +109,19 @@ t.test('a contradiction is named once for as long as it lasts', async (t) => {
   filter.accept(OWN, [wrong]);
   t.equal(log.length, 2);
 });
+
+t.test('IPv6 goes by the same rules', async (t) => {
+  const log = catchLog(t);
+  const lease = (node: bigint, publicIp = node, prefix = 64) => ({
+    name: `node${node}`,
+    lease: {
+      subnet: { base: (0xfd00n << 112n) + (node << 64n), prefix },
+      publicIp: (0xfd77n << 112n) + publicIp,
+      vtepMac: `02:00:00:00:00:0${node}`,
+    },
+  });
+  const peers = new PeerFilter().accept(lease(1n), [lease(2n), lease(3n, 2n), lease(4n, 4n, 62), lease(5n)]);
+  t.same(peers, [lease(2n).lease, lease(4n, 4n, 62).lease]);
+  t.match(log[0], /node3 is left out: its public IP fd77::2 is that of node2 too/);
+  t.match(log[1], /node5 is left out: its subnet fd00:0:0:5::\/64 overlaps that of node4/);
+});

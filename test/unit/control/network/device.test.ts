@@ -10,8 +10,10 @@ import type { Link } from '../../../../src/control/network/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
+const NO_ADDRESSES = { addresses: [], addresses6: [], tentative: [] };
+
 function link(name: string, kind: string | undefined, data: Record<string, unknown> = {}): Link {
-  return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, addresses: [] };
+  return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, ...NO_ADDRESSES };
 }
 
 t.test('a name that is free, or almost the same, is no obstacle', async (t) => {

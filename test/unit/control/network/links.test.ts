@@ -1,7 +1,15 @@
 import t from 'tap';
+import { formatIp } from '../../../../src/control/address.js';
 import { formatIpv4 } from '../../../../src/control/ipv4.js';
-import { listLinks, readLinks } from '../../../../src/control/network/links.js';
+import {
+  hasAddress,
+  type Link,
+  listLinks,
+  readLinks,
+  untilBindable,
+} from '../../../../src/control/network/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
+import { mentions, refusal } from '../../../support/user-error.js';
 
 /** As iproute2 prints them, cut to what matters. */
 const ADDRESS_SHOW = [
@@ -80,7 +88,53 @@ t.test('addresses are ordered as flannel orders them, and one that is deprecated
   const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
   FakeIp.install(t).answer('-details address show', [eth0]);
   t.equal(
-    listLinks(await readLinks()),
+    listLinks(await readLinks(), ['ipv4']),
     'eth0:[10.0.0.3 10.0.0.2 10.0.0.4 10.0.0.5 10.0.0.6 169.254.7.7 169.254.7.8]',
   );
+});
+
+t.test('IPv6 addresses: global before link-local, permanent before dynamic and temporary', async (t) => {
+  const inet6 = (local: string, flags: object = {}) => ({ family: 'inet6', local, prefixlen: 64, ...flags });
+  const addresses = [
+    inet6('fe80::1'),
+    inet6('2001:db8::5', { dynamic: true, temporary: true }),
+    inet6('2001:db8::4', { dynamic: true }),
+    inet6('2001:db8::9', { deprecated: true }),
+    inet6('2001:db8::8', { tentative: true, dadfailed: true }),
+    inet6('::1'),
+    inet6('fd00::3', { tentative: true }),
+    inet6('fd00::2'),
+  ];
+  const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
+  FakeIp.install(t).answer('-details address show', [eth0]);
+  const links = await readLinks();
+  t.equal(listLinks(links, ['ipv4', 'ipv6']), 'eth0:[fd00::3 fd00::2 2001:db8::4 2001:db8::5 fe80::1]');
+  t.same(links[0]?.tentative.map(formatIp), ['fd00::3']);
+});
+
+t.test('a tentative address is waited for; one that another machine has is refused', async (t) => {
+  const ip = FakeIp.install(t);
+  const show = (flags: object) =>
+    ip.answer('-details address show', [
+      { ifname: 'eth0', flags: [], mtu: 1500, addr_info: [{ family: 'inet6', local: 'fd00::3', ...flags }] },
+    ]);
+  show({ tentative: true });
+  const [link] = await readLinks();
+  show({});
+  await untilBindable(link as Link, (0xfdn << 120n) | 3n);
+  show({ tentative: true, dadfailed: true });
+  mentions(
+    t,
+    await refusal(t, () => untilBindable(link as Link, (0xfdn << 120n) | 3n)),
+    'fd00::3 of eth0',
+    'another machine',
+  );
+});
+
+t.test('a deprecated address is still there for who is bound to it', async (t) => {
+  FakeIp.install(t).answer('-details address show', [
+    { ifname: 'eth0', addr_info: [{ family: 'inet6', local: 'fd00::3', deprecated: true }] },
+  ]);
+  t.equal(await hasAddress('eth0', (0xfdn << 120n) | 3n), true);
+  t.equal(await hasAddress('eth1', (0xfdn << 120n) | 3n), false);
 });

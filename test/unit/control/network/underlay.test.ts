@@ -1,13 +1,15 @@
 import t, { type Test } from 'tap';
+import { type Family, formatIp } from '../../../../src/control/address.js';
 import { formatIpv4, parseIpv4 } from '../../../../src/control/ipv4.js';
+import { parseIpv6 } from '../../../../src/control/ipv6.js';
 import type { Link } from '../../../../src/control/network/links.js';
-import { announceUnderlay, chooseUnderlay } from '../../../../src/control/network/underlay.js';
+import { announceUnderlay, chooseUnderlay, type Side } from '../../../../src/control/network/underlay.js';
 import type { UnderlayOptions } from '../../../../src/control/options.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-const link = (name: string, ...addresses: string[]): Link => ({
+const link = (name: string, ...texts: string[]): Link => ({
   index: 2,
   name,
   mac: '',
@@ -15,7 +17,9 @@ const link = (name: string, ...addresses: string[]): Link => ({
   kind: undefined,
   data: {},
   up: true,
-  addresses: addresses.map((text) => parseIpv4(text) as number),
+  addresses: texts.flatMap((text) => parseIpv4(text) ?? []),
+  addresses6: texts.flatMap((text) => parseIpv6(text) ?? []),
+  tentative: [],
 });
 
 const LINKS = [
@@ -39,12 +43,13 @@ function options(given: Partial<UnderlayOptions>): UnderlayOptions {
 
 /** Interface, its address, the public one, and all in the order in which a lease is looked for. */
 async function choose(given: Partial<UnderlayOptions>): Promise<string> {
-  const { link, address, publicIp, addresses } = await chooseUnderlay(LINKS, options(given));
+  const { link, ipv4 } = await chooseUnderlay(LINKS, options(given), ['ipv4']);
+  const { address, publicIp, addresses } = ipv4 as Side<number>;
   return `${link.name} ${formatIpv4(address)} ${formatIpv4(publicIp)} [${addresses.map(formatIpv4).join(' ')}]`;
 }
 
 async function refused(t: Test, given: Partial<UnderlayOptions>): Promise<string> {
-  return await refusal(t, () => chooseUnderlay(LINKS, options(given)));
+  return await refusal(t, () => chooseUnderlay(LINKS, options(given), ['ipv4']));
 }
 
 t.test('--iface names an interface, or the address on it that is used', async (t) => {
@@ -150,7 +155,7 @@ t.test('an interface without MTU is refused', async (t) => {
   const links = [{ ...link('eth0', '10.0.0.7'), mtu: 0 }];
   mentions(
     t,
-    await refusal(t, () => chooseUnderlay(links, options({ iface: ['eth0'] }))),
+    await refusal(t, () => chooseUnderlay(links, options({ iface: ['eth0'] }), ['ipv4'])),
     'failed to determine MTU for eth0 interface; set one',
   );
 });
@@ -159,7 +164,7 @@ t.test("the choice is announced in flannel's lines, and what was missed before i
   FakeIp.install(t).answer('-4 route show default', [{ dst: 'default', dev: 'eth1' }]);
   const log = catchLog(t);
   const said = async (given: Partial<UnderlayOptions>): Promise<string[]> => {
-    announceUnderlay(await chooseUnderlay(LINKS, options(given)));
+    announceUnderlay(await chooseUnderlay(LINKS, options(given), ['ipv4']));
     return log.splice(0).map((line) => line.replace(/^I /, ''));
   };
   t.strictSame(await said({}), [
@@ -172,5 +177,83 @@ t.test("the choice is announced in flannel's lines, and what was missed before i
     'Searching for interface using 10.0.0.7',
     'Using interface with name eth0 and address 10.0.0.7',
     'Using 203.0.113.5 as external address',
+  ]);
+});
+
+const DUAL = [
+  link('lo'),
+  link('eth0', '192.168.77.1', 'fd00:77::1', 'fe80::1'),
+  link('eth1', '172.16.0.1', 'fe80::2'),
+  link('eth2', 'fd00:78::1'),
+];
+const BOTH = ['ipv4', 'ipv6'] as const;
+
+/** Interface, and of each family its address and the public one. */
+async function chooseOf(families: readonly Family[], given: Partial<UnderlayOptions>): Promise<string> {
+  const { link, ipv4, ipv6 } = await chooseUnderlay(DUAL, options(given), families);
+  return [
+    link.name,
+    ...[ipv4, ipv6].flatMap((side) => (side ? [formatIp(side.address), formatIp(side.publicIp)] : [])),
+  ].join(' ');
+}
+
+t.test('with two families the interface has an address of each', async (t) => {
+  const eth0 = 'eth0 192.168.77.1 192.168.77.1 fd00:77::1 fd00:77::1';
+  for (const given of [
+    { iface: ['eth1', 'eth2', 'eth0'] },
+    { iface: ['fd00:77::1'] },
+    { ifaceRegex: ['^(192|fd00:77)'] },
+    { publicIp: '192.168.77.1' },
+    { publicIpv6: 'fd00:77::1' },
+  ]) {
+    t.equal(await chooseOf(BOTH, given), eth0, JSON.stringify(given));
+  }
+  t.equal(
+    await chooseOf(BOTH, { iface: ['eth0'], publicIp: '203.0.113.5', publicIpv6: '2001:db8::5' }),
+    'eth0 192.168.77.1 203.0.113.5 fd00:77::1 2001:db8::5',
+  );
+});
+
+t.test('with IPv6 alone no IPv4 address is asked for', async (t) => {
+  t.equal(await chooseOf(['ipv6'], { iface: ['eth2'] }), 'eth2 fd00:78::1 fd00:78::1');
+  FakeIp.install(t).answer('-6 route show default', [{ dst: 'default', dev: 'eth2' }]);
+  t.equal(await chooseOf(['ipv6'], {}), 'eth2 fd00:78::1 fd00:78::1');
+});
+
+t.test('default routes of two interfaces are no choice', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.answer('-4 route show default', [{ dst: 'default', dev: 'eth0' }]);
+  mentions(t, await refusal(t, () => chooseOf(BOTH, {})), 'unable to find default v6 route');
+  ip.answer('-6 route show default', [{ dst: 'default', dev: 'eth2' }]);
+  mentions(
+    t,
+    await refusal(t, () => chooseOf(BOTH, {})),
+    'v6 default route interface eth2 must be the same with v4 default route interface eth0',
+    'eth0:[192.168.77.1 fd00:77::1 fe80::1]',
+  );
+});
+
+t.test('a link-local address carries no tunnel', async (t) => {
+  mentions(
+    t,
+    await refusal(t, () => chooseOf(BOTH, { iface: ['eth1'] })),
+    'failed to find IPv6 address for interface eth1: fe80::2 is link-local',
+  );
+  for (const publicIpv6 of ['fe80::1', '192.168.77.1', 'x', '::1']) {
+    mentions(
+      t,
+      await refusal(t, () => chooseOf(BOTH, { publicIpv6, iface: ['eth0'] })),
+      `invalid public IPv6 address: ${publicIpv6}; --public-ipv6 needs`,
+    );
+  }
+});
+
+t.test("the choice of IPv6 is announced in flannel's lines", async (t) => {
+  const { notes } = await chooseUnderlay(DUAL, options({ iface: ['eth0'] }), BOTH);
+  t.same(notes, [
+    'Using interface with name eth0 and address 192.168.77.1',
+    'Using interface with name eth0 and v6 address fd00:77::1',
+    'Defaulting external address to interface address (192.168.77.1)',
+    'Defaulting external v6 address to interface address (fd00:77::1)',
   ]);
 });

@@ -1,8 +1,5 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { vxlanBackend } from '../../../../src/control/backends/vxlan.js';
-import type { NetConf } from '../../../../src/control/config/net-conf.js';
 import { formatIpv4 } from '../../../../src/control/ipv4.js';
 import type { Lease, LeaseSet } from '../../../../src/control/leases/lease.js';
 import { formatMac } from '../../../../src/control/mac.js';
@@ -23,7 +20,6 @@ function macOf({ high, low }: { high: number; low: number }): string {
 interface Rig {
   ip: FakeIp;
   node: Node;
-  subnetFile: string;
   log: string[];
 }
 
@@ -43,9 +39,8 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
         for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address as number)}`);
       }),
   } as unknown as Dataplane;
-  const subnetFile = join(t.testdir({}), 'flannel', 'subnet.env');
   const options = {
-    netConf: { network: { base: 0x0af40000, prefix: 16 } } as NetConf,
+    network: { base: 0x0af40000, prefix: 16 },
     backend: {
       ...vxlanBackend({
         type: 'vxlan',
@@ -59,12 +54,10 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
       device: DEVICE,
     },
     mtu: 1450,
-    subnetFile,
-    ipMasq: false,
   };
   const node = new Node(options, dataplane, nodeLease(1));
   t.teardown(() => node.stop());
-  return { ip, node, subnetFile, log };
+  return { ip, node, log };
 }
 
 /** What a source hands out for node 1. */
@@ -78,8 +71,8 @@ const peer = (i: number): string[] => [
   `route replace 10.244.${i}.0/24 via 10.244.${i}.0 dev ${DEVICE} onlink`,
 ];
 
-t.test('start sets up the device, then the peers, then subnet.env', async (t) => {
-  const { ip, node, subnetFile } = rig(t);
+t.test('start sets up the device, then the peers', async (t) => {
+  const { ip, node } = rig(t);
   await node.start([nodeLease(2)]);
   const taken = ip.taken();
   t.same(
@@ -96,10 +89,6 @@ t.test('start sets up the device, then the peers, then subnet.env', async (t) =>
     `link set dev ${DEVICE} up`,
     ...peer(2),
   ]);
-  t.equal(
-    readFileSync(subnetFile, 'utf8'),
-    'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n',
-  );
 });
 
 t.test('a MAC that someone else set on the fresh device is set back, with a warning', async (t) => {
@@ -113,11 +102,10 @@ t.test('a MAC that someone else set on the fresh device is set back, with a warn
 });
 
 t.test('a device that cannot be configured ends the start, naming the command', async (t) => {
-  const { ip, node, subnetFile } = rig(t);
+  const { ip, node } = rig(t);
   ip.fail(`link set dev ${DEVICE} up`, 'Operation not permitted');
   const message = await refusal(t, () => node.start([nodeLease(2)]));
   t.equal(message, `ip link set dev ${DEVICE} up: RTNETLINK answers: Operation not permitted`);
-  t.equal(existsSync(subnetFile), false);
 });
 
 t.test('a device that disappears during the start is noticed', async (t) => {
@@ -127,13 +115,11 @@ t.test('a device that disappears during the start is noticed', async (t) => {
 });
 
 t.test('an update changes what differs and nothing else', async (t) => {
-  const { ip, node, subnetFile } = rig(t);
+  const { ip, node } = rig(t);
   await node.start([nodeLease(2)]);
   ip.taken();
-  rmSync(subnetFile);
   await node.update(set(nodeLease(3), nodeLease(2)));
   t.same(ip.taken(), peer(3));
-  t.equal(existsSync(subnetFile), false, 'subnet.env is not written again');
 });
 
 t.test('updates that come together are applied one after the other, in order', async (t) => {
@@ -150,12 +136,11 @@ t.test('updates that come together are applied one after the other, in order', a
 });
 
 t.test("a new MAC of this node's own is followed by device and dataplane", async (t) => {
-  const { ip, node, subnetFile } = rig(t);
+  const { ip, node } = rig(t);
   await node.start([]);
   ip.taken();
   await node.update({ own: leaseOf('10.244.1.0/24', '192.168.77.1', '02:00:00:00:00:11'), peers: [] });
   t.same(ip.taken(), [`link set dev ${DEVICE} address 02:00:00:00:00:11`, 'own mac 02:00:00:00:00:11']);
-  t.match(readFileSync(subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
 });
 
 t.test('a new own MAC flushes the neighbours in the kernel: all are set again', async (t) => {
@@ -169,8 +154,8 @@ t.test('a new own MAC flushes the neighbours in the kernel: all are set again', 
   t.same(ip.taken().slice(2), [peer(2)[0], peer(3)[0]]);
 });
 
-t.test("a new subnet of this node's own is followed by device and subnet.env", async (t) => {
-  const { ip, node, subnetFile } = rig(t);
+t.test("a new subnet of this node's own is followed by the device", async (t) => {
+  const { ip, node } = rig(t);
   await node.start([nodeLease(2)]);
   ip.taken();
   await node.update({
@@ -181,7 +166,6 @@ t.test("a new subnet of this node's own is followed by device and subnet.env", a
     ip.taken().filter((line) => line.startsWith('address') || line.startsWith('link')),
     [`address replace 10.244.9.0/32 dev ${DEVICE}`, `address delete 10.244.1.0/32 dev ${DEVICE}`],
   );
-  t.match(readFileSync(subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.9.1/24');
 });
 
 t.test('a change that failed is tried again by itself', async (t) => {

@@ -12,7 +12,7 @@ import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd } from '../../../../support/etcd.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
-import { CONFIG, EtcdNode, optionsFor, valueOf } from './etcd-node.js';
+import { CONFIG, EtcdNode, half, optionsFor, valueOf } from './etcd-node.js';
 
 const etcd = await Etcd.start(t);
 const IP = '192.168.77.1';
@@ -179,11 +179,10 @@ t.test('with IPv6 the key and the value have both families', async (t) => {
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
   const request = {
     netConf: netConfOf(JsonFile.parse('--etcd-prefix', '/dual/config', config)),
-    publicIp: parseIpv4(IP) as number,
-    previous: undefined,
-    ipv6: { publicIp: (0xfd77n << 112n) + 1n, previous: undefined },
+    ipv4: half(parseIpv4(IP) as number),
+    ipv6: half((0xfd77n << 112n) + 1n),
   };
-  const get = () => acquire(registry, new EntryReader(registry, 1), request, 60, () => 0);
+  const get = () => acquire(registry, new EntryReader(registry, 1, true), request, 60, () => 0);
   const { own } = await get();
   t.equal(own.name, '10.5.1.0-24&fd00:5:0:1::-64');
   const [stored] = await etcd.list('/dual/subnets/');
@@ -231,4 +230,36 @@ t.test('whoever is told to leave while he waits leaves', async (t) => {
   await until('it waits', () => log.length > 1);
   leaving.abort(new Error('leaving'));
   await t.rejects(opened, { message: 'leaving' });
+});
+
+t.test(
+  'a cluster with both families has peers of both, and a bad IPv6 half costs that half only',
+  async (t) => {
+    const log = catchLog(t);
+    await etcd.put(
+      '/both/config',
+      '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}',
+    );
+    const value = (node: number, publicIpv6: string): string =>
+      `{"PublicIP":"1.1.1.${node}","PublicIPv6":${publicIpv6},"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:0${node}"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:06:0${node}"}}`;
+    await etcd.put('/both/subnets/10.5.7.0-24&fd00:5:0:7::-64', value(7, '"fd77::7"'));
+    await etcd.put('/both/subnets/10.5.8.0-24&fd00:5:0:8::-64', value(8, '7'));
+    const node = new EtcdNode(t, etcd.url, '/both', IP);
+    await node.acquire();
+    t.same(node.sets.at(-1), [
+      '10.5.7.0/24 1.1.1.7 02:00:00:00:00:07',
+      '10.5.8.0/24 1.1.1.8 02:00:00:00:00:08',
+      'fd00:5:0:7::/64 fd77::7 02:00:00:00:06:07',
+    ]);
+    t.ok(
+      has(log, 'error decoding v6 subnet lease JSON: 10.5.8.0-24&fd00:5:0:8::-64: PublicIPv6 is no address'),
+    );
+  },
+);
+
+t.test('IPv6 alone is refused', async (t) => {
+  catchLog(t);
+  await etcd.put('/six/config', '{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00:5::/56"}');
+  const node = new EtcdNode(t, etcd.url, '/six', IP);
+  mentions(t, await refusal(t, () => node.request()), '/six/config: an IPv6-only cluster cannot have');
 });

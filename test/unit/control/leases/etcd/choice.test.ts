@@ -23,7 +23,6 @@ const WISH: Wish = {
 const DUAL: Wish = {
   ...WISH,
   subnets6: {
-    network: { base: 0xfd00n << 112n, prefix: 62 },
     length: 64,
     min: (0xfd00n << 112n) + (1n << 64n),
     max: (0xfd00n << 112n) + (3n << 64n),
@@ -35,8 +34,10 @@ function entry(name: string, publicIp: string): SubnetEntry {
     name,
     key: parseSubnetKey(name) as SubnetKey,
     publicIp: parseIpv4(publicIp) as number,
+    publicIpv6: undefined,
     backendType: 'vxlan',
     vtepMac: undefined,
+    vtepMac6: undefined,
     lease: Long.ZERO,
     revision: Long.ONE,
   };

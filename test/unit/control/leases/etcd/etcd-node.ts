@@ -2,18 +2,12 @@
 
 import type { Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
-import {
-  type Cidr,
-  formatCidr,
-  formatIpv4,
-  networkOf,
-  parseCidr,
-  parseIpv4,
-} from '../../../../../src/control/ipv4.js';
+import { formatIp, formatSubnet, type Ip } from '../../../../../src/control/address.js';
+import { type Cidr, formatCidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/ipv4.js';
 import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
 import type { Timings } from '../../../../../src/control/leases/etcd/timings.js';
-import type { Lease, LeaseSet } from '../../../../../src/control/leases/lease.js';
-import type { LeaseRequest } from '../../../../../src/control/leases/source.js';
+import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';
+import type { HalfRequest, LeaseRequest } from '../../../../../src/control/leases/source.js';
 import type { EtcdOptions } from '../../../../../src/control/options.js';
 import type { Etcd } from '../../../../support/etcd.js';
 
@@ -56,8 +50,18 @@ export function valueOf(publicIp: string, mac: string): string {
 }
 
 /** `10.5.1.0/24 192.168.77.1 02:…` */
-export function show({ subnet, publicIp, vtepMac }: Lease): string {
-  return `${formatCidr(subnet)} ${formatIpv4(publicIp)} ${vtepMac}`;
+export function show({ subnet, publicIp, vtepMac }: Lease<Ip>): string {
+  return `${formatSubnet(subnet)} ${formatIp(publicIp)} ${vtepMac}`;
+}
+
+/** What a node with this address asks for. */
+export function half<A extends Ip>(publicIp: A): HalfRequest<A> {
+  return { addresses: [publicIp], publicIp, previous: undefined, vtepMac: undefined };
+}
+
+/** fd77::a.b.c.d in a cluster with IPv6. */
+function publicIpv6For(publicIp: number): bigint {
+  return (0xfd77n << 112n) + BigInt(publicIp);
 }
 
 export interface NodeOptions {
@@ -116,25 +120,26 @@ export class EtcdNode {
     const publicIp = parseIpv4(this.publicIp) as number;
     const previous = this.previous === undefined ? undefined : cidrOf(this.previous);
     return {
-      ...{ netConf, interface: 'eth0', addresses: [publicIp], publicIp, previous },
-      vtepMac: undefined,
+      ...{ netConf, interface: 'eth0' },
+      ipv4: { ...half(publicIp), previous },
+      ipv6: netConf.ipv6 && half(publicIpv6For(publicIp)),
     };
   }
 
   /** Acquires, opened before or now; returns the subnet. */
   async acquire(request?: LeaseRequest): Promise<string> {
-    const set = await this.source.acquire(request ?? (await this.request()), this.leaving.signal);
-    this.take(set);
-    return formatCidr(set.own.subnet);
+    const sets = await this.source.acquire(request ?? (await this.request()), this.leaving.signal);
+    this.take(sets);
+    return this.subnet;
   }
 
   async preview(): Promise<string> {
-    return show(await this.source.preview(await this.request(), this.leaving.signal));
+    return show((await this.source.preview(await this.request(), this.leaving.signal)).ipv4 as Lease);
   }
 
   watch(): void {
     this.source.watch({
-      onLeases: async (set) => this.take(set),
+      onLeases: async (sets) => this.take(sets),
       onRefused: ({ message }) => this.refused.push(message),
       onRevoked: (reason) => this.revoked.push(reason),
     });
@@ -157,8 +162,8 @@ export class EtcdNode {
     );
   }
 
-  private take({ own, peers }: LeaseSet): void {
-    this.own = own;
-    this.sets.push(peers.map(show));
+  private take({ ipv4, ipv6 }: LeaseSets): void {
+    this.own = ipv4?.own;
+    this.sets.push([...(ipv4?.peers ?? []), ...(ipv6?.peers ?? [])].map(show));
   }
 }

@@ -50,7 +50,7 @@ t.test('what a node publishes has the bytes that flannel writes', async (t) => {
     ['error-403-patch-node', 1],
   ] as const) {
     const lease = leaseOf(`10.244.${node}.0/24`, `192.0.2.1${node}`, `8a:2e:3f:11:00:0${node}`);
-    const annotations = Object.entries(annotationsOf(lease, VXLAN)).map(([key, value]) => [
+    const annotations = Object.entries(annotationsOf({ ipv4: lease }, VXLAN)).map(([key, value]) => [
       PREFIX + key,
       value,
     ]);
@@ -58,13 +58,13 @@ t.test('what a node publishes has the bytes that flannel writes', async (t) => {
     t.equal(body, exchange(name).request.body, name);
     if (name.startsWith('error')) continue;
     const record = recordOf(JSON.parse(exchange(name).body), PREFIX);
-    t.same(record?.annotations, annotationsOf(lease, VXLAN), `${name}: and reads back`);
+    t.same(record?.annotations, annotationsOf({ ipv4: lease }, VXLAN), `${name}: and reads back`);
   }
 });
 
 t.test('a udp node publishes no type and null data', async (t) => {
   const udp = confOf('{"Network":"10.244.0.0/16","Backend":{"Type":"udp"}}');
-  t.same(annotationsOf(leaseOf('10.244.1.0/24', '192.0.2.11'), udp), {
+  t.same(annotationsOf({ ipv4: leaseOf('10.244.1.0/24', '192.0.2.11') }, udp), {
     'backend-data': 'null',
     'backend-type': '',
     'kube-subnet-manager': 'true',
@@ -104,4 +104,20 @@ t.test('a change of one family alone is a change', async (t) => {
   const after = record({ [`${PREFIX}public-ipv6`]: '2001:db8::2' });
   t.ok(before && after && !sameRecord(before, after));
   t.ok(before && sameRecord(before, { ...before }));
+});
+
+t.test('a node with both families publishes both, one with IPv6 alone nothing of IPv4', async (t) => {
+  const ipv4 = leaseOf('10.244.1.0/24', '192.0.2.11', '8a:2e:3f:11:00:01');
+  const ipv6 = {
+    subnet: { base: 0xfd00n << 112n, prefix: 64 },
+    publicIp: (0x2001_0db8n << 96n) + 1n,
+    vtepMac: '8a:2e:3f:11:00:06',
+  };
+  t.equal(
+    JSON.stringify(annotationsOf({ ipv4, ipv6 }, VXLAN)),
+    '{"backend-data":"{\\"VNI\\":1,\\"VtepMAC\\":\\"8a:2e:3f:11:00:01\\"}","backend-type":"vxlan","backend-v6-data":"{\\"VNI\\":1,\\"VtepMAC\\":\\"8a:2e:3f:11:00:06\\"}","kube-subnet-manager":"true","public-ip":"192.0.2.11","public-ipv6":"2001:db8::1"}',
+  );
+  t.same(Object.keys(annotationsOf({ ipv6 }, VXLAN)), [
+    ...['backend-type', 'backend-v6-data', 'kube-subnet-manager', 'public-ipv6'],
+  ]);
 });

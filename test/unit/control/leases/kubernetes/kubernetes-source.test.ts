@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
+import type { Lease } from '../../../../../src/control/leases/lease.js';
 import { kubeNode, PREFIX, peerNode, vxlanAnnotations } from '../../../../support/kube-nodes.js';
 import { bench, textOf, writeToken } from '../../../../support/kube-source.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
@@ -38,9 +39,11 @@ t.test('a node that is registered as it should be is not patched, and keeps its 
   const b = await bench(t);
   b.api.put(kubeNode('me', ['10.1.1.0/24'], vxlanAnnotations('192.0.2.1', '8A:2e:3f:11:00:01')));
   const set = await b.follow();
-  t.equal(set.own.vtepMac, '8a:2e:3f:11:00:01');
+  t.equal(set.ipv4?.own.vtepMac, '8a:2e:3f:11:00:01');
   const other = await bench(t);
-  other.api.put(kubeNode('me', ['10.1.1.0/24'], vxlanAnnotations('192.0.2.1', set.own.vtepMac as string)));
+  other.api.put(
+    kubeNode('me', ['10.1.1.0/24'], vxlanAnnotations('192.0.2.1', set.ipv4?.own.vtepMac as string)),
+  );
   await other.follow();
   t.equal(other.api.seen('PATCH', /./).length, 0);
 });
@@ -58,7 +61,7 @@ t.test('only what differs is patched', async (t) => {
 t.test('a stored MAC that is none is named and replaced', async (t) => {
   const b = await bench(t);
   b.api.put(kubeNode('me', ['10.1.1.0/24'], vxlanAnnotations('192.0.2.1', '01:00:5e:00:00:01')));
-  const { own } = await b.follow();
+  const own = (await b.follow()).ipv4?.own as Lease;
   await b.said('Failed to parse mac addr(01:00:5e:00:00:01): ');
   t.match(own.vtepMac, /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 });
@@ -158,7 +161,7 @@ t.test('in a udp cluster nodes of every type are peers', async (t) => {
   b.api.put(peerNode(2));
   const set = await b.follow();
   t.same(textOf(set), [OWN, PEER, '10.100.2.0/24 at 172.16.0.2']);
-  t.equal(set.own.vtepMac, undefined);
+  t.equal(set.ipv4?.own.vtepMac, undefined);
 });
 
 t.test('heartbeats make no set; a change, a new pod CIDR and a deletion do', async (t) => {
@@ -289,7 +292,7 @@ t.test(
   'a node registered anew is published again, follows its pod CIDR, and its condition is cleared again',
   async (t) => {
     const b = await bench(t);
-    const { own } = await b.follow();
+    const own = (await b.follow()).ipv4?.own as Lease;
     b.source.markReady();
     const cleared = () =>
       b.api.nodes
@@ -345,9 +348,10 @@ t.test('a listener that refuses a set gets the next one', async (t) => {
   const seen: number[] = [];
   const refused: string[] = [];
   b.source.watch({
-    onLeases: async ({ peers }) => {
-      seen.push(peers.length);
-      if (peers.length === 1) throw new Error('not this one');
+    onLeases: async ({ ipv4 }) => {
+      const count = ipv4?.peers.length ?? 0;
+      seen.push(count);
+      if (count === 1) throw new Error('not this one');
     },
     onRefused: ({ message }) => refused.push(message),
     onRevoked: () => {},

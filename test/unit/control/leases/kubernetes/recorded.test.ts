@@ -44,7 +44,7 @@ t.test('a list whose pages are compacted away begins anew', async (t) => {
     b.api.replay('list-before-compact-page1', { applies: isList });
     b.api.replay(name, { applies: (request) => isList(request) && request.path.includes('continue=') });
     await b.open();
-    t.same((await b.acquire()).peers.length, 2, name);
+    t.same((await b.acquire()).ipv4?.peers.length, 2, name);
   }
 });
 
@@ -65,7 +65,7 @@ t.test('recorded lists are understood', async (t) => {
     await b.open();
     const said = b.source.preview(b.request, new AbortController().signal);
     if (nodes.length === 0) mentions(t, await refusal(t, () => said), 'node "node-2" not found');
-    else t.equal((await said).subnet.base >>> 8, 0x0af402);
+    else t.equal(((await said).ipv4?.subnet.base ?? 0) >>> 8, 0x0af402);
   }
 });
 
