@@ -1,7 +1,9 @@
 // Long-lived processes of the lab: dataplanes, daemons, servers. Output is kept, readiness awaited by what they print.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { inNetns } from './exec.js';
+import { until } from './until.js';
 
 /** Output kept per process; a runaway log then costs a test its oldest lines, not its memory. */
 const KEPT_CHARACTERS = 1 << 20;
@@ -107,6 +109,15 @@ export class LabProcess {
   /** Sends a signal, if the process still runs. */
   kill(signal: NodeJS.Signals): void {
     if (this.#ended === undefined) this.#child.kill(signal);
+  }
+
+  /** Stops all its threads (SIGSTOP) and waits until they stand still; SIGCONT lets them go on. */
+  async freeze(): Promise<void> {
+    this.kill('SIGSTOP');
+    await until('all its threads stand still', () => {
+      const tasks = readdirSync(`/proc/${this.pid}/task`);
+      return tasks.every((task) => /\) T /.test(readFileSync(`/proc/${this.pid}/task/${task}/stat`, 'utf8')));
+    });
   }
 
   /** Ends the process: the signal first, SIGKILL after the grace. Returns how it ended. */

@@ -137,7 +137,7 @@ t.test('datagrams that may not pass', async (t) => {
   await t.test('datagrams that the socket has no room for are counted by the kernel', async (t) => {
     const large = Buffer.concat([request({ header: { vni: 2 } }), Buffer.alloc(60_000)]);
     const changes = await raisedBy(bed, async () => {
-      bed.weft.process.kill('SIGSTOP');
+      await bed.weft.process.freeze();
       await peer.send(large, { times: 500 });
       bed.weft.process.kill('SIGCONT');
     });
@@ -231,7 +231,7 @@ t.test('frames that go nowhere', async (t) => {
 
   await t.test('what the device has no room for is counted by the kernel', async (t) => {
     const changes = await raisedBy(bed, async () => {
-      bed.weft.process.kill('SIGSTOP');
+      await bed.weft.process.freeze();
       await ipBatch(node.netns, toStranger);
       await unanswered('10.244.99.1', '-c', '3000', '-l', '3000');
       bed.weft.process.kill('SIGCONT');
@@ -245,7 +245,7 @@ t.test('frames that go nowhere', async (t) => {
   await t.test('a device that is down refuses what is for it', async (t) => {
     const delivered = await deliveredBy(node);
     // They wait in the socket, and the worker takes them before anyone sees that the device is down.
-    bed.weft.process.kill('SIGSTOP');
+    await bed.weft.process.freeze();
     await bed.peer.send(request(), { times: 3 });
     await ipBatch(node.netns, ['link set flannel.1 down']);
     bed.weft.process.kill('SIGCONT');

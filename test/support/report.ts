@@ -1,5 +1,6 @@
 /**
- * What `npm test` prints and counts of tap's output: a line for each file, every failure with all that tap says of it.
+ * What `npm test` prints and counts of tap's output: a line for each file, every failure with all that tap says of it, and
+ * what tests say themselves (t.comment).
  * tap loads it as a reporter (`--reporter=dist/test/support/report.js`): TAP goes in, text for people comes out, the
  * totals go to the file that WEFT_TEST_TOTALS names. (tap's own reporters redraw a screen, which fills a log with escape
  * sequences, and their totals leave out files that crashed.)
@@ -32,6 +33,9 @@ interface Point {
 
 /** Keys of a failure's details that say nothing the others do not. */
 const LEFT_OUT = /^(stack|source|typeName|tapCaught|stdio|cwd|externalID|command|args):/;
+
+/** What a test itself wants to say, as a figure; not what tap says of every file. */
+const COMMENT = /^# (?!time=|\{ |failed \d|skip:|todo:|No coverage)(.+)$/;
 
 export default class Report extends Transform {
   readonly totals: Totals = { passed: 0, failed: 0, skipped: 0 };
@@ -74,6 +78,11 @@ export default class Report extends Transform {
     if (subtest !== null) {
       this.levels.length = Math.min(this.levels.length, indent / 4);
       this.levels.push({ name: subtest[1] as string, before: { ...this.totals } });
+      return;
+    }
+    const comment = COMMENT.exec(text);
+    if (comment !== null && this.levels.length > 0) {
+      this.push(`# ${this.levels.at(-1)?.name}: ${comment[1]}\n`);
       return;
     }
     const point = /^(not )?ok(?: \d+)?(?: - )?(.*?)(?: # (?:(skip|todo)\b.*|time=(.*)))?$/i.exec(text);

@@ -185,3 +185,24 @@ t.test('the totals are left in the file that is asked for', async (t: Test) => {
   await report(TWO_FILES);
   t.same(JSON.parse(readFileSync(path, 'utf8')), { passed: 5, failed: 1, skipped: 2 });
 });
+
+t.test('what a test says itself is told, with its name; what tap says of a file is not', async (t) => {
+  const { text } = await report(`TAP version 14
+# Subtest: dist/test/netns/a.test.js
+    # Subtest: a repair
+        # put right after 200 ms
+        ok 1 - as it was
+        1..1
+        # time=1.2ms
+    ok 1 - a repair # time=1.2ms
+    1..1
+    # { total: 1, pass: 1 }
+    # time=3ms
+ok 1 - dist/test/netns/a.test.js # time=3ms
+1..1
+# No coverage generated
+# { total: 1, pass: 1 }
+# time=10ms
+`);
+  t.equal(text, '# a repair: put right after 200 ms\ndist/test/netns/a.test.js: 1 passed, 0.0 s\n');
+});
