@@ -152,7 +152,9 @@ t.test("the underlay's address goes and comes again: weft goes on", async (t) =>
 t.test('a device of that name that someone else makes meanwhile is not taken', async (t) => {
   const lab = await makeBed(t, { name: 'usurped' });
   const weft = await startWeft(t, lab.node(1));
+  await weft.process.freeze();
   await ipBatch(weft.node.netns, ['link delete flannel.1', 'link add flannel.1 type veth peer name other0']);
+  weft.process.kill('SIGCONT');
   t.strictSame(await weft.process.exited, { code: 1, signal: null });
   t.match(weft.process.stderr, /flannel\.1 exists: it is a veth device/);
 });

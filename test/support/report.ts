@@ -35,7 +35,7 @@ interface Point {
 const LEFT_OUT = /^(stack|source|typeName|tapCaught|stdio|cwd|externalID|command|args):/;
 
 /** What a test itself wants to say, as a figure; not what tap says of every file. */
-const COMMENT = /^# (?!time=|\{ |failed \d|skip:|todo:|No coverage)(.+)$/;
+const COMMENT = /^# (?!time=|\{ |failed \d|test count|skip:|todo:|No coverage)(.+)$/;
 
 export default class Report extends Transform {
   readonly totals: Totals = { passed: 0, failed: 0, skipped: 0 };

@@ -6,6 +6,8 @@ export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
 export const EINVAL = 22;
+/** What a tun descriptor answers whose device was deleted (drivers/net/tun.c). */
+export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
@@ -14,7 +16,8 @@ export const EHOSTUNREACH = 113;
 
 /** The name of a (positive) errno, for people: `EBUSY`. */
 export function errnoName(errno: number): string {
-  return getSystemErrorName(-errno);
+  // Node has no name for it.
+  return errno === EBADFD ? 'EBADFD' : getSystemErrorName(-errno);
 }
 
 /** True when the network, not the packet or the socket, refused a datagram: no route, no neighbour, link down. */

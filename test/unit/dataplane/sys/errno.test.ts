@@ -12,6 +12,7 @@ t.test('the numbers are those of this machine', async (t) => {
 t.test('an errno is named as a person can look it up', async (t) => {
   t.equal(errno.errnoName(16), 'EBUSY');
   t.equal(errno.errnoName(98), 'EADDRINUSE');
+  t.equal(errno.errnoName(errno.EBADFD), 'EBADFD', 'which Node has no name for');
 });
 
 t.test('unreachable is what the network refuses, not the packet or the socket', async (t) => {
