@@ -3,7 +3,8 @@ import t from 'tap';
 import * as errno from '../../../../src/dataplane/sys/errno.js';
 
 t.test('the numbers are those of this machine', async (t) => {
-  const known = constants.errno as Record<string, number>;
+  // Node leaves the last one out (asm-generic/errno.h).
+  const known: Record<string, number> = { ...constants.errno, EBADFD: 77 };
   for (const [name, value] of Object.entries(errno)) {
     if (typeof value === 'number') t.equal(value, known[name], name);
   }
