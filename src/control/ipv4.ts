@@ -35,17 +35,9 @@ export function parseCidr(text: string): { address: Ipv4; prefix: number } | und
   return address === undefined || prefix > 32 ? undefined : { address, prefix };
 }
 
-export function formatCidr({ base, prefix }: Cidr): string {
-  return `${formatIpv4(base)}/${prefix}`;
-}
-
 /** The last address of a network. */
 export function lastAddress({ base, prefix }: Cidr): Ipv4 {
   return base + 2 ** (32 - prefix) - 1;
-}
-
-export function contains(outer: Cidr, inner: Cidr): boolean {
-  return inner.prefix >= outer.prefix && networkOf(inner.base, outer.prefix) === outer.base;
 }
 
 /** True for text that is an IPv6 address or network, to say so where IPv4 belongs. */

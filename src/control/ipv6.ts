@@ -45,10 +45,6 @@ export function parseCidr6(text: string): { address: Ipv6; prefix: number } | un
   return address === undefined || prefix > 128 ? undefined : { address, prefix };
 }
 
-export function formatCidr6({ base, prefix }: Cidr6): string {
-  return `${formatIpv6(base)}/${prefix}`;
-}
-
 /** fe80::/10 (RFC 4291, 2.5.6): of no use without an interface. */
 export function isLinkLocal6(address: Ipv6): boolean {
   return address >> 118n === 0x3fan;

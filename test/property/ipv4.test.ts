@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  contains,
-  formatCidr,
-  formatIpv4,
-  lastAddress,
-  networkOf,
-  parseCidr,
-  parseIpv4,
-} from '../../src/control/ipv4.js';
+import { formatSubnet, holds } from '../../src/control/address.js';
+import { formatIpv4, lastAddress, networkOf, parseCidr, parseIpv4 } from '../../src/control/ipv4.js';
 import { formatMac, parseVtepMac, splitMac } from '../../src/control/mac.js';
 import { macKey } from '../../src/dataplane/tunnel/learned.js';
 
@@ -31,7 +24,7 @@ t.test('a network that is written is read back', async () => {
   fc.assert(
     fc.property(address, prefix, (value, length) => {
       const base = networkOf(value, length);
-      const parsed = parseCidr(formatCidr({ base, prefix: length }));
+      const parsed = parseCidr(formatSubnet({ base, prefix: length }));
       return parsed?.address === base && parsed.prefix === length;
     }),
   );
@@ -62,8 +55,8 @@ t.test('a network contains its addresses from first to last and no other', async
       const network = { base: networkOf(value, length), prefix: length };
       const inside = other >= network.base && other <= lastAddress(network);
       return (
-        contains(network, { base: other, prefix: 32 }) === inside &&
-        contains(network, { base: value, prefix: 32 }) &&
+        holds(network, { base: other, prefix: 32 }) === inside &&
+        holds(network, { base: value, prefix: 32 }) &&
         lastAddress(network) - network.base === 2 ** (32 - length) - 1
       );
     }),

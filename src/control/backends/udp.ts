@@ -7,7 +7,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Dataplane, Prefix } from '../../dataplane/dataplane.js';
 import { formatSubnet } from '../address.js';
 import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
-import { formatCidr, formatIpv4, type Ipv4, parseCidr } from '../ipv4.js';
+import { formatIpv4, type Ipv4, parseCidr } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
 import { warn } from '../log.js';
 import {
@@ -59,7 +59,7 @@ class UdpOverlay implements Overlay {
 
   async apply(peers: readonly Lease[]): Promise<number> {
     const { applied } = this;
-    const wanted = new Map(peers.map(({ subnet, publicIp }) => [formatCidr(subnet), publicIp]));
+    const wanted = new Map(peers.map(({ subnet, publicIp }) => [formatSubnet(subnet), publicIp]));
     const { gone, set } = difference(applied, wanted);
     if (gone.length + set.length > 0) {
       await this.dataplane.updateRoutes({
@@ -97,7 +97,7 @@ class UdpOverlay implements Overlay {
     const routes = await ipJson<{ dev?: string }>('-4', 'route', 'show', formatSubnet(network));
     const routed = routes.some(({ dev }) => dev === device);
     return peers.map((lease) => {
-      const subnet = formatCidr(lease.subnet);
+      const subnet = formatSubnet(lease.subnet);
       return {
         subnet,
         publicIP: formatIpv4(lease.publicIp),

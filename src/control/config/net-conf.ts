@@ -8,7 +8,7 @@ import type { Family, Ip, Subnet } from '../address.js';
 import { type Cidr, type Ipv4, isIpv6, networkOf, parseCidr } from '../ipv4.js';
 import { type Cidr6, type Ipv6, network6Of, parseCidr6 } from '../ipv6.js';
 import { JsonFile, type JsonObject } from './json-file.js';
-import { readSubnetRange, readSubnetRange6, type SubnetRange } from './subnet-range.js';
+import { readSubnetRange, type SubnetRange } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';
 
@@ -98,14 +98,14 @@ export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true 
   const ignored: string[] = [];
   const hasIpv4 = root.boolean('EnableIPv4') ?? true;
   const hasIpv6 = root.boolean('EnableIPv6') ?? false;
-  const ipv4 = hasIpv4
-    ? podNetwork(readNetwork(root), ranges && ((its) => readSubnetRange(root, its)))
-    : undefined;
+  const podNetwork = <A extends Ip>(network: Subnet<A>): PodNetwork<A> => ({
+    network,
+    subnets: ranges ? readSubnetRange(root, network) : undefined,
+  });
+  const ipv4 = hasIpv4 ? podNetwork(readNetwork(root)) : undefined;
   const backend = readBackend(root.object('Backend'), ignored);
   if (hasIpv6) refuseForIpv6(root, backend, ignored);
-  const ipv6 = hasIpv6
-    ? podNetwork(readNetwork6(root), ranges && ((its) => readSubnetRange6(root, its)))
-    : undefined;
+  const ipv6 = hasIpv6 ? podNetwork(readNetwork6(root)) : undefined;
   return { origin: path, ipv4, ipv6, nftables: root.boolean('EnableNFTables') ?? false, backend, ignored };
 }
 
@@ -117,13 +117,6 @@ export function familiesOf({ ipv4, ipv6 }: NetConf): Family[] {
 /** The name of the vxlan device that carries a family. */
 export function vxlanDevice(vni: number, family: Family): string {
   return family === 'ipv4' ? `flannel.${vni}` : `flannel-v6.${vni}`;
-}
-
-function podNetwork<A extends Ip>(
-  network: Subnet<A>,
-  rangeOf: false | ((network: Subnet<A>) => SubnetRange<A>),
-): PodNetwork<A> {
-  return { network, subnets: rangeOf ? rangeOf(network) : undefined };
 }
 
 /** @throws UserError when the backend cannot carry IPv6 */

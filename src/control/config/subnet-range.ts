@@ -3,9 +3,8 @@
  * flannel's rules and in its words (pkg/subnet/config.go).
  */
 
-import type { Ip } from '../address.js';
-import { type Cidr, type Ipv4, isIpv6, lastAddress, networkOf, parseIpv4 } from '../ipv4.js';
-import { type Cidr6, type Ipv6, lastAddress6, network6Of, parseIpv6 } from '../ipv6.js';
+import { baseOf, bitsOf, type Family, familyOf, type Ip, lastOf, parseIp, type Subnet } from '../address.js';
+import { type Ipv4, isIpv6 } from '../ipv4.js';
 import type { JsonObject } from './json-file.js';
 
 /** The subnets from `min` to `max`, both with `length` bits of prefix. */
@@ -15,84 +14,88 @@ export interface SubnetRange<A extends Ip = Ipv4> {
   max: A;
 }
 
-/** What is said of both families. */
-const TOO_FEW = 'network must be able to accommodate at least four subnets; use a longer one';
+/** What a family's keys are called, and what is right for its networks. */
+interface Rules {
+  network: string;
+  length: string;
+  min: string;
+  max: string;
+  /** Without a length: the longest network that is of use, and the length for one that has room for it. */
+  smallest: number;
+  usual: number;
+}
+
+export const RANGE_RULES: Record<Family, Rules> = {
+  ipv4: {
+    network: 'Network',
+    length: 'SubnetLen',
+    min: 'SubnetMin',
+    max: 'SubnetMax',
+    smallest: 28,
+    usual: 24,
+  },
+  ipv6: {
+    network: 'IPv6Network',
+    length: 'IPv6SubnetLen',
+    min: 'IPv6SubnetMin',
+    max: 'IPv6SubnetMax',
+    smallest: 124,
+    usual: 64,
+  },
+};
 
 /** @throws UserError when the three contradict each other or the network */
-export function readSubnetRange(root: JsonObject, network: Cidr): SubnetRange {
-  const given = root.integer('SubnetLen', 0, 32) ?? 0;
-  const minimum = readAddress(root, 'SubnetMin');
-  const maximum = readAddress(root, 'SubnetMax');
-  if (given === 0 && network.prefix > 28) {
-    throw root.error('Network', 'network is too small. Minimum useful network prefix is /28');
+export function readSubnetRange<A extends Ip>(root: JsonObject, network: Subnet<A>): SubnetRange<A> {
+  const family = familyOf(network.base);
+  const bits = bitsOf(network.base);
+  const rules = RANGE_RULES[family];
+  const given = root.integer(rules.length, 0, bits) ?? 0;
+  const minimum = readAddress(root, rules.min, family) as A | undefined;
+  const maximum = readAddress(root, rules.max, family) as A | undefined;
+  if (given === 0 && network.prefix > rules.smallest) {
+    const what = family === 'ipv4' ? 'network' : rules.network;
+    throw root.error(
+      rules.network,
+      `${what} is too small. Minimum useful network prefix is /${rules.smallest}`,
+    );
   }
-  if (given > 30) throw root.error('SubnetLen', 'SubnetLen must be less than /31');
-  if (given !== 0 && given < network.prefix + 2) throw root.error('SubnetLen', TOO_FEW);
-  const length = given !== 0 ? given : network.prefix <= 22 ? 24 : network.prefix + 2;
+  if (given > bits - 2) throw root.error(rules.length, `SubnetLen must be less than /${bits - 1}`);
+  if (given !== 0 && given < network.prefix + 2) {
+    throw root.error(
+      rules.length,
+      'network must be able to accommodate at least four subnets; use a longer one',
+    );
+  }
+  const length = given || (network.prefix <= rules.usual - 2 ? rules.usual : network.prefix + 2);
   for (const [key, address] of [
-    ['SubnetMin', minimum],
-    ['SubnetMax', maximum],
+    [rules.min, minimum],
+    [rules.max, maximum],
   ] as const) {
     if (address === undefined) continue;
-    if (address < network.base || address > lastAddress(network)) {
-      throw root.error(key, `${key} is not in the range of the Network`);
+    if (address < network.base || address > lastOf(network)) {
+      throw root.error(key, `${key} is not in the range of the ${rules.network}`);
     }
-    if (networkOf(address, length) !== address) {
+    if (baseOf(address, length) !== address) {
       throw root.error(key, `${key} is not on a SubnetLen boundary`);
     }
   }
   return {
     length,
     // The first subnet of a network is left out: its base is the network's own address.
-    min: minimum ?? network.base + 2 ** (32 - length),
-    max: maximum ?? networkOf(lastAddress(network), length),
+    min: minimum ?? after(lastOf({ base: network.base, prefix: length })),
+    max: maximum ?? baseOf(lastOf(network), length),
   };
 }
 
-/** The same of IPv6. @throws UserError */
-export function readSubnetRange6(root: JsonObject, network: Cidr6): SubnetRange<Ipv6> {
-  const given = root.integer('IPv6SubnetLen', 0, 128) ?? 0;
-  const minimum = readAddress6(root, 'IPv6SubnetMin');
-  const maximum = readAddress6(root, 'IPv6SubnetMax');
-  if (given === 0 && network.prefix > 124) {
-    throw root.error('IPv6Network', 'IPv6Network is too small. Minimum useful network prefix is /124');
-  }
-  if (given > 126) throw root.error('IPv6SubnetLen', 'SubnetLen must be less than /127');
-  if (given !== 0 && given < network.prefix + 2) throw root.error('IPv6SubnetLen', TOO_FEW);
-  const length = given !== 0 ? given : network.prefix <= 62 ? 64 : network.prefix + 2;
-  for (const [key, address] of [
-    ['IPv6SubnetMin', minimum],
-    ['IPv6SubnetMax', maximum],
-  ] as const) {
-    if (address === undefined) continue;
-    if (address < network.base || address > lastAddress6(network)) {
-      throw root.error(key, `${key} is not in the range of the IPv6Network`);
-    }
-    if (network6Of(address, length) !== address) {
-      throw root.error(key, `${key} is not on a SubnetLen boundary`);
-    }
-  }
-  return {
-    length,
-    min: minimum ?? network.base + (1n << BigInt(128 - length)),
-    max: maximum ?? network6Of(lastAddress6(network), length),
-  };
+function after<A extends Ip>(address: A): A {
+  return (typeof address === 'bigint' ? address + 1n : (address as Ipv4) + 1) as A;
 }
 
-function readAddress(root: JsonObject, key: string): Ipv4 | undefined {
+function readAddress(root: JsonObject, key: string, family: Family): Ip | undefined {
   const text = root.string(key);
   if (text === undefined || text === '') return undefined;
-  const address = parseIpv4(text);
-  if (address === undefined) {
-    throw root.error(key, isIpv6(text) ? 'this is IPv6; write an IPv4 address' : 'no IPv4 address');
-  }
-  return address;
-}
-
-function readAddress6(root: JsonObject, key: string): Ipv6 | undefined {
-  const text = root.string(key);
-  if (text === undefined || text === '') return undefined;
-  const address = parseIpv6(text);
-  if (address === undefined) throw root.error(key, 'no IPv6 address');
-  return address;
+  const address = parseIp(text);
+  if (address !== undefined && familyOf(address) === family) return address;
+  if (family === 'ipv6') throw root.error(key, 'no IPv6 address');
+  throw root.error(key, isIpv6(text) ? 'this is IPv6; write an IPv4 address' : 'no IPv4 address');
 }

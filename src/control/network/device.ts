@@ -2,18 +2,19 @@
 
 import { readFile, writeFile } from 'node:fs/promises';
 import {
-  familyFlag,
+  type Family,
   familyOf,
   formatHost,
+  formatIp,
   formatSubnet,
   holdsAddress,
   type Ip,
-  parseIp,
   type Subnet,
 } from '../address.js';
+import { isLinkLocal6 } from '../ipv6.js';
 import { warn } from '../log.js';
 import { UserError } from '../user-error.js';
-import { ipJson, ipRun } from './ip.js';
+import { ipRun } from './ip.js';
 import { addressesOf, type Link, readLinks } from './links.js';
 
 /**
@@ -119,7 +120,7 @@ export async function repairDevice(device: DeviceState, network: Subnet): Promis
   const link = (await readLinks()).find((candidate) => candidate.name === name);
   if (link === undefined) throw new DeviceGone(`${name} is gone`);
   const own = formatHost(subnet.base);
-  const addresses = await addressesOn(device);
+  const addresses = assignedTo(link, familyOf(subnet.base));
   const repairs: Repairs = {};
   const commands: string[] = [];
   const put = (kind: string, command: string): void => {
@@ -129,9 +130,9 @@ export async function repairDevice(device: DeviceState, network: Subnet): Promis
   // First the MTU: below 1280 a device has no IPv6 at all (RFC 8200, 5), nor can it have an address.
   if (mac !== undefined && link.mac !== mac) put('mac', `link set dev ${name} address ${mac}`);
   if (link.mtu !== mtu) put('mtu', `link set dev ${name} mtu ${mtu}`);
-  if (!addresses.includes(own)) put('address', replaceAddress(name, subnet.base));
-  for (const text of addresses) {
-    if (text !== own && isForeign(network, text)) put('address', `address delete ${text} dev ${name}`);
+  if (!addresses.some(({ text }) => text === own)) put('address', replaceAddress(name, subnet.base));
+  for (const { address, text } of addresses) {
+    if (text !== own && isForeign(network, address)) put('address', `address delete ${text} dev ${name}`);
   }
   if (!link.up) put('link', `link set dev ${name} up`);
   await ipRun(commands);
@@ -139,22 +140,19 @@ export async function repairDevice(device: DeviceState, network: Subnet): Promis
   return repairs;
 }
 
-/** The addresses of the device's family with their prefix lengths, without those that the kernel gave it. */
-async function addressesOn({ name, subnet }: DeviceState): Promise<string[]> {
-  const flag = familyFlag(familyOf(subnet.base));
-  const [link] = await ipJson<{ addr_info: { local: string; prefixlen: number; scope: string }[] }>(
-    ...[flag, 'address', 'show', 'dev', name],
-  );
-  return (link?.addr_info ?? [])
-    .filter(({ scope }) => flag === '-4' || scope !== 'link')
-    .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+/** The addresses of a family, without those that the kernel gave the device; `text` has the prefix length. */
+function assignedTo(link: Link, family: Family): { address: Ip; text: string }[] {
+  return link.assigned
+    .filter(({ address }) => familyOf(address) === family && !isKernels(address))
+    .map(({ address, prefix }) => ({ address, text: `${formatIp(address)}/${prefix}` }));
 }
 
-function isForeign(network: Subnet, text: string): boolean {
-  if (familyOf(network.base) === 'ipv6') return true;
-  const [address = ''] = text.split('/');
-  const parsed = parseIp(address);
-  return parsed !== undefined && holdsAddress(network, parsed);
+function isKernels(address: Ip): boolean {
+  return typeof address === 'bigint' && isLinkLocal6(address);
+}
+
+function isForeign(network: Subnet, address: Ip): boolean {
+  return familyOf(network.base) === 'ipv6' || holdsAddress(network, address);
 }
 
 /** Follows a change of this node's own lease. @throws UserError naming the command that failed */

@@ -1,9 +1,9 @@
 /** What devices and addresses this machine has, by one `ip -json -details address show`. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Family, formatIp, type Ip } from '../address.js';
-import { type Ipv4, isNodeAddress, parseIpv4 } from '../ipv4.js';
-import { type Ipv6, isLinkLocal6, isNodeAddress6, parseIpv6 } from '../ipv6.js';
+import { type Family, formatIp, type Ip, isPublic, parseIp } from '../address.js';
+import type { Ipv4 } from '../ipv4.js';
+import { type Ipv6, isLinkLocal6 } from '../ipv6.js';
 import { UserError } from '../user-error.js';
 import { ipJson } from './ip.js';
 
@@ -27,6 +27,8 @@ export interface Link {
   addresses6: Ipv6[];
   /** Those of them that cannot be bound yet: whether another has them is still being found out. */
   tentative: Ipv6[];
+  /** Every address there is, usable or not. */
+  assigned: { address: Ip; prefix: number }[];
 }
 
 interface IpLink {
@@ -41,8 +43,9 @@ interface IpLink {
 
 /** A flag that is not set is not printed. */
 interface AddressInfo {
-  family: string;
+  family: 'inet' | 'inet6';
   local: string;
+  prefixlen: number;
   deprecated?: boolean;
   dynamic?: boolean;
   /** Of IPv6 `secondary` is called `temporary` (IFA_F_SECONDARY and IFA_F_TEMPORARY are one flag). */
@@ -54,7 +57,7 @@ interface AddressInfo {
 
 export async function readLinks(): Promise<Link[]> {
   const links = await ipJson<IpLink>('-details', 'address', 'show');
-  return links.map((link) => ({
+  return links.map(({ addr_info: infos = [], ...link }) => ({
     index: link.ifindex,
     name: link.ifname,
     mac: link.address ?? '',
@@ -62,9 +65,13 @@ export async function readLinks(): Promise<Link[]> {
     kind: link.linkinfo?.info_kind,
     data: link.linkinfo?.info_data ?? {},
     up: link.flags.includes('UP'),
-    addresses: usable(link.addr_info ?? []),
-    addresses6: usable6(link.addr_info ?? []),
-    tentative: usable6((link.addr_info ?? []).filter(({ tentative }) => tentative === true)),
+    addresses: usable(infos, 'inet') as Ipv4[],
+    addresses6: usable(infos, 'inet6') as Ipv6[],
+    tentative: usable(
+      infos.filter(({ tentative }) => tentative === true),
+      'inet6',
+    ) as Ipv6[],
+    assigned: infos.map(({ local, prefixlen }) => ({ address: parseIp(local) as Ip, prefix: prefixlen })),
   }));
 }
 
@@ -72,22 +79,12 @@ export async function readLinks(): Promise<Link[]> {
  * The usable addresses, best first, as flannel orders them (pkg/ip/iface.go): none that is deprecated; those of the
  * network before link-local ones, permanent before dynamic, primary before secondary.
  */
-function usable(infos: readonly AddressInfo[]): Ipv4[] {
+function usable(infos: readonly AddressInfo[], family: AddressInfo['family']): Ip[] {
   return infos
-    .filter(({ family, deprecated }) => family === 'inet' && deprecated !== true)
-    .map((info) => ({ info, address: parseIpv4(info.local) as Ipv4 }))
-    .filter(({ address }) => isNodeAddress(address))
+    .filter((info) => info.family === family && !info.deprecated && !info.dadfailed)
+    .map((info) => ({ info, address: parseIp(info.local) as Ip }))
+    .filter(({ address }) => isPublic(address) || isLinkLocal(address))
     .map(({ info, address }) => ({ address, rank: rankOf(info, isLinkLocal(address)) }))
-    .sort((a, b) => compare(a.rank, b.rank))
-    .map(({ address }) => address);
-}
-
-function usable6(infos: readonly AddressInfo[]): Ipv6[] {
-  return infos
-    .filter(({ family, deprecated, dadfailed }) => family === 'inet6' && !deprecated && !dadfailed)
-    .map((info) => ({ info, address: parseIpv6(info.local) as Ipv6 }))
-    .filter(({ address }) => isNodeAddress6(address) || isLinkLocal6(address))
-    .map(({ info, address }) => ({ address, rank: rankOf(info, isLinkLocal6(address)) }))
     .sort((a, b) => compare(a.rank, b.rank))
     .map(({ address }) => address);
 }
@@ -101,9 +98,9 @@ function compare(a: readonly boolean[], b: readonly boolean[]): number {
   return Number(a[differs] ?? false) - Number(b[differs] ?? false);
 }
 
-/** 169.254.0.0/16 (RFC 3927). */
-function isLinkLocal(address: Ipv4): boolean {
-  return address >>> 16 === 0xa9fe;
+/** 169.254.0.0/16 (RFC 3927), which flannel takes for want of a better one; fe80::/10. */
+function isLinkLocal(address: Ip): boolean {
+  return typeof address === 'bigint' ? isLinkLocal6(address) : address >>> 16 === 0xa9fe;
 }
 
 /** A link's usable addresses of a family, best first. */
@@ -113,10 +110,8 @@ export function addressesOf(link: Link, family: Family): readonly Ip[] {
 
 /** Whether a device has an address, be it one that is deprecated: a socket that is bound to it goes on. */
 export async function hasAddress(name: string, address: Ip): Promise<boolean> {
-  const text = formatIp(address);
-  const links = await ipJson<IpLink>('-details', 'address', 'show');
-  const link = links.find(({ ifname }) => ifname === name);
-  return link?.addr_info?.some(({ local }) => local === text) ?? false;
+  const link = (await readLinks()).find((candidate) => candidate.name === name);
+  return link?.assigned.some((one) => one.address === address) ?? false;
 }
 
 /** Waits until a fresh IPv6 address can be bound. @throws UserError when another node has it, or it takes too long */

@@ -1,7 +1,6 @@
 import t from 'tap';
+import { formatSubnet, holds } from '../../../src/control/address.js';
 import {
-  contains,
-  formatCidr,
   formatIpv4,
   isIpv6,
   isNodeAddress,
@@ -83,7 +82,7 @@ t.test('only an address, a slash and 0 to 32 are a CIDR', async (t) => {
 });
 
 t.test('a network is written as base and prefix', async (t) => {
-  t.equal(formatCidr({ base: 0x0af40000, prefix: 16 }), '10.244.0.0/16');
+  t.equal(formatSubnet({ base: 0x0af40000, prefix: 16 }), '10.244.0.0/16');
 });
 
 t.test('the last address of a network', async (t) => {
@@ -95,11 +94,11 @@ t.test('the last address of a network', async (t) => {
 
 t.test('a network contains itself and what is smaller inside it', async (t) => {
   const outer = { base: 0x0af40000, prefix: 16 };
-  t.equal(contains(outer, outer), true);
-  t.equal(contains(outer, { base: 0x0af4ff00, prefix: 24 }), true);
-  t.equal(contains(outer, { base: 0x0af50000, prefix: 24 }), false);
-  t.equal(contains(outer, { base: 0x0af40000, prefix: 15 }), false);
-  t.equal(contains({ base: 0, prefix: 0 }, outer), true);
+  t.equal(holds(outer, outer), true);
+  t.equal(holds(outer, { base: 0x0af4ff00, prefix: 24 }), true);
+  t.equal(holds(outer, { base: 0x0af50000, prefix: 24 }), false);
+  t.equal(holds(outer, { base: 0x0af40000, prefix: 15 }), false);
+  t.equal(holds({ base: 0, prefix: 0 }, outer), true);
 });
 
 t.test('IPv6 is recognised, to be named in messages', async (t) => {

@@ -1,15 +1,15 @@
 /** A node's way to its key in etcd (pkg/subnet/etcd/local_manager.go), with a lost race tried again, which flannel dies of. */
 
-import { formatIp, type Ip } from '../../address.js';
+import { formatSubnet, type Ip } from '../../address.js';
 import type { NetConf } from '../../config/net-conf.js';
-import { formatCidr, formatIpv4, type Ipv4 } from '../../ipv4.js';
+import { formatIpv4, type Ipv4 } from '../../ipv4.js';
 import type { Ipv6 } from '../../ipv6.js';
 import { info } from '../../log.js';
 import { parseVtepMac } from '../../mac.js';
 import { UserError } from '../../user-error.js';
 import type { Lease } from '../lease.js';
 import type { HalfRequest } from '../source.js';
-import { deriveVtepMac } from '../vtep-mac.js';
+import { ownVtepMac } from '../vtep-mac.js';
 import { type Choice, choose, fits, previousKey, type Wish } from './choice.js';
 import type { EntryReader } from './entry.js';
 import { formatLeaseValue, type VxlanData } from './lease-value.js';
@@ -65,13 +65,15 @@ export function wishOf({ netConf, ipv4, ipv6 }: NodeRequest): Wish {
 export function leasesFor(choice: Choice, { netConf, ipv4, ipv6 }: NodeRequest): EtcdLeases {
   const { subnet, subnet6 } = keyOf(choice);
   const own = choice.kind === 'own' ? choice.entry : undefined;
+  const macOf = (stored: string | undefined, { publicIp, vtepMac }: HalfRequest<Ip>): string | undefined =>
+    ownVtepMac(netConf.backend, () => parseVtepMac(stored ?? ''), vtepMac, publicIp);
   return {
-    ipv4: { subnet, publicIp: ipv4.publicIp, vtepMac: vtepMacOf(own?.vtepMac, netConf, ipv4) },
+    ipv4: { subnet, publicIp: ipv4.publicIp, vtepMac: macOf(own?.vtepMac, ipv4) },
     ipv6: ipv6 &&
       subnet6 && {
         subnet: subnet6,
         publicIp: ipv6.publicIp,
-        vtepMac: vtepMacOf(own?.vtepMac6, netConf, ipv6),
+        vtepMac: macOf(own?.vtepMac6, ipv6),
       },
   };
 }
@@ -110,7 +112,7 @@ function announce(choice: Choice, wish: Wish): void {
     case 'own': {
       const { subnet, subnet6 } = choice.entry.key;
       info(
-        `Found lease (ip: ${formatCidr(subnet)} ipv6: ${showSubnet6(subnet6)}) for current IP (${ip}), reusing`,
+        `Found lease (ip: ${formatSubnet(subnet)} ipv6: ${showSubnet6(subnet6)}) for current IP (${ip}), reusing`,
       );
       return;
     }
@@ -122,7 +124,7 @@ function announce(choice: Choice, wish: Wish): void {
     case 'free': {
       const previous = previousKey(wish);
       if (previous === undefined) return;
-      const text = formatCidr(previous.subnet);
+      const text = formatSubnet(previous.subnet);
       if (choice.previous) info(`Found previously leased subnet (${text}), reusing`);
       else if (!fits(previous, wish)) {
         info(
@@ -154,7 +156,7 @@ async function put(
   if (revision === undefined) return undefined;
   if (entry === undefined) {
     info(
-      `Allocated lease (ip: ${formatCidr(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIpv4(leases.ipv4.publicIp)}) `,
+      `Allocated lease (ip: ${formatSubnet(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIpv4(leases.ipv4.publicIp)}) `,
     );
   }
   return { name: entry?.name ?? name, key, leases, value, permanent, expiresAt, revision };
@@ -162,16 +164,6 @@ async function put(
 
 function keyOf(choice: Choice): SubnetKey {
   return choice.kind === 'free' ? choice.key : choice.entry.key;
-}
-
-/** The MAC that the node's key has, so that it stays over restarts and peers need not learn another. */
-function vtepMacOf(
-  stored: string | undefined,
-  { backend }: NetConf,
-  { publicIp, vtepMac }: HalfRequest<Ip>,
-): string | undefined {
-  if (backend.type !== 'vxlan') return undefined;
-  return parseVtepMac(stored ?? '') ?? vtepMac ?? deriveVtepMac(backend.vni, formatIp(publicIp));
 }
 
 function valueFor({ ipv4, ipv6 }: EtcdLeases, { backend }: NetConf): string {

@@ -1,7 +1,6 @@
 /** Which subnets nobody has: flannel's allocateSubnet (pkg/subnet/etcd/local_manager.go), of either family. */
 
-import { type Cidr, lastAddress } from '../../ipv4.js';
-import { type Cidr6, lastAddress6 } from '../../ipv6.js';
+import { lastOf, type Subnet } from '../../address.js';
 
 /** flannel picks at random among so many: nodes that start at once seldom pick the same. */
 const CHOICE = 100;
@@ -19,12 +18,8 @@ export interface Span {
   last: bigint;
 }
 
-export function spanOf(subnet: Cidr): Span {
-  return { first: BigInt(subnet.base), last: BigInt(lastAddress(subnet)) };
-}
-
-export function spanOf6(subnet: Cidr6): Span {
-  return { first: subnet.base, last: lastAddress6(subnet) };
+export function spanOf(subnet: Subnet): Span {
+  return { first: BigInt(subnet.base), last: BigInt(lastOf(subnet)) };
 }
 
 export function overlap(a: Span, b: Span): boolean {

@@ -1,10 +1,11 @@
 /** Which subnet a node gets, by what is in etcd: flannel's tryAcquireLease (pkg/subnet/etcd/local_manager.go). */
 
-import type { SubnetRange } from '../../config/subnet-range.js';
-import { type Cidr, formatIpv4, type Ipv4 } from '../../ipv4.js';
-import { type Cidr6, formatIpv6, type Ipv6 } from '../../ipv6.js';
+import { bitsOf, familyOf, formatIp, type Ip, type Subnet } from '../../address.js';
+import { RANGE_RULES, type SubnetRange } from '../../config/subnet-range.js';
+import type { Cidr, Ipv4 } from '../../ipv4.js';
+import type { Cidr6, Ipv6 } from '../../ipv6.js';
 import { UserError } from '../../user-error.js';
-import { type Candidates, firstFree, overlap, type Span, spanOf, spanOf6 } from './allocate.js';
+import { firstFree, overlap, type Span, spanOf } from './allocate.js';
 import type { SubnetEntry } from './entry.js';
 import type { SubnetKey } from './subnet-key.js';
 
@@ -37,7 +38,7 @@ export function choose(entries: readonly SubnetEntry[], wish: Wish, random: () =
   if (own[0] !== undefined) return { kind: 'misfit', entry: own[0] };
 
   const taken = entries.map(({ key }) => spanOf(key.subnet));
-  const taken6 = entries.flatMap(({ key }) => (key.subnet6 === undefined ? [] : [spanOf6(key.subnet6)]));
+  const taken6 = entries.flatMap(({ key }) => (key.subnet6 === undefined ? [] : [spanOf(key.subnet6)]));
   const previous = previousKey(wish);
   if (previous !== undefined && fits(previous, wish) && !clashes(previous, taken, taken6)) {
     return { kind: 'free', key: previous, previous: true };
@@ -54,45 +55,45 @@ export function previousKey({ previous, subnets6, previous6 }: Wish): SubnetKey 
 
 /** Whether a node that wants this may have these subnets by the network configuration. */
 export function fits({ subnet, subnet6 }: SubnetKey, { subnets, subnets6 }: Wish): boolean {
-  if (subnet.prefix !== subnets.length || subnet.base < subnets.min || subnet.base > subnets.max)
-    return false;
+  if (!isWithin(subnet, subnets)) return false;
   if (subnets6 === undefined || subnet6 === undefined) return subnets6 === subnet6;
-  const { length, min, max } = subnets6;
-  return subnet6.prefix === length && subnet6.base >= min && subnet6.base <= max;
+  return isWithin(subnet6, subnets6);
+}
+
+function isWithin<A extends Ip>({ base, prefix }: Subnet<A>, { length, min, max }: SubnetRange<A>): boolean {
+  return prefix === length && base >= min && base <= max;
 }
 
 function clashes({ subnet, subnet6 }: SubnetKey, taken: readonly Span[], taken6: readonly Span[]): boolean {
   if (taken.some((span) => overlap(span, spanOf(subnet)))) return true;
-  return subnet6 !== undefined && taken6.some((span) => overlap(span, spanOf6(subnet6)));
+  return subnet6 !== undefined && taken6.some((span) => overlap(span, spanOf(subnet6)));
 }
 
 function freeKey(
-  wish: Wish,
+  { subnets, subnets6, origin }: Wish,
   taken: readonly Span[],
   taken6: readonly Span[],
   random: () => number,
 ): SubnetKey {
-  const { subnets, subnets6, origin } = wish;
-  const { length, min, max } = subnets;
-  const among: Candidates = { min: BigInt(min), max: BigInt(max), size: 1n << BigInt(32 - length) };
-  const base = pick(among, taken, random, () => {
-    const range = `${formatIpv4(min)} to ${formatIpv4(max)}, /${length}`;
-    return `out of subnets: all of ${range} are taken; delete keys of nodes that are gone, or give ${origin} a larger Network or a longer SubnetLen`;
-  });
-  const subnet = { base: Number(base), prefix: length };
-  if (subnets6 === undefined) return { subnet, subnet6: undefined };
-  const { length: length6, min: min6, max: max6 } = subnets6;
-  const among6 = { min: min6, max: max6, size: 1n << BigInt(128 - length6) };
-  const base6 = pick(among6, taken6, random, () => {
-    const range = `${formatIpv6(min6)} to ${formatIpv6(max6)}, /${length6}`;
-    return `out of subnets: all of ${range} are taken; delete keys of nodes that are gone, or give ${origin} a larger IPv6Network or a longer IPv6SubnetLen`;
-  });
-  return { subnet, subnet6: { base: base6, prefix: length6 } };
+  const subnet = freeSubnet(subnets, taken, random, origin);
+  return { subnet, subnet6: subnets6 && freeSubnet(subnets6, taken6, random, origin) };
 }
 
-function pick(among: Candidates, taken: readonly Span[], random: () => number, none: () => string): bigint {
-  const free = firstFree(among, taken);
+/** @throws UserError when all are taken */
+function freeSubnet<A extends Ip>(
+  { length, min, max }: SubnetRange<A>,
+  taken: readonly Span[],
+  random: () => number,
+  origin: string,
+): Subnet<A> {
+  const size = 1n << BigInt(bitsOf(min) - length);
+  const free = firstFree({ min: BigInt(min), max: BigInt(max), size }, taken);
   const base = free[Math.floor(random() * free.length)];
-  if (base === undefined) throw new UserError(none());
-  return base;
+  if (base === undefined) {
+    const keys = RANGE_RULES[familyOf(min)];
+    throw new UserError(
+      `out of subnets: all of ${formatIp(min)} to ${formatIp(max)}, /${length} are taken; delete keys of nodes that are gone, or give ${origin} a larger ${keys.network} or a longer ${keys.length}`,
+    );
+  }
+  return { base: (typeof min === 'bigint' ? base : Number(base)) as A, prefix: length };
 }

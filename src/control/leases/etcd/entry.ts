@@ -1,6 +1,7 @@
 /** What is found under a node's key. */
 
-import { formatCidr, type Ipv4 } from '../../ipv4.js';
+import { formatSubnet } from '../../address.js';
+import type { Ipv4 } from '../../ipv4.js';
 import type { Ipv6 } from '../../ipv6.js';
 import { warn } from '../../log.js';
 import { parseVtepMac } from '../../mac.js';
@@ -69,7 +70,7 @@ export class EntryReader {
     if (backendType !== 'vxlan') {
       this.sayOnce(
         name,
-        `ignoring non-vxlan v4Subnet(${formatCidr(subnet)}) v6Subnet(${showSubnet6(subnet6)}): type=${backendType}`,
+        `ignoring non-vxlan v4Subnet(${formatSubnet(subnet)}) v6Subnet(${showSubnet6(subnet6)}): type=${backendType}`,
       );
       return undefined;
     }

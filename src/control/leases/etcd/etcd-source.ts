@@ -1,9 +1,10 @@
 /** Leases from etcd v3, where each flannel node takes its subnet by itself (docs/etcd.md). */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { formatSubnet } from '../../address.js';
 import { JsonFile } from '../../config/json-file.js';
 import { type NetConf, netConfOf } from '../../config/net-conf.js';
-import { formatCidr } from '../../ipv4.js';
+
 import { info } from '../../log.js';
 import type { EtcdOptions } from '../../options.js';
 import { UserError } from '../../user-error.js';
@@ -96,7 +97,7 @@ export class EtcdLeaseSource implements LeaseSource {
     const wanted = nodeRequest(request);
     const { previous } = wanted.ipv4;
     info(
-      `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatCidr(previous)}`,
+      `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatSubnet(previous)}`,
     );
     const reader = this.readerFor(request.netConf);
     const { own, snapshot } = await this.persist(signal, FAILED, () =>

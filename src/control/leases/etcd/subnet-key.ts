@@ -3,8 +3,9 @@
  * that has a subnet of each family.
  */
 
-import { type Cidr, formatIpv4, networkOf, parseIpv4 } from '../../ipv4.js';
-import { type Cidr6, formatCidr6, formatIpv6, network6Of, parseIpv6 } from '../../ipv6.js';
+import { baseOf, formatIp, formatSubnet, type Ip, type Subnet } from '../../address.js';
+import { type Cidr, parseIpv4 } from '../../ipv4.js';
+import { type Cidr6, parseIpv6 } from '../../ipv6.js';
 
 export interface SubnetKey {
   subnet: Cidr;
@@ -16,8 +17,8 @@ const MAX_LENGTH = 31;
 const MAX_LENGTH6 = 127;
 
 export function formatSubnetKey({ subnet, subnet6 }: SubnetKey): string {
-  const text = `${formatIpv4(subnet.base)}-${subnet.prefix}`;
-  return subnet6 === undefined ? text : `${text}&${formatIpv6(subnet6.base)}-${subnet6.prefix}`;
+  const text = ({ base, prefix }: Subnet): string => `${formatIp(base)}-${prefix}`;
+  return subnet6 === undefined ? text(subnet) : `${text(subnet)}&${text(subnet6)}`;
 }
 
 /** Undefined for any name that is not of this form, has host bits or a length no node can have. */
@@ -31,25 +32,18 @@ export function parseSubnetKey(name: string): SubnetKey | undefined {
     string?,
     string?,
   ];
-  const subnet = cidr(address, Number(length));
+  const subnet = subnetOf(parseIpv4(address), Number(length), MAX_LENGTH);
   if (subnet === undefined || address6 === undefined) return subnet && { subnet, subnet6: undefined };
-  const subnet6 = cidr6(address6, Number(length6));
+  const subnet6 = subnetOf(parseIpv6(address6), Number(length6), MAX_LENGTH6);
   return subnet6 && { subnet, subnet6 };
 }
 
-function cidr(text: string, prefix: number): Cidr | undefined {
-  const base = parseIpv4(text);
-  if (base === undefined || prefix < 1 || prefix > MAX_LENGTH) return undefined;
-  return networkOf(base, prefix) === base ? { base, prefix } : undefined;
-}
-
-function cidr6(text: string, prefix: number): Cidr6 | undefined {
-  const base = parseIpv6(text);
-  if (base === undefined || prefix < 1 || prefix > MAX_LENGTH6) return undefined;
-  return network6Of(base, prefix) === base ? { base, prefix } : undefined;
+function subnetOf<A extends Ip>(base: A | undefined, prefix: number, longest: number): Subnet<A> | undefined {
+  if (base === undefined || prefix < 1 || prefix > longest) return undefined;
+  return baseOf(base, prefix) === base ? { base, prefix } : undefined;
 }
 
 /** The IPv6 subnet in messages: flannel prints one that is not there like this. */
 export function showSubnet6(subnet6: Cidr6 | undefined): string {
-  return subnet6 === undefined ? '::/0' : formatCidr6(subnet6);
+  return subnet6 === undefined ? '::/0' : formatSubnet(subnet6);
 }

@@ -21,7 +21,7 @@ import { parseVtepMac } from '../../mac.js';
 import { UserError } from '../../user-error.js';
 import type { Lease, NodeLeases } from '../lease.js';
 import type { HalfRequest, LeaseRequest } from '../source.js';
-import { deriveVtepMac } from '../vtep-mac.js';
+import { ownVtepMac } from '../vtep-mac.js';
 import { NAMES, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
 
@@ -84,19 +84,6 @@ function ownPublicIp({ name, annotations }: NodeRecord, family: Family, found: I
   return address;
 }
 
-/** The MAC the node had before, so that a restart changes nothing for its peers; else the one that its address gives. */
-function ownVtepMac(
-  { annotations }: NodeRecord,
-  { backend }: NetConf,
-  family: Family,
-  vtepMac: string | undefined,
-  publicIp: Ip,
-): string | undefined {
-  if (backend.type !== 'vxlan') return undefined;
-  const stored = storedMac(annotations[NAMES[family].data]);
-  return stored ?? vtepMac ?? deriveVtepMac(backend.vni, formatIp(publicIp));
-}
-
 function storedMac(data: string | undefined): string | undefined {
   let text: string | undefined;
   try {
@@ -120,8 +107,9 @@ export function ownLeasesOf(record: NodeRecord, request: LeaseRequest, before?: 
     const subnet = ownSubnet(record, netConf, family);
     const publicIp = ownPublicIp(record, family, found);
     const had = before?.[family];
-    const mac = had === undefined ? ownVtepMac(record, netConf, family, vtepMac, publicIp) : had.vtepMac;
-    return { subnet, publicIp, vtepMac: mac };
+    if (had !== undefined) return { subnet, publicIp, vtepMac: had.vtepMac };
+    const stored = (): string | undefined => storedMac(record.annotations[NAMES[family].data]);
+    return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, stored, vtepMac, publicIp) };
   };
   return {
     ...(ipv4 && { ipv4: lease('ipv4', ipv4) as Lease<Ipv4> }),

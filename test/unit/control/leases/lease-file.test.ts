@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { formatIp, formatSubnet } from '../../../../src/control/address.js';
-import { formatCidr, formatIpv4 } from '../../../../src/control/ipv4.js';
+import { formatIpv4 } from '../../../../src/control/ipv4.js';
 import { readLeaseFile } from '../../../../src/control/leases/lease-file.js';
 import { deriveVtepMac } from '../../../../src/control/leases/vtep-mac.js';
 import { mentions, refusal } from '../../../support/user-error.js';
@@ -29,7 +29,7 @@ function lease(index: number, fields: Fields = {}): Fields {
 async function read(t: Test, leases: readonly unknown[], vni = 1): Promise<string[]> {
   const set = await readLeaseFile(write(t, leases), vni, ['ipv4']);
   return set.ipv4.map(
-    ({ subnet, publicIp, vtepMac }) => `${formatCidr(subnet)} ${formatIpv4(publicIp)} ${vtepMac}`,
+    ({ subnet, publicIp, vtepMac }) => `${formatSubnet(subnet)} ${formatIpv4(publicIp)} ${vtepMac}`,
   );
 }
 
@@ -117,7 +117,7 @@ t.test('for backend udp a lease of any backend counts, and its backend data is n
     ['ipv4'],
   );
   t.same(
-    set.ipv4.map(({ subnet, publicIp, vtepMac }) => [formatCidr(subnet), formatIpv4(publicIp), vtepMac]),
+    set.ipv4.map(({ subnet, publicIp, vtepMac }) => [formatSubnet(subnet), formatIpv4(publicIp), vtepMac]),
     [1, 2, 3, 4].map((index) => [`10.244.${index}.0/24`, `192.168.77.${index}`, undefined]),
   );
   t.same(set.ignored, []);
@@ -355,7 +355,7 @@ t.test('with two families a lease has both halves, or one', async (t) => {
   ]);
   const { ipv4, ipv6, ignored } = await readLeaseFile(path, 1, ['ipv4', 'ipv6']);
   t.same(
-    ipv4.map(({ subnet }) => formatCidr(subnet)),
+    ipv4.map(({ subnet }) => formatSubnet(subnet)),
     ['10.244.1.0/24', '10.244.3.0/24'],
   );
   t.same(

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { formatCidr } from '../../../../src/control/ipv4.js';
+import { formatSubnet } from '../../../../src/control/address.js';
 import { type NamedLease, PeerFilter } from '../../../../src/control/leases/peer-filter.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
@@ -14,7 +14,7 @@ function named(name: string, subnet: string, publicIp: string, mac?: string): Na
 /** Who is accepted, by subnet, and what is said. */
 function filtered(t: Test, ...others: NamedLease[]): { subnets: string[]; log: string[] } {
   const log = catchLog(t);
-  const subnets = new PeerFilter().accept(OWN, others).map(({ subnet }) => formatCidr(subnet));
+  const subnets = new PeerFilter().accept(OWN, others).map(({ subnet }) => formatSubnet(subnet));
   return { subnets, log };
 }
 

@@ -10,7 +10,7 @@ import type { Link } from '../../../../src/control/network/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-const NO_ADDRESSES = { addresses: [], addresses6: [], tentative: [] };
+const NO_ADDRESSES = { addresses: [], addresses6: [], tentative: [], assigned: [] };
 
 function link(name: string, kind: string | undefined, data: Record<string, unknown> = {}): Link {
   return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, ...NO_ADDRESSES };

@@ -133,7 +133,7 @@ t.test('a tentative address is waited for; one that another machine has is refus
 
 t.test('a deprecated address is still there for who is bound to it', async (t) => {
   FakeIp.install(t).answer('-details address show', [
-    { ifname: 'eth0', addr_info: [{ family: 'inet6', local: 'fd00::3', deprecated: true }] },
+    { ifname: 'eth0', flags: [], addr_info: [{ family: 'inet6', local: 'fd00::3', deprecated: true }] },
   ]);
   t.equal(await hasAddress('eth0', (0xfdn << 120n) | 3n), true);
   t.equal(await hasAddress('eth1', (0xfdn << 120n) | 3n), false);

@@ -20,6 +20,7 @@ const link = (name: string, ...texts: string[]): Link => ({
   addresses: texts.flatMap((text) => parseIpv4(text) ?? []),
   addresses6: texts.flatMap((text) => parseIpv6(text) ?? []),
   tentative: [],
+  assigned: [],
 });
 
 const LINKS = [

@@ -3,7 +3,7 @@
 import type { Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
 import { formatIp, formatSubnet, type Ip } from '../../../../../src/control/address.js';
-import { type Cidr, formatCidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/ipv4.js';
+import { type Cidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/ipv4.js';
 import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
 import type { Timings } from '../../../../../src/control/leases/etcd/timings.js';
 import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';
@@ -146,7 +146,7 @@ export class EtcdNode {
   }
 
   get subnet(): string {
-    return formatCidr((this.own as Lease).subnet);
+    return formatSubnet((this.own as Lease).subnet);
   }
 
   /** This node's key under the prefix of all. */
