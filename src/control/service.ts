@@ -168,6 +168,10 @@ export class Service {
     return isUnderlay || this.parts.stacks.some((stack) => stack.concerns(line));
   }
 
+  get deviates(): boolean {
+    return this.parts.stacks.some((stack) => stack.deviates);
+  }
+
   async check(): Promise<void> {
     for (const stack of this.parts.stacks) await stack.check();
     await this.saveState();

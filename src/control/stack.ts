@@ -84,6 +84,11 @@ export class Stack {
     return this.node.overlay.concerns(line);
   }
 
+  /** True when something is not as it should be that changes without a word from `ip monitor`. */
+  get deviates(): boolean {
+    return this.node.overlay.deviates;
+  }
+
   /** Puts right what is not as it should be. @throws UserError */
   async check(): Promise<void> {
     await this.checkUnderlay();

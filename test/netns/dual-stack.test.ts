@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import { succeeds } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
+import { ipBatch, sysctl } from '../../lab/ip.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
 import { startWeft, withKernelVxlan } from './support/bed.js';
@@ -16,6 +16,7 @@ import {
   MTU6,
   makeDualBed,
   pod6,
+  settings6,
   startKernel6,
   state6,
   underlay6,
@@ -46,8 +47,7 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
     t.match(await deviceOf(one), { mtu: 1450, mac: one.vtepMac, up: true });
     t.match(await deviceOf(one, DEVICE6), { kind: 'tun tap', mtu: 1430, mac: vtepMac6(one), up: true });
     t.strictSame(await state6(one), wanted6(one, [two, three]));
-    const { stdout } = await one.exec(['cat', `/proc/sys/net/ipv6/conf/${DEVICE6}/accept_ra`]);
-    t.equal(stdout.trim(), '0');
+    t.strictSame(await settings6(one), ['0', '0'], 'accept_ra and disable_ipv6');
   });
 
   await t.test('subnet.env has both, and the least MTU', (t) => {
@@ -113,7 +113,12 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
 });
 
 /** What is done in node 1, and as what it is counted. */
-const HARMS: { what: string; commands: string[]; counted: Record<string, number> }[] = [
+const HARMS: {
+  what: string;
+  commands?: string[];
+  settings?: Record<string, number>;
+  counted: Record<string, number>;
+}[] = [
   {
     what: 'the device is set down: the kernel drops its IPv6 address too',
     commands: [`link set ${DEVICE6} down`],
@@ -140,8 +145,14 @@ const HARMS: { what: string; commands: string[]; counted: Record<string, number>
   {
     what: 'its MTU is too small for IPv6: the kernel takes IPv6 from it',
     commands: [`link set ${DEVICE6} mtu 1200`],
-    counted: { mtu: 1, address: 1, neighbour: 1, route: 1 },
+    counted: { mtu: 1, sysctl: 1, address: 1, neighbour: 1, route: 1 },
   },
+  {
+    what: 'IPv6 is switched off on it',
+    settings: { disable_ipv6: 1 },
+    counted: { sysctl: 1, address: 1, neighbour: 1, route: 1 },
+  },
+  { what: 'router advertisements are switched on', settings: { accept_ra: 1 }, counted: { sysctl: 1 } },
   { what: 'it is deleted', commands: [`link delete ${DEVICE6}`], counted: { device: 1 } },
 ];
 
@@ -155,7 +166,7 @@ t.test('what is broken of IPv6 is put right', async (t) => {
   if (weft === undefined) throw new Error('a weft');
   const wanted = wanted6(one, [two]);
   t.strictSame(await state6(one), wanted, 'as it should be');
-  for (const { what, commands, counted } of HARMS) {
+  for (const { what, commands = [], settings = {}, counted } of HARMS) {
     await t.test(what, async (t) => {
       const before = (await statusOf(weft)).ipv6?.repairs ?? {};
       const risen = async () => {
@@ -166,12 +177,16 @@ t.test('what is broken of IPv6 is put right', async (t) => {
         ]);
         return Object.fromEntries(differences.filter(([, n]) => n > 0));
       };
+      for (const [key, value] of Object.entries(settings)) {
+        await sysctl(one.netns, { [`net/ipv6/conf/${DEVICE6}/${key}`]: value });
+      }
       await ipBatch(one.netns, commands);
       await until('a repair', async () => {
         const now = await state6(one).catch(() => []);
         return now.join() === wanted.join() && Object.keys(await risen()).length > 0;
       }).catch(() => undefined);
       t.strictSame(await state6(one), wanted, 'as it was');
+      t.strictSame(await settings6(one), ['0', '0'], 'accept_ra and disable_ipv6');
       t.strictSame(await risen(), counted, 'counted');
       await answered(t, lab.pod(1), pod6(lab.pod(2)).address);
     });

@@ -1,20 +1,33 @@
 /** Whatever others do to what weft set up, under load: it is put right within two seconds, and counted. */
 
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { exec } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
+import { ipBatch, sysctl } from '../../lab/ip.js';
+import { udpConf } from '../../lab/leases.js';
+import type { LabNode } from '../../lab/node.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { startLoad } from './support/load.js';
 import { answered } from './support/pings.js';
-import { peerState, stateFor, statusOf } from './support/state.js';
+import { deviceOf, peerState, risen, routesOf, stateFor, statusOf, udpPeers } from './support/state.js';
+import { UDP_DEVICE } from './support/udp-bed.js';
 
 /** The issue's own promise. */
 const REPAIRED_WITHIN_MS = 2000;
 
 /** What is done in node 1, and as what it is counted. */
-const HARMS: { what: string; commands: string[]; counted: Record<string, number> }[] = [
+interface Harm {
+  what: string;
+  commands?: string[];
+  settings?: Record<string, number>;
+  counted: Record<string, number>;
+}
+
+const ACCEPT_RA = 'net/ipv6/conf/flannel.1/accept_ra';
+const ACCEPT_LOCAL = `net/ipv4/conf/${UDP_DEVICE}/accept_local`;
+
+const HARMS: Harm[] = [
   { what: 'the device is deleted', commands: ['link delete flannel.1'], counted: { device: 1 } },
   {
     what: 'the device is set down: its address stays, its route and neighbour go',
@@ -61,7 +74,69 @@ const HARMS: { what: string; commands: string[]; counted: Record<string, number>
     ],
     counted: { neighbour: 1, route: 1 },
   },
+  {
+    what: 'router advertisements are switched on, of which no monitor tells',
+    settings: { [ACCEPT_RA]: 1 },
+    counted: { sysctl: 1 },
+  },
 ];
+
+/** The same with backend udp. */
+const UDP_HARMS: Harm[] = [
+  { what: 'the device is deleted', commands: [`link delete ${UDP_DEVICE}`], counted: { device: 1 } },
+  {
+    what: 'the device is set down',
+    commands: [`link set ${UDP_DEVICE} down`],
+    counted: { link: 1, route: 1 },
+  },
+  { what: 'its route is flushed', commands: [`route flush dev ${UDP_DEVICE}`], counted: { route: 1 } },
+  {
+    what: 'someone leads the whole network elsewhere',
+    commands: ['route replace 10.244.0.0/16 via 192.168.77.9'],
+    counted: { route: 1 },
+  },
+  { what: 'it gets another MTU', commands: [`link set ${UDP_DEVICE} mtu 1300`], counted: { mtu: 1 } },
+  {
+    what: "its address gives way to another of the cluster's",
+    commands: [
+      `address delete 10.244.1.0/32 dev ${UDP_DEVICE}`,
+      `address add 10.244.77.1/24 dev ${UDP_DEVICE}`,
+    ],
+    counted: { address: 2, route: 1 },
+  },
+  {
+    what: 'packets from its own address are martians again',
+    settings: { [ACCEPT_LOCAL]: 0 },
+    counted: { sysctl: 1 },
+  },
+];
+
+async function settingsOf(node: LabNode, names: readonly string[]): Promise<string> {
+  return (await node.exec(['cat', ...names.map((name) => `/proc/sys/${name}`)])).stdout;
+}
+
+/** Does the harm, waits for what was to be as it was and for its count, and says how long that took. */
+async function harm(
+  t: Test,
+  { node, ...weft }: { readonly node: LabNode; readonly runDir: string },
+  { commands = [], settings = {}, counted }: Harm,
+  whole: () => Promise<unknown>,
+): Promise<number> {
+  const wanted = await whole();
+  const { repairs: before } = await statusOf(weft);
+  const counts = async () => risen(before, (await statusOf(weft)).repairs);
+  await ipBatch(node.netns, commands);
+  await sysctl(node.netns, settings);
+  const from = performance.now();
+  const repaired = async () =>
+    JSON.stringify(await whole().catch(() => null)) === JSON.stringify(wanted) &&
+    Object.keys(await counts()).length > 0;
+  await until('the wanted state', repaired, { timeoutMs: REPAIRED_WITHIN_MS }).catch(() => undefined);
+  const elapsed = performance.now() - from;
+  t.strictSame(await whole(), wanted, 'as it was');
+  t.strictSame(await counts(), counted, 'counted');
+  return elapsed;
+}
 
 t.test('what is broken is put right', async (t) => {
   const lab = await makeBed(t, { name: 'repair' });
@@ -75,32 +150,43 @@ t.test('what is broken is put right', async (t) => {
     const link = await exec(['ip', '-o', 'link', 'show', 'dev', 'flannel.1'], { netns: node.netns });
     return `${/(<.*?>) (mtu \d+)/.exec(link.stdout)?.slice(1)} ${/link\/ether \S+/.exec(link.stdout)?.[0]} ${stdout.match(/inet \S+/g)}`;
   };
-  const whole = async () => ({ device: await device(), peers: await peerState(node, weft) });
+  const whole = async () => ({
+    device: await device(),
+    settings: await settingsOf(node, [ACCEPT_RA]),
+    peers: await peerState(node, weft),
+  });
   const wanted = await whole();
   t.strictSame(wanted.peers, stateFor([lab.node(2).lease()]), 'as it should be');
   await startLoad(t, weft, lab.pod(1), lab.pod(2));
 
-  for (const { what, commands, counted } of HARMS) {
-    await t.test(what, async (t) => {
-      const { repairs: before, counters } = await statusOf(weft);
+  for (const one of HARMS) {
+    await t.test(one.what, async (t) => {
+      const { counters } = await statusOf(weft);
       const pinging = ping(lab.pod(1).netns, lab.pod(2).address, { count: 60, interval: 0.01, wait: 1 });
-      await ipBatch(node.netns, commands);
-      const from = performance.now();
-      const repaired = async () => JSON.stringify(await whole().catch(() => null)) === JSON.stringify(wanted);
-      await until('the wanted state', repaired, { timeoutMs: REPAIRED_WITHIN_MS }).catch(() => undefined);
-      const elapsed = performance.now() - from;
-      t.strictSame(await whole(), wanted, 'as it was');
+      const elapsed = await harm(t, weft, one, whole);
       const { sent, received } = await pinging;
       t.comment(`put right after ${elapsed.toFixed(0)} ms, ${sent - received} of ${sent} pings lost`);
-      const status = await statusOf(weft);
-      const risen = Object.entries(status.repairs)
-        .map(([kind, count]): [string, number] => [kind, count - (before[kind] ?? 0)])
-        .filter(([, count]) => count > 0);
-      t.strictSame(Object.fromEntries(risen), counted, 'counted');
-      t.ok(
-        (status.counters.tx_packets ?? 0) >= (counters.tx_packets ?? 0),
-        'counters go on from where they were',
-      );
+      const after = (await statusOf(weft)).counters;
+      t.ok((after.tx_packets ?? 0) >= (counters.tx_packets ?? 0), 'counters go on from where they were');
+      await answered(t, lab.pod(1), lab.pod(2).address);
+    });
+  }
+});
+
+t.test('what is broken of backend udp is put right', async (t) => {
+  const lab = await makeBed(t, { name: 'repairudp' });
+  const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
+  if (weft === undefined) throw new Error('a weft');
+  const { node } = weft;
+  const whole = async () => ({
+    device: await deviceOf(node, UDP_DEVICE),
+    settings: await settingsOf(node, [ACCEPT_LOCAL]),
+    routes: await routesOf(node, UDP_DEVICE),
+    peers: await udpPeers(weft),
+  });
+  for (const one of UDP_HARMS) {
+    await t.test(one.what, async (t) => {
+      await harm(t, weft, one, whole);
       await answered(t, lab.pod(1), lab.pod(2).address);
     });
   }

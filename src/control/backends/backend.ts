@@ -50,15 +50,23 @@ export interface Overlay {
   apply(peers: readonly Lease<Ip>[]): Promise<number>;
   /** True when a line of `ip monitor` may tell of something that was set up here. */
   concerns(line: string): boolean;
+  /** True when something is not as it should be that changes without a word from `ip monitor`. */
+  readonly deviates: boolean;
   /**
-   * Compares everything that was set up with what the system has, and puts right what is not. Returns how many objects
-   * of each kind that were. @throws DeviceGone, UserError when the system cannot be read
+   * Compares everything that was set up with what the system has, and puts right what is not; `apply` tries again what
+   * failed. @throws DeviceGone, UserError when the system cannot be read
    */
-  repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repairs>;
+  repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repaired>;
   /** Routes beside the device, which do not go with it, as `ip route` takes them. */
   looseRoutes(): string[];
   /** Each peer against what kernel and dataplane have, read afresh. */
   status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]>;
+}
+
+/** What a look has put right, and how many changes failed. */
+export interface Repaired {
+  repairs: Repairs;
+  failed: number;
 }
 
 /** A peer, and whether the system has each of its objects as it should be, now. */

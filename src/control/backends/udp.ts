@@ -3,22 +3,16 @@
  * dataplane and nothing in the kernel.
  */
 
-import { writeFile } from 'node:fs/promises';
 import type { Dataplane, Prefix } from '../../dataplane/dataplane.js';
 import { formatSubnet } from '../address.js';
 import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
 import { formatIpv4, type Ipv4, parseCidr } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
 import { warn } from '../log.js';
-import {
-  configureDevice,
-  type DeviceState,
-  type Repairs,
-  reconfigureDevice,
-  repairDevice,
-} from '../network/device.js';
+import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../network/device.js';
 import { ipBatch, ipJson } from '../network/ip.js';
-import type { Backend, Overlay, OverlayOptions, PeerStatus } from './backend.js';
+import { Settings, udpSettings } from '../network/settings.js';
+import type { Backend, Overlay, OverlayOptions, PeerStatus, Repaired } from './backend.js';
 import { difference } from './difference.js';
 
 export function udpBackend(conf: UdpConf): Backend {
@@ -38,18 +32,21 @@ export function udpBackend(conf: UdpConf): Backend {
 class UdpOverlay implements Overlay {
   private readonly dataplane: Dataplane;
   private readonly options: OverlayOptions;
+  private readonly settings: Settings;
   /** Subnet → public IP, as the dataplane has them. */
   private readonly applied = new Map<string, Ipv4>();
-  private networkRouted = false;
+  /** Whose the kernel's route to the network is; undefined before there is one. */
+  private route: 'own' | 'foreign' | undefined;
 
   constructor(dataplane: Dataplane, options: OverlayOptions) {
     this.dataplane = dataplane;
     this.options = options;
+    this.settings = new Settings(udpSettings(options.device));
   }
 
   async configure(own: Lease): Promise<void> {
+    this.settings.establish();
     await configureDevice(this.deviceState(own));
-    await acceptOwnAddress(this.options.device);
   }
 
   async reconfigure(before: Lease, after: Lease): Promise<void> {
@@ -70,22 +67,31 @@ class UdpOverlay implements Overlay {
       for (const [subnet, publicIp] of set) applied.set(subnet, publicIp);
     }
     // Last, so that no packet comes to a dataplane that has no peers yet and is told that there is no way.
-    return await this.routeNetwork();
+    return this.route === undefined ? await this.routeNetwork('add') : 0;
   }
 
   concerns(line: string): boolean {
     return line.includes(this.options.device) || line.includes(`${formatSubnet(this.options.network)} `);
   }
 
-  async repair(own: Lease): Promise<Repairs> {
-    const { device, network } = this.options;
-    const repairs = await repairDevice(this.deviceState(own), network);
-    const routes = await ipJson<{ dst: string }>('-4', 'route', 'show', formatSubnet(network));
-    if (routes.length > 0) return repairs;
-    this.networkRouted = false;
-    await this.routeNetwork();
-    await acceptOwnAddress(device);
-    return { ...repairs, route: 1 };
+  get deviates(): boolean {
+    return this.settings.deviate;
+  }
+
+  async repair(own: Lease): Promise<Repaired> {
+    const repairs = await repairDevice(this.deviceState(own), this.options.network);
+    const settings = this.settings.hold();
+    const routes = await this.readRoutes();
+    const routed = routes.length > 0 && (this.route === 'foreign' || this.leadsHere(routes));
+    const failed = routed ? 0 : await this.routeNetwork(this.route === 'own' ? 'replace' : 'add');
+    return {
+      repairs: {
+        ...repairs,
+        ...(settings > 0 && { sysctl: settings }),
+        ...(!routed && failed === 0 && { route: 1 }),
+      },
+      failed,
+    };
   }
 
   looseRoutes(): string[] {
@@ -93,9 +99,7 @@ class UdpOverlay implements Overlay {
   }
 
   async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
-    const { device, network } = this.options;
-    const routes = await ipJson<{ dev?: string }>('-4', 'route', 'show', formatSubnet(network));
-    const routed = routes.some(({ dev }) => dev === device);
+    const routed = this.leadsHere(await this.readRoutes());
     return peers.map((lease) => {
       const subnet = formatSubnet(lease.subnet);
       return {
@@ -106,11 +110,19 @@ class UdpOverlay implements Overlay {
     });
   }
 
-  /** Sets the one route of the kernel, once; returns how many changes failed. */
-  private async routeNetwork(): Promise<number> {
-    if (this.networkRouted) return 0;
+  /** The kernel's routes to the whole network. */
+  private readRoutes(): Promise<{ dev?: string }[]> {
+    return ipJson<{ dev?: string }>('-4', 'route', 'show', formatSubnet(this.options.network));
+  }
+
+  private leadsHere(routes: readonly { dev?: string }[]): boolean {
+    return routes.some(({ dev }) => dev === this.options.device);
+  }
+
+  /** Sets the one route of the kernel; returns how many changes failed. */
+  private async routeNetwork(how: 'add' | 'replace'): Promise<number> {
     const network = formatSubnet(this.options.network);
-    const command = `route add ${network} dev ${this.options.device} scope global`;
+    const command = `route ${how} ${network} dev ${this.options.device} scope global`;
     const [failure] = await ipBatch([command], this.options.signal);
     if (failure !== undefined && !failure.reason.includes('File exists')) {
       warn(`ip ${command}: ${failure.reason}`);
@@ -121,7 +133,7 @@ class UdpOverlay implements Overlay {
         `a route to ${network} exists already and stays: pods of other nodes are reached where it leads (ip route show ${network})`,
       );
     }
-    this.networkRouted = true;
+    this.route = failure === undefined ? 'own' : 'foreign';
     return 0;
   }
 
@@ -129,17 +141,6 @@ class UdpOverlay implements Overlay {
     const { device, mtu } = this.options;
     return { name: device, mac: undefined, mtu, subnet: lease.subnet };
   }
-}
-
-/**
- * Lets packets come in through the device that have its own address as their source: the dataplane's ICMP errors. The
- * kernel takes them for martians otherwise (net/ipv4/fib_frontend.c, fib_validate_source), and no pod would see one.
- */
-async function acceptOwnAddress(device: string): Promise<void> {
-  const path = `/proc/sys/net/ipv4/conf/${device}/accept_local`;
-  await writeFile(path, '1').catch((error: NodeJS.ErrnoException) => {
-    warn(`${path} cannot be set (${error.code}): pods are not told when a packet goes nowhere`);
-  });
 }
 
 function prefixOf(subnet: string): Prefix {

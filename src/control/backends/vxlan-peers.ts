@@ -8,21 +8,13 @@
  */
 
 import type { FdbChanges } from '../../dataplane/dataplane.js';
-import { type Family, familyFlag, formatIp, formatSubnet, type Ip, toUnderlay } from '../address.js';
-import { type Lease, vtepMacOf } from '../leases/lease.js';
+import { type Family, type Ip, toUnderlay } from '../address.js';
 import { error, warn } from '../log.js';
 import { splitMac } from '../mac.js';
-import { ipBatch, ipJson } from '../network/ip.js';
+import { ipBatch } from '../network/ip.js';
+import type { Repaired } from './backend.js';
 import { difference } from './difference.js';
-
-export interface PeerState {
-  /** Subnet base → VTEP MAC. */
-  neighbours: Map<string, string>;
-  /** VTEP MAC → public IP. */
-  fdb: Map<string, Ip>;
-  /** Subnet → how to get there: what follows it in `ip route`. */
-  routes: Map<string, string>;
-}
+import { emptyState, gatewayOf, isThrough, type PeerState, readPeerState } from './peer-state.js';
 
 export interface FdbWriter {
   updateFdb(changes: FdbChanges): Promise<void>;
@@ -36,41 +28,6 @@ const LOGGED_FAILURES = 5;
  * not cut short in the middle of two commands.
  */
 const STRANGER_MS = 1000;
-
-function emptyState(): PeerState {
-  return { neighbours: new Map(), fdb: new Map(), routes: new Map() };
-}
-
-/** What the leases of all peers ask for; those whose public IP is in `direct` are reached without the tunnel. */
-export function wantedState(
-  device: string,
-  peers: readonly Lease<Ip>[],
-  direct: ReadonlySet<Ip> = new Set(),
-): PeerState {
-  const state = emptyState();
-  for (const lease of peers) {
-    const { subnet, publicIp } = lease;
-    const vtepMac = vtepMacOf(lease);
-    const base = formatIp(subnet.base);
-    // Also of a direct peer: it may see things differently and send through the tunnel.
-    state.fdb.set(vtepMac, publicIp);
-    if (direct.has(publicIp)) {
-      state.routes.set(formatSubnet(subnet), directRoute(formatIp(publicIp)));
-    } else {
-      state.neighbours.set(base, vtepMac);
-      state.routes.set(formatSubnet(subnet), tunnelRoute(base, device));
-    }
-  }
-  return state;
-}
-
-function tunnelRoute(gateway: string, device: string): string {
-  return `via ${gateway} dev ${device} onlink`;
-}
-
-function directRoute(gateway: string): string {
-  return `via ${gateway}`;
-}
 
 /** One system change: the `ip` command, flannel's words for its failure, and what is true once it succeeded. */
 interface Step {
@@ -104,6 +61,7 @@ export class PeerReconciler {
    */
   async apply(wanted: PeerState): Promise<number> {
     const { applied, device } = this;
+    const [v6, V6] = this.family === 'ipv6' ? ['v6 ', 'V6'] : ['', ''];
     const neighbours = difference(applied.neighbours, wanted.neighbours);
     const routes = difference(applied.routes, wanted.routes);
     let failed = await this.run([
@@ -111,13 +69,13 @@ export class PeerReconciler {
         const way = applied.routes.get(subnet) as string;
         return {
           command: `route delete ${subnet} ${way.replace(' onlink', '')}`,
-          failure: `failed to delete vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
+          failure: `failed to delete ${v6}vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
           succeeded: () => applied.routes.delete(subnet),
         };
       }),
       ...neighbours.set.map(([base, mac]) => ({
         command: `neighbour replace ${base} lladdr ${mac} dev ${device} nud permanent`,
-        failure: 'AddARP failed',
+        failure: `Add${V6}ARP failed`,
         succeeded: () => applied.neighbours.set(base, mac),
       })),
     ]);
@@ -129,13 +87,13 @@ export class PeerReconciler {
           ...this.makeWay(subnet),
           {
             command: `route replace ${subnet} ${way}`,
-            failure: `failed to add vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
+            failure: `failed to add ${v6}vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
             succeeded: () => applied.routes.set(subnet, way),
           },
         ]),
       ...neighbours.gone.map((base) => ({
         command: `neighbour delete ${base} dev ${device}`,
-        failure: 'DelARP failed',
+        failure: `Del${V6}ARP failed`,
         succeeded: () => applied.neighbours.delete(base),
       })),
     ]);
@@ -178,8 +136,19 @@ export class PeerReconciler {
       .map(([subnet, way]) => `${subnet} ${way}`);
   }
 
+  /** Applies what is wanted in place of what was observed, and counts what was otherwise. */
+  async repair(wanted: PeerState): Promise<Repaired> {
+    const before = this.deviations(wanted);
+    if (before.neighbours + before.routes === 0) return { repairs: {}, failed: 0 };
+    const failed = await this.apply(wanted);
+    const after = this.deviations(wanted);
+    const neighbour = before.neighbours - after.neighbours;
+    const route = before.routes - after.routes;
+    return { repairs: { ...(neighbour > 0 && { neighbour }), ...(route > 0 && { route }) }, failed };
+  }
+
   /** How many neighbours and routes are not as wanted. */
-  deviations(wanted: PeerState): { neighbours: number; routes: number } {
+  private deviations(wanted: PeerState): { neighbours: number; routes: number } {
     const count = (applied: Map<string, string>, those: Map<string, string>): number => {
       const { gone, set } = difference(applied, those);
       return gone.length + set.length;
@@ -243,52 +212,6 @@ export class PeerReconciler {
       warn(`... and ${failed.size - LOGGED_FAILURES} more of ${steps.length} failed`);
     return failed.size;
   }
-}
-
-function gatewayOf(way: string): string {
-  return way.startsWith('via ') ? (way.split(' ')[1] as string) : way;
-}
-
-function isThrough(way: string, device: string): boolean {
-  return ` ${way} `.includes(` dev ${device} `);
-}
-
-interface IpRoute {
-  dst: string;
-  gateway?: string;
-  dev?: string;
-  protocol?: string;
-  flags?: string[];
-}
-
-/** What follows the subnet in the command for a route that is there. A direct route names no device, as flannel's. */
-function wayOf({ gateway, dev, flags = [] }: IpRoute, device: string): string {
-  if (dev !== device) return directRoute(gateway ?? '');
-  if (gateway === undefined) return `dev ${device}`;
-  return flags.includes('onlink') ? tunnelRoute(gateway, device) : `via ${gateway} dev ${device}`;
-}
-
-/** The permanent neighbours of a device, and the routes of the main table, as the kernel has them now. */
-export async function readPeerState(
-  device: string,
-  family: Family,
-): Promise<Pick<PeerState, 'neighbours' | 'routes'>> {
-  const flag = familyFlag(family);
-  const [neighbours, routes] = await Promise.all([
-    ipJson<{ dst: string; dev: string; lladdr?: string }>(flag, 'neighbour', 'show', 'nud', 'permanent'),
-    ipJson<IpRoute>(flag, 'route', 'show'),
-  ]);
-  return {
-    neighbours: new Map(
-      neighbours.filter(({ dev }) => dev === device).map(({ dst, lladdr = '' }) => [dst, lladdr]),
-    ),
-    routes: new Map(
-      routes
-        // The kernel's own: fe80::/64, and one for each address.
-        .filter(({ dev, protocol }) => dev !== device || protocol !== 'kernel')
-        .map((route) => [route.dst, wayOf(route, device)]),
-    ),
-  };
 }
 
 /** ESRCH and ENOENT, as rtnetlink answers for a route or neighbour that does not exist. */

@@ -8,16 +8,12 @@ import { type Family, familyOf, formatIp, formatSubnet, type Ip } from '../addre
 import { OVERHEAD, OVERHEAD6, type VxlanConf, vxlanDevice } from '../config/net-conf.js';
 import { type Lease, vtepMacOf } from '../leases/lease.js';
 import { splitMac } from '../mac.js';
-import {
-  configureDevice,
-  type DeviceState,
-  type Repairs,
-  reconfigureDevice,
-  repairDevice,
-} from '../network/device.js';
+import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../network/device.js';
 import { directlyReached } from '../network/direct.js';
-import type { Backend, Overlay, OverlayOptions, PeerStatus } from './backend.js';
-import { PeerReconciler, type PeerState, readPeerState, wantedState } from './vxlan-peers.js';
+import { Settings, vxlanSettings } from '../network/settings.js';
+import type { Backend, Overlay, OverlayOptions, PeerStatus, Repaired } from './backend.js';
+import { type PeerState, readPeerState, wantedState } from './peer-state.js';
+import { PeerReconciler } from './vxlan-peers.js';
 
 export function vxlanBackend(conf: VxlanConf, family: Family = 'ipv4'): Backend {
   const { vni, port, directRouting } = conf;
@@ -41,17 +37,20 @@ class VxlanOverlay implements Overlay {
   private readonly dataplane: Dataplane;
   private readonly options: OverlayOptions;
   private readonly conf: VxlanConf;
+  private readonly settings: Settings;
   private readonly reconciler: PeerReconciler;
 
   constructor(dataplane: Dataplane, options: OverlayOptions, conf: VxlanConf) {
     this.conf = conf;
     this.dataplane = dataplane;
     this.options = options;
+    this.settings = new Settings(vxlanSettings(options.device, this.family));
     this.reconciler = new PeerReconciler(options.device, this.family, dataplane, options.signal);
   }
 
   async configure(own: Lease<Ip>): Promise<void> {
     await this.setOwnMac(own);
+    this.settings.establish();
     await configureDevice(this.deviceState(own));
   }
 
@@ -73,16 +72,21 @@ class VxlanOverlay implements Overlay {
     return subnet !== undefined && (this.conf.directRouting || this.reconciler.applied.routes.has(subnet));
   }
 
-  async repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repairs> {
+  get deviates(): boolean {
+    return this.settings.deviate;
+  }
+
+  async repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repaired> {
+    // Before: a device without IPv6 can have no address of it. After: below an MTU of 1280 it has no settings of it either.
+    let settings = this.settings.hold();
     const repairs = await repairDevice(this.deviceState(own), this.options.network);
+    settings += this.settings.hold();
     const wanted = await this.wanted(peers);
     await this.reconciler.observe(wanted, { foreign: this.conf.learning });
-    const { neighbours, routes } = this.reconciler.deviations(wanted);
-    if (neighbours + routes > 0) await this.reconciler.apply(wanted);
+    const peerRepairs = await this.reconciler.repair(wanted);
     return {
-      ...repairs,
-      ...(neighbours > 0 && { neighbour: neighbours }),
-      ...(routes > 0 && { route: routes }),
+      repairs: { ...repairs, ...(settings > 0 && { sysctl: settings }), ...peerRepairs.repairs },
+      failed: peerRepairs.failed,
     };
   }
 

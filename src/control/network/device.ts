@@ -81,7 +81,6 @@ export function kernelVxlan(links: readonly Link[], name: string): Link | undefi
 /** Configures the fresh device and brings it up. @throws UserError naming the command that failed */
 export async function configureDevice(device: DeviceState): Promise<void> {
   const { name, mac, mtu, subnet } = device;
-  await setSysctls(device);
   await ipRun([
     `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH}`,
     replaceAddress(name, subnet.base),
@@ -89,14 +88,6 @@ export async function configureDevice(device: DeviceState): Promise<void> {
   ]);
   const { index } = await verifyLink(name, mac);
   await threadNapi(name, index, mac);
-}
-
-/** flannel switches router advertisements off too and, as here, a kernel without IPv6 is no obstacle. */
-async function setSysctls({ name, subnet }: DeviceState): Promise<void> {
-  const directory = `/proc/sys/net/ipv6/conf/${name}`;
-  // A node may have IPv6 off for whatever device comes.
-  if (familyOf(subnet.base) === 'ipv6') await writeFile(`${directory}/disable_ipv6`, '0').catch(() => {});
-  await writeFile(`${directory}/accept_ra`, '0').catch(() => {});
 }
 
 /** Nobody else can have the address: an IPv6 one is in force without asking the network. */
@@ -136,7 +127,6 @@ export async function repairDevice(device: DeviceState, network: Subnet): Promis
   }
   if (!link.up) put('link', `link set dev ${name} up`);
   await ipRun(commands);
-  if (commands.length > 0) await setSysctls(device);
   return repairs;
 }
 

@@ -64,7 +64,11 @@ export class Node {
 
   /** Puts right what is not as it should be. @throws DeviceGone; UserError when the system cannot be read or changed */
   check(): Promise<void> {
-    return this.enqueue(async () => this.count(await this.overlay.repair(this.own, this.peers)));
+    return this.enqueue(async () => {
+      const { repairs, failed } = await this.overlay.repair(this.own, this.peers);
+      this.count(repairs);
+      if (failed > 0) this.tryAgain(failed);
+    });
   }
 
   /** Sets everything up again on a fresh dataplane that `open` gives. @throws UserError when the device cannot be set up */
@@ -135,10 +139,12 @@ export class Node {
   private async applyPeers(): Promise<void> {
     clearTimeout(this.retry);
     const failed = await this.overlay.apply(this.peers);
-    if (failed === 0) {
-      this.retryMs = RETRY_FIRST_MS;
-      return;
-    }
+    if (failed > 0) this.tryAgain(failed);
+    else this.retryMs = RETRY_FIRST_MS;
+  }
+
+  private tryAgain(failed: number): void {
+    clearTimeout(this.retry);
     warn(
       `${failed === 1 ? 'a change' : `${failed} changes`} failed; trying again in ${this.retryMs / 1000} s`,
     );

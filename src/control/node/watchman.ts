@@ -1,6 +1,6 @@
 /**
  * Sees to it that the node stays as it should be: looks after a change of something that is ours, and every half a minute
- * whatever happens (sysctls change without a word).
+ * whatever happens.
  */
 
 import { warn } from '../log.js';
@@ -9,15 +9,19 @@ import { Monitor } from '../network/monitor.js';
 /** Changes come in bursts; the look comes once the first of them is so old. */
 const SETTLE_MS = 150;
 const PERIOD_MS = 30_000;
+/** How often to ask for what changes without a word: sysctls. */
+const GLANCE_MS = 1000;
 /**
- * When to look again after a change, for what is given time; and for the first time, for what happened before `ip monitor`
- * listened, which it does not announce.
+ * When to look again: after a change, for what is given time; after a look that failed; and for the first time, for what
+ * happened before `ip monitor` listened, which it does not announce.
  */
 const AGAIN_MS = 1200;
 
 export interface Watched {
   /** True when a line of `ip monitor` may tell of something that is ours. */
   concerns(line: string): boolean;
+  /** True when something deviates that `ip monitor` does not tell of; cheap to ask. */
+  readonly deviates: boolean;
   check(): Promise<void>;
 }
 
@@ -25,9 +29,13 @@ export class Watchman {
   private readonly watched: Watched;
   private readonly monitor: Monitor;
   private readonly period: NodeJS.Timeout;
+  private readonly glance: NodeJS.Timeout;
   private readonly again: NodeJS.Timeout;
   private soon: NodeJS.Timeout | undefined;
   private checking: Promise<void> = Promise.resolve();
+  /** What was last said of a look that failed, so as to say it once. */
+  private complaint: string | undefined;
+  private closed = false;
 
   constructor(watched: Watched) {
     this.watched = watched;
@@ -38,11 +46,16 @@ export class Watchman {
       this.again.refresh();
     });
     this.period = setInterval(() => this.look(), PERIOD_MS);
+    this.glance = setInterval(() => {
+      if (this.watched.deviates) this.look();
+    }, GLANCE_MS);
   }
 
   close(): void {
+    this.closed = true;
     this.monitor.close();
     clearInterval(this.period);
+    clearInterval(this.glance);
     clearTimeout(this.again);
     clearTimeout(this.soon);
   }
@@ -54,7 +67,15 @@ export class Watchman {
           this.soon = undefined;
           return this.watched.check();
         })
-        .catch((error: Error) => warn(error.message));
+        .then(() => {
+          this.complaint = undefined;
+        })
+        .catch(({ message }: Error) => {
+          if (this.closed) return;
+          if (message !== this.complaint) warn(message);
+          this.complaint = message;
+          this.again.refresh();
+        });
     }, SETTLE_MS);
   }
 }

@@ -116,3 +116,10 @@ export function wanted6(node: LabNode, peers: readonly LabNode[]): string[] {
     ...peers.map((peer) => `${base6(peer)}/64 via ${base6(peer)} dev ${DEVICE6}`),
   ].sort();
 }
+
+/** `accept_ra` and `disable_ipv6` of the device. */
+export async function settings6(node: LabNode): Promise<string[]> {
+  const directory = `/proc/sys/net/ipv6/conf/${DEVICE6}`;
+  const { stdout } = await node.exec(['cat', `${directory}/accept_ra`, `${directory}/disable_ipv6`]);
+  return stdout.trim().split('\n');
+}

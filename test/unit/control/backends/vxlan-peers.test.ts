@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
-import { PeerReconciler, wantedState } from '../../../../src/control/backends/vxlan-peers.js';
+import { wantedState } from '../../../../src/control/backends/peer-state.js';
+import { PeerReconciler } from '../../../../src/control/backends/vxlan-peers.js';
 import { formatIpv4 } from '../../../../src/control/ipv4.js';
 import type { Lease } from '../../../../src/control/leases/lease.js';
 import { formatMac } from '../../../../src/control/mac.js';
