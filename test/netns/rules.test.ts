@@ -7,6 +7,7 @@ import { makeBed } from './support/bed.js';
 import { applyOnce, BACK_ENDS, OPTIONS, ruleset, saved, startFirewall, V4, V6 } from './support/rules.js';
 
 const NFTABLES = { ...OPTIONS, mode: 'nftables' } as const;
+const DUAL = { ...OPTIONS, families: ['ipv4', 'ipv6'] } as const;
 const OLD = { ...V4, network: '10.1.0.0/16', subnet: '10.1.7.0/24' };
 
 /** A node for one test alone. */
@@ -89,8 +90,7 @@ const TABLE6 = TABLE.replaceAll('ipv4', 'ipv6')
 for (const backEnd of BACK_ENDS) {
   t.test(`iptables, ${backEnd}: the rules are flannel's, of both families`, async (t) => {
     const node = await makeNode(t, `golden-${backEnd}`);
-    const options = { ...OPTIONS, families: ['ipv4', 'ipv6'] } as const;
-    const said = await applyOnce(t, node, { backEnd }, { options, ranges: [V4, V6] });
+    const said = await applyOnce(t, node, { backEnd }, { options: DUAL, ranges: [V4, V6] });
     t.strictSame(await saved(node, backEnd, 'nat'), NAT);
     t.strictSame(await saved(node, backEnd, 'filter'), FILTER);
     t.strictSame(await saved(node, backEnd, 'nat', 'ip6tables'), NAT6);
@@ -172,9 +172,8 @@ for (const backEnd of BACK_ENDS) {
     const node = await makeNode(t, `remove-${backEnd}`);
     const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
     await node.exec(['sh', '-c', `iptables-${backEnd} -t nat ${foreign}; nft add table ip theirs`]);
-    await applyOnce(t, node, { backEnd: 'none' }, { options: NFTABLES });
-    // Without nft in its PATH it cannot take the others' away.
-    await applyOnce(t, node, { backEnd, nft: false });
+    await applyOnce(t, node, { backEnd });
+    await node.exec(['sh', '-c', 'nft add table ip flannel-ipv4; nft add table ip6 flannel-ipv6']);
     t.match(
       await applyOnce(t, node, { backEnd }, {}),
       /^removed: iptables, nftables \(ipv4\), nftables \(ipv6\)$/m,
@@ -187,9 +186,30 @@ for (const backEnd of BACK_ENDS) {
   });
 }
 
+t.test("iptables' rules go without iptables, nftables' without nft", async (t) => {
+  const node = await makeNode(t, 'without');
+  const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
+  await node.exec(['sh', '-c', `iptables-nft -t nat ${foreign}; nft add table ip theirs`]);
+  await applyOnce(t, node, { backEnd: 'nft' }, { options: DUAL, ranges: [V4, V6] });
+  await applyOnce(t, node, { backEnd: 'none' }, { options: { ...DUAL, mode: 'nftables' }, ranges: [V4, V6] });
+  t.strictSame(
+    [
+      await saved(node, 'nft', 'nat'),
+      await saved(node, 'nft', 'filter'),
+      await saved(node, 'nft', 'nat', 'ip6tables'),
+      await saved(node, 'nft', 'filter', 'ip6tables'),
+      await ruleset(node),
+    ],
+    [[foreign], [], [], [], [TABLE, THEIRS, TABLE6]],
+  );
+  await applyOnce(t, node, { backEnd: 'legacy', nft: false }, { options: DUAL, ranges: [V4, V6] });
+  t.strictSame(await ruleset(node), [THEIRS]);
+  t.strictSame(await saved(node, 'legacy', 'nat'), NAT);
+});
+
 t.test("nftables: the tables are flannel's, without any iptables in PATH", async (t) => {
   const node = await makeNode(t, 'golden-nft');
-  const options = { ...NFTABLES, families: ['ipv4', 'ipv6'] } as const;
+  const options = { ...DUAL, mode: 'nftables' } as const;
   await applyOnce(t, node, { backEnd: 'none' }, { options, ranges: [OLD, V4, V6] });
   t.strictSame(await ruleset(node), [TABLE, TABLE6]);
   await applyOnce(t, node, { backEnd: 'none' }, { options: { ...NFTABLES, fullyRandom: false } });

@@ -40,8 +40,8 @@ export interface IptablesOptions {
 
 export class Iptables implements Tables {
   readonly command: string;
+  readonly backEnd: BackEnd;
   private readonly family: Family;
-  private readonly backEnd: BackEnd;
   private readonly randomFully: boolean;
   private readonly wait: readonly string[];
 

@@ -1,7 +1,10 @@
 /** Rules in nftables: a table of our own per family, replaced as a whole. */
 
+import { AF_INET, AF_INET6 } from '../../dataplane/sys/constants.js';
+import { deleteTable } from '../../dataplane/sys/nf-tables.js';
 import type { Family } from '../address.js';
 import { reason, run } from '../command.js';
+import { CHAINS as IPTABLES_CHAINS } from './iptables.js';
 import type { AddressMatch, Rule, RuleSets, Tables } from './wanted.js';
 
 const WORDS = { ipv4: 'ip', ipv6: 'ip6' };
@@ -51,7 +54,7 @@ export class Nftables implements Tables {
   }
 
   async read(_wanted: RuleSets): Promise<string[]> {
-    const { code, stdout } = await this.list();
+    const { code, stdout } = await run('nft', ['list', 'table', ...tableName(this.family)]);
     if (code !== 0) return [];
     return stdout
       .split('\n')
@@ -60,24 +63,38 @@ export class Nftables implements Tables {
   }
 
   async write(wanted: RuleSets): Promise<void> {
-    await nft(['--file', '-'], tableText(this.family, wanted, this.randomFully));
-  }
-
-  /** Removes the table; true when there was one. @throws Error */
-  async clear(): Promise<boolean> {
-    if ((await this.list()).code !== 0) return false;
-    await nft(['delete', 'table', ...tableName(this.family)]);
-    return true;
-  }
-
-  private list(): ReturnType<typeof run> {
-    return run('nft', ['list', 'table', ...tableName(this.family)]);
+    await apply(tableText(this.family, wanted, this.randomFully));
   }
 }
 
-async function nft(args: readonly string[], input?: string): Promise<void> {
-  const outcome = await run('nft', args, input);
-  if (outcome.code !== 0) throw new Error(`nft ${args.join(' ')}: ${reason(outcome)}`);
+async function apply(text: string): Promise<void> {
+  const outcome = await run('nft', ['--file', '-'], text);
+  if (outcome.code !== 0) throw new Error(`nft --file -: ${reason(outcome)}`);
+}
+
+/** Removes a family's table, with or without nft on this machine; true when there was one. @throws Error */
+export function clearTable(family: Family): boolean {
+  return deleteTable(family === 'ipv4' ? AF_INET : AF_INET6, tableName(family)[1]);
+}
+
+/**
+ * Removes the chains that iptables keeps in nf_tables, and the jumps to them, where the command that made them is missing;
+ * true when there was one. @throws Error
+ */
+export async function clearIptablesChains(family: Family): Promise<boolean> {
+  const word = WORDS[family];
+  const commands: string[] = [];
+  for (const { table, base, name } of IPTABLES_CHAINS) {
+    const own = await run('nft', ['list', 'chain', word, table, name]);
+    if (own.code !== 0) continue;
+    const { stdout } = await run('nft', ['--handle', 'list', 'chain', word, table, base]);
+    for (const [, handle] of stdout.matchAll(new RegExp(` (?:jump|goto) ${name} # handle (\\d+)$`, 'gm'))) {
+      commands.push(`delete rule ${word} ${table} ${base} handle ${handle}`);
+    }
+    commands.push(`flush chain ${word} ${table} ${name}`, `delete chain ${word} ${table} ${name}`);
+  }
+  if (commands.length > 0) await apply(`${commands.join('\n')}\n`);
+  return commands.length > 0;
 }
 
 function tableName(family: Family): [word: string, name: string] {

@@ -4,7 +4,7 @@ import { FAMILIES, type Family } from '../address.js';
 import { info, warn } from '../log.js';
 import { UserError } from '../user-error.js';
 import { CHAINS, type Chain, Iptables } from './iptables.js';
-import { Nftables, probeNftables } from './nftables.js';
+import { clearIptablesChains, clearTable, Nftables, probeNftables } from './nftables.js';
 import { type FirewallOptions, NO_RULES, type Tables } from './wanted.js';
 
 /** Seconds to wait for the lock that other users of iptables hold (/run/xtables.lock): as long as kube-proxy does. */
@@ -42,6 +42,7 @@ async function inIptables(options: FirewallOptions): Promise<Places> {
   const wanted = { randomFully: fullyRandom, waitSeconds: Math.min(WAIT_S, resyncSeconds) };
   for (const family of FAMILIES) {
     const [main, ...others] = await Iptables.find(family, wanted);
+    unused.push(...withoutCommand(family, [main, ...others]));
     const holds = families.includes(family) && (ipMasq || forwardRules);
     if (holds && main === undefined) reportMissing(family, ipMasq);
     else if (holds && main !== undefined) used.set(family, main);
@@ -80,10 +81,19 @@ async function inNftables(options: FirewallOptions): Promise<Places> {
 }
 
 async function allIptables(): Promise<Place[]> {
-  const found = await Promise.all(
-    FAMILIES.map((family) => Iptables.find(family, { randomFully: false, waitSeconds: WAIT_S })),
+  const places = await Promise.all(
+    FAMILIES.map(async (family) => {
+      const found = await Iptables.find(family, { randomFully: false, waitSeconds: WAIT_S });
+      return [...found.flatMap((iptables) => iptablesPlaces(iptables)), ...withoutCommand(family, found)];
+    }),
   );
-  return found.flat().flatMap((iptables) => iptablesPlaces(iptables));
+  return places.flat();
+}
+
+/** What an iptables that is not there any more may have left in nf_tables. */
+function withoutCommand(family: Family, found: readonly (Iptables | undefined)[]): Place[] {
+  if (found.some((iptables) => iptables?.backEnd === 'nf_tables')) return [];
+  return [{ name: `iptables in nftables (${family})`, clear: () => clearIptablesChains(family) }];
 }
 
 function iptablesPlaces(iptables: Iptables | undefined, chains: readonly Chain[] = CHAINS): Place[] {
@@ -92,7 +102,7 @@ function iptablesPlaces(iptables: Iptables | undefined, chains: readonly Chain[]
 }
 
 function nftablesPlace(family: Family): Place {
-  return { name: `nftables (${family})`, clear: () => new Nftables(family, false).clear() };
+  return { name: `nftables (${family})`, clear: async () => clearTable(family) };
 }
 
 /** Without masquerading pods reach nothing outside; where FORWARD accepts anyway, the forward rules change nothing. */

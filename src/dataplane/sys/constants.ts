@@ -11,7 +11,9 @@ export const O_CLOEXEC = 0x80000;
 // linux/socket.h
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0x80000;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
@@ -99,3 +101,16 @@ export const SOCKADDR_IN6_SIZE = 28; // family u16 @0, port u16 @2 (network orde
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
 export const TIMESPEC_SIZE = 16; // seconds i64 @0, nanoseconds i64 @8
 export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data @16
+
+// linux/netlink.h
+export const NETLINK_NETFILTER = 12;
+export const NLMSG_HEADER_SIZE = 16; // length u32 @0, type u16 @4, flags u16 @6, sequence u32 @8, port u32 @12
+export const NLM_F_REQUEST = 0x1;
+export const NLM_F_ACK = 0x4;
+
+// linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h: 3.13
+export const NFNL_MSG_BATCH_BEGIN = 0x10;
+export const NFNL_MSG_BATCH_END = 0x11;
+export const NFNL_SUBSYS_NFTABLES = 10;
+export const NFT_MSG_DELTABLE = 2;
+export const NFTA_TABLE_NAME = 1;

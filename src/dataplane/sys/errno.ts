@@ -2,6 +2,7 @@
 
 import { getSystemErrorName } from 'node:util';
 
+export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
@@ -9,6 +10,8 @@ export const EINVAL = 22;
 /** What a tun descriptor answers whose device was deleted (drivers/net/tun.c). */
 export const EBADFD = 77;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
+export const EOPNOTSUPP = 95;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
