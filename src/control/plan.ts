@@ -31,8 +31,8 @@ export interface Plan {
   request: LeaseRequest;
   /** What an earlier run has left in subnet.env. */
   previous: EarlierSubnets;
-  /** What a pod may send in one packet, whichever device it goes through. */
-  mtu: number;
+  /** What a pod may send in one packet, whichever device it goes through, in bytes. */
+  podMtu: number;
 }
 
 /** What is planned for one family: it has a device, a tunnel and leases of its own. */
@@ -46,8 +46,10 @@ export interface StackPlan {
   side: Side;
   /** A vxlan device of the kernel's that makes room, as flanneld leaves it. */
   adopted: Link | undefined;
-  /** MTU of the device. */
+  /** MTU of the device, in bytes. */
   mtu: number;
+  /** That of the pods, which may be the lesser one of another family. */
+  podMtu: number;
   peerCheck: PeerCheck;
 }
 
@@ -71,7 +73,9 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
     },
     families,
   );
-  const stacks = families.map((family) => planStack(options, netConf, links, underlay, family));
+  const devices = families.map((family) => planDevice(options, netConf, links, underlay, family));
+  const podMtu = Math.min(...devices.map(({ mtu }) => mtu));
+  const stacks = devices.map((device) => ({ ...device, podMtu }));
   for (const stack of stacks) await untilBindable(stack.link, boundAddress(stack, stack.side));
   const previous = await readSubnetEnv(options.subnetFile);
   const { ipv4, ipv6 } = underlay;
@@ -87,7 +91,7 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
       ipv6: ipv6 && half(ipv6, previous.ipv6.subnet, stacks.at(-1)),
     },
     previous,
-    mtu: Math.min(...stacks.map(({ mtu }) => mtu)),
+    podMtu,
   };
 }
 
@@ -99,13 +103,13 @@ function refuseLearning({ workers }: RunOptions, { backend, origin }: NetConf): 
 }
 
 /** @throws UserError when something on this machine is in the way of the family's device */
-function planStack(
+function planDevice(
   options: RunOptions,
   netConf: NetConf,
   links: readonly Link[],
   { link, ...sides }: Underlay,
   family: Family,
-): StackPlan {
+): Omit<StackPlan, 'podMtu'> {
   const backend = backendFor(netConf.backend, family);
   const { network } = netConf[family] as PodNetwork;
   const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;

@@ -136,7 +136,7 @@ export class Service {
     await writeSubnetEnv(options.subnetFile, {
       ipv4: of('ipv4') as PodSubnets<Ipv4> | undefined,
       ipv6: of('ipv6') as PodSubnets<Ipv6> | undefined,
-      mtu: plan.mtu,
+      mtu: plan.podMtu,
       ipMasq: options.rules.ipMasq,
     });
     info(`Wrote subnet file to ${options.subnetFile}`);

@@ -49,7 +49,7 @@ export class Tunnel {
 
   private open(own: Lease<Ip>): Dataplane {
     const { plan, options } = this;
-    const { backend, mtu, peerCheck } = plan;
+    const { backend, mtu, podMtu, peerCheck } = plan;
     const address = boundAddress(plan, own);
     try {
       return new Dataplane({
@@ -60,6 +60,7 @@ export class Tunnel {
         offload: options.offload,
         busyPoll: options.busyPoll,
         mtu,
+        podMtu,
         tunnel: backend.tunnel(own, peerCheck),
       });
     } catch (error) {

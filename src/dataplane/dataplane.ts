@@ -41,6 +41,8 @@ export interface DataplaneOptions {
   busyPoll: number;
   /** MTU of the device, in bytes. */
   mtu: number;
+  /** MTU of the pods behind it, in bytes: what a superpacket whose segments' size nobody has said is cut to. */
+  podMtu: number;
   tunnel: TunnelOptions;
 }
 
@@ -78,6 +80,13 @@ export function probeSocket(address: UnderlayAddress, port: number): void {
   for (const fd of openUdpSockets(address, port, 1)) close(fd);
 }
 
+/** A change came to a dataplane whose threads have ended, as they do with their device. */
+export class DataplaneGone extends Error {
+  constructor() {
+    super('the forwarding thread is gone');
+  }
+}
+
 /** The rung that was asked for is not to be had on this kernel. */
 export class RungUnavailable extends Error {}
 
@@ -94,6 +103,7 @@ class ForwardingThread {
   private readonly worker: Worker;
   private readonly pending = new Map<number, Answer>();
   private nextId = 1;
+  private gone = false;
 
   constructor(options: DataplaneOptions, resources: Resources, events: DataplaneEvents) {
     const handle = Doorbell.create();
@@ -106,6 +116,7 @@ class ForwardingThread {
       busyPoll: options.busyPoll,
       port: options.port,
       mtu: options.mtu,
+      podMtu: options.podMtu,
       tunnel: options.tunnel,
       doorbell: handle,
       counters,
@@ -127,6 +138,7 @@ class ForwardingThread {
   }
 
   request(body: RequestBody): Promise<Extract<Reply, { type: 'done' }>> {
+    if (this.gone) return Promise.reject(new DataplaneGone());
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       this.pending.set(id, { resolve, reject });
@@ -141,7 +153,8 @@ class ForwardingThread {
   }
 
   private abandon(): void {
-    for (const answer of this.pending.values()) answer.reject(new Error('the forwarding thread is gone'));
+    this.gone = true;
+    for (const answer of this.pending.values()) answer.reject(new DataplaneGone());
     this.pending.clear();
   }
 }

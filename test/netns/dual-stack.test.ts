@@ -82,6 +82,8 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
   await t.test('TCP arrives unharmed', async (t) => {
     for (const [from, to] of [
       [lab.pod(1), lab.pod(2)],
+      // The kernel's superpackets do not say how large the pods' segments are, and the IPv4 device would take larger ones.
+      [lab.pod(3), lab.pod(1)],
       [pod6(lab.pod(1)), pod6(lab.pod(2))],
       [pod6(lab.pod(1)), pod6(lab.pod(3))],
       [pod6(lab.pod(3)), pod6(lab.pod(1))],

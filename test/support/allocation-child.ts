@@ -263,12 +263,12 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
   const tap = gso
     ? new OverlayGsoPort(
         arena,
-        { fd: near, linkLength, mtu: 1450, packets: inbound.capacity, uso: true },
+        { fd: near, linkLength, podMtu: 1450, packets: inbound.capacity, uso: true },
         checksum,
         counters,
         outbound,
       )
-    : new OverlayPort(arena, { fd: near, mtu: 1450, linkLength }, checksum, counters, outbound);
+    : new OverlayPort(arena, { fd: near, podMtu: 1450, linkLength }, checksum, counters, outbound);
   const pods = new Pods(arena, far, gso ? superpackets(rig) : Array(BURST).fill(rig.frame), rig.slot);
   let left = 0;
   const overlay: Port = {

@@ -73,7 +73,7 @@ export class OverlayGsoPort implements Port {
     this.fd = options.fd;
     this.checksum = checksum;
     this.counters = counters;
-    const partialChecksum = new PartialChecksum(arena, checksum, counters, options.mtu);
+    const partialChecksum = new PartialChecksum(arena, checksum, counters, options.podMtu);
     const { packets, uso, linkLength } = options;
     this.coalescer = new Coalescer(arena, checksum, partialChecksum, { packets, udp: uso, linkLength });
     this.layer4 = new Layer4(linkLength);

@@ -18,8 +18,8 @@ import { DRAINED, MORE, type Port } from './port.js';
 export interface OverlayOptions {
   /** A queue of the device. */
   fd: number;
-  /** The overlay's MTU, in bytes. */
-  mtu: number;
+  /** MTU of the pods behind the device, in bytes. */
+  podMtu: number;
   /** Bytes of link header in front of every packet: ETHERNET_LENGTH for a TAP, 0 for a TUN. */
   linkLength: number;
 }
@@ -46,7 +46,7 @@ export class OverlayPort implements Port {
   ) {
     this.arena = arena;
     this.fd = options.fd;
-    this.partialChecksum = new PartialChecksum(arena, checksum, counters, options.mtu);
+    this.partialChecksum = new PartialChecksum(arena, checksum, counters, options.podMtu);
     this.counters = counters;
     this.layer4 = new Layer4(options.linkLength);
     this.segmenter = new Segmenter(arena, checksum, options.linkLength);

@@ -22,7 +22,7 @@ export class PartialChecksum {
   private readonly counters: CounterRow;
   private readonly mtu: number;
 
-  /** `mtu`: that of the overlay, in bytes. */
+  /** `mtu`: that of the pods, in bytes. */
   constructor(arena: Arena, checksum: Checksum, counters: CounterRow, mtu: number) {
     this.view = arena.view;
     this.checksum = checksum;
@@ -32,7 +32,7 @@ export class PartialChecksum {
 
   /**
    * Marks packet `index`, which `layer4` has located, when its checksum is partial, and as a superpacket when it is also
-   * TCP and larger than the overlay's MTU: its segments then fill the MTU. A complete checksum equals the pseudo-header's
+   * TCP and larger than the pods' MTU: its segments then fill the MTU. A complete checksum equals the pseudo-header's
    * sum once in 65536 packets by chance; such a packet is marked too, and computing its checksum again changes nothing.
    *
    * A larger frame with a complete checksum is a real one, from a peer with a larger MTU; it is for the kernel to

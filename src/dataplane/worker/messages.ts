@@ -88,6 +88,8 @@ export interface WorkerOptions {
   port: number;
   /** MTU of the overlay device, in bytes. */
   mtu: number;
+  /** That of the pods behind it. */
+  podMtu: number;
   tunnel: TunnelOptions;
   doorbell: DoorbellHandle;
   counters: SharedArrayBuffer;

@@ -65,7 +65,7 @@ const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, BURST, frameSize);
 const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
 const replies = new PacketBatch(arena, REPLIES, LARGEST_ERROR);
-const device = { fd: options.deviceFd, mtu: options.mtu, linkLength };
+const device = { fd: options.deviceFd, podMtu: options.podMtu, linkLength };
 const overlay = gso
   ? new OverlayGsoPort(
       arena,

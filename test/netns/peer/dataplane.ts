@@ -21,6 +21,7 @@ const dataplane = new Dataplane({
   offload: setting.rung,
   busyPoll: 0,
   mtu: setting.mtu,
+  podMtu: setting.mtu,
   tunnel: { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false },
 });
 await dataplane.start({

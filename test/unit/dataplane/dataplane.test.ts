@@ -13,6 +13,7 @@ function options(tunnel: DataplaneOptions['tunnel']): DataplaneOptions {
     offload: 'auto',
     busyPoll: 0,
     mtu: 1430,
+    podMtu: 1430,
     tunnel,
   };
 }

@@ -52,7 +52,7 @@ function rig(
     kit,
     port: new OverlayGsoPort(
       kit.arena,
-      { fd: gone ? -1 : near, linkLength, mtu, packets: capacity, uso },
+      { fd: gone ? -1 : near, linkLength, podMtu: mtu, packets: capacity, uso },
       kit.checksum,
       kit.counters,
       kit.batch,

@@ -38,7 +38,7 @@ function rig(
     kit,
     port: new OverlayPort(
       kit.arena,
-      { fd: gone ? -1 : near, mtu: MTU, linkLength },
+      { fd: gone ? -1 : near, podMtu: MTU, linkLength },
       kit.checksum,
       kit.counters,
       kit.batch,

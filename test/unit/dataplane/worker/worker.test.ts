@@ -67,6 +67,7 @@ class Thread {
       ...options,
       port: udpPort,
       mtu: 1450,
+      podMtu: 1450,
       tunnel,
       doorbell: handle,
       counters: this.counters.buffer as SharedArrayBuffer,
