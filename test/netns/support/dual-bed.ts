@@ -45,7 +45,10 @@ export function dualLease(node: LabNode): VxlanLease {
 }
 
 /** net-conf.json of a cluster with both families, with changes. */
-export function dualConf(changes: Partial<NetConf> = {}, backend: Partial<NetConf['Backend']> = {}): NetConf {
+export function dualConf(
+  changes: Partial<NetConf> & { readonly EnableNFTables?: boolean } = {},
+  backend: Partial<NetConf['Backend']> = {},
+): NetConf {
   return { ...netConf(backend), EnableIPv6: true, IPv6Network: NETWORK6, ...changes };
 }
 
