@@ -1,11 +1,24 @@
 /** From flanneld to weft on a node whose kernel has vxlan, and back, without the peers noticing. */
 
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import { ipBatch, ipJson } from '../../lab/ip.js';
 import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
+import { isReady } from './support/cluster.js';
+import {
+  DEVICE6,
+  dualConf,
+  dualLease,
+  makeDualBed,
+  pod6,
+  settled6,
+  startKernel6,
+  vtepMac6,
+} from './support/dual-bed.js';
+import { annotationsOf, dualAnnotations, dualNode, makeCluster } from './support/kube-cluster.js';
 import { answered } from './support/pings.js';
 import { refused } from './support/refusal.js';
+import { deviceOf } from './support/state.js';
 
 t.test('a vxlan device of the kernel', await withKernelVxlan(), async (t) => {
   const lab = await makeBed(t, { name: 'adopt' });
@@ -38,6 +51,46 @@ t.test('a vxlan device of the kernel', await withKernelVxlan(), async (t) => {
   await t.test('can come again once weft has ended', async (t) => {
     await startKernel(node);
     await answered(t, lab.pod(1), lab.pod(2).address);
+  });
+});
+
+t.test('two vxlan devices of the kernel, one a family', await withKernelVxlan(), async (t) => {
+  const lab = await makeDualBed(t, { name: 'adopt6', nodes: 3 });
+  const [node, other] = [lab.node(1), lab.node(2)];
+  await startKernel6(node, [other]);
+
+  await t.test('that of IPv6 is in the way without the other, too', async (t) => {
+    await settled6(node);
+    await refused(t, node, {
+      leases: lab.nodes.map(dualLease),
+      netConf: dualConf(),
+      line: /flannel-v6\.1 exists: it is a kernel vxlan device .*--adopt/,
+    });
+  });
+
+  await Promise.all([startKernel(node), startKernel(other), startKernel6(other, [node])]);
+  const reach = async (t: Test, what: string) => {
+    for (const [here, there] of [
+      [lab.pod(1), lab.pod(2)],
+      [lab.pod(2), lab.pod(1)],
+    ] as const) {
+      await answered(t, here, there.address, `${what}: ${here.name}, IPv4`);
+      await answered(t, here, pod6(there).address, `${what}: ${here.name}, IPv6`);
+    }
+  };
+  await reach(t, 'as flanneld left it');
+
+  await t.test('both make room with --adopt, and both MACs are kept and published', async (t) => {
+    const { api, start } = await makeCluster(t, lab, dualConf());
+    // Nobody but the devices knows this node's MACs.
+    api.fill([dualNode(node), dualNode(other, dualAnnotations(other))]);
+    const weft = await start(t, 1, { flags: ['--adopt'] });
+    await isReady(weft);
+    t.match(await deviceOf(node), { kind: 'tun tap', mac: node.vtepMac });
+    t.match(await deviceOf(node, DEVICE6), { kind: 'tun tap', mac: vtepMac6(node) });
+    t.strictSame(annotationsOf(api, node.name), dualAnnotations(node));
+    await reach(t, 'the peer, as before');
+    t.strictSame(await weft.process.stop(), { code: 0, signal: null });
   });
 });
 

@@ -4,17 +4,30 @@ import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import { READY, type WeftDataplane } from '../../lab/dataplanes/weft.js';
+import { ipBatch } from '../../lab/ip.js';
+import type { LabNode } from '../../lab/node.js';
 import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
 import { makePlace, runCommand, runFlags, startCommand } from './support/cli.js';
+import { dualConf, dualLease, makeDualBed } from './support/dual-bed.js';
 import { statusOf } from './support/state.js';
+
+/** What names a device, chain or table of weft's, its socket, the other node's pods, or nothing at all. */
+const OURS = /flannel|:8472|10\.244\.2\.|fd00:244:2:|blackhole/i;
+
+/** Whatever of a weft there can be on a node. */
+async function everythingOf(node: LabNode): Promise<string> {
+  const commands =
+    'ip -o link; ip -4 route; ip -6 route; ip neigh; ss -Hlun; iptables-save; ip6tables-save; nft list ruleset';
+  return (await node.exec(['sh', '-c', commands])).stdout;
+}
 
 async function cleanUp(t: Test, weft: WeftDataplane, says: RegExp): Promise<void> {
   const { code, stdout, stderr } = await runCommand(weft.node, ['cleanup', '--run-dir', weft.runDir]);
   t.equal(code, 0);
   t.equal(stderr, '');
   t.match(stdout, says);
-  const system = await weft.node.exec(['sh', '-c', 'ip -o link; ip -4 route; ip neigh; ss -Hlun']);
-  t.notMatch(system.stdout, /flannel|:8472/, 'no device, route, neighbour or socket');
+  const left = (await everythingOf(weft.node)).split('\n').filter((line) => OURS.test(line));
+  t.strictSame(left, [], 'no device, route, neighbour, socket or rule');
   t.notOk(existsSync(weft.subnetFile), 'no subnet file');
   t.notOk(existsSync(weft.runDir), 'no run directory');
 }
@@ -40,6 +53,62 @@ t.test('weft cleanup after kill -9 removes what is left', async (t) => {
   await weft.end('SIGKILL');
   await cleanUp(t, weft, /removed .*subnet\.env/);
 });
+
+/** Lines that there are while such a weft runs, or after it was killed. */
+const TUNNEL = [
+  /^\d+: flannel\.1: /m,
+  /^\d+: flannel-v6\.1: /m,
+  /^10\.244\.2\.0\/24 via 10\.244\.2\.0 dev flannel\.1 /m,
+  /^fd00:244:2::\/64 via fd00:244:2:: dev flannel-v6\.1 /m,
+  /^fd00:244:2:: dev flannel-v6\.1 lladdr 02:00:00:00:06:02 /m,
+  /:8472 /,
+];
+const DIRECT = [
+  /^10\.244\.2\.0\/24 via 192\.168\.77\.2 dev ua /m,
+  /^fd00:244:2::\/64 via fd00:77::2 dev ua /m,
+];
+const BLACKHOLES = [/^blackhole 10\.244\.1\.0\/24 /m, /^blackhole fd00:244:1::\/64 dev lo /m];
+
+for (const { what, name, conf, end, there, says } of [
+  {
+    what: 'with iptables, which runs',
+    name: 'cleandual',
+    conf: dualConf(),
+    there: [
+      ...[...TUNNEL, ...BLACKHOLES],
+      /^-A FLANNEL-POSTRTG -s 10\.244\.0\.0\/16 .* -j MASQUERADE/m,
+      /^-A FLANNEL-POSTRTG -s fd00:244::\/32 .* -j MASQUERADE/m,
+    ],
+    says: /stopped weft[^]*removed the rules in iptables\n[^]*removed the rules in ip6tables\n/,
+  },
+  {
+    what: 'with nftables and direct routes, which was killed',
+    name: 'cleandualkill',
+    conf: dualConf({ EnableNFTables: true }, { DirectRouting: true }),
+    end: 'SIGKILL',
+    there: [
+      ...[...DIRECT, ...BLACKHOLES],
+      /^\t\tip saddr 10\.244\.0\.0\/16 .* masquerade/m,
+      /^\t\tip6 saddr fd00:244::\/32 .* masquerade/m,
+    ],
+    says: /removed the rules in nftables \(ipv4\)\nremoved the rules in nftables \(ipv6\)\n[^]*removed .*subnet\.env/,
+  },
+] as const) {
+  t.test(`weft cleanup of both families, ${what}`, async (t) => {
+    const lab = await makeDualBed(t, { name });
+    const node = lab.node(1);
+    // Beside a route of the bridge's to the same subnet IPv4 has no blackhole route, IPv6 has.
+    await ipBatch(node.netns, ['address delete 10.244.1.1/24 dev cni0']);
+    const flags = ['--ip-masq', '--ip-blackhole-route'];
+    const leases = lab.nodes.map(dualLease);
+    const weft = await startWeft(t, node, { leases, netConf: conf, flags });
+    if (end !== undefined) await weft.end(end);
+    const before = await everythingOf(node);
+    for (const line of there) t.match(before, line);
+    await cleanUp(t, weft, says);
+    t.match(await everythingOf(node), /^fd00:244:1::\/64 dev cni0 /m, "the bridge's route stays");
+  });
+}
 
 t.test('weft cleanup with nothing to do says so', async (t) => {
   const lab = await makeBed(t, { name: 'cleannone' });

@@ -1,12 +1,13 @@
 /** DirectRouting: a peer on the same network gets a plain route, any other the tunnel, and no change leaves anything behind. */
 
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { ipBatch } from '../../lab/ip.js';
 import { netConf, writeLeases } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { runCommand } from './support/cli.js';
+import { dualConf, dualLease, MTU6, makeDualBed, state6, underlay6, wanted6 } from './support/dual-bed.js';
 import { answered } from './support/pings.js';
 import { neighboursOf, statusOf } from './support/state.js';
 
@@ -72,6 +73,37 @@ t.test('peers on the same network', async (t) => {
   await t.test('weft ends: no route is left', async (t) => {
     t.strictSame(await weft.end(), { code: 0, signal: null });
     t.strictSame(await waysOf(node), []);
+  });
+});
+
+t.test('peers on the same network, over IPv6', async (t) => {
+  const lab = await makeDualBed(t, { name: 'directdual' });
+  const [node, peer] = [lab.node(1), lab.node(2)];
+  const options = { leases: lab.nodes.map(dualLease), netConf: dualConf({}, { DirectRouting: true }) };
+  const weft = await startWeft(t, node, options);
+  const own = ['inet6 fd00:244:1::/128', `mtu ${MTU6}`];
+  const direct = [`fd00:244:2::/64 via ${underlay6(peer)} dev ${node.iface}`, ...own];
+  const becomes = async (t: Test, wanted: readonly string[]) => {
+    const text = wanted.join();
+    await until('the route', async () => (await state6(node)).join() === text).catch(() => undefined);
+    t.strictSame(await state6(node), wanted);
+  };
+  await becomes(t, direct);
+
+  await t.test('a gateway comes between: the tunnel', async (t) => {
+    await ipBatch(node.netns, [`route add ${underlay6(peer)}/128 via fd00:77::99`]);
+    await becomes(t, wanted6(node, [peer]));
+  });
+
+  await t.test('it goes again: the plain route', async (t) => {
+    await ipBatch(node.netns, [`route delete ${underlay6(peer)}/128`]);
+    await becomes(t, direct);
+  });
+
+  await t.test('weft is killed and the peer leaves: the next start removes its route', async (t) => {
+    await weft.end('SIGKILL');
+    await startWeft(t, node, { ...options, leases: [dualLease(node)] });
+    await becomes(t, own);
   });
 });
 

@@ -2,25 +2,21 @@
 
 import t, { type Test } from 'tap';
 import { ipBatch } from '../../lab/ip.js';
-import { netConf, udpConf } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
+import { type Lease, netConf, udpConf } from '../../lab/leases.js';
 import { makeBed, startWeft } from './support/bed.js';
 import { type Finished, makePlace, type PlaceOptions, runCommand, runFlags } from './support/cli.js';
+import { DEVICE6, dualConf, dualLease, makeDualBed, settled6 } from './support/dual-bed.js';
+import { networkOf } from './support/state.js';
 
 const lab = await makeBed(t, { name: 'doctor', podsPerNode: 0 });
 const node = lab.node(1);
 
-/** Links, addresses, routes and neighbours of a node. */
-async function everything(of: LabNode): Promise<string> {
-  return (await of.exec(['sh', '-c', 'ip link; ip address; ip route; ip neigh'])).stdout;
-}
-
 /** Runs the doctor and asserts that it changed nothing. */
-async function doctor(t: Test, place: PlaceOptions): Promise<Finished> {
-  const made = await makePlace(node, place);
-  const before = await everything(node);
-  const told = await runCommand(node, ['doctor', ...runFlags(made, node.iface).slice(1)]);
-  t.equal(await everything(node), before, 'nothing has changed');
+async function doctor(t: Test, place: PlaceOptions, of = node): Promise<Finished> {
+  const made = await makePlace(of, place);
+  const before = await networkOf(of);
+  const told = await runCommand(of, ['doctor', ...runFlags(made, of.iface).slice(1)]);
+  t.strictSame(await networkOf(of), before, 'nothing has changed');
   return told;
 }
 
@@ -76,4 +72,58 @@ t.test('where weft runs already it says so', async (t) => {
   ]);
   t.match(stdout, /^ok {3}a weft runs here already/m);
   t.equal(code, 0);
+});
+
+t.test('both families', async (t) => {
+  const lab = await makeDualBed(t, { name: 'doctor6', podsPerNode: 0 });
+  const node = lab.node(1);
+  await settled6(node);
+  const leases = lab.nodes.map(dualLease);
+  const inTheWay = async (t: Test, line: string, place: PlaceOptions) => {
+    const { code, stdout } = await doctor(t, { leases, netConf: dualConf(), ...place }, node);
+    t.strictSame(
+      [code, stdout.split('\n').filter((line) => line.startsWith('no '))],
+      [1, [line]],
+      'that alone, and udp, which has no IPv6, is not suggested',
+    );
+  };
+
+  await t.test('a node that can run: both devices, each with its MTU and its address', async (t) => {
+    const { code, stdout, stderr } = await doctor(t, { leases, netConf: dualConf() }, node);
+    t.match(
+      stdout,
+      '\nok   backend vxlan: flannel.1 with MTU 1450 over ua, UDP 192.168.77.1:8472; flannel-v6.1 with MTU 1430 over ua, UDP [fd00:77::1]:8472\n',
+    );
+    t.strictSame([code, stderr], [0, '']);
+  });
+
+  await t.test('the lease has no IPv6', async (t) => {
+    const [, other] = leases as [Lease, Lease];
+    const { code, stdout } = await doctor(t, { leases: [node.lease(), other], netConf: dualConf() }, node);
+    t.match(stdout, /^no {3}.*no lease for this node.*fd00:77::1/m);
+    t.equal(code, 1);
+  });
+
+  await t.test("what has IPv6's port is in the way", async (t) => {
+    await ipBatch(node.netns, [
+      'link add other type vxlan id 9 dev ua local fd00:77::1 dstport 8472',
+      'link set other addrgenmode none',
+      'link set other up',
+    ]);
+    await inTheWay(
+      t,
+      'no   UDP port 8472 of fd00:77::1 is taken by the kernel vxlan device other; remove it (ip link delete other), or change Backend.Port on every node',
+      { name: 'taken' },
+    );
+    await ipBatch(node.netns, ['link delete other']);
+  });
+
+  await t.test("what has IPv6's device is in the way", async (t) => {
+    await ipBatch(node.netns, [`link add ${DEVICE6} type veth peer name other0`]);
+    await inTheWay(
+      t,
+      `no   ${DEVICE6} exists: it is a veth device; remove or rename it: ip link delete ${DEVICE6}`,
+      { name: 'device' },
+    );
+  });
 });

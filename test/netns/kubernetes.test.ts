@@ -1,63 +1,24 @@
 /** Nodes that have their leases from Kubernetes: the API server is the tests' own, the rest is real. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import type { Lab } from '../../lab/lab.js';
+import type { LabNode } from '../../lab/node.js';
 import { memory } from '../../lab/proc.js';
 import { until } from '../../lab/until.js';
-import { KubeApi } from '../support/kube-api.js';
 import { kubeNode, PREFIX, peerNode, realisticNode } from '../support/kube-nodes.js';
 import { makeBed } from './support/bed.js';
-import {
-  isReady,
-  joinUnderlay,
-  type Member,
-  readiness,
-  SERVER_ADDRESS,
-  startMember,
-} from './support/cluster.js';
+import { isReady, type Member, readiness } from './support/cluster.js';
+import { dualConf, makeDualBed, pod6, state6, wanted6 } from './support/dual-bed.js';
+import { annotationsOf, dualAnnotations, dualNode, makeCluster, TOKEN } from './support/kube-cluster.js';
 import { answered, startFlood } from './support/pings.js';
-import { routesOf, statusOf } from './support/state.js';
-
-const TOKEN = 'a-token-of-the-service-account';
-
-interface Cluster {
-  lab: Lab;
-  api: KubeApi;
-  /** Starts weft on a node of the lab, which Kubernetes knows by the same name. */
-  start(t: Test, index: number, env?: NodeJS.ProcessEnv): Promise<Member>;
-}
-
-async function makeCluster(t: Test, name: string, network = '10.244.0.0/16'): Promise<Cluster> {
-  const lab = await makeBed(t, { name, nodes: 3 });
-  await joinUnderlay(t, lab);
-  const dir = `${lab.dir}/api`;
-  await mkdir(dir);
-  const api = await KubeApi.start(dir, SERVER_ADDRESS);
-  t.teardown(() => api.stop().catch(() => undefined));
-  api.token = TOKEN;
-  const kubeconfig = api.writeKubeconfig({ token: TOKEN });
-  const netConfPath = `${lab.dir}/net-conf.json`;
-  await writeFile(netConfPath, JSON.stringify({ Network: network, Backend: { Type: 'vxlan' } }));
-  const start = (t: Test, index: number, env: NodeJS.ProcessEnv = { NODE_NAME: `node${index}` }) =>
-    startMember(
-      t,
-      lab.node(index),
-      [
-        ...['--kube-subnet-mgr', `--kubeconfig-file=${kubeconfig}`, `--net-config-path=${netConfPath}`],
-        '--healthz-port=8081',
-      ],
-      { env },
-    );
-  return { lab, api, start };
-}
-
-function annotationsOf(api: KubeApi, name: string): Record<string, string> {
-  return api.nodes.get(name)?.metadata.annotations ?? {};
-}
+import { routesOf, settled, stateFor, statusOf } from './support/state.js';
 
 t.test('two nodes', async (t) => {
-  const { lab, api, start } = await makeCluster(t, 'kube');
+  const lab = await makeBed(t, { name: 'kube', nodes: 3 });
+  const { api, start } = await makeCluster(t, lab, {
+    Network: '10.244.0.0/16',
+    Backend: { Type: 'vxlan' },
+  });
   api.fill([1, 2].map((index) => kubeNode(`node${index}`, [`10.244.${index}.0/24`])));
   const members = [await start(t, 1), await start(t, 2)];
   const [first] = members as [Member];
@@ -161,8 +122,77 @@ t.test('two nodes', async (t) => {
   });
 });
 
+t.test('two nodes of both families', async (t) => {
+  const lab = await makeDualBed(t, { name: 'kube6', nodes: 3 });
+  const [one, two, three] = [lab.node(1), lab.node(2), lab.node(3)];
+  const { api, start } = await makeCluster(t, lab, dualConf());
+  // The second was here before, with another address.
+  api.fill([dualNode(one), dualNode(two, dualAnnotations(two, { 'public-ipv6': 'fd00:77::99' }))]);
+  const members = [await start(t, 1), await start(t, 2)];
+  const [first] = members as [Member];
+  await Promise.all(members.map((member) => isReady(member)));
+
+  await t.test("publish flannel's annotations of both, and keep both MACs", async (t) => {
+    const { lease, ipv6 } = await statusOf(first);
+    t.strictSame(annotationsOf(api, 'node1'), {
+      'flannel.alpha.coreos.com/backend-data': `{"VNI":1,"VtepMAC":"${lease.vtepMAC}"}`,
+      'flannel.alpha.coreos.com/backend-type': 'vxlan',
+      'flannel.alpha.coreos.com/backend-v6-data': `{"VNI":1,"VtepMAC":"${ipv6?.lease.vtepMAC}"}`,
+      'flannel.alpha.coreos.com/kube-subnet-manager': 'true',
+      'flannel.alpha.coreos.com/public-ip': '192.168.77.1',
+      'flannel.alpha.coreos.com/public-ipv6': 'fd00:77::1',
+    });
+    t.not(ipv6?.lease.vtepMAC, lease.vtepMAC, 'each device has a MAC of its own');
+    t.strictSame(annotationsOf(api, 'node2'), {
+      'flannel.alpha.coreos.com/backend-data': '{"VNI":1,"VtepMAC":"02:00:00:00:00:02"}',
+      'flannel.alpha.coreos.com/backend-type': 'vxlan',
+      'flannel.alpha.coreos.com/backend-v6-data': '{"VNI":1,"VtepMAC":"02:00:00:00:06:02"}',
+      'flannel.alpha.coreos.com/kube-subnet-manager': 'true',
+      'flannel.alpha.coreos.com/public-ip': '192.168.77.2',
+      'flannel.alpha.coreos.com/public-ipv6': 'fd00:77::2',
+    });
+  });
+
+  await t.test('write both into subnet.env', (t) => {
+    t.equal(
+      readFileSync(first.subnetFile, 'utf8'),
+      'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:1::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n',
+    );
+    t.end();
+  });
+
+  /** Waits until the first has these peers, of both families, and nothing else. */
+  const has = async (t: Test, ...peers: LabNode[]) => {
+    const leases = peers.map((peer) => peer.lease());
+    t.strictSame(await settled(one, first, leases), stateFor(leases), 'IPv4');
+    const wanted = wanted6(one, peers);
+    await until('IPv6', async () => (await state6(one)).join() === wanted.join()).catch(() => undefined);
+    t.strictSame(await state6(one), wanted, 'IPv6');
+  };
+
+  await t.test("reach each other's pods both ways", async (t) => {
+    await has(t, two);
+    await until('the other knows', async () => (await statusOf(members[1] as Member)).ipv6?.peers.length);
+    for (const [here, there] of [
+      [lab.pod(1), lab.pod(2)],
+      [lab.pod(2), lab.pod(1)],
+    ] as const) {
+      await answered(t, here, there.address);
+      await answered(t, here, pod6(there).address);
+    }
+  });
+
+  await t.test('follow a node that comes and goes', async (t) => {
+    api.put(dualNode(three, dualAnnotations(three)));
+    await has(t, two, three);
+    api.remove('node3');
+    await has(t, two);
+  });
+});
+
 t.test('five thousand nodes', async (t) => {
-  const { lab, api, start } = await makeCluster(t, 'kube5000', '10.0.0.0/8');
+  const lab = await makeBed(t, { name: 'kube5000', nodes: 3 });
+  const { api, start } = await makeCluster(t, lab, { Network: '10.0.0.0/8', Backend: { Type: 'vxlan' } });
   api.fill([1, 2].map((index) => kubeNode(`node${index}`, [`10.244.${index}.0/24`])));
   api.fill(Array.from({ length: 5000 }, (_, index) => realisticNode(index)));
   const first = await start(t, 1);

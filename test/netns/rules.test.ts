@@ -4,15 +4,32 @@ import t, { type Test } from 'tap';
 import type { LabNode } from '../../lab/node.js';
 import { LabProcess } from '../../lab/process.js';
 import { makeBed } from './support/bed.js';
-import { applyOnce, BACK_ENDS, OPTIONS, ruleset, saved, startFirewall, V4, V6 } from './support/rules.js';
+import {
+  allSaved,
+  applyOnce,
+  BACK_ENDS,
+  BOTH,
+  OPTIONS,
+  ruleset,
+  saved,
+  startFirewall,
+  V4,
+} from './support/rules.js';
 
 const NFTABLES = { ...OPTIONS, mode: 'nftables' } as const;
-const DUAL = { ...OPTIONS, families: ['ipv4', 'ipv6'] } as const;
+const BOTH_NFTABLES = { ...BOTH, options: { ...BOTH.options, mode: 'nftables' } } as const;
 const OLD = { ...V4, network: '10.1.0.0/16', subnet: '10.1.7.0/24' };
 
 /** A node for one test alone. */
 async function makeNode(t: Test, name: string): Promise<LabNode> {
   return (await makeBed(t, { name: `rules-${name}`, nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
+}
+
+/** Changes rules while the firewall does not look: it never sees half of that. */
+async function harm(node: LabNode, firewall: LabProcess, line: string): Promise<void> {
+  await firewall.freeze();
+  await node.exec(['sh', '-c', line]);
+  firewall.kill('SIGCONT');
 }
 
 /** What it has logged once it has repaired this often. */
@@ -57,6 +74,8 @@ const NAT6 = [
   ...nat('fd00:10:244::/56', 'fd00:10:244:1::/64', 'ff00::/8'),
 ];
 const FILTER6 = [':FLANNEL-FWD - [0:0]', FORWARD, ...filter('fd00:10:244::/56')];
+const ALL = [NAT, FILTER, NAT6, FILTER6];
+const NONE = [[], [], [], []];
 
 const TABLE = `table ip flannel-ipv4 {
 	comment "rules for flannel-ipv4"
@@ -90,11 +109,8 @@ const TABLE6 = TABLE.replaceAll('ipv4', 'ipv6')
 for (const backEnd of BACK_ENDS) {
   t.test(`iptables, ${backEnd}: the rules are flannel's, of both families`, async (t) => {
     const node = await makeNode(t, `golden-${backEnd}`);
-    const said = await applyOnce(t, node, { backEnd }, { options: DUAL, ranges: [V4, V6] });
-    t.strictSame(await saved(node, backEnd, 'nat'), NAT);
-    t.strictSame(await saved(node, backEnd, 'filter'), FILTER);
-    t.strictSame(await saved(node, backEnd, 'nat', 'ip6tables'), NAT6);
-    t.strictSame(await saved(node, backEnd, 'filter', 'ip6tables'), FILTER6);
+    const said = await applyOnce(t, node, { backEnd }, BOTH);
+    t.strictSame(await allSaved(node, backEnd), ALL);
     t.match(said, /Cleaning-up unused traffic manager rules/);
     t.match(said, /Starting flannel in iptables mode\.\.\.[^]*Setting up masking rules\n[^]*bootstrap done/);
     t.match(said, /Setting up masking rules for IPv6\n/);
@@ -126,62 +142,56 @@ for (const backEnd of BACK_ENDS) {
 
   t.test(`iptables, ${backEnd}: what is deleted, added or flushed by hand is put right`, async (t) => {
     const node = await makeNode(t, `repair-${backEnd}`);
-    const firewall = await startFirewall(t, node, { backEnd }, { options: OPTIONS });
+    const firewall = await startFirewall(t, node, { backEnd }, BOTH);
     await firewall.waitFor(/^applied$/m);
-    const command = `iptables-${backEnd} --wait`;
-    const harm = [
-      `${command} -t nat -D FLANNEL-POSTRTG 2`,
-      `${command} -t nat -I FLANNEL-POSTRTG -j ACCEPT; ${command} -t filter -D FORWARD 1`,
-      `${command} -t nat -F; ${command} -t nat -X`,
+    const commands = ['iptables', 'ip6tables'].map((name) => `${name}-${backEnd} --wait`);
+    const harms = [
+      (command: string) => `${command} -t nat -D FLANNEL-POSTRTG 2`,
+      (command: string) =>
+        `${command} -t nat -I FLANNEL-POSTRTG -j ACCEPT; ${command} -t filter -D FORWARD 1`,
+      (command: string) => `${command} -t nat -F; ${command} -t nat -X`,
     ];
-    for (const [index, line] of harm.entries()) {
-      await node.exec(['sh', '-c', line]);
-      await firewall.waitFor(repaired('iptables', index + 1));
-      t.strictSame(await saved(node, backEnd, 'nat'), NAT, line);
-      t.strictSame(await saved(node, backEnd, 'filter'), FILTER, line);
+    for (const [index, lineFor] of harms.entries()) {
+      const line = commands.map(lineFor).join('; ');
+      await harm(node, firewall, line);
+      await firewall.waitFor(repaired('iptables', 2 * (index + 1)));
+      t.strictSame(await allSaved(node, backEnd), ALL, line);
     }
     await firewall.stop();
-    t.match(firewall.output, /^3 repairs$/m);
-    t.strictSame(await saved(node, backEnd, 'nat'), NAT, 'the rules outlive the process');
+    t.match(firewall.output, /^6 repairs$/m, 'three of each family');
+    t.strictSame(await allSaved(node, backEnd), ALL, 'the rules outlive the process');
   });
 
   t.test(`from iptables, ${backEnd}, to nftables and back leaves nothing behind`, async (t) => {
     const node = await makeNode(t, `switch-${backEnd}`);
-    await applyOnce(t, node, { backEnd });
-    const said = await applyOnce(t, node, { backEnd }, { options: NFTABLES });
+    await applyOnce(t, node, { backEnd }, BOTH);
+    const said = await applyOnce(t, node, { backEnd }, BOTH_NFTABLES);
     t.match(said, /Cleaning-up iptables rules\.\.\.\n[^]*Starting flannel in nftables mode\.\.\.\n/);
-    t.strictSame(
-      [await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter'), await ruleset(node)],
-      [[], [], [TABLE, EMPTY6]],
-    );
-    await applyOnce(t, node, { backEnd });
-    t.strictSame(
-      [await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter'), await ruleset(node)],
-      [NAT, FILTER, []],
-    );
+    t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [NONE, [TABLE, TABLE6]]);
+    await applyOnce(t, node, { backEnd }, BOTH);
+    t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [ALL, []]);
   });
 
   t.test(`iptables, ${backEnd}: rules that are not asked for any more go`, async (t) => {
     const node = await makeNode(t, `fewer-${backEnd}`);
+    await applyOnce(t, node, { backEnd }, BOTH);
+    await applyOnce(t, node, { backEnd }, { ...BOTH, options: { ...BOTH.options, ipMasq: false } });
+    t.strictSame(await allSaved(node, backEnd), [[], FILTER, [], FILTER6], '--ip-masq');
     await applyOnce(t, node, { backEnd });
-    await applyOnce(t, node, { backEnd }, { options: { ...OPTIONS, ipMasq: false } });
-    t.strictSame([await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter')], [[], FILTER]);
+    t.strictSame(await allSaved(node, backEnd), [NAT, FILTER, [], []], 'IPv6');
   });
 
   t.test(`clean-up removes what is ours from iptables, ${backEnd}, and from nftables`, async (t) => {
     const node = await makeNode(t, `remove-${backEnd}`);
     const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
     await node.exec(['sh', '-c', `iptables-${backEnd} -t nat ${foreign}; nft add table ip theirs`]);
-    await applyOnce(t, node, { backEnd });
+    await applyOnce(t, node, { backEnd }, BOTH);
     await node.exec(['sh', '-c', 'nft add table ip flannel-ipv4; nft add table ip6 flannel-ipv6']);
     t.match(
       await applyOnce(t, node, { backEnd }, {}),
-      /^removed: iptables, nftables \(ipv4\), nftables \(ipv6\)$/m,
+      /^removed: iptables, ip6tables, nftables \(ipv4\), nftables \(ipv6\)$/m,
     );
-    t.strictSame(
-      [await saved(node, backEnd, 'nat'), await saved(node, backEnd, 'filter'), await ruleset(node)],
-      [[foreign], [], [THEIRS]],
-    );
+    t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [[[foreign], [], [], []], [THEIRS]]);
     t.match(await applyOnce(t, node, { backEnd }, {}), /^removed: $/m, 'a second time there is nothing');
   });
 }
@@ -190,27 +200,22 @@ t.test("iptables' rules go without iptables, nftables' without nft", async (t) =
   const node = await makeNode(t, 'without');
   const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
   await node.exec(['sh', '-c', `iptables-nft -t nat ${foreign}; nft add table ip theirs`]);
-  await applyOnce(t, node, { backEnd: 'nft' }, { options: DUAL, ranges: [V4, V6] });
-  await applyOnce(t, node, { backEnd: 'none' }, { options: { ...DUAL, mode: 'nftables' }, ranges: [V4, V6] });
+  await applyOnce(t, node, { backEnd: 'nft' }, BOTH);
+  await applyOnce(t, node, { backEnd: 'none' }, BOTH_NFTABLES);
   t.strictSame(
+    [await allSaved(node, 'nft'), await ruleset(node)],
     [
-      await saved(node, 'nft', 'nat'),
-      await saved(node, 'nft', 'filter'),
-      await saved(node, 'nft', 'nat', 'ip6tables'),
-      await saved(node, 'nft', 'filter', 'ip6tables'),
-      await ruleset(node),
+      [[foreign], [], [], []],
+      [TABLE, THEIRS, TABLE6],
     ],
-    [[foreign], [], [], [], [TABLE, THEIRS, TABLE6]],
   );
-  await applyOnce(t, node, { backEnd: 'legacy', nft: false }, { options: DUAL, ranges: [V4, V6] });
-  t.strictSame(await ruleset(node), [THEIRS]);
-  t.strictSame(await saved(node, 'legacy', 'nat'), NAT);
+  await applyOnce(t, node, { backEnd: 'legacy', nft: false }, BOTH);
+  t.strictSame([await ruleset(node), await allSaved(node, 'legacy')], [[THEIRS], ALL]);
 });
 
 t.test("nftables: the tables are flannel's, without any iptables in PATH", async (t) => {
   const node = await makeNode(t, 'golden-nft');
-  const options = { ...DUAL, mode: 'nftables' } as const;
-  await applyOnce(t, node, { backEnd: 'none' }, { options, ranges: [OLD, V4, V6] });
+  await applyOnce(t, node, { backEnd: 'none' }, { ...BOTH_NFTABLES, ranges: [OLD, ...BOTH.ranges] });
   t.strictSame(await ruleset(node), [TABLE, TABLE6]);
   await applyOnce(t, node, { backEnd: 'none' }, { options: { ...NFTABLES, fullyRandom: false } });
   t.strictSame(await ruleset(node), [TABLE.replaceAll(' fully-random', ''), EMPTY6]);
@@ -218,21 +223,21 @@ t.test("nftables: the tables are flannel's, without any iptables in PATH", async
 
 t.test('nftables: what is changed by hand is put right, foreign tables stay', async (t) => {
   const node = await makeNode(t, 'repair-nftables');
-  const firewall = await startFirewall(t, node, { backEnd: 'none' }, { options: NFTABLES });
+  const firewall = await startFirewall(t, node, { backEnd: 'none' }, BOTH_NFTABLES);
   await firewall.waitFor(/^applied$/m);
   await node.exec(['nft', 'add table ip theirs']);
-  const harm = [
-    'flush chain ip flannel-ipv4 postrtg',
-    'add rule ip flannel-ipv4 forward ip saddr 10.244.1.1 drop',
-    'delete table ip flannel-ipv4',
+  const harms = [
+    'flush chain ip flannel-ipv4 postrtg; flush chain ip6 flannel-ipv6 postrtg',
+    'add rule ip flannel-ipv4 forward ip saddr 10.244.1.1 drop; add rule ip6 flannel-ipv6 forward ip6 saddr fd00::1 drop',
+    'delete table ip flannel-ipv4; delete table ip6 flannel-ipv6',
   ];
-  for (const [index, line] of harm.entries()) {
-    await node.exec(['nft', line]);
-    await firewall.waitFor(repaired('nftables', index + 1));
-    t.strictSame(await ruleset(node), [TABLE, THEIRS, EMPTY6], line);
+  for (const [index, line] of harms.entries()) {
+    await harm(node, firewall, `nft '${line}'`);
+    await firewall.waitFor(repaired('nftables', 2 * (index + 1)));
+    t.strictSame(await ruleset(node), [TABLE, THEIRS, TABLE6], line);
   }
   await firewall.stop();
-  t.match(firewall.output, /^3 repairs$/m);
+  t.match(firewall.output, /^6 repairs$/m, 'three of each family');
 });
 
 t.test('a lock that another process holds is waited for, and a look later tried again', async (t) => {
@@ -277,11 +282,14 @@ t.test('without br_netfilter there is a warning with the remedy, and the rules',
     'mount -t tmpfs tmpfs /proc/sys/net/bridge; exec "$@"',
     'sh',
   ];
-  const firewall = await startFirewall(t, node, { backEnd: 'nft' }, { options: OPTIONS }, hidden);
+  const firewall = await startFirewall(t, node, { backEnd: 'nft' }, BOTH, hidden);
   await firewall.waitFor(/^applied$/m);
-  t.match(
-    firewall.output,
-    /Failed to check br_netfilter: stat \/proc\/sys\/net\/bridge\/bridge-nf-call-iptables: no such file or directory; .*modprobe br_netfilter\n/,
-  );
-  t.strictSame(await saved(node, 'nft', 'nat'), NAT);
+  for (const setting of ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables'])
+    t.match(
+      firewall.output,
+      new RegExp(
+        `Failed to check br_netfilter: stat /proc/sys/net/bridge/${setting}: no such file or directory; .*modprobe br_netfilter\n`,
+      ),
+    );
+  t.strictSame(await allSaved(node, 'nft'), ALL);
 });

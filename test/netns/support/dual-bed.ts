@@ -1,7 +1,7 @@
 /** Labs whose nodes and pods have addresses of both families, the leases for that, and what is programmed for IPv6. */
 
 import type { Test } from 'tap';
-import { bridgeBatch, ipBatch, sysctl } from '../../../lab/ip.js';
+import { bridgeBatch, ipBatch, ipJson, sysctl } from '../../../lab/ip.js';
 import type { Lab, LabOptions } from '../../../lab/lab.js';
 import { type NetConf, netConf, type VxlanLease } from '../../../lab/leases.js';
 import type { LabNode, Pod } from '../../../lab/node.js';
@@ -45,7 +45,10 @@ export function dualLease(node: LabNode): VxlanLease {
 }
 
 /** net-conf.json of a cluster with both families, with changes. */
-export function dualConf(changes: Partial<NetConf> = {}, backend: Partial<NetConf['Backend']> = {}): NetConf {
+export function dualConf(
+  changes: Partial<NetConf> & { readonly EnableNFTables?: boolean } = {},
+  backend: Partial<NetConf['Backend']> = {},
+): NetConf {
   return { ...netConf(backend), EnableIPv6: true, IPv6Network: NETWORK6, ...changes };
 }
 
@@ -70,6 +73,15 @@ export async function makeDualBed(t: Test, options: LabOptions & { readonly name
     }
   }
   return lab;
+}
+
+/** Waits until the kernel has asked for all of a node's addresses (RFC 4862, 5.4): from then on it changes nothing by itself. */
+export async function settled6(node: LabNode): Promise<void> {
+  const { netns } = node;
+  await until(`no address of ${node.name} is tentative`, async () => {
+    const tentative = await ipJson<{ addr_info?: unknown[] }[]>(netns, '-6', 'address', 'show', 'tentative');
+    return tentative.every(({ addr_info = [] }) => addr_info.length === 0);
+  });
 }
 
 /** The kernel's vxlan over IPv6 on a node, as flanneld programs it. */

@@ -36,6 +36,12 @@ export const OPTIONS: FirewallOptions = {
   resyncSeconds: 1,
 };
 
+/** Both families. */
+export const BOTH = {
+  options: { ...OPTIONS, families: ['ipv4', 'ipv6'] },
+  ranges: [V4, V6],
+} as const;
+
 /** A PATH with this back end's iptables, and with nft or without. */
 async function pathOf(node: LabNode, backEnd: BackEnd, nft: boolean): Promise<string> {
   const dir = `${node.dir}/path-${backEnd}-${nft}`;
@@ -96,6 +102,15 @@ export async function saved(
 ): Promise<string[]> {
   const { stdout } = await node.exec([`${command}-${backEnd}-save`, '-t', table]);
   return stdout.split('\n').filter((line) => line.startsWith('-A ') || line.startsWith(':FLANNEL'));
+}
+
+/** The same of every table that rules of ours may be in: nat and filter, of IPv4 and then of IPv6. */
+export async function allSaved(node: LabNode, backEnd: 'nft' | 'legacy'): Promise<string[][]> {
+  const tables: string[][] = [];
+  for (const command of ['iptables', 'ip6tables'] as const) {
+    for (const table of ['nat', 'filter'] as const) tables.push(await saved(node, backEnd, table, command));
+  }
+  return tables;
 }
 
 /** The tables of nftables that iptables does not own, sorted. */
