@@ -13,6 +13,7 @@ import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { info, warn } from './log.js';
 import { deleteRoutes } from './network/ip.js';
+import type { Change } from './network/monitor.js';
 import { collectStatus } from './node/status.js';
 import { Watchman } from './node/watchman.js';
 import type { RunOptions } from './options.js';
@@ -87,7 +88,7 @@ export class Service {
   }
 
   private startTunnel(stack: Stack): Promise<void> {
-    return stack.startTunnel({ onFailure: this.over.reject, onDevice: () => this.saveState() });
+    return stack.startTunnel({ onFailure: this.over.reject, onState: () => this.saveState() });
   }
 
   private async begin(): Promise<void> {
@@ -162,10 +163,11 @@ export class Service {
     this.saved = state;
   }
 
-  /** Lines of links and addresses begin with the link's index: `2: eth0 ...`. */
-  concerns(line: string): boolean {
-    const isUnderlay = /^(Deleted )?[0-9]+: /.test(line) && line.includes(this.parts.plan.underlay.link.name);
-    return isUnderlay || this.parts.stacks.some((stack) => stack.concerns(line));
+  concerns(change: Change): boolean {
+    const { kind, text } = change;
+    const isUnderlay =
+      (kind === 'LINK' || kind === 'ADDR') && text.includes(this.parts.plan.underlay.link.name);
+    return isUnderlay || this.parts.stacks.some((stack) => stack.concerns(change));
   }
 
   get deviates(): boolean {
@@ -173,8 +175,9 @@ export class Service {
   }
 
   async check(): Promise<void> {
-    for (const stack of this.parts.stacks) await stack.check();
+    const outcomes = await Promise.allSettled(this.parts.stacks.map((stack) => stack.check()));
     await this.saveState();
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
   private async follow(sets: LeaseSets): Promise<void> {

@@ -1,14 +1,15 @@
 /** One family of the node in service: its device, its tunnel and its peers. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { PortFailure } from '../dataplane/dataplane.js';
+import { type Dataplane, PortFailure } from '../dataplane/dataplane.js';
 import { formatHost, formatIp, formatSubnet, type Ip } from './address.js';
 import type { Lease, LeaseSet } from './leases/lease.js';
 import { warn } from './log.js';
 import { BlackholeRoute } from './network/blackhole.js';
-import { DeviceGone, refuseExisting } from './network/device.js';
+import { NameTaken, refuseExisting } from './network/device.js';
 import { hasAddress, type Link, readLinks } from './network/links.js';
-import { Node } from './node/node.js';
+import type { Change } from './network/monitor.js';
+import { isGone, Node } from './node/node.js';
 import type { StackContext } from './node/status.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, type StackPlan } from './plan.js';
@@ -21,11 +22,20 @@ import { UserError } from './user-error.js';
 /** How long the underlay's address may be away. */
 const UNDERLAY_GRACE_MS = 2000;
 
+/**
+ * How long a device that was deleted is let be: a flanneld that is started beside Weft deletes it and then makes its own.
+ * Where that fails, the pauses double, up to the last.
+ */
+const HANDOVER_MS = 250;
+const REBUILD_PAUSE_MS = 1000;
+/** How often making it anew may fail for another reason than that it is gone again. */
+const REBUILD_TRIES = 5;
+
 export interface StackEvents {
   /** It cannot go on. */
   onFailure(error: Error): void;
-  /** There is a device, before anything comes through it. */
-  onDevice(): Promise<void>;
+  /** What `weft cleanup` and the next start have to know of has changed: device, loose routes. */
+  onState(): Promise<void>;
 }
 
 function peers(count: number): string {
@@ -40,6 +50,10 @@ export class Stack {
   private readonly first: LeaseSet<Ip>;
   private events: StackEvents | undefined;
   private index: number | undefined;
+  /** Counts the dataplanes: what an earlier one says is past. */
+  private generation = 0;
+  /** Why there is no device; undefined while there is one. */
+  private lost: string | undefined;
   private rebuilding = false;
 
   /** Opens device and socket. @throws UserError; then nothing is left behind */
@@ -48,7 +62,8 @@ export class Stack {
     this.plan = plan;
     this.first = first;
     this.tunnel = new Tunnel(plan, links, options, first.own);
-    this.node = new Node({ backend, network, mtu }, this.tunnel.dataplane, first.own);
+    const save = async (): Promise<void> => this.events?.onState();
+    this.node = new Node({ backend, network, mtu, save }, this.tunnel.dataplane, first.own);
     this.blackhole = options.rules.blackholeRoute ? new BlackholeRoute() : undefined;
   }
 
@@ -57,9 +72,12 @@ export class Stack {
     this.events = events;
     const { device } = this.plan.backend;
     this.index = (await readLinks()).find(({ name }) => name === device)?.index;
-    await events.onDevice();
+    await events.onState();
+    const generation = ++this.generation;
     await this.tunnel.start({
-      onFailure: (error) => this.fail(error),
+      onFailure: (error) => {
+        if (generation === this.generation) this.fail(error);
+      },
       onStepDown: (code) =>
         warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
     });
@@ -79,9 +97,9 @@ export class Stack {
     return formatSubnet(this.node.own.subnet) !== formatSubnet(subnet);
   }
 
-  /** True when a line of `ip monitor` may tell of something that is ours. */
-  concerns(line: string): boolean {
-    return this.node.overlay.concerns(line);
+  /** True when a change may be of something that is ours. */
+  concerns(change: Change): boolean {
+    return this.node.overlay.concerns(change) || (this.blackhole?.concerns(change) ?? false);
   }
 
   /** True when something is not as it should be that changes without a word from `ip monitor`. */
@@ -94,10 +112,10 @@ export class Stack {
     await this.checkUnderlay();
     try {
       await this.node.check();
-      await this.holdBlackhole();
+      if (await this.holdBlackhole()) this.node.count({ route: 1 });
     } catch (error) {
-      // Its thread says so too, and then it is made anew.
-      if (!(error instanceof DeviceGone)) throw error;
+      if (!isGone(error)) throw error;
+      this.rebuild((error as Error).message);
     }
   }
 
@@ -142,8 +160,9 @@ export class Stack {
     };
   }
 
-  private async holdBlackhole(): Promise<void> {
-    if (!this.node.stopped) await this.blackhole?.hold(this.node.own.subnet);
+  /** Tells whether the route was not there. */
+  private async holdBlackhole(): Promise<boolean> {
+    return !this.node.stopped && ((await this.blackhole?.hold(this.node.own.subnet)) ?? false);
   }
 
   private fail(error: Error): void {
@@ -151,21 +170,46 @@ export class Stack {
     if (!(error instanceof PortFailure)) end(error);
     else if (error.port === 'underlay')
       end(new UserError(`${error.message}: was ${this.plan.link.name} deleted? Start weft again`));
-    else if (!this.rebuilding) this.rebuild(error).catch(end);
+    else this.rebuild(error.message);
   }
 
-  /** Someone has deleted the device: another takes its place, with all its addresses, neighbours and routes. */
-  private async rebuild(failure: PortFailure): Promise<void> {
+  /** Someone has taken the device away: another takes its place, with all its addresses, neighbours and routes. */
+  private rebuild(reason: string): void {
+    this.generation++;
+    this.lost = reason;
+    if (this.rebuilding) return;
     this.rebuilding = true;
-    warn(`${failure.message}; making it anew`);
+    this.makeDevice()
+      .catch((error: Error) => this.events?.onFailure(error))
+      .finally(() => {
+        this.rebuilding = false;
+      });
+  }
+
+  private async makeDevice(): Promise<void> {
+    let failures = 0;
+    for (let pause = HANDOVER_MS; this.lost !== undefined; pause = Math.min(2 * pause, REBUILD_PAUSE_MS)) {
+      warn(`${this.lost}; making it anew`);
+      await delay(pause, undefined, { ref: false });
+      this.lost = undefined;
+      await this.node
+        .rebuild(() => this.reopen())
+        .catch((error: Error) => {
+          if (error instanceof NameTaken || (!isGone(error) && ++failures > REBUILD_TRIES)) throw error;
+          this.lost = error.message;
+        });
+    }
+  }
+
+  private async reopen(): Promise<Dataplane> {
     const { plan, tunnel, events } = this;
-    await this.node.rebuild(async () => {
-      refuseExisting(await readLinks(), plan.backend.device);
-      await tunnel.reopen(this.node.own);
-      await this.startTunnel(events as StackEvents);
-      return tunnel.dataplane;
-    });
-    this.rebuilding = false;
+    const links = await readLinks();
+    // Its own may be there still under another name; whoever has made one of this name is to have it.
+    const foreign = links.filter(({ index }) => index !== this.index);
+    refuseExisting(foreign, plan.backend.device);
+    await tunnel.reopen(this.node.own);
+    await this.startTunnel(events as StackEvents);
+    return tunnel.dataplane;
   }
 
   /** The socket is bound to an address: without it no packet comes any more. */

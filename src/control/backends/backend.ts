@@ -10,6 +10,7 @@ import type { Ip, Subnet } from '../address.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Lease } from '../leases/lease.js';
 import type { Repairs } from '../network/device.js';
+import type { Change } from '../network/monitor.js';
 
 export interface Backend {
   readonly conf: BackendConf;
@@ -39,17 +40,21 @@ export interface OverlayOptions {
   network: Subnet;
   /** Aborted when weft leaves: an `ip` at work is killed. */
   signal: AbortSignal;
+  /** Notes the loose routes where the next start finds them, before they are set. */
+  save(): Promise<void>;
 }
 
 export interface Overlay {
-  /** Sets up the fresh device; the dataplane has been started. @throws UserError naming the command that failed */
+  /** Removes what an earlier flanneld or weft has left that is in the way. */
+  clear(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<void>;
+  /** Sets up the fresh device; the dataplane has been started. @throws DeviceGone, UserError naming the command that failed */
   configure(own: Lease<Ip>): Promise<void>;
-  /** Follows a change of this node's own lease. @throws UserError naming the command that failed */
+  /** Follows a change of this node's own lease. @throws DeviceGone, UserError naming the command that failed */
   reconfigure(before: Lease<Ip>, after: Lease<Ip>): Promise<void>;
   /** Brings the system to what these peers ask for and returns how many changes failed; again, it tries those again. */
   apply(peers: readonly Lease<Ip>[]): Promise<number>;
-  /** True when a line of `ip monitor` may tell of something that was set up here. */
-  concerns(line: string): boolean;
+  /** True when a change may be of something that was set up here. */
+  concerns(change: Change): boolean;
   /** True when something is not as it should be that changes without a word from `ip monitor`. */
   readonly deviates: boolean;
   /**
@@ -57,7 +62,7 @@ export interface Overlay {
    * failed. @throws DeviceGone, UserError when the system cannot be read
    */
   repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repaired>;
-  /** Routes beside the device, which do not go with it, as `ip route` takes them. */
+  /** Routes beside the device, which do not go with it, as `ip route` takes them: those there are, and those to come. */
   looseRoutes(): string[];
   /** Each peer against what kernel and dataplane have, read afresh. */
   status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]>;

@@ -51,6 +51,11 @@ function directRoute(gateway: string): string {
   return `via ${gateway}`;
 }
 
+/** The routes past the device, as `ip route` takes them. */
+export function looseRoutesOf({ routes }: PeerState, device: string): string[] {
+  return [...routes].filter(([, way]) => !isThrough(way, device)).map(([subnet, way]) => `${subnet} ${way}`);
+}
+
 export function gatewayOf(way: string): string {
   return way.startsWith('via ') ? (way.split(' ')[1] as string) : way;
 }
@@ -65,6 +70,7 @@ interface IpRoute {
   dev?: string;
   protocol?: string;
   flags?: string[];
+  metric?: number;
 }
 
 /** What follows the subnet in the command for a route that is there. A direct route names no device, as flannel's. */
@@ -92,6 +98,8 @@ export async function readPeerState(
       routes
         // The kernel's own: fe80::/64, and one for each address.
         .filter(({ dev, protocol }) => dev !== device || protocol !== 'kernel')
+        // Of several to one subnet the kernel takes that of the least metric; in a map the last one counts.
+        .sort((a, b) => (b.metric ?? 0) - (a.metric ?? 0))
         .map((route) => [route.dst, wayOf(route, device)]),
     ),
   };

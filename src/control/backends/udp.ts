@@ -11,7 +11,9 @@ import type { Lease } from '../leases/lease.js';
 import { warn } from '../log.js';
 import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../network/device.js';
 import { ipBatch, ipJson } from '../network/ip.js';
+import type { Change } from '../network/monitor.js';
 import { Settings, udpSettings } from '../network/settings.js';
+import { removeStaleRoutes } from '../network/stale-routes.js';
 import type { Backend, Overlay, OverlayOptions, PeerStatus, Repaired } from './backend.js';
 import { difference } from './difference.js';
 
@@ -37,6 +39,7 @@ class UdpOverlay implements Overlay {
   private readonly applied = new Map<string, Ipv4>();
   /** Whose the kernel's route to the network is; undefined before there is one. */
   private route: 'own' | 'foreign' | undefined;
+  private index = 0;
 
   constructor(dataplane: Dataplane, options: OverlayOptions) {
     this.dataplane = dataplane;
@@ -44,9 +47,14 @@ class UdpOverlay implements Overlay {
     this.settings = new Settings(udpSettings(options.device));
   }
 
+  async clear(own: Lease): Promise<void> {
+    const { network, device } = this.options;
+    await removeStaleRoutes({ network, device, own: own.subnet, leased: [] });
+  }
+
   async configure(own: Lease): Promise<void> {
     this.settings.establish();
-    await configureDevice(this.deviceState(own));
+    this.index = await configureDevice(this.deviceState(own));
   }
 
   async reconfigure(before: Lease, after: Lease): Promise<void> {
@@ -70,8 +78,8 @@ class UdpOverlay implements Overlay {
     return this.route === undefined ? await this.routeNetwork('add') : 0;
   }
 
-  concerns(line: string): boolean {
-    return line.includes(this.options.device) || line.includes(`${formatSubnet(this.options.network)} `);
+  concerns({ text }: Change): boolean {
+    return text.includes(this.options.device) || text.includes(`${formatSubnet(this.options.network)} `);
   }
 
   get deviates(): boolean {
@@ -79,7 +87,7 @@ class UdpOverlay implements Overlay {
   }
 
   async repair(own: Lease): Promise<Repaired> {
-    const repairs = await repairDevice(this.deviceState(own), this.options.network);
+    const repairs = await repairDevice(this.deviceState(own), this.index, this.options.network);
     const settings = this.settings.hold();
     const routes = await this.readRoutes();
     const routed = routes.length > 0 && (this.route === 'foreign' || this.leadsHere(routes));

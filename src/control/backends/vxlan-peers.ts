@@ -129,13 +129,6 @@ export class PeerReconciler {
     this.strangers = seen;
   }
 
-  /** The routes past the device, as `ip route` takes them. */
-  directRoutes(): string[] {
-    return [...this.applied.routes]
-      .filter(([, way]) => !isThrough(way, this.device))
-      .map(([subnet, way]) => `${subnet} ${way}`);
-  }
-
   /** Applies what is wanted in place of what was observed, and counts what was otherwise. */
   async repair(wanted: PeerState): Promise<Repaired> {
     const before = this.deviations(wanted);

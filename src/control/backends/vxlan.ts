@@ -10,9 +10,11 @@ import { type Lease, vtepMacOf } from '../leases/lease.js';
 import { splitMac } from '../mac.js';
 import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../network/device.js';
 import { directlyReached } from '../network/direct.js';
+import type { Change } from '../network/monitor.js';
 import { Settings, vxlanSettings } from '../network/settings.js';
+import { removeStaleRoutes } from '../network/stale-routes.js';
 import type { Backend, Overlay, OverlayOptions, PeerStatus, Repaired } from './backend.js';
-import { type PeerState, readPeerState, wantedState } from './peer-state.js';
+import { looseRoutesOf, type PeerState, readPeerState, wantedState } from './peer-state.js';
 import { PeerReconciler } from './vxlan-peers.js';
 
 export function vxlanBackend(conf: VxlanConf, family: Family = 'ipv4'): Backend {
@@ -39,6 +41,9 @@ class VxlanOverlay implements Overlay {
   private readonly conf: VxlanConf;
   private readonly settings: Settings;
   private readonly reconciler: PeerReconciler;
+  private index = 0;
+  /** Routes past the device that are about to be set. */
+  private planned: readonly string[] = [];
 
   constructor(dataplane: Dataplane, options: OverlayOptions, conf: VxlanConf) {
     this.conf = conf;
@@ -48,10 +53,15 @@ class VxlanOverlay implements Overlay {
     this.reconciler = new PeerReconciler(options.device, this.family, dataplane, options.signal);
   }
 
+  async clear(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<void> {
+    const { network, device } = this.options;
+    await removeStaleRoutes({ network, device, own: own.subnet, leased: peers.map(({ subnet }) => subnet) });
+  }
+
   async configure(own: Lease<Ip>): Promise<void> {
     await this.setOwnMac(own);
     this.settings.establish();
-    await configureDevice(this.deviceState(own));
+    this.index = await configureDevice(this.deviceState(own));
   }
 
   async reconfigure(before: Lease<Ip>, after: Lease<Ip>): Promise<void> {
@@ -61,15 +71,18 @@ class VxlanOverlay implements Overlay {
   }
 
   async apply(peers: readonly Lease<Ip>[]): Promise<number> {
-    return await this.reconciler.apply(await this.wanted(peers));
+    const wanted = await this.wanted(peers);
+    await this.announce(wanted);
+    return await this.reconciler.apply(wanted);
   }
 
-  concerns(line: string): boolean {
-    const { device } = this.options;
-    if (line.includes(device)) return true;
-    const subnet = /^(?:Deleted )?(?:unicast )?([0-9a-f:.]+\/[0-9]+) /.exec(line)?.[1];
-    // A route of ours that someone leads elsewhere; and with direct routes any change of the way to a peer.
-    return subnet !== undefined && (this.conf.directRouting || this.reconciler.applied.routes.has(subnet));
+  concerns({ kind, text }: Change): boolean {
+    if (text.includes(this.options.device)) return true;
+    // With direct routes any change may be one of the way to a peer.
+    if (this.conf.directRouting) return kind === 'ROUTE' || kind === 'RULE';
+    // A route of ours that someone leads elsewhere.
+    const subnet = /^(?:Deleted )?(?:[a-z]+ )?([0-9a-f:.]+\/[0-9]+) /.exec(text)?.[1];
+    return kind === 'ROUTE' && subnet !== undefined && this.reconciler.applied.routes.has(subnet);
   }
 
   get deviates(): boolean {
@@ -79,10 +92,11 @@ class VxlanOverlay implements Overlay {
   async repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repaired> {
     // Before: a device without IPv6 can have no address of it. After: below an MTU of 1280 it has no settings of it either.
     let settings = this.settings.hold();
-    const repairs = await repairDevice(this.deviceState(own), this.options.network);
+    const repairs = await repairDevice(this.deviceState(own), this.index, this.options.network);
     settings += this.settings.hold();
     const wanted = await this.wanted(peers);
     await this.reconciler.observe(wanted, { foreign: this.conf.learning });
+    await this.announce(wanted);
     const peerRepairs = await this.reconciler.repair(wanted);
     return {
       repairs: { ...repairs, ...(settings > 0 && { sysctl: settings }), ...peerRepairs.repairs },
@@ -91,7 +105,7 @@ class VxlanOverlay implements Overlay {
   }
 
   looseRoutes(): string[] {
-    return this.reconciler.directRoutes();
+    return [...new Set([...this.planned, ...looseRoutesOf(this.reconciler.applied, this.options.device)])];
   }
 
   async status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]> {
@@ -123,6 +137,13 @@ class VxlanOverlay implements Overlay {
       ? await directlyReached(peers.map(({ publicIp }) => publicIp))
       : undefined;
     return wantedState(this.options.device, peers, direct);
+  }
+
+  /** A weft that is killed in the middle leaves no route that the next does not know of. */
+  private async announce(wanted: PeerState): Promise<void> {
+    const there = new Set(this.looseRoutes());
+    this.planned = looseRoutesOf(wanted, this.options.device);
+    if (this.planned.some((route) => !there.has(route))) await this.options.save();
   }
 
   private async setOwnMac(own: Lease<Ip>): Promise<void> {

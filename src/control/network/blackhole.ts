@@ -5,6 +5,7 @@
 
 import { familyOf, formatSubnet, type Subnet } from '../address.js';
 import { deleteRoutes, ipBatch } from './ip.js';
+import type { Change } from './monitor.js';
 
 export class BlackholeRoute {
   private held: string | undefined;
@@ -14,13 +15,24 @@ export class BlackholeRoute {
     return this.held === undefined ? [] : [this.held];
   }
 
-  /** Sees to it that the route is there. One to the same subnet that someone else has set, as a bridge's, does as well. */
-  async hold(subnet: Subnet): Promise<void> {
+  /** True when a change may be of it. */
+  concerns({ kind, text }: Change): boolean {
+    return (
+      kind === 'ROUTE' && this.held !== undefined && text.includes(this.held.split(' dev ')[0] as string)
+    );
+  }
+
+  /**
+   * Sees to it that the route is there, and tells whether it was not. One to the same subnet that someone else has set, as
+   * a bridge's, does as well.
+   */
+  async hold(subnet: Subnet): Promise<boolean> {
     // IPv6 has it on lo, and without its name a later deletion may take the bridge's route to the same subnet.
     const wanted = `blackhole ${formatSubnet(subnet)}${familyOf(subnet.base) === 'ipv6' ? ' dev lo' : ''}`;
     if (this.held !== wanted) await this.release();
     this.held = wanted;
-    await ipBatch([`route add ${wanted}`]);
+    const failures = await ipBatch([`route add ${wanted}`]);
+    return failures.length === 0;
   }
 
   private async release(): Promise<void> {

@@ -35,7 +35,10 @@ export interface DeviceState {
   subnet: Subnet;
 }
 
-/** Refuses to start beside a device of this name, whoever made it. @throws UserError saying what it is and what to do */
+/** Someone else has a device of the name. */
+export class NameTaken extends UserError {}
+
+/** Refuses to start beside a device of this name, whoever made it. @throws NameTaken saying what it is and what to do */
 export function refuseExisting(links: readonly Link[], name: string): void {
   const link = links.find((candidate) => candidate.name === name);
   if (link !== undefined) throw existing(link, 'exists');
@@ -54,21 +57,21 @@ export function refuseRival(links: readonly Link[], names: RegExp, network: Subn
   if (link !== undefined) throw existing(link, `carries ${formatSubnet(network)} already`);
 }
 
-function existing(link: Link, what: string): UserError {
+function existing(link: Link, what: string): NameTaken {
   const { name } = link;
   const remove = `ip link delete ${name}`;
   if (link.kind === 'vxlan') {
     const { id, port } = link.data;
-    return new UserError(
+    return new NameTaken(
       `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then start weft with --adopt, which replaces it and keeps its MAC, or remove it: ${remove}`,
     );
   }
   if (link.kind === 'tun') {
-    return new UserError(
+    return new NameTaken(
       `${name} ${what}: it is a tun/tap device of another process; end that process (another weft, flanneld?), or remove it: ${remove}`,
     );
   }
-  return new UserError(
+  return new NameTaken(
     `${name} ${what}: it is a ${link.kind ?? 'physical'} device; remove or rename it: ${remove}`,
   );
 }
@@ -78,16 +81,32 @@ export function kernelVxlan(links: readonly Link[], name: string): Link | undefi
   return links.find((link) => link.name === name && link.kind === 'vxlan');
 }
 
-/** Configures the fresh device and brings it up. @throws UserError naming the command that failed */
-export async function configureDevice(device: DeviceState): Promise<void> {
+/**
+ * Configures the fresh device, brings it up and returns its index. @throws DeviceGone; UserError naming the command that
+ * failed
+ */
+export async function configureDevice(device: DeviceState): Promise<number> {
   const { name, mac, mtu, subnet } = device;
-  await ipRun([
+  await runOn(name, [
     `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH}`,
     replaceAddress(name, subnet.base),
     `link set dev ${name} up`,
   ]);
   const { index } = await verifyLink(name, mac);
   await threadNapi(name, index, mac);
+  return index;
+}
+
+async function runOn(name: string, commands: readonly string[]): Promise<void> {
+  try {
+    await ipRun(commands);
+  } catch (error) {
+    throw (await findLink(name)) === undefined ? new DeviceGone(`${name} is gone`) : error;
+  }
+}
+
+async function findLink(name: string): Promise<Link | undefined> {
+  return (await readLinks()).find((candidate) => candidate.name === name);
 }
 
 /** Nobody else can have the address: an IPv6 one is in force without asking the network. */
@@ -104,12 +123,12 @@ export type Repairs = Record<string, number>;
 /**
  * Compares the device with what it should be and puts right what is not. As with flannel, addresses of the cluster's
  * IPv4 network that are not its own go and any other may stay; of IPv6 only the kernel's own, link-local ones may.
- * @throws DeviceGone; UserError naming the command that failed
+ * `index` tells it from another that has taken its name. @throws DeviceGone; UserError naming the command that failed
  */
-export async function repairDevice(device: DeviceState, network: Subnet): Promise<Repairs> {
+export async function repairDevice(device: DeviceState, index: number, network: Subnet): Promise<Repairs> {
   const { name, mac, mtu, subnet } = device;
-  const link = (await readLinks()).find((candidate) => candidate.name === name);
-  if (link === undefined) throw new DeviceGone(`${name} is gone`);
+  const link = await findLink(name);
+  if (link?.index !== index) throw new DeviceGone(`${name} is gone`);
   const own = formatHost(subnet.base);
   const addresses = assignedTo(link, familyOf(subnet.base));
   const repairs: Repairs = {};
@@ -126,7 +145,7 @@ export async function repairDevice(device: DeviceState, network: Subnet): Promis
     if (text !== own && isForeign(network, address)) put('address', `address delete ${text} dev ${name}`);
   }
   if (!link.up) put('link', `link set dev ${name} up`);
-  await ipRun(commands);
+  await runOn(name, commands);
   return repairs;
 }
 
@@ -145,7 +164,7 @@ function isForeign(network: Subnet, address: Ip): boolean {
   return familyOf(network.base) === 'ipv6' || holdsAddress(network, address);
 }
 
-/** Follows a change of this node's own lease. @throws UserError naming the command that failed */
+/** Follows a change of this node's own lease. @throws DeviceGone; UserError naming the command that failed */
 export async function reconfigureDevice(before: DeviceState, after: DeviceState): Promise<void> {
   const commands: string[] = [];
   if (after.mac !== before.mac) commands.push(`link set dev ${after.name} address ${after.mac}`);
@@ -153,14 +172,14 @@ export async function reconfigureDevice(before: DeviceState, after: DeviceState)
     commands.push(replaceAddress(after.name, after.subnet.base));
     commands.push(`address delete ${formatHost(before.subnet.base)} dev ${after.name}`);
   }
-  await ipRun(commands);
+  await runOn(after.name, commands);
 }
 
 /** systemd-udevd (MACAddressPolicy) may give a new device a MAC of its own; the peers send to the lease's. */
 async function verifyLink(name: string, wanted: string | undefined): Promise<Link> {
-  const link = (await readLinks()).find((candidate) => candidate.name === name);
+  const link = await findLink(name);
   if (link === undefined)
-    throw new UserError(`${name} disappeared while it was set up; is another process removing it?`);
+    throw new DeviceGone(`${name} disappeared while it was set up; is another process removing it?`);
   if (wanted === undefined || link.mac === wanted) return link;
   warn(
     `${name}'s mac address wanted: ${wanted}, but got: ${link.mac}; setting it again (see MACAddressPolicy in systemd.link)`,

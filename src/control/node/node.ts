@@ -3,13 +3,13 @@
  * `stop`. It is given a backend, a dataplane and leases, and knows neither packets nor where leases come from.
  */
 
-import type { Dataplane } from '../../dataplane/dataplane.js';
+import { type Dataplane, DataplaneGone } from '../../dataplane/dataplane.js';
 import { familyOf, formatIp, formatSubnet, type Ip, type Subnet } from '../address.js';
 import type { Backend, Overlay } from '../backends/backend.js';
 import { difference } from '../backends/difference.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
 import { info, warn } from '../log.js';
-import type { Repairs } from '../network/device.js';
+import { DeviceGone, type Repairs } from '../network/device.js';
 
 /** Pauses before a change that failed is tried again: from, doubling, to. */
 const RETRY_FIRST_MS = 1000;
@@ -23,6 +23,8 @@ export interface NodeOptions {
   network: Subnet;
   /** MTU of the overlay device. */
   mtu: number;
+  /** Notes the routes that do not go with the device. */
+  save(): Promise<void>;
 }
 
 export class Node {
@@ -47,6 +49,7 @@ export class Node {
   /** Sets up device and peers; the dataplane has been started. @throws UserError when the device cannot be */
   start(peers: readonly Lease<Ip>[]): Promise<void> {
     return this.enqueue(async () => {
+      await this.overlay.clear(this.own, peers);
       await this.overlay.configure(this.own);
       this.takePeers(peers);
       await this.applyPeers();
@@ -56,9 +59,9 @@ export class Node {
   /** Follows a new set of leases. @throws UserError when the device cannot follow a change of the own one */
   update({ own, peers }: LeaseSet<Ip>): Promise<void> {
     return this.enqueue(async () => {
-      await this.takeOwnLease(own);
+      await withDevice(() => this.takeOwnLease(own));
       this.takePeers(peers);
-      await this.applyPeers();
+      await withDevice(() => this.applyPeers());
     });
   }
 
@@ -71,7 +74,10 @@ export class Node {
     });
   }
 
-  /** Sets everything up again on a fresh dataplane that `open` gives. @throws UserError when the device cannot be set up */
+  /**
+   * Sets everything up again on a fresh dataplane that `open` gives.
+   * @throws DeviceGone, DataplaneGone, UserError when the device cannot be set up
+   */
   rebuild(open: () => Promise<Dataplane>): Promise<void> {
     return this.enqueue(async () => {
       this.overlay = this.overlayOn(await open());
@@ -94,16 +100,13 @@ export class Node {
   }
 
   private overlayOn(dataplane: Dataplane): Overlay {
-    const { backend, network, mtu } = this.options;
-    return backend.overlay(dataplane, {
-      device: backend.device,
-      mtu,
-      network,
-      signal: this.leaving.signal,
-    });
+    const { backend, network, mtu, save } = this.options;
+    const { signal } = this.leaving;
+    return backend.overlay(dataplane, { device: backend.device, mtu, network, signal, save });
   }
 
-  private count(repairs: Repairs): void {
+  /** Notes, and says, what has been put right. */
+  count(repairs: Repairs): void {
     const kinds = Object.entries(repairs);
     if (kinds.length === 0) return;
     for (const [kind, count] of kinds) this.repairs[kind] = (this.repairs[kind] ?? 0) + count;
@@ -127,8 +130,11 @@ export class Node {
     if (lease.vtepMac === before.vtepMac && formatSubnet(lease.subnet) === formatSubnet(before.subnet))
       return;
     info(`this node's lease changed: subnet ${formatSubnet(lease.subnet)}${macText(lease)}`);
-    await this.overlay.reconfigure(before, lease);
     this.own = lease;
+    await this.overlay.reconfigure(before, lease).catch((error: Error) => {
+      if (!isGone(error)) this.own = before;
+      throw error;
+    });
   }
 
   private takePeers(peers: readonly Lease<Ip>[]): void {
@@ -153,6 +159,18 @@ export class Node {
     }, this.retryMs);
     this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
   }
+}
+
+/** A device that is deleted meanwhile is made anew, and then with all that is wanted. */
+async function withDevice(change: () => Promise<void>): Promise<void> {
+  await change().catch((error: Error) => {
+    if (!isGone(error)) throw error;
+  });
+}
+
+/** Whether something failed for want of the device. */
+export function isGone(error: unknown): boolean {
+  return error instanceof DeviceGone || error instanceof DataplaneGone;
 }
 
 function describe(lease: Lease<Ip>): [string, string] {

@@ -4,7 +4,7 @@
  */
 
 import { warn } from '../log.js';
-import { Monitor } from '../network/monitor.js';
+import { type Change, Monitor } from '../network/monitor.js';
 
 /** Changes come in bursts; the look comes once the first of them is so old. */
 const SETTLE_MS = 150;
@@ -12,14 +12,14 @@ const PERIOD_MS = 30_000;
 /** How often to ask for what changes without a word: sysctls. */
 const GLANCE_MS = 1000;
 /**
- * When to look again: after a change, for what is given time; after a look that failed; and for the first time, for what
- * happened before `ip monitor` listened, which it does not announce.
+ * When to look again: after a change, for what is given time; after a look that failed; and after `ip monitor` was started,
+ * for what happened before it listened.
  */
 const AGAIN_MS = 1200;
 
 export interface Watched {
-  /** True when a line of `ip monitor` may tell of something that is ours. */
-  concerns(line: string): boolean;
+  /** True when a change may be of something that is ours. */
+  concerns(change: Change): boolean;
   /** True when something deviates that `ip monitor` does not tell of; cheap to ask. */
   readonly deviates: boolean;
   check(): Promise<void>;
@@ -40,10 +40,13 @@ export class Watchman {
   constructor(watched: Watched) {
     this.watched = watched;
     this.again = setTimeout(() => this.look(), AGAIN_MS);
-    this.monitor = new Monitor((line) => {
-      if (!this.watched.concerns(line)) return;
-      this.look();
-      this.again.refresh();
+    this.monitor = new Monitor({
+      onStart: () => this.again.refresh(),
+      onChange: (change) => {
+        if (!this.watched.concerns(change)) return;
+        this.look();
+        this.again.refresh();
+      },
     });
     this.period = setInterval(() => this.look(), PERIOD_MS);
     this.glance = setInterval(() => {

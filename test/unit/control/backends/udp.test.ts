@@ -53,6 +53,7 @@ function rig(t: Test): Rig {
     mtu: 1472,
     network: { base: 0x0af40000, prefix: 16 },
     signal: new AbortController().signal,
+    save: async () => {},
   });
   return {
     ip,
@@ -174,6 +175,7 @@ t.test('a dataplane that is gone stops it, and what was not applied stays wanted
       mtu: 1472,
       network: { base: 0x0af40000, prefix: 16 },
       signal: new AbortController().signal,
+      save: async () => {},
     },
   );
   await t.rejects(overlay.apply([lease(2)]), { message: 'the forwarding thread is gone' });

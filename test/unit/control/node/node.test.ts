@@ -54,6 +54,7 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
       device: DEVICE,
     },
     mtu: 1450,
+    save: async () => {},
   };
   const node = new Node(options, dataplane, nodeLease(1));
   t.teardown(() => node.stop());
