@@ -107,6 +107,32 @@ t.test('peers on the same network, over IPv6', async (t) => {
   });
 });
 
+t.test('direct routes of an earlier flanneld to nodes that are gone', async (t) => {
+  const lab = await makeBed(t, { name: 'directstale' });
+  const node = lab.node(1);
+  const others = [
+    '10.244.9.0/24 via 192.168.77.9 dev ua proto static',
+    '10.244.10.0/25 via 192.168.77.9 dev ua',
+    '10.245.9.0/24 via 192.168.77.9 dev ua',
+  ];
+  await ipBatch(node.netns, [
+    ...others.map((route) => `route add ${route}`),
+    'route add 10.244.2.0/24 via 192.168.77.9',
+    'route add 10.244.11.0/24 via 192.168.77.9',
+  ]);
+  const weft = await startWeft(t, node, { netConf: netConf({ DirectRouting: false }) });
+  t.match(weft.process.stderr, /removing the route to 10\.244\.11\.0\/24 via 192\.168\.77\.9: no node has/);
+  const { stdout } = await node.exec(['ip', 'route', 'show', 'root', '10.244.0.0/15']);
+  t.strictSame(
+    stdout
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line.includes(' via ')),
+    [through[0], others[0], others[1], others[2]],
+    'what is of another form stays',
+  );
+});
+
 t.test('what a killed weft has left', async (t) => {
   const lab = await makeBed(t, { name: 'directkill' });
   const node = lab.node(1);

@@ -137,6 +137,11 @@ const HARMS: {
     counted: { route: 1 },
   },
   {
+    what: "someone's own route to a peer's subnet comes before ours",
+    commands: ['route add fd00:244:2::/64 via fd00:77::9 metric 5'],
+    counted: { route: 1 },
+  },
+  {
     what: 'a neighbour gets another MAC, and a foreign address appears',
     commands: [
       `neighbour replace fd00:244:2:: lladdr 02:aa:aa:aa:aa:aa dev ${DEVICE6} nud permanent`,

@@ -192,6 +192,21 @@ t.test('what is broken of backend udp is put right', async (t) => {
   }
 });
 
+t.test('the blackhole route is deleted: it is put back', async (t) => {
+  const lab = await makeBed(t, { name: 'blackhole' });
+  const weft = await startWeft(t, lab.node(1), { flags: ['--ip-blackhole-route'] });
+  const { netns } = weft.node;
+  // The bridge has a route to the subnet too.
+  await ipBatch(netns, ['link delete cni0']);
+  const shown = async () =>
+    (await exec(['ip', 'route', 'show', 'type', 'blackhole'], { netns })).stdout.trim();
+  await until('the route', async () => (await shown()) === 'blackhole 10.244.1.0/24');
+  const before = (await statusOf(weft)).repairs.route ?? 0;
+  await ipBatch(netns, ['route delete blackhole 10.244.1.0/24']);
+  await until('a repair', async () => (await statusOf(weft)).repairs.route === before + 1);
+  t.equal(await shown(), 'blackhole 10.244.1.0/24');
+});
+
 t.test('what is not ours stays', async (t) => {
   const lab = await makeBed(t, { name: 'foreign' });
   const weft = await startWeft(t, lab.node(1));
