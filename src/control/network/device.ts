@@ -35,10 +35,13 @@ export interface DeviceState {
   subnet: Subnet;
 }
 
+/** The other way out for a device that ours can take the place of, which is one of the same name. */
+const ADOPT = 'start weft with --adopt, which replaces it and keeps its MAC, or ';
+
 /** Refuses to start beside a device of this name, whoever made it. @throws UserError saying what it is and what to do */
 export function refuseExisting(links: readonly Link[], name: string): void {
   const link = links.find((candidate) => candidate.name === name);
-  if (link !== undefined) throw existing(link, 'exists');
+  if (link !== undefined) throw existing(link, 'exists', ADOPT);
 }
 
 /**
@@ -54,13 +57,14 @@ export function refuseRival(links: readonly Link[], names: RegExp, network: Subn
   if (link !== undefined) throw existing(link, `carries ${formatSubnet(network)} already`);
 }
 
-function existing(link: Link, what: string): UserError {
+/** `adopt`: what else there is to do about a vxlan device than to remove it. */
+function existing(link: Link, what: string, adopt = ''): UserError {
   const { name } = link;
   const remove = `ip link delete ${name}`;
   if (link.kind === 'vxlan') {
     const { id, port } = link.data;
     return new UserError(
-      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then start weft with --adopt, which replaces it and keeps its MAC, or remove it: ${remove}`,
+      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then ${adopt}remove it: ${remove}`,
     );
   }
   if (link.kind === 'tun') {
