@@ -79,9 +79,10 @@ export class Stack {
     return formatSubnet(this.node.own.subnet) !== formatSubnet(subnet);
   }
 
-  /** True when a line of `ip monitor` may tell of something that is ours. */
+  /** True when a line of `ip monitor` may tell of something that is ours, or of the address that the socket is bound to. */
   concerns(line: string): boolean {
-    return this.node.overlay.concerns(line);
+    const bound = formatIp(this.bound(this.node.own));
+    return line.includes(` ${bound}/`) || this.node.overlay.concerns(line);
   }
 
   /** True when something is not as it should be that changes without a word from `ip monitor`. */
@@ -177,13 +178,13 @@ export class Stack {
     const address = formatIp(this.bound(this.node.own));
     this.events?.onFailure(
       new UserError(
-        `${address} is no address of ${this.plan.link.name} any more, and the tunnel's socket is bound to it; start weft again, it takes the address there is then`,
+        `${address} is no address of this node any more, and the tunnel's socket is bound to it; start weft again, it takes the address there is then`,
       ),
     );
   }
 
   private hasUnderlay(): Promise<boolean> {
-    return hasAddress(this.plan.link.name, this.bound(this.node.own));
+    return hasAddress(this.bound(this.node.own));
   }
 
   private bound(own: Lease<Ip>): Ip {
