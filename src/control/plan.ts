@@ -11,7 +11,7 @@ import type { Lease } from './leases/lease.js';
 import type { Cluster, HalfRequest, LeaseRequest, LeaseSource } from './leases/source.js';
 import { info, warn } from './log.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './network/device.js';
-import { addressesOf, type Link, readLinks, untilBindable } from './network/links.js';
+import { type Link, localAddresses, readLinks, untilBindable } from './network/links.js';
 import { announceUnderlay, chooseUnderlay, type Side, type Underlay } from './network/underlay.js';
 import type { RunOptions } from './options.js';
 import { Firewall } from './rules/firewall.js';
@@ -44,6 +44,8 @@ export interface StackPlan {
   /** The underlay interface, and this family's addresses on it. */
   link: Link;
   side: Side;
+  /** Every address of this machine. */
+  local: readonly Ip[];
   /** A vxlan device of the kernel's that makes room, as flanneld leaves it. */
   adopted: Link | undefined;
   /** MTU of the device, in bytes. */
@@ -76,7 +78,7 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
   const devices = families.map((family) => planDevice(options, netConf, links, underlay, family));
   const podMtu = Math.min(...devices.map(({ mtu }) => mtu));
   const stacks = devices.map((device) => ({ ...device, podMtu }));
-  for (const stack of stacks) await untilBindable(stack.link, boundAddress(stack, stack.side));
+  for (const stack of stacks) await untilBindable(links, boundAddress(stack, stack.side));
   const previous = await readSubnetEnv(options.subnetFile);
   const { ipv4, ipv6 } = underlay;
   return {
@@ -128,6 +130,7 @@ function planDevice(
     network,
     link,
     side: sides[family] as Side,
+    local: localAddresses(links),
     adopted,
     mtu,
     peerCheck: options.peerCheck ?? backend.peerCheck,
@@ -142,12 +145,9 @@ function half<A extends Ip>(
   return { addresses, publicIp, previous, vtepMac: stack?.adopted?.mac };
 }
 
-/** The address the tunnel's socket is bound to: the public one, unless a NAT has that. */
-export function boundAddress(
-  { family, link, side }: StackPlan,
-  { publicIp }: Pick<Lease<Ip>, 'publicIp'>,
-): Ip {
-  return addressesOf(link, family).includes(publicIp) ? publicIp : side.address;
+/** The address the tunnel's socket is bound to: the public one, on whichever interface, unless a NAT has that. */
+export function boundAddress({ local, side }: StackPlan, { publicIp }: Pick<Lease<Ip>, 'publicIp'>): Ip {
+  return local.includes(publicIp) ? publicIp : side.address;
 }
 
 /** What the firewall is to hold, by flags and net-conf. */

@@ -97,9 +97,14 @@ export class Stack {
     return formatSubnet(this.node.own.subnet) !== formatSubnet(subnet);
   }
 
-  /** True when a change may be of something that is ours. */
+  /** True when a change may be of something that is ours, or of the address that the socket is bound to. */
   concerns(change: Change): boolean {
-    return this.node.overlay.concerns(change) || (this.blackhole?.concerns(change) ?? false);
+    const bound = formatIp(this.bound(this.node.own));
+    return (
+      (change.kind === 'ADDR' && change.text.includes(` ${bound}/`)) ||
+      this.node.overlay.concerns(change) ||
+      (this.blackhole?.concerns(change) ?? false)
+    );
   }
 
   /** True when something is not as it should be that changes without a word from `ip monitor`. */
@@ -221,13 +226,13 @@ export class Stack {
     const address = formatIp(this.bound(this.node.own));
     this.events?.onFailure(
       new UserError(
-        `${address} is no address of ${this.plan.link.name} any more, and the tunnel's socket is bound to it; start weft again, it takes the address there is then`,
+        `${address} is no address of this node any more, and the tunnel's socket is bound to it; start weft again, it takes the address there is then`,
       ),
     );
   }
 
   private hasUnderlay(): Promise<boolean> {
-    return hasAddress(this.plan.link.name, this.bound(this.node.own));
+    return hasAddress(this.bound(this.node.own));
   }
 
   private bound(own: Lease<Ip>): Ip {

@@ -127,6 +127,15 @@ t.test('three nodes', async (t) => {
     t.strictSame(await second?.process.exited, { code: 0, signal: null });
     t.match(second?.process.stderr, /\] Lease has been revoked\. Shutting down daemon\.\n/);
   });
+
+  await t.test('that have one public IP are warned, both', async (t) => {
+    const twin = await start(t, 3, '--public-ip=192.168.77.1');
+    for (const { process } of [first, twin]) {
+      await process.waitFor(
+        /^W.*\] another node has the public IP 192\.168\.77\.1 too, .* 10\.244\.1\.0\/24: .*--public-ip/m,
+      );
+    }
+  });
 });
 
 t.test('a node without any memory takes one of the first hundred free subnets', async (t) => {

@@ -1,12 +1,21 @@
-/** The choice of the interface on real links, addresses and routes: what iproute2 prints is what it is read from. */
+/**
+ * The choice of the interface on real links, addresses and routes: what iproute2 prints is what it is read from. And a
+ * tunnel on an address that is not the interface's.
+ */
 
 import t from 'tap';
+import { READY } from '../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../lab/ip.js';
+import { until } from '../../lab/until.js';
 import { DIST } from '../../lab/world.js';
+import type { Family } from '../../src/control/address.js';
 import type { UnderlayOptions } from '../../src/control/options.js';
-import { makeBed } from './support/bed.js';
+import { makeBed, startWeft } from './support/bed.js';
+import { makePlace, runFlags, startCommand } from './support/cli.js';
+import { answered } from './support/pings.js';
+import { statusOf } from './support/state.js';
 
-const node = (await makeBed(t, { name: 'iface', nodes: 1, podsPerNode: 0 })).node(1);
+const node = (await makeBed(t, { name: 'iface', nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
 
 await ipBatch(node.netns, [
   'link add wan0 type bridge',
@@ -21,9 +30,11 @@ await ipBatch(node.netns, [
   ...['wan0', 'wan1', 'bare'].map((name) => `link set ${name} up`),
 ]);
 
-async function choose(options: Partial<UnderlayOptions>): Promise<string> {
+async function choose(options: Partial<UnderlayOptions>, ...families: Family[]): Promise<string> {
   const program = `${DIST}test/netns/peer/underlay.js`;
-  return (await node.exec([process.execPath, program, JSON.stringify(options)])).stdout.trimEnd();
+  return (
+    await node.exec([process.execPath, program, JSON.stringify(options), ...families])
+  ).stdout.trimEnd();
 }
 
 t.test(
@@ -65,6 +76,7 @@ t.test('what is there is told when nothing fits', async (t) => {
 t.test('the interface and source address through which an address is reached', async (t) => {
   await ipBatch(node.netns, ['route add 8.8.8.0/24 via 198.51.100.1 src 198.51.100.11']);
   t.match(await choose({ ifaceCanReach: '8.8.8.8' }), /^wan0 198\.51\.100\.11 /);
+  t.match(await choose({ ifaceCanReach: '198.51.100.11' }), /^wan0 198\.51\.100\.11 /, 'its own');
 });
 
 t.test('the default route of the least metric, and of several next hops the first', async (t) => {
@@ -72,4 +84,54 @@ t.test('the default route of the least metric, and of several next hops the firs
   t.match(await choose({}), /^wan0 198/);
   await ipBatch(node.netns, ['route add default metric 100 nexthop via 192.0.2.9 nexthop via 198.51.100.1']);
   t.match(await choose({}), /^wan1 192\.0\.2\.1 /);
+});
+
+t.test('a default route that leads nowhere tells no interface', async (t) => {
+  await ipBatch(node.netns, ['address add 2001:db8::1/64 dev wan1 nodad']);
+  await node.exec([...'ip -6 route add unreachable default dev lo metric 50'.split(' ')]);
+  t.match(
+    await choose({}, 'ipv6'),
+    /unable to find default v6 route; no default v6 route tells the interface/,
+  );
+  await node.exec([...'ip -6 route add default via 2001:db8::9 metric 100'.split(' ')]);
+  t.match(await choose({}, 'ipv6'), /^wan1 2001:db8::1 /);
+});
+
+t.test('nodes with routed addresses on lo, as in a BGP fabric', async (t) => {
+  const lab = await makeBed(t, { name: 'routed' });
+  const [one, two] = [lab.node(1), lab.node(2)];
+  for (const [of, peer] of [
+    [one, two],
+    [two, one],
+  ] as const) {
+    await ipBatch(of.netns, [
+      `address add 10.99.0.${of.index}/32 dev lo`,
+      `route add 10.99.0.${peer.index}/32 via ${peer.address} src 10.99.0.${of.index}`,
+    ]);
+  }
+  const leases = lab.nodes.map((of) => ({ ...of.lease(), PublicIP: `10.99.0.${of.index}` }));
+  const first = await startWeft(t, one, { leases, flags: ['--public-ip', '10.99.0.1'] });
+  const place = await makePlace(two, { leases });
+  const second = startCommand(t, two, runFlags(place, undefined, '--iface-can-reach', '10.99.0.1'));
+  await second.waitFor(READY);
+
+  await t.test("send from and receive at them, whichever interface is the tunnel's", async (t) => {
+    await answered(t, lab.pod(1), lab.pod(2).address);
+    await answered(t, lab.pod(2), lab.pod(1).address);
+    const { underlay } = await statusOf(place);
+    t.match(underlay, { interface: two.iface, publicIP: '10.99.0.2' });
+  });
+
+  await t.test('go on for as long as they are there', async (t) => {
+    for (const [of, weft] of [
+      [one, first],
+      [two, place],
+    ] as const) {
+      await ipBatch(of.netns, ['link set flannel.1 mtu 1300']);
+      await until('a look', async () => (await statusOf(weft)).repairs.mtu === 1);
+    }
+    await ipBatch(two.netns, ['address delete 10.99.0.2/32 dev lo']);
+    t.strictSame(await second.exited, { code: 1, signal: null });
+    t.match(second.stderr, /10\.99\.0\.2 is no address of this node any more/);
+  });
 });

@@ -117,7 +117,8 @@ t.test("flanneld's flannel.1, left over", await withKernelVxlan(), async (t) => 
   const kernel = await startKernel(node);
   await refused(t, node, {
     netConf: udpConf(),
-    line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*: ip link delete flannel\.1$/m,
+    line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*; stop flanneld, then remove it: ip link delete flannel\.1$/m,
+    flags: ['--adopt'],
   });
   await kernel.stop();
 });

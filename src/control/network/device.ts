@@ -38,10 +38,13 @@ export interface DeviceState {
 /** Someone else has a device of the name. */
 export class NameTaken extends UserError {}
 
+/** The other way out for a device that ours can take the place of, which is one of the same name. */
+const ADOPT = 'start weft with --adopt, which replaces it and keeps its MAC, or ';
+
 /** Refuses to start beside a device of this name, whoever made it. @throws NameTaken saying what it is and what to do */
 export function refuseExisting(links: readonly Link[], name: string): void {
   const link = links.find((candidate) => candidate.name === name);
-  if (link !== undefined) throw existing(link, 'exists');
+  if (link !== undefined) throw existing(link, 'exists', ADOPT);
 }
 
 /**
@@ -57,13 +60,14 @@ export function refuseRival(links: readonly Link[], names: RegExp, network: Subn
   if (link !== undefined) throw existing(link, `carries ${formatSubnet(network)} already`);
 }
 
-function existing(link: Link, what: string): NameTaken {
+/** `adopt`: what else there is to do about a vxlan device than to remove it. */
+function existing(link: Link, what: string, adopt = ''): NameTaken {
   const { name } = link;
   const remove = `ip link delete ${name}`;
   if (link.kind === 'vxlan') {
     const { id, port } = link.data;
     return new NameTaken(
-      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then start weft with --adopt, which replaces it and keeps its MAC, or remove it: ${remove}`,
+      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then ${adopt}remove it: ${remove}`,
     );
   }
   if (link.kind === 'tun') {

@@ -80,13 +80,15 @@ function compile(pattern: string): RegExp {
 }
 
 interface IpRoute {
+  /** Printed of all but unicast routes: local, unreachable, blackhole ... */
+  type?: string;
   dev?: string;
   prefsrc?: string;
   /** Of a route with several next hops, which has no `dev` itself. */
   nexthops?: { dev?: string }[];
 }
 
-/** That through which the kernel would send to the target. */
+/** That through which the kernel would send to the target; of an address of this node, that which has it. */
 export async function reaching({ links, families, notes }: Search, target: string): Promise<Found> {
   notes.push(`Determining interface to use based on given ifcanreach: ${target}`);
   const address = parseIp(target);
@@ -94,9 +96,13 @@ export async function reaching({ links, families, notes }: Search, target: strin
     throw new UserError(`this is no ${families.map(familyName).join(' or ')} address`);
   }
   const [route] = await ipJson<IpRoute>('route', 'get', target);
-  const link = links.find(({ name }) => name === route?.dev);
-  if (link === undefined) throw new UserError('failed to get ifcanreach based interface: no route has one');
-  const source = parseIp(route?.prefsrc ?? '');
+  // What a node sends to itself goes through lo, from whichever address is the first.
+  const isOwn = route?.type === 'local';
+  const link = isOwn ? withAddress(links, address) : links.find(({ name }) => name === route?.dev);
+  if (link === undefined) {
+    throw new UserError('failed to get ifcanreach based interface: no interface leads there');
+  }
+  const source = isOwn ? address : parseIp(route?.prefsrc ?? '');
   return source === undefined ? { link } : { link, addresses: pairOf(source) };
 }
 
@@ -111,10 +117,15 @@ export async function ofDefaultRoutes({ links, families }: Search): Promise<Link
   return first as Link;
 }
 
-/** Of several next hops the first: flannel has none then and gives up. */
+/**
+ * Of several next hops the first: flannel has none then and gives up. A default route that leads nowhere (unreachable,
+ * blackhole) tells no interface, whichever it is printed with.
+ */
 async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<Link> {
   const routes = await ipJson<IpRoute>(familyFlag(family), 'route', 'show', 'default');
-  const devices = routes.map(({ dev, nexthops }) => dev ?? nexthops?.find((hop) => hop.dev)?.dev);
+  const devices = routes
+    .filter(({ type }) => type === undefined)
+    .map(({ dev, nexthops }) => dev ?? nexthops?.find((hop) => hop.dev)?.dev);
   const device = devices.find((name) => name !== undefined);
   const link = links.find(({ name }) => name === device);
   if (link === undefined) {

@@ -108,17 +108,24 @@ export function addressesOf(link: Link, family: Family): readonly Ip[] {
   return family === 'ipv4' ? link.addresses : link.addresses6;
 }
 
-/** Whether a device has an address, be it one that is deprecated: a socket that is bound to it goes on. */
-export async function hasAddress(name: string, address: Ip): Promise<boolean> {
-  const link = (await readLinks()).find((candidate) => candidate.name === name);
-  return link?.assigned.some((one) => one.address === address) ?? false;
+/** Every address of this machine, usable or not. The kernel takes what comes for one of them on whichever interface. */
+export function localAddresses(links: readonly Link[]): Ip[] {
+  return links.flatMap(({ assigned }) => assigned.map(({ address }) => address));
+}
+
+/** Whether this machine has an address, be it one that is deprecated: a socket that is bound to it goes on. */
+export async function hasAddress(address: Ip): Promise<boolean> {
+  return localAddresses(await readLinks()).includes(address);
 }
 
 /** Waits until a fresh IPv6 address can be bound. @throws UserError when another node has it, or it takes too long */
-export async function untilBindable({ name, tentative }: Link, address: Ip): Promise<void> {
+export async function untilBindable(links: readonly Link[], address: Ip): Promise<void> {
   const isTentative = (those: readonly Ip[]): boolean => those.includes(address);
+  const fresh = links.find(({ tentative }) => isTentative(tentative));
+  if (fresh === undefined) return;
+  const { name } = fresh;
   const deadline = performance.now() + DAD_TIMEOUT_MS;
-  let now: readonly Ip[] = tentative;
+  let now: readonly Ip[] = fresh.tentative;
   while (isTentative(now)) {
     if (performance.now() > deadline) {
       throw new UserError(

@@ -30,7 +30,7 @@ export interface Underlay {
 
 /** The underlay as one family sees it. */
 export interface Side<A extends Ip = Ip> {
-  /** The interface's own address that was chosen with it. */
+  /** This machine's address that was chosen with the interface, which mostly has it itself. */
   address: A;
   /** `publicIp`, `address`, and whatever other addresses the interface has, best first. */
   addresses: readonly A[];
@@ -89,9 +89,9 @@ export function announceUnderlay({ notes }: Underlay): void {
 
 function readPublicIp(text: string | undefined): Ipv4 | undefined {
   const address = text === undefined ? undefined : parseIpv4(text);
-  if (text === undefined || address !== undefined) return address;
+  if (text === undefined || (address !== undefined && isPublic(address))) return address;
   throw new UserError(
-    `invalid public IP address: ${text}; --public-ip needs an IPv4 address, as in 192.0.2.1`,
+    `invalid public IP address: ${text}; --public-ip needs an IPv4 address that a node can have, as in 192.0.2.1`,
   );
 }
 

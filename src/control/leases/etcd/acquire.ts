@@ -33,9 +33,9 @@ export interface OwnKey {
   leases: EtcdLeases;
   /** The value that belongs there. */
   value: string;
-  /** A reservation: it does not expire. */
-  permanent: boolean;
-  /** By Date.now(); of no meaning when permanent. */
+  /** etcd's lease that it hangs on; zero of a reservation, which does not expire. */
+  lease: Long;
+  /** By Date.now(); of no meaning for a reservation. */
   expiresAt: number;
   revision: Long;
 }
@@ -146,20 +146,19 @@ async function put(
   const leases = leasesFor(choice, request);
   const value = valueFor(leases, request.netConf);
   const entry = choice.kind === 'free' ? undefined : choice.entry;
-  const permanent = entry?.lease.isZero() ?? false;
-  const ttl: Ttl = permanent ? 'permanent' : ttlS;
+  const ttl: Ttl = entry?.lease.isZero() ? 'permanent' : ttlS;
   const expiresAt = Date.now() + ttlS * 1000;
-  const revision =
+  const stored =
     entry === undefined
       ? await registry.create(name, value, ttl)
       : await registry.update(entry.name, value, ttl, entry.revision);
-  if (revision === undefined) return undefined;
+  if (stored === undefined) return undefined;
   if (entry === undefined) {
     info(
       `Allocated lease (ip: ${formatSubnet(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIpv4(leases.ipv4.publicIp)}) `,
     );
   }
-  return { name: entry?.name ?? name, key, leases, value, permanent, expiresAt, revision };
+  return { name: entry?.name ?? name, key, leases, value, expiresAt, ...stored };
 }
 
 function keyOf(choice: Choice): SubnetKey {

@@ -1,11 +1,14 @@
 /** Keeps this node's key alive: renews its lease, follows what others make of it, tells when it is gone. */
 
-import { error, info } from '../../log.js';
+import { formatSubnet } from '../../address.js';
+import { formatIpv4 } from '../../ipv4.js';
+import { error, info, warn } from '../../log.js';
 import type { OwnKey } from './acquire.js';
 import { goDuration } from './go-duration.js';
 import { parseLeaseValue } from './lease-value.js';
 import type { KeyValue } from './protocol.js';
 import type { Registry } from './registry.js';
+import { signOf } from './twin.js';
 
 export interface KeeperTimes {
   ttlS: number;
@@ -58,9 +61,9 @@ export class Keeper {
   }
 
   private schedule(): void {
-    const { permanent, expiresAt } = this.own;
+    const { lease, expiresAt } = this.own;
     clearTimeout(this.timer);
-    if (permanent) return;
+    if (lease.isZero()) return;
     const wait = Math.max(0, expiresAt - this.times.marginMs - Date.now());
     info(`Waiting for ${goDuration(wait)} to renew lease`);
     this.renewIn(wait);
@@ -81,12 +84,11 @@ export class Keeper {
     this.putAt = performance.now();
     const expiresAt = Date.now() + times.ttlS * 1000;
     try {
-      const ttl = own.permanent ? 'permanent' : times.ttlS;
-      const revision = await registry.update(own.name, own.value, ttl, own.revision);
-      if (revision !== undefined) {
-        own.revision = revision;
-        own.expiresAt = expiresAt;
-        if (!own.permanent) info(`Lease renewed, new expiration: ${new Date(expiresAt).toISOString()}`);
+      const ttl = own.lease.isZero() ? 'permanent' : times.ttlS;
+      const stored = await registry.update(own.name, own.value, ttl, own.revision);
+      if (stored !== undefined) {
+        Object.assign(own, stored, { expiresAt });
+        if (!own.lease.isZero()) info(`Lease renewed, new expiration: ${new Date(expiresAt).toISOString()}`);
         this.schedule();
         return;
       }
@@ -105,23 +107,40 @@ export class Keeper {
 
   /** Takes over what somebody else has put: an operator who makes it a reservation, or another node. */
   private async follow(kv: KeyValue): Promise<void> {
-    const { own, times } = this;
+    const { own, times, registry } = this;
     const text = kv.value.toString();
     if (isOfAnother(own, text)) {
       this.gone();
       return;
     }
+    const sign = signOf(own, kv, registry);
     own.revision = kv.modRevision;
-    own.permanent = kv.lease.isZero();
-    if (!own.permanent) {
+    own.lease = kv.lease;
+    if (sign !== undefined) warnOfTwin(own);
+    if (sign === 'claim') await this.answer(kv);
+    if (!own.lease.isZero()) {
       // A lease that cannot be asked about may end soon.
-      const left = await this.registry.timeLeft(kv.lease).catch(() => 0);
+      const left = await registry.timeLeft(kv.lease).catch(() => 0);
       own.expiresAt = Date.now() + left;
     }
     this.schedule();
-    // What peers read has to be right, but two that both mean this must not race each other.
-    if (text !== own.value) this.renewIn(Math.max(0, this.putAt + times.againMs - performance.now()));
+    // What peers read has to be right, but two nodes that both mean this would never end.
+    const isAnothers = !own.lease.isZero() && !registry.hasGranted(own.lease);
+    if (text === own.value || isAnothers) return;
+    this.renewIn(Math.max(0, this.putAt + times.againMs - performance.now()));
   }
+
+  /** Tells a node that took this one's key. A failure costs nothing but that: it is told by the next renewal. */
+  private async answer(kv: KeyValue): Promise<void> {
+    const revision = await this.registry.putBack(kv).catch(() => undefined);
+    if (revision !== undefined) this.own.revision = revision;
+  }
+}
+
+function warnOfTwin({ leases: { ipv4 } }: OwnKey): void {
+  warn(
+    `another node has the public IP ${formatIpv4(ipv4.publicIp)} too, and so the same key in etcd and the same subnet ${formatSubnet(ipv4.subnet)}: pods of one of the two get no packets; give each node its own with --iface or --public-ip, and start weft again`,
+  );
 }
 
 /** Whether a value gives the subnet to another node; one that cannot be read gives it to none. */

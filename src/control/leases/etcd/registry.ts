@@ -2,7 +2,7 @@
 
 import { posix } from 'node:path';
 import type { EtcdClient } from './client.js';
-import type { Long } from './library.js';
+import { Long } from './library.js';
 import {
   type Header,
   type KeyValue,
@@ -29,12 +29,21 @@ export interface Snapshot {
 /** How long a key is to live: seconds, or for ever. */
 export type Ttl = number | 'permanent';
 
+/** What a put has come to. */
+export interface Stored {
+  revision: Long;
+  /** The lease that etcd has granted for it; zero of a key that stays. */
+  lease: Long;
+}
+
 export class Registry {
   /** Key of the network configuration. */
   readonly configKey: string;
   /** What all nodes' keys begin with. */
   readonly subnets: string;
   private readonly client: EtcdClient;
+  /** Ids of the leases that etcd has granted here: one a day. */
+  private readonly granted = new Set<string>();
 
   constructor(client: EtcdClient, prefix: string) {
     this.client = client;
@@ -86,16 +95,30 @@ export class Registry {
     return kvs[0];
   }
 
-  /** Puts a key that must not be there. Returns its revision, undefined when it was there. @throws EtcdError */
-  create(name: string, value: string, ttl: Ttl): Promise<Long | undefined> {
+  /** Puts a key that must not be there. Returns undefined when it was there. @throws EtcdError */
+  create(name: string, value: string, ttl: Ttl): Promise<Stored | undefined> {
     const key = this.keyOf(name);
     return this.put(key, value, ttl, { target: VERSION, key, version: 0 });
   }
 
-  /** Puts a key that must not have changed since `revision`. Returns its new one, undefined when it had. @throws EtcdError */
-  update(name: string, value: string, ttl: Ttl, revision: Long): Promise<Long | undefined> {
+  /** Puts a key that must not have changed since `revision`. Returns undefined when it had. @throws EtcdError */
+  update(name: string, value: string, ttl: Ttl, revision: Long): Promise<Stored | undefined> {
     const key = this.keyOf(name);
     return this.put(key, value, ttl, { target: MOD_REVISION, key, modRevision: revision });
+  }
+
+  /** Puts a key again just as it was found. Returns its revision, undefined when it has changed since. @throws EtcdError */
+  async putBack({ key, value, lease, modRevision }: KeyValue): Promise<Long | undefined> {
+    const { header, succeeded } = await this.client.call(TXN, {
+      compare: [{ target: MOD_REVISION, key, modRevision }],
+      success: [{ put: { key, value, lease } }],
+    });
+    return succeeded ? header.revision : undefined;
+  }
+
+  /** Whether a lease was granted here: a key that hangs on it was put here first, be it that the answer got lost. */
+  hasGranted(lease: Long): boolean {
+    return this.granted.has(lease.toString());
   }
 
   /** Deletes a key unless it has changed since `revision`. @throws EtcdError */
@@ -118,15 +141,16 @@ export class Registry {
     value: string,
     ttl: Ttl,
     condition: TxnRequest['compare'][number],
-  ): Promise<Long | undefined> {
-    const lease = ttl === 'permanent' ? undefined : (await this.client.call(LEASE_GRANT, { ttl })).id;
+  ): Promise<Stored | undefined> {
+    const lease = ttl === 'permanent' ? Long.ZERO : (await this.client.call(LEASE_GRANT, { ttl })).id;
+    if (!lease.isZero()) this.granted.add(lease.toString());
     const { header, succeeded } = await this.client.call(TXN, {
       compare: [condition],
-      success: [{ put: { key, value: Buffer.from(value), ...(lease && { lease }) } }],
+      success: [{ put: { key, value: Buffer.from(value), lease } }],
     });
-    if (succeeded) return header.revision;
+    if (succeeded) return { revision: header.revision, lease };
     // It would expire by itself: a failure to revoke it is none.
-    if (lease !== undefined) await this.client.call(LEASE_REVOKE, { id: lease }).catch(() => {});
+    if (!lease.isZero()) await this.client.call(LEASE_REVOKE, { id: lease }).catch(() => {});
     return undefined;
   }
 

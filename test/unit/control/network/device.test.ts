@@ -25,7 +25,7 @@ t.test('an existing device is refused with what it is and the command that remov
   for (const [existing, says] of [
     [
       link('flannel.1', 'vxlan', { id: 1, port: 8472 }),
-      ['kernel vxlan device (VNI 1, UDP port 8472)', 'stop flanneld', 'ip link delete flannel.1'],
+      ['kernel vxlan device (VNI 1, UDP port 8472)', '--adopt', 'or remove it: ip link delete flannel.1'],
     ],
     [link('flannel.1', 'tun'), ['tun/tap device of another process', 'ip link delete flannel.1']],
     [link('flannel.1', 'veth'), ['a veth device', 'ip link delete flannel.1']],
@@ -48,6 +48,18 @@ t.test('a device of another backend is refused where it has an address of the sa
     'flannel0 carries 10.244.0.0/16 already: it is a tun/tap device',
     'ip link delete flannel0',
   );
+});
+
+t.test('a vxlan device of flanneld is no rival that --adopt replaces', async (t) => {
+  const rival = { ...link('flannel.1', 'vxlan', { id: 1, port: 8472 }), addresses: [0x0af40100] };
+  const message = await refusal(t, () => refuseRival([rival], /^flannel\.\d+$/, NETWORK));
+  mentions(
+    t,
+    message,
+    'flannel.1 carries 10.244.0.0/16 already: it is a kernel vxlan device',
+    'stop flanneld, then remove it: ip link delete flannel.1',
+  );
+  t.notMatch(message, '--adopt');
 });
 
 t.test('a device of another network, without address or of another name is no rival', async (t) => {

@@ -68,6 +68,19 @@ t.test('the first --iface that finds one decides, then --iface-regex, then --ifa
   t.match(await choose({ ...all, iface: ['eth9'], ifaceRegex: ['^wg'] }), /^eth0 10/);
 });
 
+t.test('an own address is reached through the interface that has it', async (t) => {
+  const ip = FakeIp.install(t);
+  for (const target of ['10.0.0.7', '127.0.0.1']) {
+    ip.answer(`route get ${target}`, [{ type: 'local', dst: target, dev: 'lo', prefsrc: target }]);
+  }
+  t.match(await choose({ ifaceCanReach: '10.0.0.7' }), /^eth0 10\.0\.0\.7 /);
+  mentions(
+    t,
+    await refused(t, { ifaceCanReach: '127.0.0.1' }),
+    '--iface-can-reach 127.0.0.1: failed to get ifcanreach based interface: no interface leads there',
+  );
+});
+
 t.test('a regex is tried on all addresses before any name', async (t) => {
   t.match(await choose({ ifaceRegex: ['^172\\.|eth0'] }), /^eth1 172/);
   t.match(await choose({ ifaceRegex: ['^10\\.'] }), /^eth0 10\.0\.0\.7/);
@@ -88,7 +101,7 @@ t.test('of default routes the first counts, and of its next hops the first', asy
   ]);
   t.match(await choose({}), /^eth1 /);
   ip.answer('-4 route show default', [
-    { type: 'unreachable', dst: 'default' },
+    { type: 'unreachable', dst: 'default', dev: 'lo' },
     { dst: 'default', nexthops: [{ dev: 'eth0' }, { dev: 'eth1' }] },
   ]);
   t.match(await choose({}), /^eth0 192/);
@@ -109,8 +122,11 @@ t.test('--public-ip alone finds the interface that has it; with --iface it may b
   );
 });
 
-t.test('a --public-ip that is no address is refused, whatever is named beside it', async (t) => {
-  for (const publicIp of ['eth0', '10.0.0', '']) {
+t.test('a --public-ip that no node can have is refused, whatever is named beside it', async (t) => {
+  for (const publicIp of [
+    ...['eth0', '10.0.0', ''],
+    ...['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255'],
+  ]) {
     mentions(
       t,
       await refused(t, { publicIp, iface: ['eth0'] }),

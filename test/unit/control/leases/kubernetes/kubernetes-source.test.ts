@@ -155,6 +155,16 @@ t.test('of the other nodes those count that say so, and bad ones are named once'
   t.equal(b.lines.filter((line) => line.includes('node-4')).length, 1);
 });
 
+t.test("a node with this node's public IP is left out, and both are named", async (t) => {
+  const b = await bench(t);
+  b.api.put(peerNode(1));
+  b.api.put(peerNode(2, { 'public-ip': '192.0.2.1' }));
+  t.same(textOf(await b.follow()), [OWN, PEER]);
+  await b.said(
+    'node-2 is left out: its public IP 192.0.2.1 is that of me too; give each node its own with --iface',
+  );
+});
+
 t.test('in a udp cluster nodes of every type are peers', async (t) => {
   const b = await bench(t, { netConf: '{"Network":"10.0.0.0/8","Backend":{"Type":"udp"}}' });
   b.api.put(peerNode(1, { 'backend-type': '', 'backend-data': 'null' }));
