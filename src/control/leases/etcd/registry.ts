@@ -149,6 +149,10 @@ export class Registry {
       success: [{ put: { key, value: Buffer.from(value), lease } }],
     });
     if (succeeded) return { revision: header.revision, lease };
+    // Where the answer to a put got lost, the next endpoint is asked to put it too, and finds it there.
+    const { kvs } = await this.client.call(RANGE, { key });
+    const [kv] = kvs;
+    if (kv?.lease.equals(lease) && !lease.isZero()) return { revision: kv.modRevision, lease };
     // It would expire by itself: a failure to revoke it is none.
     if (!lease.isZero()) await this.client.call(LEASE_REVOKE, { id: lease }).catch(() => {});
     return undefined;

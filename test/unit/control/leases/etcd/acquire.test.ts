@@ -6,6 +6,7 @@ import { parseIpv4 } from '../../../../../src/control/ipv4.js';
 import { acquire } from '../../../../../src/control/leases/etcd/acquire.js';
 import { EtcdClient } from '../../../../../src/control/leases/etcd/client.js';
 import { EntryReader } from '../../../../../src/control/leases/etcd/entry.js';
+import { TXN } from '../../../../../src/control/leases/etcd/protocol.js';
 import { Registry } from '../../../../../src/control/leases/etcd/registry.js';
 import { TIMINGS } from '../../../../../src/control/leases/etcd/timings.js';
 import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
@@ -193,6 +194,22 @@ t.test('with IPv6 the key and the value have both families', async (t) => {
     `{"PublicIP":"192.168.77.1","PublicIPv6":"fd77::1","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"},"BackendV6Data":{"VNI":1,"VtepMAC":"${mac6}"}}`,
   );
   t.equal((await get()).own.name, own.name, 'and are found again');
+});
+
+t.test('a put whose answer got lost, and that is tried again, is done', async (t) => {
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), TIMINGS);
+  t.teardown(() => client.close());
+  // As with a second endpoint, which is asked the same.
+  const call = client.call.bind(client) as (method: unknown, body: unknown) => Promise<unknown>;
+  const twice = {
+    call: async (method: unknown, body: unknown) => {
+      if (method === TXN) await call(method, body);
+      return await call(method, body);
+    },
+  } as EtcdClient;
+  const stored = await new Registry(twice, '/twice').create('10.5.1.0-24', 'value', 60);
+  const [key] = await etcd.list('/twice/');
+  t.match(key, { value: 'value', lease: String(stored?.lease) });
 });
 
 t.test('a configuration that is not there is waited for, and named', async (t) => {
