@@ -2,9 +2,20 @@
 
 import t, { type Test } from 'tap';
 import type { LabNode } from '../../lab/node.js';
-import { LabProcess } from '../../lab/process.js';
+import { until } from '../../lab/until.js';
 import { makeBed } from './support/bed.js';
-import { applyOnce, BACK_ENDS, OPTIONS, ruleset, saved, startFirewall, V4, V6 } from './support/rules.js';
+import {
+  applyOnce,
+  BACK_ENDS,
+  holdLock,
+  OPTIONS,
+  printedByNft,
+  ruleset,
+  saved,
+  startFirewall,
+  V4,
+  V6,
+} from './support/rules.js';
 
 const NFTABLES = { ...OPTIONS, mode: 'nftables' } as const;
 const DUAL = { ...OPTIONS, families: ['ipv4', 'ipv6'] } as const;
@@ -186,6 +197,32 @@ for (const backEnd of BACK_ENDS) {
   });
 }
 
+t.test("a rule of nft in the kernel's chain, which iptables cannot print", async (t) => {
+  const node = await makeNode(t, 'foreign');
+  const theirs = 'ct mark 0x00000005 accept';
+  const jump = 'counter jump FLANNEL-POSTRTG';
+  const postrouting = () => printedByNft(node, 'nat POSTROUTING');
+  const firewall = await startFirewall(t, node, { backEnd: 'nft' }, { options: OPTIONS });
+  await firewall.waitFor(/^applied$/m);
+
+  await node.exec(['nft', `insert rule ip nat POSTROUTING ${theirs}`]);
+  await node.exec(['iptables-nft', '--wait', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
+  await firewall.waitFor(repaired('iptables', 1));
+  t.strictSame(await postrouting(), [theirs, jump], 'no second jump, and the one is last');
+  await firewall.stop();
+  t.match(firewall.output, /^1 repairs$/m, 'and that rule was not taken for ours missing');
+
+  const blind = await applyOnce(t, node, { backEnd: 'nft', nft: false });
+  t.match(blind, /Failed to ensure iptables rules: iptables cannot print POSTROUTING .*install nftables/);
+  t.strictSame(await postrouting(), [theirs, jump], 'what nobody can find without nft stays as it is');
+
+  t.match(await applyOnce(t, node, { backEnd: 'nft' }, {}), /^removed: iptables$/m);
+  t.strictSame(await postrouting(), [theirs]);
+
+  await applyOnce(t, node, { backEnd: 'nft', nft: false });
+  t.strictSame(await postrouting(), [theirs, jump], 'a chain that is new is written without nft, too');
+});
+
 t.test("iptables' rules go without iptables, nftables' without nft", async (t) => {
   const node = await makeNode(t, 'without');
   const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
@@ -220,33 +257,26 @@ t.test('nftables: what is changed by hand is put right, foreign tables stay', as
   const node = await makeNode(t, 'repair-nftables');
   const firewall = await startFirewall(t, node, { backEnd: 'none' }, { options: NFTABLES });
   await firewall.waitFor(/^applied$/m);
-  await node.exec(['nft', 'add table ip theirs']);
+  await node.exec(['nft', 'flush ruleset; add table ip theirs']);
+  await until('the empty table is back', async () => (await ruleset(node)).includes(EMPTY6));
+  t.strictSame(await ruleset(node), [TABLE, THEIRS, EMPTY6]);
   const harm = [
     'flush chain ip flannel-ipv4 postrtg',
-    'add rule ip flannel-ipv4 forward ip saddr 10.244.1.1 drop',
-    'delete table ip flannel-ipv4',
+    'insert rule ip flannel-ipv4 forward counter drop',
+    'add table ip flannel-ipv4 { flags dormant; }',
   ];
   for (const [index, line] of harm.entries()) {
     await node.exec(['nft', line]);
-    await firewall.waitFor(repaired('nftables', index + 1));
+    await firewall.waitFor(repaired('nftables', index + 2));
     t.strictSame(await ruleset(node), [TABLE, THEIRS, EMPTY6], line);
   }
   await firewall.stop();
-  t.match(firewall.output, /^3 repairs$/m);
+  t.match(firewall.output, /^5 repairs$/m);
 });
 
 t.test('a lock that another process holds is waited for, and a look later tried again', async (t) => {
   const node = await makeNode(t, 'lock');
-  const holder = new LabProcess([
-    'flock',
-    '--no-fork',
-    '/run/xtables.lock',
-    'sh',
-    '-c',
-    'echo held; exec sleep 60',
-  ]);
-  t.teardown(() => holder.stop());
-  await holder.waitFor(/held/);
+  const holder = await holdLock(t);
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options: OPTIONS });
   await firewall.waitFor(/Failed to ensure iptables rules: .*xtables lock.*; trying again every 1 s/);
   await firewall.waitFor(/^applied$/m);
@@ -254,6 +284,20 @@ t.test('a lock that another process holds is waited for, and a look later tried 
   await firewall.waitFor(/bootstrap done/);
   t.strictSame(await saved(node, 'legacy', 'nat'), NAT);
   t.strictSame(await saved(node, 'legacy', 'filter'), FILTER);
+});
+
+t.test("the other mode's rules that a lock protects at the start go later", async (t) => {
+  const node = await makeNode(t, 'leftovers');
+  await applyOnce(t, node, { backEnd: 'legacy' });
+  const holder = await holdLock(t);
+  // Nothing else is to be looked at.
+  const options = { ...NFTABLES, ipMasq: false, forwardRules: false };
+  const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options });
+  await firewall.waitFor(/Failed to clean up iptables: .*xtables lock.*; trying again every 1 s/);
+  await firewall.waitFor(/^applied$/m);
+  await holder.stop();
+  await firewall.waitFor(/Cleaned up iptables\n/);
+  t.strictSame([await saved(node, 'legacy', 'nat'), await saved(node, 'legacy', 'filter')], [[], []]);
 });
 
 t.test('a table of legacy iptables that nobody uses is not loaded to look for leftovers', async (t) => {
