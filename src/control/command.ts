@@ -1,6 +1,6 @@
 /** Runs the system's own commands (ip, iptables, nft): each in a process of its own, with an end in sight. */
 
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
 
 /** As a shell has it: there is no such command in PATH. */
 export const NOT_FOUND = 127;
@@ -19,7 +19,7 @@ export interface Outcome {
 
 /**
  * Runs a command to its end with this on its standard input. Never rejects for what the command does; with the signal's
- * AbortError when that has killed it.
+ * AbortError when that has killed it or was aborted before.
  */
 export function run(
   command: string,
@@ -28,6 +28,8 @@ export function run(
   signal?: AbortSignal,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
+    // Node would start the command first, and then kill it.
+    signal?.throwIfAborted();
     const child = execFile(
       command,
       args,
@@ -37,13 +39,17 @@ export function run(
         else if (error === null) resolve({ code: 0, stdout, stderr });
         else if (error.code === 'ENOENT') resolve({ code: NOT_FOUND, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
-        else resolve({ code: -1, stdout, stderr: stderr || `no end after ${TIMEOUT_MS / 1000} s` });
+        else resolve({ code: -1, stdout, stderr: stderr || endOf(error) });
       },
     );
     // A command that ends before it has read everything says why in its exit code.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
   });
+}
+
+function endOf({ killed, signal, message }: ExecFileException): string {
+  return killed ? `no end after ${TIMEOUT_MS / 1000} s` : `ended by ${signal ?? message}`;
 }
 
 /** Why a command failed, in one line, for a message. */

@@ -1,5 +1,6 @@
 /** A node in service: sets it up, follows the leases, keeps it as it should be, answers the control socket, takes it down. */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { releaseFilePages } from '../dataplane/sys/pages.js';
 import { version } from '../version.js';
@@ -24,6 +25,9 @@ import { type RunState, readRunState, writeRunState } from './run-state.js';
 import type { Stack } from './stack.js';
 import { type PodSubnets, writeSubnetEnv } from './subnet-env.js';
 import { show, UserError } from './user-error.js';
+
+/** How long the firewall's rules may keep a node from being ready: whoever holds their lock may do so for long. */
+const RULES_MS = 1000;
 
 /** flannel's words for a node whose subnet.env is not written yet. */
 export const NOT_READY = 'flanneld is not ready yet';
@@ -93,10 +97,7 @@ export class Service {
 
   private async begin(): Promise<void> {
     const { plan, source, firewall, stacks } = this.parts;
-    await Promise.all([
-      ...stacks.map((stack) => stack.startNode()),
-      ...stacks.map((stack) => firewall.apply(stack.firewallRange(this.previousRange(stack)))),
-    ]);
+    await Promise.all([...stacks.map((stack) => stack.startNode()), this.applyRules()]);
     if (this.stopping) return;
     firewall.watch();
     await this.saveState();
@@ -120,6 +121,13 @@ export class Service {
     source.markReady();
     info(`ready: ${stacks.map(({ summary }) => summary).join('; ')}`);
     releaseFilePages();
+  }
+
+  /** They go on being put in place when this is over. */
+  private async applyRules(): Promise<void> {
+    const { firewall, stacks } = this.parts;
+    const applied = stacks.map((stack) => firewall.apply(stack.firewallRange(this.previousRange(stack))));
+    await Promise.race([Promise.all(applied), delay(RULES_MS, undefined, { ref: false })]);
   }
 
   /** What this node had before, by its subnet.env. */
@@ -187,7 +195,7 @@ export class Service {
       const before = stack.podRange;
       if (set === undefined || !(await stack.follow(set))) continue;
       moved = true;
-      await this.parts.firewall.apply(stack.firewallRange(before));
+      void this.parts.firewall.apply(stack.firewallRange(before));
     }
     if (moved && !this.stopping) await this.writeSubnetEnv();
     this.refused = null;

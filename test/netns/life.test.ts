@@ -1,6 +1,6 @@
 /** How weft ends, and how it starts again. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
@@ -11,6 +11,7 @@ import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { makePlace, runCommand, runFlags } from './support/cli.js';
 import { startLoad } from './support/load.js';
 import { answered } from './support/pings.js';
+import { holdLock, pathOf } from './support/rules.js';
 import { networkOf, statusOf } from './support/state.js';
 
 /** The issue's own promise. */
@@ -67,6 +68,24 @@ for (const moment of ['at the start', 'after an edit'] as const) {
     await isGone(t, weft);
   });
 }
+
+t.test('a lock on the firewall keeps nothing waiting but the rules', async (t) => {
+  const lab = await makeBed(t, { name: 'locked' });
+  const node = lab.node(1);
+  await holdLock(t);
+  const env = { PATH: `${await pathOf(node, 'legacy', true)}:${process.env.PATH}` };
+  const weft = await startWeft(t, node, { flags: ['--ip-masq'], env });
+  t.match(readFileSync(weft.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
+  await writeLeases(weft.leaseFile, [{ ...node.lease(), Subnet: '10.244.101.0/24' }]);
+  await until('subnet.env follows', () =>
+    readFileSync(weft.subnetFile, 'utf8').includes('FLANNEL_SUBNET=10.244.101.1/24'),
+  );
+  const startedAt = performance.now();
+  t.strictSame(await weft.end(), { code: 0, signal: null });
+  const elapsed = performance.now() - startedAt;
+  t.ok(elapsed <= ENDS_WITHIN_MS, `${elapsed.toFixed(0)} ms`);
+  t.notMatch(weft.process.stderr, /bootstrap done/, 'the rules were never put in place');
+});
 
 t.test('SIGTERM while weft starts leaves nothing', async (t) => {
   const lab = await makeBed(t, { name: 'termstart' });

@@ -2,14 +2,17 @@
 
 import t, { type Test } from 'tap';
 import type { LabNode } from '../../lab/node.js';
-import { LabProcess } from '../../lab/process.js';
+import type { LabProcess } from '../../lab/process.js';
+import { until } from '../../lab/until.js';
 import { makeBed } from './support/bed.js';
 import {
   allSaved,
   applyOnce,
   BACK_ENDS,
   BOTH,
+  holdLock,
   OPTIONS,
+  printedByNft,
   ruleset,
   saved,
   startFirewall,
@@ -196,6 +199,32 @@ for (const backEnd of BACK_ENDS) {
   });
 }
 
+t.test("a rule of nft in the kernel's chain, which iptables cannot print", async (t) => {
+  const node = await makeNode(t, 'foreign');
+  const theirs = 'ct mark 0x00000005 accept';
+  const jump = 'counter jump FLANNEL-POSTRTG';
+  const postrouting = () => printedByNft(node, 'nat POSTROUTING');
+  const firewall = await startFirewall(t, node, { backEnd: 'nft' }, { options: OPTIONS });
+  await firewall.waitFor(/^applied$/m);
+
+  await node.exec(['nft', `insert rule ip nat POSTROUTING ${theirs}`]);
+  await node.exec(['iptables-nft', '--wait', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
+  await firewall.waitFor(repaired('iptables', 1));
+  t.strictSame(await postrouting(), [theirs, jump], 'no second jump, and the one is last');
+  await firewall.stop();
+  t.match(firewall.output, /^1 repairs$/m, 'and that rule was not taken for ours missing');
+
+  const blind = await applyOnce(t, node, { backEnd: 'nft', nft: false });
+  t.match(blind, /Failed to ensure iptables rules: iptables cannot print POSTROUTING .*install nftables/);
+  t.strictSame(await postrouting(), [theirs, jump], 'what nobody can find without nft stays as it is');
+
+  t.match(await applyOnce(t, node, { backEnd: 'nft' }, {}), /^removed: iptables$/m);
+  t.strictSame(await postrouting(), [theirs]);
+
+  await applyOnce(t, node, { backEnd: 'nft', nft: false });
+  t.strictSame(await postrouting(), [theirs, jump], 'a chain that is new is written without nft, too');
+});
+
 t.test("iptables' rules go without iptables, nftables' without nft", async (t) => {
   const node = await makeNode(t, 'without');
   const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
@@ -225,11 +254,11 @@ t.test('nftables: what is changed by hand is put right, foreign tables stay', as
   const node = await makeNode(t, 'repair-nftables');
   const firewall = await startFirewall(t, node, { backEnd: 'none' }, BOTH_NFTABLES);
   await firewall.waitFor(/^applied$/m);
-  await node.exec(['nft', 'add table ip theirs']);
   const harms = [
+    'flush ruleset; add table ip theirs',
     'flush chain ip flannel-ipv4 postrtg; flush chain ip6 flannel-ipv6 postrtg',
-    'add rule ip flannel-ipv4 forward ip saddr 10.244.1.1 drop; add rule ip6 flannel-ipv6 forward ip6 saddr fd00::1 drop',
-    'delete table ip flannel-ipv4; delete table ip6 flannel-ipv6',
+    'insert rule ip flannel-ipv4 forward counter drop; insert rule ip6 flannel-ipv6 forward counter drop',
+    'add table ip flannel-ipv4 { flags dormant; }; add table ip6 flannel-ipv6 { flags dormant; }',
   ];
   for (const [index, line] of harms.entries()) {
     await harm(node, firewall, `nft '${line}'`);
@@ -237,21 +266,21 @@ t.test('nftables: what is changed by hand is put right, foreign tables stay', as
     t.strictSame(await ruleset(node), [TABLE, THEIRS, TABLE6], line);
   }
   await firewall.stop();
-  t.match(firewall.output, /^6 repairs$/m, 'three of each family');
+  t.match(firewall.output, /^8 repairs$/m, 'four of each family');
+});
+
+t.test('nftables: the table of a family that the cluster does not have is held empty', async (t) => {
+  const node = await makeNode(t, 'empty-nftables');
+  const firewall = await startFirewall(t, node, { backEnd: 'none' }, { options: NFTABLES });
+  await firewall.waitFor(/^applied$/m);
+  await node.exec(['nft', 'flush ruleset']);
+  await until('the tables are back', async () => (await ruleset(node)).length === 2);
+  t.strictSame(await ruleset(node), [TABLE, EMPTY6]);
 });
 
 t.test('a lock that another process holds is waited for, and a look later tried again', async (t) => {
   const node = await makeNode(t, 'lock');
-  const holder = new LabProcess([
-    'flock',
-    '--no-fork',
-    '/run/xtables.lock',
-    'sh',
-    '-c',
-    'echo held; exec sleep 60',
-  ]);
-  t.teardown(() => holder.stop());
-  await holder.waitFor(/held/);
+  const holder = await holdLock(t);
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options: OPTIONS });
   await firewall.waitFor(/Failed to ensure iptables rules: .*xtables lock.*; trying again every 1 s/);
   await firewall.waitFor(/^applied$/m);
@@ -259,6 +288,20 @@ t.test('a lock that another process holds is waited for, and a look later tried 
   await firewall.waitFor(/bootstrap done/);
   t.strictSame(await saved(node, 'legacy', 'nat'), NAT);
   t.strictSame(await saved(node, 'legacy', 'filter'), FILTER);
+});
+
+t.test("the other mode's rules that a lock protects at the start go later", async (t) => {
+  const node = await makeNode(t, 'leftovers');
+  await applyOnce(t, node, { backEnd: 'legacy' });
+  const holder = await holdLock(t);
+  // Nothing else is to be looked at.
+  const options = { ...NFTABLES, ipMasq: false, forwardRules: false };
+  const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options });
+  await firewall.waitFor(/Failed to clean up iptables: .*xtables lock.*; trying again every 1 s/);
+  await firewall.waitFor(/^applied$/m);
+  await holder.stop();
+  await firewall.waitFor(/Cleaned up iptables\n/);
+  t.strictSame([await saved(node, 'legacy', 'nat'), await saved(node, 'legacy', 'filter')], [[], []]);
 });
 
 t.test('a table of legacy iptables that nobody uses is not loaded to look for leftovers', async (t) => {

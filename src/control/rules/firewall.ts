@@ -4,11 +4,10 @@ import { access } from 'node:fs/promises';
 import type { Family } from '../address.js';
 import { info, verbose, warn } from '../log.js';
 import { UserError } from '../user-error.js';
-import { everywhere, type Place, placesFor } from './places.js';
+import { everywhere, type Place, type Places, placesFor } from './places.js';
 import {
   type FirewallOptions,
   forwardRules,
-  lineCount,
   masqRules,
   NO_RULES,
   type PodRange,
@@ -23,15 +22,27 @@ export interface FirewallRange extends PodRange {
   previous: PodRange | undefined;
 }
 
+/** What is tried again with every look until it is done. */
+interface Task {
+  /** What was last said of it, so as to say it once. */
+  complaint: string | undefined;
+}
+
 /** A family's rules in the firewall. */
-interface Held {
+interface Held extends Task {
   readonly tables: Tables;
   wanted: RuleSets;
   /** The wanted rules as the firewall prints them; undefined until they are in place. */
   lines: readonly string[] | undefined;
-  /** What was last said of it, so as to say it once. */
-  complaint: string | undefined;
 }
+
+/** Rules of ours where none are to be, for all that is known. */
+interface Leftover extends Task {
+  readonly place: Place;
+}
+
+/** A timer takes no more milliseconds than 31 bits hold. */
+const MOST_RESYNC_S = Math.floor((2 ** 31 - 1) / 1000);
 
 /** Where the kernel is told to show bridged packets to iptables (br_netfilter). */
 const BRIDGE_SETTINGS: Record<Family, string> = {
@@ -45,39 +56,37 @@ const NONE: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
 /**
  * Nothing is changed before `apply`. What cannot be put in place then (another process holds the lock) is logged, and
  * tried again with every look. `close` leaves the rules where they are, as flannel does since 0.27: pods keep their
- * connections while Weft is restarted.
+ * connections while Weft is restarted; it ends what is at work.
  */
 export class Firewall {
   private readonly options: FirewallOptions;
-  private readonly held: ReadonlyMap<Family, Held>;
-  private readonly unused: readonly Place[];
+  private readonly held: Map<Family, Held>;
+  private leftovers: readonly Leftover[];
+  private readonly ending: AbortController;
   private begun = false;
-  private closed = false;
   private timer: NodeJS.Timeout | undefined;
   /** One thing at a time: nobody looks at rules that are half written. */
   private work: Promise<void> = Promise.resolve();
   private repaired = 0;
 
-  private constructor(
-    options: FirewallOptions,
-    tables: ReadonlyMap<Family, Tables>,
-    unused: readonly Place[],
-  ) {
+  private constructor(options: FirewallOptions, { used, unused }: Places, ending: AbortController) {
     this.options = options;
     this.held = new Map(
-      [...tables].map(([family, its]) => [
+      [...used].map(([family, tables]) => [
         family,
-        { tables: its, wanted: NO_RULES, lines: undefined, complaint: undefined },
+        { tables, wanted: NO_RULES, lines: undefined, complaint: undefined },
       ]),
     );
-    this.unused = unused;
+    this.leftovers = unused.map((place) => ({ place, complaint: undefined }));
+    this.ending = ending;
   }
 
   /** Finds out what this machine has. @throws UserError when rules are wanted and there is no way to make them */
   static async open(given: FirewallOptions): Promise<Firewall> {
-    const options = { ...given, resyncSeconds: Math.max(1, given.resyncSeconds) };
-    const { used, unused } = await placesFor(options);
-    return new Firewall(options, used, unused);
+    const resyncSeconds = Math.min(Math.max(1, given.resyncSeconds), MOST_RESYNC_S);
+    const options = { ...given, resyncSeconds };
+    const ending = new AbortController();
+    return new Firewall(options, await placesFor(options, ending.signal), ending);
   }
 
   /** How often rules were found missing or changed, and put back. */
@@ -87,13 +96,14 @@ export class Firewall {
 
   /**
    * Puts the rules for these networks in place of all that this node had before; the first time, it removes what is left
-   * in the other firewall. Call it again when the networks change.
+   * in the other firewall. Call it again when the networks change. While another process holds the lock it takes as long
+   * as that is waited for; it never rejects.
    */
   async apply(range: FirewallRange): Promise<void> {
     await this.enqueue(async () => {
       await this.begin();
       const held = this.held.get(range.family);
-      if (held === undefined) return;
+      if (held === undefined || this.closed) return;
       const { ipMasq, forwardRules: forward } = this.options;
       held.wanted = {
         masq: ipMasq ? masqRules(range.family, range) : [],
@@ -101,13 +111,13 @@ export class Firewall {
       };
       held.lines = undefined;
       this.announce(range);
-      await this.attempt(held, () => this.put(held));
+      await this.ensure(held, () => this.put(held));
     });
   }
 
-  /** Looks at the rules from now on. */
+  /** Looks at the rules from now on, as long as there are any that are to be there or to go. */
   watch(): void {
-    if (this.held.size === 0 || this.closed) return;
+    if (this.closed || (this.held.size === 0 && this.leftovers.length === 0)) return;
     this.timer = setTimeout(async () => {
       await this.enqueue(() => this.look());
       this.watch();
@@ -115,11 +125,15 @@ export class Firewall {
     this.timer.unref();
   }
 
-  /** Stops looking; the rules stay. */
+  /** Stops looking, and whatever is at work; the rules stay. */
   async close(): Promise<void> {
-    this.closed = true;
+    this.ending.abort();
     clearTimeout(this.timer);
     await this.work;
+  }
+
+  private get closed(): boolean {
+    return this.ending.signal.aborted;
   }
 
   private enqueue(step: () => Promise<void>): Promise<void> {
@@ -133,12 +147,21 @@ export class Firewall {
     const { mode, families } = this.options;
     info('Cleaning-up unused traffic manager rules');
     info(`Cleaning-up ${mode === 'iptables' ? 'nftables' : 'iptables'} rules...`);
-    for (const { name, clear } of this.unused) {
-      await clear().catch((error: Error) => verbose(2, `could not clean-up ${name}: ${error.message}`));
-    }
-    if (this.held.size === 0) return;
+    await this.removeLeftovers();
+    if (this.held.size === 0 || this.closed) return;
     info(`Starting flannel in ${mode} mode...`);
     if (mode === 'iptables') for (const family of families) await checkBridge(family);
+    for (const family of this.held.keys()) if (!families.includes(family)) await this.putEmpty(family);
+  }
+
+  /** Where there is no such table, as without IPv6, nothing is missed. */
+  private async putEmpty(family: Family): Promise<void> {
+    try {
+      await this.put(this.held.get(family) as Held);
+    } catch (error) {
+      verbose(2, `no table for ${family}: ${(error as Error).message}`);
+      this.held.delete(family);
+    }
   }
 
   private announce({ family, network, subnet, previous }: FirewallRange): void {
@@ -160,7 +183,19 @@ export class Firewall {
   }
 
   private async look(): Promise<void> {
-    for (const held of this.held.values()) await this.attempt(held, () => this.compare(held));
+    for (const held of this.held.values()) await this.ensure(held, () => this.compare(held));
+    await this.removeLeftovers();
+  }
+
+  private async removeLeftovers(): Promise<void> {
+    const stay: Leftover[] = [];
+    for (const leftover of this.leftovers) {
+      const { place, complaint } = leftover;
+      const gone = await this.attempt(leftover, `clean up ${place.name}`, place.clear);
+      if (!gone) stay.push(leftover);
+      else if (complaint !== undefined) info(`Cleaned up ${place.name}`);
+    }
+    this.leftovers = stay;
   }
 
   private async compare(held: Held): Promise<void> {
@@ -177,21 +212,27 @@ export class Firewall {
     const { tables, wanted } = held;
     await tables.write(wanted);
     const lines = await tables.read(wanted);
-    if (lines.length !== lineCount(wanted)) throw new Error('another program changes them at the same time');
+    if (!tables.isWhole(lines, wanted)) throw new Error('another program changes them at the same time');
     held.lines = lines;
-    info('bootstrap done');
+    if (wanted !== NO_RULES) info('bootstrap done');
+  }
+
+  private async ensure(held: Held, step: () => Promise<void>): Promise<void> {
+    await this.attempt(held, `ensure ${this.options.mode} rules`, step);
   }
 
   /** A failure is no reason to stop forwarding: it is told once, and what failed is tried again with the next look. */
-  private async attempt(held: Held, step: () => Promise<void>): Promise<void> {
+  private async attempt(task: Task, what: string, step: () => Promise<unknown>): Promise<boolean> {
     try {
       await step();
-      held.complaint = undefined;
+      task.complaint = undefined;
+      return true;
     } catch (error) {
-      const { mode, resyncSeconds } = this.options;
-      const complaint = `Failed to ensure ${mode} rules: ${(error as Error).message}; trying again every ${resyncSeconds} s`;
-      if (complaint !== held.complaint) warn(complaint);
-      held.complaint = complaint;
+      if (this.closed) return false;
+      const complaint = `Failed to ${what}: ${(error as Error).message}; trying again every ${this.options.resyncSeconds} s`;
+      if (complaint !== task.complaint) warn(complaint);
+      task.complaint = complaint;
+      return false;
     }
   }
 }

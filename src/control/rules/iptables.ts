@@ -5,8 +5,9 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Family } from '../address.js';
-import { reason, run } from '../command.js';
-import type { AddressMatch, Rule, RuleSets, Tables } from './wanted.js';
+import { type Outcome, reason, run } from '../command.js';
+import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
+import { type AddressMatch, lineCount, type Rule, type RuleSets, type Tables } from './wanted.js';
 
 export interface Chain {
   readonly set: keyof RuleSets;
@@ -31,11 +32,19 @@ type BackEnd = 'legacy' | 'nf_tables';
 const COMMANDS = { ipv4: 'iptables', ipv6: 'ip6tables' };
 const LOADED_TABLES = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/net/ip6_tables_names' };
 
+/** A rule that leads to a chain of ours, as iptables prints it; with nft's handle where only nft can print it. */
+interface Jump {
+  readonly rule: string;
+  readonly handle?: string;
+}
+
 export interface IptablesOptions {
-  /** Whether to masquerade with --random-fully where it can. */
-  randomFully: boolean;
+  /** Whether to masquerade with --random-fully where it can; not when left out. */
+  randomFully?: boolean;
   /** How long to wait for the lock that other users of iptables hold. */
   waitSeconds: number;
+  /** Ends a command that is at work. */
+  signal?: AbortSignal | undefined;
 }
 
 export class Iptables implements Tables {
@@ -44,13 +53,15 @@ export class Iptables implements Tables {
   private readonly family: Family;
   private readonly randomFully: boolean;
   private readonly wait: readonly string[];
+  private readonly signal: AbortSignal | undefined;
 
   private constructor(command: string, family: Family, version: string, options: IptablesOptions) {
     this.command = command;
     this.family = family;
     this.backEnd = version.includes('nf_tables') ? 'nf_tables' : 'legacy';
     const recent = isRecent(version);
-    this.randomFully = options.randomFully && recent;
+    this.randomFully = options.randomFully === true && recent;
+    this.signal = options.signal;
     this.wait = recent ? [`--wait=${options.waitSeconds}`] : [];
   }
 
@@ -74,8 +85,12 @@ export class Iptables implements Tables {
   }
 
   async read(wanted: RuleSets): Promise<string[]> {
-    const states = CHAINS.filter(({ set }) => wanted[set].length > 0).map((chain) => this.stateOf(chain));
-    return (await Promise.all(states)).flatMap(({ jumps, rules }) => [...jumps, ...rules]);
+    const chains = CHAINS.filter(({ set }) => wanted[set].length > 0).map((chain) => this.linesOf(chain));
+    return (await Promise.all(chains)).flat();
+  }
+
+  isWhole(lines: readonly string[], wanted: RuleSets): boolean {
+    return lines.length === lineCount(wanted);
   }
 
   /** A table that the kernel does not have keeps nothing from the other. */
@@ -89,47 +104,90 @@ export class Iptables implements Tables {
   }
 
   private async replace(chain: Chain, rules: readonly Rule[]): Promise<void> {
-    const { jumps } = await this.stateOf(chain);
-    await this.restore(restoreText(chain, rules, jumps, this.randomFully));
+    let jumps = await this.jumpsTo(chain);
+    // Nothing can lead to a chain yet that was not there. To any other there would be one jump more with every write.
+    if (jumps === undefined && (await this.make(chain))) jumps = [];
+    if (jumps === undefined) throw this.unprintable(chain);
+    const handles = jumps.flatMap(({ handle }) => handle ?? []);
+    await deleteNftJumps(this.family, chain, handles, this.signal);
+    const printed = jumps.flatMap(({ rule, handle }) => (handle === undefined ? rule : []));
+    await this.restore(restoreText(chain, rules, printed, this.randomFully));
   }
 
   /** Removes these chains and the jumps to them; true when there was one. @throws Error */
   async clear(chains: readonly Chain[] = CHAINS): Promise<boolean> {
     let found = false;
-    for (const chain of chains) {
-      if (!(await this.isLoaded(chain.table))) continue;
-      const { jumps, exists } = await this.stateOf(chain);
-      if (!exists) continue;
-      await this.restore(removalText(chain, jumps));
-      found = true;
-    }
+    for (const chain of chains) if (await this.clearChain(chain)) found = true;
     return found;
   }
 
-  /** A chain and the jumps to it, each rule as iptables prints it: `-A CHAIN …`. */
-  private async stateOf(chain: Chain): Promise<{ exists: boolean; rules: string[]; jumps: string[] }> {
-    const own = await this.list(chain.table, chain.name);
-    const base = await this.list(chain.table, chain.base);
-    const isJump = new RegExp(`^-A .* -[jg] ${chain.name}$`);
-    return {
-      exists: own !== undefined,
-      rules: (own ?? []).filter((line) => line.startsWith('-A ')),
-      jumps: (base ?? []).filter((line) => isJump.test(line)),
-    };
+  private async clearChain(chain: Chain): Promise<boolean> {
+    if (!(await this.isLoaded(chain.table))) return false;
+    const own = await this.list(chain.table, chain.name).catch(unlessNoNfTables);
+    const base = own && (await this.list(chain.table, chain.base));
+    if (base !== undefined) {
+      await this.restore(removalText(chain, jumpsAmong(base, chain)));
+      return true;
+    }
+    if (this.backEnd === 'legacy') return false;
+    const cleared = await clearIptablesChains(this.family, [chain], this.signal);
+    if (!cleared && own !== undefined) throw this.unprintable(chain);
+    return cleared;
   }
 
-  /** The lines of a chain; undefined when there is none. */
+  /** The jumps to a chain, and its rules. */
+  private async linesOf(chain: Chain): Promise<string[]> {
+    const [own, jumps] = await Promise.all([this.list(chain.table, chain.name), this.jumpsTo(chain)]);
+    if (jumps === undefined) throw this.unprintable(chain);
+    return [...jumps.map(({ rule }) => rule), ...(own ?? []).filter((line) => line.startsWith('-A '))];
+  }
+
+  /** The jumps to a chain; undefined when nobody here can tell. */
+  private async jumpsTo(chain: Chain): Promise<Jump[] | undefined> {
+    const base = await this.list(chain.table, chain.base);
+    if (base !== undefined) return jumpsAmong(base, chain).map((rule) => ({ rule }));
+    if (this.backEnd === 'legacy') return [];
+    const jumps = await nftJumps(this.family, chain, this.signal);
+    return jumps?.map(({ text, handle }) => ({
+      // Who else comes into the base chain, and how it is then read, changes nothing of ours.
+      rule: text === `jump ${chain.name}` ? jumpRule(chain) : text,
+      handle,
+    }));
+  }
+
+  /**
+   * The lines of a chain; undefined when there is none, or, in nf_tables, when others have put a rule there that only nft
+   * can print.
+   */
   private async list(table: string, chain: string): Promise<string[] | undefined> {
-    const outcome = await run(this.command, [...this.wait, '--table', table, '--list-rules', chain]);
+    const outcome = await this.ask(table, '--list-rules', chain);
     if (outcome.code === 0) return outcome.stdout.split('\n').filter(Boolean);
-    // 1 is what it ends with for a chain that is not there; a lock, a kernel without the table have other codes.
+    // 1 is what it ends with for such a chain; a lock, a kernel without the table have other codes.
     if (outcome.code === 1) return undefined;
     throw new Error(`${this.command} --table ${table} --list-rules ${chain}: ${reason(outcome)}`);
   }
 
+  /** Makes a chain; false when it was there. */
+  private async make({ table, name }: Chain): Promise<boolean> {
+    const outcome = await this.ask(table, '--new-chain', name);
+    if (outcome.code === 0) return true;
+    if (outcome.stderr.includes('already exists')) return false;
+    throw new Error(`${this.command} --table ${table} --new-chain ${name}: ${reason(outcome)}`);
+  }
+
+  private unprintable({ table, base, name }: Chain): Error {
+    return new Error(
+      `${this.command} cannot print ${base} of table ${table}, where another program has put rules with nft, and so not find what leads to ${name}: what is there stays as it is; install nftables (apt-get install nftables)`,
+    );
+  }
+
+  private ask(table: string, ...args: string[]): Promise<Outcome> {
+    return run(this.command, [...this.wait, '--table', table, ...args], '', this.signal);
+  }
+
   private async restore(text: string): Promise<void> {
     const command = `${this.command}-restore`;
-    const outcome = await run(command, ['--noflush', ...this.wait], text);
+    const outcome = await run(command, ['--noflush', ...this.wait], text, this.signal);
     if (outcome.code !== 0) throw new Error(`${command}: ${reason(outcome)}`);
   }
 
@@ -139,6 +197,11 @@ export class Iptables implements Tables {
     const names = await readFile(LOADED_TABLES[this.family], 'utf8').catch(() => '');
     return names.split('\n').includes(table);
   }
+}
+
+/** A kernel without nf_tables has no chains there. */
+function unlessNoNfTables(error: Error): undefined {
+  if (!error.message.includes('Could not fetch rule set generation id: Invalid argument')) throw error;
 }
 
 /** `iptables --version` is `iptables v1.8.9 (nf_tables)`; before 1.8.0 it names no back end. */
@@ -158,15 +221,14 @@ export function restoreText(
   jumps: readonly string[],
   randomFully: boolean,
 ): string {
-  const comment = `-m comment --comment "${chain.comment}"`;
   return lines(
     `*${chain.table}`,
     // Makes the chain or, as it is none of the kernel's, empties it.
     `:${chain.name} - [0:0]`,
     ...jumps.map(deletion),
-    `-A ${chain.base} ${comment} -j ${chain.name}`,
+    jumpRule(chain),
     ...rules.map((rule) =>
-      words('-A', chain.name, ...matches(rule), comment, '-j', target(rule, randomFully)),
+      words('-A', chain.name, ...matches(rule), commentMatch(chain), '-j', target(rule, randomFully)),
     ),
     'COMMIT',
   );
@@ -174,6 +236,19 @@ export function restoreText(
 
 function removalText(chain: Chain, jumps: readonly string[]): string {
   return lines(`*${chain.table}`, ...jumps.map(deletion), `-F ${chain.name}`, `-X ${chain.name}`, 'COMMIT');
+}
+
+function jumpsAmong(base: readonly string[], { name }: Chain): string[] {
+  const isJump = new RegExp(`^-A .* -[jg] ${name}$`);
+  return base.filter((line) => isJump.test(line));
+}
+
+function jumpRule(chain: Chain): string {
+  return `-A ${chain.base} ${commentMatch(chain)} -j ${chain.name}`;
+}
+
+function commentMatch({ comment }: Chain): string {
+  return `-m comment --comment "${comment}"`;
 }
 
 function deletion(rule: string): string {

@@ -4,10 +4,10 @@ import { AF_INET, AF_INET6 } from '../../dataplane/sys/constants.js';
 import { deleteTable } from '../../dataplane/sys/nf-tables.js';
 import type { Family } from '../address.js';
 import { reason, run } from '../command.js';
-import { CHAINS as IPTABLES_CHAINS } from './iptables.js';
-import type { AddressMatch, Rule, RuleSets, Tables } from './wanted.js';
+import { type AddressMatch, lineCount, type Rule, type RuleSets, type Tables } from './wanted.js';
 
-const WORDS = { ipv4: 'ip', ipv6: 'ip6' };
+/** What nft calls the families. */
+export const WORDS = { ipv4: 'ip', ipv6: 'ip6' };
 
 interface Chain {
   readonly set: keyof RuleSets;
@@ -47,54 +47,45 @@ export async function probeNftables(): Promise<{ refused: string } | { randomFul
 export class Nftables implements Tables {
   private readonly family: Family;
   private readonly randomFully: boolean;
+  private readonly signal: AbortSignal | undefined;
 
-  constructor(family: Family, randomFully: boolean) {
+  /** The signal ends a command that is at work. */
+  constructor(family: Family, randomFully: boolean, signal?: AbortSignal) {
     this.family = family;
     this.randomFully = randomFully;
+    this.signal = signal;
   }
 
+  /** All of the table: whatever others put into it, they have changed it. */
   async read(_wanted: RuleSets): Promise<string[]> {
-    const { code, stdout } = await run('nft', ['list', 'table', ...tableName(this.family)]);
+    const args = ['list', 'table', ...tableName(this.family)];
+    const { code, stdout } = await run('nft', args, '', this.signal);
     if (code !== 0) return [];
     return stdout
       .split('\n')
       .map((line) => line.trim())
-      .filter((line) => /^(type|meta|ip6?) /.test(line));
+      .filter(Boolean);
+  }
+
+  /** What only frames the rules is left out: kernels before 5.10 keep no comments of tables and chains. */
+  isWhole(lines: readonly string[], wanted: RuleSets): boolean {
+    return lines.filter((line) => !/^(table|chain|comment) |^}/.test(line)).length === lineCount(wanted);
   }
 
   async write(wanted: RuleSets): Promise<void> {
-    await apply(tableText(this.family, wanted, this.randomFully));
+    await applyText(tableText(this.family, wanted, this.randomFully), this.signal);
   }
 }
 
-async function apply(text: string): Promise<void> {
-  const outcome = await run('nft', ['--file', '-'], text);
+/** Has nft do this, all of it or nothing. @throws Error */
+export async function applyText(text: string, signal?: AbortSignal): Promise<void> {
+  const outcome = await run('nft', ['--file', '-'], text, signal);
   if (outcome.code !== 0) throw new Error(`nft --file -: ${reason(outcome)}`);
 }
 
 /** Removes a family's table, with or without nft on this machine; true when there was one. @throws Error */
 export function clearTable(family: Family): boolean {
   return deleteTable(family === 'ipv4' ? AF_INET : AF_INET6, tableName(family)[1]);
-}
-
-/**
- * Removes the chains that iptables keeps in nf_tables, and the jumps to them, where the command that made them is missing;
- * true when there was one. @throws Error
- */
-export async function clearIptablesChains(family: Family): Promise<boolean> {
-  const word = WORDS[family];
-  const commands: string[] = [];
-  for (const { table, base, name } of IPTABLES_CHAINS) {
-    const own = await run('nft', ['list', 'chain', word, table, name]);
-    if (own.code !== 0) continue;
-    const { stdout } = await run('nft', ['--handle', 'list', 'chain', word, table, base]);
-    for (const [, handle] of stdout.matchAll(new RegExp(` (?:jump|goto) ${name} # handle (\\d+)$`, 'gm'))) {
-      commands.push(`delete rule ${word} ${table} ${base} handle ${handle}`);
-    }
-    commands.push(`flush chain ${word} ${table} ${name}`, `delete chain ${word} ${table} ${name}`);
-  }
-  if (commands.length > 0) await apply(`${commands.join('\n')}\n`);
-  return commands.length > 0;
 }
 
 function tableName(family: Family): [word: string, name: string] {

@@ -3,9 +3,10 @@
 import { FAMILIES, type Family } from '../address.js';
 import { info, warn } from '../log.js';
 import { UserError } from '../user-error.js';
-import { CHAINS, type Chain, Iptables } from './iptables.js';
-import { clearIptablesChains, clearTable, Nftables, probeNftables } from './nftables.js';
-import { type FirewallOptions, NO_RULES, type Tables } from './wanted.js';
+import { CHAINS, type Chain, Iptables, type IptablesOptions } from './iptables.js';
+import { clearIptablesChains } from './iptables-nft.js';
+import { clearTable, Nftables, probeNftables } from './nftables.js';
+import type { FirewallOptions, Tables } from './wanted.js';
 
 /** Seconds to wait for the lock that other users of iptables hold (/run/xtables.lock): as long as kube-proxy does. */
 const WAIT_S = 5;
@@ -18,31 +19,33 @@ export interface Place {
 }
 
 export interface Places {
-  /** Where the wanted rules of a family go. */
+  /** Where the wanted rules of a family go, also of one that is to have none. */
   used: ReadonlyMap<Family, Tables>;
   unused: readonly Place[];
 }
 
-/** Changes nothing. @throws UserError when rules are wanted and there is no way to make them */
-export async function placesFor(options: FirewallOptions): Promise<Places> {
-  return options.mode === 'nftables' ? await inNftables(options) : await inIptables(options);
+/**
+ * Changes nothing; the signal ends what these places are doing. @throws UserError when rules are wanted and there is no way
+ * to make them
+ */
+export async function placesFor(options: FirewallOptions, signal: AbortSignal): Promise<Places> {
+  return options.mode === 'nftables' ? await inNftables(options, signal) : await inIptables(options, signal);
 }
 
 /** Everything that may hold rules of ours, whatever made them. */
-export async function everywhere(): Promise<Place[]> {
-  return [...(await allIptables()), ...FAMILIES.map(nftablesPlace)];
+export async function everywhere(options: IptablesOptions = { waitSeconds: WAIT_S }): Promise<Place[]> {
+  return [...(await allIptables(options)), ...FAMILIES.map(nftablesPlace)];
 }
 
-async function inIptables(options: FirewallOptions): Promise<Places> {
-  const { ipMasq, forwardRules, fullyRandom, resyncSeconds, families } = options;
+async function inIptables(options: FirewallOptions, signal: AbortSignal): Promise<Places> {
+  const { ipMasq, forwardRules, fullyRandom, families } = options;
   const asked = { masq: ipMasq, forward: forwardRules };
   const used = new Map<Family, Tables>();
   const unused = FAMILIES.map(nftablesPlace);
-  // Who waits longer than until the next look only queues up.
-  const wanted = { randomFully: fullyRandom, waitSeconds: Math.min(WAIT_S, resyncSeconds) };
+  const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
   for (const family of FAMILIES) {
-    const [main, ...others] = await Iptables.find(family, wanted);
-    unused.push(...withoutCommand(family, [main, ...others]));
+    const [main, ...others] = await Iptables.find(family, iptables);
+    unused.push(...withoutCommand(family, [main, ...others], signal));
     const holds = families.includes(family) && (ipMasq || forwardRules);
     if (holds && main === undefined) reportMissing(family, ipMasq);
     else if (holds && main !== undefined) used.set(family, main);
@@ -52,9 +55,10 @@ async function inIptables(options: FirewallOptions): Promise<Places> {
   return { used, unused };
 }
 
-async function inNftables(options: FirewallOptions): Promise<Places> {
-  const { ipMasq, forwardRules, fullyRandom, families } = options;
-  if (!ipMasq && !forwardRules) return { used: new Map(), unused: await everywhere() };
+async function inNftables(options: FirewallOptions, signal: AbortSignal): Promise<Places> {
+  const { ipMasq, forwardRules, fullyRandom } = options;
+  const iptables = iptablesOptions(options, signal);
+  if (!ipMasq && !forwardRules) return { used: new Map(), unused: await everywhere(iptables) };
   const able = await probeNftables();
   if ('refused' in able) {
     throw new UserError(
@@ -62,38 +66,41 @@ async function inNftables(options: FirewallOptions): Promise<Places> {
     );
   }
   if (fullyRandom && !able.randomFully) info('nftables: random fully unsupported');
-  const tables = FAMILIES.map(
-    (family) => [family, new Nftables(family, fullyRandom && able.randomFully)] as const,
-  );
+  const randomFully = fullyRandom && able.randomFully;
   return {
-    used: new Map(tables.filter(([family]) => families.includes(family))),
-    unused: [
-      ...(await allIptables()),
-      // flannel has both tables always, one of them empty.
-      ...tables
-        .filter(([family]) => !families.includes(family))
-        .map(([family, table]) => ({
-          ...nftablesPlace(family),
-          clear: () => table.write(NO_RULES).then(() => true),
-        })),
-    ],
+    // flannel has both tables always, one of them empty.
+    used: new Map(FAMILIES.map((family) => [family, new Nftables(family, randomFully, signal)])),
+    unused: await allIptables(iptables),
   };
 }
 
-async function allIptables(): Promise<Place[]> {
+/** Who waits longer than until the next look only queues up. */
+function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal): IptablesOptions {
+  return { waitSeconds: Math.min(WAIT_S, resyncSeconds), signal };
+}
+
+async function allIptables(options: IptablesOptions): Promise<Place[]> {
   const places = await Promise.all(
     FAMILIES.map(async (family) => {
-      const found = await Iptables.find(family, { randomFully: false, waitSeconds: WAIT_S });
-      return [...found.flatMap((iptables) => iptablesPlaces(iptables)), ...withoutCommand(family, found)];
+      const found = await Iptables.find(family, options);
+      return [
+        ...found.flatMap((iptables) => iptablesPlaces(iptables)),
+        ...withoutCommand(family, found, options.signal),
+      ];
     }),
   );
   return places.flat();
 }
 
 /** What an iptables that is not there any more may have left in nf_tables. */
-function withoutCommand(family: Family, found: readonly (Iptables | undefined)[]): Place[] {
+function withoutCommand(
+  family: Family,
+  found: readonly (Iptables | undefined)[],
+  signal: AbortSignal | undefined,
+): Place[] {
   if (found.some((iptables) => iptables?.backEnd === 'nf_tables')) return [];
-  return [{ name: `iptables in nftables (${family})`, clear: () => clearIptablesChains(family) }];
+  const clear = () => clearIptablesChains(family, CHAINS, signal);
+  return [{ name: `iptables in nftables (${family})`, clear }];
 }
 
 function iptablesPlaces(iptables: Iptables | undefined, chains: readonly Chain[] = CHAINS): Place[] {

@@ -12,7 +12,7 @@ export interface FirewallOptions {
   forwardRules: boolean;
   /** False: masquerade from ports in order, even where the kernel can choose them at random. */
   fullyRandom: boolean;
-  /** Seconds between two looks at the rules; less than 1 is taken for 1. */
+  /** Seconds between two looks at the rules; less than 1 is taken for 1, more than a timer can count for that. */
   resyncSeconds: number;
 }
 
@@ -80,15 +80,17 @@ function but(cidr: string): AddressMatch {
 /** Where a family's rules live: one back end of one firewall. */
 export interface Tables {
   /**
-   * The rules in force where the wanted ones belong, each as the firewall prints it, and a line for each of their chains
-   * that packets come through: the same lines, the same rules. @throws Error
+   * What is in force where the wanted rules belong, as the firewall prints it, and what leads packets there: the same
+   * lines, the same rules. @throws Error
    */
   read(wanted: RuleSets): Promise<string[]>;
+  /** Whether lines that were read just after a write have as many rules as were written. */
+  isWhole(lines: readonly string[], wanted: RuleSets): boolean;
   /** Puts the wanted rules there, in this order and nothing else, in one transaction per table. @throws Error */
   write(wanted: RuleSets): Promise<void>;
 }
 
-/** How many lines `Tables.read` has when everything is there. */
+/** How many rules there are when everything is there, with one for each chain that packets are led to. */
 export function lineCount({ masq, forward }: RuleSets): number {
   return [masq, forward].reduce((sum, { length }) => sum + (length === 0 ? 0 : length + 1), 0);
 }

@@ -42,8 +42,8 @@ export const BOTH = {
   ranges: [V4, V6],
 } as const;
 
-/** A PATH with this back end's iptables, and with nft or without. */
-async function pathOf(node: LabNode, backEnd: BackEnd, nft: boolean): Promise<string> {
+/** A PATH with nothing but this back end's iptables, and nft where it is to be. */
+export async function pathOf(node: LabNode, backEnd: BackEnd, nft: boolean): Promise<string> {
   const dir = `${node.dir}/path-${backEnd}-${nft}`;
   await mkdir(dir).catch(() => undefined);
   const names = ['iptables', 'iptables-restore', 'ip6tables', 'ip6tables-restore'];
@@ -91,6 +91,24 @@ export async function applyOnce(
   await running.waitFor(/^(applied|removed: .*)$/m);
   await running.stop();
   return running.output;
+}
+
+/** Has another process hold the lock of legacy iptables until it is stopped. */
+export async function holdLock(t: Test): Promise<LabProcess> {
+  const held = ['sh', '-c', 'echo held; exec sleep 60'];
+  const holder = new LabProcess(['flock', '--no-fork', '/run/xtables.lock', ...held]);
+  t.teardown(() => holder.stop());
+  await holder.waitFor(/held/);
+  return holder;
+}
+
+/** The rules of iptables' chain in nf_tables, as nft prints them. */
+export async function printedByNft(node: LabNode, chain: string): Promise<string[]> {
+  const { stdout } = await node.exec(['nft', '--stateless', 'list', 'chain', 'ip', ...chain.split(' ')]);
+  return stdout
+    .split('\n')
+    .filter((line) => line.startsWith('\t\t') && !line.includes(' hook '))
+    .map((line) => line.trim());
 }
 
 /** What `iptables-save` says of a table, without comments, counters and chains that hold nothing. */

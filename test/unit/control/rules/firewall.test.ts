@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import { Firewall } from '../../../../src/control/rules/firewall.js';
 import type { FirewallOptions } from '../../../../src/control/rules/wanted.js';
@@ -76,5 +77,36 @@ t.test('a failure is told once, and does not end the start', async (t) => {
   await firewall.close();
   const told = log.filter((line) => line.includes('Failed to ensure iptables rules: '));
   t.equal(told.length, 1);
-  t.match(told[0], /--list-rules FLANNEL-POSTRTG: exit code 4; trying again every 1 s$/);
+  t.match(told[0], /--list-rules POSTROUTING: exit code 4; trying again every 1 s$/);
+});
+
+t.test('a kernel without nf_tables has nothing there to clean up', async (t) => {
+  fakeCommands(t, {
+    'iptables-nft':
+      '[ "$1" = --version ] && echo "iptables v1.8.9 (nf_tables)" && exit; echo "iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument" >&2; exit 4',
+  });
+  const log = catchLog(t);
+  const firewall = await Firewall.open({ ...OPTIONS, ipMasq: false, forwardRules: false });
+  await firewall.apply(RANGE);
+  await firewall.close();
+  t.strictSame(
+    log.filter((line) => line.startsWith('W')),
+    [],
+  );
+});
+
+t.test('a time between two looks that no timer takes is the longest there is', async (t) => {
+  fakeCommands(t, { iptables: '[ "$1" = --version ] && echo "iptables v1.8.9 (legacy)" || exit 4' });
+  const log = catchLog(t);
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on('warning', onWarning);
+  t.teardown(() => process.off('warning', onWarning));
+  const firewall = await Firewall.open({ ...OPTIONS, resyncSeconds: 2_147_484 });
+  await firewall.apply(RANGE);
+  firewall.watch();
+  await setImmediate();
+  await firewall.close();
+  t.strictSame(warnings, [], 'no TimeoutOverflowWarning');
+  t.ok(log.some((line) => line.endsWith('; trying again every 2147483 s')));
 });

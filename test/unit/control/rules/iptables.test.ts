@@ -71,7 +71,7 @@ t.test('--wait and --random-fully are for 1.6.2 and later', async (t) => {
     ['v2.0.0 (legacy)', true],
   ] as const) {
     const commands = fakeCommands(t, {
-      iptables: `[ "$1" = --version ] && echo "iptables ${version}" && exit; echo "$@" >> $LOG; exit 1`,
+      iptables: `[ "$1" = --version ] && echo "iptables ${version}" && exit; echo "$@" >> $LOG; case "$*" in *--new-chain*) ;; *) exit 1 ;; esac`,
       'iptables-restore': 'echo "$@" >> $LOG; while read -r line; do echo "$line" >> $LOG; done',
     });
     const [iptables] = await Iptables.find('ipv4', { randomFully: true, waitSeconds: 3 });
