@@ -1,7 +1,7 @@
 // `npm test`: set-up, lint, then the compiled tests with tap. The last line it prints is `N passed, N failed`.
 //
-// Unit and property tests run side by side, as whoever starts them. The netns tests need root: they run one after the
-// other in a private world. WEFT_SKIP_NETNS=1 leaves them out, and says so; nothing else does.
+// Unit and property tests run side by side, as whoever starts them. The netns tests need root: they run in a private world,
+// one after the other but for some that disturb nobody. WEFT_SKIP_NETNS=1 leaves them out, and says so; nothing else does.
 //
 // Use: npm test                         everything
 //      npm test -- test/unit/fdb        files whose path has these parts in this order; no lint
@@ -19,6 +19,25 @@ import { runInWorld } from './world.mjs';
 const UNIT_TIMEOUT_S = 120;
 /** A netns file builds its nodes anew for many of its tests. */
 const NETNS_TIMEOUT_S = 600;
+
+/** Netns tests that start processes and ask them, and neither fill the machine nor have a promise of a time to hold. */
+const LIGHT = new Set(
+  [
+    ...[
+      'adopt',
+      'bad-files',
+      'bad-machine',
+      'cleanup',
+      'cni',
+      'device',
+      'direct',
+      'doctor',
+      'iface',
+      'lease-errors',
+    ],
+    ...['lease-file', 'masquerade', 'messages', 'orphan', 'peer-check', 'udp-switch', 'udp-wire', 'wire'],
+  ].map((name) => `test/netns/${name}.test.ts`),
+);
 
 await main(async () => {
   process.chdir(ROOT);
@@ -47,7 +66,13 @@ await main(async () => {
     await runTap(total, scratch, others, [`--timeout=${UNIT_TIMEOUT_S}`, ...flags], runAlone);
   }
   if (needsRoot) {
-    await runTap(total, scratch, netns, [`--timeout=${NETNS_TIMEOUT_S}`, '--jobs=1', ...flags], runInWorld);
+    for (const [jobs, group] of [
+      [2, netns.filter((file) => LIGHT.has(file))],
+      [1, netns.filter((file) => !LIGHT.has(file))],
+    ]) {
+      const options = [`--timeout=${NETNS_TIMEOUT_S}`, `--jobs=${jobs}`, ...flags];
+      if (group.length > 0) await runTap(total, scratch, group, options, runInWorld);
+    }
   } else if (netns.length > 0) {
     say(`left out because of WEFT_SKIP_NETNS=1: ${netns.length} files of netns tests`);
   }

@@ -14,6 +14,9 @@ import { UsageError } from './go-flags.js';
 /** flannel's bounds for --subnet-lease-renew-margin: a lease in etcd lives a day. */
 const MAX_RENEW_MARGIN = 24 * 60 - 1;
 
+/** A timer takes no more milliseconds than 31 bits hold. */
+const MOST_RESYNC_S = Math.floor((2 ** 31 - 1) / 1000);
+
 /**
  * `given` names the flags of the command line.
  * @throws UsageError for flags that exclude each other, UserError for a value that cannot be meant
@@ -39,7 +42,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
     rules: {
       ipMasq: flags['ip-masq'],
       fullyRandom: !flags['ip-masq-fully-random-disable'],
-      resyncSeconds: flags['iptables-resync'],
+      resyncSeconds: Math.min(Math.max(flags['iptables-resync'], 1), MOST_RESYNC_S),
       forwardRules: flags['iptables-forward-rules'],
       blackholeRoute: flags['ip-blackhole-route'],
     },

@@ -41,9 +41,6 @@ interface Leftover extends Task {
   readonly place: Place;
 }
 
-/** A timer takes no more milliseconds than 31 bits hold. */
-const MOST_RESYNC_S = Math.floor((2 ** 31 - 1) / 1000);
-
 /** Where the kernel is told to show bridged packets to iptables (br_netfilter). */
 const BRIDGE_SETTINGS: Record<Family, string> = {
   ipv4: '/proc/sys/net/bridge/bridge-nf-call-iptables',
@@ -82,9 +79,7 @@ export class Firewall {
   }
 
   /** Finds out what this machine has. @throws UserError when rules are wanted and there is no way to make them */
-  static async open(given: FirewallOptions): Promise<Firewall> {
-    const resyncSeconds = Math.min(Math.max(1, given.resyncSeconds), MOST_RESYNC_S);
-    const options = { ...given, resyncSeconds };
+  static async open(options: FirewallOptions): Promise<Firewall> {
     const ending = new AbortController();
     return new Firewall(options, await placesFor(options, ending.signal), ending);
   }

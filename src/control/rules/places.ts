@@ -76,7 +76,7 @@ async function inNftables(options: FirewallOptions, signal: AbortSignal): Promis
 
 /** Who waits longer than until the next look only queues up. */
 function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal): IptablesOptions {
-  return { waitSeconds: Math.min(WAIT_S, resyncSeconds), signal };
+  return { waitSeconds: Math.min(WAIT_S, Math.ceil(resyncSeconds)), signal };
 }
 
 async function allIptables(options: IptablesOptions): Promise<Place[]> {

@@ -12,7 +12,7 @@ export interface FirewallOptions {
   forwardRules: boolean;
   /** False: masquerade from ports in order, even where the kernel can choose them at random. */
   fullyRandom: boolean;
-  /** Seconds between two looks at the rules; less than 1 is taken for 1, more than a timer can count for that. */
+  /** Seconds between two looks at the rules. */
   resyncSeconds: number;
 }
 

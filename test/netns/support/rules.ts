@@ -33,7 +33,7 @@ export const OPTIONS: FirewallOptions = {
   ipMasq: true,
   forwardRules: true,
   fullyRandom: true,
-  resyncSeconds: 1,
+  resyncSeconds: 0.2,
 };
 
 /** Both families. */

@@ -153,3 +153,15 @@ t.test('a list of no etcd server is refused', async (t) => {
   const message = await refusal(t, () => optionsOf('-etcd-endpoints= , '));
   mentions(t, message, '--etcd-endpoints " , ": no address');
 });
+
+t.test('a time between two looks at the rules is what a timer takes, and no busy loop', (t) => {
+  for (const [flag, seconds] of [
+    ['0', 1],
+    ['-5', 1],
+    ['2147483', 2_147_483],
+    ['2147484', 2_147_483],
+  ] as const) {
+    t.equal(optionsOf(`-iptables-resync=${flag}`).rules.resyncSeconds, seconds, flag);
+  }
+  t.end();
+});

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import { Firewall } from '../../../../src/control/rules/firewall.js';
 import type { FirewallOptions } from '../../../../src/control/rules/wanted.js';
@@ -93,20 +92,4 @@ t.test('a kernel without nf_tables has nothing there to clean up', async (t) => 
     log.filter((line) => line.startsWith('W')),
     [],
   );
-});
-
-t.test('a time between two looks that no timer takes is the longest there is', async (t) => {
-  fakeCommands(t, { iptables: '[ "$1" = --version ] && echo "iptables v1.8.9 (legacy)" || exit 4' });
-  const log = catchLog(t);
-  const warnings: Error[] = [];
-  const onWarning = (warning: Error) => warnings.push(warning);
-  process.on('warning', onWarning);
-  t.teardown(() => process.off('warning', onWarning));
-  const firewall = await Firewall.open({ ...OPTIONS, resyncSeconds: 2_147_484 });
-  await firewall.apply(RANGE);
-  firewall.watch();
-  await setImmediate();
-  await firewall.close();
-  t.strictSame(warnings, [], 'no TimeoutOverflowWarning');
-  t.ok(log.some((line) => line.endsWith('; trying again every 2147483 s')));
 });
