@@ -8,7 +8,7 @@ import { refuseRunning } from './ipc/server.js';
 import type { LeaseSet, LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
-import { info } from './log.js';
+import { info, warn } from './log.js';
 import { ipRun } from './network/ip.js';
 import type { RunOptions } from './options.js';
 import { announce, firewallOptions, makePlan, type Plan, refuseTakenPort } from './plan.js';
@@ -54,9 +54,14 @@ async function listenHealth(
 
 /** From an unknown cluster to a dataplane that is open. */
 async function start(options: RunOptions, source: LeaseSource, signal: AbortSignal): Promise<Service> {
-  const plan = await makePlan(options, await source.open(signal));
+  const cluster = await source.open(signal);
+  // It asks half a dozen commands what they are, which takes as long as all of the plan.
+  const opening = Firewall.open(firewallOptions(options, cluster.netConf));
+  opening.catch(() => {});
+  const plan = await makePlan(options, cluster);
   await refuseRunning(options.runDir);
-  const firewall = await Firewall.open(firewallOptions(options, plan));
+  const firewall = await opening;
+  for (const lack of firewall.lacks) warn(lack);
   // Before the lease is published: no peer is to send to a node that cannot listen.
   for (const stack of plan.stacks) refuseTakenPort(stack, plan.links, stack.side);
   const sets = await source.acquire(plan.request, signal);

@@ -151,11 +151,11 @@ export function boundAddress({ local, side }: StackPlan, { publicIp }: Pick<Leas
 }
 
 /** What the firewall is to hold, by flags and net-conf. */
-export function firewallOptions({ rules }: RunOptions, { netConf, stacks }: Plan): FirewallOptions {
+export function firewallOptions({ rules }: RunOptions, netConf: NetConf): FirewallOptions {
   const { ipMasq, forwardRules, fullyRandom, resyncSeconds } = rules;
   return {
     mode: netConf.nftables ? 'nftables' : 'iptables',
-    families: stacks.map(({ family }) => family),
+    families: familiesOf(netConf),
     ...{ ipMasq, forwardRules, fullyRandom, resyncSeconds },
   };
 }
@@ -188,7 +188,7 @@ export async function rehearse(
   signal: AbortSignal,
 ): Promise<string> {
   const plan = await makePlan(options, cluster);
-  await Firewall.open(firewallOptions(options, plan));
+  await Firewall.open(firewallOptions(options, plan.netConf));
   const own = await source.preview(plan.request, signal);
   const found = plan.stacks.map((stack) => {
     const lease = own[stack.family] as Lease<Ip>;

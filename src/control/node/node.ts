@@ -49,10 +49,13 @@ export class Node {
   /** Sets up device and peers; the dataplane has been started. @throws UserError when the device cannot be */
   start(peers: readonly Lease<Ip>[]): Promise<void> {
     return this.enqueue(async () => {
-      await this.overlay.clear(this.own, peers);
+      // Nothing waits for that: what is in the way of nobody else is cleared as well a moment later.
+      const cleared = this.overlay.clear(this.own, peers);
+      cleared.catch(() => {});
       await this.overlay.configure(this.own);
       this.takePeers(peers);
       await this.applyPeers();
+      await cleared;
     });
   }
 

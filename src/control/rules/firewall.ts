@@ -56,6 +56,8 @@ const NONE: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
  * connections while Weft is restarted; it ends what is at work.
  */
 export class Firewall {
+  /** What of the rules cannot be had on this machine, for people. */
+  readonly lacks: readonly string[];
   private readonly options: FirewallOptions;
   private readonly held: Map<Family, Held>;
   private leftovers: readonly Leftover[];
@@ -66,8 +68,9 @@ export class Firewall {
   private work: Promise<void> = Promise.resolve();
   private repaired = 0;
 
-  private constructor(options: FirewallOptions, { used, unused }: Places, ending: AbortController) {
+  private constructor(options: FirewallOptions, { used, unused, lacks }: Places, ending: AbortController) {
     this.options = options;
+    this.lacks = lacks;
     this.held = new Map(
       [...used].map(([family, tables]) => [
         family,

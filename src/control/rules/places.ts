@@ -1,7 +1,6 @@
 /** Where rules of ours can be on this machine: two firewalls, two families, and iptables in two back ends. */
 
 import { FAMILIES, type Family } from '../address.js';
-import { info, warn } from '../log.js';
 import { UserError } from '../user-error.js';
 import { CHAINS, type Chain, Iptables, type IptablesOptions } from './iptables.js';
 import { clearIptablesChains } from './iptables-nft.js';
@@ -22,6 +21,8 @@ export interface Places {
   /** Where the wanted rules of a family go, also of one that is to have none. */
   used: ReadonlyMap<Family, Tables>;
   unused: readonly Place[];
+  /** What is missing on this machine that rules were wanted of, for people. */
+  lacks: readonly string[];
 }
 
 /**
@@ -42,35 +43,36 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
   const asked = { masq: ipMasq, forward: forwardRules };
   const used = new Map<Family, Tables>();
   const unused = FAMILIES.map(nftablesPlace);
+  const lacks: string[] = [];
   const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
   for (const family of FAMILIES) {
     const [main, ...others] = await Iptables.find(family, iptables);
     unused.push(...withoutCommand(family, [main, ...others], signal));
     const holds = families.includes(family) && (ipMasq || forwardRules);
-    if (holds && main === undefined) reportMissing(family, ipMasq);
+    if (holds && main === undefined) lacks.push(lackOf(family, ipMasq));
     else if (holds && main !== undefined) used.set(family, main);
     const idle = holds ? CHAINS.filter(({ set }) => !asked[set]) : CHAINS;
     unused.push(...iptablesPlaces(main, idle), ...others.flatMap((other) => iptablesPlaces(other)));
   }
-  return { used, unused };
+  return { used, unused, lacks };
 }
 
 async function inNftables(options: FirewallOptions, signal: AbortSignal): Promise<Places> {
   const { ipMasq, forwardRules, fullyRandom } = options;
   const iptables = iptablesOptions(options, signal);
-  if (!ipMasq && !forwardRules) return { used: new Map(), unused: await everywhere(iptables) };
+  if (!ipMasq && !forwardRules) return { used: new Map(), unused: await everywhere(iptables), lacks: [] };
   const able = await probeNftables();
   if ('refused' in able) {
     throw new UserError(
       `no nftables support: nft: ${able.refused}; install nftables (apt-get install nftables), or set EnableNFTables to false in net-conf`,
     );
   }
-  if (fullyRandom && !able.randomFully) info('nftables: random fully unsupported');
   const randomFully = fullyRandom && able.randomFully;
   return {
     // flannel has both tables always, one of them empty.
     used: new Map(FAMILIES.map((family) => [family, new Nftables(family, randomFully, signal)])),
     unused: await allIptables(iptables),
+    lacks: fullyRandom && !able.randomFully ? ['nftables: random fully unsupported'] : [],
   };
 }
 
@@ -113,9 +115,9 @@ function nftablesPlace(family: Family): Place {
 }
 
 /** Without masquerading pods reach nothing outside; where FORWARD accepts anyway, the forward rules change nothing. */
-function reportMissing(family: Family, ipMasq: boolean): void {
+function lackOf(family: Family, ipMasq: boolean): string {
   const command = family === 'ipv4' ? 'iptables' : 'ip6tables';
   const what = `${command}: command not found in PATH; install iptables (apt-get install iptables), or set EnableNFTables to true in net-conf`;
   if (ipMasq) throw new UserError(`${what}: --ip-masq needs it`);
-  warn(`${what}: the rules of --iptables-forward-rules are not there`);
+  return `${what}: the rules of --iptables-forward-rules are not there`;
 }
