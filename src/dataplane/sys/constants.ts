@@ -105,6 +105,7 @@ export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data 
 // linux/netlink.h
 export const NETLINK_NETFILTER = 12;
 export const NLMSG_HEADER_SIZE = 16; // length u32 @0, type u16 @4, flags u16 @6, sequence u32 @8, port u32 @12
+export const NLMSG_ERROR = 2; // also the answer that all is well: an errno of 0
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
 
@@ -112,5 +113,6 @@ export const NLM_F_ACK = 0x4;
 export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
 export const NFNL_SUBSYS_NFTABLES = 10;
+export const NFT_MSG_GETTABLE = 1;
 export const NFT_MSG_DELTABLE = 2;
 export const NFTA_TABLE_NAME = 1;
