@@ -16,6 +16,12 @@ function say(line: string): void {
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
   const state = await readRunState(runDir);
   let found = await stopRunning(runDir);
+  const heir = found ? undefined : await heirOf(state?.devices ?? []);
+  if (heir !== undefined) {
+    say(`${heir} is another's now, and so are routes, rules and subnet.env: they stay`);
+    await forget(runDir);
+    return;
+  }
   for (const device of state?.devices ?? []) if (await removeDevice(device)) found = true;
   if (state?.routes !== undefined) await deleteRoutes(state.routes);
   // Without a trace of weft they are flanneld's.
@@ -27,11 +33,25 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
     say(`removed ${file}`);
     found = true;
   }
+  await forget(runDir);
+  if (!found) say(`nothing to clean up (run directory ${runDir})`);
+}
+
+/** What `weft run` has noted, and where. */
+async function forget(runDir: string): Promise<void> {
   await removeFile(socketPath(runDir));
   await removeRunState(runDir);
   // Only when it is empty: it may be anyone's.
   await rmdir(runDir).catch(() => {});
-  if (!found) say(`nothing to clean up (run directory ${runDir})`);
+}
+
+/** The name of a device of weft's that someone else has made again, as flanneld does when it takes over. */
+async function heirOf(devices: readonly DeviceRecord[]): Promise<string | undefined> {
+  const links = await readLinks();
+  const theirs = links.find(({ name, index }) =>
+    devices.some((device) => device.name === name && device.index !== index),
+  );
+  return theirs?.name;
 }
 
 /** The device goes with the process, and with it every route and neighbour on it. */

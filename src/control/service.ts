@@ -63,7 +63,8 @@ export class Service {
 
   /** Why this node is not ready, in flannel's words until it is for the first time; null when it is. */
   get obstacle(): string | null {
-    return this.ready ? this.parts.source.trouble : NOT_READY;
+    if (!this.ready) return NOT_READY;
+    return this.parts.stacks.find(({ trouble }) => trouble)?.trouble ?? this.parts.source.trouble;
   }
 
   async run(): Promise<void> {
@@ -86,6 +87,8 @@ export class Service {
       await Promise.all([...stacks.map(({ node }) => node.stop()), firewall.close()]);
       await deleteRoutes(stacks.flatMap((stack) => stack.looseRoutes()));
       await Promise.all(stacks.map((stack) => stack.stop()));
+      // Routes of the same kind are whoever's takes over.
+      await this.saving.then(() => this.writeState([])).catch(() => {});
       this.down.resolve();
       await server.close();
     }
@@ -97,7 +100,9 @@ export class Service {
 
   private async begin(): Promise<void> {
     const { plan, source, firewall, stacks } = this.parts;
-    await Promise.all([...stacks.map((stack) => stack.startNode()), this.applyRules()]);
+    await Promise.all(stacks.map((stack) => stack.startNode()));
+    // Behind it: the rules of an earlier run are there still, and no new pod is before subnet.env is.
+    await this.applyRules();
     if (this.stopping) return;
     firewall.watch();
     await this.saveState();
@@ -158,13 +163,15 @@ export class Service {
     return done;
   }
 
-  private async writeState(): Promise<void> {
+  private async writeState(
+    routes = this.parts.stacks.flatMap((stack) => stack.looseRoutes()),
+  ): Promise<void> {
     const { options, stacks } = this.parts;
     const state: RunState = {
       pid: process.pid,
       devices: stacks.map(({ device }) => device),
       subnetFile: options.subnetFile,
-      routes: stacks.flatMap((stack) => stack.looseRoutes()),
+      routes,
     };
     if (isDeepStrictEqual(state, this.saved)) return;
     await writeRunState(options.runDir, state);

@@ -54,7 +54,7 @@ export class Stack {
   private generation = 0;
   /** Why there is no device; undefined while there is one. */
   private lost: string | undefined;
-  private rebuilding = false;
+  private rebuilding: Promise<void> | undefined;
 
   /** Opens device and socket. @throws UserError; then nothing is left behind */
   constructor(plan: StackPlan, links: readonly Link[], options: RunOptions, first: LeaseSet<Ip>) {
@@ -85,7 +85,11 @@ export class Stack {
 
   /** Sets up the device and the first peers. @throws UserError when the device cannot be */
   async startNode(): Promise<void> {
-    await this.node.start(this.first.peers);
+    await this.node.start(this.first.peers).catch((error: Error) => {
+      if (!isGone(error)) throw error;
+      this.rebuild(error.message);
+    });
+    await this.rebuilding;
     await this.holdBlackhole();
   }
 
@@ -153,6 +157,11 @@ export class Stack {
     return `${plan.backend.device} is up with ${formatHost(node.own.subnet.base)}, ${peers(node.peers.length)}`;
   }
 
+  /** Why no packet goes through the device; undefined while they do. */
+  get trouble(): string | undefined {
+    return this.lost;
+  }
+
   status(): StackContext {
     const { node, tunnel, plan } = this;
     return {
@@ -182,21 +191,24 @@ export class Stack {
   private rebuild(reason: string): void {
     this.generation++;
     this.lost = reason;
-    if (this.rebuilding) return;
-    this.rebuilding = true;
-    this.makeDevice()
+    this.rebuilding ??= this.makeDevice()
       .catch((error: Error) => this.events?.onFailure(error))
       .finally(() => {
-        this.rebuilding = false;
+        this.rebuilding = undefined;
       });
   }
 
   private async makeDevice(): Promise<void> {
     let failures = 0;
-    for (let pause = HANDOVER_MS; this.lost !== undefined; pause = Math.min(2 * pause, REBUILD_PAUSE_MS)) {
+    for (
+      let pause = HANDOVER_MS;
+      this.lost !== undefined && !this.node.stopped;
+      pause = Math.min(2 * pause, REBUILD_PAUSE_MS)
+    ) {
       warn(`${this.lost}; making it anew`);
+      // Its port is for whoever takes over.
+      await this.tunnel.close();
       await delay(pause, undefined, { ref: false });
-      this.lost = undefined;
       await this.node
         .rebuild(() => this.reopen())
         .catch((error: Error) => {
@@ -212,6 +224,8 @@ export class Stack {
     // Its own may be there still under another name; whoever has made one of this name is to have it.
     const foreign = links.filter(({ index }) => index !== this.index);
     refuseExisting(foreign, plan.backend.device);
+    // What looks that were under way have said since is of the old one.
+    this.lost = undefined;
     await tunnel.reopen(this.node.own);
     await this.startTunnel(events as StackEvents);
     return tunnel.dataplane;

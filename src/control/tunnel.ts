@@ -30,10 +30,16 @@ export class Tunnel {
     return this.dataplane.start(events);
   }
 
-  /** Stops what is left of a dataplane whose device is gone, and opens another. @throws UserError */
-  async reopen(own: Lease<Ip>): Promise<void> {
-    this.past = this.counters();
+  /** Stops what is left of a dataplane whose device is gone; its counters stay. */
+  async close(): Promise<void> {
+    const past = this.counters();
     await this.dataplane.stop();
+    this.past = past;
+  }
+
+  /** Opens another in its place. @throws UserError */
+  async reopen(own: Lease<Ip>): Promise<void> {
+    await this.close();
     this.dataplane = this.open(own);
   }
 

@@ -2,7 +2,7 @@
 
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
+import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { exec, succeeds } from '../../lab/exec.js';
 import { ipBatch } from '../../lab/ip.js';
 import { madeUpLease, udpConf, writeLeases } from '../../lab/leases.js';
@@ -64,6 +64,27 @@ t.test('it is deleted while leases are applied: nothing waits for ever', async (
   await until('the wanted state', whole, { timeoutMs: 5000 }).catch(() => undefined);
   t.strictSame(await peerState(node, weft), wanted);
   t.strictSame(await weft.end(), { code: 0, signal: null });
+});
+
+t.test('it is deleted while weft starts', async (t) => {
+  const lab = await makeBed(t, { name: 'early' });
+  const node = lab.node(1);
+  const weft = await spawnWeft(node);
+  t.teardown(() => weft.stop());
+  await until('a device', () => hasDevice(node));
+  await ipBatch(node.netns, ['link delete flannel.1']);
+  await ready(weft);
+  t.strictSame(await peerState(node, weft), stateFor([lab.node(2).lease()]));
+  t.strictSame(await weft.end(), { code: 0, signal: null });
+});
+
+t.test('it is deleted, and someone leads the pod network elsewhere meanwhile', async (t) => {
+  const lab = await makeBed(t, { name: 'elsewhere' });
+  const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
+  if (weft === undefined) throw new Error('a weft');
+  await ipBatch(weft.node.netns, ['route replace 10.244.0.0/16 via 192.168.77.9', 'link delete flannel0']);
+  await until('another device', async () => (await repairsOf(weft)).device === 1);
+  await answered(t, lab.pod(1), lab.pod(2).address);
 });
 
 t.test('it is renamed, or moved to another namespace', async (t) => {

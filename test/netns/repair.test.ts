@@ -67,6 +67,11 @@ const HARMS: Harm[] = [
     counted: { route: 1 },
   },
   {
+    what: "someone's own route to a peer's subnet comes before ours",
+    commands: ['route prepend 10.244.2.0/24 via 192.168.77.9'],
+    counted: { route: 1 },
+  },
+  {
     what: 'a foreign route and a foreign neighbour appear on the device',
     commands: [
       'route add 10.244.9.0/24 via 10.244.9.0 dev flannel.1 onlink',
@@ -93,6 +98,11 @@ const UDP_HARMS: Harm[] = [
   {
     what: 'someone leads the whole network elsewhere',
     commands: ['route replace 10.244.0.0/16 via 192.168.77.9'],
+    counted: { route: 1 },
+  },
+  {
+    what: 'another route of the same metric comes before it',
+    commands: ['route prepend 10.244.0.0/16 via 192.168.77.9'],
     counted: { route: 1 },
   },
   { what: 'it gets another MTU', commands: [`link set ${UDP_DEVICE} mtu 1300`], counted: { mtu: 1 } },

@@ -98,7 +98,8 @@ export async function readPeerState(
       routes
         // The kernel's own: fe80::/64, and one for each address.
         .filter(({ dev, protocol }) => dev !== device || protocol !== 'kernel')
-        // Of several to one subnet the kernel takes that of the least metric; in a map the last one counts.
+        // Of several to one subnet the kernel takes the first of the least metric; in a map the last one counts.
+        .reverse()
         .sort((a, b) => (b.metric ?? 0) - (a.metric ?? 0))
         .map((route) => [route.dst, wayOf(route, device)]),
     ),

@@ -10,12 +10,17 @@ import { formatIpv4, type Ipv4, parseCidr } from '../ipv4.js';
 import type { Lease } from '../leases/lease.js';
 import { warn } from '../log.js';
 import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../network/device.js';
-import { ipBatch, ipJson } from '../network/ip.js';
+import { deleteRoutes, ipBatch, ipJson } from '../network/ip.js';
 import type { Change } from '../network/monitor.js';
 import { Settings, udpSettings } from '../network/settings.js';
 import { removeStaleRoutes } from '../network/stale-routes.js';
 import type { Backend, Overlay, OverlayOptions, PeerStatus, Repaired } from './backend.js';
 import { difference } from './difference.js';
+
+interface IpRoute {
+  dev?: string;
+  metric?: number;
+}
 
 export function udpBackend(conf: UdpConf): Backend {
   return {
@@ -39,12 +44,15 @@ class UdpOverlay implements Overlay {
   private readonly applied = new Map<string, Ipv4>();
   /** Whose the kernel's route to the network is; undefined before there is one. */
   private route: 'own' | 'foreign' | undefined;
+  /** Whether the route was ours already, whatever has become of it. */
+  private readonly isHeir: boolean;
   private index = 0;
 
   constructor(dataplane: Dataplane, options: OverlayOptions) {
     this.dataplane = dataplane;
     this.options = options;
     this.settings = new Settings(udpSettings(options.device));
+    this.isHeir = options.before instanceof UdpOverlay && options.before.route === 'own';
   }
 
   async clear(own: Lease): Promise<void> {
@@ -75,7 +83,8 @@ class UdpOverlay implements Overlay {
       for (const [subnet, publicIp] of set) applied.set(subnet, publicIp);
     }
     // Last, so that no packet comes to a dataplane that has no peers yet and is told that there is no way.
-    return this.route === undefined ? await this.routeNetwork('add') : 0;
+    if (this.route !== undefined) return 0;
+    return await this.routeNetwork(this.isHeir ? 'replace' : 'add');
   }
 
   concerns({ text }: Change): boolean {
@@ -91,7 +100,7 @@ class UdpOverlay implements Overlay {
     const settings = this.settings.hold();
     const routes = await this.readRoutes();
     const routed = routes.length > 0 && (this.route === 'foreign' || this.leadsHere(routes));
-    const failed = routed ? 0 : await this.routeNetwork(this.route === 'own' ? 'replace' : 'add');
+    const failed = routed ? 0 : await this.putRoute(routes);
     return {
       repairs: {
         ...repairs,
@@ -118,13 +127,23 @@ class UdpOverlay implements Overlay {
     });
   }
 
-  /** The kernel's routes to the whole network. */
-  private readRoutes(): Promise<{ dev?: string }[]> {
-    return ipJson<{ dev?: string }>('-4', 'route', 'show', formatSubnet(this.options.network));
+  /** The kernel's routes to the whole network, that which it takes first. */
+  private async readRoutes(): Promise<IpRoute[]> {
+    const routes = await ipJson<IpRoute>('-4', 'route', 'show', formatSubnet(this.options.network));
+    return routes.sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
   }
 
-  private leadsHere(routes: readonly { dev?: string }[]): boolean {
-    return routes.some(({ dev }) => dev === this.options.device);
+  private leadsHere([first]: readonly IpRoute[]): boolean {
+    return first?.dev === this.options.device;
+  }
+
+  /** In place of those that are before ours, or without it. */
+  private async putRoute(routes: readonly IpRoute[]): Promise<number> {
+    const isOurs = this.route === 'own';
+    const network = formatSubnet(this.options.network);
+    // The kernel replaces none where ours is there too, behind another of the same metric.
+    if (isOurs && routes.length > 1) await deleteRoutes([network]);
+    return await this.routeNetwork(isOurs ? 'replace' : 'add');
   }
 
   /** Sets the one route of the kernel; returns how many changes failed. */

@@ -40,6 +40,8 @@ export class PeerReconciler {
   readonly applied: PeerState = emptyState();
   /** What is on the device and nobody asked for, and when it was first seen (performance.now()). */
   private strangers = new Map<string, number>();
+  /** Subnets whose first route is another's. */
+  private usurped: ReadonlySet<string> = new Set();
   private readonly device: string;
   private readonly family: Family;
   private readonly fdb: FdbWriter;
@@ -124,6 +126,11 @@ export class PeerReconciler {
         (isThrough(way, device) && counts(subnet, isOurs(subnet, 'routes'))) ||
         applied.routes.get(subnet) === way,
     );
+    this.usurped = new Set(
+      [...wanted.routes]
+        .filter(([subnet, way]) => (routes.get(subnet) ?? way) !== way)
+        .map(([subnet]) => subnet),
+    );
     applied.neighbours = new Map(neighboursNow);
     applied.routes = new Map(routesNow);
     this.strangers = seen;
@@ -159,10 +166,11 @@ export class PeerReconciler {
 
   /**
    * An IPv6 gateway that some route leads to through another device is refused, onlink or not
-   * (net/ipv6/route.c, ip6_route_check_nh_onlink): the route that is to be replaced would be in its own way.
+   * (net/ipv6/route.c, ip6_route_check_nh_onlink): the route that is to be replaced would be in its own way. Of IPv4 none is
+   * replaced by one that is there already, behind it (net/ipv4/fib_trie.c, fib_table_insert).
    */
   private makeWay(subnet: string): Step[] {
-    if (this.family === 'ipv4') return [];
+    if (this.family === 'ipv4' && !this.usurped.has(subnet)) return [];
     return [
       {
         command: `route delete ${subnet}`,

@@ -79,7 +79,9 @@ function set({ path, value, loss }: Setting): boolean {
     writeFileSync(path, value);
     return true;
   } catch (error) {
-    if (loss !== undefined) warn(`${path} cannot be set (${(error as NodeJS.ErrnoException).code}): ${loss}`);
+    const { code } = error as NodeJS.ErrnoException;
+    // Without the device nothing is lost.
+    if (loss !== undefined && code !== 'ENOENT') warn(`${path} cannot be set (${code}): ${loss}`);
     return false;
   }
 }

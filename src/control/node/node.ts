@@ -46,14 +46,18 @@ export class Node {
     this.overlay = this.overlayOn(dataplane);
   }
 
-  /** Sets up device and peers; the dataplane has been started. @throws UserError when the device cannot be */
+  /**
+   * Sets up device and peers; the dataplane has been started. @throws DeviceGone, DataplaneGone; UserError when the device
+   * cannot be
+   */
   start(peers: readonly Lease<Ip>[]): Promise<void> {
     return this.enqueue(async () => {
+      this.peers = peers;
       // Nothing waits for that: what is in the way of nobody else is cleared as well a moment later.
       const cleared = this.overlay.clear(this.own, peers);
       cleared.catch(() => {});
       await this.overlay.configure(this.own);
-      this.takePeers(peers);
+      logChanges([], peers);
       await this.applyPeers();
       await cleared;
     });
@@ -83,7 +87,7 @@ export class Node {
    */
   rebuild(open: () => Promise<Dataplane>): Promise<void> {
     return this.enqueue(async () => {
-      this.overlay = this.overlayOn(await open());
+      this.overlay = this.overlayOn(await open(), this.overlay);
       await this.overlay.configure(this.own);
       await this.applyPeers();
       this.count({ device: 1 });
@@ -102,10 +106,10 @@ export class Node {
     await this.work.catch(() => {});
   }
 
-  private overlayOn(dataplane: Dataplane): Overlay {
+  private overlayOn(dataplane: Dataplane, before?: Overlay): Overlay {
     const { backend, network, mtu, save } = this.options;
     const { signal } = this.leaving;
-    return backend.overlay(dataplane, { device: backend.device, mtu, network, signal, save });
+    return backend.overlay(dataplane, { device: backend.device, mtu, network, signal, save, before });
   }
 
   /** Notes, and says, what has been put right. */

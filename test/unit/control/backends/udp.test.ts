@@ -84,12 +84,6 @@ t.test('the device gets MTU and base address and comes up, and no route yet', as
   t.same(ip.taken().slice(1), [`address replace 10.244.1.0/32 dev ${DEVICE}`, `link set dev ${DEVICE} up`]);
 });
 
-t.test('where its own address cannot be let in, the log says what that means', async (t) => {
-  const { log, overlay } = rig(t);
-  await overlay.configure(lease(1));
-  mentions(t, log.join('\n'), `conf/${DEVICE}/accept_local cannot be set (ENOENT)`, 'pods are not told');
-});
-
 t.test('a peer is a route in the dataplane; the one route of the kernel comes after the first', async (t) => {
   const { apply } = rig(t);
   t.same(await apply(lease(2), lease(3)), {
