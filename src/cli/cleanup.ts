@@ -24,15 +24,13 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
   }
   for (const device of state?.devices ?? []) if (await removeDevice(device)) found = true;
   if (state?.routes !== undefined) await deleteRoutes(state.routes);
-  // Without a trace of weft they are flanneld's.
-  if (found || state !== undefined) {
-    for (const place of await removeRules()) say(`removed the rules in ${place}`);
-  }
   const file = subnetFile ?? state?.subnetFile;
   if (file !== undefined && (await removeFile(file))) {
     say(`removed ${file}`);
     found = true;
   }
+  // Without a trace of weft they are flanneld's.
+  if (found || state !== undefined) await removeRules((place) => say(`removed the rules in ${place}`));
   await forget(runDir);
   if (!found) say(`nothing to clean up (run directory ${runDir})`);
 }

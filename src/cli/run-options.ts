@@ -32,8 +32,8 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
   return {
     source: sourceOptions(flags, given),
     underlay: {
-      iface: [...flags.iface],
-      ifaceRegex: [...flags['iface-regex']],
+      iface: flags.iface.filter(Boolean),
+      ifaceRegex: flags['iface-regex'].filter(Boolean),
       ifaceCanReach: flags['iface-can-reach'] || undefined,
       publicIp: flags['public-ip'] || undefined,
       publicIpv6: flags['public-ipv6'] || undefined,

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import { READY, type WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../lab/ip.js';
+import { netConf } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
 import { makePlace, runCommand, runFlags, startCommand } from './support/cli.js';
@@ -91,7 +92,7 @@ for (const { what, name, conf, end, there, says } of [
       /^\t\tip saddr 10\.244\.0\.0\/16 .* masquerade/m,
       /^\t\tip6 saddr fd00:244::\/32 .* masquerade/m,
     ],
-    says: /removed the rules in nftables \(ipv4\)\nremoved the rules in nftables \(ipv6\)\n[^]*removed .*subnet\.env/,
+    says: /removed .*subnet\.env\n[^]*removed the rules in nftables \(ipv4\)\nremoved the rules in nftables \(ipv6\)\n/,
   },
 ] as const) {
   t.test(`weft cleanup of both families, ${what}`, async (t) => {
@@ -109,6 +110,22 @@ for (const { what, name, conf, end, there, says } of [
     t.match(await everythingOf(node), /^fd00:244:1::\/64 dev cni0 /m, "the bridge's route stays");
   });
 }
+
+t.test('weft cleanup after a clean stop leaves all to a flanneld that has taken over', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanheir' });
+  const node = lab.node(1);
+  const weft = await startWeft(t, node, { netConf: netConf({ DirectRouting: true }) });
+  await weft.end();
+  await ipBatch(node.netns, ['link add flannel.1 type bridge', 'route add 10.244.2.0/24 via 192.168.77.2']);
+  const ours = async () => (await everythingOf(node)).split('\n').filter((line) => OURS.test(line));
+  const before = await ours();
+  const { code, stdout } = await runCommand(node, ['cleanup', '--run-dir', weft.runDir]);
+  t.equal(code, 0);
+  t.match(stdout, /^flannel\.1 is another's now, and so are routes, rules and subnet\.env: they stay$/m);
+  t.strictSame(await ours(), before);
+  t.ok(existsSync(weft.subnetFile));
+  t.notOk(existsSync(weft.runDir), 'weft forgets');
+});
 
 t.test('weft cleanup with nothing to do says so', async (t) => {
   const lab = await makeBed(t, { name: 'cleannone' });

@@ -225,6 +225,36 @@ t.test("a rule of nft in the kernel's chain, which iptables cannot print", async
   t.strictSame(await postrouting(), [theirs, jump], 'a chain that is new is written without nft, too');
 });
 
+for (const backEnd of BACK_ENDS) {
+  t.test(
+    `iptables, ${backEnd}: a chain that another's rule leads to is emptied, and all else goes`,
+    async (t) => {
+      const node = await makeNode(t, `used-${backEnd}`);
+      await applyOnce(t, node, { backEnd }, BOTH);
+      await node.exec([
+        'sh',
+        '-c',
+        `iptables-${backEnd} -N MINE; iptables-${backEnd} -A MINE -j FLANNEL-FWD`,
+      ]);
+      const firewall = await startFirewall(t, node, { backEnd }, { options: NFTABLES });
+      await firewall.waitFor(
+        /Failed to clean up iptables: FLANNEL-FWD of table filter is empty and stays \(.*\)/,
+      );
+      await firewall.waitFor(/^applied$/m);
+      t.strictSame(await allSaved(node, backEnd), [
+        [],
+        [':FLANNEL-FWD - [0:0]', '-A MINE -j FLANNEL-FWD'],
+        [],
+        [],
+      ]);
+      t.strictSame(await ruleset(node), [TABLE, EMPTY6]);
+      await node.exec(['sh', '-c', `iptables-${backEnd} -F MINE`]);
+      await firewall.waitFor(/Cleaned up iptables$/m);
+      t.strictSame(await saved(node, backEnd, 'filter'), []);
+    },
+  );
+}
+
 t.test("iptables' rules go without iptables, nftables' without nft", async (t) => {
   const node = await makeNode(t, 'without');
   const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';

@@ -12,6 +12,10 @@ interface IpRoute {
   gateway?: string;
   dev?: string;
   metric?: number;
+  tos?: string;
+  prefsrc?: string;
+  metrics?: object[];
+  expires?: number;
 }
 
 /** What the kernel gives an IPv6 route that asks for none (IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h). */
@@ -36,13 +40,14 @@ export async function removeStaleRoutes({ network, device, own, leased }: Expect
     ...[familyFlag(family), 'route', 'show', 'root', formatSubnet(network), 'proto', 'boot'],
   );
   const kept = new Set([own, ...leased].map(formatSubnet));
-  const stale = routes.filter(({ dst, gateway, dev, metric }) => {
+  const stale = routes.filter(({ dst, gateway, dev, metric, tos, prefsrc, metrics, expires }) => {
     const subnet = parseSubnet(dst);
     return (
       subnet?.prefix === own.prefix &&
       holds(network, subnet) &&
       gateway !== undefined &&
       dev !== device &&
+      (tos ?? prefsrc ?? metrics ?? expires) === undefined &&
       (metric ?? METRIC6) === METRIC6 &&
       !kept.has(dst)
     );

@@ -66,6 +66,7 @@ export class Firewall {
   private timer: NodeJS.Timeout | undefined;
   /** One thing at a time: nobody looks at rules that are half written. */
   private work: Promise<void> = Promise.resolve();
+  private removing: Promise<void> | undefined;
   private repaired = 0;
 
   private constructor(options: FirewallOptions, { used, unused, lacks }: Places, ending: AbortController) {
@@ -111,6 +112,7 @@ export class Firewall {
       this.announce(range);
       await this.ensure(held, () => this.put(held));
     });
+    await this.removeLeftovers();
   }
 
   /** Looks at the rules from now on, as long as there are any that are to be there or to go. */
@@ -127,7 +129,7 @@ export class Firewall {
   async close(): Promise<void> {
     this.ending.abort();
     clearTimeout(this.timer);
-    await this.work;
+    await Promise.all([this.work, this.removing]);
   }
 
   private get closed(): boolean {
@@ -145,7 +147,6 @@ export class Firewall {
     const { mode, families } = this.options;
     info('Cleaning-up unused traffic manager rules');
     info(`Cleaning-up ${mode === 'iptables' ? 'nftables' : 'iptables'} rules...`);
-    await this.removeLeftovers();
     if (this.held.size === 0 || this.closed) return;
     info(`Starting flannel in ${mode} mode...`);
     if (mode === 'iptables') for (const family of families) await checkBridge(family);
@@ -182,12 +183,21 @@ export class Firewall {
 
   private async look(): Promise<void> {
     for (const held of this.held.values()) await this.ensure(held, () => this.compare(held));
-    await this.removeLeftovers();
+    void this.removeLeftovers();
   }
 
-  private async removeLeftovers(): Promise<void> {
+  /** Beside everything else: a lock that only they need is to keep no rule waiting. */
+  private removeLeftovers(): Promise<void> {
+    this.removing ??= this.tryLeftovers().finally(() => {
+      this.removing = undefined;
+    });
+    return this.removing;
+  }
+
+  private async tryLeftovers(): Promise<void> {
     const stay: Leftover[] = [];
     for (const leftover of this.leftovers) {
+      if (this.closed) return;
       const { place, complaint } = leftover;
       const gone = await this.attempt(leftover, `clean up ${place.name}`, place.clear);
       if (!gone) stay.push(leftover);
@@ -236,19 +246,19 @@ export class Firewall {
 }
 
 /**
- * Removes every rule of ours, whichever firewall and back end has it; returns where there were some.
- * @throws UserError naming what stays
+ * Removes every rule of ours, whichever firewall and back end has it, and tells where there were some.
+ * @throws UserError naming what stays, after all else is gone
  */
-export async function removeRules(): Promise<string[]> {
-  const removed: string[] = [];
+export async function removeRules(onRemoved: (place: string) => void): Promise<void> {
+  const failures: string[] = [];
   for (const { name, clear } of await everywhere()) {
     try {
-      if (await clear()) removed.push(name);
+      if (await clear()) onRemoved(name);
     } catch (error) {
-      throw new UserError(`the rules in ${name} cannot be removed: ${(error as Error).message}; try again`);
+      failures.push(`the rules in ${name} cannot be removed: ${(error as Error).message}`);
     }
   }
-  return removed;
+  if (failures.length > 0) throw new UserError(`${failures.join('; ')}; then try again`);
 }
 
 /** Without br_netfilter flannel does not start; here it is the operator's choice. */

@@ -5,7 +5,7 @@
 
 import type { Family } from '../address.js';
 import { NOT_FOUND, reason, run } from '../command.js';
-import type { Chain } from './iptables.js';
+import { type Chain, stillUsed } from './iptables.js';
 import { applyText, WORDS } from './nftables.js';
 
 /** A rule of a base chain that leads to ours. */
@@ -52,16 +52,20 @@ export async function clearIptablesChains(
   chains: readonly Chain[],
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const commands: string[] = [];
+  let found = false;
   for (const chain of chains) {
     const own = `chain ${WORDS[family]} ${chain.table} ${chain.name}`;
     if ((await run('nft', ['list', ...own.split(' ')], '', signal)).code !== 0) continue;
     const jumps = (await nftJumps(family, chain, signal)) ?? [];
     const handles = jumps.map(({ handle }) => handle);
-    commands.push(...deletions(family, chain, handles), `flush ${own}`, `delete ${own}`);
+    await applyText(lines([...deletions(family, chain, handles), `flush ${own}`]), signal);
+    // Apart, so that a chain that others lead to is at least of no effect.
+    await applyText(lines([`delete ${own}`]), signal).catch((error: Error) => {
+      throw new Error(stillUsed(chain, error.message));
+    });
+    found = true;
   }
-  if (commands.length > 0) await applyText(lines(commands), signal);
-  return commands.length > 0;
+  return found;
 }
 
 function deletions(family: Family, { table, base }: Chain, handles: readonly string[]): string[] {

@@ -117,7 +117,15 @@ export class Iptables implements Tables {
   /** Removes these chains and the jumps to them; true when there was one. @throws Error */
   async clear(chains: readonly Chain[] = CHAINS): Promise<boolean> {
     let found = false;
-    for (const chain of chains) if (await this.clearChain(chain)) found = true;
+    const failures: unknown[] = [];
+    for (const chain of chains) {
+      try {
+        if (await this.clearChain(chain)) found = true;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
     return found;
   }
 
@@ -126,7 +134,10 @@ export class Iptables implements Tables {
     const own = await this.list(chain.table, chain.name).catch(unlessNoNfTables);
     const base = own && (await this.list(chain.table, chain.base));
     if (base !== undefined) {
-      await this.restore(removalText(chain, jumpsAmong(base, chain)));
+      await this.restore(emptyingText(chain, jumpsAmong(base, chain)));
+      // Apart, so that a chain that others lead to is at least of no effect.
+      const outcome = await this.ask(chain.table, '--delete-chain', chain.name);
+      if (outcome.code !== 0) throw new Error(stillUsed(chain, reason(outcome)));
       return true;
     }
     if (this.backEnd === 'legacy') return false;
@@ -234,8 +245,13 @@ export function restoreText(
   );
 }
 
-function removalText(chain: Chain, jumps: readonly string[]): string {
-  return lines(`*${chain.table}`, ...jumps.map(deletion), `-F ${chain.name}`, `-X ${chain.name}`, 'COMMIT');
+function emptyingText(chain: Chain, jumps: readonly string[]): string {
+  return lines(`*${chain.table}`, ...jumps.map(deletion), `-F ${chain.name}`, 'COMMIT');
+}
+
+/** What keeps an emptied chain of ours from going. */
+export function stillUsed({ table, name }: Chain, why: string): string {
+  return `${name} of table ${table} is empty and stays (${why}); does a rule of another's lead to it? Remove that one`;
 }
 
 function jumpsAmong(base: readonly string[], { name }: Chain): string[] {

@@ -16,7 +16,9 @@ export interface FirewallJob {
 const { options, ranges } = JSON.parse(process.argv[2] ?? '{}') as FirewallJob;
 
 if (options === undefined) {
-  console.log(`removed: ${(await removeRules()).join(', ')}`);
+  const removed: string[] = [];
+  await removeRules((place) => removed.push(place));
+  console.log(`removed: ${removed.join(', ')}`);
 } else {
   const alive = setInterval(() => {}, 60_000);
   const ended = once(process, 'SIGTERM');

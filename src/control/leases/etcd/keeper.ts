@@ -137,7 +137,13 @@ export class Keeper {
   }
 }
 
-function warnOfTwin({ leases: { ipv4 } }: OwnKey): void {
+function warnOfTwin({ name, lease, leases: { ipv4 } }: OwnKey): void {
+  if (lease.isZero()) {
+    warn(
+      `the reservation ${name} was put again, by an operator or by another node with the public IP ${formatIpv4(ipv4.publicIp)}: if there is one, pods of one of the two get no packets; give each node its own with --iface or --public-ip, and start weft again`,
+    );
+    return;
+  }
   warn(
     `another node has the public IP ${formatIpv4(ipv4.publicIp)} too, and so the same key in etcd and the same subnet ${formatSubnet(ipv4.subnet)}: pods of one of the two get no packets; give each node its own with --iface or --public-ip, and start weft again`,
   );

@@ -75,9 +75,11 @@ t.test('of two nodes with one reservation the first is told', async (t) => {
   await etcd.put('/t3/config', CONFIG);
   await etcd.put('/t3/subnets/10.5.40.0-24', `{"PublicIP":"${IP}"}`);
   const nodes = [await EtcdNode.join(t, etcd, '/t3', IP), await EtcdNode.join(t, etcd, '/t3', IP)];
-  await until('it is told', () => told(log).length === 1);
+  // An operator may have put it again as well.
+  const again = () => log.filter((line) => line.startsWith('W the reservation 10.5.40.0-24 was put again'));
+  await until('it is told', () => again().length === 1);
   await heard(nodes, '/t3', 1);
-  t.equal(told(log).length, 1);
+  t.equal(again().length, 1);
 });
 
 t.test('a node that starts again is no other node', async (t) => {
