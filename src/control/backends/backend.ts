@@ -42,8 +42,6 @@ export interface OverlayOptions {
   signal: AbortSignal;
   /** Notes the loose routes where the next start finds them, before they are set. */
   save(): Promise<void>;
-  /** The one that this takes the place of, its device gone. */
-  before?: Overlay | undefined;
 }
 
 export interface Overlay {

@@ -22,7 +22,14 @@ interface IpRoute {
   metric?: number;
 }
 
+/** What outlives an overlay whose device is gone. */
+interface Memory {
+  /** Whose the kernel's route to the network is; undefined before there was one. */
+  route: 'own' | 'foreign' | undefined;
+}
+
 export function udpBackend(conf: UdpConf): Backend {
+  const memory: Memory = { route: undefined };
   return {
     conf,
     device: 'flannel0',
@@ -32,7 +39,7 @@ export function udpBackend(conf: UdpConf): Backend {
     learning: false,
     peerCheck: 'strict',
     tunnel: (own, peerCheck) => ({ type: 'udp', address: (own as Lease).subnet.base | 0, peerCheck }),
-    overlay: (dataplane, options) => new UdpOverlay(dataplane, options),
+    overlay: (dataplane, options) => new UdpOverlay(dataplane, options, memory),
   };
 }
 
@@ -42,17 +49,15 @@ class UdpOverlay implements Overlay {
   private readonly settings: Settings;
   /** Subnet → public IP, as the dataplane has them. */
   private readonly applied = new Map<string, Ipv4>();
-  /** Whose the kernel's route to the network is; undefined before there is one. */
-  private route: 'own' | 'foreign' | undefined;
-  /** Whether the route was ours already, whatever has become of it. */
-  private readonly isHeir: boolean;
+  private readonly memory: Memory;
+  private routed = false;
   private index = 0;
 
-  constructor(dataplane: Dataplane, options: OverlayOptions) {
+  constructor(dataplane: Dataplane, options: OverlayOptions, memory: Memory) {
     this.dataplane = dataplane;
     this.options = options;
     this.settings = new Settings(udpSettings(options.device));
-    this.isHeir = options.before instanceof UdpOverlay && options.before.route === 'own';
+    this.memory = memory;
   }
 
   async clear(own: Lease): Promise<void> {
@@ -83,8 +88,7 @@ class UdpOverlay implements Overlay {
       for (const [subnet, publicIp] of set) applied.set(subnet, publicIp);
     }
     // Last, so that no packet comes to a dataplane that has no peers yet and is told that there is no way.
-    if (this.route !== undefined) return 0;
-    return await this.routeNetwork(this.isHeir ? 'replace' : 'add');
+    return this.routed ? 0 : await this.routeNetwork();
   }
 
   concerns({ text }: Change): boolean {
@@ -99,7 +103,7 @@ class UdpOverlay implements Overlay {
     const repairs = await repairDevice(this.deviceState(own), this.index, this.options.network);
     const settings = this.settings.hold();
     const routes = await this.readRoutes();
-    const routed = routes.length > 0 && (this.route === 'foreign' || this.leadsHere(routes));
+    const routed = routes.length > 0 && (this.memory.route === 'foreign' || this.leadsHere(routes));
     const failed = routed ? 0 : await this.putRoute(routes);
     return {
       repairs: {
@@ -139,17 +143,18 @@ class UdpOverlay implements Overlay {
 
   /** In place of those that are before ours, or without it. */
   private async putRoute(routes: readonly IpRoute[]): Promise<number> {
-    const isOurs = this.route === 'own';
-    const network = formatSubnet(this.options.network);
     // The kernel replaces none where ours is there too, behind another of the same metric.
-    if (isOurs && routes.length > 1) await deleteRoutes([network]);
-    return await this.routeNetwork(isOurs ? 'replace' : 'add');
+    if (this.memory.route === 'own' && routes.length > 1) {
+      await deleteRoutes([formatSubnet(this.options.network)]);
+    }
+    return await this.routeNetwork();
   }
 
   /** Sets the one route of the kernel; returns how many changes failed. */
-  private async routeNetwork(how: 'add' | 'replace'): Promise<number> {
+  private async routeNetwork(): Promise<number> {
     const network = formatSubnet(this.options.network);
-    const command = `route ${how} ${network} dev ${this.options.device} scope global`;
+    // One that was ours is so again, whoever has led it elsewhere; at the start whoever was first goes first.
+    const command = `route ${this.memory.route === 'own' ? 'replace' : 'add'} ${network} dev ${this.options.device} scope global`;
     const [failure] = await ipBatch([command], this.options.signal);
     if (failure !== undefined && !failure.reason.includes('File exists')) {
       warn(`ip ${command}: ${failure.reason}`);
@@ -160,7 +165,8 @@ class UdpOverlay implements Overlay {
         `a route to ${network} exists already and stays: pods of other nodes are reached where it leads (ip route show ${network})`,
       );
     }
-    this.route = failure === undefined ? 'own' : 'foreign';
+    this.memory.route = failure === undefined ? 'own' : 'foreign';
+    this.routed = true;
     return 0;
   }
 

@@ -87,7 +87,7 @@ export class Node {
    */
   rebuild(open: () => Promise<Dataplane>): Promise<void> {
     return this.enqueue(async () => {
-      this.overlay = this.overlayOn(await open(), this.overlay);
+      this.overlay = this.overlayOn(await open());
       await this.overlay.configure(this.own);
       await this.applyPeers();
       this.count({ device: 1 });
@@ -106,10 +106,10 @@ export class Node {
     await this.work.catch(() => {});
   }
 
-  private overlayOn(dataplane: Dataplane, before?: Overlay): Overlay {
+  private overlayOn(dataplane: Dataplane): Overlay {
     const { backend, network, mtu, save } = this.options;
     const { signal } = this.leaving;
-    return backend.overlay(dataplane, { device: backend.device, mtu, network, signal, save, before });
+    return backend.overlay(dataplane, { device: backend.device, mtu, network, signal, save });
   }
 
   /** Notes, and says, what has been put right. */

@@ -12,7 +12,8 @@ import { mentions } from '../../../support/user-error.js';
 /** A name no device has, so that nothing under /proc or /sys is met. */
 const DEVICE = 'weft-no-dev0';
 const NETWORK_ROUTE = `route add 10.244.0.0/16 dev ${DEVICE} scope global`;
-const BACKEND = udpBackend({ type: 'udp', port: 8285, outerMtu: undefined });
+const CONF = { type: 'udp', port: 8285, outerMtu: undefined } as const;
+const BACKEND = udpBackend(CONF);
 
 function lease(index: number, publicIp = `192.168.77.${index}`): Lease {
   return leaseOf(`10.244.${index}.0/24`, publicIp);
@@ -48,7 +49,7 @@ function rig(t: Test): Rig {
     },
     setOwnAddress: async (address: number) => ip.note(`own address ${formatIpv4(address)} ${address}`),
   } as unknown as Dataplane;
-  const overlay = BACKEND.overlay(dataplane, {
+  const overlay = udpBackend(CONF).overlay(dataplane, {
     device: DEVICE,
     mtu: 1472,
     network: { base: 0x0af40000, prefix: 16 },
@@ -160,7 +161,7 @@ t.test('status has the route of every peer, as long as the kernel has its own', 
 
 t.test('a dataplane that is gone stops it, and what was not applied stays wanted', async (t) => {
   const ip = FakeIp.install(t);
-  const overlay = BACKEND.overlay(
+  const overlay = udpBackend(CONF).overlay(
     {
       updateRoutes: () => Promise.reject(new Error('the forwarding thread is gone')),
     } as unknown as Dataplane,
