@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
 import { succeeds } from '../../lab/exec.js';
-import { ipBatch, sysctl } from '../../lab/ip.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
 import { startWeft, withKernelVxlan } from './support/bed.js';
@@ -24,6 +23,7 @@ import {
   wanted6,
 } from './support/dual-bed.js';
 import { answered } from './support/pings.js';
+import { doHarm, type Harm } from './support/repair.js';
 import { deviceOf, statusOf } from './support/state.js';
 import { stream } from './support/transfer.js';
 
@@ -114,13 +114,10 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
   t.notOk(await succeeds(['ip', 'link', 'show', DEVICE6], { netns: one.netns }), 'its device goes with it');
 });
 
-/** What is done in node 1, and as what it is counted. */
-const HARMS: {
-  what: string;
-  commands?: string[];
-  settings?: Record<string, number>;
-  counted: Record<string, number>;
-}[] = [
+const SETTINGS6 = `net/ipv6/conf/${DEVICE6}`;
+
+/** What is done in node 1. */
+const HARMS: Harm[] = [
   {
     what: 'the device is set down: the kernel drops its IPv6 address too',
     commands: [`link set ${DEVICE6} down`],
@@ -156,10 +153,14 @@ const HARMS: {
   },
   {
     what: 'IPv6 is switched off on it',
-    settings: { disable_ipv6: 1 },
+    settings: { [`${SETTINGS6}/disable_ipv6`]: 1 },
     counted: { sysctl: 1, address: 1, neighbour: 1, route: 1 },
   },
-  { what: 'router advertisements are switched on', settings: { accept_ra: 1 }, counted: { sysctl: 1 } },
+  {
+    what: 'router advertisements are switched on',
+    settings: { [`${SETTINGS6}/accept_ra`]: 1 },
+    counted: { sysctl: 1 },
+  },
   { what: 'it is deleted', commands: [`link delete ${DEVICE6}`], counted: { device: 1 } },
 ];
 
@@ -171,30 +172,15 @@ t.test('what is broken of IPv6 is put right', async (t) => {
     lab.nodes.map((node) => startWeft(t, node, { leases, netConf: dualConf() })),
   );
   if (weft === undefined) throw new Error('a weft');
-  const wanted = wanted6(one, [two]);
-  t.strictSame(await state6(one), wanted, 'as it should be');
-  for (const { what, commands = [], settings = {}, counted } of HARMS) {
-    await t.test(what, async (t) => {
-      const before = (await statusOf(weft)).ipv6?.repairs ?? {};
-      const risen = async () => {
-        const after = (await statusOf(weft)).ipv6?.repairs ?? {};
-        const differences = Object.entries(after).map(([kind, n]): [string, number] => [
-          kind,
-          n - (before[kind] ?? 0),
-        ]);
-        return Object.fromEntries(differences.filter(([, n]) => n > 0));
-      };
-      for (const [key, value] of Object.entries(settings)) {
-        await sysctl(one.netns, { [`net/ipv6/conf/${DEVICE6}/${key}`]: value });
-      }
-      await ipBatch(one.netns, commands);
-      await until('a repair', async () => {
-        const now = await state6(one).catch(() => []);
-        return now.join() === wanted.join() && Object.keys(await risen()).length > 0;
-      }).catch(() => undefined);
-      t.strictSame(await state6(one), wanted, 'as it was');
-      t.strictSame(await settings6(one), ['0', '0'], 'accept_ra and disable_ipv6');
-      t.strictSame(await risen(), counted, 'counted');
+  const whole = async () => ({ state: await state6(one), settings: await settings6(one) });
+  t.strictSame(
+    await whole(),
+    { state: wanted6(one, [two]), settings: ['0', '0'] },
+    'as it should be; accept_ra and disable_ipv6',
+  );
+  for (const harm of HARMS) {
+    await t.test(harm.what, async (t) => {
+      await doHarm(t, weft, harm, whole, 'ipv6');
       await answered(t, lab.pod(1), pod6(lab.pod(2)).address);
     });
   }

@@ -1,8 +1,8 @@
 /** Whatever others do to what weft set up, under load: it is put right within two seconds, and counted. */
 
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { exec } from '../../lab/exec.js';
-import { ipBatch, sysctl } from '../../lab/ip.js';
+import { ipBatch } from '../../lab/ip.js';
 import { udpConf } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 import { ping } from '../../lab/traffic/ping.js';
@@ -10,19 +10,9 @@ import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { startLoad } from './support/load.js';
 import { answered } from './support/pings.js';
-import { deviceOf, peerState, risen, routesOf, stateFor, statusOf, udpPeers } from './support/state.js';
+import { doHarm, type Harm } from './support/repair.js';
+import { deviceOf, peerState, routesOf, stateFor, statusOf, udpPeers } from './support/state.js';
 import { UDP_DEVICE } from './support/udp-bed.js';
-
-/** The issue's own promise. */
-const REPAIRED_WITHIN_MS = 2000;
-
-/** What is done in node 1, and as what it is counted. */
-interface Harm {
-  what: string;
-  commands?: string[];
-  settings?: Record<string, number>;
-  counted: Record<string, number>;
-}
 
 const ACCEPT_RA = 'net/ipv6/conf/flannel.1/accept_ra';
 const ACCEPT_LOCAL = `net/ipv4/conf/${UDP_DEVICE}/accept_local`;
@@ -125,29 +115,6 @@ async function settingsOf(node: LabNode, names: readonly string[]): Promise<stri
   return (await node.exec(['cat', ...names.map((name) => `/proc/sys/${name}`)])).stdout;
 }
 
-/** Does the harm, waits for what was to be as it was and for its count, and says how long that took. */
-async function harm(
-  t: Test,
-  { node, ...weft }: { readonly node: LabNode; readonly runDir: string },
-  { commands = [], settings = {}, counted }: Harm,
-  whole: () => Promise<unknown>,
-): Promise<number> {
-  const wanted = await whole();
-  const { repairs: before } = await statusOf(weft);
-  const counts = async () => risen(before, (await statusOf(weft)).repairs);
-  await ipBatch(node.netns, commands);
-  await sysctl(node.netns, settings);
-  const from = performance.now();
-  const repaired = async () =>
-    JSON.stringify(await whole().catch(() => null)) === JSON.stringify(wanted) &&
-    Object.keys(await counts()).length > 0;
-  await until('the wanted state', repaired, { timeoutMs: REPAIRED_WITHIN_MS }).catch(() => undefined);
-  const elapsed = performance.now() - from;
-  t.strictSame(await whole(), wanted, 'as it was');
-  t.strictSame(await counts(), counted, 'counted');
-  return elapsed;
-}
-
 t.test('what is broken is put right', async (t) => {
   const lab = await makeBed(t, { name: 'repair' });
   const [weft, other] = await startWefts(t, lab.nodes);
@@ -173,7 +140,7 @@ t.test('what is broken is put right', async (t) => {
     await t.test(one.what, async (t) => {
       const { counters } = await statusOf(weft);
       const pinging = ping(lab.pod(1).netns, lab.pod(2).address, { count: 60, interval: 0.01, wait: 1 });
-      const elapsed = await harm(t, weft, one, whole);
+      const elapsed = await doHarm(t, weft, one, whole);
       const { sent, received } = await pinging;
       t.comment(`put right after ${elapsed.toFixed(0)} ms, ${sent - received} of ${sent} pings lost`);
       const after = (await statusOf(weft)).counters;
@@ -196,7 +163,7 @@ t.test('what is broken of backend udp is put right', async (t) => {
   });
   for (const one of UDP_HARMS) {
     await t.test(one.what, async (t) => {
-      await harm(t, weft, one, whole);
+      await doHarm(t, weft, one, whole);
       await answered(t, lab.pod(1), lab.pod(2).address);
     });
   }

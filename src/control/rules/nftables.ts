@@ -57,7 +57,7 @@ export class Nftables implements Tables {
   }
 
   /** All of the table: whatever others put into it, they have changed it. */
-  async read(_wanted: RuleSets): Promise<string[]> {
+  async read(): Promise<string[]> {
     const args = ['list', 'table', ...tableName(this.family)];
     const { code, stdout } = await run('nft', args, '', this.signal);
     if (code !== 0) return [];

@@ -2,19 +2,10 @@ import t from 'tap';
 import { vxlanBackend } from '../../../../src/control/backends/vxlan.js';
 import type { VxlanConf } from '../../../../src/control/config/net-conf.js';
 import type { Dataplane } from '../../../../src/dataplane/dataplane.js';
+import { VXLAN } from '../../../support/conf.js';
 
 function overlay(changes: Partial<VxlanConf> = {}) {
-  const conf: VxlanConf = {
-    type: 'vxlan',
-    vni: 1,
-    port: 8472,
-    outerMtu: undefined,
-    learning: false,
-    directRouting: false,
-    gbp: false,
-    ...changes,
-  };
-  return vxlanBackend(conf).overlay({} as Dataplane, {
+  return vxlanBackend({ ...VXLAN, ...changes }).overlay({} as Dataplane, {
     device: 'flannel.1',
     mtu: 1450,
     network: { base: 0x0af40000, prefix: 16 },

@@ -6,6 +6,7 @@ import { formatMac } from '../../../../src/control/mac.js';
 import { Node } from '../../../../src/control/node/node.js';
 import type { Dataplane, FdbChanges } from '../../../../src/dataplane/dataplane.js';
 import { catchLog } from '../../../support/catch-log.js';
+import { VXLAN } from '../../../support/conf.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
 import { mentions, refusal } from '../../../support/user-error.js';
@@ -42,15 +43,7 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
   const options = {
     network: { base: 0x0af40000, prefix: 16 },
     backend: {
-      ...vxlanBackend({
-        type: 'vxlan',
-        vni: 1,
-        port: 8472,
-        outerMtu: undefined,
-        learning: false,
-        directRouting: false,
-        gbp: false,
-      }),
+      ...vxlanBackend(VXLAN),
       device: DEVICE,
     },
     mtu: 1450,

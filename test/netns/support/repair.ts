@@ -1,0 +1,48 @@
+/** Harm that others do to what weft has set up, and how it is put right. */
+
+import type { Test } from 'tap';
+import { ipBatch, sysctl } from '../../../lab/ip.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { type Counters, risen, statusOf } from './state.js';
+
+/** The issue's own promise. */
+const REPAIRED_WITHIN_MS = 2000;
+
+/** What is done on a node, and as what it is counted. */
+export interface Harm {
+  what: string;
+  /** Lines for `ip -batch`. */
+  commands?: string[];
+  /** Below /proc/sys. */
+  settings?: Record<string, number>;
+  counted: Record<string, number>;
+}
+
+/** Does the harm, waits for what was to be as it was and for its count, and says how long that took, in ms. */
+export async function doHarm(
+  t: Test,
+  { node, ...weft }: { readonly node: LabNode; readonly runDir: string },
+  { commands = [], settings = {}, counted }: Harm,
+  whole: () => Promise<unknown>,
+  family: 'ipv4' | 'ipv6' = 'ipv4',
+): Promise<number> {
+  const repairs = async (): Promise<Counters> => {
+    const status = await statusOf(weft);
+    return family === 'ipv6' ? (status.ipv6?.repairs ?? {}) : status.repairs;
+  };
+  const wanted = await whole();
+  const before = await repairs();
+  const counts = async () => risen(before, await repairs());
+  await ipBatch(node.netns, commands);
+  await sysctl(node.netns, settings);
+  const from = performance.now();
+  const repaired = async () =>
+    JSON.stringify(await whole().catch(() => null)) === JSON.stringify(wanted) &&
+    Object.keys(await counts()).length > 0;
+  await until('the wanted state', repaired, { timeoutMs: REPAIRED_WITHIN_MS }).catch(() => undefined);
+  const elapsed = performance.now() - from;
+  t.strictSame(await whole(), wanted, 'as it was');
+  t.strictSame(await counts(), counted, 'counted');
+  return elapsed;
+}
