@@ -76,7 +76,6 @@ export const IFF_TUN_EXCL = 0x8000;
 export const TUN_F_CSUM = 0x01;
 export const TUN_F_TSO4 = 0x02;
 export const TUN_F_TSO6 = 0x04;
-export const TUN_F_TSO_ECN = 0x08;
 export const TUN_F_USO4 = 0x20; // 6.2, only together with USO6
 export const TUN_F_USO6 = 0x40; // 6.2
 

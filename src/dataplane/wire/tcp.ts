@@ -26,15 +26,6 @@ export function tcpSequence(view: DataView, at: number): number {
   return view.getInt32(at + 4);
 }
 
-export function tcpAcknowledgment(view: DataView, at: number): number {
-  return view.getInt32(at + 8);
-}
-
-/** Window and urgent pointer belong to what must be equal for segments to be joined. */
-export function tcpWindow(view: DataView, at: number): number {
-  return view.getUint16(at + 14);
-}
-
 /** `sequence` counts modulo 2^32. */
 export function setTcpSequence(view: DataView, at: number, sequence: number): void {
   view.setInt32(at + 4, sequence);
