@@ -1,7 +1,7 @@
 /** FDB lookup, and over IPv6 that of a sender's address: the cost must not depend on the number of peers. */
 
-import { Ipv6Addresses } from '../../src/dataplane/memory/ipv6-addresses.js';
 import { AddressTable } from '../../src/dataplane/tunnel/address-table.js';
+import { Ipv6Addresses } from '../../src/dataplane/tunnel/ipv6-addresses.js';
 import { sink, suite } from './suite.js';
 
 const SIZES = [2, 1000, 10_000];

@@ -10,9 +10,15 @@
 // Routes are a list, searched from its start, with a hit swapped to the front.
 
 import { readFileSync } from 'node:fs';
-import { parseIpv4 } from '../../src/control/ipv4.js';
+import { parseIpv4 } from '../../src/control/addresses/ipv4.js';
 import { openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
+import {
+  decrementIpv4Ttl,
+  IPV4_MIN_LENGTH,
+  ipv4Destination,
+  ipv4Ttl,
+} from '../../src/dataplane/wire/ipv4.js';
 import {
   AF_INET,
   IFF_NO_PI,
@@ -32,14 +38,8 @@ import {
   POLLIN,
   SOCKADDR_IN_SIZE,
   TUNSETIFF,
-} from '../../src/dataplane/sys/constants.js';
-import { ioctl, open, ppoll, read, sendmmsg, write } from '../../src/dataplane/sys/ffi.js';
-import {
-  decrementIpv4Ttl,
-  IPV4_MIN_LENGTH,
-  ipv4Destination,
-  ipv4Ttl,
-} from '../../src/dataplane/wire/ipv4.js';
+} from '../../src/sys/constants.js';
+import { ioctl, open, ppoll, read, sendmmsg, write } from '../../src/sys/ffi.js';
 
 const UDP_PORT = 8285;
 const PACKET_MAX = 2048;

@@ -1,12 +1,12 @@
 /** `weft cleanup`: stops a running weft and removes what it made, or what one left that was killed. */
 
 import { rm, rmdir } from 'node:fs/promises';
+import { removeRules } from '../control/firewall/firewall.js';
 import { ask, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
-import { deleteRoutes, ipRun } from '../control/network/ip.js';
-import { readLinks } from '../control/network/links.js';
-import { removeRules } from '../control/rules/firewall.js';
-import { type DeviceRecord, readRunState, removeRunState } from '../control/run-state.js';
+import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
+import { readLinks } from '../control/kernel/links.js';
+import { type DeviceRecord, readRunState, removeRunState } from '../control/node/journal.js';
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);

@@ -7,7 +7,7 @@ import { sourceFor } from '../control/leases/source-for.js';
 import type { RunOptions } from '../control/options.js';
 import { rehearse } from '../control/plan.js';
 import { checkPrivileges, checkTun } from '../control/preflight.js';
-import { UserError } from '../control/user-error.js';
+import { UserError } from '../control/support/user-error.js';
 
 /** How long a lease source may take to answer. */
 const SOURCE_TIMEOUT_MS = 10_000;

@@ -1,6 +1,6 @@
 /** flannel's environment: a variable for every flag. */
 
-import { show } from '../control/user-error.js';
+import { show } from '../control/support/user-error.js';
 import type { Flags, ValuesOf } from './flag.js';
 
 /** The variable of a flag: `etcd-endpoints` is FLANNELD_ETCD_ENDPOINTS. */

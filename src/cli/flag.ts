@@ -1,6 +1,6 @@
 /** Kinds of flags: what the text of a value means, as Go's flag package and klog have it. */
 
-import type { FileVerbosity } from '../control/log.js';
+import type { FileVerbosity } from '../control/support/log.js';
 
 export interface Flag<T> {
   /** The value where nobody gave one. */

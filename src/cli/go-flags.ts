@@ -4,7 +4,7 @@
  */
 
 import { type Command, Option } from 'commander';
-import { show } from '../control/user-error.js';
+import { show } from '../control/support/user-error.js';
 import type { Flag, Flags, ValuesOf } from './flag.js';
 
 /** A command line that cannot be understood: its message, then the usage, exit code 2. */

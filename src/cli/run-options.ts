@@ -7,7 +7,7 @@ import type {
   RunOptions,
   SourceOptions,
 } from '../control/options.js';
-import { show, UserError } from '../control/user-error.js';
+import { show, UserError } from '../control/support/user-error.js';
 import type { RunFlags } from './flags.js';
 import { UsageError } from './go-flags.js';
 

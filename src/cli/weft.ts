@@ -2,10 +2,10 @@
 /** The command line: flags in, one line of error out. What the commands do is in control/. */
 
 import { Command, CommanderError, Option } from 'commander';
-import { configureLog, error, info, silence } from '../control/log.js';
 import type { RunOptions } from '../control/options.js';
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
-import { UserError } from '../control/user-error.js';
+import { configureLog, error, info, silence } from '../control/support/log.js';
+import { UserError } from '../control/support/user-error.js';
 import { version } from '../version.js';
 import { applyEnvironment } from './environment.js';
 import { FLANNEL_FLAGS, RUN_FLAGS, type RunFlags, WEFT_FLAGS } from './flags.js';

@@ -3,18 +3,18 @@
  * takes it all down again.
  */
 
-import type { Ip } from './address.js';
+import type { Ip } from './addresses/address.js';
+import { Firewall } from './firewall/firewall.js';
 import { refuseRunning } from './ipc/server.js';
+import { ipRun } from './kernel/ip.js';
 import type { LeaseSet, LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
-import { info, warn } from './log.js';
-import { ipRun } from './network/ip.js';
+import { Stack } from './node/family-tunnel.js';
 import type { RunOptions } from './options.js';
 import { announce, firewallOptions, makePlan, type Plan, refuseTakenPort } from './plan.js';
-import { Firewall } from './rules/firewall.js';
 import { NOT_READY, Service } from './service.js';
-import { Stack } from './stack.js';
+import { info, warn } from './support/log.js';
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
 export async function runDaemon(options: RunOptions): Promise<void> {

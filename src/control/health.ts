@@ -2,9 +2,9 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
-import { info, warn } from './log.js';
 import type { HealthOptions } from './options.js';
-import { UserError } from './user-error.js';
+import { info, warn } from './support/log.js';
+import { UserError } from './support/user-error.js';
 
 /** Anyone in the network may connect. Whoever does not ask within these times is sent away. */
 const LIMITS = {

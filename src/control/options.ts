@@ -1,6 +1,6 @@
 /** What `weft run` was asked for, as the command line hands it to control. */
 
-import type { Rung } from '../dataplane/offload/ladder.js';
+import type { Rung } from '../dataplane/offload/level.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 
 export interface RunOptions {

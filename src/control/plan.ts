@@ -1,23 +1,23 @@
 /** All that is read and found good before anything is changed, on this node or in the cluster. */
 
 import { probeSocket } from '../dataplane/dataplane.js';
-import { SystemError } from '../dataplane/sys/system-error.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
-import { type Family, formatIp, type Ip, type Subnet, toUnderlay } from './address.js';
+import { SystemError } from '../sys/system-error.js';
+import { type Family, formatIp, type Ip, type Subnet, toUnderlay } from './addresses/address.js';
 import type { Backend } from './backends/backend.js';
 import { backendFor } from './backends/backends.js';
 import { familiesOf, type NetConf, type PodNetwork } from './config/net-conf.js';
+import { Firewall } from './firewall/firewall.js';
+import type { FirewallOptions } from './firewall/rules.js';
+import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
+import { type Link, localAddresses, readLinks, untilBindable } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
 import type { Cluster, HalfRequest, LeaseRequest, LeaseSource } from './leases/source.js';
-import { info, warn } from './log.js';
-import { kernelVxlan, refuseExisting, refuseRival } from './network/device.js';
-import { type Link, localAddresses, readLinks, untilBindable } from './network/links.js';
-import { announceUnderlay, chooseUnderlay, type Side, type Underlay } from './network/underlay.js';
 import type { RunOptions } from './options.js';
-import { Firewall } from './rules/firewall.js';
-import type { FirewallOptions } from './rules/wanted.js';
 import { type EarlierSubnets, readSubnetEnv } from './subnet-env.js';
-import { UserError } from './user-error.js';
+import { info, warn } from './support/log.js';
+import { UserError } from './support/user-error.js';
+import { announceUnderlay, chooseUnderlay, type Side, type Underlay } from './underlay/choose.js';
 
 /** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
 const MIN_MTU6 = 1280;

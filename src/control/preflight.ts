@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { endianness } from 'node:os';
-import { UserError } from './user-error.js';
+import { UserError } from './support/user-error.js';
 
 /** The 64-bit little-endian machines for which koffi ships a binary. */
 const ARCHITECTURES = ['x64', 'arm64', 'riscv64', 'loong64'];

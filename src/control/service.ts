@@ -2,29 +2,29 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { releaseFilePages } from '../dataplane/sys/pages.js';
+import { releaseFilePages } from '../sys/pages.js';
 import { version } from '../version.js';
-import { formatSubnet } from './address.js';
-import { deferred } from './deferred.js';
+import { formatSubnet } from './addresses/address.js';
+import type { Ipv4 } from './addresses/ipv4.js';
+import type { Ipv6 } from './addresses/ipv6.js';
+import type { Firewall } from './firewall/firewall.js';
+import type { PodRange } from './firewall/rules.js';
 import type { ControlRequest } from './ipc/protocol.js';
 import { ControlServer } from './ipc/server.js';
-import type { Ipv4 } from './ipv4.js';
-import type { Ipv6 } from './ipv6.js';
+import { deleteRoutes } from './kernel/ip.js';
+import type { Change } from './kernel/monitor.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
-import { info, warn } from './log.js';
-import { deleteRoutes } from './network/ip.js';
-import type { Change } from './network/monitor.js';
+import { Watchman } from './node/drift-monitor.js';
+import type { Stack } from './node/family-tunnel.js';
+import { type RunState, readRunState, writeRunState } from './node/journal.js';
 import { collectStatus } from './node/status.js';
-import { Watchman } from './node/watchman.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
-import type { Firewall } from './rules/firewall.js';
-import type { PodRange } from './rules/wanted.js';
-import { type RunState, readRunState, writeRunState } from './run-state.js';
-import type { Stack } from './stack.js';
 import { type PodSubnets, writeSubnetEnv } from './subnet-env.js';
-import { show, UserError } from './user-error.js';
+import { deferred } from './support/deferred.js';
+import { info, warn } from './support/log.js';
+import { show, UserError } from './support/user-error.js';
 
 /** How long the firewall's rules may keep a node from being ready: whoever holds their lock may do so for long. */
 const RULES_MS = 1000;

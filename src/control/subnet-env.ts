@@ -3,10 +3,10 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseEnv } from 'node:util';
-import { familyOf, formatIp, formatSubnet, type Ip, parseSubnet, type Subnet } from './address.js';
-import type { Ipv4 } from './ipv4.js';
-import type { Ipv6 } from './ipv6.js';
-import { UserError } from './user-error.js';
+import { familyOf, formatIp, formatSubnet, type Ip, parseSubnet, type Subnet } from './addresses/address.js';
+import type { Ipv4 } from './addresses/ipv4.js';
+import type { Ipv6 } from './addresses/ipv6.js';
+import { UserError } from './support/user-error.js';
 
 /** The pods' networks of one family: the cluster's, and this node's part of it. */
 export interface PodSubnets<A extends Ip = Ip> {

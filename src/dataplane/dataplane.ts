@@ -6,6 +6,9 @@
 import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
+import { errnoName } from '../sys/errno.js';
+import { close } from '../sys/ffi.js';
+import { familyOf, IPV4, isIpv6, type UnderlayAddress } from '../sys/sockaddr.js';
 import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
 import { createDevice } from './io/device.js';
 import {
@@ -16,10 +19,7 @@ import {
   openUdpSockets,
   receiveOverflows,
 } from './io/udp-socket.js';
-import type { Offload, Rung } from './offload/ladder.js';
-import { errnoName } from './sys/errno.js';
-import { familyOf, IPV4, isIpv6, type UnderlayAddress } from './sys/family.js';
-import { close } from './sys/ffi.js';
+import type { Offload, Rung } from './offload/level.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import type { TunnelOptions } from './tunnel/tunnel.js';
 import { Doorbell } from './worker/doorbell.js';
@@ -46,7 +46,7 @@ export interface DataplaneOptions {
   tunnel: TunnelOptions;
 }
 
-export type { Ipv4Address, Ipv6Address, UnderlayAddress } from './sys/family.js';
+export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.js';
 export type { FdbEntry, Prefix, Route } from './worker/messages.js';
 
 export interface RouteChanges {

@@ -8,7 +8,7 @@ import { READY } from '../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../lab/ip.js';
 import { until } from '../../lab/until.js';
 import { DIST } from '../../lab/world.js';
-import type { Family } from '../../src/control/address.js';
+import type { Family } from '../../src/control/addresses/address.js';
 import type { UnderlayOptions } from '../../src/control/options.js';
 import { makeBed, startWeft } from './support/bed.js';
 import { makePlace, runFlags, startCommand } from './support/cli.js';

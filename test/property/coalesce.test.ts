@@ -3,17 +3,17 @@
 
 import fc from 'fast-check';
 import t from 'tap';
+import { Ipv4Names, Ipv6Names, type Names } from '../../src/dataplane/io/sockaddr-codec.js';
 import { openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import type { Arena } from '../../src/dataplane/memory/arena.js';
 import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
-import { Ipv6Addresses } from '../../src/dataplane/memory/ipv6-addresses.js';
-import { Ipv4Names, Ipv6Names, type Names } from '../../src/dataplane/memory/names.js';
 import { Coalescer } from '../../src/dataplane/offload/coalesce.js';
 import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
-import { isIpv6, type UnderlayAddress } from '../../src/dataplane/sys/family.js';
-import { close } from '../../src/dataplane/sys/ffi.js';
+import { Ipv6Addresses } from '../../src/dataplane/tunnel/ipv6-addresses.js';
 import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
+import { close } from '../../src/sys/ffi.js';
+import { isIpv6, type UnderlayAddress } from '../../src/sys/sockaddr.js';
 import { concat, hex, ipv4, ipv6, pattern, toHex, viewOf } from '../support/bytes.js';
 import { type FrameOptions, tagged, tcpFrame, udpFrame } from '../support/frames.js';
 import { freePort } from '../support/free-port.js';

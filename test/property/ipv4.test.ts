@@ -1,8 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { formatSubnet, holds } from '../../src/control/address.js';
-import { formatIpv4, lastAddress, networkOf, parseCidr, parseIpv4 } from '../../src/control/ipv4.js';
-import { formatMac, parseVtepMac, splitMac } from '../../src/control/mac.js';
+import { formatSubnet, holds } from '../../src/control/addresses/address.js';
+import {
+  formatIpv4,
+  lastAddress,
+  networkOf,
+  parseCidr,
+  parseIpv4,
+} from '../../src/control/addresses/ipv4.js';
+import { formatMac, parseVtepMac, splitMac } from '../../src/control/addresses/mac.js';
 import { macKey } from '../../src/dataplane/tunnel/learned.js';
 
 const address = fc.nat(0xffffffff);

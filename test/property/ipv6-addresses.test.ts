@@ -2,10 +2,10 @@
 
 import fc from 'fast-check';
 import t from 'tap';
-import { Ipv6Addresses } from '../../src/dataplane/memory/ipv6-addresses.js';
-import type { Ipv6Address } from '../../src/dataplane/sys/family.js';
 import { AddressTable } from '../../src/dataplane/tunnel/address-table.js';
 import { applyIpv6Changes } from '../../src/dataplane/tunnel/changes.js';
+import { Ipv6Addresses } from '../../src/dataplane/tunnel/ipv6-addresses.js';
+import type { Ipv6Address } from '../../src/sys/sockaddr.js';
 import { viewOf } from '../support/bytes.js';
 
 const WORD = 3;

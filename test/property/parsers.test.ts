@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { readNetConf } from '../../src/control/config/net-conf.js';
-import { readLeaseFile } from '../../src/control/leases/lease-file.js';
-import { UserError } from '../../src/control/user-error.js';
+import { readLeaseFile } from '../../src/control/leases/file/lease-file.js';
+import { UserError } from '../../src/control/support/user-error.js';
 
 /** Values of the shape that the parsers look into, each part of it right, wrong or something else. */
 const anything = fc.oneof(fc.jsonValue(), fc.constantFrom('', null, true, -1, 1.5, 1e300, [], {}));

@@ -8,22 +8,13 @@ import { COUNTER, COUNTER_NAMES } from '../../src/dataplane/counters.js';
 import { OverlayPort } from '../../src/dataplane/io/overlay.js';
 import { OverlayGsoPort } from '../../src/dataplane/io/overlay-gso.js';
 import { MORE, type Port } from '../../src/dataplane/io/port.js';
+import { Ipv4Names, Ipv6Names } from '../../src/dataplane/io/sockaddr-codec.js';
 import { acceptTrains, openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
-import { Ipv6Addresses } from '../../src/dataplane/memory/ipv6-addresses.js';
-import { Ipv4Names, Ipv6Names } from '../../src/dataplane/memory/names.js';
-import {
-  IOVEC_SIZE,
-  MMSGHDR_SIZE,
-  MSG_DONTWAIT,
-  MSGHDR_IOV,
-  MSGHDR_IOVLEN,
-} from '../../src/dataplane/sys/constants.js';
-import { isIpv6, type UnderlayAddress } from '../../src/dataplane/sys/family.js';
-import { type Address, recvmmsg, sendmmsg } from '../../src/dataplane/sys/ffi.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
+import { Ipv6Addresses } from '../../src/dataplane/tunnel/ipv6-addresses.js';
 import type { Tunnel } from '../../src/dataplane/tunnel/tunnel.js';
 import { UdpTunnel } from '../../src/dataplane/tunnel/udp.js';
 import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
@@ -32,6 +23,15 @@ import { VXLAN_LENGTH } from '../../src/dataplane/wire/vxlan.js';
 import { Doorbell } from '../../src/dataplane/worker/doorbell.js';
 import { Idle } from '../../src/dataplane/worker/idle.js';
 import { ForwardingLoop, type Path } from '../../src/dataplane/worker/loop.js';
+import {
+  IOVEC_SIZE,
+  MMSGHDR_SIZE,
+  MSG_DONTWAIT,
+  MSGHDR_IOV,
+  MSGHDR_IOVLEN,
+} from '../../src/sys/constants.js';
+import { type Address, recvmmsg, sendmmsg } from '../../src/sys/ffi.js';
+import { isIpv6, type UnderlayAddress } from '../../src/sys/sockaddr.js';
 import { type Allocation, allocationOf } from './allocation.js';
 import { concat, hex, ipv4, ipv6, pattern } from './bytes.js';
 import { MAC_A, MAC_B, tcpFrame, udpFrame } from './frames.js';

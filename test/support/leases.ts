@@ -1,4 +1,4 @@
-import { parseCidr, parseIpv4 } from '../../src/control/ipv4.js';
+import { parseCidr, parseIpv4 } from '../../src/control/addresses/ipv4.js';
 import type { Lease } from '../../src/control/leases/lease.js';
 
 /** A lease as control has it. */

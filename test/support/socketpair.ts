@@ -1,7 +1,7 @@
 /** A pair of connected sockets that keep packet boundaries: to a port it behaves like a TAP queue, and needs no root. */
 
 import koffi from 'koffi';
-import { addressOf, read, write } from '../../src/dataplane/sys/ffi.js';
+import { addressOf, read, write } from '../../src/sys/ffi.js';
 
 // linux/socket.h, linux/net.h
 const AF_UNIX = 1;

@@ -1,7 +1,7 @@
 /** What every refusal has to be: a UserError whose one line says what, where and what to do. */
 
 import type { Test } from 'tap';
-import { UserError } from '../../src/control/user-error.js';
+import { UserError } from '../../src/control/support/user-error.js';
 
 /** The message of the UserError that `action` throws or rejects with; anything else fails the test. */
 export async function refusal(t: Test, action: () => unknown, name = 'refused'): Promise<string> {

@@ -6,11 +6,11 @@
 import type { Dataplane } from '../../dataplane/dataplane.js';
 import type { TunnelOptions } from '../../dataplane/tunnel/tunnel.js';
 import type { PeerCheck } from '../../dataplane/tunnel/vxlan.js';
-import type { Ip, Subnet } from '../address.js';
+import type { Ip, Subnet } from '../addresses/address.js';
 import type { BackendConf } from '../config/net-conf.js';
+import type { Repairs } from '../kernel/device.js';
+import type { Change } from '../kernel/monitor.js';
 import type { Lease } from '../leases/lease.js';
-import type { Repairs } from '../network/device.js';
-import type { Change } from '../network/monitor.js';
 
 export interface Backend {
   readonly conf: BackendConf;

@@ -1,10 +1,10 @@
 /** The backends that Weft has. */
 
-import type { Family } from '../address.js';
+import type { Family } from '../addresses/address.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Backend } from './backend.js';
 import { udpBackend } from './udp.js';
-import { vxlanBackend } from './vxlan.js';
+import { vxlanBackend } from './vxlan/backend.js';
 
 /** The backend that net-conf asks for; udp carries IPv4 only. */
 export function backendFor(conf: BackendConf, family: Family): Backend {

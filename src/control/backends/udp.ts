@@ -4,16 +4,16 @@
  */
 
 import type { Dataplane, Prefix } from '../../dataplane/dataplane.js';
-import { formatSubnet } from '../address.js';
+import { formatSubnet } from '../addresses/address.js';
+import { formatIpv4, type Ipv4, parseCidr } from '../addresses/ipv4.js';
 import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
-import { formatIpv4, type Ipv4, parseCidr } from '../ipv4.js';
+import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../kernel/device.js';
+import { deleteRoutes, ipBatch, ipJson } from '../kernel/ip.js';
+import type { Change } from '../kernel/monitor.js';
+import { removeStaleRoutes } from '../kernel/stale-routes.js';
+import { Settings, udpSettings } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
-import { warn } from '../log.js';
-import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../network/device.js';
-import { deleteRoutes, ipBatch, ipJson } from '../network/ip.js';
-import type { Change } from '../network/monitor.js';
-import { Settings, udpSettings } from '../network/settings.js';
-import { removeStaleRoutes } from '../network/stale-routes.js';
+import { warn } from '../support/log.js';
 import type { Backend, Overlay, OverlayOptions, PeerStatus, Repaired } from './backend.js';
 import { difference } from './difference.js';
 

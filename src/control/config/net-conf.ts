@@ -4,10 +4,10 @@
  */
 
 import { VXLAN_MAX_VNI } from '../../dataplane/wire/vxlan.js';
-import type { Family, Ip, Subnet } from '../address.js';
-import { type Cidr, type Ipv4, isIpv6, networkOf, parseCidr } from '../ipv4.js';
-import { type Cidr6, type Ipv6, network6Of, parseCidr6 } from '../ipv6.js';
-import { JsonFile, type JsonObject } from './json-file.js';
+import type { Family, Ip, Subnet } from '../addresses/address.js';
+import { type Cidr, type Ipv4, isIpv6, networkOf, parseCidr } from '../addresses/ipv4.js';
+import { type Cidr6, type Ipv6, network6Of, parseCidr6 } from '../addresses/ipv6.js';
+import { JsonFile, type JsonObject } from '../support/json-file.js';
 import { readSubnetRange, type SubnetRange } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';

@@ -3,9 +3,18 @@
  * flannel's rules and in its words (pkg/subnet/config.go).
  */
 
-import { baseOf, bitsOf, type Family, familyOf, type Ip, lastOf, parseIp, type Subnet } from '../address.js';
-import { type Ipv4, isIpv6 } from '../ipv4.js';
-import type { JsonObject } from './json-file.js';
+import {
+  baseOf,
+  bitsOf,
+  type Family,
+  familyOf,
+  type Ip,
+  lastOf,
+  parseIp,
+  type Subnet,
+} from '../addresses/address.js';
+import { type Ipv4, isIpv6 } from '../addresses/ipv4.js';
+import type { JsonObject } from '../support/json-file.js';
 
 /** The subnets from `min` to `max`, both with `length` bits of prefix. */
 export interface SubnetRange<A extends Ip = Ipv4> {

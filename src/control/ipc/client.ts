@@ -1,7 +1,7 @@
 /** The other end of the control socket. */
 
 import { createConnection } from 'node:net';
-import { UserError } from '../user-error.js';
+import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 
 /** How long a running weft may take to answer; leaving takes it less than a second. */

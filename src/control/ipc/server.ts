@@ -3,7 +3,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { UserError } from '../user-error.js';
+import { UserError } from '../support/user-error.js';
 import { runningPid } from './client.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 

@@ -1,8 +1,8 @@
 /** A lease: one node's pod subnet of one family, the address peers send to, and with vxlan its VTEP's MAC. */
 
-import type { Ip, Subnet } from '../address.js';
-import type { Ipv4 } from '../ipv4.js';
-import type { Ipv6 } from '../ipv6.js';
+import type { Ip, Subnet } from '../addresses/address.js';
+import type { Ipv4 } from '../addresses/ipv4.js';
+import type { Ipv6 } from '../addresses/ipv6.js';
 
 export interface Lease<A extends Ip = Ipv4> {
   subnet: Subnet<A>;

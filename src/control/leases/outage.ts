@@ -1,6 +1,6 @@
 /** A lease source that cannot be reached just now: said, said again once a minute, and once when it is over. */
 
-import { info, verbose, warn } from '../log.js';
+import { info, verbose, warn } from '../support/log.js';
 
 export interface OutageTimes {
   /** It is no trouble until it has lasted for so long. */

@@ -1,7 +1,7 @@
 /** Which lease is this node's. */
 
-import { formatIp, formatSubnet, holds, type Ip, type Subnet } from '../address.js';
-import { UserError } from '../user-error.js';
+import { formatIp, formatSubnet, holds, type Ip, type Subnet } from '../addresses/address.js';
+import { UserError } from '../support/user-error.js';
 import type { Lease } from './lease.js';
 
 export interface OwnAddresses<A extends Ip> {

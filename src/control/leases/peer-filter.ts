@@ -3,9 +3,17 @@
  * wrote it. In a cluster one wrong node must not cost the others their network, so here the later one is left out.
  */
 
-import { baseOf, formatIp, formatSubnet, holdsAddress, type Ip, lastOf, type Subnet } from '../address.js';
-import type { Ipv4 } from '../ipv4.js';
-import { warn } from '../log.js';
+import {
+  baseOf,
+  formatIp,
+  formatSubnet,
+  holdsAddress,
+  type Ip,
+  lastOf,
+  type Subnet,
+} from '../addresses/address.js';
+import type { Ipv4 } from '../addresses/ipv4.js';
+import { warn } from '../support/log.js';
 import type { Lease } from './lease.js';
 
 export interface NamedLease<A extends Ip = Ipv4> {

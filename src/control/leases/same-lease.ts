@@ -1,6 +1,6 @@
 /** Whether two leases, or sets of them, say the same. */
 
-import type { Ip } from '../address.js';
+import type { Ip } from '../addresses/address.js';
 import type { Lease, LeaseSet, LeaseSets, NodeLeases } from './lease.js';
 
 export function sameSets(a: LeaseSets, b: LeaseSets): boolean {

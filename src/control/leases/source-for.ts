@@ -6,7 +6,7 @@ import type { LeaseSource } from './source.js';
 export async function sourceFor(options: SourceOptions): Promise<LeaseSource> {
   switch (options.type) {
     case 'file': {
-      const { FileLeaseSource } = await import('./file-source.js');
+      const { FileLeaseSource } = await import('./file/file-source.js');
       return new FileLeaseSource(options);
     }
     case 'kubernetes': {

@@ -1,9 +1,9 @@
 /** Where leases come from: what a node asks of a lease file, of Kubernetes and of etcd alike. */
 
-import type { Ip, Subnet } from '../address.js';
+import type { Ip, Subnet } from '../addresses/address.js';
+import type { Ipv4 } from '../addresses/ipv4.js';
+import type { Ipv6 } from '../addresses/ipv6.js';
 import type { NetConf } from '../config/net-conf.js';
-import type { Ipv4 } from '../ipv4.js';
-import type { Ipv6 } from '../ipv6.js';
 import type { LeaseSets, NodeLeases } from './lease.js';
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { formatIp, type Ip } from '../address.js';
+import { formatIp, type Ip } from '../addresses/address.js';
 import type { BackendConf } from '../config/net-conf.js';
 
 /**

@@ -2,12 +2,12 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Dataplane } from '../../dataplane/dataplane.js';
-import { formatHost, formatIp, formatSubnet } from '../address.js';
+import { formatHost, formatIp, formatSubnet } from '../addresses/address.js';
+import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
 import type { BackendConf } from '../config/net-conf.js';
-import { formatMac } from '../mac.js';
-import { ipJson } from '../network/ip.js';
-import type { Node } from './node.js';
+import { ipJson } from '../kernel/ip.js';
+import type { Node } from './reconciler.js';
 
 export interface Status extends StackStatus {
   version: string;

@@ -1,10 +1,10 @@
 /** Writing to a queue of the device: one packet a call, gathered from pieces, counted by what came of it. */
 
+import { IOVEC_SIZE } from '../../sys/constants.js';
+import { EAGAIN } from '../../sys/errno.js';
+import { type Address, writev } from '../../sys/ffi.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
-import { IOVEC_SIZE } from '../sys/constants.js';
-import { EAGAIN } from '../sys/errno.js';
-import { type Address, writev } from '../sys/ffi.js';
 
 export class DeviceWriter {
   private readonly arena: Arena;

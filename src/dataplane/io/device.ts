@@ -1,6 +1,5 @@
 /** Making a TAP or TUN device. It is not persistent: it goes when its last descriptor is closed, also after a kill -9. */
 
-import { NO_OFFLOAD, type Offload } from '../offload/ladder.js';
 import {
   IFF_MULTI_QUEUE,
   IFF_NAPI,
@@ -22,10 +21,11 @@ import {
   TUNSETIFF,
   TUNSETOFFLOAD,
   TUNSETSNDBUF,
-} from '../sys/constants.js';
-import { EINVAL } from '../sys/errno.js';
-import { close, ioctl, ioctlValue, open } from '../sys/ffi.js';
-import { SystemError } from '../sys/system-error.js';
+} from '../../sys/constants.js';
+import { EINVAL } from '../../sys/errno.js';
+import { close, ioctl, ioctlValue, open } from '../../sys/ffi.js';
+import { SystemError } from '../../sys/system-error.js';
+import { NO_OFFLOAD, type Offload } from '../offload/level.js';
 
 export const TUN_PATH = '/dev/net/tun';
 

@@ -3,6 +3,8 @@
  * superpackets.
  */
 
+import { EAGAIN, EINTR } from '../../sys/errno.js';
+import { type Address, read } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -11,8 +13,6 @@ import { Coalescer } from '../offload/coalesce.js';
 import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
-import { EAGAIN, EINTR } from '../sys/errno.js';
-import { type Address, read } from '../sys/ffi.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import {
   VNET_GSO_NONE,

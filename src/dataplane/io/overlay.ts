@@ -3,6 +3,8 @@
  * system call.
  */
 
+import { EAGAIN, EINTR } from '../../sys/errno.js';
+import { type Address, read } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -10,8 +12,6 @@ import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
-import { EAGAIN, EINTR } from '../sys/errno.js';
-import { type Address, read } from '../sys/ffi.js';
 import { DeviceWriter } from './device-writer.js';
 import { DRAINED, MORE, type Port } from './port.js';
 

@@ -1,12 +1,12 @@
 /** Sending trains through a pool of sockets, and what happens when the kernel refuses one. */
 
+import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT, TIMESPEC_SIZE } from '../../sys/constants.js';
+import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, isUnreachable } from '../../sys/errno.js';
+import { type Address, ppoll, sendmmsg } from '../../sys/ffi.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
-import type { Names } from '../memory/names.js';
-import { Trains } from '../memory/trains.js';
-import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT, TIMESPEC_SIZE } from '../sys/constants.js';
-import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, isUnreachable } from '../sys/errno.js';
-import { type Address, ppoll, sendmmsg } from '../sys/ffi.js';
+import { Trains } from './send-table.js';
+import type { Names } from './sockaddr-codec.js';
 
 /** How long a full send buffer may hold the worker up before the rest of the burst is dropped. */
 const SEND_WAIT_NS = 5_000_000;

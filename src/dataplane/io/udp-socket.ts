@@ -18,10 +18,10 @@ import {
   SOL_UDP,
   UDP_GRO,
   UDP_SEGMENT,
-} from '../sys/constants.js';
-import { type Family, familyOf, isIpv6, sockaddr, type UnderlayAddress } from '../sys/family.js';
-import { bind, close, getsockopt, setsockopt, socket } from '../sys/ffi.js';
-import { SystemError } from '../sys/system-error.js';
+} from '../../sys/constants.js';
+import { bind, close, getsockopt, setsockopt, socket } from '../../sys/ffi.js';
+import { type Family, familyOf, isIpv6, sockaddr, type UnderlayAddress } from '../../sys/sockaddr.js';
+import { SystemError } from '../../sys/system-error.js';
 
 /** Some 4000 full datagrams: what a burst of a 10 Gbit/s peer leaves while the worker is not scheduled for 5 ms. */
 const BUFFER_BYTES = 7 * 1024 * 1024;

@@ -6,20 +6,20 @@
  * to one VTEP are a train, be they segments of superpackets or packets of their own.
  */
 
+import { MSG_DONTWAIT } from '../../sys/constants.js';
+import { EAGAIN, EINTR } from '../../sys/errno.js';
+import { recvmmsg } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
-import type { Names } from '../memory/names.js';
-import { ReceiveRing } from '../memory/receive-ring.js';
-import { Trains } from '../memory/trains.js';
 import { Layer4 } from '../offload/layer4.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
-import { MSG_DONTWAIT } from '../sys/constants.js';
-import { EAGAIN, EINTR } from '../sys/errno.js';
-import { recvmmsg } from '../sys/ffi.js';
 import { DRAINED, MORE, type Port } from './port.js';
+import { ReceiveRing } from './receive-table.js';
+import { Trains } from './send-table.js';
 import { Sender } from './sender.js';
+import type { Names } from './sockaddr-codec.js';
 
 /**
  * Largest UDP payload over IPv4: 65535 less both headers. It holds for the whole train. Over IPv6, whose length is without

@@ -7,7 +7,7 @@
  * are first touched, so a generous arena costs only what is used.
  */
 
-import { type Address, addressOf } from '../sys/ffi.js';
+import { type Address, addressOf } from '../../sys/ffi.js';
 
 const WASM_PAGE = 65536;
 const CACHE_LINE = 64;

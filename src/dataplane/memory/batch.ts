@@ -9,7 +9,7 @@
  * make them. `segmentSize` says which; whoever cannot carry superpackets segments them (offload/segment.ts).
  */
 
-import type { Address } from '../sys/ffi.js';
+import type { Address } from '../../sys/ffi.js';
 import type { Arena } from './arena.js';
 
 /** Room in front of a packet for tunnel headers: the most is Ethernet, IPv6, UDP and VXLAN, 70 B; whole cache lines. */

@@ -13,11 +13,11 @@
 import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import { hashLocated } from '../tunnel/flow-hash.js';
 import { IPV4_MIN_LENGTH, ipv4HeaderChecksum, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';
 import { setUdpLength, udpLength } from '../wire/udp.js';
-import { hashLocated } from './flow.js';
 import { FlowHeaders } from './flow-headers.js';
 import { Layer4 } from './layer4.js';
 import type { PartialChecksum } from './partial-checksum.js';

@@ -7,7 +7,7 @@
  * entries costs what it costs with two and allocates nothing. Removal shifts the rest of the run back; there are no
  * tombstones that would slow lookups down over the weeks a node runs. Owned by one worker; nothing is locked.
  *
- * An address is a signed 32-bit number: IPv4 in host order, or what stands for an IPv6 address (memory/ipv6-addresses.ts).
+ * An address is a signed 32-bit number: IPv4 in host order, or what stands for an IPv6 address (tunnel/ipv6-addresses.ts).
  * 0 is no peer's and means "none".
  */
 

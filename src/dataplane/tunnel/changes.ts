@@ -1,7 +1,7 @@
 /** Changes to the addresses behind MACs or prefixes, as control sends them: flat arrays, removals first. */
 
-import type { Ipv6Addresses } from '../memory/ipv6-addresses.js';
 import type { AddressTable } from './address-table.js';
+import type { Ipv6Addresses } from './ipv6-addresses.js';
 
 export interface Changes {
   /** Keys of two numbers. */

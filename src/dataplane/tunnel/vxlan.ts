@@ -3,7 +3,6 @@
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
-import { flowHash } from '../offload/flow.js';
 import {
   destinationHigh,
   destinationLow,
@@ -23,6 +22,7 @@ import {
 } from '../wire/vxlan.js';
 import { AddressTable } from './address-table.js';
 import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
+import { flowHash } from './flow-hash.js';
 import { LearnedFdb } from './learned.js';
 import type { Tunnel } from './tunnel.js';
 

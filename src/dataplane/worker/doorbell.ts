@@ -3,9 +3,9 @@
  * worker looks at once a round, and an eventfd in its poll set that wakes it.
  */
 
-import { EFD_CLOEXEC, EFD_NONBLOCK } from '../sys/constants.js';
-import { addressOf, close, eventfd, read, write } from '../sys/ffi.js';
-import { SystemError } from '../sys/system-error.js';
+import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../sys/constants.js';
+import { addressOf, close, eventfd, read, write } from '../../sys/ffi.js';
+import { SystemError } from '../../sys/system-error.js';
 import type { DoorbellHandle } from './messages.js';
 
 const RUNG = 0;

@@ -8,9 +8,9 @@
  * the last block ended.
  */
 
+import { POLLFD_SIZE, POLLIN, TIMESPEC_SIZE } from '../../sys/constants.js';
+import { type Address, ppoll, schedYield } from '../../sys/ffi.js';
 import type { Arena } from '../memory/arena.js';
-import { POLLFD_SIZE, POLLIN, TIMESPEC_SIZE } from '../sys/constants.js';
-import { type Address, ppoll, schedYield } from '../sys/ffi.js';
 
 export class Idle {
   private readonly count: number;

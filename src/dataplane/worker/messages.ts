@@ -4,8 +4,8 @@
  * once with its `id`.
  */
 
-import type { Offload } from '../offload/ladder.js';
-import type { UnderlayAddress } from '../sys/family.js';
+import type { UnderlayAddress } from '../../sys/sockaddr.js';
+import type { Offload } from '../offload/level.js';
 import type { LearnedEntry } from '../tunnel/learned.js';
 import type { TunnelOptions } from '../tunnel/tunnel.js';
 

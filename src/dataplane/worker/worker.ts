@@ -1,18 +1,18 @@
 /** Entry of a forwarding thread: builds the path of its queue from the descriptors it was given and runs it. */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { schedYield } from '../../sys/ffi.js';
 import { Checksum } from '../checksum/checksum.js';
 import { OverlayPort } from '../io/overlay.js';
 import { OverlayGsoPort } from '../io/overlay-gso.js';
+import { Ipv4Names, Ipv6Names } from '../io/sockaddr-codec.js';
 import { UdpPort } from '../io/underlay.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
-import { Ipv6Addresses } from '../memory/ipv6-addresses.js';
-import { Ipv4Names, Ipv6Names } from '../memory/names.js';
-import { schedYield } from '../sys/ffi.js';
 import type { AddressTable } from '../tunnel/address-table.js';
 import { applyChanges, applyIpv6Changes } from '../tunnel/changes.js';
 import { LARGEST_ERROR } from '../tunnel/icmp-error.js';
+import { Ipv6Addresses } from '../tunnel/ipv6-addresses.js';
 import { UdpTunnel } from '../tunnel/udp.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';

@@ -4,8 +4,8 @@
  */
 
 import { once } from 'node:events';
-import { Firewall, type FirewallRange, removeRules } from '../../../src/control/rules/firewall.js';
-import type { FirewallOptions } from '../../../src/control/rules/wanted.js';
+import { Firewall, type FirewallRange, removeRules } from '../../../src/control/firewall/firewall.js';
+import type { FirewallOptions } from '../../../src/control/firewall/rules.js';
 
 export interface FirewallJob {
   /** Left out: removes all rules and says where there were some. */

@@ -1,9 +1,9 @@
 /** Prints the underlay that is chosen in this namespace for the UnderlayOptions in its first argument and the families after it (IPv4), or why there is none. */
 
-import { type Family, formatIp, type Ip } from '../../../src/control/address.js';
-import { readLinks } from '../../../src/control/network/links.js';
-import { chooseUnderlay, type Side } from '../../../src/control/network/underlay.js';
+import { type Family, formatIp, type Ip } from '../../../src/control/addresses/address.js';
+import { readLinks } from '../../../src/control/kernel/links.js';
 import type { UnderlayOptions } from '../../../src/control/options.js';
+import { chooseUnderlay, type Side } from '../../../src/control/underlay/choose.js';
 
 const options: UnderlayOptions = {
   iface: [],

@@ -5,7 +5,7 @@ import type { Test } from 'tap';
 import type { LabNode } from '../../../lab/node.js';
 import { LabProcess } from '../../../lab/process.js';
 import { DIST } from '../../../lab/world.js';
-import type { FirewallOptions } from '../../../src/control/rules/wanted.js';
+import type { FirewallOptions } from '../../../src/control/firewall/rules.js';
 import type { FirewallJob } from '../peer/firewall.js';
 
 /** What of iptables a machine has: which back end it uses, or none. */

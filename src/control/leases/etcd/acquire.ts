@@ -1,12 +1,12 @@
 /** A node's way to its key in etcd (pkg/subnet/etcd/local_manager.go), with a lost race tried again, which flannel dies of. */
 
-import { formatSubnet, type Ip } from '../../address.js';
+import { formatSubnet, type Ip } from '../../addresses/address.js';
+import { formatIpv4, type Ipv4 } from '../../addresses/ipv4.js';
+import type { Ipv6 } from '../../addresses/ipv6.js';
+import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf } from '../../config/net-conf.js';
-import { formatIpv4, type Ipv4 } from '../../ipv4.js';
-import type { Ipv6 } from '../../ipv6.js';
-import { info } from '../../log.js';
-import { parseVtepMac } from '../../mac.js';
-import { UserError } from '../../user-error.js';
+import { info } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import type { Lease } from '../lease.js';
 import type { HalfRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';

@@ -1,6 +1,6 @@
 /** Which subnets nobody has: flannel's allocateSubnet (pkg/subnet/etcd/local_manager.go), of either family. */
 
-import { lastOf, type Subnet } from '../../address.js';
+import { lastOf, type Subnet } from '../../addresses/address.js';
 
 /** flannel picks at random among so many: nodes that start at once seldom pick the same. */
 const CHOICE = 100;

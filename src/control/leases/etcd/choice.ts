@@ -1,10 +1,10 @@
 /** Which subnet a node gets, by what is in etcd: flannel's tryAcquireLease (pkg/subnet/etcd/local_manager.go). */
 
-import { bitsOf, familyOf, formatIp, type Ip, type Subnet } from '../../address.js';
+import { bitsOf, familyOf, formatIp, type Ip, type Subnet } from '../../addresses/address.js';
+import type { Cidr, Ipv4 } from '../../addresses/ipv4.js';
+import type { Cidr6, Ipv6 } from '../../addresses/ipv6.js';
 import { RANGE_RULES, type SubnetRange } from '../../config/subnet-range.js';
-import type { Cidr, Ipv4 } from '../../ipv4.js';
-import type { Cidr6, Ipv6 } from '../../ipv6.js';
-import { UserError } from '../../user-error.js';
+import { UserError } from '../../support/user-error.js';
 import { firstFree, overlap, type Span, spanOf } from './allocate.js';
 import type { SubnetEntry } from './entry.js';
 import type { SubnetKey } from './subnet-key.js';

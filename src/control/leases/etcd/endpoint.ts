@@ -1,10 +1,10 @@
 /** The places etcd is reached at, as --etcd-endpoints names them, and how it is spoken to there (spec of flannel, 6.6). */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readText } from '../../config/json-file.js';
-import { warn } from '../../log.js';
 import type { EtcdOptions } from '../../options.js';
-import { UserError } from '../../user-error.js';
+import { readText } from '../../support/json-file.js';
+import { warn } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import { type ChannelCredentials, credentials } from './library.js';
 
 export const FAILED = 'Failed to create SubnetManager: ';

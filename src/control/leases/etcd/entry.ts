@@ -1,11 +1,11 @@
 /** What is found under a node's key. */
 
-import { formatSubnet } from '../../address.js';
-import type { Ipv4 } from '../../ipv4.js';
-import type { Ipv6 } from '../../ipv6.js';
-import { warn } from '../../log.js';
-import { parseVtepMac } from '../../mac.js';
-import { show } from '../../user-error.js';
+import { formatSubnet } from '../../addresses/address.js';
+import type { Ipv4 } from '../../addresses/ipv4.js';
+import type { Ipv6 } from '../../addresses/ipv6.js';
+import { parseVtepMac } from '../../addresses/mac.js';
+import { warn } from '../../support/log.js';
+import { show } from '../../support/user-error.js';
 import type { NodeLeases } from '../lease.js';
 import { parseLeaseValue } from './lease-value.js';
 import type { Long } from './library.js';

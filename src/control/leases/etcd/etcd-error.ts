@@ -1,7 +1,7 @@
 /** What went wrong with etcd, in a sentence for people. */
 
 import type { EtcdOptions } from '../../options.js';
-import { show } from '../../user-error.js';
+import { show } from '../../support/user-error.js';
 import { type ServiceError, status } from './library.js';
 
 /** Codes by which etcd itself has answered: another endpoint would say the same. */

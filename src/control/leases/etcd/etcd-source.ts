@@ -1,13 +1,12 @@
 /** Leases from etcd v3, where each flannel node takes its subnet by itself (docs/etcd.md). */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatSubnet } from '../../address.js';
-import { JsonFile } from '../../config/json-file.js';
+import { formatSubnet } from '../../addresses/address.js';
 import { type NetConf, netConfOf } from '../../config/net-conf.js';
-
-import { info } from '../../log.js';
 import type { EtcdOptions } from '../../options.js';
-import { UserError } from '../../user-error.js';
+import { JsonFile } from '../../support/json-file.js';
+import { info } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import type { LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';

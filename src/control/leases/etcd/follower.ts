@@ -1,8 +1,8 @@
 /** Follows the keys of all nodes from a snapshot on, across lost connections, compactions and an etcd that was set up anew. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { warn } from '../../log.js';
-import { Backoff } from '../backoff.js';
+import { Backoff } from '../../support/backoff.js';
+import { warn } from '../../support/log.js';
 import type { Outage } from '../outage.js';
 import type { EtcdClient } from './client.js';
 import { EtcdError } from './etcd-error.js';

@@ -1,8 +1,8 @@
 /** Keeps this node's key alive: renews its lease, follows what others make of it, tells when it is gone. */
 
-import { formatSubnet } from '../../address.js';
-import { formatIpv4 } from '../../ipv4.js';
-import { error, info, warn } from '../../log.js';
+import { formatSubnet } from '../../addresses/address.js';
+import { formatIpv4 } from '../../addresses/ipv4.js';
+import { error, info, warn } from '../../support/log.js';
 import type { OwnKey } from './acquire.js';
 import { goDuration } from './go-duration.js';
 import { parseLeaseValue } from './lease-value.js';

@@ -1,9 +1,9 @@
 /** What flannel keeps under a subnet's key: the fields of LeaseAttrs (pkg/lease/lease.go) as JSON, in its order. */
 
-import { JsonFile, type JsonObject } from '../../config/json-file.js';
-import { formatIpv4, type Ipv4, isNodeAddress, parseIpv4 } from '../../ipv4.js';
-import { formatIpv6, type Ipv6, isNodeAddress6, parseIpv6 } from '../../ipv6.js';
-import { UserError } from '../../user-error.js';
+import { formatIpv4, type Ipv4, isNodeAddress, parseIpv4 } from '../../addresses/ipv4.js';
+import { formatIpv6, type Ipv6, isNodeAddress6, parseIpv6 } from '../../addresses/ipv6.js';
+import { JsonFile, type JsonObject } from '../../support/json-file.js';
+import { UserError } from '../../support/user-error.js';
 
 export interface LeaseValue {
   publicIp: Ipv4;

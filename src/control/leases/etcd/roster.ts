@@ -1,6 +1,6 @@
 /** The leases of all other nodes as etcd has them, kept up to date by its events. */
 
-import type { Ip } from '../../address.js';
+import type { Ip } from '../../addresses/address.js';
 import type { Lease, NodeLeases } from '../lease.js';
 import type { NamedLease } from '../peer-filter.js';
 import { sameLeases } from '../same-lease.js';

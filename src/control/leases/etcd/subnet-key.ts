@@ -3,9 +3,9 @@
  * that has a subnet of each family.
  */
 
-import { baseOf, formatIp, formatSubnet, type Ip, type Subnet } from '../../address.js';
-import { type Cidr, parseIpv4 } from '../../ipv4.js';
-import { type Cidr6, parseIpv6 } from '../../ipv6.js';
+import { baseOf, formatIp, formatSubnet, type Ip, type Subnet } from '../../addresses/address.js';
+import { type Cidr, parseIpv4 } from '../../addresses/ipv4.js';
+import { type Cidr6, parseIpv6 } from '../../addresses/ipv6.js';
 
 export interface SubnetKey {
   subnet: Cidr;

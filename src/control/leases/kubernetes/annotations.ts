@@ -1,8 +1,8 @@
 /** The annotations by which flannel's nodes tell each other of their leases (pkg/subnet/kube/annotations.go). */
 
-import { type Family, formatIp, type Ip } from '../../address.js';
+import { type Family, formatIp, type Ip } from '../../addresses/address.js';
 import type { NetConf } from '../../config/net-conf.js';
-import { show, UserError } from '../../user-error.js';
+import { show, UserError } from '../../support/user-error.js';
 import { type Lease, type NodeLeases, vtepMacOf } from '../lease.js';
 
 /** Their names without the prefix; those of `-overwrite` and `node-` are set by the operator, the others by the node. */

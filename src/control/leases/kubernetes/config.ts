@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { warn } from '../../log.js';
 import type { KubernetesOptions } from '../../options.js';
-import { UserError } from '../../user-error.js';
+import { warn } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import { type Cluster, KubeConfig, parseYaml } from './library.js';
 
 const TOKEN_FILE = 'token-file';

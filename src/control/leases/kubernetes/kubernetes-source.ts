@@ -5,12 +5,12 @@
 
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FAMILIES, formatIp, formatSubnet, type Ip } from '../../address.js';
+import { FAMILIES, formatIp, formatSubnet, type Ip } from '../../addresses/address.js';
 import { vxlanDevice } from '../../config/net-conf.js';
-import { info } from '../../log.js';
 import type { KubernetesOptions } from '../../options.js';
-import { UserError } from '../../user-error.js';
-import { Backoff } from '../backoff.js';
+import { Backoff } from '../../support/backoff.js';
+import { info } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { sameLeases, sameSets } from '../same-lease.js';

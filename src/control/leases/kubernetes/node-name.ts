@@ -1,6 +1,6 @@
 /** This node's name: given, or that of the node that this pod runs on. */
 
-import { UserError } from '../../user-error.js';
+import { UserError } from '../../support/user-error.js';
 import { ApiError, explainApiError } from './api-error.js';
 import type { ApiClient } from './client.js';
 

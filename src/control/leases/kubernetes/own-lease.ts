@@ -12,13 +12,13 @@ import {
   parseIp,
   parseSubnet,
   type Subnet,
-} from '../../address.js';
+} from '../../addresses/address.js';
+import type { Ipv4 } from '../../addresses/ipv4.js';
+import type { Ipv6 } from '../../addresses/ipv6.js';
+import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf, PodNetwork } from '../../config/net-conf.js';
-import type { Ipv4 } from '../../ipv4.js';
-import type { Ipv6 } from '../../ipv6.js';
-import { warn } from '../../log.js';
-import { parseVtepMac } from '../../mac.js';
-import { UserError } from '../../user-error.js';
+import { warn } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import type { Lease, NodeLeases } from '../lease.js';
 import type { HalfRequest, LeaseRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';

@@ -9,13 +9,13 @@ import {
   type Ip,
   isPublic,
   parseIp,
-} from '../../address.js';
+} from '../../addresses/address.js';
+import type { Ipv4 } from '../../addresses/ipv4.js';
+import type { Ipv6 } from '../../addresses/ipv6.js';
+import { parseVtepMac } from '../../addresses/mac.js';
 import { familiesOf, type NetConf } from '../../config/net-conf.js';
-import type { Ipv4 } from '../../ipv4.js';
-import type { Ipv6 } from '../../ipv6.js';
-import { info, warn } from '../../log.js';
-import { parseVtepMac } from '../../mac.js';
-import { show } from '../../user-error.js';
+import { info, warn } from '../../support/log.js';
+import { show } from '../../support/user-error.js';
 import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
 import { PeerFilter } from '../peer-filter.js';
 import { NAMES, vtepMacIn } from './annotations.js';

@@ -4,9 +4,9 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { info, warn } from '../../log.js';
-import { UserError } from '../../user-error.js';
-import { Backoff } from '../backoff.js';
+import { Backoff } from '../../support/backoff.js';
+import { info, warn } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import type { Annotation, Annotations } from './annotations.js';
 import { ApiError, explainApiError } from './api-error.js';
 import type { ApiClient } from './client.js';

@@ -5,8 +5,8 @@
 
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { verbose } from '../../log.js';
-import { Backoff } from '../backoff.js';
+import { Backoff } from '../../support/backoff.js';
+import { verbose } from '../../support/log.js';
 import { Outage } from '../outage.js';
 import { ApiError, explainApiError } from './api-error.js';
 import type { ApiClient } from './client.js';

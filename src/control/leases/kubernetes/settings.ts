@@ -1,9 +1,9 @@
 /** What is read beside the API server: net-conf.json and the flags' values, with flannel's words before each error. */
 
-import { JsonFile, readText } from '../../config/json-file.js';
 import { FLAG, type NetConf, netConfOf } from '../../config/net-conf.js';
-import { warn } from '../../log.js';
-import { UserError } from '../../user-error.js';
+import { JsonFile, readText } from '../../support/json-file.js';
+import { warn } from '../../support/log.js';
+import { UserError } from '../../support/user-error.js';
 import { annotationPrefix } from './annotations.js';
 
 /** @throws UserError */

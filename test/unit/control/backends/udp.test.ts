@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
+import { formatIpv4 } from '../../../../src/control/addresses/ipv4.js';
 import type { Overlay } from '../../../../src/control/backends/backend.js';
 import { udpBackend } from '../../../../src/control/backends/udp.js';
-import { formatIpv4 } from '../../../../src/control/ipv4.js';
 import type { Lease } from '../../../../src/control/leases/lease.js';
 import type { Dataplane, Prefix, Route } from '../../../../src/dataplane/dataplane.js';
 import { catchLog } from '../../../support/catch-log.js';

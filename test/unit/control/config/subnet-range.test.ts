@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { JsonFile } from '../../../../src/control/config/json-file.js';
+import { networkOf, parseCidr, parseIpv4 } from '../../../../src/control/addresses/ipv4.js';
+import { type Ipv6, parseIpv6 } from '../../../../src/control/addresses/ipv6.js';
 import { netConfOf } from '../../../../src/control/config/net-conf.js';
 import { readSubnetRange, type SubnetRange } from '../../../../src/control/config/subnet-range.js';
-import { networkOf, parseCidr, parseIpv4 } from '../../../../src/control/ipv4.js';
-import { type Ipv6, parseIpv6 } from '../../../../src/control/ipv6.js';
+import { JsonFile } from '../../../../src/control/support/json-file.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 type Range = { SubnetLen?: unknown; SubnetMin?: unknown; SubnetMax?: unknown };

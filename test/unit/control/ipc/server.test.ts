@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { ask, NotRunning } from '../../../../src/control/ipc/client.js';
 import { type ControlRequest, socketPath } from '../../../../src/control/ipc/protocol.js';
 import { ControlServer, type Handler, refuseRunning } from '../../../../src/control/ipc/server.js';
-import { UserError } from '../../../../src/control/user-error.js';
+import { UserError } from '../../../../src/control/support/user-error.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 /** A path for a unix socket may have 107 characters; the directory of the tests may not leave that many. */

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseIpv4 } from '../../../../src/control/ipv4.js';
+import { parseIpv4 } from '../../../../src/control/addresses/ipv4.js';
 import { findOwnLease } from '../../../../src/control/leases/own-lease.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
 import { mentions, refusal } from '../../../support/user-error.js';

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { formatSubnet } from '../../../../src/control/address.js';
+import { formatSubnet } from '../../../../src/control/addresses/address.js';
 import { type NamedLease, PeerFilter } from '../../../../src/control/leases/peer-filter.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';

@@ -5,8 +5,8 @@ import t, { type Test } from 'tap';
 import { OverlayGsoPort } from '../../../../src/dataplane/io/overlay-gso.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
-import { close } from '../../../../src/dataplane/sys/ffi.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { close } from '../../../../src/sys/ffi.js';
 import { concat, hex, pattern, toHex } from '../../../support/bytes.js';
 import {
   type FrameOptions,

@@ -4,8 +4,8 @@
 import t, { type Test } from 'tap';
 import { OverlayPort } from '../../../../src/dataplane/io/overlay.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
-import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { addressOf, close, read, write } from '../../../../src/sys/ffi.js';
 import { pattern, toHex } from '../../../support/bytes.js';
 import { MAC_A, MAC_B, packetOf, rawFrame, tcpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';

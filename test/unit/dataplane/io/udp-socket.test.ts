@@ -16,10 +16,10 @@ import {
   IPV6_V6ONLY,
   SO_REUSEPORT,
   SOL_SOCKET,
-} from '../../../../src/dataplane/sys/constants.js';
-import { IPV4 } from '../../../../src/dataplane/sys/family.js';
-import { close, getsockopt } from '../../../../src/dataplane/sys/ffi.js';
-import { SystemError } from '../../../../src/dataplane/sys/system-error.js';
+} from '../../../../src/sys/constants.js';
+import { close, getsockopt } from '../../../../src/sys/ffi.js';
+import { IPV4 } from '../../../../src/sys/sockaddr.js';
+import { SystemError } from '../../../../src/sys/system-error.js';
 import { ipv4, ipv6 } from '../../../support/bytes.js';
 import { freePort } from '../../../support/free-port.js';
 

@@ -3,12 +3,12 @@
 import { createSocket, type RemoteInfo } from 'node:dgram';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
+import { Ipv6Names } from '../../../../src/dataplane/io/sockaddr-codec.js';
 import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
-import { Ipv6Addresses } from '../../../../src/dataplane/memory/ipv6-addresses.js';
-import { Ipv6Names } from '../../../../src/dataplane/memory/names.js';
-import { close } from '../../../../src/dataplane/sys/ffi.js';
+import { Ipv6Addresses } from '../../../../src/dataplane/tunnel/ipv6-addresses.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { close } from '../../../../src/sys/ffi.js';
 import { concat, hex, ipv6, pattern, toHex } from '../../../support/bytes.js';
 import { tcpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';

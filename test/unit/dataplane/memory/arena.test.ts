@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Arena } from '../../../../src/dataplane/memory/arena.js';
-import { EFD_NONBLOCK } from '../../../../src/dataplane/sys/constants.js';
-import { addressOf, close, eventfd, read, write } from '../../../../src/dataplane/sys/ffi.js';
+import { EFD_NONBLOCK } from '../../../../src/sys/constants.js';
+import { addressOf, close, eventfd, read, write } from '../../../../src/sys/ffi.js';
 import { hex } from '../../../support/bytes.js';
 
 t.test('reservations begin on cache lines and do not overlap', async (t) => {

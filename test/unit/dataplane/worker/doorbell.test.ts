@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
-import { POLLFD_SIZE, POLLIN } from '../../../../src/dataplane/sys/constants.js';
-import { addressOf, ppoll } from '../../../../src/dataplane/sys/ffi.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
+import { POLLFD_SIZE, POLLIN } from '../../../../src/sys/constants.js';
+import { addressOf, ppoll } from '../../../../src/sys/ffi.js';
 
 /** Control's end and the worker's, made of one handle as in two threads. */
 function ends(t: Test): { control: Doorbell; worker: Doorbell } {

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
-import { addressOf, read } from '../../../../src/dataplane/sys/ffi.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 import { Idle } from '../../../../src/dataplane/worker/idle.js';
+import { addressOf, read } from '../../../../src/sys/ffi.js';
 import { Kit } from '../../../support/kit.js';
 
 const BUSY_ROUNDS = 3;

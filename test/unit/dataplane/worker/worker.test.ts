@@ -11,11 +11,11 @@ import {
   openSenders,
   openUdpSockets,
 } from '../../../../src/dataplane/io/udp-socket.js';
-import { IPV4 } from '../../../../src/dataplane/sys/family.js';
-import { addressOf, close, read, write } from '../../../../src/dataplane/sys/ffi.js';
 import type { TunnelOptions } from '../../../../src/dataplane/tunnel/tunnel.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 import type { Reply, Request, WorkerOptions } from '../../../../src/dataplane/worker/messages.js';
+import { addressOf, close, read, write } from '../../../../src/sys/ffi.js';
+import { IPV4 } from '../../../../src/sys/sockaddr.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
 import { MAC_A, MAC_B, MAC_C, packetOf, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';

@@ -1,8 +1,7 @@
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
-import { JsonFile } from '../../../../../src/control/config/json-file.js';
+import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { netConfOf } from '../../../../../src/control/config/net-conf.js';
-import { parseIpv4 } from '../../../../../src/control/ipv4.js';
 import { acquire } from '../../../../../src/control/leases/etcd/acquire.js';
 import { EtcdClient } from '../../../../../src/control/leases/etcd/client.js';
 import { EntryReader } from '../../../../../src/control/leases/etcd/entry.js';
@@ -10,6 +9,7 @@ import { TXN } from '../../../../../src/control/leases/etcd/protocol.js';
 import { Registry } from '../../../../../src/control/leases/etcd/registry.js';
 import { TIMINGS } from '../../../../../src/control/leases/etcd/timings.js';
 import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
+import { JsonFile } from '../../../../../src/control/support/json-file.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd } from '../../../../support/etcd.js';
 import { mentions, refusal } from '../../../../support/user-error.js';

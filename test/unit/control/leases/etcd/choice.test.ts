@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseIpv4 } from '../../../../../src/control/ipv4.js';
+import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { firstFree, type Span } from '../../../../../src/control/leases/etcd/allocate.js';
 import { choose, type Wish } from '../../../../../src/control/leases/etcd/choice.js';
 import type { SubnetEntry } from '../../../../../src/control/leases/etcd/entry.js';

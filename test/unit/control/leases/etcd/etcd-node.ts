@@ -2,8 +2,8 @@
 
 import type { Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
-import { formatIp, formatSubnet, type Ip } from '../../../../../src/control/address.js';
-import { type Cidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/ipv4.js';
+import { formatIp, formatSubnet, type Ip } from '../../../../../src/control/addresses/address.js';
+import { type Cidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
 import type { Timings } from '../../../../../src/control/leases/etcd/timings.js';
 import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';

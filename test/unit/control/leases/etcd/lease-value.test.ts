@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseIpv4 } from '../../../../../src/control/ipv4.js';
+import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import {
   formatLeaseValue,
   type LeaseValue,

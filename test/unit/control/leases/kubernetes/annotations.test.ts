@@ -1,8 +1,8 @@
 import t from 'tap';
-import { JsonFile } from '../../../../../src/control/config/json-file.js';
 import { netConfOf } from '../../../../../src/control/config/net-conf.js';
 import { annotationPrefix, annotationsOf } from '../../../../../src/control/leases/kubernetes/annotations.js';
 import { recordOf, sameRecord } from '../../../../../src/control/leases/kubernetes/node-record.js';
+import { JsonFile } from '../../../../../src/control/support/json-file.js';
 import { exchange } from '../../../../support/kube-exchanges.js';
 import { kubeNode, PREFIX } from '../../../../support/kube-nodes.js';
 import { leaseOf } from '../../../../support/leases.js';

@@ -1,0 +1,146 @@
+/**
+ * Reading a JSON file that a person wrote: every error names the file and the line, and, once it is JSON, the path of
+ * the value. Keys match without regard to case and a later duplicate wins, as in Go's encoding/json, which reads the
+ * same files in flannel.
+ */
+
+import { readFile } from 'node:fs/promises';
+import { lineOf, syntaxErrorIn } from './json-position.js';
+import { show, UserError } from './user-error.js';
+
+/** One object of the file, with the path that leads to it. */
+export class JsonObject {
+  readonly file: JsonFile;
+  readonly path: string;
+  private readonly fields = new Map<string, { key: string; value: unknown }>();
+
+  constructor(file: JsonFile, path: string, value: object) {
+    this.file = file;
+    this.path = path;
+    for (const [key, field] of Object.entries(value))
+      this.fields.set(key.toLowerCase(), { key, value: field });
+  }
+
+  /** The value of a key; undefined when it is missing or null, which mean the same. */
+  get(key: string): unknown {
+    return this.fields.get(key.toLowerCase())?.value ?? undefined;
+  }
+
+  /** The path of a key as the file spells it. */
+  pathOf(key: string): string {
+    const spelled = this.fields.get(key.toLowerCase())?.key ?? key;
+    return this.path === '' ? spelled : `${this.path}.${spelled}`;
+  }
+
+  string(key: string): string | undefined {
+    const value = this.get(key);
+    if (value !== undefined && typeof value !== 'string') throw this.error(key, 'must be a string');
+    return value;
+  }
+
+  boolean(key: string): boolean | undefined {
+    const value = this.get(key);
+    if (value !== undefined && typeof value !== 'boolean') throw this.error(key, 'must be true or false');
+    return value;
+  }
+
+  /** A whole number from `min` to `max`. */
+  integer(key: string, min: number, max: number): number | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+      throw this.error(key, `must be a whole number from ${min} to ${max}`);
+    }
+    return value;
+  }
+
+  object(key: string): JsonObject | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'object' || Array.isArray(value)) throw this.error(key, 'must be an object { ... }');
+    return new JsonObject(this.file, this.pathOf(key), value as object);
+  }
+
+  objects(key: string): JsonObject[] | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    const path = this.pathOf(key);
+    if (!Array.isArray(value)) throw this.error(key, 'must be an array [ ... ]');
+    return value.map((element: unknown, index) => {
+      if (typeof element !== 'object' || element === null || Array.isArray(element)) {
+        throw this.file.error(`${path}[${index}]`, element, 'must be an object { ... }');
+      }
+      return new JsonObject(this.file, `${path}[${index}]`, element);
+    });
+  }
+
+  /** The error that this key's value is no good; `what` says what it must be or do. */
+  error(key: string, what: string): UserError {
+    return this.file.error(this.pathOf(key), this.get(key), what);
+  }
+}
+
+export class JsonFile {
+  /** What the file is to the user: the flag that named it. */
+  readonly flag: string;
+  readonly path: string;
+  readonly root: JsonObject;
+  private readonly text: string;
+
+  private constructor(flag: string, path: string, text: string, value: object) {
+    this.flag = flag;
+    this.path = path;
+    this.text = text;
+    this.root = new JsonObject(this, '', value);
+  }
+
+  /** Reads the file; its root must be an object. @throws UserError */
+  static async read(flag: string, path: string): Promise<JsonFile> {
+    return JsonFile.parse(flag, path, await readText(flag, path));
+  }
+
+  /** Takes a text that is at hand; `path` is what it is called: a file, a key in etcd. @throws UserError */
+  static parse(flag: string, path: string, text: string): JsonFile {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      throw syntaxError(flag, path, text);
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new UserError(`${path} (${flag}): it must hold one JSON object { ... }, not ${show(value)}`);
+    }
+    return new JsonFile(flag, path, text, value);
+  }
+
+  /** `path:line: the.path is value: what`. */
+  error(path: string, value: unknown, what: string): UserError {
+    const line = lineOf(this.text, path);
+    const found = value === undefined ? 'is missing' : `is ${show(value)}`;
+    return new UserError(`${this.path}:${line} (${this.flag}): ${path} ${found}: ${what}`);
+  }
+}
+
+/** The text of a file that a flag names. @throws UserError */
+export async function readText(flag: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw unreadable(flag, path, error as NodeJS.ErrnoException);
+  }
+}
+
+function unreadable(flag: string, path: string, error: NodeJS.ErrnoException): UserError {
+  const reasons: Record<string, string> = {
+    ENOENT: 'no such file; create it or name another',
+    EACCES: 'permission denied; make it readable for this user',
+    EISDIR: 'this is a directory; name a file',
+  };
+  return new UserError(`${flag} ${path}: ${reasons[error.code ?? ''] ?? error.message}`);
+}
+
+function syntaxError(flag: string, path: string, text: string): UserError {
+  if (text.trim() === '') return new UserError(`${path}:1 (${flag}): not JSON: the file is empty`);
+  const { line, column, reason } = syntaxErrorIn(text);
+  return new UserError(`${path}:${line}:${column} (${flag}): not JSON: ${reason}`);
+}

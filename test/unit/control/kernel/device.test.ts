@@ -1,0 +1,117 @@
+import t, { type Test } from 'tap';
+import {
+  configureDevice,
+  type DeviceState,
+  reconfigureDevice,
+  refuseExisting,
+  refuseRival,
+} from '../../../../src/control/kernel/device.js';
+import type { Link } from '../../../../src/control/kernel/links.js';
+import { FakeIp } from '../../../support/fake-ip.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+const NO_ADDRESSES = { addresses: [], addresses6: [], tentative: [], assigned: [] };
+
+function link(name: string, kind: string | undefined, data: Record<string, unknown> = {}): Link {
+  return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, ...NO_ADDRESSES };
+}
+
+t.test('a name that is free, or almost the same, is no obstacle', async (t) => {
+  refuseExisting([link('flannel.10', 'vxlan'), link('flannel', 'tun'), link('eth0', undefined)], 'flannel.1');
+  t.pass('nothing was thrown');
+});
+
+t.test('an existing device is refused with what it is and the command that removes it', async (t) => {
+  for (const [existing, says] of [
+    [
+      link('flannel.1', 'vxlan', { id: 1, port: 8472 }),
+      ['kernel vxlan device (VNI 1, UDP port 8472)', '--adopt', 'or remove it: ip link delete flannel.1'],
+    ],
+    [link('flannel.1', 'tun'), ['tun/tap device of another process', 'ip link delete flannel.1']],
+    [link('flannel.1', 'veth'), ['a veth device', 'ip link delete flannel.1']],
+    [link('flannel.1', undefined), ['a physical device', 'remove or rename it']],
+  ] as [Link, string[]][]) {
+    const message = await refusal(t, () => refuseExisting([link('eth0', undefined), existing], 'flannel.1'));
+    mentions(t, message, 'flannel.1 exists: ', ...says);
+  }
+});
+
+const NETWORK = { base: 0x0af40000, prefix: 16 };
+const UDP_DEVICES = /^flannel\d+$/;
+
+t.test('a device of another backend is refused where it has an address of the same network', async (t) => {
+  const rival = { ...link('flannel0', 'tun'), addresses: [0xc0a80101, 0x0af40100] };
+  const message = await refusal(t, () => refuseRival([link('eth0', undefined), rival], UDP_DEVICES, NETWORK));
+  mentions(
+    t,
+    message,
+    'flannel0 carries 10.244.0.0/16 already: it is a tun/tap device',
+    'ip link delete flannel0',
+  );
+});
+
+t.test('a vxlan device of flanneld is no rival that --adopt replaces', async (t) => {
+  const rival = { ...link('flannel.1', 'vxlan', { id: 1, port: 8472 }), addresses: [0x0af40100] };
+  const message = await refusal(t, () => refuseRival([rival], /^flannel\.\d+$/, NETWORK));
+  mentions(
+    t,
+    message,
+    'flannel.1 carries 10.244.0.0/16 already: it is a kernel vxlan device',
+    'stop flanneld, then remove it: ip link delete flannel.1',
+  );
+  t.notMatch(message, '--adopt');
+});
+
+t.test('a device of another network, without address or of another name is no rival', async (t) => {
+  const addresses = [0x0af40100];
+  refuseRival(
+    [
+      { ...link('flannel0', 'tun'), addresses: [0x0af50100] },
+      link('flannel0', 'tun'),
+      { ...link('flannel.1', 'vxlan'), addresses },
+      { ...link('cni0', 'bridge'), addresses },
+    ],
+    UDP_DEVICES,
+    NETWORK,
+  );
+  t.pass('nothing was thrown');
+});
+
+const BEFORE: DeviceState = {
+  name: 'flannel.1',
+  mac: '02:00:00:00:00:01',
+  mtu: 1450,
+  subnet: { base: 0x0af40100, prefix: 24 },
+};
+
+async function commands(t: Test, after: Partial<DeviceState>): Promise<string[]> {
+  const ip = FakeIp.install(t);
+  await reconfigureDevice(BEFORE, { ...BEFORE, ...after });
+  return ip.taken();
+}
+
+t.test('a device that has no MAC is given none', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.answer('-details address show', [{ ifindex: 5, ifname: 'weft-no-dev0', mtu: 1472, flags: ['UP'] }]);
+  await configureDevice({ ...BEFORE, name: 'weft-no-dev0', mac: undefined, mtu: 1472 });
+  const [first = '', ...rest] = ip.taken();
+  t.match(first, /^link set dev weft-no-dev0 mtu 1472 txqueuelen \d+$/);
+  t.same(rest, ['address replace 10.244.1.0/32 dev weft-no-dev0', 'link set dev weft-no-dev0 up']);
+});
+
+t.test('a new MAC is set', async (t) => {
+  t.same(await commands(t, { mac: '02:00:00:00:00:02' }), [
+    'link set dev flannel.1 address 02:00:00:00:00:02',
+  ]);
+});
+
+t.test('a new address is there before the old one goes', async (t) => {
+  t.same(await commands(t, { subnet: { base: 0x0af40200, prefix: 24 } }), [
+    'address replace 10.244.2.0/32 dev flannel.1',
+    'address delete 10.244.1.0/32 dev flannel.1',
+  ]);
+});
+
+t.test('another prefix under the same base changes nothing on the device', async (t) => {
+  t.same(await commands(t, { subnet: { base: 0x0af40100, prefix: 25 } }), []);
+});

@@ -1,0 +1,79 @@
+import t from 'tap';
+import { ipBatch, ipJson, ipRun } from '../../../../src/control/kernel/ip.js';
+import { FakeIp } from '../../../support/fake-ip.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+t.test('a batch is one process, and without commands none', async (t) => {
+  const ip = FakeIp.install(t);
+  t.same(await ipBatch([]), []);
+  t.equal(ip.starts, 0);
+  t.same(await ipBatch(['link set dev a up', 'link set dev b up']), []);
+  t.same(ip.taken(), ['link set dev a up', 'link set dev b up']);
+  t.equal(ip.starts, 1);
+});
+
+t.test('failures have the index and the reason of their command, and the others run', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.fail('b', 'File exists');
+  ip.fail('d', 'No such process');
+  t.same(await ipBatch(['a', 'b', 'c', 'd']), [
+    { index: 1, reason: 'RTNETLINK answers: File exists' },
+    { index: 3, reason: 'RTNETLINK answers: No such process' },
+  ]);
+  t.same(ip.taken(), ['a', 'b', 'c', 'd']);
+});
+
+t.test('what must succeed and does not names the command and the reason', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.fail('link set dev a up', 'Operation not permitted');
+  t.equal(
+    await refusal(t, () => ipRun(['link set dev b up', 'link set dev a up'])),
+    'ip link set dev a up: RTNETLINK answers: Operation not permitted',
+  );
+  await t.resolves(ipRun(['link set dev b up']));
+});
+
+t.test('an aborted batch is killed half-way', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.hang('link');
+  const abort = new AbortController();
+  const from = performance.now();
+  const batch = ipBatch(['link set dev a up'], abort.signal);
+  setTimeout(() => abort.abort(), 50);
+  await t.rejects(batch, { name: 'AbortError' });
+  t.ok(performance.now() - from < 5000);
+  await t.rejects(ipBatch(['link set dev a up'], abort.signal), { name: 'AbortError' }, 'nor is one begun');
+});
+
+t.test('JSON is what ip prints, and nothing printed is an empty list', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.answer('link show', [{ ifname: 'lo' }]);
+  ip.answer('route show', '');
+  t.same(await ipJson('link', 'show'), [{ ifname: 'lo' }]);
+  t.same(await ipJson('route', 'show'), []);
+});
+
+t.test('an ip that prints no JSON is another ip', async (t) => {
+  FakeIp.install(t).answer('link show', '1: lo: <LOOPBACK>');
+  mentions(t, await refusal(t, () => ipJson('link', 'show')), 'ip -json link show', 'install iproute2');
+});
+
+t.test('without ip in PATH the package is named', async (t) => {
+  const { PATH } = process.env;
+  t.teardown(() => {
+    process.env.PATH = PATH;
+  });
+  process.env.PATH = t.testdir({});
+  mentions(
+    t,
+    await refusal(t, () => ipJson('link', 'show')),
+    'ip: command not found',
+    'apt-get install iproute2',
+  );
+  mentions(
+    t,
+    await refusal(t, () => ipBatch(['link show'])),
+    'ip: command not found',
+    'apt-get install iproute2',
+  );
+});

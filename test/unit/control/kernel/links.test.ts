@@ -1,0 +1,134 @@
+import t from 'tap';
+import { formatIp } from '../../../../src/control/addresses/address.js';
+import { formatIpv4 } from '../../../../src/control/addresses/ipv4.js';
+import { hasAddress, listLinks, readLinks, untilBindable } from '../../../../src/control/kernel/links.js';
+import { FakeIp } from '../../../support/fake-ip.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+/** As iproute2 prints them, cut to what matters. */
+const ADDRESS_SHOW = [
+  {
+    ifname: 'lo',
+    flags: ['LOOPBACK', 'UP'],
+    mtu: 65536,
+    address: '00:00:00:00:00:00',
+    addr_info: [
+      { family: 'inet', local: '127.0.0.1', prefixlen: 8, scope: 'host' },
+      { family: 'inet6', local: '::1', prefixlen: 128, scope: 'host' },
+    ],
+  },
+  {
+    ifindex: 2,
+    ifname: 'eth0',
+    flags: ['BROADCAST', 'UP'],
+    mtu: 1500,
+    address: 'aa:bb:cc:dd:ee:ff',
+    addr_info: [
+      { family: 'inet', local: '192.168.77.1', prefixlen: 24, scope: 'global' },
+      { family: 'inet', local: '10.0.0.7', prefixlen: 8, scope: 'link' },
+      { family: 'inet6', local: 'fe80::1', prefixlen: 64, scope: 'link' },
+    ],
+  },
+  {
+    ifname: 'flannel.1',
+    flags: ['BROADCAST'],
+    mtu: 1450,
+    address: '02:00:00:00:00:01',
+    linkinfo: { info_kind: 'vxlan', info_data: { id: 1, port: 8472 } },
+    addr_info: [],
+  },
+  { ifname: 'wg0', flags: ['POINTOPOINT'], mtu: 1420 },
+];
+
+t.test(
+  'links have index, name, MAC, MTU, kind, state and IPv4 addresses without the loopback ones',
+  async (t) => {
+    FakeIp.install(t).answer('-details address show', ADDRESS_SHOW);
+    const links = await readLinks();
+    t.same(
+      links.map(({ name, mac, mtu, kind, up, addresses }) => [
+        name,
+        mac,
+        mtu,
+        kind,
+        up,
+        addresses.map(formatIpv4),
+      ]),
+      [
+        ['lo', '00:00:00:00:00:00', 65536, undefined, true, []],
+        ['eth0', 'aa:bb:cc:dd:ee:ff', 1500, undefined, true, ['192.168.77.1', '10.0.0.7']],
+        ['flannel.1', '02:00:00:00:00:01', 1450, 'vxlan', false, []],
+        ['wg0', '', 1420, undefined, false, []],
+      ],
+    );
+    t.same(links[2]?.data, { id: 1, port: 8472 });
+    t.equal(links[1]?.index, 2);
+  },
+);
+
+t.test('addresses are ordered as flannel orders them, and one that is deprecated is none', async (t) => {
+  const inet = (local: string, flags: object = {}) => ({ family: 'inet', local, prefixlen: 24, ...flags });
+  const addresses = [
+    inet('169.254.7.7'),
+    inet('10.0.0.5', { dynamic: true }),
+    inet('10.0.0.4', { secondary: true }),
+    inet('10.0.0.9', { deprecated: true }),
+    inet('10.0.0.3'),
+    inet('169.254.7.8', { dynamic: true }),
+    inet('10.0.0.6', { dynamic: true, secondary: true }),
+    inet('127.0.0.1'),
+    inet('10.0.0.2'),
+  ];
+  const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
+  FakeIp.install(t).answer('-details address show', [eth0]);
+  t.equal(
+    listLinks(await readLinks(), ['ipv4']),
+    'eth0:[10.0.0.3 10.0.0.2 10.0.0.4 10.0.0.5 10.0.0.6 169.254.7.7 169.254.7.8]',
+  );
+});
+
+t.test('IPv6 addresses: global before link-local, permanent before dynamic and temporary', async (t) => {
+  const inet6 = (local: string, flags: object = {}) => ({ family: 'inet6', local, prefixlen: 64, ...flags });
+  const addresses = [
+    inet6('fe80::1'),
+    inet6('2001:db8::5', { dynamic: true, temporary: true }),
+    inet6('2001:db8::4', { dynamic: true }),
+    inet6('2001:db8::9', { deprecated: true }),
+    inet6('2001:db8::8', { tentative: true, dadfailed: true }),
+    inet6('::1'),
+    inet6('fd00::3', { tentative: true }),
+    inet6('fd00::2'),
+  ];
+  const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
+  FakeIp.install(t).answer('-details address show', [eth0]);
+  const links = await readLinks();
+  t.equal(listLinks(links, ['ipv4', 'ipv6']), 'eth0:[fd00::3 fd00::2 2001:db8::4 2001:db8::5 fe80::1]');
+  t.same(links[0]?.tentative.map(formatIp), ['fd00::3']);
+});
+
+t.test('a tentative address is waited for; one that another machine has is refused', async (t) => {
+  const ip = FakeIp.install(t);
+  const show = (flags: object) =>
+    ip.answer('-details address show', [
+      { ifname: 'eth0', flags: [], mtu: 1500, addr_info: [{ family: 'inet6', local: 'fd00::3', ...flags }] },
+    ]);
+  show({ tentative: true });
+  const links = await readLinks();
+  show({});
+  await untilBindable(links, (0xfdn << 120n) | 3n);
+  show({ tentative: true, dadfailed: true });
+  mentions(
+    t,
+    await refusal(t, () => untilBindable(links, (0xfdn << 120n) | 3n)),
+    'fd00::3 of eth0',
+    'another machine',
+  );
+});
+
+t.test('a deprecated address is still there for who is bound to it', async (t) => {
+  FakeIp.install(t).answer('-details address show', [
+    { ifname: 'eth0', flags: [], addr_info: [{ family: 'inet6', local: 'fd00::3', deprecated: true }] },
+  ]);
+  t.equal(await hasAddress((0xfdn << 120n) | 3n), true);
+  t.equal(await hasAddress((0xfdn << 120n) | 4n), false);
+});

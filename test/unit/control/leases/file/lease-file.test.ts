@@ -1,0 +1,387 @@
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { formatIp, formatSubnet } from '../../../../../src/control/addresses/address.js';
+import { formatIpv4 } from '../../../../../src/control/addresses/ipv4.js';
+import { readLeaseFile } from '../../../../../src/control/leases/file/lease-file.js';
+import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
+import { mentions, refusal } from '../../../../support/user-error.js';
+
+type Fields = Record<string, unknown>;
+
+/** A lease a line, so that lease number i is on line i + 2. */
+function write(t: Test, leases: readonly unknown[]): string {
+  const lines = leases.map((lease) => JSON.stringify(lease)).join(',\n');
+  return join(t.testdir({ 'leases.json': `{ "leases": [\n${lines}\n] }` }), 'leases.json');
+}
+
+/** A good lease for node `index`, with fields replaced. */
+function lease(index: number, fields: Fields = {}): Fields {
+  return {
+    Subnet: `10.244.${index}.0/24`,
+    PublicIP: `192.168.77.${index}`,
+    BackendType: 'vxlan',
+    BackendData: { VNI: 1, VtepMAC: `02:00:00:00:00:0${index}` },
+    ...fields,
+  };
+}
+
+/** What was read, as text. */
+async function read(t: Test, leases: readonly unknown[], vni = 1): Promise<string[]> {
+  const set = await readLeaseFile(write(t, leases), vni, ['ipv4']);
+  return set.ipv4.map(
+    ({ subnet, publicIp, vtepMac }) => `${formatSubnet(subnet)} ${formatIpv4(publicIp)} ${vtepMac}`,
+  );
+}
+
+t.test('subnet, public IP and MAC of every lease, in the order of the file', async (t) => {
+  t.same(await read(t, [lease(2), lease(1)]), [
+    '10.244.2.0/24 192.168.77.2 02:00:00:00:00:02',
+    '10.244.1.0/24 192.168.77.1 02:00:00:00:00:01',
+  ]);
+});
+
+t.test('Subnet and PublicIP are enough: the MAC is derived', async (t) => {
+  const derived = deriveVtepMac(1, '192.168.77.1');
+  for (const fields of [
+    { BackendType: undefined, BackendData: undefined },
+    { BackendType: '', BackendData: {} },
+    { BackendData: null },
+    { BackendData: { VNI: 1 } },
+    { BackendData: { VtepMAC: '' } },
+    { BackendData: { VtepMAC: null } },
+  ]) {
+    t.same(
+      await read(t, [lease(1, fields)]),
+      [`10.244.1.0/24 192.168.77.1 ${derived}`],
+      JSON.stringify(fields),
+    );
+  }
+});
+
+t.test('the derived MAC is that of the VNI', async (t) => {
+  const [text] = await read(t, [lease(1, { BackendData: undefined })], 42);
+  t.equal(text?.split(' ')[2], deriveVtepMac(42, '192.168.77.1'));
+});
+
+t.test("flannel's other fields, and the peer's VNI, are left alone", async (t) => {
+  const fields = {
+    PublicIPv6: '2001:db8::1',
+    BackendV6Data: null,
+    Expiration: 'x',
+    BackendData: { VNI: 9, VtepMAC: '02:00:00:00:00:01' },
+  };
+  t.same(await read(t, [lease(1, fields)]), ['10.244.1.0/24 192.168.77.1 02:00:00:00:00:01']);
+});
+
+t.test('keys match without regard to case, MACs too', async (t) => {
+  const text =
+    '{ "LEASES": [ { "subnet": "10.244.1.0/24", "publicip": "192.168.77.1", "backenddata": { "vtepmac": "E6:28:E5:CD:55:90" } } ] }';
+  const path = join(t.testdir({ f: text }), 'f');
+  t.match((await readLeaseFile(path, 1, ['ipv4'])).ipv4, [{ vtepMac: 'e6:28:e5:cd:55:90' }]);
+});
+
+t.test('no leases at all are a set too', async (t) => {
+  t.same(await read(t, []), []);
+});
+
+t.test('leases of other backends are left out, with a sentence each', async (t) => {
+  const set = await readLeaseFile(
+    write(t, [lease(1, { BackendType: 'udp' }), lease(2), lease(3, { BackendType: 'VXLAN' })]),
+    1,
+    ['ipv4'],
+  );
+  t.same(
+    set.ipv4.map(({ publicIp }) => formatIpv4(publicIp)),
+    ['192.168.77.2'],
+  );
+  t.same(set.ignored, [
+    'ignoring non-vxlan v4Subnet(10.244.1.0/24): type=udp',
+    'ignoring non-vxlan v4Subnet(10.244.3.0/24): type=VXLAN',
+  ]);
+});
+
+t.test('the backend data of another backend is not looked at', async (t) => {
+  const other = lease(1, { BackendType: 'wireguard', BackendData: { VtepMAC: 'none', PublicKey: 'x' } });
+  t.same(await read(t, [other, lease(2)]), ['10.244.2.0/24 192.168.77.2 02:00:00:00:00:02']);
+});
+
+t.test('for backend udp a lease of any backend counts, and its backend data is not looked at', async (t) => {
+  const set = await readLeaseFile(
+    write(t, [
+      lease(1),
+      { Subnet: '10.244.2.0/24', PublicIP: '192.168.77.2', PublicIPv6: null },
+      lease(3, { BackendType: 'host-gw', BackendData: 'x' }),
+      lease(4, { BackendData: { VtepMAC: '02:00:00:00:00:01' } }),
+    ]),
+    undefined,
+    ['ipv4'],
+  );
+  t.same(
+    set.ipv4.map(({ subnet, publicIp, vtepMac }) => [formatSubnet(subnet), formatIpv4(publicIp), vtepMac]),
+    [1, 2, 3, 4].map((index) => [`10.244.${index}.0/24`, `192.168.77.${index}`, undefined]),
+  );
+  t.same(set.ignored, []);
+});
+
+t.test('for backend udp too no two leases may claim the same', async (t) => {
+  for (const fields of [
+    { Subnet: '10.244.1.128/25' },
+    { PublicIP: '192.168.77.1' },
+    { PublicIP: '10.244.1.9' },
+  ]) {
+    const path = write(t, [lease(1), lease(2, fields)]);
+    mentions(
+      t,
+      await refusal(t, () => readLeaseFile(path, undefined, ['ipv4'])),
+      `${path}:3 (--lease-file): leases[1].`,
+    );
+  }
+});
+
+t.test('a lease that is wrong in itself is refused with file, line, path, value and remedy', async (t) => {
+  const cases: [Fields, key: string, says: string][] = [
+    [{ Subnet: undefined }, 'Subnet is missing', 'write the node\'s pod subnet, like "10.244.1.0/24"'],
+    [{ Subnet: 7 }, 'Subnet is 7', 'must be a string'],
+    [{ Subnet: '10.244.1.0' }, 'Subnet is "10.244.1.0"', 'no IPv4 subnet, like "10.244.1.0/24"'],
+    [{ Subnet: '10.244.1.0/33' }, 'Subnet is "10.244.1.0/33"', 'no IPv4 subnet'],
+    [{ Subnet: '10.244.1/24' }, 'Subnet is "10.244.1/24"', 'no IPv4 subnet'],
+    [{ Subnet: '10.244.1.0-24' }, 'Subnet is "10.244.1.0-24"', 'no IPv4 subnet'],
+    [
+      { Subnet: '10.244.1.7/24' },
+      'Subnet is "10.244.1.7/24"',
+      'host bits are set; the subnet is "10.244.1.0/24"',
+    ],
+    [{ Subnet: '10.244.1.0/32' }, 'Subnet is "10.244.1.0/32"', 'must be from 1 to 31'],
+    [{ Subnet: '0.0.0.0/0' }, 'Subnet is "0.0.0.0/0"', 'must be from 1 to 31'],
+    [{ Subnet: 'fc00:1::/64' }, 'Subnet is "fc00:1::/64"', 'this is IPv6; write an IPv4 subnet'],
+    [
+      { PublicIP: undefined },
+      'PublicIP is missing',
+      'write the node\'s underlay address, like "192.168.77.1"',
+    ],
+    [{ PublicIP: 'node1' }, 'PublicIP is "node1"', 'no IPv4 address'],
+    [{ PublicIP: '192.168.77' }, 'PublicIP is "192.168.77"', 'no IPv4 address'],
+    [{ PublicIP: '192.168.77.1/24' }, 'PublicIP is "192.168.77.1/24"', 'no IPv4 address'],
+    [{ PublicIP: '2001:db8::1' }, 'PublicIP is "2001:db8::1"', 'this is IPv6; write an IPv4 address'],
+    [{ PublicIP: '0.0.0.0' }, 'PublicIP is "0.0.0.0"', 'write a unicast one'],
+    [{ PublicIP: '127.0.0.1' }, 'PublicIP is "127.0.0.1"', 'write a unicast one'],
+    [{ PublicIP: '224.0.0.5' }, 'PublicIP is "224.0.0.5"', 'write a unicast one'],
+    [{ BackendType: 1 }, 'BackendType is 1', 'must be a string'],
+    [{ BackendData: 'x' }, 'BackendData is "x"', 'must be an object'],
+    [{ BackendData: { VtepMAC: 5 } }, 'BackendData.VtepMAC is 5', 'must be a string'],
+    [{ BackendData: { VtepMAC: '02:00' } }, 'BackendData.VtepMAC is "02:00"', 'like "02:00:00:00:00:01"'],
+    [
+      { BackendData: { VtepMAC: '01:00:5e:00:00:01' } },
+      'BackendData.VtepMAC is "01:00:5e:00:00:01"',
+      'no unicast MAC',
+    ],
+    [
+      { BackendData: { VtepMAC: 'ff:ff:ff:ff:ff:ff' } },
+      'BackendData.VtepMAC is "ff:ff:ff:ff:ff:ff"',
+      'no unicast MAC',
+    ],
+    [
+      { BackendData: { VtepMAC: '00:00:00:00:00:00' } },
+      'BackendData.VtepMAC is "00:00:00:00:00:00"',
+      'no unicast MAC',
+    ],
+  ];
+  for (const [fields, found, says] of cases) {
+    const path = write(t, [lease(1), lease(2, fields)]);
+    const message = await refusal(t, () => readLeaseFile(path, 1, ['ipv4']), JSON.stringify(fields));
+    mentions(t, message, `${path}:3 (--lease-file): leases[1].${found}: `, says);
+  }
+});
+
+t.test(
+  'two leases that claim the same are refused, the later one with the line, naming the earlier',
+  async (t) => {
+    const derived = deriveVtepMac(1, '192.168.77.1');
+    const cases: [string, first: Fields, second: Fields, found: string, says: string][] = [
+      [
+        'one subnet',
+        {},
+        { Subnet: '10.244.1.0/24' },
+        'Subnet is "10.244.1.0/24"',
+        'leases[0] has 10.244.1.0/24',
+      ],
+      [
+        'one inside the other',
+        {},
+        { Subnet: '10.244.1.128/25' },
+        'Subnet is "10.244.1.128/25"',
+        'leases[0] has 10.244.1.0/24',
+      ],
+      [
+        'one around the other',
+        {},
+        { Subnet: '10.244.0.0/16' },
+        'Subnet is "10.244.0.0/16"',
+        'leases[0] has 10.244.1.0/24',
+      ],
+      [
+        'one public IP',
+        {},
+        { PublicIP: '192.168.77.1' },
+        'PublicIP is "192.168.77.1"',
+        'leases[0] has it too',
+      ],
+      [
+        'one MAC',
+        {},
+        { BackendData: { VtepMAC: '02:00:00:00:00:01' } },
+        'BackendData.VtepMAC is "02:00:00:00:00:01"',
+        'leases[0] has it too',
+      ],
+      [
+        'one MAC in different spelling',
+        { BackendData: { VtepMAC: '0a:00:00:00:00:0b' } },
+        { BackendData: { VtepMAC: '0A:00:00:00:00:0B' } },
+        'BackendData.VtepMAC is "0a:00:00:00:00:0b"',
+        'leases[0] has it too',
+      ],
+      [
+        'a MAC that is derived for the other',
+        { BackendData: undefined },
+        { BackendData: { VtepMAC: derived } },
+        `BackendData.VtepMAC is "${derived}"`,
+        'leases[0] has it too',
+      ],
+      [
+        "a derived MAC that is the other's",
+        { PublicIP: '192.168.77.9', BackendData: { VtepMAC: derived } },
+        { PublicIP: '192.168.77.1', BackendData: undefined },
+        `BackendData.VtepMAC is "${derived}"`,
+        'leases[0] has it too',
+      ],
+    ];
+    for (const [name, first, second, found, says] of cases) {
+      const path = write(t, [lease(1, first), lease(3), lease(2, second)]);
+      const message = await refusal(t, () => readLeaseFile(path, 1, ['ipv4']), name);
+      mentions(
+        t,
+        message,
+        `${path}:4 (--lease-file): leases[2].${found}: `,
+        says,
+        'every node needs its own',
+      );
+    }
+  },
+);
+
+t.test('an overlap is found among many subnets of different sizes', async (t) => {
+  const leases = Array.from({ length: 50 }, (_, index) => ({
+    Subnet: `10.${index}.0.0/${16 + (index % 8)}`,
+    PublicIP: `192.168.77.${index + 1}`,
+  }));
+  t.equal((await read(t, leases)).length, 50);
+  const path = write(t, [...leases, { Subnet: '10.16.128.0/24', PublicIP: '192.168.78.1' }]);
+  mentions(
+    t,
+    await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
+    'leases[50].Subnet',
+    'leases[16] has 10.16.0.0/16',
+  );
+});
+
+t.test('neighbouring subnets do not overlap', async (t) => {
+  const subnets = ['10.0.0.0/24', '10.0.1.0/25', '10.0.1.128/25', '10.0.2.0/23', '255.255.255.0/24'];
+  const leases = subnets.map((Subnet, index) => ({ Subnet, PublicIP: `192.168.77.${index + 1}` }));
+  t.equal((await read(t, leases)).length, subnets.length);
+});
+
+t.test('a node that lives inside a pod subnet is refused: the tunnel would carry itself', async (t) => {
+  const path = write(t, [lease(1), lease(2, { PublicIP: '10.244.1.255' })]);
+  mentions(
+    t,
+    await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
+    `${path}:3 (--lease-file): leases[1].PublicIP is "10.244.1.255": `,
+    'inside leases[0].Subnet 10.244.1.0/24',
+  );
+  t.equal(
+    (await read(t, [lease(1), lease(2, { PublicIP: '10.244.3.0' })])).length,
+    2,
+    'behind the last one is fine',
+  );
+});
+
+t.test('a file that is no lease file is refused', async (t) => {
+  for (const [text, says] of [
+    ['{}', ':1 (--lease-file): leases is missing: write { "leases": [ ... ] }'],
+    ['{ "leases": null }', 'leases is missing'],
+    ['{ "leases": {} }', 'leases is {}: must be an array [ ... ]'],
+    ['{ "leases": [\n 1 ] }', ':2 (--lease-file): leases[0] is 1: must be an object { ... }'],
+    ['{ "leases": [\n null ] }', ':2 (--lease-file): leases[0] is null: must be an object { ... }'],
+    ['[]', 'it must hold one JSON object { ... }, not []'],
+    ['{ "leases": [\n  { "Subnet": "10.244.1.0/24" "PublicIP" } ] }', ':2:31 (--lease-file): not JSON: '],
+    ['', ':1 (--lease-file): not JSON: the file is empty'],
+  ] as const) {
+    const path = join(t.testdir({ f: text }), 'f');
+    mentions(t, await refusal(t, () => readLeaseFile(path, 1, ['ipv4']), text), path, says);
+  }
+  const path = join(t.testdir({}), 'none');
+  mentions(
+    t,
+    await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
+    `--lease-file ${path}: no such file; create it`,
+  );
+});
+
+t.test('ten thousand leases are read in well under a second', async (t) => {
+  const leases = Array.from({ length: 10_000 }, (_, index) => ({
+    Subnet: `10.${index >> 8}.${index & 255}.0/24`,
+    PublicIP: `192.${168 + (index >> 14)}.${(index >> 8) & 255}.${index & 255}`,
+  }));
+  const path = write(t, leases);
+  const from = performance.now();
+  t.equal((await readLeaseFile(path, 1, ['ipv4'])).ipv4.length, 10_000);
+  t.ok(performance.now() - from < 2000, `${Math.round(performance.now() - from)} ms`);
+});
+
+const lease6 = (index: number, fields: Fields = {}): Fields => ({
+  IPv6Subnet: `fd00:244:${index}::/64`,
+  PublicIPv6: `fd00:77::${index}`,
+  BackendV6Data: { VNI: 1, VtepMAC: `02:00:00:00:06:0${index}` },
+  ...fields,
+});
+
+t.test('with two families a lease has both halves, or one', async (t) => {
+  const none = { Subnet: '0.0.0.0/0', PublicIP: '0.0.0.0', IPv6Subnet: '::/0', PublicIPv6: null };
+  const path = write(t, [
+    { ...lease(1), ...lease6(1) },
+    { ...none, ...lease6(2, { BackendV6Data: null }) },
+    { ...none, ...lease(3) },
+    { ...lease6(4), BackendType: 'wireguard' },
+  ]);
+  const { ipv4, ipv6, ignored } = await readLeaseFile(path, 1, ['ipv4', 'ipv6']);
+  t.same(
+    ipv4.map(({ subnet }) => formatSubnet(subnet)),
+    ['10.244.1.0/24', '10.244.3.0/24'],
+  );
+  t.same(
+    ipv6.map(({ subnet, publicIp, vtepMac }) => `${formatSubnet(subnet)} ${formatIp(publicIp)} ${vtepMac}`),
+    [
+      'fd00:244:1::/64 fd00:77::1 02:00:00:00:06:01',
+      `fd00:244:2::/64 fd00:77::2 ${deriveVtepMac(1, 'fd00:77::2')}`,
+    ],
+  );
+  t.same(ignored, ['ignoring non-vxlan v6Subnet(fd00:244:4::/64): type=wireguard']);
+});
+
+t.test('what is wrong of IPv6 is named by its own keys', async (t) => {
+  for (const [bad, ...says] of [
+    [lease6(2, { IPv6Subnet: '10.1.0.0/16' }), 'IPv6Subnet', 'this is IPv4; write an IPv6 subnet'],
+    [lease6(2, { IPv6Subnet: 'fd00::1/64' }), 'host bits are set; the subnet is "fd00::/64"'],
+    [lease6(2, { IPv6Subnet: 'fd00::/128' }), 'from 1 to 127'],
+    [lease6(2, { PublicIPv6: null }), 'PublicIPv6 is missing', 'like "fd00:77::1"'],
+    [lease6(2, { PublicIPv6: 'fe80::1' }), 'PublicIPv6', 'no node can have this address'],
+    [lease6(2, { PublicIPv6: 'fd00:77::1' }), 'PublicIPv6', 'leases[0] has it too'],
+    [lease6(2, { IPv6Subnet: 'fd00:244::/32' }), 'IPv6Subnet', 'overlaps'],
+    [lease6(2, { IPv6Subnet: 'fd00:77::/64' }), 'PublicIPv6', 'the tunnel would carry itself'],
+    [lease6(2, { BackendV6Data: { VtepMAC: '02:00:00:00:06:01' } }), 'BackendV6Data.VtepMAC', 'has it too'],
+    [{}, 'Subnet is missing'],
+  ] as [Fields, ...string[]][]) {
+    const path = write(t, [{ ...lease(1), ...lease6(1) }, bad]);
+    mentions(t, await refusal(t, () => readLeaseFile(path, 1, ['ipv4', 'ipv6'])), ...says);
+  }
+});

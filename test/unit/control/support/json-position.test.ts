@@ -1,0 +1,55 @@
+import t from 'tap';
+import { lineOf, syntaxErrorIn } from '../../../../src/control/support/json-position.js';
+
+t.test('a syntax error has line, column and reason', async (t) => {
+  for (const [text, line, column] of [
+    ['{', 1, 2],
+    ['{ "a": 1,\n  "b" 2 }', 2, 7],
+    ['{\n  "a": 1,\n}', 3, 1],
+    ['{ "a": x }', 1, 8],
+    ['{} {}', 1, 4],
+    ['{ // no\n}', 1, 3],
+  ] as const) {
+    const error = syntaxErrorIn(text);
+    t.same([error.line, error.column], [line, column], JSON.stringify(text));
+    t.match(error.reason, /^[a-z ]+$/, JSON.stringify(text));
+  }
+});
+
+const TEXT = `{
+  "Network": "10.244.0.0/16",
+  "Backend": {
+    "Type": "vxlan",
+    "VNI": 1
+  },
+  "leases": [
+    { "Subnet": "a" },
+    {
+      "Subnet": "b"
+    }
+  ]
+}`;
+
+t.test('a path leads to the line of its value', async (t) => {
+  for (const [path, line] of [
+    ['Network', 2],
+    ['Backend', 3],
+    ['Backend.VNI', 5],
+    ['leases', 7],
+    ['leases[0].Subnet', 8],
+    ['leases[1]', 9],
+    ['leases[1].Subnet', 10],
+  ] as const) {
+    t.equal(lineOf(TEXT, path), line, path);
+  }
+});
+
+t.test('what is missing is on the line of what it is missing from', async (t) => {
+  t.equal(lineOf(TEXT, 'Backend.Port'), 3);
+  t.equal(lineOf(TEXT, 'leases[1].PublicIP'), 9);
+  t.equal(lineOf(TEXT, 'SubnetLen'), 1);
+});
+
+t.test('of a key that comes twice the later counts', async (t) => {
+  t.equal(lineOf('{\n "a": 1,\n "a": 2\n}', 'a'), 3);
+});

@@ -1,0 +1,27 @@
+import t from 'tap';
+import { show, UserError } from '../../../../src/control/support/user-error.js';
+
+t.test('a message is one line, whatever went into it', async (t) => {
+  t.equal(
+    new UserError('ip: RTNETLINK answers:\n  File exists\n').message,
+    'ip: RTNETLINK answers: File exists ',
+  );
+  t.equal(new UserError('plain').name, 'UserError');
+});
+
+t.test('a value is shown as JSON', async (t) => {
+  t.equal(show('text'), '"text"');
+  t.equal(show(1), '1');
+  t.equal(show(null), 'null');
+  t.equal(show({ a: [1] }), '{"a":[1]}');
+  t.equal(show(undefined), 'undefined');
+});
+
+t.test('a long value is cut to sixty characters', async (t) => {
+  t.equal(show('x'.repeat(58)), `"${'x'.repeat(58)}"`);
+  t.equal(show('x'.repeat(59)), `"${'x'.repeat(56)}...`);
+});
+
+t.test('a line end in a value stays inside the line', async (t) => {
+  t.equal(show('a\nb'), '"a\\nb"');
+});

@@ -1,0 +1,276 @@
+import t, { type Test } from 'tap';
+import { type Family, formatIp } from '../../../../src/control/addresses/address.js';
+import { formatIpv4, parseIpv4 } from '../../../../src/control/addresses/ipv4.js';
+import { parseIpv6 } from '../../../../src/control/addresses/ipv6.js';
+import type { Link } from '../../../../src/control/kernel/links.js';
+import type { UnderlayOptions } from '../../../../src/control/options.js';
+import { announceUnderlay, chooseUnderlay, type Side } from '../../../../src/control/underlay/choose.js';
+import { catchLog } from '../../../support/catch-log.js';
+import { FakeIp } from '../../../support/fake-ip.js';
+import { mentions, refusal } from '../../../support/user-error.js';
+
+const link = (name: string, ...texts: string[]): Link => ({
+  index: 2,
+  name,
+  mac: '',
+  mtu: 1500,
+  kind: undefined,
+  data: {},
+  up: true,
+  addresses: texts.flatMap((text) => parseIpv4(text) ?? []),
+  addresses6: texts.flatMap((text) => parseIpv6(text) ?? []),
+  tentative: [],
+  assigned: [],
+});
+
+const LINKS = [
+  link('lo'),
+  link('eth0', '192.168.77.1', '10.0.0.7'),
+  link('eth1', '172.16.0.1'),
+  link('eth2'),
+];
+const THERE = '(there is lo:[], eth0:[192.168.77.1 10.0.0.7], eth1:[172.16.0.1], eth2:[])';
+
+function options(given: Partial<UnderlayOptions>): UnderlayOptions {
+  return {
+    iface: [],
+    ifaceRegex: [],
+    ifaceCanReach: undefined,
+    publicIp: undefined,
+    publicIpv6: undefined,
+    ...given,
+  };
+}
+
+/** Interface, its address, the public one, and all in the order in which a lease is looked for. */
+async function choose(given: Partial<UnderlayOptions>): Promise<string> {
+  const { link, ipv4 } = await chooseUnderlay(LINKS, options(given), ['ipv4']);
+  const { address, publicIp, addresses } = ipv4 as Side<number>;
+  return `${link.name} ${formatIpv4(address)} ${formatIpv4(publicIp)} [${addresses.map(formatIpv4).join(' ')}]`;
+}
+
+async function refused(t: Test, given: Partial<UnderlayOptions>): Promise<string> {
+  return await refusal(t, () => chooseUnderlay(LINKS, options(given), ['ipv4']));
+}
+
+t.test('--iface names an interface, or the address on it that is used', async (t) => {
+  t.equal(await choose({ iface: ['eth1'] }), 'eth1 172.16.0.1 172.16.0.1 [172.16.0.1]');
+  t.equal(await choose({ iface: ['10.0.0.7'] }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
+});
+
+t.test('the first --iface that finds one decides, then --iface-regex, then --iface-can-reach', async (t) => {
+  FakeIp.install(t).answer('route get 203.0.113.9', [
+    { dst: '203.0.113.9', dev: 'eth0', prefsrc: '10.0.0.7' },
+  ]);
+  const all = { iface: ['eth9', 'eth1'], ifaceRegex: ['^eth0$'], ifaceCanReach: '203.0.113.9' };
+  t.match(await choose(all), /^eth1 172/);
+  t.match(await choose({ ...all, iface: ['eth9', 'eth2'] }), /^eth0 192/);
+  t.match(await choose({ ...all, iface: ['eth9'], ifaceRegex: ['^wg'] }), /^eth0 10/);
+});
+
+t.test('an own address is reached through the interface that has it', async (t) => {
+  const ip = FakeIp.install(t);
+  for (const target of ['10.0.0.7', '127.0.0.1']) {
+    ip.answer(`route get ${target}`, [{ type: 'local', dst: target, dev: 'lo', prefsrc: target }]);
+  }
+  t.match(await choose({ ifaceCanReach: '10.0.0.7' }), /^eth0 10\.0\.0\.7 /);
+  mentions(
+    t,
+    await refused(t, { ifaceCanReach: '127.0.0.1' }),
+    '--iface-can-reach 127.0.0.1: failed to get ifcanreach based interface: no interface leads there',
+  );
+});
+
+t.test('a regex is tried on all addresses before any name', async (t) => {
+  t.match(await choose({ ifaceRegex: ['^172\\.|eth0'] }), /^eth1 172/);
+  t.match(await choose({ ifaceRegex: ['^10\\.'] }), /^eth0 10\.0\.0\.7/);
+  t.match(await choose({ ifaceRegex: ['th[1]'] }), /^eth1 /);
+});
+
+t.test("Go's flags at the head of a regex count", async (t) => {
+  t.match(await choose({ ifaceRegex: ['(?i)^ETH1$'] }), /^eth1 /);
+  t.match(await choose({ ifaceRegex: ['(?iUi)^ETH1'] }), /^eth1 /);
+  mentions(t, await refused(t, { ifaceRegex: ['^ETH1$'] }), 'could not match pattern ^ETH1$');
+});
+
+t.test('of default routes the first counts, and of its next hops the first', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.answer('-4 route show default', [
+    { dst: 'default', dev: 'eth1' },
+    { dst: 'default', dev: 'eth0' },
+  ]);
+  t.match(await choose({}), /^eth1 /);
+  ip.answer('-4 route show default', [
+    { type: 'unreachable', dst: 'default', dev: 'lo' },
+    { dst: 'default', nexthops: [{ dev: 'eth0' }, { dev: 'eth1' }] },
+  ]);
+  t.match(await choose({}), /^eth0 192/);
+});
+
+t.test('--public-ip alone finds the interface that has it; with --iface it may be elsewhere', async (t) => {
+  t.equal(await choose({ publicIp: '10.0.0.7' }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
+  t.equal(
+    await choose({ publicIp: '203.0.113.5', iface: ['10.0.0.7'] }),
+    'eth0 10.0.0.7 203.0.113.5 [203.0.113.5 10.0.0.7 192.168.77.1]',
+  );
+  const message = await refused(t, { publicIp: '203.0.113.5' });
+  mentions(
+    t,
+    message,
+    /^Failed to find any valid interface to use: error looking up interface 203\.0\.113\.5: .*--iface/,
+    THERE,
+  );
+});
+
+t.test('a --public-ip that no node can have is refused, whatever is named beside it', async (t) => {
+  for (const publicIp of [
+    ...['eth0', '10.0.0', ''],
+    ...['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255'],
+  ]) {
+    mentions(
+      t,
+      await refused(t, { publicIp, iface: ['eth0'] }),
+      `invalid public IP address: ${publicIp}; --public-ip needs`,
+    );
+  }
+});
+
+t.test('no default route is refused with what there is to name', async (t) => {
+  FakeIp.install(t);
+  mentions(
+    t,
+    await refused(t, {}),
+    'Failed to find any valid interface to use: unable to find default route; no default route tells',
+    '--iface',
+    THERE,
+  );
+});
+
+t.test('when nothing matches, everything that was tried is told with its reason', async (t) => {
+  FakeIp.install(t);
+  const message = await refused(t, {
+    iface: ['eth9', '192.168.77.2', '', 'eth2'],
+    ifaceRegex: ['^wg', '['],
+    ifaceCanReach: 'eth0',
+  });
+  mentions(
+    t,
+    message,
+    /^Failed to find interface to use that matches the interfaces and\/or regexes provided: /,
+    '--iface eth9: no interface has this name or address; ',
+    '--iface 192.168.77.2: no interface has this name or address; ',
+    '--iface : no interface has this name or address; ',
+    '--iface eth2: failed to find IPv4 address for interface eth2; give it one',
+    '--iface-regex ^wg: could not match pattern ^wg to any of the available network interfaces; ',
+    "--iface-regex [: could not compile the IP address regex '[': ",
+    '--iface-can-reach eth0: this is no IPv4 address',
+    THERE,
+  );
+});
+
+t.test('an interface without MTU is refused', async (t) => {
+  const links = [{ ...link('eth0', '10.0.0.7'), mtu: 0 }];
+  mentions(
+    t,
+    await refusal(t, () => chooseUnderlay(links, options({ iface: ['eth0'] }), ['ipv4'])),
+    'failed to determine MTU for eth0 interface; set one',
+  );
+});
+
+t.test("the choice is announced in flannel's lines, and what was missed before it", async (t) => {
+  FakeIp.install(t).answer('-4 route show default', [{ dst: 'default', dev: 'eth1' }]);
+  const log = catchLog(t);
+  const said = async (given: Partial<UnderlayOptions>): Promise<string[]> => {
+    announceUnderlay(await chooseUnderlay(LINKS, options(given), ['ipv4']));
+    return log.splice(0).map((line) => line.replace(/^I /, ''));
+  };
+  t.strictSame(await said({}), [
+    'Determining IP address of default interface',
+    'Using interface with name eth1 and address 172.16.0.1',
+    'Defaulting external address to interface address (172.16.0.1)',
+  ]);
+  t.strictSame(await said({ iface: ['eth9', '10.0.0.7'], publicIp: '203.0.113.5' }), [
+    `Could not find valid interface matching eth9: no interface has this name or address ${THERE}`,
+    'Searching for interface using 10.0.0.7',
+    'Using interface with name eth0 and address 10.0.0.7',
+    'Using 203.0.113.5 as external address',
+  ]);
+});
+
+const DUAL = [
+  link('lo'),
+  link('eth0', '192.168.77.1', 'fd00:77::1', 'fe80::1'),
+  link('eth1', '172.16.0.1', 'fe80::2'),
+  link('eth2', 'fd00:78::1'),
+];
+const BOTH = ['ipv4', 'ipv6'] as const;
+
+/** Interface, and of each family its address and the public one. */
+async function chooseOf(families: readonly Family[], given: Partial<UnderlayOptions>): Promise<string> {
+  const { link, ipv4, ipv6 } = await chooseUnderlay(DUAL, options(given), families);
+  return [
+    link.name,
+    ...[ipv4, ipv6].flatMap((side) => (side ? [formatIp(side.address), formatIp(side.publicIp)] : [])),
+  ].join(' ');
+}
+
+t.test('with two families the interface has an address of each', async (t) => {
+  const eth0 = 'eth0 192.168.77.1 192.168.77.1 fd00:77::1 fd00:77::1';
+  for (const given of [
+    { iface: ['eth1', 'eth2', 'eth0'] },
+    { iface: ['fd00:77::1'] },
+    { ifaceRegex: ['^(192|fd00:77)'] },
+    { publicIp: '192.168.77.1' },
+    { publicIpv6: 'fd00:77::1' },
+  ]) {
+    t.equal(await chooseOf(BOTH, given), eth0, JSON.stringify(given));
+  }
+  t.equal(
+    await chooseOf(BOTH, { iface: ['eth0'], publicIp: '203.0.113.5', publicIpv6: '2001:db8::5' }),
+    'eth0 192.168.77.1 203.0.113.5 fd00:77::1 2001:db8::5',
+  );
+});
+
+t.test('with IPv6 alone no IPv4 address is asked for', async (t) => {
+  t.equal(await chooseOf(['ipv6'], { iface: ['eth2'] }), 'eth2 fd00:78::1 fd00:78::1');
+  FakeIp.install(t).answer('-6 route show default', [{ dst: 'default', dev: 'eth2' }]);
+  t.equal(await chooseOf(['ipv6'], {}), 'eth2 fd00:78::1 fd00:78::1');
+});
+
+t.test('default routes of two interfaces are no choice', async (t) => {
+  const ip = FakeIp.install(t);
+  ip.answer('-4 route show default', [{ dst: 'default', dev: 'eth0' }]);
+  mentions(t, await refusal(t, () => chooseOf(BOTH, {})), 'unable to find default v6 route');
+  ip.answer('-6 route show default', [{ dst: 'default', dev: 'eth2' }]);
+  mentions(
+    t,
+    await refusal(t, () => chooseOf(BOTH, {})),
+    'v6 default route interface eth2 must be the same with v4 default route interface eth0',
+    'eth0:[192.168.77.1 fd00:77::1 fe80::1]',
+  );
+});
+
+t.test('a link-local address carries no tunnel', async (t) => {
+  mentions(
+    t,
+    await refusal(t, () => chooseOf(BOTH, { iface: ['eth1'] })),
+    'failed to find IPv6 address for interface eth1: fe80::2 is link-local',
+  );
+  for (const publicIpv6 of ['fe80::1', '192.168.77.1', 'x', '::1']) {
+    mentions(
+      t,
+      await refusal(t, () => chooseOf(BOTH, { publicIpv6, iface: ['eth0'] })),
+      `invalid public IPv6 address: ${publicIpv6}; --public-ipv6 needs`,
+    );
+  }
+});
+
+t.test("the choice of IPv6 is announced in flannel's lines", async (t) => {
+  const { notes } = await chooseUnderlay(DUAL, options({ iface: ['eth0'] }), BOTH);
+  t.same(notes, [
+    'Using interface with name eth0 and address 192.168.77.1',
+    'Using interface with name eth0 and v6 address fd00:77::1',
+    'Defaulting external address to interface address (192.168.77.1)',
+    'Defaulting external v6 address to interface address (fd00:77::1)',
+  ]);
+});

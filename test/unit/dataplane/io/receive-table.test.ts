@@ -1,0 +1,172 @@
+import t from 'tap';
+import { ReceiveRing } from '../../../../src/dataplane/io/receive-table.js';
+import { Ipv4Names, Ipv6Names } from '../../../../src/dataplane/io/sockaddr-codec.js';
+import { Arena } from '../../../../src/dataplane/memory/arena.js';
+import { Ipv6Addresses } from '../../../../src/dataplane/tunnel/ipv6-addresses.js';
+import { concat, hex, ipv6, toHex } from '../../../support/bytes.js';
+import { follow } from '../../../support/kernel-structures.js';
+
+const CAPACITY = 3;
+const SIZE = 4096;
+
+interface SetUp {
+  arena: Arena;
+  ring: ReceiveRing;
+  message: (index: number) => number;
+}
+
+/** Over IPv6 when there are addresses. */
+function setUp(addresses?: Ipv6Addresses): SetUp {
+  const arena = new Arena(131072);
+  arena.reserve(64);
+  const names = addresses === undefined ? new Ipv4Names(arena) : new Ipv6Names(arena, addresses);
+  const ring = new ReceiveRing(arena, CAPACITY, SIZE, names);
+  return { arena, ring, message: (index) => Number(ring.messages) - arena.base + index * 64 };
+}
+
+t.test('each message has one iovec, one sockaddr_in and one control block of its own', async (t) => {
+  const { arena, ring, message } = setUp();
+  const seen = new Set<number>();
+  for (let i = 0; i < CAPACITY; i++) {
+    const at = message(i);
+    const iovec = follow(arena, at + 16);
+    seen
+      .add(follow(arena, at))
+      .add(iovec)
+      .add(follow(arena, at + 32));
+    t.equal(arena.view.getUint32(at + 8, true), 16, 'msg_namelen');
+    t.equal(arena.view.getBigUint64(at + 24, true), 1n, 'msg_iovlen');
+    t.equal(follow(arena, iovec), ring.buffer(i));
+    t.equal(arena.view.getBigUint64(iovec + 8, true), BigInt(SIZE));
+  }
+  t.equal(seen.size, 3 * CAPACITY);
+});
+
+t.test('buffers do not overlap', async (t) => {
+  const { ring } = setUp();
+  t.ok(ring.buffer(1) - ring.buffer(0) >= SIZE);
+  t.ok(ring.buffer(2) - ring.buffer(1) >= SIZE);
+});
+
+t.test('prepare gives the control blocks that were used their length back', async (t) => {
+  const { arena, ring, message } = setUp();
+  ring.prepare(CAPACITY);
+  for (let i = 0; i < CAPACITY; i++) {
+    t.ok(arena.view.getBigUint64(message(i) + 40, true) >= 48n, 'UDP_GRO and IP_TOS: CMSG_SPACE 24 each');
+    arena.view.setBigUint64(message(i) + 40, 0n, true);
+  }
+  ring.prepare(1);
+  t.ok(arena.view.getBigUint64(message(0) + 40, true) >= 48n);
+  t.equal(arena.view.getBigUint64(message(1) + 40, true), 0n);
+});
+
+t.test('address, length and truncation are what the kernel left in the message', async (t) => {
+  const { arena, ring, message } = setUp();
+  arena.view.setUint32(message(1) + 56, 1458, true);
+  arena.view.setInt32(message(1) + 48, 0x20, true);
+  arena.bytes.set([192, 168, 77, 2], follow(arena, message(1)) + 4);
+  t.equal(ring.length(1), 1458);
+  t.equal(ring.isTruncated(1), true);
+  t.equal(ring.address(1), 0xc0a84d02 | 0);
+  t.same([ring.length(0), ring.isTruncated(0), ring.address(0)], [0, false, 0]);
+});
+
+t.test(
+  'over IPv6 each message has one sockaddr_in6 of its own, and known senders are told apart',
+  async (t) => {
+    const addresses = new Ipv6Addresses();
+    const [one, other] = [addresses.add(ipv6('fd00:77::2')), addresses.add(ipv6('fd00:77::3'))];
+    const { arena, ring, message } = setUp(addresses);
+    const senders = [
+      'fd000077000000000000000000000003',
+      '20010db8000000000000000000000002',
+      'fd000077000000000000000000000002',
+    ];
+    for (const [index, address] of senders.entries()) {
+      t.equal(arena.view.getUint32(message(index) + 8, true), 28, 'msg_namelen');
+      // AF_INET6 10, port 50000, flow information, address, scope
+      arena.bytes.set(hex(`0a00 c350 0006aabb ${address} 00000000`), follow(arena, message(index)));
+    }
+    t.same([ring.address(0), ring.address(1), ring.address(2)], [other, 0, one]);
+  },
+);
+
+/** cmsg_len 20, SOL_UDP 17, UDP_GRO 104, 1450; padded to 24. */
+const GRO = hex('1400000000000000 11000000 68000000 aa050000 00000000');
+/** cmsg_len 17, IPPROTO_IP 0, IP_TOS 1, 0x2e << 2 | 3; padded to 24. */
+const TOS = hex('1100000000000000 00000000 01000000 bb 00000000000000');
+/** SO_TIMESTAMP, 16 bytes: something nobody asked for. */
+const OTHER = hex('2000000000000000 01000000 1d000000 0011223344556677 8899aabbccddeeff');
+
+/** cmsg_len 20, IPPROTO_IPV6 41, IPV6_TCLASS 67, 0xb8 | 2; padded to 24. */
+const TRAFFIC_CLASS = hex('1400000000000000 29000000 43000000 ba000000 00000000');
+
+function parsed(
+  block: Uint8Array,
+  length = block.length,
+  addresses?: Ipv6Addresses,
+): { segmentSize: number; tos: number } {
+  const { arena, ring, message } = setUp(addresses);
+  arena.bytes.set(block, follow(arena, message(1) + 32));
+  arena.view.setBigUint64(message(1) + 40, BigInt(length), true);
+  ring.parse(1);
+  const { segmentSize, tos } = ring;
+  return { segmentSize, tos };
+}
+
+t.test('parse reads UDP_GRO and IP_TOS in either order', async (t) => {
+  t.same(parsed(GRO), { segmentSize: 1450, tos: 0 });
+  t.same(parsed(TOS), { segmentSize: 0, tos: 0xbb });
+  t.same(parsed(concat(GRO, TOS)), { segmentSize: 1450, tos: 0xbb });
+  t.same(parsed(concat(TOS, GRO)), { segmentSize: 1450, tos: 0xbb });
+});
+
+t.test('over IPv6 parse reads IPV6_TCLASS, and each family only its own', async (t) => {
+  const both = concat(GRO, TRAFFIC_CLASS);
+  t.same(parsed(both, both.length, new Ipv6Addresses()), { segmentSize: 1450, tos: 0xba });
+  t.same(parsed(TOS, TOS.length, new Ipv6Addresses()), { segmentSize: 0, tos: 0 });
+  t.same(parsed(TRAFFIC_CLASS), { segmentSize: 0, tos: 0 });
+});
+
+t.test('parse passes over other control messages', async (t) => {
+  t.same(parsed(concat(OTHER, GRO)), { segmentSize: 1450, tos: 0 });
+});
+
+t.test('parse takes the last one without its padding, as the kernel counts it', async (t) => {
+  t.same(parsed(concat(GRO, TOS), 24 + 17), { segmentSize: 1450, tos: 0xbb });
+});
+
+t.test('parse does not look behind msg_controllen', async (t) => {
+  t.same(parsed(concat(GRO, TOS), 24), { segmentSize: 1450, tos: 0 });
+  t.same(parsed(GRO, 0), { segmentSize: 0, tos: 0 });
+});
+
+t.test('a control message with a length of 0 does not hold parse up', async (t) => {
+  t.same(parsed(new Uint8Array(48)), { segmentSize: 0, tos: 0 });
+});
+
+t.test('parse forgets what the last message had', async (t) => {
+  const { arena, ring, message } = setUp();
+  arena.bytes.set(concat(GRO, TOS), follow(arena, message(0) + 32));
+  arena.view.setBigUint64(message(0) + 40, 48n, true);
+  ring.parse(0);
+  ring.parse(1);
+  t.same([ring.segmentSize, ring.tos], [0, 0]);
+});
+
+t.test('the control block of a message ends where the next begins', async (t) => {
+  const { arena, ring, message } = setUp();
+  arena.bytes.set(concat(GRO, TOS), follow(arena, message(1) + 32));
+  arena.view.setBigUint64(message(1) + 40, 48n, true);
+  ring.parse(0);
+  t.equal(ring.segmentSize, 0);
+  t.ok(toHex(GRO).length > 0);
+});
+
+t.test('footprint covers what a ring takes of the arena', async (t) => {
+  for (const names of [Ipv4Names, Ipv6Names]) {
+    const arena = new Arena(131072);
+    new ReceiveRing(arena, 5, 3000, new names(arena, new Ipv6Addresses()));
+    t.ok(arena.reserve(1) <= ReceiveRing.footprint(5, 3000));
+  }
+});

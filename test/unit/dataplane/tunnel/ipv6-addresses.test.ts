@@ -1,0 +1,40 @@
+import t from 'tap';
+import { Ipv6Addresses } from '../../../../src/dataplane/tunnel/ipv6-addresses.js';
+import { hex, ipv6, toHex } from '../../../support/bytes.js';
+
+function wordsOf(text: string): Int32Array {
+  return new Int32Array(hex(text).buffer);
+}
+
+t.test('an address is found by its 16 bytes in network order', async (t) => {
+  const addresses = new Ipv6Addresses();
+  const number = addresses.add(ipv6('2001:db8:1:2:3:4:5:6'));
+  t.equal(addresses.find(wordsOf('20010db8000100020003000400050006'), 0), number);
+  t.equal(addresses.find(wordsOf('eeeeeeee 20010db8000100020003000400050006'), 1), number);
+  t.equal(addresses.find(wordsOf('20010db8000100020003000400050007'), 0), 0);
+  const written = wordsOf('ff'.repeat(24));
+  addresses.write(number, written, 1);
+  t.equal(toHex(new Uint8Array(written.buffer)), `ffffffff${'20010db8000100020003000400050006'}ffffffff`);
+});
+
+t.test('numbers begin at 1; an address has one, however often it is added', async (t) => {
+  const addresses = new Ipv6Addresses();
+  t.same(
+    ['fd00::1', 'fd00::2', 'fd00::1'].map((text) => addresses.add(ipv6(text))),
+    [1, 2, 1],
+  );
+  t.equal(addresses.size, 2);
+});
+
+t.test('a number that was taken back is given again', async (t) => {
+  const addresses = new Ipv6Addresses();
+  const first = addresses.add(ipv6('fd00::1'));
+  addresses.add(ipv6('fd00::2'));
+  addresses.delete(first);
+  t.equal(addresses.add(ipv6('fd00::3')), first);
+  t.equal(addresses.add(ipv6('fd00::1')), 3);
+});
+
+t.test(":: is no peer's address", async (t) => {
+  t.throws(() => new Ipv6Addresses().add(ipv6('::')), RangeError);
+});

@@ -1,0 +1,48 @@
+import t from 'tap';
+import { O_RDWR } from '../../../src/sys/constants.js';
+import {
+  addressOf,
+  close,
+  eventfd,
+  open,
+  ppoll,
+  read,
+  sendmmsg,
+  write,
+  writev,
+} from '../../../src/sys/ffi.js';
+
+const ENOENT = 2;
+const EBADF = 9;
+const EAGAIN = 11;
+
+t.test('a call that fails returns the negated errno', async (t) => {
+  const buffer = new Uint8Array(8);
+  t.equal(open('/no/such/file', O_RDWR), -ENOENT);
+  t.equal(close(-1), -EBADF);
+  t.equal(read(-1, addressOf(buffer), 8), -EBADF);
+  t.equal(write(-1, addressOf(buffer), 8), -EBADF);
+  t.equal(writev(-1, addressOf(buffer), 0), -EBADF);
+  t.equal(sendmmsg(-1, addressOf(buffer), 1, 0), -EBADF);
+});
+
+t.test('a call that would block says EAGAIN', async (t) => {
+  const EFD_NONBLOCK = 0x800;
+  const fd = eventfd(EFD_NONBLOCK);
+  const buffer = new Uint8Array(8);
+  t.equal(read(fd, addressOf(buffer), 8), -EAGAIN);
+  close(fd);
+});
+
+t.test('ppoll waits for as long as it is told', async (t) => {
+  const from = performance.now();
+  const timespec = new BigInt64Array([0n, 20_000_000n]);
+  t.equal(ppoll(addressOf(new Uint8Array(8)), 0, addressOf(new Uint8Array(timespec.buffer))), 0);
+  t.ok(performance.now() - from >= 19);
+});
+
+t.test('an address is below 2^53, so that tables of addresses can be computed as numbers', async (t) => {
+  const bytes = new Uint8Array(16);
+  t.ok(Number.isSafeInteger(Number(addressOf(bytes))));
+  t.equal(addressOf(bytes.subarray(5)) - addressOf(bytes), 5n);
+});

@@ -1,0 +1,22 @@
+import t from 'tap';
+import { familyOf, IPV4, IPV6, sockaddr } from '../../../src/sys/sockaddr.js';
+import { ipv4, ipv6, toHex } from '../../support/bytes.js';
+
+t.test('a sockaddr_in: AF_INET, port and address in network order', async (t) => {
+  t.equal(toHex(sockaddr(ipv4('192.168.77.2'), 8472)), `02002118c0a84d02${'00'.repeat(8)}`);
+});
+
+t.test(
+  'a sockaddr_in6: AF_INET6, port, no flow information, address in network order, no scope',
+  async (t) => {
+    t.equal(
+      toHex(sockaddr(ipv6('2001:db8:0:1:8000:ffff:7fff:fffe'), 8472)),
+      '0a002118' + '00000000' + '20010db8000000018000ffff7ffffffe' + '00000000',
+    );
+  },
+);
+
+t.test('the family is told by the address', async (t) => {
+  t.equal(familyOf(ipv4('192.168.77.2')), IPV4);
+  t.equal(familyOf(ipv6('::1')), IPV6);
+});
