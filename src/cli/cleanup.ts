@@ -4,9 +4,9 @@ import { rm, rmdir } from 'node:fs/promises';
 import { removeRules } from '../control/firewall/firewall.js';
 import { ask, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
+import { type DeviceRecord, readRunState, removeRunState } from '../control/journal.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
-import { type DeviceRecord, readRunState, removeRunState } from '../control/node/journal.js';
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);

@@ -5,7 +5,7 @@ import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { SystemError } from '../sys/system-error.js';
 import { type Family, formatIp, type Ip, type Subnet, toUnderlay } from './addresses/address.js';
 import type { Backend } from './backends/backend.js';
-import { backendFor } from './backends/backends.js';
+import { backendFor } from './backends/backend-for.js';
 import { familiesOf, type NetConf, type PodNetwork } from './config/net-conf.js';
 import { Firewall } from './firewall/firewall.js';
 import type { FirewallOptions } from './firewall/rules.js';

@@ -1,7 +1,7 @@
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { readRunState, removeRunState, writeRunState } from '../../../../src/control/node/journal.js';
+import { readRunState, removeRunState, writeRunState } from '../../../src/control/journal.js';
 
 const STATE = {
   pid: 7,

@@ -4,8 +4,8 @@
  */
 
 import { familyOf, formatSubnet, type Subnet } from '../addresses/address.js';
-import { deleteRoutes, ipBatch } from './ip.js';
-import type { Change } from './monitor.js';
+import { deleteRoutes, ipBatch } from '../kernel/ip.js';
+import type { Change } from '../kernel/monitor.js';
 
 export class BlackholeRoute {
   private held: string | undefined;
