@@ -12,15 +12,15 @@ import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { acquire, FAILED, leasesFor, type NodeRequest, type OwnKey, wishOf } from './acquire.js';
-import { choose } from './choice.js';
-import { EtcdClient } from './client.js';
 import { EntryReader } from './entry.js';
+import { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
-import { Follower } from './follower.js';
 import { Keeper } from './keeper.js';
+import { Follower } from './key-watcher.js';
+import { Roster } from './peer-table.js';
 import { Registry, type Snapshot } from './registry.js';
-import { Roster } from './roster.js';
-import { TIMINGS, type Timings } from './timings.js';
+import { choose } from './selection.js';
+import { TIMINGS, type Timings } from './timing.js';
 
 /** etcd is there, but not what has to be in it: somebody is still to put it there. */
 class NotYet extends Error {}

@@ -1,8 +1,8 @@
 /** This node's name: given, or that of the node that this pod runs on. */
 
 import { UserError } from '../../support/user-error.js';
+import type { ApiClient } from './api-client.js';
 import { ApiError, explainApiError } from './api-error.js';
-import type { ApiClient } from './client.js';
 
 /** @throws UserError in flannel's words; ApiError when asking again may help */
 export async function findNodeName(client: ApiClient, signal: AbortSignal): Promise<string> {

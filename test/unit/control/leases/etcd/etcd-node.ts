@@ -5,7 +5,7 @@ import { until } from '../../../../../lab/until.js';
 import { formatIp, formatSubnet, type Ip } from '../../../../../src/control/addresses/address.js';
 import { type Cidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
-import type { Timings } from '../../../../../src/control/leases/etcd/timings.js';
+import type { Timings } from '../../../../../src/control/leases/etcd/timing.js';
 import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';
 import type { HalfRequest, LeaseRequest } from '../../../../../src/control/leases/source.js';
 import type { EtcdOptions } from '../../../../../src/control/options.js';

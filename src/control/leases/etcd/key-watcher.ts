@@ -4,12 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../support/backoff.js';
 import { warn } from '../../support/log.js';
 import type { Outage } from '../outage.js';
-import type { EtcdClient } from './client.js';
+import type { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
 import { status } from './library.js';
 import { DELETE, type Header, type KeyValue, type WatchResponse } from './protocol.js';
 import type { Registry, Snapshot } from './registry.js';
-import type { Timings } from './timings.js';
+import type { Timings } from './timing.js';
 
 export interface FollowerEvents {
   onSnapshot(snapshot: Snapshot): void;

@@ -14,7 +14,7 @@ import {
 import { type RequestOptions, request as tlsRequest } from 'node:https';
 import type { KubernetesOptions } from '../../options.js';
 import { ApiError, messageOf } from './api-error.js';
-import { loadConfig } from './config.js';
+import { loadConfig } from './kubeconfig.js';
 import { type KubeConfig, Watch } from './library.js';
 import type { Timing } from './timing.js';
 

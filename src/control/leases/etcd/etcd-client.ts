@@ -5,7 +5,7 @@ import { type Endpoint, readEndpoints } from './endpoint.js';
 import { EtcdError, explain } from './etcd-error.js';
 import { Client, logVerbosity, Metadata, type ServiceError, setLogVerbosity, status } from './library.js';
 import { AUTHENTICATE, type Method, WATCH, type WatchRequest, type WatchResponse } from './protocol.js';
-import type { Timings } from './timings.js';
+import type { Timings } from './timing.js';
 
 const CHANNEL_OPTIONS = {
   // etcd's own client goes by no proxy either.

@@ -1,8 +1,8 @@
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
 import type { OwnKey } from '../../../../../src/control/leases/etcd/acquire.js';
+import { signOf } from '../../../../../src/control/leases/etcd/duplicate-public-ip.js';
 import { Long } from '../../../../../src/control/leases/etcd/library.js';
-import { signOf } from '../../../../../src/control/leases/etcd/twin.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd, type StoredKey } from '../../../../support/etcd.js';
 import { mentions } from '../../../../support/user-error.js';
