@@ -1,34 +1,26 @@
-/** How long things take with etcd; tests shorten them. */
+import type { SourceTiming } from '../timing.js';
 
-export interface Timings {
-  /** Of this node's lease, in seconds; flannel's 24 h. */
+export interface EtcdTiming extends SourceTiming {
+  /** Time to live of this node's lease, in seconds; flannel's 24 h. */
   leaseTtlS: number;
-  /** How long before its end the lease is renewed; undefined: as --subnet-lease-renew-margin says. */
+  /** Time before its end at which the lease is renewed; undefined: --subnet-lease-renew-margin. */
   marginMs: number | undefined;
-  /** After a renewal that failed, and from one put of the own key to the next. */
-  renewAgainMs: number;
-  /** Between two looks for an etcd, or a configuration in it, that was not there; flannel's 1 s. */
-  lookEveryMs: number;
-  /** An etcd that is away is spoken of so often. */
-  sayEveryMs: number;
-  /** A watch that is lost for less is no trouble. */
-  troubleAfterMs: number;
-  /** Changes that come together are handed over as one set. */
-  collectMs: number;
-  /** The longest that one endpoint is waited for. */
-  answerMs: number;
-  /** Between two attempts to watch: the first wait, doubling up to the last. */
-  reconnect: { firstMs: number; mostMs: number };
+  /** Time after a failed renewal, and least time between two puts of the own key. */
+  renewRetryMs: number;
+  /** Time between two attempts to reach etcd, or to find a configuration in it, at the start; flannel's 1 s. */
+  retryMs: number;
+  /** Time between two log lines on the same outage. */
+  remindMs: number;
 }
 
-export const TIMINGS: Timings = {
-  leaseTtlS: 86_400,
-  marginMs: undefined,
-  renewAgainMs: 60_000,
-  lookEveryMs: 1000,
-  sayEveryMs: 60_000,
-  troubleAfterMs: 3000,
+export const ETCD_TIMING: EtcdTiming = {
+  backoff: { firstMs: 100, mostMs: 5000 },
+  graceMs: 3000,
   collectMs: 50,
   answerMs: 3000,
-  reconnect: { firstMs: 100, mostMs: 5000 },
+  leaseTtlS: 86_400,
+  marginMs: undefined,
+  renewRetryMs: 60_000,
+  retryMs: 1000,
+  remindMs: 60_000,
 };

@@ -1,215 +1,168 @@
 /**
- * Requests to the API server. Lists and patches are requests of Node's own with the library's credentials: its CoreV1Api
- * would make objects of every field of every node (docs/decisions/0010-kubernetes-client.md). The watch is the library's.
+ * Requests to the API server: Node's own, with the credentials of the library's KubeConfig. The library's CoreV1Api would
+ * make an object of every field of every node (docs/decisions/0010-kubernetes-client.md).
  */
 
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import {
-  type Agent,
-  type ClientRequest,
-  type IncomingMessage,
-  request as plainRequest,
-  STATUS_CODES,
-} from 'node:http';
-import { type RequestOptions, request as tlsRequest } from 'node:https';
+import { type ClientRequest, request as httpRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { text as textOf } from 'node:stream/consumers';
 import type { KubernetesOptions } from '../../options.js';
 import { ApiError, messageOf } from './api-error.js';
 import { loadConfig } from './kubeconfig.js';
-import { type KubeConfig, Watch } from './library.js';
-import type { Timing } from './timing.js';
+import type { KubeConfig } from './library.js';
+import type { KubernetesTiming } from './timing.js';
 
 const STRATEGIC_MERGE_PATCH = 'application/strategic-merge-patch+json';
-/** Node tells here of every response that a client gets. */
-const RESPONSES = 'http.client.response.finish';
+/** TCP probes on an accepted watch, which is silent between events. */
+const KEEP_ALIVE_MS = 30_000;
 
-/** The library's: headers, and an agent with certificates. */
+/** Headers, and an agent with certificates. */
 export type Credentials = Pick<RequestOptions, 'headers' | 'agent' | 'auth'>;
 
 export interface WatchRequest {
+  /** Path and query. */
   path: string;
-  query: Record<string, string | number | boolean>;
-  /** The connection is given up after this. */
-  deadlineMs: number;
-  /** The server has taken the watch. */
+  /** Longest silence of an accepted watch; a longer one fails it. */
+  silenceMs: number;
   onAccepted(): void;
-  /** One event, as JSON has it. It must not throw: the library would hide that. */
+  /** One event, as parsed JSON. An error that it throws ends the watch. */
   onEvent(type: string, object: unknown): void;
+}
+
+interface Call {
+  method: 'GET' | 'PATCH';
+  path: string;
+  body?: string;
+  credentials?: Credentials | undefined;
+  signal: AbortSignal;
 }
 
 export class ApiClient {
   private readonly load: () => Promise<KubeConfig>;
-  private readonly silenceMs: number;
+  private readonly answerMs: number;
   private config: KubeConfig;
 
-  private constructor(load: () => Promise<KubeConfig>, config: KubeConfig, timing: Timing) {
+  private constructor(load: () => Promise<KubeConfig>, config: KubeConfig, { answerMs }: KubernetesTiming) {
     this.load = load;
     this.config = config;
-    this.silenceMs = timing.silenceMs;
+    this.answerMs = answerMs;
   }
 
   /** @throws UserError when the options name no usable configuration */
-  static async open(options: KubernetesOptions, root: string, timing: Timing): Promise<ApiClient> {
+  static async open(options: KubernetesOptions, root: string, timing: KubernetesTiming): Promise<ApiClient> {
     const load = (): Promise<KubeConfig> => loadConfig(options, root);
     return new ApiClient(load, await load(), timing);
   }
 
-  get server(): string {
-    return this.config.getCurrentCluster()?.server ?? '';
-  }
-
-  /** Reads token, certificates and kubeconfig anew: they may have been exchanged. What is no good leaves the old ones. */
+  /** Rereads token, certificates and kubeconfig, which may have been rotated. An unusable configuration is ignored. */
   async reload(): Promise<void> {
     try {
       this.config = await this.load();
     } catch {
-      // Half written, perhaps. The next refusal brings us here again.
+      // The files may be half written; the next 401 reloads them.
     }
   }
 
-  /** Who we are, for one request or for some that follow each other: those resume each other's TLS. @throws ApiError */
+  /** Returns credentials for one request, or for several in a row, which then resume one TLS session. @throws ApiError */
   async credentials(): Promise<Credentials> {
     const options: RequestOptions = {};
     try {
       await this.config.applyToHTTPSOptions(options);
     } catch (error) {
-      // A token file that is just being exchanged.
+      // The token file may be in rotation.
       throw new ApiError((error as Error).message);
     }
     return options;
   }
 
-  /** The object at a path. @throws ApiError */
+  /** Returns the object at a path. @throws ApiError */
   async get(path: string, signal: AbortSignal, credentials?: Credentials): Promise<unknown> {
-    return await this.send('GET', path, undefined, signal, credentials);
+    return await this.send({ method: 'GET', path, signal, credentials }, objectOf);
   }
 
-  /** Applies a strategic merge patch and returns the object after it. @throws ApiError */
+  /** Applies a strategic merge patch and returns the patched object. @throws ApiError */
   async patch(path: string, body: string, signal: AbortSignal): Promise<unknown> {
-    return await this.send('PATCH', path, body, signal);
+    return await this.send({ method: 'PATCH', path, body, signal }, objectOf);
   }
 
-  /** Resolves when the server ended the watch; it may have ended it at once. @throws ApiError */
-  async watch(request: WatchRequest, signal: AbortSignal): Promise<void> {
-    let agent: Agent | undefined;
-    let retryAfter: string | undefined;
-    let over = false;
-    const config = Object.create(this.config) as KubeConfig;
-    config.applyToFetchOptions = async (options) => {
-      const init = await this.config.applyToFetchOptions(options);
-      if (over) throw new Error('given up before it was sent');
-      agent = init.agent as Agent;
-      return init;
-    };
-    // The library tells of a refusal nothing but the status.
-    const listen = (message: unknown): void => {
-      const { request: sent, response } = message as { request: ClientRequest; response: IncomingMessage };
-      if ((sent as unknown as { agent: Agent }).agent === agent) retryAfter = response.headers['retry-after'];
-    };
-    subscribe(RESPONSES, listen);
-    let stop = (_: Error): void => {};
-    // The library cannot be told to stop before the server has answered: its connection is taken away.
-    const aborted = (): void => stop(signal.reason as Error);
-    const timers: NodeJS.Timeout[] = [];
-    try {
-      await new Promise<void>((resolve, reject) => {
-        stop = reject;
-        signal.throwIfAborted();
-        signal.addEventListener('abort', aborted, { once: true });
-        const giveUp = (ms: number): void => {
-          timers.push(setTimeout(() => reject(new ApiError(`no answer for ${ms / 1000} s`)), ms));
-        };
-        giveUp(this.silenceMs);
-        const onEvent = (type: string, object: unknown): void => {
-          if (!over) request.onEvent(type, object);
-        };
-        const done = (error: unknown): void => {
-          over = true;
-          if (error === null || error === undefined) resolve();
-          else reject(watchError(error as Error, retryAfter));
-        };
-        new Watch(config).watch(request.path, request.query, onEvent, done).then(() => {
-          clearTimeout(timers[0]);
-          if (over) return;
-          giveUp(request.deadlineMs);
-          request.onAccepted();
-        }, reject);
+  /** Resolves when the server ends the watch. @throws ApiError, and what `onEvent` throws */
+  async watch({ path, silenceMs, onAccepted, onEvent }: WatchRequest, signal: AbortSignal): Promise<void> {
+    await this.send({ method: 'GET', path, signal }, async (response) => {
+      response.socket.setTimeout(silenceMs);
+      response.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+      onAccepted();
+      await eachLine(response, (line) => {
+        const { type, object } = parse(line) as { type: string; object: unknown };
+        onEvent(type, object);
       });
-    } finally {
-      over = true;
-      for (const timer of timers) clearTimeout(timer);
-      signal.removeEventListener('abort', aborted);
-      unsubscribe(RESPONSES, listen);
-      agent?.destroy();
-    }
+    });
   }
 
-  private async send(
-    method: string,
-    path: string,
-    body: string | undefined,
-    signal: AbortSignal,
-    credentials?: Credentials,
-  ): Promise<unknown> {
-    const options = credentials ?? (await this.credentials());
+  /** Sends a request and reads the body of a 2xx response; any other response becomes an ApiError. */
+  private async send<T>(call: Call, read: (response: IncomingMessage) => Promise<T>): Promise<T> {
+    const { method, path, body, signal } = call;
+    const options = call.credentials ?? (await this.credentials());
     const headers = { ...options.headers, Accept: 'application/json' };
     if (body !== undefined) Object.assign(headers, { 'Content-Type': STRATEGIC_MERGE_PATCH });
-    const url = new URL(this.server + path);
-    const { status, retryAfter, text } = await exchange(
-      url,
-      { ...options, method, headers, signal, timeout: this.silenceMs },
-      body,
-    ).catch((error: Error) => {
-      signal.throwIfAborted();
-      throw new ApiError(
-        `${method} ${url.origin}${url.pathname}: ${error.message || (error as NodeJS.ErrnoException).code}`,
-      );
-    });
-    if (status < 200 || status > 299) {
-      throw new ApiError(
-        messageOf(text, `${status} ${STATUS_CODES[status] ?? ''}`.trim()),
-        status,
-        retryAfter,
-      );
-    }
+    const url = new URL((this.config.getCurrentCluster()?.server ?? '') + path);
     try {
-      return JSON.parse(text);
-    } catch {
-      throw new ApiError(`${method} ${url.origin}${url.pathname}: the answer is not JSON`);
+      return await exchange(url, { ...options, method, headers, signal, timeout: this.answerMs }, body, read);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof ApiError) throw error;
+      const { message, code } = error as NodeJS.ErrnoException;
+      throw new ApiError(`${method} ${url.origin}${url.pathname}: ${message || code}`);
     }
   }
 }
 
-interface Answer {
-  status: number;
-  retryAfter: string | undefined;
-  text: string;
-}
-
-function exchange(url: URL, options: RequestOptions, body: string | undefined): Promise<Answer> {
+function exchange<T>(
+  url: URL,
+  options: RequestOptions,
+  body: string | undefined,
+  read: (response: IncomingMessage) => Promise<T>,
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const send = url.protocol === 'http:' ? plainRequest : tlsRequest;
-    const call = send(url, options, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.once('error', reject);
-      response.once('end', () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          retryAfter: response.headers['retry-after'],
-          text: Buffer.concat(chunks).toString('utf8'),
-        }),
-      );
+    const request = url.protocol === 'http:' ? httpRequest : httpsRequest;
+    const call: ClientRequest = request(url, options, (response) => {
+      refuseFailure(response)
+        .then(() => read(response))
+        .then(resolve, reject);
     });
-    call.once('timeout', () =>
-      call.destroy(new Error(`no answer for ${(options.timeout as number) / 1000} s`)),
-    );
-    call.once('error', reject);
+    call.on('timeout', () => {
+      call.destroy(new Error(`no answer for ${(call.socket?.timeout ?? 0) / 1000} s`));
+    });
+    call.on('error', reject);
     call.end(body);
   });
 }
 
-/** The library's error for a status has it as a property; any other is one of the connection. */
-function watchError(error: Error & { statusCode?: number }, retryAfter: string | undefined): ApiError {
-  if (error.statusCode === undefined) return new ApiError(error.message);
-  return new ApiError(`${error.statusCode} ${error.message}`, error.statusCode, retryAfter);
+/** @throws ApiError for a response that is not 2xx */
+async function refuseFailure(response: IncomingMessage): Promise<void> {
+  const { statusCode: status = 0, headers } = response;
+  if (status >= 200 && status <= 299) return;
+  const inWords = `${status} ${STATUS_CODES[status] ?? ''}`.trim();
+  throw new ApiError(messageOf(await textOf(response), inWords), status, headers['retry-after']);
+}
+
+async function objectOf(response: IncomingMessage): Promise<unknown> {
+  return parse(await textOf(response));
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error('the answer is not JSON');
+  }
+}
+
+/** Calls back with each line that is not empty. An error that the callback throws closes the connection. */
+async function eachLine(response: IncomingMessage, onLine: (line: string) => void): Promise<void> {
+  let rest = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') onLine(line);
+  }
 }
