@@ -8,7 +8,7 @@ import { formatIp, formatSubnet, type Ip } from '../../src/control/addresses/add
 import { parseIpv4 } from '../../src/control/addresses/ipv4.js';
 import { parseIpv6 } from '../../src/control/addresses/ipv6.js';
 import { KubernetesLeaseSource } from '../../src/control/leases/kubernetes/kubernetes-source.js';
-import type { Timing } from '../../src/control/leases/kubernetes/timing.js';
+import type { KubernetesTiming } from '../../src/control/leases/kubernetes/timing.js';
 import type { LeaseSet, LeaseSets } from '../../src/control/leases/lease.js';
 import type { Cluster, HalfRequest, LeaseRequest } from '../../src/control/leases/source.js';
 import type { KubernetesOptions } from '../../src/control/options.js';
@@ -16,11 +16,11 @@ import { catchLog } from './catch-log.js';
 import { KubeApi } from './kube-api.js';
 import { kubeNode } from './kube-nodes.js';
 
-export const QUICK: Partial<Timing> = {
+export const QUICK: Partial<KubernetesTiming> = {
   backoff: { firstMs: 5, mostMs: 40 },
   steadyMs: 10_000,
   graceMs: 0,
-  silenceMs: 2000,
+  answerMs: 2000,
   collectMs: 5,
   patchPauseMs: 20,
   acquireRetryMs: 20,
@@ -106,7 +106,7 @@ export function textOf({ ipv4, ipv6 }: LeaseSets): string[] {
 
 export interface BenchOptions {
   options?: Partial<KubernetesOptions>;
-  timing?: Partial<Timing>;
+  timing?: Partial<KubernetesTiming>;
   netConf?: string;
   env?: Record<string, string | undefined>;
 }

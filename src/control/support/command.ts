@@ -1,25 +1,25 @@
-/** Runs the system's own commands (ip, iptables, nft): each in a process of its own, with an end in sight. */
+/** Runs the system's commands (ip, iptables, nft) as child processes with a time limit. */
 
 import { type ExecFileException, execFile } from 'node:child_process';
 
-/** As a shell has it: there is no such command in PATH. */
+/** Exit code for a command that is not in PATH, as in a shell. */
 export const NOT_FOUND = 127;
 
-/** Whatever keeps a command this long, beyond its own waiting for a lock, will keep it for good. */
+/** Commands wait for locks themselves, but not this long: a command that exceeds it hangs. */
 const TIMEOUT_MS = 60_000;
 
-const MOST_OUTPUT = 64 << 20;
+const MAX_OUTPUT_BYTES = 64 << 20;
 
 export interface Outcome {
-  /** Exit code; NOT_FOUND without such a command, -1 when it had to be killed. */
+  /** Exit code; NOT_FOUND if the command is not in PATH, -1 if it was killed. */
   code: number;
   stdout: string;
   stderr: string;
 }
 
 /**
- * Runs a command to its end with this on its standard input. Never rejects for what the command does; with the signal's
- * AbortError when that has killed it or was aborted before.
+ * Runs a command with `input` on its standard input. Resolves with the outcome also when the command fails; rejects only
+ * when the signal is aborted, which kills the command.
  */
 export function run(
   command: string,
@@ -28,31 +28,31 @@ export function run(
   signal?: AbortSignal,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    // Node would start the command first, and then kill it.
+    // With an aborted signal Node would start the command and then kill it.
     signal?.throwIfAborted();
     const child = execFile(
       command,
       args,
-      { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MOST_OUTPUT, ...(signal && { signal }) },
+      { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES, ...(signal && { signal }) },
       (error, stdout, stderr) => {
         if (error?.name === 'AbortError') reject(error);
         else if (error === null) resolve({ code: 0, stdout, stderr });
         else if (error.code === 'ENOENT') resolve({ code: NOT_FOUND, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
-        else resolve({ code: -1, stdout, stderr: stderr || endOf(error) });
+        else resolve({ code: -1, stdout, stderr: stderr || describeKill(error) });
       },
     );
-    // A command that ends before it has read everything says why in its exit code.
+    // EPIPE: the command exited before it read all input, and its exit code tells why.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
   });
 }
 
-function endOf({ killed, signal, message }: ExecFileException): string {
-  return killed ? `no end after ${TIMEOUT_MS / 1000} s` : `ended by ${signal ?? message}`;
+function describeKill({ killed, signal, message }: ExecFileException): string {
+  return killed ? `did not end within ${TIMEOUT_MS / 1000} s` : `killed by ${signal ?? message}`;
 }
 
-/** Why a command failed, in one line, for a message. */
+/** Returns why a command failed, in one line. */
 export function reason({ code, stderr }: Outcome): string {
   if (code === NOT_FOUND) return 'command not found in PATH';
   return stderr.trim().replaceAll(/\s*\n\s*/g, ' ') || `exit code ${code}`;

@@ -1,11 +1,11 @@
-/** A promise that someone else settles (Promise.withResolvers, which Node 20 has not). */
+/** A promise with its resolvers: Promise.withResolvers, which Node 20 lacks. */
 export interface Deferred {
   promise: Promise<void>;
   resolve: () => void;
   reject: (reason: Error) => void;
 }
 
-/** A rejection that nobody awaits yet is not an unhandled one. */
+/** Returns a pending promise. Its rejection is not reported as unhandled, even if nothing awaits it. */
 export function deferred(): Deferred {
   let resolve = (): void => {};
   let reject = (_: Error): void => {};

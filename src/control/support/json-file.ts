@@ -1,14 +1,13 @@
 /**
- * Reading a JSON file that a person wrote: every error names the file and the line, and, once it is JSON, the path of
- * the value. Keys match without regard to case and a later duplicate wins, as in Go's encoding/json, which reads the
- * same files in flannel.
+ * JSON files that people write. Every error names the file, the line and the path of the value. As in Go's encoding/json,
+ * with which flannel reads the same files, keys match regardless of case and the last duplicate wins.
  */
 
 import { readFile } from 'node:fs/promises';
 import { lineOf, syntaxErrorIn } from './json-position.js';
 import { show, UserError } from './user-error.js';
 
-/** One object of the file, with the path that leads to it. */
+/** One object in the file, with its path. */
 export class JsonObject {
   readonly file: JsonFile;
   readonly path: string;
@@ -21,12 +20,12 @@ export class JsonObject {
       this.fields.set(key.toLowerCase(), { key, value: field });
   }
 
-  /** The value of a key; undefined when it is missing or null, which mean the same. */
+  /** Returns the value of a key; undefined if it is missing or null. */
   get(key: string): unknown {
     return this.fields.get(key.toLowerCase())?.value ?? undefined;
   }
 
-  /** The path of a key as the file spells it. */
+  /** Returns the path of a key, spelled as in the file. */
   pathOf(key: string): string {
     const spelled = this.fields.get(key.toLowerCase())?.key ?? key;
     return this.path === '' ? spelled : `${this.path}.${spelled}`;
@@ -44,7 +43,7 @@ export class JsonObject {
     return value;
   }
 
-  /** A whole number from `min` to `max`. */
+  /** Returns a whole number from `min` to `max`. @throws UserError for any other value */
   integer(key: string, min: number, max: number): number | undefined {
     const value = this.get(key);
     if (value === undefined) return undefined;
@@ -74,14 +73,14 @@ export class JsonObject {
     });
   }
 
-  /** The error that this key's value is no good; `what` says what it must be or do. */
+  /** Returns the error for a bad value of a key; `what` is what the value must be. */
   error(key: string, what: string): UserError {
     return this.file.error(this.pathOf(key), this.get(key), what);
   }
 }
 
 export class JsonFile {
-  /** What the file is to the user: the flag that named it. */
+  /** The flag that named the file, for messages. */
   readonly flag: string;
   readonly path: string;
   readonly root: JsonObject;
@@ -99,7 +98,7 @@ export class JsonFile {
     return JsonFile.parse(flag, path, await readText(flag, path));
   }
 
-  /** Takes a text that is at hand; `path` is what it is called: a file, a key in etcd. @throws UserError */
+  /** Parses a text; `path` names its file or etcd key in messages. @throws UserError */
   static parse(flag: string, path: string, text: string): JsonFile {
     let value: unknown;
     try {
@@ -108,12 +107,12 @@ export class JsonFile {
       throw syntaxError(flag, path, text);
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new UserError(`${path} (${flag}): it must hold one JSON object { ... }, not ${show(value)}`);
+      throw new UserError(`${path} (${flag}): it must be one JSON object { ... }, not ${show(value)}`);
     }
     return new JsonFile(flag, path, text, value);
   }
 
-  /** `path:line: the.path is value: what`. */
+  /** Returns the error `file:line (flag): the.path is value: what`. */
   error(path: string, value: unknown, what: string): UserError {
     const line = lineOf(this.text, path);
     const found = value === undefined ? 'is missing' : `is ${show(value)}`;
@@ -121,7 +120,7 @@ export class JsonFile {
   }
 }
 
-/** The text of a file that a flag names. @throws UserError */
+/** Reads a file that a flag names. @throws UserError */
 export async function readText(flag: string, path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
@@ -132,8 +131,8 @@ export async function readText(flag: string, path: string): Promise<string> {
 
 function unreadable(flag: string, path: string, error: NodeJS.ErrnoException): UserError {
   const reasons: Record<string, string> = {
-    ENOENT: 'no such file; create it or name another',
-    EACCES: 'permission denied; make it readable for this user',
+    ENOENT: 'no such file; create it or name another file',
+    EACCES: 'permission denied; make it readable by this user',
     EISDIR: 'this is a directory; name a file',
   };
   return new UserError(`${flag} ${path}: ${reasons[error.code ?? ''] ?? error.message}`);

@@ -1,14 +1,14 @@
-/** Where in a JSON text something is, for error messages. */
+/** Positions in a JSON text, for error messages. */
 
 import { createRequire } from 'node:module';
 import type { Node } from 'jsonc-parser';
 
-// Loaded on the failing path only, and at once: whoever throws an error cannot wait.
+// Loaded on the error path only, and synchronously, because the caller throws.
 function parser(): typeof import('jsonc-parser') {
   return createRequire(import.meta.url)('jsonc-parser');
 }
 
-/** Where and why a text is not JSON. JSON.parse itself does not tell the place (Node 20). */
+/** Returns where and why a text is not JSON; JSON.parse does not report the position in Node 20. */
 export function syntaxErrorIn(text: string): { line: number; column: number; reason: string } {
   const { parse, printParseErrorCode } = parser();
   const errors: { error: number; offset: number; length: number }[] = [];
@@ -23,7 +23,7 @@ export function syntaxErrorIn(text: string): { line: number; column: number; rea
   };
 }
 
-/** The line of the value at a path like `leases[3].Subnet`, or of the nearest thing around it that exists. */
+/** Returns the line of the value at a path like `leases[3].Subnet`, or of its nearest existing parent. */
 export function lineOf(text: string, path: string): number {
   let node: Node | undefined = parser().parseTree(text);
   let offset = 0;

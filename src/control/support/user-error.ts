@@ -1,6 +1,6 @@
 /**
- * An error for the person at the keyboard: one line that says what is wrong, the value, where it came from and what to
- * do. The command line prints the message alone and exits with 1.
+ * An error that the user can correct. Its message is one line: what failed, the value, where the value came from and what
+ * to do. The command line prints the message without a stack and exits with 1.
  */
 export class UserError extends Error {
   constructor(message: string) {
@@ -9,7 +9,7 @@ export class UserError extends Error {
   }
 }
 
-/** A value in a message: JSON, cut to a length that keeps the line readable. */
+/** Formats a value for a message, as JSON of at most 60 characters. */
 export function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;

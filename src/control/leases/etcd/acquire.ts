@@ -10,11 +10,11 @@ import { UserError } from '../../support/user-error.js';
 import type { Lease } from '../lease.js';
 import type { HalfRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';
-import { type Choice, choose, fits, previousKey, type Wish } from './choice.js';
 import type { EntryReader } from './entry.js';
 import { formatLeaseValue, type VxlanData } from './lease-value.js';
 import type { Long } from './library.js';
 import type { Registry, Snapshot, Ttl } from './registry.js';
+import { type Choice, choose, fits, previousKey, type Wish } from './selection.js';
 import { formatSubnetKey, type SubnetKey, showSubnet6 } from './subnet-key.js';
 
 export const FAILED = 'Error registering network: failed to acquire lease: ';

@@ -12,15 +12,15 @@ import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { acquire, FAILED, leasesFor, type NodeRequest, type OwnKey, wishOf } from './acquire.js';
-import { choose } from './choice.js';
-import { EtcdClient } from './client.js';
 import { EntryReader } from './entry.js';
+import { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
-import { Follower } from './follower.js';
 import { Keeper } from './keeper.js';
+import { Follower } from './key-watcher.js';
+import { Roster } from './peer-table.js';
 import { Registry, type Snapshot } from './registry.js';
-import { Roster } from './roster.js';
-import { TIMINGS, type Timings } from './timings.js';
+import { choose } from './selection.js';
+import { ETCD_TIMING, type EtcdTiming } from './timing.js';
 
 /** etcd is there, but not what has to be in it: somebody is still to put it there. */
 class NotYet extends Error {}
@@ -41,7 +41,7 @@ interface Acquired {
 export class EtcdLeaseSource implements LeaseSource {
   readonly name: string;
   private readonly options: EtcdOptions;
-  private readonly timings: Timings;
+  private readonly timing: EtcdTiming;
   private readonly random: () => number;
   private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
   /** An etcd that is waited for at the start is trouble at once. */
@@ -55,14 +55,14 @@ export class EtcdLeaseSource implements LeaseSource {
   private handing: Promise<void> = Promise.resolve();
   private closed = false;
 
-  constructor(options: EtcdOptions, timings: Partial<Timings> = {}, random: () => number = Math.random) {
+  constructor(options: EtcdOptions, timing: Partial<EtcdTiming> = {}, random: () => number = Math.random) {
     this.options = options;
-    this.timings = { ...TIMINGS, ...timings };
+    this.timing = { ...ETCD_TIMING, ...timing };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
-    const { sayEveryMs, troubleAfterMs } = this.timings;
+    const { remindMs: sayEveryMs, graceMs } = this.timing;
     this.starting = new Outage({ graceMs: 0, quietMs: 0, sayEveryMs });
-    this.watching = new Outage({ graceMs: troubleAfterMs, quietMs: 0, sayEveryMs });
+    this.watching = new Outage({ graceMs, quietMs: 0, sayEveryMs });
   }
 
   get trouble(): string | null {
@@ -70,7 +70,7 @@ export class EtcdLeaseSource implements LeaseSource {
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
-    const client = await EtcdClient.create(this.options, this.timings);
+    const client = await EtcdClient.create(this.options, this.timing);
     const registry = new Registry(client, this.options.prefix);
     this.opened = { client, registry };
     const netConf = await this.persist(signal, "Couldn't fetch network config: ", () => this.readNetConf());
@@ -100,7 +100,7 @@ export class EtcdLeaseSource implements LeaseSource {
     );
     const reader = this.readerFor(request.netConf);
     const { own, snapshot } = await this.persist(signal, FAILED, () =>
-      acquire(registry, reader, wanted, this.timings.leaseTtlS, this.random),
+      acquire(registry, reader, wanted, this.timing.leaseTtlS, this.random),
     );
     const roster = new Roster(reader);
     this.acquired = { own, roster, snapshot };
@@ -110,13 +110,13 @@ export class EtcdLeaseSource implements LeaseSource {
 
   watch(listener: LeaseListener): void {
     const { client, registry } = this.reached();
-    const { acquired, timings } = this;
+    const { acquired, timing } = this;
     if (acquired === undefined) throw new Error('etcd is watched once a lease was acquired');
     const { own, roster, snapshot } = acquired;
     const times = {
-      ttlS: timings.leaseTtlS,
-      marginMs: timings.marginMs ?? this.options.renewMargin * 60_000,
-      againMs: timings.renewAgainMs,
+      ttlS: timing.leaseTtlS,
+      marginMs: timing.marginMs ?? this.options.renewMargin * 60_000,
+      againMs: timing.renewRetryMs,
     };
     const keeper = new Keeper(registry, own, times, () => {
       listener.onRevoked('Lease has been revoked. Shutting down daemon.');
@@ -125,7 +125,7 @@ export class EtcdLeaseSource implements LeaseSource {
       if (is) this.collect(acquired, listener);
     };
     this.keeper = keeper;
-    this.follower = new Follower(client, registry, this.watching, timings.reconnect, {
+    this.follower = new Follower(client, registry, this.watching, timing.backoff, {
       onSnapshot: (again) => {
         const kv = again.kvs.find((candidate) => registry.nameOf(candidate) === own.name);
         if (kv === undefined) keeper.gone();
@@ -207,7 +207,7 @@ export class EtcdLeaseSource implements LeaseSource {
           const kind = error instanceof EtcdError ? error.code : error.message;
           this.starting.report(`${failed}${error.message}; it is looked at again every second`, kind);
         }
-        await delay(this.timings.lookEveryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+        await delay(this.timing.retryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     } finally {
       signal.removeEventListener('abort', cancel);
@@ -267,7 +267,7 @@ export class EtcdLeaseSource implements LeaseSource {
           return this.closed ? undefined : onLeases(this.sets(acquired));
         })
         .catch(onRefused);
-    }, this.timings.collectMs);
+    }, this.timing.collectMs);
     this.collecting.unref();
   }
 }

@@ -4,11 +4,11 @@ import { formatSubnet } from '../../addresses/address.js';
 import { formatIpv4 } from '../../addresses/ipv4.js';
 import { error, info, warn } from '../../support/log.js';
 import type { OwnKey } from './acquire.js';
+import { signOf } from './duplicate-public-ip.js';
 import { goDuration } from './go-duration.js';
 import { parseLeaseValue } from './lease-value.js';
 import type { KeyValue } from './protocol.js';
 import type { Registry } from './registry.js';
-import { signOf } from './twin.js';
 
 export interface KeeperTimes {
   ttlS: number;

@@ -1,7 +1,7 @@
 /** flannel's keys in etcd: `<prefix>/config`, and one under `<prefix>/subnets/` per node (pkg/subnet/etcd/registry.go). */
 
 import { posix } from 'node:path';
-import type { EtcdClient } from './client.js';
+import type { EtcdClient } from './etcd-client.js';
 import { Long } from './library.js';
 import {
   type Header,

@@ -16,21 +16,21 @@ import { Outage } from '../outage.js';
 import { sameLeases, sameSets } from '../same-lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { annotationsOf, NAMES } from './annotations.js';
+import { ApiClient } from './api-client.js';
 import { ApiError } from './api-error.js';
-import { ApiClient } from './client.js';
-import { announceConfig } from './config.js';
+import { announceConfig } from './kubeconfig.js';
+import { PeerList } from './lease-sets.js';
 import { findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
-import { overwriteOf, ownLeasesOf } from './own-lease.js';
-import { PeerList } from './peers.js';
+import { overwriteOf, ownLeasesOf } from './own-leases.js';
 import { Publisher } from './publisher.js';
 import { NodeReflector } from './reflector.js';
 import { loadNetConf, prefixed, prefixOf, warnOfQueueDepth } from './settings.js';
-import { TIMING, type Timing } from './timing.js';
+import { KUBERNETES_TIMING, type KubernetesTiming } from './timing.js';
 
 /** What tests have otherwise. */
 export interface Surroundings {
-  timing?: Partial<Timing>;
+  timing?: Partial<KubernetesTiming>;
   /** What stands before the path of the pod's service account. */
   serviceAccountRoot?: string;
 }
@@ -57,7 +57,7 @@ interface Acquired {
 export class KubernetesLeaseSource implements LeaseSource {
   name = 'Kubernetes';
   private readonly options: KubernetesOptions;
-  private readonly timing: Timing;
+  private readonly timing: KubernetesTiming;
   private readonly serviceAccountRoot: string;
   /** Aborted by `close`. */
   private readonly ending = new AbortController();
@@ -71,7 +71,7 @@ export class KubernetesLeaseSource implements LeaseSource {
 
   constructor(options: KubernetesOptions, { timing, serviceAccountRoot }: Surroundings = {}) {
     this.options = options;
-    this.timing = { ...TIMING, ...timing };
+    this.timing = { ...KUBERNETES_TIMING, ...timing };
     this.serviceAccountRoot = serviceAccountRoot ?? '';
   }
 
@@ -106,7 +106,7 @@ export class KubernetesLeaseSource implements LeaseSource {
   watch(listener: LeaseListener): void {
     this.listener = listener;
     const { publisher } = this.theLease;
-    this.theOpened.reflector.on('change', () => publisher.look());
+    this.theOpened.reflector.on('change', () => publisher.check());
     this.running.push(publisher.run(this.ending.signal), this.follow());
   }
 
@@ -285,7 +285,7 @@ export class KubernetesLeaseSource implements LeaseSource {
       if (sameLeases(own, before)) return before;
       this.announceOverwrite(record, request);
       info(`this node's lease is ${describe(own)} now, after ${describe(before)}`);
-      publisher.want(annotationsOf(own, request.netConf));
+      publisher.update(annotationsOf(own, request.netConf));
       return own;
     } catch (error) {
       const { message } = error as Error;

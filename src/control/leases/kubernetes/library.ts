@@ -1,8 +1,8 @@
 /**
- * What is used of @kubernetes/client-node, and of the YAML parser it brings. The build replaces the compiled module by a bundle of it
- * (scripts/build.mjs): the package itself would load 700 generated modules, and cost as much memory as all else in Weft.
- * docs/decisions/0010-kubernetes-client.md has the figures.
+ * What Weft uses of @kubernetes/client-node, and the YAML parser in it. The build replaces the compiled module by a bundle
+ * (scripts/build.mjs): the package itself loads 700 generated modules, which need as much memory as the rest of Weft
+ * (docs/decisions/0010-kubernetes-client.md).
  */
 
-export { type Cluster, KubeConfig, Watch } from '@kubernetes/client-node';
+export { type Cluster, KubeConfig } from '@kubernetes/client-node';
 export { load as parseYaml } from 'js-yaml';

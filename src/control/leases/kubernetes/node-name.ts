@@ -1,10 +1,10 @@
-/** This node's name: given, or that of the node that this pod runs on. */
+/** This node's name: from NODE_NAME, or of the node that runs this pod. */
 
 import { UserError } from '../../support/user-error.js';
-import { ApiError, explainApiError } from './api-error.js';
-import type { ApiClient } from './client.js';
+import type { ApiClient } from './api-client.js';
+import { type ApiError, explainApiError } from './api-error.js';
 
-/** @throws UserError in flannel's words; ApiError when asking again may help */
+/** @throws UserError in flannel's words; ApiError when a retry may help */
 export async function findNodeName(client: ApiClient, signal: AbortSignal): Promise<string> {
   const { NODE_NAME: name, POD_NAME: pod, POD_NAMESPACE: namespace } = process.env;
   if (name) return name;
@@ -14,7 +14,7 @@ export async function findNodeName(client: ApiClient, signal: AbortSignal): Prom
     );
   }
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}`;
-  const object = (await client.get(path, signal).catch((error: Error) => {
+  const object = (await client.get(path, signal).catch((error: ApiError) => {
     throw podError(`${namespace}/${pod}`, error);
   })) as { spec?: { nodeName?: string } };
   if (!object.spec?.nodeName) {
@@ -25,8 +25,8 @@ export async function findNodeName(client: ApiClient, signal: AbortSignal): Prom
   return object.spec.nodeName;
 }
 
-function podError(pod: string, error: Error): Error {
-  const status = error instanceof ApiError ? error.status : undefined;
+function podError(pod: string, error: ApiError): Error {
+  const { status } = error;
   const what = `error retrieving pod spec for '${pod}'`;
   if (status === 403) {
     return new UserError(
@@ -35,11 +35,8 @@ function podError(pod: string, error: Error): Error {
   }
   if (status === 404) {
     return new UserError(
-      `${what}: ${error.message}; POD_NAME and POD_NAMESPACE have to be those of weft's own pod`,
+      `${what}: ${error.message}; set POD_NAME and POD_NAMESPACE to name and namespace of Weft's own pod`,
     );
   }
-  const { retryAfterMs } = error instanceof ApiError ? error : new ApiError(error.message);
-  return Object.assign(new ApiError(`${what}: ${explainApiError(error, 'get', 'pods')}`, status), {
-    retryAfterMs,
-  });
+  return error.explained(`${what}: ${explainApiError(error, 'get', 'pods')}`);
 }

@@ -1,28 +1,28 @@
 /**
- * What this node publishes of itself: its annotations, and that its network is there. Patches of nodes/<name>/status with
- * nothing in them but what differs, and one at a time.
+ * Publishes this node's annotations and clears its condition NetworkUnavailable: patches of nodes/<name>/status, one at a
+ * time, that contain only what differs.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../support/backoff.js';
-import { info, warn } from '../../support/log.js';
+import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
+import { Outage } from '../outage.js';
 import type { Annotation, Annotations } from './annotations.js';
-import { ApiError, explainApiError } from './api-error.js';
-import type { ApiClient } from './client.js';
+import type { ApiClient } from './api-client.js';
+import { type ApiError, explainApiError } from './api-error.js';
 import type { NodeRecord } from './node-record.js';
 import type { NodeReflector } from './reflector.js';
-import type { Timing } from './timing.js';
+import type { KubernetesTiming } from './timing.js';
 
-const REMIND_EVERY_MS = 60_000;
-/** In flannel's words. */
+/** flannel's words. */
 const FAILED_CONDITION = 'CompleteLease execute error err: ';
 
 export interface PublisherOptions {
   node: string;
-  /** Of the annotations. */
+  /** Prefix of the annotations. */
   prefix: string;
-  /** Whether the condition NetworkUnavailable is to be cleared. */
+  /** Whether to clear the condition NetworkUnavailable. */
   clearCondition: boolean;
 }
 
@@ -30,27 +30,31 @@ export class Publisher {
   private readonly client: ApiClient;
   private readonly reflector: NodeReflector;
   private readonly options: PublisherOptions;
-  private readonly timing: Timing;
-  private wanted: Annotations = {};
+  private readonly timing: KubernetesTiming;
+  private desired: Annotations = {};
   private ready = false;
-  /** The Node whose condition was cleared, by its uid. */
-  private cleared: string | undefined;
+  /** uid of the Node whose condition was cleared. */
+  private clearedUid: string | undefined;
   private lastPatchAt = Number.NEGATIVE_INFINITY;
-  /** When which kind of failure was last named. */
-  private readonly said = new Map<string, number>();
+  private readonly failures = new Outage({ graceMs: 0, quietMs: 0 });
+  private checkPending = false;
   private wake = (): void => {};
-  private awake = false;
 
-  constructor(client: ApiClient, reflector: NodeReflector, options: PublisherOptions, timing: Timing) {
+  constructor(
+    client: ApiClient,
+    reflector: NodeReflector,
+    options: PublisherOptions,
+    timing: KubernetesTiming,
+  ) {
     this.client = client;
     this.reflector = reflector;
     this.options = options;
     this.timing = timing;
   }
 
-  /** Publishes now, trying for as long as flannel does. @throws UserError when the time is up */
-  async publish(wanted: Annotations, signal: AbortSignal): Promise<void> {
-    this.wanted = wanted;
+  /** Publishes the annotations, retrying as long as flannel does. @throws UserError when the time is up */
+  async publish(desired: Annotations, signal: AbortSignal): Promise<void> {
+    this.desired = desired;
     const deadline = performance.now() + this.timing.acquireMs;
     for (;;) {
       try {
@@ -58,70 +62,71 @@ export class Publisher {
         return;
       } catch (error) {
         signal.throwIfAborted();
-        const reason = await this.explain(error as Error);
-        const waitMs = Math.max(this.timing.acquireRetryMs, retryAfterMs(error));
+        const { retryAfterMs } = error as ApiError;
+        const reason = await this.reasonOf(error as ApiError);
+        const waitMs = Math.max(this.timing.acquireRetryMs, retryAfterMs);
         if (performance.now() + waitMs > deadline) {
           throw new UserError(
             `timeout contacting kube-api, failed to patch node "${this.options.node}". Error: ${reason}`,
           );
         }
-        this.complain(this.failedPatch, reason);
+        this.logFailure(this.failedPatch, reason);
         await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
   }
 
-  /** What is to be published from now on; the annotations that differ follow. */
-  want(wanted: Annotations): void {
-    this.wanted = wanted;
-    this.look();
+  /** Sets the annotations to publish from now on. */
+  update(desired: Annotations): void {
+    this.desired = desired;
+    this.check();
   }
 
-  /** The node forwards. */
+  /** Sets that this node forwards, so that the condition may be cleared. */
   markReady(): void {
     this.ready = true;
-    this.look();
+    this.check();
   }
 
-  /** Something may differ. */
-  look(): void {
-    this.awake = true;
+  /** Makes `run` compare the node object with what to publish. */
+  check(): void {
+    this.checkPending = true;
     this.wake();
   }
 
-  /** Publishes what differs, until the signal is aborted. */
+  /** Publishes what differs until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.timing.backoff);
     let waitMs = 0;
     signal.addEventListener('abort', () => this.wake(), { once: true });
     while (!signal.aborted) {
-      await this.sleep(signal);
-      this.awake = false;
-      if (!this.due) continue;
-      // Nodes whose annotations went all at once do not come back all at once.
+      await this.checkRequested(signal);
+      this.checkPending = false;
+      if (this.differences().length === 0 && !this.conditionDue) continue;
+      // When all nodes lose their annotations at once, their patches are spread.
       const spreadMs = Math.random() * this.timing.patchPauseMs;
       const pauseMs = this.lastPatchAt + this.timing.patchPauseMs - performance.now();
       await delay(Math.max(waitMs, pauseMs, spreadMs), undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
       waitMs = 0;
       try {
-        if (await this.patchAnnotations(signal)) this.look();
+        if (await this.patchAnnotations(signal)) this.check();
         else if (this.conditionDue) await this.patchCondition(signal);
         backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
-        waitMs = backoff.next(retryAfterMs(error));
-        const reason = await this.explain(error as Error);
-        this.complain(this.differences().length > 0 ? this.failedPatch : FAILED_CONDITION, reason);
-        this.look();
+        waitMs = backoff.next((error as ApiError).retryAfterMs);
+        const reason = await this.reasonOf(error as ApiError);
+        this.logFailure(this.differences().length > 0 ? this.failedPatch : FAILED_CONDITION, reason);
+        this.check();
       }
     }
   }
 
-  private sleep(signal: AbortSignal): Promise<void> {
+  private checkRequested(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       this.wake = resolve;
-      if (this.awake || signal.aborted) resolve();
+      if (this.checkPending || signal.aborted) resolve();
     });
   }
 
@@ -129,24 +134,20 @@ export class Publisher {
     return this.reflector.nodes.get(this.options.node);
   }
 
-  private get due(): boolean {
-    return this.differences().length > 0 || this.conditionDue;
-  }
-
   private get conditionDue(): boolean {
-    const { record, ready, options, cleared } = this;
+    const { record, ready, options, clearedUid } = this;
     if (!ready || !options.clearCondition || record === undefined) return false;
-    return cleared !== record.uid || record.networkUnavailable !== 'False';
+    return clearedUid !== record.uid || record.networkUnavailable !== 'False';
   }
 
   private differences(): [Annotation, string][] {
-    const { record, wanted } = this;
+    const { record, desired } = this;
     if (record === undefined) return [];
-    const entries = Object.entries(wanted) as [Annotation, string][];
+    const entries = Object.entries(desired) as [Annotation, string][];
     return entries.filter(([name, value]) => record.annotations[name] !== value);
   }
 
-  /** False when nothing differs. */
+  /** Returns false when nothing differs. */
   private async patchAnnotations(signal: AbortSignal): Promise<boolean> {
     const differences = this.differences();
     if (differences.length === 0) return false;
@@ -168,7 +169,7 @@ export class Publisher {
       lastHeartbeatTime: now,
     };
     await this.patch({ status: { conditions: [condition] } }, signal);
-    this.cleared = uid;
+    this.clearedUid = uid;
   }
 
   private async patch(body: object, signal: AbortSignal): Promise<void> {
@@ -181,19 +182,13 @@ export class Publisher {
     return `Failed to patch node "${this.options.node}": `;
   }
 
-  private async explain(error: Error): Promise<string> {
-    if (error instanceof ApiError && error.status === 401) await this.client.reload();
+  private async reasonOf(error: ApiError): Promise<string> {
+    if (error.status === 401) await this.client.reload();
     return explainApiError(error, 'patch', 'nodes/status');
   }
 
-  private complain(what: string, reason: string): void {
-    const now = performance.now();
-    if (now - (this.said.get(what) ?? Number.NEGATIVE_INFINITY) < REMIND_EVERY_MS) return;
-    this.said.set(what, now);
-    warn(what + reason);
+  /** Logs each kind of failure at once and then every minute. */
+  private logFailure(words: string, reason: string): void {
+    this.failures.report(words + reason, words);
   }
-}
-
-function retryAfterMs(error: unknown): number {
-  return error instanceof ApiError ? error.retryAfterMs : 0;
 }

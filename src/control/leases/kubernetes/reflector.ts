@@ -1,6 +1,6 @@
 /**
- * The nodes of the cluster: listed in pages, then watched. What client-go calls a reflector: every way in which a watch
- * can end leads back to a watch, or to a list whose difference to what is known is taken over.
+ * The Node objects of the cluster, listed in pages and then watched, as client-go's Reflector does. Each end of a watch
+ * leads to another watch, or to a list that replaces what is known.
  */
 
 import { EventEmitter } from 'node:events';
@@ -8,37 +8,39 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../support/backoff.js';
 import { verbose } from '../../support/log.js';
 import { Outage } from '../outage.js';
+import type { ApiClient } from './api-client.js';
 import { ApiError, explainApiError } from './api-error.js';
-import type { ApiClient } from './client.js';
 import { type NodeRecord, recordOf, sameRecord } from './node-record.js';
 import { withSmallHeap } from './small-heap.js';
-import type { Timing } from './timing.js';
+import type { KubernetesTiming } from './timing.js';
 
 const NODES = '/api/v1/nodes';
-/** The version is too old: it takes a list. */
+/** HTTP status: the resource version is too old to watch from. */
 const GONE = 410;
+/** HTTP statuses below 500 after which the resource version is still valid. */
+const KEEPS_VERSION = [401, 403, 429];
 
 interface NodeList {
   metadata?: { resourceVersion?: string; continue?: string };
   items?: unknown[];
 }
 
-/** Emits `change` when a node, or whether they are known at all, has changed. */
+/** Emits `change` when a node has changed, and when the first list is complete. */
 export class NodeReflector extends EventEmitter<{ change: [] }> {
   readonly nodes = new Map<string, NodeRecord>();
-  /** The whole list was taken over once. */
+  /** Whether a list has been complete. */
   synced = false;
   private readonly client: ApiClient;
   private readonly prefix: string;
-  private readonly timing: Timing;
-  /** A node that starts waits, and says so at once; one that runs goes on, and does not speak of moments. */
+  private readonly timing: KubernetesTiming;
+  /** The outage before the first list is reported at once; later outages have a grace period. */
   private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
   private readonly watching: Outage;
-  /** Where the next watch begins; undefined: at a new list. */
+  /** Resource version to watch from; undefined when a list has to come first. */
   private version: string | undefined;
 
-  /** `prefix`: of the annotations. */
-  constructor(client: ApiClient, prefix: string, timing: Timing) {
+  /** @param prefix of the annotations */
+  constructor(client: ApiClient, prefix: string, timing: KubernetesTiming) {
     super();
     this.client = client;
     this.prefix = prefix;
@@ -53,7 +55,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   /** Lists and watches until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.timing.backoff);
-    let last: number | undefined;
+    let lastStatus: number | undefined;
     while (!signal.aborted) {
       let retryAfterMs = 0;
       try {
@@ -62,151 +64,144 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
         if (lastedMs >= this.timing.steadyMs) backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
-        const failure = error instanceof ApiError ? error : undefined;
-        retryAfterMs = failure?.retryAfterMs ?? 0;
-        // A server that is back answers so, and has been waited for long enough; one that does so each time has not.
-        if (failure?.status === GONE && last !== GONE) backoff.reset();
-        last = failure?.status;
-        await this.failed(error as Error);
+        const { status, retryAfterMs: askedMs } = error as ApiError;
+        retryAfterMs = askedMs;
+        // One 410 is what a server that has restarted answers; only several in a row back off.
+        if (status === GONE && lastStatus !== GONE) backoff.reset();
+        lastStatus = status;
+        await this.handleFailure(error as ApiError);
       }
       await delay(backoff.next(retryAfterMs), undefined, { signal }).catch(() => undefined);
     }
   }
 
-  /** Takes over a node that an answer to a patch told of: the watch tells it later. */
+  /** Stores the node that a patch returned, before the watch delivers it. */
   learn(node: unknown): void {
-    if (this.put(node)) this.emit('change');
+    if (this.store(node)) this.emit('change');
   }
 
   private async list(signal: AbortSignal): Promise<void> {
     const listed = new Map<string, NodeRecord>();
-    let page: string | undefined;
-    let version: string | undefined;
     const credentials = await this.client.credentials();
+    let page: string | undefined;
     do {
       const query = new URLSearchParams({ limit: String(this.timing.pageSize) });
       if (page !== undefined) query.set('continue', page);
       const { metadata, items } = (await this.client
         .get(`${NODES}?${query}`, signal, credentials)
-        .catch((error: Error) => {
-          throw this.failure('list', error);
-        })) as NodeList;
+        .catch((error: ApiError) => this.fail('list', error))) as NodeList;
       if (!Array.isArray(items) || metadata?.resourceVersion === undefined) {
-        throw this.failure('list', new ApiError('the answer is no list of nodes', 400));
+        this.fail('list', new ApiError('the answer is not a list of nodes', 400));
       }
       for (const item of items) {
         const record = recordOf(item, this.prefix);
         if (record !== undefined) listed.set(record.name, record);
       }
       page = metadata.continue || undefined;
-      version = metadata.resourceVersion;
+      this.version = metadata.resourceVersion;
     } while (page !== undefined);
-    this.version = version;
-    this.reached();
-    this.takeOver(listed);
+    this.endOutages();
+    this.replaceAll(listed);
   }
 
-  /** Keeps the records that have not changed: whoever has derived something from one need not do so again. */
-  private takeOver(listed: ReadonlyMap<string, NodeRecord>): void {
+  /** Replaces all nodes. An unchanged node keeps its record, so that what was derived from the record stays valid. */
+  private replaceAll(listed: ReadonlyMap<string, NodeRecord>): void {
     let changed = !this.synced;
     this.synced = true;
     for (const name of this.nodes.keys()) {
       if (!listed.has(name)) changed = this.nodes.delete(name) || changed;
     }
-    for (const record of listed.values()) changed = this.set(record) || changed;
+    for (const record of listed.values()) changed = this.storeRecord(record) || changed;
     if (changed) this.emit('change');
   }
 
-  /** One watch; returns how long it lasted, in ms. */
+  /** Watches until the server ends the watch; returns for how many milliseconds. */
   private async watch(signal: AbortSignal): Promise<number> {
     const { least, most } = this.timing.watchSeconds;
     const timeoutSeconds = least + Math.floor(Math.random() * (most - least + 1));
+    const query = new URLSearchParams({
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion: this.version ?? '',
+      timeoutSeconds: String(timeoutSeconds),
+    });
     let acceptedAt = performance.now();
     let events = 0;
-    let failure: ApiError | undefined;
-    const ended = new AbortController();
-    try {
-      await this.client.watch(
+    await this.client
+      .watch(
         {
-          path: NODES,
-          query: { allowWatchBookmarks: true, resourceVersion: this.version as string, timeoutSeconds },
-          deadlineMs: timeoutSeconds * 1000 + this.timing.watchSlackMs,
+          path: `${NODES}?${query}`,
+          silenceMs: timeoutSeconds * 1000 + this.timing.watchSlackMs,
           onAccepted: () => {
             acceptedAt = performance.now();
-            this.reached();
+            this.endOutages();
           },
           onEvent: (type, object) => {
             events++;
-            if (type === 'ERROR') {
-              failure ??= statusError(object);
-              ended.abort(failure);
-            } else if (failure === undefined) this.apply(type, object);
+            this.apply(type, object);
           },
         },
-        AbortSignal.any([signal, ended.signal]),
-      );
-    } catch (error) {
-      throw this.failure('watch', error as Error);
-    }
+        signal,
+      )
+      .catch((error: ApiError) => this.fail('watch', error));
     const lastedMs = performance.now() - acceptedAt;
-    // A version that the server never had (it was restored from a backup) is watched without an error, and without an
-    // event. One that it has brings bookmarks, one a minute.
+    // A server restored from a backup accepts a version it never had, and sends neither error nor event. For a version
+    // that exists it sends a bookmark every minute.
     if (events === 0 && lastedMs >= this.timing.emptyWatchMs) this.version = undefined;
     return lastedMs;
   }
 
+  /** @throws ApiError for an ERROR event */
   private apply(type: string, object: unknown): void {
+    if (type === 'ERROR') throw statusError(object);
     const { metadata } = (object ?? {}) as { metadata?: { name?: string; resourceVersion?: string } };
     if (type === 'DELETED') {
       if (this.nodes.delete(metadata?.name ?? '')) this.emit('change');
-    } else if ((type === 'ADDED' || type === 'MODIFIED') && this.put(object)) this.emit('change');
+    } else if ((type === 'ADDED' || type === 'MODIFIED') && this.store(object)) this.emit('change');
     if (metadata?.resourceVersion) this.version = metadata.resourceVersion;
   }
 
-  private put(node: unknown): boolean {
+  /** Returns whether anything changed. */
+  private store(node: unknown): boolean {
     const record = recordOf(node, this.prefix);
-    return record !== undefined && this.set(record);
+    return record !== undefined && this.storeRecord(record);
   }
 
-  private set(record: NodeRecord): boolean {
+  private storeRecord(record: NodeRecord): boolean {
     const known = this.nodes.get(record.name);
     if (known !== undefined && sameRecord(known, record)) return false;
     this.nodes.set(record.name, record);
     return true;
   }
 
-  /** The error of a request, in client-go's words. */
-  private failure(verb: 'list' | 'watch', error: Error): ApiError {
-    const { status, retryAfterMs } = error instanceof ApiError ? error : new ApiError(error.message);
-    const explained = explainApiError(error, verb, 'nodes');
-    // What the version is too old for, or what is no longer understood, begins at a list; the rest goes on where it was.
-    const anew = status !== undefined && status < 500 && ![401, 403, 429].includes(status);
-    if (anew) this.version = undefined;
-    return Object.assign(new ApiError(`failed to ${verb} *v1.Node: ${explained}`, status), { retryAfterMs });
+  /** Throws the error of a request in client-go's words; forgets the version where a list has to come first. */
+  private fail(verb: 'list' | 'watch', error: ApiError): never {
+    const { status } = error;
+    if (verb === 'list' || (status !== undefined && status < 500 && !KEEPS_VERSION.includes(status))) {
+      this.version = undefined;
+    }
+    throw error.explained(`failed to ${verb} *v1.Node: ${explainApiError(error, verb, 'nodes')}`);
   }
 
-  private reached(): void {
+  private endOutages(): void {
     for (const outage of [this.starting, this.watching])
       outage.end('the Kubernetes API server answers again');
   }
 
-  private async failed(error: Error): Promise<void> {
-    const status = error instanceof ApiError ? error.status : undefined;
-    // The server is there, and the list that follows says whether it answers.
+  private async handleFailure({ status, message }: ApiError): Promise<void> {
+    // The server answers; the list that follows a 410 shows whether it works.
     if (status === GONE) {
-      verbose(1, error.message);
+      verbose(1, message);
       return;
     }
     if (this.synced) {
-      this.watching.report(
-        `lost the Kubernetes API server, the last known peers stay in force: ${error.message}`,
-      );
-    } else this.starting.report(`waiting for the Kubernetes API server: ${error.message}`);
+      this.watching.report(`lost the Kubernetes API server, the last known peers stay in force: ${message}`);
+    } else this.starting.report(`waiting for the Kubernetes API server: ${message}`);
     if (status === 401) await this.client.reload();
   }
 }
 
-/** The Status object of an ERROR event. */
+/** The error in the Status object of an ERROR event. */
 function statusError(object: unknown): ApiError {
   const { code, message } = (object ?? {}) as { code?: number; message?: string };
   return new ApiError(message ?? 'an error without a message', code);

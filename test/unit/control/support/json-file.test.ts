@@ -7,19 +7,19 @@ async function read(t: Test, text: string): Promise<JsonFile> {
   return JsonFile.read('--file', join(t.testdir({ 'f.json': text }), 'f.json'));
 }
 
-t.test('keys match without regard to case', async (t) => {
+t.test('JsonObject matches keys regardless of case', async (t) => {
   const { root } = await read(t, '{ "nEtWoRk": "x" }');
   t.equal(root.string('Network'), 'x');
-  t.equal(root.pathOf('Network'), 'nEtWoRk', 'and are called as the file spells them');
+  t.equal(root.pathOf('Network'), 'nEtWoRk', 'pathOf spells keys as the file does');
 });
 
-t.test('a later duplicate wins, as in Go', async (t) => {
+t.test('JsonObject uses the last of duplicate keys, as Go does', async (t) => {
   t.equal((await read(t, '{ "a": 1, "a": 2 }')).root.integer('a', 0, 9), 2);
   t.equal((await read(t, '{ "A": 1, "a": 2 }')).root.integer('a', 0, 9), 2);
   t.equal((await read(t, '{ "a": 1, "A": 2 }')).root.integer('a', 0, 9), 2);
 });
 
-t.test('missing and null are the same', async (t) => {
+t.test('JsonObject treats null as missing', async (t) => {
   const { root } = await read(t, '{ "a": null }');
   t.equal(root.get('a'), undefined);
   t.equal(root.get('b'), undefined);
@@ -28,7 +28,7 @@ t.test('missing and null are the same', async (t) => {
   t.equal(root.objects('a'), undefined);
 });
 
-t.test('values of the right type are handed out', async (t) => {
+t.test('JsonObject returns values of the requested type', async (t) => {
   const { root } = await read(t, '{ "s": "", "b": false, "n": 0, "o": { "k": 1 }, "l": [{ "k": 2 }, {}] }');
   t.equal(root.string('s'), '');
   t.equal(root.boolean('b'), false);
@@ -43,14 +43,14 @@ t.test('values of the right type are handed out', async (t) => {
   );
 });
 
-t.test('keys of an object that JavaScript knows too are keys like any other', async (t) => {
+t.test('JsonObject treats names of Object.prototype as ordinary keys', async (t) => {
   const { root } = await read(t, '{ "__proto__": "x", "constructor": "y" }');
   t.equal(root.string('__proto__'), 'x');
   t.equal(root.string('constructor'), 'y');
   t.equal(root.string('toString'), undefined);
 });
 
-t.test('a value of the wrong type is refused with file, line, path and value', async (t) => {
+t.test('JsonObject refuses a value of another type and names file, line, path and value', async (t) => {
   const file = await read(t, '{\n "s": 1,\n "b": "true",\n "n": "7",\n "o": [],\n "l": {},\n "m": [1]\n}');
   const { root } = file;
   for (const [action, line, what] of [
@@ -66,24 +66,24 @@ t.test('a value of the wrong type is refused with file, line, path and value', a
   }
 });
 
-t.test('a number out of range or not whole is refused', async (t) => {
+t.test('JsonObject.integer refuses numbers outside the range and fractions', async (t) => {
   const { root } = await read(t, '{ "low": 0, "high": 11, "half": 1.5, "huge": 1e300 }');
   for (const key of ['low', 'high', 'half', 'huge']) {
     mentions(t, await refusal(t, () => root.integer(key, 1, 10)), key, 'from 1 to 10');
   }
 });
 
-t.test('what is missing is said to be missing', async (t) => {
+t.test('JsonObject.error reports a missing value', async (t) => {
   const file = await read(t, '{\n}');
   t.equal(file.root.error('a', 'write it').message, `${file.path}:1 (--file): a is missing: write it`);
 });
 
-t.test('a file that cannot be read is refused with flag, path and remedy', async (t) => {
+t.test('JsonFile.read reports an unreadable file with flag, path and remedy', async (t) => {
   const dir = t.testdir({});
   const missing = join(dir, 'none.json');
   t.equal(
     await refusal(t, () => JsonFile.read('--file', missing)),
-    `--file ${missing}: no such file; create it or name another`,
+    `--file ${missing}: no such file; create it or name another file`,
   );
   t.equal(
     await refusal(t, () => JsonFile.read('--file', dir)),
@@ -92,7 +92,7 @@ t.test('a file that cannot be read is refused with flag, path and remedy', async
   mentions(t, await refusal(t, () => JsonFile.read('--file', join(missing, 'x', 'y'))), '--file', missing);
 });
 
-t.test('what is not JSON is refused with line and column', async (t) => {
+t.test('JsonFile.read reports line and column of a syntax error', async (t) => {
   const dir = t.testdir({ 'f.json': '{\n  "a": 1\n  "b": 2\n}', 'empty.json': ' \n' });
   const file = join(dir, 'f.json');
   mentions(t, await refusal(t, () => JsonFile.read('--file', file)), `${file}:3:3 (--file): not JSON: `);
@@ -103,7 +103,7 @@ t.test('what is not JSON is refused with line and column', async (t) => {
   );
 });
 
-t.test('a root that is no object is refused', async (t) => {
+t.test('JsonFile.read refuses a root that is not an object', async (t) => {
   for (const text of ['[]', 'null', '"text"', '7', 'true']) {
     const dir = t.testdir({ 'f.json': text });
     mentions(

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { lineOf, syntaxErrorIn } from '../../../../src/control/support/json-position.js';
 
-t.test('a syntax error has line, column and reason', async (t) => {
+t.test('syntaxErrorIn returns line, column and reason', async (t) => {
   for (const [text, line, column] of [
     ['{', 1, 2],
     ['{ "a": 1,\n  "b" 2 }', 2, 7],
@@ -30,7 +30,7 @@ const TEXT = `{
   ]
 }`;
 
-t.test('a path leads to the line of its value', async (t) => {
+t.test('lineOf returns the line of the value at a path', async (t) => {
   for (const [path, line] of [
     ['Network', 2],
     ['Backend', 3],
@@ -44,12 +44,12 @@ t.test('a path leads to the line of its value', async (t) => {
   }
 });
 
-t.test('what is missing is on the line of what it is missing from', async (t) => {
+t.test('lineOf returns the line of the nearest parent for a missing value', async (t) => {
   t.equal(lineOf(TEXT, 'Backend.Port'), 3);
   t.equal(lineOf(TEXT, 'leases[1].PublicIP'), 9);
   t.equal(lineOf(TEXT, 'SubnetLen'), 1);
 });
 
-t.test('of a key that comes twice the later counts', async (t) => {
+t.test('lineOf uses the last of duplicate keys', async (t) => {
   t.equal(lineOf('{\n "a": 1,\n "a": 2\n}', 'a'), 3);
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { show, UserError } from '../../../../src/control/support/user-error.js';
 
-t.test('a message is one line, whatever went into it', async (t) => {
+t.test('UserError joins the lines of its message', async (t) => {
   t.equal(
     new UserError('ip: RTNETLINK answers:\n  File exists\n').message,
     'ip: RTNETLINK answers: File exists ',
@@ -9,7 +9,7 @@ t.test('a message is one line, whatever went into it', async (t) => {
   t.equal(new UserError('plain').name, 'UserError');
 });
 
-t.test('a value is shown as JSON', async (t) => {
+t.test('show formats a value as JSON', async (t) => {
   t.equal(show('text'), '"text"');
   t.equal(show(1), '1');
   t.equal(show(null), 'null');
@@ -17,11 +17,11 @@ t.test('a value is shown as JSON', async (t) => {
   t.equal(show(undefined), 'undefined');
 });
 
-t.test('a long value is cut to sixty characters', async (t) => {
+t.test('show cuts a long value to sixty characters', async (t) => {
   t.equal(show('x'.repeat(58)), `"${'x'.repeat(58)}"`);
   t.equal(show('x'.repeat(59)), `"${'x'.repeat(56)}...`);
 });
 
-t.test('a line end in a value stays inside the line', async (t) => {
+t.test('show escapes line ends', async (t) => {
   t.equal(show('a\nb'), '"a\\nb"');
 });

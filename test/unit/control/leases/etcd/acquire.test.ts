@@ -3,11 +3,11 @@ import { until } from '../../../../../lab/until.js';
 import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { netConfOf } from '../../../../../src/control/config/net-conf.js';
 import { acquire } from '../../../../../src/control/leases/etcd/acquire.js';
-import { EtcdClient } from '../../../../../src/control/leases/etcd/client.js';
 import { EntryReader } from '../../../../../src/control/leases/etcd/entry.js';
+import { EtcdClient } from '../../../../../src/control/leases/etcd/etcd-client.js';
 import { TXN } from '../../../../../src/control/leases/etcd/protocol.js';
 import { Registry } from '../../../../../src/control/leases/etcd/registry.js';
-import { TIMINGS } from '../../../../../src/control/leases/etcd/timings.js';
+import { ETCD_TIMING } from '../../../../../src/control/leases/etcd/timing.js';
 import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
 import { JsonFile } from '../../../../../src/control/support/json-file.js';
 import { catchLog } from '../../../../support/catch-log.js';
@@ -173,7 +173,7 @@ t.test('a preview changes nothing and says the subnet that would be reused or pi
 
 t.test('with IPv6 the key and the value have both families', async (t) => {
   catchLog(t);
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), TIMINGS);
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), ETCD_TIMING);
   t.teardown(() => client.close());
   const registry = new Registry(client, '/dual');
   const config =
@@ -197,7 +197,7 @@ t.test('with IPv6 the key and the value have both families', async (t) => {
 });
 
 t.test('a put whose answer got lost, and that is tried again, is done', async (t) => {
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), TIMINGS);
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), ETCD_TIMING);
   t.teardown(() => client.close());
   // As with a second endpoint, which is asked the same.
   const call = client.call.bind(client) as (method: unknown, body: unknown) => Promise<unknown>;

@@ -5,7 +5,7 @@ import { until } from '../../../../../lab/until.js';
 import { formatIp, formatSubnet, type Ip } from '../../../../../src/control/addresses/address.js';
 import { type Cidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
-import type { Timings } from '../../../../../src/control/leases/etcd/timings.js';
+import type { EtcdTiming } from '../../../../../src/control/leases/etcd/timing.js';
 import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';
 import type { HalfRequest, LeaseRequest } from '../../../../../src/control/leases/source.js';
 import type { EtcdOptions } from '../../../../../src/control/options.js';
@@ -13,11 +13,11 @@ import type { Etcd } from '../../../../support/etcd.js';
 
 export const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}';
 /** Everything that waits, waits little. */
-export const SOON: Partial<Timings> = {
-  lookEveryMs: 20,
-  troubleAfterMs: 0,
+export const SOON: Partial<EtcdTiming> = {
+  retryMs: 20,
+  graceMs: 0,
   collectMs: 5,
-  reconnect: { firstMs: 20, mostMs: 100 },
+  backoff: { firstMs: 20, mostMs: 100 },
 };
 
 export function optionsFor(
@@ -66,7 +66,7 @@ function publicIpv6For(publicIp: number): bigint {
 
 export interface NodeOptions {
   previous?: string;
-  timings?: Partial<Timings>;
+  timing?: Partial<EtcdTiming>;
   random?: () => number;
   more?: Partial<EtcdOptions>;
 }
@@ -90,11 +90,11 @@ export class EtcdNode {
     publicIp: string,
     options: NodeOptions = {},
   ) {
-    const { timings, random, more, previous } = options;
+    const { timing, random, more, previous } = options;
     this.publicIp = publicIp;
     this.previous = previous;
     const all = optionsFor(endpoints, prefix, more);
-    this.source = new EtcdLeaseSource(all, { ...SOON, ...timings }, random);
+    this.source = new EtcdLeaseSource(all, { ...SOON, ...timing }, random);
     t.teardown(async () => {
       this.leaving.abort();
       await this.source.close();

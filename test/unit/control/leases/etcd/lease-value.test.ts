@@ -54,7 +54,7 @@ t.test('a value that is no good is refused with the key', async (t) => {
   for (const [text, says] of [
     ['', 'not JSON'],
     ['{"PublicIP":', 'not JSON'],
-    ['[]', 'it must hold one JSON object'],
+    ['[]', 'it must be one JSON object'],
     ['{}', 'PublicIP is missing'],
     ['{"PublicIP":"::1"}', 'PublicIP is "::1"'],
     ['{"PublicIP":"0.0.0.0"}', 'PublicIP is "0.0.0.0": no IPv4 address that a node can have'],

@@ -125,8 +125,8 @@ t.test('the lease is renewed before it ends, with the attributes as they are', a
   const log = catchLog(t);
   await etcd.put('/w9/config', CONFIG);
   // Renewed at once and then every 0.2 s.
-  const timings = { leaseTtlS: 30, marginMs: 29_800 };
-  const node = await EtcdNode.join(t, etcd, '/w9', '192.168.77.1', { timings });
+  const timing = { leaseTtlS: 30, marginMs: 29_800 };
+  const node = await EtcdNode.join(t, etcd, '/w9', '192.168.77.1', { timing });
   const [before] = await etcd.list('/w9/subnets/');
   await until('it was renewed twice', () => count(log, 'Lease renewed, new expiration: ') >= 2);
   const [after] = await etcd.list('/w9/subnets/');
@@ -145,8 +145,8 @@ t.test('a renewal that fails is tried again', async (t) => {
   const log = catchLog(t);
   const own = await Etcd.start(t);
   await own.put('/n/config', CONFIG);
-  const timings = { leaseTtlS: 60, marginMs: 59_800, renewAgainMs: 60_000 };
-  const node = await EtcdNode.join(t, own, '/n', '192.168.77.1', { timings });
+  const timing = { leaseTtlS: 60, marginMs: 59_800, renewRetryMs: 60_000 };
+  const node = await EtcdNode.join(t, own, '/n', '192.168.77.1', { timing });
   await own.kill();
   await until('it is said', () => count(log, 'Error renewing lease (trying again in 1 min): etcd at ') > 0);
   t.same(node.revoked, []);
@@ -157,8 +157,8 @@ t.test(
   async (t) => {
     const log = catchLog(t);
     await etcd.put('/w10/config', CONFIG);
-    const timings = { renewAgainMs: 100 };
-    const node = await EtcdNode.join(t, etcd, '/w10', '192.168.77.1', { timings });
+    const timing = { renewRetryMs: 100 };
+    const node = await EtcdNode.join(t, etcd, '/w10', '192.168.77.1', { timing });
     const [before] = await etcd.list('/w10/subnets/');
     await etcd.put(`/w10/subnets/${node.name}`, '{"PublicIP":"192.168.77.1"}');
     await until(

@@ -312,7 +312,7 @@ t.test('a file that is no lease file is refused', async (t) => {
     ['{ "leases": {} }', 'leases is {}: must be an array [ ... ]'],
     ['{ "leases": [\n 1 ] }', ':2 (--lease-file): leases[0] is 1: must be an object { ... }'],
     ['{ "leases": [\n null ] }', ':2 (--lease-file): leases[0] is null: must be an object { ... }'],
-    ['[]', 'it must hold one JSON object { ... }, not []'],
+    ['[]', 'it must be one JSON object { ... }, not []'],
     ['{ "leases": [\n  { "Subnet": "10.244.1.0/24" "PublicIP" } ] }', ':2:31 (--lease-file): not JSON: '],
     ['', ':1 (--lease-file): not JSON: the file is empty'],
   ] as const) {

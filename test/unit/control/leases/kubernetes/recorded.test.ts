@@ -15,7 +15,7 @@ const isPatch = ({ method }: SeenRequest): boolean => method === 'PATCH';
 
 t.test('a list that is refused is waited for, and the reason said', async (t) => {
   for (const [name, reason] of [
-    ['error-401', 'failed to list *v1.Node: Unauthorized; look at the service account token'],
+    ['error-401', 'failed to list *v1.Node: Unauthorized; check the service account token'],
     ['error-403-list', 'failed to list *v1.Node: nodes is forbidden: User "nobody" cannot list resource'],
     ['error-403-anonymous', 'failed to list *v1.Node: nodes is forbidden: User "system:anonymous"'],
     ['error-504-future-rv-list', 'Too large resource version'],
@@ -116,7 +116,7 @@ t.test('a watch that is refused says which rule is missing', async (t) => {
   await b.follow();
   mentions(
     t,
-    await b.said('failed to watch *v1.Node: 403 Forbidden'),
+    await b.said('failed to watch *v1.Node: nodes is forbidden: '),
     'the ClusterRole has to grant watch on nodes',
   );
   await b.said('the Kubernetes API server answers again');
@@ -127,9 +127,9 @@ t.test('a patch that is refused is tried again, and the reason said when the tim
     ['error-400-patch-body', 'unexpected end of JSON input; is this the address of a Kubernetes API server?'],
     ['error-403-patch-node', 'the ClusterRole has to grant patch on nodes/status'],
     ['error-404-patch-status', 'nodes "no-such-node" not found; NODE_NAME has to be'],
-    ['error-409-patch-resourceversion', 'someone else changed the node'],
+    ['error-409-patch-resourceversion', 'another client changed the node'],
     ['error-415-patch-type', 'is this the address of a Kubernetes API server?'],
-    ['error-422-annotation-key', 'look at --kube-annotation-prefix'],
+    ['error-422-annotation-key', 'check --kube-annotation-prefix'],
     ['error-422-patch-annotation-not-string', 'unrecognized type: string'],
     ['error-422-podcidr-change', 'node updates may not change podCIDR'],
   ] as const) {

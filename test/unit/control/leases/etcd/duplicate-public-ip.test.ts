@@ -1,8 +1,8 @@
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
 import type { OwnKey } from '../../../../../src/control/leases/etcd/acquire.js';
+import { signOf } from '../../../../../src/control/leases/etcd/duplicate-public-ip.js';
 import { Long } from '../../../../../src/control/leases/etcd/library.js';
-import { signOf } from '../../../../../src/control/leases/etcd/twin.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd, type StoredKey } from '../../../../support/etcd.js';
 import { mentions } from '../../../../support/user-error.js';
@@ -60,7 +60,7 @@ t.test('nodes with one public IP are told of each other, all of them, and by one
 t.test('two nodes that put different values do not take turns', async (t) => {
   const log = catchLog(t);
   await etcd.put('/t2/config', CONFIG);
-  const node = await EtcdNode.join(t, etcd, '/t2', IP, { timings: { renewAgainMs: 0 } });
+  const node = await EtcdNode.join(t, etcd, '/t2', IP, { timing: { renewRetryMs: 0 } });
   const other = valueOf(IP, '02:00:00:00:00:99');
   await etcd.put(`/t2/subnets/${node.name}`, other, 86_400);
   await until('it is told', () => told(log).length === 1);

@@ -20,7 +20,7 @@ import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
 import { PeerFilter } from '../peer-filter.js';
 import { NAMES, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
-import { podCidr } from './own-lease.js';
+import { podCidr } from './own-leases.js';
 
 const NO_LEASES: NodeLeases = {};
 

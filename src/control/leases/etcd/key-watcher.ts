@@ -4,12 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../support/backoff.js';
 import { warn } from '../../support/log.js';
 import type { Outage } from '../outage.js';
-import type { EtcdClient } from './client.js';
+import type { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
 import { status } from './library.js';
 import { DELETE, type Header, type KeyValue, type WatchResponse } from './protocol.js';
 import type { Registry, Snapshot } from './registry.js';
-import type { Timings } from './timings.js';
+import type { EtcdTiming } from './timing.js';
 
 export interface FollowerEvents {
   onSnapshot(snapshot: Snapshot): void;
@@ -24,7 +24,7 @@ export class Follower {
   private readonly client: EtcdClient;
   private readonly registry: Registry;
   private readonly outage: Outage;
-  private readonly reconnect: Timings['reconnect'];
+  private readonly backoff: EtcdTiming['backoff'];
   private readonly events: FollowerEvents;
   private readonly stopping = new AbortController();
   /** What was last heard; undefined when all keys have to be read again. */
@@ -34,19 +34,19 @@ export class Follower {
     client: EtcdClient,
     registry: Registry,
     outage: Outage,
-    reconnect: Timings['reconnect'],
+    backoff: EtcdTiming['backoff'],
     events: FollowerEvents,
   ) {
     this.client = client;
     this.registry = registry;
     this.outage = outage;
-    this.reconnect = reconnect;
+    this.backoff = backoff;
     this.events = events;
   }
 
   /** Follows what comes after `snapshot` until it is stopped. */
   async run(snapshot: Snapshot): Promise<void> {
-    const backoff = new Backoff(this.reconnect);
+    const backoff = new Backoff(this.backoff);
     const { signal } = this.stopping;
     this.heard = snapshot.header;
     while (!signal.aborted) {
@@ -55,7 +55,7 @@ export class Follower {
       if (signal.aborted) return;
       this.report(reason);
       // A watch that lasted starts over with short waits; one that is refused again and again does not.
-      if (performance.now() - begun > this.reconnect.mostMs) backoff.reset();
+      if (performance.now() - begun > this.backoff.mostMs) backoff.reset();
       await delay(backoff.next(), undefined, { signal, ref: false }).catch(() => {});
     }
   }

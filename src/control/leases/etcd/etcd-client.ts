@@ -5,7 +5,7 @@ import { type Endpoint, readEndpoints } from './endpoint.js';
 import { EtcdError, explain } from './etcd-error.js';
 import { Client, logVerbosity, Metadata, type ServiceError, setLogVerbosity, status } from './library.js';
 import { AUTHENTICATE, type Method, WATCH, type WatchRequest, type WatchResponse } from './protocol.js';
-import type { Timings } from './timings.js';
+import type { EtcdTiming } from './timing.js';
 
 const CHANNEL_OPTIONS = {
   // etcd's own client goes by no proxy either.
@@ -29,17 +29,17 @@ export class EtcdClient {
   /** The endpoints by name, for messages. */
   readonly endpoints: string;
   private readonly options: EtcdOptions;
-  private readonly timings: Timings;
+  private readonly timing: EtcdTiming;
   private readonly members: Member[];
   private current = 0;
   private token: Promise<string> | undefined;
   private readonly calls = new Set<{ cancel(): void }>();
   private closed = false;
 
-  private constructor(options: EtcdOptions, timings: Timings, endpoints: readonly Endpoint[]) {
+  private constructor(options: EtcdOptions, timing: EtcdTiming, endpoints: readonly Endpoint[]) {
     setLogVerbosity(logVerbosity.NONE);
     this.options = options;
-    this.timings = timings;
+    this.timing = timing;
     this.endpoints = endpoints.map(({ name }) => name).join(',');
     this.members = endpoints.map((endpoint) => ({
       ...endpoint,
@@ -48,8 +48,8 @@ export class EtcdClient {
   }
 
   /** Reads what the options name and connects to nothing yet. @throws UserError */
-  static async create(options: EtcdOptions, timings: Timings): Promise<EtcdClient> {
-    return new EtcdClient(options, timings, await readEndpoints(options));
+  static async create(options: EtcdOptions, timing: EtcdTiming): Promise<EtcdClient> {
+    return new EtcdClient(options, timing, await readEndpoints(options));
   }
 
   /** @throws EtcdError when no endpoint answers, or etcd says no */
@@ -151,7 +151,7 @@ export class EtcdClient {
         decode,
         request,
         metadata,
-        { deadline: Date.now() + this.timings.answerMs },
+        { deadline: Date.now() + this.timing.answerMs },
         (error, response) => {
           this.calls.delete(call);
           if (error !== null) reject(explain(error, member.name, this.options));
@@ -189,9 +189,9 @@ export class EtcdClient {
       };
       // A stream has no deadline: until etcd has said that the watch is there, this is it.
       const silence = setTimeout(() => {
-        const details = `no answer within ${this.timings.answerMs} ms`;
+        const details = `no answer within ${this.timing.answerMs} ms`;
         fail(explain({ code: status.DEADLINE_EXCEEDED, details } as ServiceError, member.name, this.options));
-      }, this.timings.answerMs);
+      }, this.timing.answerMs);
       stream.on('data', (response: WatchResponse) => {
         clearTimeout(silence);
         try {

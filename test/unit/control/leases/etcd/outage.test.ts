@@ -117,7 +117,7 @@ t.test('of several endpoints one that is dead, or says nothing, costs a moment',
   const [dead] = await freeTcpPorts(1);
   const { port } = silent.address() as { port: number };
   const endpoints = [`http://127.0.0.1:${dead}`, `http://127.0.0.1:${port}`, etcd.url];
-  const node = new EtcdNode(t, endpoints, '/n', IP, { timings: { answerMs: 500 } });
+  const node = new EtcdNode(t, endpoints, '/n', IP, { timing: { answerMs: 500 } });
   await node.acquire();
   node.watch();
   await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));

@@ -1,9 +1,9 @@
 import t from 'tap';
 import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { firstFree, type Span } from '../../../../../src/control/leases/etcd/allocate.js';
-import { choose, type Wish } from '../../../../../src/control/leases/etcd/choice.js';
 import type { SubnetEntry } from '../../../../../src/control/leases/etcd/entry.js';
 import { Long } from '../../../../../src/control/leases/etcd/library.js';
+import { choose, type Wish } from '../../../../../src/control/leases/etcd/selection.js';
 import {
   formatSubnetKey,
   parseSubnetKey,
