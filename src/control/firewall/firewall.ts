@@ -4,7 +4,7 @@ import { access } from 'node:fs/promises';
 import type { Family } from '../addresses/address.js';
 import { info, verbose, warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
-import { everywhere, type Place, type Places, placesFor } from './places.js';
+import { everywhere, type Place, type Places, placesFor } from './locations.js';
 import {
   type FirewallOptions,
   forwardRules,
