@@ -4,7 +4,7 @@ import { access } from 'node:fs/promises';
 import type { Family } from '../addresses/address.js';
 import { info, verbose, warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
-import { everywhere, type Place, type Places, placesFor } from './locations.js';
+import { allLocations, locationsFor, type RuleLocation, type RuleLocations } from './locations.js';
 import {
   type FirewallOptions,
   forwardRules,
@@ -12,7 +12,7 @@ import {
   NO_RULES,
   type PodRange,
   type RuleSets,
-  type Tables,
+  type RuleStore,
 } from './rules.js';
 
 /** The pod networks of one family. */
@@ -30,7 +30,7 @@ interface Task {
 
 /** A family's rules in the firewall. */
 interface Held extends Task {
-  readonly tables: Tables;
+  readonly tables: RuleStore;
   wanted: RuleSets;
   /** The wanted rules as the firewall prints them; undefined until they are in place. */
   lines: readonly string[] | undefined;
@@ -38,7 +38,7 @@ interface Held extends Task {
 
 /** Rules of ours where none are to be, for all that is known. */
 interface Leftover extends Task {
-  readonly place: Place;
+  readonly place: RuleLocation;
 }
 
 /** Where the kernel is told to show bridged packets to iptables (br_netfilter). */
@@ -57,7 +57,7 @@ const NONE: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
  */
 export class Firewall {
   /** What of the rules cannot be had on this machine, for people. */
-  readonly lacks: readonly string[];
+  readonly limitations: readonly string[];
   private readonly options: FirewallOptions;
   private readonly held: Map<Family, Held>;
   private leftovers: readonly Leftover[];
@@ -69,9 +69,13 @@ export class Firewall {
   private removing: Promise<void> | undefined;
   private repaired = 0;
 
-  private constructor(options: FirewallOptions, { used, unused, lacks }: Places, ending: AbortController) {
+  private constructor(
+    options: FirewallOptions,
+    { used, unused, limitations }: RuleLocations,
+    ending: AbortController,
+  ) {
     this.options = options;
-    this.lacks = lacks;
+    this.limitations = limitations;
     this.held = new Map(
       [...used].map(([family, tables]) => [
         family,
@@ -85,7 +89,7 @@ export class Firewall {
   /** Finds out what this machine has. @throws UserError when rules are wanted and there is no way to make them */
   static async open(options: FirewallOptions): Promise<Firewall> {
     const ending = new AbortController();
-    return new Firewall(options, await placesFor(options, ending.signal), ending);
+    return new Firewall(options, await locationsFor(options, ending.signal), ending);
   }
 
   /** How often rules were found missing or changed, and put back. */
@@ -220,7 +224,7 @@ export class Firewall {
     const { tables, wanted } = held;
     await tables.write(wanted);
     const lines = await tables.read(wanted);
-    if (!tables.isWhole(lines, wanted)) throw new Error('another program changes them at the same time');
+    if (!tables.isComplete(lines, wanted)) throw new Error('another program changes them at the same time');
     held.lines = lines;
     if (wanted !== NO_RULES) info('bootstrap done');
   }
@@ -251,7 +255,7 @@ export class Firewall {
  */
 export async function removeRules(onRemoved: (place: string) => void): Promise<void> {
   const failures: string[] = [];
-  for (const { name, clear } of await everywhere()) {
+  for (const { name, clear } of await allLocations()) {
     try {
       if (await clear()) onRemoved(name);
     } catch (error) {

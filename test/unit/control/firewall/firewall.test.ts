@@ -63,7 +63,7 @@ t.test('nft that cannot masquerade from random ports does it in order', async (t
   const firewall = await Firewall.open({ ...OPTIONS, mode: 'nftables' });
   await firewall.apply(RANGE);
   await firewall.close();
-  t.strictSame(firewall.lacks, ['nftables: random fully unsupported']);
+  t.strictSame(firewall.limitations, ['nftables: random fully unsupported']);
   t.equal(commands.taken().filter((line) => line.endsWith(' masquerade')).length, 2);
 });
 

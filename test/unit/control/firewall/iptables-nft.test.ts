@@ -1,9 +1,9 @@
 import t from 'tap';
-import { CHAINS, type Chain } from '../../../../src/control/firewall/iptables.js';
+import { IPTABLES_CHAINS, type IptablesChain } from '../../../../src/control/firewall/chains.js';
 import { nftJumps } from '../../../../src/control/firewall/iptables-nft.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
 
-const [MASQ] = CHAINS as [Chain];
+const [MASQ] = IPTABLES_CHAINS as [IptablesChain];
 
 t.test('jumps are found in what the releases of nft print', async (t) => {
   fakeCommands(t, {

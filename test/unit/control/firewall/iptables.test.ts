@@ -1,9 +1,11 @@
 import t from 'tap';
-import { CHAINS, type Chain, Iptables, restoreText } from '../../../../src/control/firewall/iptables.js';
+import { IPTABLES_CHAINS, type IptablesChain } from '../../../../src/control/firewall/chains.js';
+import { Iptables } from '../../../../src/control/firewall/iptables.js';
+import { restoreText } from '../../../../src/control/firewall/iptables-text.js';
 import { forwardRules, masqRules } from '../../../../src/control/firewall/rules.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
 
-const [MASQ, FORWARD] = CHAINS as [Chain, Chain];
+const [MASQ, FORWARD] = IPTABLES_CHAINS as [IptablesChain, IptablesChain];
 const RANGE = { network: '10.244.0.0/16', subnet: '10.244.1.0/24' };
 const RANGE6 = { network: 'fd00:10:244::/56', subnet: 'fd00:10:244:1::/64' };
 
