@@ -312,7 +312,7 @@ t.test('a lock that another process holds is waited for, and a look later tried 
   const node = await makeNode(t, 'lock');
   const holder = await holdLock(t);
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options: OPTIONS });
-  await firewall.waitFor(/Failed to ensure iptables rules: .*xtables lock.*; trying again every 0\.2 s/);
+  await firewall.waitFor(/Failed to ensure iptables rules: .*xtables lock.*; retrying every 0\.2 s/);
   await firewall.waitFor(/^applied$/m);
   await holder.stop();
   await firewall.waitFor(/bootstrap done/);
@@ -327,7 +327,7 @@ t.test("the other mode's rules that a lock protects at the start go later", asyn
   // Nothing else is to be looked at.
   const options = { ...NFTABLES, ipMasq: false, forwardRules: false };
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options });
-  await firewall.waitFor(/Failed to clean up iptables: .*xtables lock.*; trying again every 0\.2 s/);
+  await firewall.waitFor(/Failed to clean up iptables: .*xtables lock.*; retrying every 0\.2 s/);
   await firewall.waitFor(/^applied$/m);
   await holder.stop();
   await firewall.waitFor(/Cleaned up iptables\n/);
