@@ -61,7 +61,7 @@ async function start(options: RunOptions, source: LeaseSource, signal: AbortSign
   const plan = await makePlan(options, cluster);
   await refuseRunning(options.runDir);
   const firewall = await opening;
-  for (const lack of firewall.lacks) warn(lack);
+  for (const limitation of firewall.limitations) warn(limitation);
   // Before the lease is published: no peer is to send to a node that cannot listen.
   for (const stack of plan.stacks) refuseTakenPort(stack, plan.links, stack.side);
   const sets = await source.acquire(plan.request, signal);

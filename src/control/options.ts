@@ -64,17 +64,17 @@ export interface UnderlayOptions {
   publicIpv6: string | undefined;
 }
 
-/** What of the firewall and of routes is to be held beside the tunnel's own. */
+/** The firewall rules and the blackhole route that a node gets. */
 export interface RuleOptions {
-  /** Whether pods' traffic that leaves the cluster is to be masqueraded. */
+  /** Whether pod traffic that leaves the pod network is masqueraded. */
   ipMasq: boolean;
-  /** Whether masquerading takes random ports, where the kernel can. */
+  /** Whether masquerading uses random source ports where the kernel supports it. */
   fullyRandom: boolean;
-  /** Seconds between two looks at whether rules and blackhole route are in place. */
+  /** Seconds between two checks of the rules and the blackhole route. */
   resyncSeconds: number;
-  /** Whether the firewall is told to forward the pods' traffic. */
+  /** Whether the firewall forwards pod traffic even if the policy of its chain is to drop. */
   forwardRules: boolean;
-  /** Whether this node's pod subnet gets a blackhole route. */
+  /** Whether the pod subnet of this node gets a blackhole route. */
   blackholeRoute: boolean;
 }
 

@@ -152,12 +152,7 @@ export function boundAddress({ local, side }: StackPlan, { publicIp }: Pick<Leas
 
 /** What the firewall is to hold, by flags and net-conf. */
 export function firewallOptions({ rules }: RunOptions, netConf: NetConf): FirewallOptions {
-  const { ipMasq, forwardRules, fullyRandom, resyncSeconds } = rules;
-  return {
-    mode: netConf.nftables ? 'nftables' : 'iptables',
-    families: familiesOf(netConf),
-    ...{ ipMasq, forwardRules, fullyRandom, resyncSeconds },
-  };
+  return { ...rules, mode: netConf.nftables ? 'nftables' : 'iptables', families: familiesOf(netConf) };
 }
 
 /** @throws UserError when the tunnel's port is taken */

@@ -238,7 +238,7 @@ for (const backEnd of BACK_ENDS) {
       ]);
       const firewall = await startFirewall(t, node, { backEnd }, { options: NFTABLES });
       await firewall.waitFor(
-        /Failed to clean up iptables: FLANNEL-FWD of table filter is empty and stays \(.*\)/,
+        /Failed to clean up iptables: chain FLANNEL-FWD of table filter was emptied but cannot be deleted \(.*\)/,
       );
       await firewall.waitFor(/^applied$/m);
       t.strictSame(await allSaved(node, backEnd), [
@@ -312,7 +312,7 @@ t.test('a lock that another process holds is waited for, and a look later tried 
   const node = await makeNode(t, 'lock');
   const holder = await holdLock(t);
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options: OPTIONS });
-  await firewall.waitFor(/Failed to ensure iptables rules: .*xtables lock.*; trying again every 0\.2 s/);
+  await firewall.waitFor(/Failed to ensure iptables rules: .*xtables lock.*; retrying every 0\.2 s/);
   await firewall.waitFor(/^applied$/m);
   await holder.stop();
   await firewall.waitFor(/bootstrap done/);
@@ -327,7 +327,7 @@ t.test("the other mode's rules that a lock protects at the start go later", asyn
   // Nothing else is to be looked at.
   const options = { ...NFTABLES, ipMasq: false, forwardRules: false };
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options });
-  await firewall.waitFor(/Failed to clean up iptables: .*xtables lock.*; trying again every 0\.2 s/);
+  await firewall.waitFor(/Failed to clean up iptables: .*xtables lock.*; retrying every 0\.2 s/);
   await firewall.waitFor(/^applied$/m);
   await holder.stop();
   await firewall.waitFor(/Cleaned up iptables\n/);

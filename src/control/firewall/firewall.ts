@@ -1,170 +1,207 @@
-/** The node's firewall rules held as they are to be: put in place, looked at again and again, and repaired. */
+/** The node's firewall rules: installed, checked periodically, and restored after a change. */
 
 import { access } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Family } from '../addresses/address.js';
 import { info, verbose, warn } from '../support/log.js';
+import { Once } from '../support/once.js';
+import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
-import { everywhere, type Place, type Places, placesFor } from './places.js';
-import {
-  type FirewallOptions,
-  forwardRules,
-  masqRules,
-  NO_RULES,
-  type PodRange,
-  type RuleSets,
-  type Tables,
-} from './rules.js';
+import { FamilyRules } from './family-rules.js';
+import { allLocations, locationsFor, type RuleLocation, type RuleLocations } from './locations.js';
+import { type FirewallOptions, forwardRules, masqRules, type PodRange } from './rules.js';
 
 /** The pod networks of one family. */
 export interface FirewallRange extends PodRange {
   family: Family;
-  /** Those this node had before, by its subnet.env; undefined without one. They are only told: all old rules go. */
+  /** The node's previous networks, from subnet.env. They are only logged: an apply replaces all rules. */
   previous: PodRange | undefined;
 }
 
-/** What is tried again with every look until it is done. */
-interface Task {
-  /** What was last said of it, so as to say it once. */
-  complaint: string | undefined;
+/** Something that is retried until it succeeds; its failure is logged once. */
+interface Retried {
+  readonly what: string;
+  readonly failure: Once;
 }
 
-/** A family's rules in the firewall. */
-interface Held extends Task {
-  readonly tables: Tables;
-  wanted: RuleSets;
-  /** The wanted rules as the firewall prints them; undefined until they are in place. */
-  lines: readonly string[] | undefined;
+interface EnsuredRules extends Retried {
+  readonly rules: FamilyRules;
 }
 
-/** Rules of ours where none are to be, for all that is known. */
-interface Leftover extends Task {
-  readonly place: Place;
+/** Rules in a location that must have none. */
+interface StaleRules extends Retried {
+  readonly location: RuleLocation;
+  failed: boolean;
 }
 
-/** Where the kernel is told to show bridged packets to iptables (br_netfilter). */
+/** br_netfilter's settings, which pass bridged packets to iptables. */
 const BRIDGE_SETTINGS: Record<Family, string> = {
   ipv4: '/proc/sys/net/bridge/bridge-nf-call-iptables',
   ipv6: '/proc/sys/net/bridge/bridge-nf-call-ip6tables',
 };
 
-/** How flannel writes networks that there are none of. */
-const NONE: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
+/** flannel's text for missing previous networks. */
+const NO_NETWORK: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
 
 /**
- * Nothing is changed before `apply`. What cannot be put in place then (another process holds the lock) is logged, and
- * tried again with every look. `close` leaves the rules where they are, as flannel does since 0.27: pods keep their
- * connections while Weft is restarted; it ends what is at work.
+ * Changes nothing before the first `apply`. If rules cannot be installed (another process holds the lock), it logs the
+ * failure and retries with every check. `close` leaves the rules installed, as flannel does since 0.27: pods keep their
+ * connections while Weft restarts.
  */
 export class Firewall {
-  /** What of the rules cannot be had on this machine, for people. */
-  readonly lacks: readonly string[];
+  /** What this machine lacks for the desired rules, as log lines. */
+  readonly limitations: readonly string[];
   private readonly options: FirewallOptions;
-  private readonly held: Map<Family, Held>;
-  private leftovers: readonly Leftover[];
-  private readonly ending: AbortController;
+  private readonly ensured: Map<Family, EnsuredRules>;
+  private stale: readonly StaleRules[];
+  private readonly closing: AbortController;
   private begun = false;
-  private timer: NodeJS.Timeout | undefined;
-  /** One thing at a time: nobody looks at rules that are half written. */
-  private work: Promise<void> = Promise.resolve();
-  private removing: Promise<void> | undefined;
-  private repaired = 0;
+  private watching: readonly Promise<void>[] = [];
+  /** Applies and checks run one after another: no check sees half-written rules. */
+  private readonly work = new Serial();
+  /** Removals of stale rules have their own queue: waiting for a lock that only they need delays no check. */
+  private readonly removals = new Serial();
 
-  private constructor(options: FirewallOptions, { used, unused, lacks }: Places, ending: AbortController) {
+  private constructor(
+    options: FirewallOptions,
+    { used, unused, limitations }: RuleLocations,
+    closing: AbortController,
+  ) {
+    const { mode } = options;
     this.options = options;
-    this.lacks = lacks;
-    this.held = new Map(
-      [...used].map(([family, tables]) => [
-        family,
-        { tables, wanted: NO_RULES, lines: undefined, complaint: undefined },
-      ]),
-    );
-    this.leftovers = unused.map((place) => ({ place, complaint: undefined }));
-    this.ending = ending;
+    this.limitations = limitations;
+    this.ensured = new Map();
+    for (const [family, store] of used) {
+      const rules = new FamilyRules(store, mode);
+      this.ensured.set(family, { rules, what: `ensure ${mode} rules`, failure: new Once() });
+    }
+    this.stale = unused.map((location) => {
+      return { location, what: `clean up ${location.name}`, failure: new Once(), failed: false };
+    });
+    this.closing = closing;
   }
 
-  /** Finds out what this machine has. @throws UserError when rules are wanted and there is no way to make them */
+  /** Finds the firewalls of this machine. @throws UserError when rules are desired that this machine cannot have */
   static async open(options: FirewallOptions): Promise<Firewall> {
-    const ending = new AbortController();
-    return new Firewall(options, await placesFor(options, ending.signal), ending);
+    const closing = new AbortController();
+    return new Firewall(options, await locationsFor(options, closing.signal), closing);
   }
 
-  /** How often rules were found missing or changed, and put back. */
+  /** How often missing or changed rules were restored. */
   get repairs(): number {
-    return this.repaired;
+    return [...this.ensured.values()].reduce((sum, { rules }) => sum + rules.repairs, 0);
   }
 
   /**
-   * Puts the rules for these networks in place of all that this node had before; the first time, it removes what is left
-   * in the other firewall. Call it again when the networks change. While another process holds the lock it takes as long
-   * as that is waited for; it never rejects.
+   * Replaces all rules of a family by those for these networks, and removes stale rules. Call it again when the networks
+   * change. It never rejects; if another process holds the lock, it takes until the wait for the lock ends.
    */
   async apply(range: FirewallRange): Promise<void> {
-    await this.enqueue(async () => {
+    await this.work.run(async () => {
+      if (this.closed) return;
       await this.begin();
-      const held = this.held.get(range.family);
-      if (held === undefined || this.closed) return;
+      const ensured = this.ensured.get(range.family);
+      if (ensured === undefined || this.closed) return;
       const { ipMasq, forwardRules: forward } = this.options;
-      held.wanted = {
+      ensured.rules.replace({
         masq: ipMasq ? masqRules(range.family, range) : [],
         forward: forward ? forwardRules(range) : [],
-      };
-      held.lines = undefined;
-      this.announce(range);
-      await this.ensure(held, () => this.put(held));
+      });
+      this.logApply(range);
+      await this.attempt(ensured, () => ensured.rules.ensure());
     });
-    await this.removeLeftovers();
+    await this.removeStale();
   }
 
-  /** Looks at the rules from now on, as long as there are any that are to be there or to go. */
+  /** Starts the periodic checks of the rules, and the retries of removing stale rules. */
   watch(): void {
-    if (this.closed || (this.held.size === 0 && this.leftovers.length === 0)) return;
-    this.timer = setTimeout(async () => {
-      await this.enqueue(() => this.look());
-      this.watch();
-    }, this.options.resyncSeconds * 1000);
-    this.timer.unref();
+    this.watching = [
+      this.repeat(
+        () => this.ensured.size > 0,
+        () => this.check(),
+      ),
+      this.repeat(
+        () => this.stale.length > 0,
+        () => this.removeStale(),
+      ),
+    ];
   }
 
-  /** Stops looking, and whatever is at work; the rules stay. */
+  /** Stops the checks and the running commands; the rules stay. */
   async close(): Promise<void> {
-    this.ending.abort();
-    clearTimeout(this.timer);
-    await Promise.all([this.work, this.removing]);
+    this.closing.abort();
+    await Promise.all([...this.watching, this.work.idle(), this.removals.idle()]);
   }
 
   private get closed(): boolean {
-    return this.ending.signal.aborted;
+    return this.closing.signal.aborted;
   }
 
-  private enqueue(step: () => Promise<void>): Promise<void> {
-    this.work = this.work.then(() => (this.closed ? undefined : step()));
-    return this.work;
+  /** Runs a task every `resyncSeconds` as long as it is needed, until `close`. */
+  private async repeat(needed: () => boolean, task: () => Promise<void>): Promise<void> {
+    const { signal } = this.closing;
+    const wait = { signal, ref: false };
+    while (needed() && !this.closed) {
+      await delay(this.options.resyncSeconds * 1000, undefined, wait).catch(() => {});
+      if (!this.closed) await task();
+    }
   }
 
+  private async check(): Promise<void> {
+    await this.work.run(async () => {
+      for (const ensured of this.ensured.values()) await this.attempt(ensured, () => ensured.rules.ensure());
+    });
+  }
+
+  private async removeStale(): Promise<void> {
+    await this.removals.run(async () => {
+      const remaining: StaleRules[] = [];
+      for (const stale of this.stale) {
+        if (!(await this.attempt(stale, stale.location.clear))) remaining.push({ ...stale, failed: true });
+        else if (stale.failed) info(`Cleaned up ${stale.location.name}`);
+      }
+      this.stale = remaining;
+    });
+  }
+
+  /** Runs a step, and logs a failure once: forwarding continues, and the next check retries the step. */
+  private async attempt({ what, failure }: Retried, step: () => Promise<unknown>): Promise<boolean> {
+    if (this.closed) return false;
+    try {
+      await step();
+      failure.clear();
+      return true;
+    } catch (error) {
+      const { resyncSeconds } = this.options;
+      const { message } = error as Error;
+      if (!this.closed) failure.log(`Failed to ${what}: ${message}; retrying every ${resyncSeconds} s`);
+      return false;
+    }
+  }
+
+  /** Logs the start as flannel does, and creates the empty tables of families that the pod network lacks. */
   private async begin(): Promise<void> {
     if (this.begun) return;
     this.begun = true;
     const { mode, families } = this.options;
     info('Cleaning-up unused traffic manager rules');
     info(`Cleaning-up ${mode === 'iptables' ? 'nftables' : 'iptables'} rules...`);
-    if (this.held.size === 0 || this.closed) return;
+    if (this.ensured.size === 0 || this.closed) return;
     info(`Starting flannel in ${mode} mode...`);
     if (mode === 'iptables') for (const family of families) await checkBridge(family);
-    for (const family of this.held.keys()) if (!families.includes(family)) await this.putEmpty(family);
-  }
-
-  /** Where there is no such table, as without IPv6, nothing is missed. */
-  private async putEmpty(family: Family): Promise<void> {
-    try {
-      await this.put(this.held.get(family) as Held);
-    } catch (error) {
-      verbose(2, `no table for ${family}: ${(error as Error).message}`);
-      this.held.delete(family);
+    for (const [family, { rules }] of this.ensured) {
+      if (families.includes(family)) continue;
+      await rules.ensure().catch((error: Error) => {
+        // A kernel without IPv6 has no such table and needs none.
+        verbose(2, `no table for ${family}: ${error.message}`);
+        this.ensured.delete(family);
+      });
     }
   }
 
-  private announce({ family, network, subnet, previous }: FirewallRange): void {
-    const before = previous ?? { network: NONE[family], subnet: NONE[family] };
+  /** Logs the change in flannel's words. */
+  private logApply({ family, network, subnet, previous }: FirewallRange): void {
+    const before = previous ?? { network: NO_NETWORK[family], subnet: NO_NETWORK[family] };
     const { mode, ipMasq, forwardRules: forward } = this.options;
     const ipv6 = family === 'ipv6';
     if (mode === 'nftables') {
@@ -180,95 +217,32 @@ export class Firewall {
     if (ipMasq) info(`Setting up masking rules${ipv6 ? ' for IPv6' : ''}`);
     if (forward) info(`${ipv6 ? 'IPv6: ' : ''}Changing default FORWARD chain policy to ACCEPT`);
   }
-
-  private async look(): Promise<void> {
-    for (const held of this.held.values()) await this.ensure(held, () => this.compare(held));
-    void this.removeLeftovers();
-  }
-
-  /** Beside everything else: a lock that only they need is to keep no rule waiting. */
-  private removeLeftovers(): Promise<void> {
-    this.removing ??= this.tryLeftovers().finally(() => {
-      this.removing = undefined;
-    });
-    return this.removing;
-  }
-
-  private async tryLeftovers(): Promise<void> {
-    const stay: Leftover[] = [];
-    for (const leftover of this.leftovers) {
-      if (this.closed) return;
-      const { place, complaint } = leftover;
-      const gone = await this.attempt(leftover, `clean up ${place.name}`, place.clear);
-      if (!gone) stay.push(leftover);
-      else if (complaint !== undefined) info(`Cleaned up ${place.name}`);
-    }
-    this.leftovers = stay;
-  }
-
-  private async compare(held: Held): Promise<void> {
-    if (held.lines === undefined) return await this.put(held);
-    const lines = await held.tables.read(held.wanted);
-    if (lines.join('\n') === held.lines.join('\n')) return;
-    info(`Some ${this.options.mode} rules are missing; deleting and recreating rules`);
-    held.lines = undefined;
-    await this.put(held);
-    this.repaired++;
-  }
-
-  private async put(held: Held): Promise<void> {
-    const { tables, wanted } = held;
-    await tables.write(wanted);
-    const lines = await tables.read(wanted);
-    if (!tables.isWhole(lines, wanted)) throw new Error('another program changes them at the same time');
-    held.lines = lines;
-    if (wanted !== NO_RULES) info('bootstrap done');
-  }
-
-  private async ensure(held: Held, step: () => Promise<void>): Promise<void> {
-    await this.attempt(held, `ensure ${this.options.mode} rules`, step);
-  }
-
-  /** A failure is no reason to stop forwarding: it is told once, and what failed is tried again with the next look. */
-  private async attempt(task: Task, what: string, step: () => Promise<unknown>): Promise<boolean> {
-    try {
-      await step();
-      task.complaint = undefined;
-      return true;
-    } catch (error) {
-      if (this.closed) return false;
-      const complaint = `Failed to ${what}: ${(error as Error).message}; trying again every ${this.options.resyncSeconds} s`;
-      if (complaint !== task.complaint) warn(complaint);
-      task.complaint = complaint;
-      return false;
-    }
-  }
 }
 
 /**
- * Removes every rule of ours, whichever firewall and back end has it, and tells where there were some.
- * @throws UserError naming what stays, after all else is gone
+ * Removes all rules of Weft and flannel, from every firewall and back end, and reports each location that had some.
+ * @throws UserError naming the rules that remain, after all others are removed
  */
-export async function removeRules(onRemoved: (place: string) => void): Promise<void> {
+export async function removeRules(onRemoved: (location: string) => void): Promise<void> {
   const failures: string[] = [];
-  for (const { name, clear } of await everywhere()) {
+  for (const { name, clear } of await allLocations()) {
     try {
       if (await clear()) onRemoved(name);
     } catch (error) {
-      failures.push(`the rules in ${name} cannot be removed: ${(error as Error).message}`);
+      failures.push(`failed to remove the rules in ${name}: ${(error as Error).message}`);
     }
   }
-  if (failures.length > 0) throw new UserError(`${failures.join('; ')}; then try again`);
+  if (failures.length > 0) throw new UserError(`${failures.join('; ')}; then run weft cleanup again`);
 }
 
-/** Without br_netfilter flannel does not start; here it is the operator's choice. */
+/** Warns if br_netfilter is not loaded. flannel refuses to start then; Weft leaves the choice to the operator. */
 async function checkBridge(family: Family): Promise<void> {
   const path = BRIDGE_SETTINGS[family];
   try {
     await access(path);
   } catch {
     warn(
-      `Failed to check br_netfilter: stat ${path}: no such file or directory; pods of this node then reach each other through a Service only with: modprobe br_netfilter`,
+      `Failed to check br_netfilter: stat ${path}: no such file or directory; pods of this node cannot reach each other through a Service without it: modprobe br_netfilter`,
     );
   }
 }

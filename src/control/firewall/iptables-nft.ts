@@ -1,30 +1,30 @@
 /**
- * The chains that iptables keeps in nf_tables, by nft: for a machine without the iptables that made them, and for chains
- * that others have filled with rules which iptables cannot print.
+ * Access by nft to the chains that iptables keeps in nf_tables. It is needed where the iptables that made them is missing,
+ * and where another program's rules keep iptables from printing a chain.
  */
 
 import type { Family } from '../addresses/address.js';
 import { NOT_FOUND, reason, run } from '../support/command.js';
-import { type Chain, stillUsed } from './iptables.js';
-import { applyText, WORDS } from './nftables.js';
+import { chainInUse, type IptablesChain } from './chains.js';
+import { applyText, NFT_FAMILIES } from './nftables.js';
 
-/** A rule of a base chain that leads to ours. */
+/** A rule of a base chain that jumps to a chain of Weft. */
 export interface NftJump {
   readonly handle: string;
-  /** As nft prints it, without what iptables adds to each rule: `jump FLANNEL-FWD`, matches before it. */
+  /** The rule as nft prints it, without counter and comment: matches, then `jump FLANNEL-FWD`. */
   readonly text: string;
 }
 
 /**
- * The jumps from a chain's base to it, none where there is no such base; undefined where there is no nft to ask.
- * @throws Error when nft cannot tell
+ * Returns the jumps to a chain from its base chain, an empty list if the base chain does not exist, and undefined if nft
+ * is not installed. @throws Error when nft fails
  */
 export async function nftJumps(
   family: Family,
-  { table, base, name }: Chain,
+  { table, base, name }: IptablesChain,
   signal?: AbortSignal,
 ): Promise<NftJump[] | undefined> {
-  const args = ['--handle', 'list', 'chain', WORDS[family], table, base];
+  const args = ['--handle', 'list', 'chain', NFT_FAMILIES[family], table, base];
   const outcome = await run('nft', args, '', signal);
   if (outcome.code === NOT_FOUND) return undefined;
   if (outcome.stderr.includes('No such file or directory')) return [];
@@ -36,40 +36,40 @@ export async function nftJumps(
   }));
 }
 
-/** Deletes rules of a chain's base. @throws Error */
+/** Deletes rules from a chain's base chain. @throws Error */
 export async function deleteNftJumps(
   family: Family,
-  chain: Chain,
+  chain: IptablesChain,
   handles: readonly string[],
   signal?: AbortSignal,
 ): Promise<void> {
   if (handles.length > 0) await applyText(lines(deletions(family, chain, handles)), signal);
 }
 
-/** Removes these chains and the jumps to them; true when there was one, false without nft. @throws Error */
+/** Deletes these chains and the jumps to them. Returns true if one existed, false without nft. @throws Error */
 export async function clearIptablesChains(
   family: Family,
-  chains: readonly Chain[],
+  chains: readonly IptablesChain[],
   signal?: AbortSignal,
 ): Promise<boolean> {
   let found = false;
   for (const chain of chains) {
-    const own = `chain ${WORDS[family]} ${chain.table} ${chain.name}`;
+    const own = `chain ${NFT_FAMILIES[family]} ${chain.table} ${chain.name}`;
     if ((await run('nft', ['list', ...own.split(' ')], '', signal)).code !== 0) continue;
     const jumps = (await nftJumps(family, chain, signal)) ?? [];
     const handles = jumps.map(({ handle }) => handle);
     await applyText(lines([...deletions(family, chain, handles), `flush ${own}`]), signal);
-    // Apart, so that a chain that others lead to is at least of no effect.
+    // In a transaction of its own: the chain stays empty if another rule jumps to it.
     await applyText(lines([`delete ${own}`]), signal).catch((error: Error) => {
-      throw new Error(stillUsed(chain, error.message));
+      throw chainInUse(chain, error.message);
     });
     found = true;
   }
   return found;
 }
 
-function deletions(family: Family, { table, base }: Chain, handles: readonly string[]): string[] {
-  return handles.map((handle) => `delete rule ${WORDS[family]} ${table} ${base} handle ${handle}`);
+function deletions(family: Family, { table, base }: IptablesChain, handles: readonly string[]): string[] {
+  return handles.map((handle) => `delete rule ${NFT_FAMILIES[family]} ${table} ${base} handle ${handle}`);
 }
 
 function lines(commands: readonly string[]): string {

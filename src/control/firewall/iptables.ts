@@ -1,53 +1,41 @@
 /**
- * Rules in iptables or ip6tables, of either back end: a chain of our own in each table, and in the kernel's chain one jump
- * to it.
+ * Rules in iptables or ip6tables, with either back end: in each table a chain of its own, and one jump to it from the
+ * kernel's chain.
  */
 
 import { readFile } from 'node:fs/promises';
 import type { Family } from '../addresses/address.js';
 import { type Outcome, reason, run } from '../support/command.js';
+import { chainInUse, IPTABLES_CHAINS, type IptablesChain } from './chains.js';
 import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
-import { type AddressMatch, lineCount, type Rule, type RuleSets, type Tables } from './rules.js';
-
-export interface Chain {
-  readonly set: keyof RuleSets;
-  readonly table: string;
-  /** The kernel's chain that jumps to ours. */
-  readonly base: string;
-  readonly name: string;
-  readonly comment: string;
-}
-
-export const CHAINS: readonly Chain[] = [
-  { set: 'masq', table: 'nat', base: 'POSTROUTING', name: 'FLANNEL-POSTRTG', comment: 'flanneld masq' },
-  { set: 'forward', table: 'filter', base: 'FORWARD', name: 'FLANNEL-FWD', comment: 'flanneld forward' },
-];
+import { emptyingText, jumpRule, jumpsAmong, restoreText } from './iptables-text.js';
+import { lineCount, type Rule, type RuleSets, type RuleStore } from './rules.js';
 
 /** The first release with `iptables-restore --wait` and MASQUERADE's --random-fully. */
 const RECENT = [1, 6, 2];
 
-/** Which kernel interface a command speaks: those of the one do not see the rules of the other. */
+/** The kernel interface that a command uses. Neither shows the rules of the other. */
 type BackEnd = 'legacy' | 'nf_tables';
 
 const COMMANDS = { ipv4: 'iptables', ipv6: 'ip6tables' };
 const LOADED_TABLES = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/net/ip6_tables_names' };
 
-/** A rule that leads to a chain of ours, as iptables prints it; with nft's handle where only nft can print it. */
+/** A rule that jumps to a chain of Weft, as iptables prints it; with nft's handle where only nft can print it. */
 interface Jump {
   readonly rule: string;
   readonly handle?: string;
 }
 
 export interface IptablesOptions {
-  /** Whether to masquerade with --random-fully where it can; not when left out. */
+  /** Whether to masquerade with --random-fully where iptables supports it; false by default. */
   randomFully?: boolean;
-  /** How long to wait for the lock that other users of iptables hold. */
+  /** Seconds to wait for the lock that other users of iptables hold. */
   waitSeconds: number;
-  /** Ends a command that is at work. */
+  /** Stops the running command. */
   signal?: AbortSignal | undefined;
 }
 
-export class Iptables implements Tables {
+export class Iptables implements RuleStore {
   readonly command: string;
   readonly backEnd: BackEnd;
   private readonly family: Family;
@@ -66,7 +54,7 @@ export class Iptables implements Tables {
   }
 
   /**
-   * The commands there are for a family, one for each back end: first the one that is in use on this machine, or
+   * Returns the installed commands of a family, one for each back end. The first one is the machine's default; it is
    * undefined if it is missing.
    */
   static async find(
@@ -84,29 +72,29 @@ export class Iptables implements Tables {
     return [main, ...(apart as Iptables[])];
   }
 
-  async read(wanted: RuleSets): Promise<string[]> {
-    const chains = CHAINS.filter(({ set }) => wanted[set].length > 0).map((chain) => this.linesOf(chain));
-    return (await Promise.all(chains)).flat();
+  async read(desired: RuleSets): Promise<string[]> {
+    const chains = IPTABLES_CHAINS.filter(({ set }) => desired[set].length > 0);
+    return (await Promise.all(chains.map((chain) => this.linesOf(chain)))).flat();
   }
 
-  isWhole(lines: readonly string[], wanted: RuleSets): boolean {
-    return lines.length === lineCount(wanted);
+  isComplete(lines: readonly string[], desired: RuleSets): boolean {
+    return lines.length === lineCount(desired);
   }
 
-  /** A table that the kernel does not have keeps nothing from the other. */
-  async write(wanted: RuleSets): Promise<void> {
+  /** Writes both tables even if the kernel lacks one of them. */
+  async write(desired: RuleSets): Promise<void> {
     const failures: unknown[] = [];
-    for (const chain of CHAINS) {
-      if (wanted[chain.set].length === 0) continue;
-      await this.replace(chain, wanted[chain.set]).catch((error: unknown) => failures.push(error));
+    for (const chain of IPTABLES_CHAINS) {
+      if (desired[chain.set].length === 0) continue;
+      await this.replace(chain, desired[chain.set]).catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
   }
 
-  private async replace(chain: Chain, rules: readonly Rule[]): Promise<void> {
+  private async replace(chain: IptablesChain, rules: readonly Rule[]): Promise<void> {
     let jumps = await this.jumpsTo(chain);
-    // Nothing can lead to a chain yet that was not there. To any other there would be one jump more with every write.
-    if (jumps === undefined && (await this.make(chain))) jumps = [];
+    // Only a new chain certainly has no jumps. For an existing chain each write would add one more.
+    if (jumps === undefined && (await this.create(chain))) jumps = [];
     if (jumps === undefined) throw this.unprintable(chain);
     const handles = jumps.flatMap(({ handle }) => handle ?? []);
     await deleteNftJumps(this.family, chain, handles, this.signal);
@@ -114,8 +102,8 @@ export class Iptables implements Tables {
     await this.restore(restoreText(chain, rules, printed, this.randomFully));
   }
 
-  /** Removes these chains and the jumps to them; true when there was one. @throws Error */
-  async clear(chains: readonly Chain[] = CHAINS): Promise<boolean> {
+  /** Deletes these chains and the jumps to them. Returns true if one existed. @throws Error */
+  async clear(chains: readonly IptablesChain[] = IPTABLES_CHAINS): Promise<boolean> {
     let found = false;
     const failures: unknown[] = [];
     for (const chain of chains) {
@@ -129,15 +117,15 @@ export class Iptables implements Tables {
     return found;
   }
 
-  private async clearChain(chain: Chain): Promise<boolean> {
+  private async clearChain(chain: IptablesChain): Promise<boolean> {
     if (!(await this.isLoaded(chain.table))) return false;
     const own = await this.list(chain.table, chain.name).catch(unlessNoNfTables);
     const base = own && (await this.list(chain.table, chain.base));
     if (base !== undefined) {
       await this.restore(emptyingText(chain, jumpsAmong(base, chain)));
-      // Apart, so that a chain that others lead to is at least of no effect.
-      const outcome = await this.ask(chain.table, '--delete-chain', chain.name);
-      if (outcome.code !== 0) throw new Error(stillUsed(chain, reason(outcome)));
+      // In a transaction of its own: the chain stays empty if another rule jumps to it.
+      const outcome = await this.runOn(chain.table, '--delete-chain', chain.name);
+      if (outcome.code !== 0) throw chainInUse(chain, reason(outcome));
       return true;
     }
     if (this.backEnd === 'legacy') return false;
@@ -146,53 +134,53 @@ export class Iptables implements Tables {
     return cleared;
   }
 
-  /** The jumps to a chain, and its rules. */
-  private async linesOf(chain: Chain): Promise<string[]> {
+  /** Returns the jumps to a chain, then its rules. */
+  private async linesOf(chain: IptablesChain): Promise<string[]> {
     const [own, jumps] = await Promise.all([this.list(chain.table, chain.name), this.jumpsTo(chain)]);
     if (jumps === undefined) throw this.unprintable(chain);
     return [...jumps.map(({ rule }) => rule), ...(own ?? []).filter((line) => line.startsWith('-A '))];
   }
 
-  /** The jumps to a chain; undefined when nobody here can tell. */
-  private async jumpsTo(chain: Chain): Promise<Jump[] | undefined> {
+  /** Returns the jumps to a chain; undefined if neither iptables nor nft can list them. */
+  private async jumpsTo(chain: IptablesChain): Promise<Jump[] | undefined> {
     const base = await this.list(chain.table, chain.base);
     if (base !== undefined) return jumpsAmong(base, chain).map((rule) => ({ rule }));
     if (this.backEnd === 'legacy') return [];
     const jumps = await nftJumps(this.family, chain, this.signal);
     return jumps?.map(({ text, handle }) => ({
-      // Who else comes into the base chain, and how it is then read, changes nothing of ours.
+      // Whether iptables or nft prints the plain jump, the line is the same: it is no drift.
       rule: text === `jump ${chain.name}` ? jumpRule(chain) : text,
       handle,
     }));
   }
 
   /**
-   * The lines of a chain; undefined when there is none, or, in nf_tables, when others have put a rule there that only nft
-   * can print.
+   * Returns the lines of a chain. Returns undefined if the chain does not exist or, with nf_tables, if it has a rule of
+   * another program that only nft can print.
    */
   private async list(table: string, chain: string): Promise<string[] | undefined> {
-    const outcome = await this.ask(table, '--list-rules', chain);
+    const outcome = await this.runOn(table, '--list-rules', chain);
     if (outcome.code === 0) return outcome.stdout.split('\n').filter(Boolean);
-    // 1 is what it ends with for such a chain; a lock, a kernel without the table have other codes.
+    // Exit code 1 means such a chain; a held lock or a missing table has another code.
     if (outcome.code === 1) return undefined;
     throw new Error(`${this.command} --table ${table} --list-rules ${chain}: ${reason(outcome)}`);
   }
 
-  /** Makes a chain; false when it was there. */
-  private async make({ table, name }: Chain): Promise<boolean> {
-    const outcome = await this.ask(table, '--new-chain', name);
+  /** Creates a chain. Returns false if it existed. */
+  private async create({ table, name }: IptablesChain): Promise<boolean> {
+    const outcome = await this.runOn(table, '--new-chain', name);
     if (outcome.code === 0) return true;
     if (outcome.stderr.includes('already exists')) return false;
     throw new Error(`${this.command} --table ${table} --new-chain ${name}: ${reason(outcome)}`);
   }
 
-  private unprintable({ table, base, name }: Chain): Error {
+  private unprintable({ table, base, name }: IptablesChain): Error {
     return new Error(
-      `${this.command} cannot print ${base} of table ${table}, where another program has put rules with nft, and so not find what leads to ${name}: what is there stays as it is; install nftables (apt-get install nftables)`,
+      `${this.command} cannot print ${base} of table ${table}, because another program added rules to it with nft; Weft leaves the jumps to ${name} unchanged until nftables is installed (apt-get install nftables)`,
     );
   }
 
-  private ask(table: string, ...args: string[]): Promise<Outcome> {
+  private runOn(table: string, ...args: string[]): Promise<Outcome> {
     return run(this.command, [...this.wait, '--table', table, ...args], '', this.signal);
   }
 
@@ -202,7 +190,7 @@ export class Iptables implements Tables {
     if (outcome.code !== 0) throw new Error(`${command}: ${reason(outcome)}`);
   }
 
-  /** Looking at a legacy table that nobody uses would load it, and connection tracking with it. */
+  /** Returns whether a table is in use. Listing an unused legacy table would load it, and connection tracking too. */
   private async isLoaded(table: string): Promise<boolean> {
     if (this.backEnd === 'nf_tables') return true;
     const names = await readFile(LOADED_TABLES[this.family], 'utf8').catch(() => '');
@@ -210,89 +198,14 @@ export class Iptables implements Tables {
   }
 }
 
-/** A kernel without nf_tables has no chains there. */
+/** Ignores the error of a kernel without nf_tables, which has no chains to delete. */
 function unlessNoNfTables(error: Error): undefined {
   if (!error.message.includes('Could not fetch rule set generation id: Invalid argument')) throw error;
 }
 
-/** `iptables --version` is `iptables v1.8.9 (nf_tables)`; before 1.8.0 it names no back end. */
+/** Parses `iptables --version`: `iptables v1.8.9 (nf_tables)`; before 1.8.0 it names no back end. */
 function isRecent(version: string): boolean {
   const numbers = /v(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
   const differs = RECENT.findIndex((least, index) => numbers[index] !== least);
   return differs < 0 || (numbers[differs] ?? 0) > (RECENT[differs] as number);
-}
-
-/**
- * The input of `iptables-restore --noflush` that makes the chain hold these rules and no others, and the jump to it the
- * last rule of its base chain. `jumps` are those in force.
- */
-export function restoreText(
-  chain: Chain,
-  rules: readonly Rule[],
-  jumps: readonly string[],
-  randomFully: boolean,
-): string {
-  return lines(
-    `*${chain.table}`,
-    // Makes the chain or, as it is none of the kernel's, empties it.
-    `:${chain.name} - [0:0]`,
-    ...jumps.map(deletion),
-    jumpRule(chain),
-    ...rules.map((rule) =>
-      words('-A', chain.name, ...matches(rule), commentMatch(chain), '-j', target(rule, randomFully)),
-    ),
-    'COMMIT',
-  );
-}
-
-function emptyingText(chain: Chain, jumps: readonly string[]): string {
-  return lines(`*${chain.table}`, ...jumps.map(deletion), `-F ${chain.name}`, 'COMMIT');
-}
-
-/** What keeps an emptied chain of ours from going. */
-export function stillUsed({ table, name }: Chain, why: string): string {
-  return `${name} of table ${table} is empty and stays (${why}); does a rule of another's lead to it? Remove that one`;
-}
-
-function jumpsAmong(base: readonly string[], { name }: Chain): string[] {
-  const isJump = new RegExp(`^-A .* -[jg] ${name}$`);
-  return base.filter((line) => isJump.test(line));
-}
-
-function jumpRule(chain: Chain): string {
-  return `-A ${chain.base} ${commentMatch(chain)} -j ${chain.name}`;
-}
-
-function commentMatch({ comment }: Chain): string {
-  return `-m comment --comment "${comment}"`;
-}
-
-function deletion(rule: string): string {
-  return rule.replace(/^-A/, '-D');
-}
-
-function matches({ marked, source, destination }: Rule): string[] {
-  return [
-    ...(marked ? ['-m mark --mark 0x4000/0x4000'] : []),
-    ...addresses('-s', source),
-    ...addresses('-d', destination),
-  ];
-}
-
-function addresses(flag: string, match: AddressMatch | undefined): string[] {
-  if (match === undefined) return [];
-  return [...(match.not ? ['!'] : []), flag, match.cidr];
-}
-
-function target({ verdict }: Rule, randomFully: boolean): string {
-  const name = verdict.toUpperCase();
-  return verdict === 'masquerade' && randomFully ? `${name} --random-fully` : name;
-}
-
-function words(...parts: string[]): string {
-  return parts.join(' ');
-}
-
-function lines(...all: string[]): string {
-  return `${all.join('\n')}\n`;
 }

@@ -1,4 +1,4 @@
-/** Deletes tables of nf_tables by netlink: rules that others left can go where there is no `nft`. */
+/** Deletes tables of nf_tables by netlink, so that stale rules can be removed without `nft`. */
 
 import {
   AF_NETLINK,
@@ -21,7 +21,7 @@ import { ENOENT, EOPNOTSUPP, EPROTONOSUPPORT } from '../../sys/errno.js';
 import { addressOf, close, read, socket, write } from '../../sys/ffi.js';
 import { SystemError } from '../../sys/system-error.js';
 
-/** What a kernel answers that has no such table, or no nf_tables. */
+/** The errors of a kernel that has no such table, or no nf_tables. */
 const NO_TABLE: readonly number[] = [ENOENT, EOPNOTSUPP, EPROTONOSUPPORT];
 
 const GET_TABLE = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE;
@@ -29,12 +29,15 @@ const DELETE_TABLE = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_DELTABLE;
 
 /** struct nfgenmsg: family u8 @0, version u8 @1, resource u16 @2 (network order). */
 const NFGENMSG_SIZE = 4;
-/** More than any answer: a table, or a struct nlmsgerr with the request it answers. The errno is its first field, negated. */
+/**
+ * A size that fits any answer: a table, or a struct nlmsgerr, whose first field is the negated errno and which repeats the
+ * request.
+ */
 const ANSWER_SIZE = 256;
 
 /**
- * Deletes a table with everything in it, as `nft delete table` does; false when there is none. `family` is the
- * address family of the table (AF_INET, AF_INET6). @throws SystemError
+ * Deletes a table with everything in it, as `nft delete table` does. Returns false if the table does not exist. `family` is
+ * AF_INET or AF_INET6. @throws SystemError
  */
 export function deleteTable(family: number, name: string): boolean {
   const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | O_NONBLOCK, NETLINK_NETFILTER);
@@ -47,10 +50,10 @@ export function deleteTable(family: number, name: string): boolean {
 
 function deleteThrough(fd: number, family: number, name: string): number {
   const attribute = tableName(name);
-  // Asking takes microseconds; a deletion waits for every reader of rules, also where there is nothing to delete.
+  // A query takes microseconds. A deletion waits for all readers of rules, even if there is nothing to delete.
   const found = exchange(fd, message(GET_TABLE, NLM_F_REQUEST, family, 0, attribute));
   if (found < 0) return found;
-  // nf_tables takes changes in batches (net/netfilter/nfnetlink.c, nfnetlink_rcv_batch).
+  // nf_tables accepts changes only in batches (net/netfilter/nfnetlink.c, nfnetlink_rcv_batch).
   return exchange(
     fd,
     concatenate([
@@ -61,7 +64,7 @@ function deleteThrough(fd: number, family: number, name: string): number {
   );
 }
 
-/** 0 or a negated errno. The kernel has done its work, and queued its answer, when the write is back. */
+/** Returns 0 or a negated errno. The kernel processes the request and queues its answer before the write returns. */
 function exchange(fd: number, request: Uint8Array): number {
   const written = write(fd, addressOf(request), request.length);
   if (written < 0) return written;
@@ -81,7 +84,7 @@ function tableName(name: string): Uint8Array {
   return bytes;
 }
 
-/** `resource` goes in network order, everything else in the host's. */
+/** Builds a netlink message with a struct nfgenmsg. `resource` is in network byte order, all else in host order. */
 function message(
   type: number,
   flags: number,

@@ -1,22 +1,22 @@
-/** Rules in nftables: a table of our own per family, replaced as a whole. */
+/** Rules in nftables: a table of its own per family, always replaced completely. */
 
 import { AF_INET, AF_INET6 } from '../../sys/constants.js';
 import type { Family } from '../addresses/address.js';
 import { reason, run } from '../support/command.js';
 import { deleteTable } from './nft-netlink.js';
-import { type AddressMatch, lineCount, type Rule, type RuleSets, type Tables } from './rules.js';
+import { type AddressMatch, lineCount, type Rule, type RuleSets, type RuleStore } from './rules.js';
 
-/** What nft calls the families. */
-export const WORDS = { ipv4: 'ip', ipv6: 'ip6' };
+/** nft's names of the families. */
+export const NFT_FAMILIES = { ipv4: 'ip', ipv6: 'ip6' };
 
-interface Chain {
+interface NftChain {
   readonly set: keyof RuleSets;
   readonly name: string;
   readonly hook: string;
   readonly comment: string;
 }
 
-const CHAINS: readonly Chain[] = [
+const NFT_CHAINS: readonly NftChain[] = [
   {
     set: 'masq',
     name: 'postrtg',
@@ -31,32 +31,32 @@ const CHAINS: readonly Chain[] = [
   },
 ];
 
-/** What `nft --check` is asked: whether the kernel can masquerade, and from ports chosen at random. */
-function probe(masquerade: string): string {
+/** Returns a ruleset that `nft --check` accepts if the kernel supports this masquerade statement. */
+function probeText(masquerade: string): string {
   return `table ip flannel-probe {\n\tchain postrtg {\n\t\ttype nat hook postrouting priority srcnat;\n\t\t${masquerade}\n\t}\n}\n`;
 }
 
-/** What of nftables works here: nothing, for a reason; or masquerading with or without fully-random. */
-export async function probeNftables(): Promise<{ refused: string } | { randomFully: boolean }> {
-  const check = (masquerade: string) => run('nft', ['--check', '--file', '-'], probe(masquerade));
+/** Returns why nftables does not work on this machine, or whether it masquerades with random ports. */
+export async function probeNftables(): Promise<{ unsupported: string } | { randomFully: boolean }> {
+  const check = (masquerade: string) => run('nft', ['--check', '--file', '-'], probeText(masquerade));
   if ((await check('masquerade fully-random')).code === 0) return { randomFully: true };
   const plain = await check('masquerade');
-  return plain.code === 0 ? { randomFully: false } : { refused: reason(plain) };
+  return plain.code === 0 ? { randomFully: false } : { unsupported: reason(plain) };
 }
 
-export class Nftables implements Tables {
+export class Nftables implements RuleStore {
   private readonly family: Family;
   private readonly randomFully: boolean;
   private readonly signal: AbortSignal | undefined;
 
-  /** The signal ends a command that is at work. */
+  /** The signal stops the running command. */
   constructor(family: Family, randomFully: boolean, signal?: AbortSignal) {
     this.family = family;
     this.randomFully = randomFully;
     this.signal = signal;
   }
 
-  /** All of the table: whatever others put into it, they have changed it. */
+  /** Returns the whole table: anything that another program adds to it is drift. */
   async read(): Promise<string[]> {
     const args = ['list', 'table', ...tableName(this.family)];
     const { code, stdout } = await run('nft', args, '', this.signal);
@@ -67,45 +67,46 @@ export class Nftables implements Tables {
       .filter(Boolean);
   }
 
-  /** What only frames the rules is left out: kernels before 5.10 keep no comments of tables and chains. */
-  isWhole(lines: readonly string[], wanted: RuleSets): boolean {
-    return lines.filter((line) => !/^(table|chain|comment) |^}/.test(line)).length === lineCount(wanted);
+  /** Counts only the rules: kernels before 5.10 do not keep comments of tables and chains. */
+  isComplete(lines: readonly string[], desired: RuleSets): boolean {
+    return lines.filter((line) => !/^(table|chain|comment) |^}/.test(line)).length === lineCount(desired);
   }
 
-  async write(wanted: RuleSets): Promise<void> {
-    await applyText(tableText(this.family, wanted, this.randomFully), this.signal);
+  async write(desired: RuleSets): Promise<void> {
+    await applyText(tableText(this.family, desired, this.randomFully), this.signal);
   }
 }
 
-/** Has nft do this, all of it or nothing. @throws Error */
+/** Runs these commands of nft in one transaction. @throws Error */
 export async function applyText(text: string, signal?: AbortSignal): Promise<void> {
   const outcome = await run('nft', ['--file', '-'], text, signal);
   if (outcome.code !== 0) throw new Error(`nft --file -: ${reason(outcome)}`);
 }
 
-/** Removes a family's table, with or without nft on this machine; true when there was one. @throws Error */
+/** Deletes a family's table, even if nft is not installed. Returns true if the table existed. @throws Error */
 export function clearTable(family: Family): boolean {
   return deleteTable(family === 'ipv4' ? AF_INET : AF_INET6, tableName(family)[1]);
 }
 
-function tableName(family: Family): [word: string, name: string] {
-  return [WORDS[family], `flannel-${family}`];
+function tableName(family: Family): [nftFamily: string, name: string] {
+  return [NFT_FAMILIES[family], `flannel-${family}`];
 }
 
-/** The input of `nft --file -` that makes the table hold these rules and nothing else, whether it was there or not. */
-export function tableText(family: Family, wanted: RuleSets, randomFully: boolean): string {
-  const [word, name] = tableName(family);
-  const chains = CHAINS.filter(({ set }) => wanted[set].length > 0).flatMap((chain) => [
+/** Returns the input of `nft --file -` that replaces or creates a family's table with exactly these rules. */
+export function tableText(family: Family, desired: RuleSets, randomFully: boolean): string {
+  const [nftFamily, name] = tableName(family);
+  const chains = NFT_CHAINS.filter(({ set }) => desired[set].length > 0).flatMap((chain) => [
     `\tchain ${chain.name} {`,
     `\t\tcomment "${chain.comment}"`,
     `\t\t${chain.hook}`,
-    ...wanted[chain.set].map((rule) => `\t\t${ruleText(word, rule, randomFully)}`),
+    ...desired[chain.set].map((rule) => `\t\t${ruleText(nftFamily, rule, randomFully)}`),
     '\t}',
   ]);
   return [
-    `table ${word} ${name}`,
-    `delete table ${word} ${name}`,
-    `table ${word} ${name} {`,
+    // `delete` fails for a missing table, so the first line creates it.
+    `table ${nftFamily} ${name}`,
+    `delete table ${nftFamily} ${name}`,
+    `table ${nftFamily} ${name} {`,
     `\tcomment "rules for ${name}"`,
     ...chains,
     '}',
@@ -114,19 +115,19 @@ export function tableText(family: Family, wanted: RuleSets, randomFully: boolean
 }
 
 function ruleText(
-  word: string,
+  nftFamily: string,
   { marked, source, destination, verdict }: Rule,
   randomFully: boolean,
 ): string {
   return [
     ...(marked ? ['meta mark 0x4000'] : []),
-    ...addresses(word, 'saddr', source),
-    ...addresses(word, 'daddr', destination),
+    ...addressWords(nftFamily, 'saddr', source),
+    ...addressWords(nftFamily, 'daddr', destination),
     verdict === 'masquerade' && randomFully ? 'masquerade fully-random' : verdict,
   ].join(' ');
 }
 
-function addresses(word: string, field: string, match: AddressMatch | undefined): string[] {
+function addressWords(nftFamily: string, field: string, match: AddressMatch | undefined): string[] {
   if (match === undefined) return [];
-  return [word, field, ...(match.not ? ['!='] : []), match.cidr];
+  return [nftFamily, field, ...(match.not ? ['!='] : []), match.cidr];
 }

@@ -1,31 +1,24 @@
-/** The rules flannel gives a node, whatever firewall they are for (its pkg/trafficmngr). */
+/** flannel's firewall rules for a node (its pkg/trafficmngr), independent of the firewall that gets them. */
 
 import type { Family } from '../addresses/address.js';
+import type { RuleOptions } from '../options.js';
 
-export interface FirewallOptions {
+export interface FirewallOptions extends Omit<RuleOptions, 'blackholeRoute'> {
   mode: 'iptables' | 'nftables';
-  /** Those the pod network has. */
+  /** The families of the pod network. */
   families: readonly Family[];
-  /** Whether pods' traffic that leaves the cluster is to be masqueraded. */
-  ipMasq: boolean;
-  /** Whether pods' traffic is to be forwarded even where the chain's policy is to drop. */
-  forwardRules: boolean;
-  /** False: masquerade from ports in order, even where the kernel can choose them at random. */
-  fullyRandom: boolean;
-  /** Seconds between two looks at the rules. */
-  resyncSeconds: number;
 }
 
-/** Networks as text, `base/prefix`, the host bits zero. */
+/** Networks as text, `base/prefix`, with host bits zero. */
 export interface PodRange {
-  /** That of the whole cluster. */
+  /** The pod network of the cluster. */
   network: string;
-  /** That of this node's pods. */
+  /** The pod subnet of this node. */
   subnet: string;
 }
 
 export interface Rule {
-  /** Only packets with kube-proxy's mark: it masquerades them itself. */
+  /** Matches only packets with kube-proxy's mark, which it masquerades itself. */
   marked?: true;
   source?: AddressMatch;
   destination?: AddressMatch;
@@ -34,11 +27,11 @@ export interface Rule {
 
 export interface AddressMatch {
   cidr: string;
-  /** True for every address but these. */
+  /** Whether the match is inverted: every address outside `cidr`. */
   not: boolean;
 }
 
-/** What is to be in force for one family; an empty set is one that nobody wants. */
+/** The desired rules of one family; a set that is switched off is empty. */
 export interface RuleSets {
   masq: readonly Rule[];
   forward: readonly Rule[];
@@ -48,20 +41,23 @@ export const NO_RULES: RuleSets = { masq: [], forward: [] };
 
 const MULTICAST = { ipv4: '224.0.0.0/4', ipv6: 'ff00::/8' };
 
-/** Which packets leave the node with its own address: those from pods to outside, and from outside to other nodes' pods. */
+/**
+ * Returns the rules that masquerade two kinds of packets with the node's address: from pods to outside the pod network,
+ * and from outside to pods of other nodes.
+ */
 export function masqRules(family: Family, { network, subnet }: PodRange): Rule[] {
   return [
     { marked: true, verdict: 'return' },
     { source: only(subnet), destination: only(network), verdict: 'return' },
     { source: only(network), destination: only(subnet), verdict: 'return' },
-    // This node's own pods see who it is that comes from outside.
+    // Pods of this node see the real source address of traffic from outside.
     { source: but(network), destination: only(subnet), verdict: 'return' },
     { source: only(network), destination: but(MULTICAST[family]), verdict: 'masquerade' },
     { source: but(network), destination: only(network), verdict: 'masquerade' },
   ];
 }
 
-/** Forwarding for the pod network, whatever the policy of the chain is. */
+/** Returns the rules that forward pod traffic even if the chain's policy is to drop. */
 export function forwardRules({ network }: PodRange): Rule[] {
   return [
     { source: only(network), verdict: 'accept' },
@@ -77,20 +73,20 @@ function but(cidr: string): AddressMatch {
   return { cidr, not: true };
 }
 
-/** Where a family's rules live: one back end of one firewall. */
-export interface Tables {
+/** The rules of one family in one back end of one firewall. */
+export interface RuleStore {
   /**
-   * What is in force where the wanted rules belong, as the firewall prints it, and what leads packets there: the same
-   * lines, the same rules. @throws Error
+   * Returns the present rules of the sets that are desired, and the jumps to them, as the firewall prints them. Equal
+   * lines mean equal rules. @throws Error
    */
-  read(wanted: RuleSets): Promise<string[]>;
-  /** Whether lines that were read just after a write have as many rules as were written. */
-  isWhole(lines: readonly string[], wanted: RuleSets): boolean;
-  /** Puts the wanted rules there, in this order and nothing else, in one transaction per table. @throws Error */
-  write(wanted: RuleSets): Promise<void>;
+  read(desired: RuleSets): Promise<string[]>;
+  /** Returns whether the lines read just after a write have as many rules as were written. */
+  isComplete(lines: readonly string[], desired: RuleSets): boolean;
+  /** Replaces the present rules by the desired ones, in one transaction per table. @throws Error */
+  write(desired: RuleSets): Promise<void>;
 }
 
-/** How many rules there are when everything is there, with one for each chain that packets are led to. */
+/** Returns how many lines the complete rules have: the rules, and one line per chain for the jump or hook. */
 export function lineCount({ masq, forward }: RuleSets): number {
   return [masq, forward].reduce((sum, { length }) => sum + (length === 0 ? 0 : length + 1), 0);
 }

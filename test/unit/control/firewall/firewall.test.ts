@@ -20,31 +20,34 @@ const RANGE = {
   previous: undefined,
 } as const;
 
-t.test('rules that are wanted and cannot be made are refused, with the package to install', async (t) => {
-  fakeCommands(t, {});
-  mentions(
-    t,
-    await refusal(t, () => Firewall.open(OPTIONS)),
-    'iptables: command not found in PATH',
-    '--ip-masq',
-    'apt-get install iptables',
-  );
-  mentions(
-    t,
-    await refusal(t, () => Firewall.open({ ...OPTIONS, mode: 'nftables' })),
-    'no nftables support: nft: command not found in PATH',
-    'apt-get install nftables',
-  );
-});
+t.test(
+  'Firewall.open refuses rules that the machine cannot have and names the package to install',
+  async (t) => {
+    fakeCommands(t, {});
+    mentions(
+      t,
+      await refusal(t, () => Firewall.open(OPTIONS)),
+      'iptables: command not found in PATH',
+      '--ip-masq',
+      'apt-get install iptables',
+    );
+    mentions(
+      t,
+      await refusal(t, () => Firewall.open({ ...OPTIONS, mode: 'nftables' })),
+      'no nftables support: nft: command not found in PATH',
+      'apt-get install nftables',
+    );
+  },
+);
 
-t.test('where IPv6 is wanted, ip6tables is', async (t) => {
+t.test('Firewall.open needs ip6tables for a dual-stack network', async (t) => {
   fakeCommands(t, { iptables: 'echo "iptables v1.8.9 (legacy)"' });
   await Firewall.open(OPTIONS);
   const dual = { ...OPTIONS, families: ['ipv4', 'ipv6'] } as const;
   mentions(t, await refusal(t, () => Firewall.open(dual)), 'ip6tables: command not found');
 });
 
-t.test('where no rules are wanted, no command is needed', async (t) => {
+t.test('Firewall needs no command if all rules are switched off', async (t) => {
   fakeCommands(t, {});
   const log = catchLog(t);
   for (const mode of ['iptables', 'nftables'] as const) {
@@ -55,7 +58,7 @@ t.test('where no rules are wanted, no command is needed', async (t) => {
   t.equal(log.filter((line) => line.includes('Starting flannel')).length, 0);
 });
 
-t.test('nft that cannot masquerade from random ports does it in order', async (t) => {
+t.test('Firewall masquerades without random ports if nft does not support them', async (t) => {
   const commands = fakeCommands(t, {
     nft: 'while read -r line; do case "$1$line" in --check*fully-random*) exit 1 ;; --file*) echo "$line" >> $LOG ;; esac; done',
   });
@@ -63,23 +66,23 @@ t.test('nft that cannot masquerade from random ports does it in order', async (t
   const firewall = await Firewall.open({ ...OPTIONS, mode: 'nftables' });
   await firewall.apply(RANGE);
   await firewall.close();
-  t.strictSame(firewall.lacks, ['nftables: random fully unsupported']);
+  t.strictSame(firewall.limitations, ['nftables: random fully unsupported']);
   t.equal(commands.taken().filter((line) => line.endsWith(' masquerade')).length, 2);
 });
 
-t.test('a failure is told once, and does not end the start', async (t) => {
+t.test('apply logs a failure once and resolves', async (t) => {
   fakeCommands(t, { iptables: '[ "$1" = --version ] && echo "iptables v1.8.9 (legacy)" || exit 4' });
   const log = catchLog(t);
   const firewall = await Firewall.open(OPTIONS);
   await firewall.apply(RANGE);
   await firewall.apply(RANGE);
   await firewall.close();
-  const told = log.filter((line) => line.includes('Failed to ensure iptables rules: '));
-  t.equal(told.length, 1);
-  t.match(told[0], /--list-rules POSTROUTING: exit code 4; trying again every 1 s$/);
+  const failures = log.filter((line) => line.includes('Failed to ensure iptables rules: '));
+  t.equal(failures.length, 1);
+  t.match(failures[0], /--list-rules POSTROUTING: exit code 4; retrying every 1 s$/);
 });
 
-t.test('a kernel without nf_tables has nothing there to clean up', async (t) => {
+t.test('Firewall treats a kernel without nf_tables as free of stale rules', async (t) => {
   fakeCommands(t, {
     'iptables-nft':
       '[ "$1" = --version ] && echo "iptables v1.8.9 (nf_tables)" && exit; echo "iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument" >&2; exit 4',

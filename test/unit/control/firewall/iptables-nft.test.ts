@@ -1,11 +1,11 @@
 import t from 'tap';
-import { CHAINS, type Chain } from '../../../../src/control/firewall/iptables.js';
+import { IPTABLES_CHAINS, type IptablesChain } from '../../../../src/control/firewall/chains.js';
 import { nftJumps } from '../../../../src/control/firewall/iptables-nft.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
 
-const [MASQ] = CHAINS as [Chain];
+const [MASQ] = IPTABLES_CHAINS as [IptablesChain];
 
-t.test('jumps are found in what the releases of nft print', async (t) => {
+t.test('nftJumps finds the jumps in the output of every release of nft', async (t) => {
   fakeCommands(t, {
     nft: `echo 'table ip nat {
 	chain POSTROUTING { # handle 2
@@ -27,7 +27,7 @@ t.test('jumps are found in what the releases of nft print', async (t) => {
   ]);
 });
 
-t.test('that there is no such chain is something else than that nobody can tell', async (t) => {
+t.test('nftJumps tells a missing chain, a failing nft and a missing nft apart', async (t) => {
   fakeCommands(t, { nft: 'echo "Error: No such file or directory" >&2; exit 1' });
   t.strictSame(await nftJumps('ipv4', MASQ), []);
   fakeCommands(t, { nft: 'echo "Error: Operation not permitted" >&2; exit 1' });

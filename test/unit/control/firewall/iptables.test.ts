@@ -1,13 +1,15 @@
 import t from 'tap';
-import { CHAINS, type Chain, Iptables, restoreText } from '../../../../src/control/firewall/iptables.js';
+import { IPTABLES_CHAINS, type IptablesChain } from '../../../../src/control/firewall/chains.js';
+import { Iptables } from '../../../../src/control/firewall/iptables.js';
+import { restoreText } from '../../../../src/control/firewall/iptables-text.js';
 import { forwardRules, masqRules } from '../../../../src/control/firewall/rules.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
 
-const [MASQ, FORWARD] = CHAINS as [Chain, Chain];
+const [MASQ, FORWARD] = IPTABLES_CHAINS as [IptablesChain, IptablesChain];
 const RANGE = { network: '10.244.0.0/16', subnet: '10.244.1.0/24' };
 const RANGE6 = { network: 'fd00:10:244::/56', subnet: 'fd00:10:244:1::/64' };
 
-t.test("the nat rules are flannel's", async (t) => {
+t.test("restoreText gives the nat table flannel's rules", async (t) => {
   t.equal(
     restoreText(MASQ, masqRules('ipv4', RANGE), [], true),
     `*nat
@@ -24,7 +26,7 @@ COMMIT
   );
 });
 
-t.test("IPv6's differ in their addresses alone, and without --random-fully it is MASQUERADE", async (t) => {
+t.test('restoreText writes IPv6 addresses, and MASQUERADE alone without --random-fully', async (t) => {
   t.equal(
     restoreText(MASQ, masqRules('ipv6', RANGE6), [], false),
     `*nat
@@ -41,7 +43,7 @@ COMMIT
   );
 });
 
-t.test('jumps that are there go before the new one is appended', async (t) => {
+t.test('restoreText deletes present jumps before it appends the new one', async (t) => {
   t.equal(
     restoreText(
       FORWARD,
@@ -61,7 +63,7 @@ COMMIT
   );
 });
 
-t.test('--wait and --random-fully are for 1.6.2 and later', async (t) => {
+t.test('Iptables uses --wait and --random-fully from 1.6.2 on', async (t) => {
   const wanted = { masq: masqRules('ipv4', RANGE), forward: [] };
   for (const [version, recent] of [
     ['v1.4.21', false],
@@ -76,14 +78,14 @@ t.test('--wait and --random-fully are for 1.6.2 and later', async (t) => {
     });
     const [iptables] = await Iptables.find('ipv4', { randomFully: true, waitSeconds: 3 });
     await iptables?.write(wanted);
-    const said = commands.taken();
-    t.equal(said.includes('--noflush --wait=3'), recent, version);
-    t.equal(said.includes('--wait=3 --table nat --list-rules POSTROUTING'), recent, version);
-    t.equal(said.filter((line) => line.endsWith('-j MASQUERADE --random-fully')).length, recent ? 2 : 0);
+    const logged = commands.taken();
+    t.equal(logged.includes('--noflush --wait=3'), recent, version);
+    t.equal(logged.includes('--wait=3 --table nat --list-rules POSTROUTING'), recent, version);
+    t.equal(logged.filter((line) => line.endsWith('-j MASQUERADE --random-fully')).length, recent ? 2 : 0);
   }
 });
 
-t.test('both back ends of a machine are found, each once, first the one that is in use', async (t) => {
+t.test('Iptables.find returns each back end once, the default one first', async (t) => {
   const prints = (version: string) => `echo "iptables v1.8.9 (${version})"`;
   fakeCommands(t, {
     iptables: prints('legacy'),
@@ -99,7 +101,7 @@ t.test('both back ends of a machine are found, each once, first the one that is 
   t.strictSame(await Iptables.find('ipv6', options), [undefined]);
 });
 
-t.test('a table that cannot be written keeps nothing from the other', async (t) => {
+t.test('write writes the filter table although the nat table fails', async (t) => {
   const commands = fakeCommands(t, {
     iptables:
       '[ "$1" = --version ] && echo "iptables v1.8.9 (legacy)" && exit; [ "$3" = nat ] && exit 3; exit 1',

@@ -5,7 +5,7 @@ import { forwardRules, masqRules, NO_RULES } from '../../../../src/control/firew
 const RANGE = { network: '10.244.0.0/16', subnet: '10.244.1.0/24' };
 const RANGE6 = { network: 'fd00:10:244::/56', subnet: 'fd00:10:244:1::/64' };
 
-t.test('the table takes the place of any that was there, with the rules iptables gets', async (t) => {
+t.test('tableText replaces the table and gives it the rules that iptables gets', async (t) => {
   t.equal(
     tableText('ipv4', { masq: masqRules('ipv4', RANGE), forward: forwardRules(RANGE) }, true),
     `table ip flannel-ipv4
@@ -33,7 +33,7 @@ table ip flannel-ipv4 {
   );
 });
 
-t.test('IPv6 has a table of its own, and a set that nobody wants no chain', async (t) => {
+t.test('tableText gives IPv6 its own table and an empty rule set no chain', async (t) => {
   t.equal(
     tableText('ipv6', { masq: masqRules('ipv6', RANGE6), forward: [] }, false),
     `table ip6 flannel-ipv6

@@ -1,0 +1,76 @@
+/** The text that iptables-restore reads and iptables prints. */
+
+import type { IptablesChain } from './chains.js';
+import type { AddressMatch, Rule } from './rules.js';
+
+/**
+ * Returns the input of `iptables-restore --noflush` after which the chain has exactly these rules, and the jump to it is
+ * the last rule of its base chain. `jumps` are the present jumps, which it deletes.
+ */
+export function restoreText(
+  chain: IptablesChain,
+  rules: readonly Rule[],
+  jumps: readonly string[],
+  randomFully: boolean,
+): string {
+  return lines(
+    `*${chain.table}`,
+    // Creates a user-defined chain, or empties it if it exists.
+    `:${chain.name} - [0:0]`,
+    ...jumps.map(deletion),
+    jumpRule(chain),
+    ...rules.map((rule) =>
+      words('-A', chain.name, ...matches(rule), commentMatch(chain), '-j', target(rule, randomFully)),
+    ),
+    'COMMIT',
+  );
+}
+
+/** Returns the input of `iptables-restore --noflush` that deletes these jumps to the chain and empties it. */
+export function emptyingText(chain: IptablesChain, jumps: readonly string[]): string {
+  return lines(`*${chain.table}`, ...jumps.map(deletion), `-F ${chain.name}`, 'COMMIT');
+}
+
+/** Returns the jumps to the chain among the printed rules of its base chain. */
+export function jumpsAmong(base: readonly string[], { name }: IptablesChain): string[] {
+  const isJump = new RegExp(`^-A .* -[jg] ${name}$`);
+  return base.filter((line) => isJump.test(line));
+}
+
+export function jumpRule(chain: IptablesChain): string {
+  return `-A ${chain.base} ${commentMatch(chain)} -j ${chain.name}`;
+}
+
+function commentMatch({ comment }: IptablesChain): string {
+  return `-m comment --comment "${comment}"`;
+}
+
+function deletion(rule: string): string {
+  return rule.replace(/^-A/, '-D');
+}
+
+function matches({ marked, source, destination }: Rule): string[] {
+  return [
+    ...(marked ? ['-m mark --mark 0x4000/0x4000'] : []),
+    ...addressWords('-s', source),
+    ...addressWords('-d', destination),
+  ];
+}
+
+function addressWords(flag: string, match: AddressMatch | undefined): string[] {
+  if (match === undefined) return [];
+  return [...(match.not ? ['!'] : []), flag, match.cidr];
+}
+
+function target({ verdict }: Rule, randomFully: boolean): string {
+  const name = verdict.toUpperCase();
+  return verdict === 'masquerade' && randomFully ? `${name} --random-fully` : name;
+}
+
+function words(...parts: string[]): string {
+  return parts.join(' ');
+}
+
+function lines(...all: string[]): string {
+  return `${all.join('\n')}\n`;
+}

@@ -1,0 +1,135 @@
+/** The locations of Weft's rules on a machine: two firewalls, two families, and two back ends of iptables. */
+
+import { FAMILIES, type Family } from '../addresses/address.js';
+import { UserError } from '../support/user-error.js';
+import { IPTABLES_CHAINS, type IptablesChain } from './chains.js';
+import { Iptables, type IptablesOptions } from './iptables.js';
+import { clearIptablesChains } from './iptables-nft.js';
+import { clearTable, Nftables, probeNftables } from './nftables.js';
+import type { FirewallOptions, RuleStore } from './rules.js';
+
+/** Seconds to wait for the lock of iptables (/run/xtables.lock); kube-proxy waits as long. */
+const WAIT_S = 5;
+
+/** A location that must have no rules of Weft. */
+export interface RuleLocation {
+  readonly name: string;
+  /** Removes the rules. Returns true if there were some. @throws Error */
+  readonly clear: () => Promise<boolean>;
+}
+
+export interface RuleLocations {
+  /** Where the desired rules of each family are written; a family may have none. */
+  used: ReadonlyMap<Family, RuleStore>;
+  /** Every other location, whose rules are stale. */
+  unused: readonly RuleLocation[];
+  /** What this machine lacks for the desired rules, as log lines. */
+  limitations: readonly string[];
+}
+
+/**
+ * Finds the locations for these options without changing anything. The signal stops their running commands.
+ * @throws UserError when rules are desired that this machine cannot have
+ */
+export async function locationsFor(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
+  return options.mode === 'nftables' ? await inNftables(options, signal) : await inIptables(options, signal);
+}
+
+/** Returns every location that may have rules of Weft or flannel, regardless of the options. */
+export async function allLocations(
+  options: IptablesOptions = { waitSeconds: WAIT_S },
+): Promise<RuleLocation[]> {
+  return [...(await allIptables(options)), ...FAMILIES.map(nftablesLocation)];
+}
+
+async function inIptables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
+  const { ipMasq, forwardRules, fullyRandom, families } = options;
+  const enabled = { masq: ipMasq, forward: forwardRules };
+  const used = new Map<Family, RuleStore>();
+  const unused = FAMILIES.map(nftablesLocation);
+  const limitations: string[] = [];
+  const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
+  for (const family of FAMILIES) {
+    const [main, ...others] = await Iptables.find(family, iptables);
+    unused.push(...withoutCommand(family, [main, ...others], signal));
+    const needed = families.includes(family) && (ipMasq || forwardRules);
+    if (needed && main === undefined) limitations.push(missingIptables(family, ipMasq));
+    else if (needed && main !== undefined) used.set(family, main);
+    const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
+    unused.push(...iptablesLocations(main, stale), ...others.flatMap((other) => iptablesLocations(other)));
+  }
+  return { used, unused, limitations };
+}
+
+async function inNftables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
+  const { ipMasq, forwardRules, fullyRandom } = options;
+  const iptables = iptablesOptions(options, signal);
+  if (!ipMasq && !forwardRules) {
+    return { used: new Map(), unused: await allLocations(iptables), limitations: [] };
+  }
+  const probed = await probeNftables();
+  if ('unsupported' in probed) {
+    throw new UserError(
+      `no nftables support: nft: ${probed.unsupported}; install nftables (apt-get install nftables), or set EnableNFTables to false in net-conf`,
+    );
+  }
+  const randomFully = fullyRandom && probed.randomFully;
+  return {
+    // flannel always creates the tables of both families; one may be empty.
+    used: new Map(FAMILIES.map((family) => [family, new Nftables(family, randomFully, signal)])),
+    unused: await allIptables(iptables),
+    limitations: fullyRandom && !probed.randomFully ? ['nftables: random fully unsupported'] : [],
+  };
+}
+
+/** Limits the wait to the time between two checks: a longer wait would only queue them up. */
+function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal): IptablesOptions {
+  return { waitSeconds: Math.min(WAIT_S, Math.ceil(resyncSeconds)), signal };
+}
+
+async function allIptables(options: IptablesOptions): Promise<RuleLocation[]> {
+  const locations = await Promise.all(
+    FAMILIES.map(async (family) => {
+      const found = await Iptables.find(family, options);
+      return [
+        ...found.flatMap((iptables) => iptablesLocations(iptables)),
+        ...withoutCommand(family, found, options.signal),
+      ];
+    }),
+  );
+  return locations.flat();
+}
+
+/** Returns the location of chains in nf_tables that an iptables left there which is not installed any more. */
+function withoutCommand(
+  family: Family,
+  found: readonly (Iptables | undefined)[],
+  signal: AbortSignal | undefined,
+): RuleLocation[] {
+  if (found.some((iptables) => iptables?.backEnd === 'nf_tables')) return [];
+  const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, signal);
+  return [{ name: `iptables in nftables (${family})`, clear }];
+}
+
+function iptablesLocations(
+  iptables: Iptables | undefined,
+  chains: readonly IptablesChain[] = IPTABLES_CHAINS,
+): RuleLocation[] {
+  if (iptables === undefined || chains.length === 0) return [];
+  return [{ name: iptables.command, clear: () => iptables.clear(chains) }];
+}
+
+function nftablesLocation(family: Family): RuleLocation {
+  return { name: `nftables (${family})`, clear: async () => clearTable(family) };
+}
+
+/**
+ * Returns the limitation of a machine without iptables. Without masquerading pods reach nothing outside; the forward rules
+ * matter only where the policy of FORWARD is to drop. @throws UserError when masquerading is desired
+ */
+function missingIptables(family: Family, ipMasq: boolean): string {
+  const command = family === 'ipv4' ? 'iptables' : 'ip6tables';
+  const what = `${command}: command not found in PATH; install iptables (apt-get install iptables), or set EnableNFTables to true in net-conf`;
+  if (ipMasq) throw new UserError(`${what}: --ip-masq needs it`);
+  return `${what}: the rules of --iptables-forward-rules were not installed`;
+}

@@ -1,0 +1,80 @@
+import t, { type Test } from 'tap';
+import { FamilyRules } from '../../../../src/control/firewall/family-rules.js';
+import { forwardRules, type RuleSets, type RuleStore } from '../../../../src/control/firewall/rules.js';
+import { catchLog } from '../../../support/catch-log.js';
+
+const DESIRED: RuleSets = {
+  masq: [],
+  forward: forwardRules({ network: '10.244.0.0/16', subnet: '10.244.1.0/24' }),
+};
+
+/** A rule store in memory whose lines a test may change. */
+class FakeStore implements RuleStore {
+  lines: string[] = [];
+  complete = true;
+  writes = 0;
+
+  read(): Promise<string[]> {
+    return Promise.resolve([...this.lines]);
+  }
+
+  isComplete(): boolean {
+    return this.complete;
+  }
+
+  write({ forward }: RuleSets): Promise<void> {
+    this.lines = forward.map((rule) => JSON.stringify(rule));
+    this.writes++;
+    return Promise.resolve();
+  }
+}
+
+function familyRules(t: Test) {
+  const store = new FakeStore();
+  const log = catchLog(t);
+  return { store, log, rules: new FamilyRules(store, 'iptables') };
+}
+
+t.test('FamilyRules writes once and only compares after that', async (t) => {
+  const { store, rules, log } = familyRules(t);
+  rules.replace(DESIRED);
+  await rules.ensure();
+  await rules.ensure();
+  t.equal(store.writes, 1);
+  t.equal(rules.repairs, 0);
+  t.strictSame(log, ['I bootstrap done']);
+});
+
+t.test('FamilyRules restores changed rules and counts the repair', async (t) => {
+  const { store, rules, log } = familyRules(t);
+  rules.replace(DESIRED);
+  await rules.ensure();
+  store.lines.pop();
+  await rules.ensure();
+  t.equal(store.lines.length, DESIRED.forward.length);
+  t.equal(rules.repairs, 1);
+  t.ok(log.includes('I Some iptables rules are missing; deleting and recreating rules'));
+});
+
+t.test('FamilyRules does not count the rules of another network as a repair', async (t) => {
+  const { store, rules } = familyRules(t);
+  rules.replace(DESIRED);
+  await rules.ensure();
+  rules.replace({
+    masq: [],
+    forward: forwardRules({ network: '10.1.0.0/16', subnet: '10.1.1.0/24' }),
+  });
+  await rules.ensure();
+  t.equal(store.writes, 2);
+  t.equal(rules.repairs, 0);
+});
+
+t.test('FamilyRules rejects an incomplete write and writes again', async (t) => {
+  const { store, rules } = familyRules(t);
+  rules.replace(DESIRED);
+  store.complete = false;
+  await t.rejects(rules.ensure(), { message: 'another program changed them at the same time' });
+  store.complete = true;
+  await rules.ensure();
+  t.equal(store.writes, 2);
+});
