@@ -1,7 +1,7 @@
 /** What `weft run` was asked for, as the command line hands it to control. */
 
 import type { Rung } from '../dataplane/offload/level.js';
-import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
+import type { PeerCheck } from '../dataplane/tunnel/options.js';
 
 export interface RunOptions {
   source: SourceOptions;

@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { errnoName } from '../sys/errno.js';
 import { close } from '../sys/ffi.js';
-import { familyOf, IPV4, isIpv6, type UnderlayAddress } from '../sys/sockaddr.js';
+import { familyOf, isIpv6, type UnderlayAddress } from '../sys/sockaddr.js';
 import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
 import { createDevice } from './io/device.js';
 import {
@@ -21,9 +21,10 @@ import {
 } from './io/udp-socket.js';
 import type { Offload, Rung } from './offload/level.js';
 import type { LearnedEntry } from './tunnel/learned.js';
-import type { TunnelOptions } from './tunnel/tunnel.js';
+import { TUNNEL_TRAITS, type TunnelOptions } from './tunnel/options.js';
+import type { FdbEntry, Prefix, Route, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
 import { Doorbell } from './worker/doorbell.js';
-import type { FdbEntry, Prefix, Reply, Request, Route, WorkerOptions } from './worker/messages.js';
+import type { Reply, WorkerOptions } from './worker/messages.js';
 
 export interface DataplaneOptions {
   /** Name of the device: a TAP for vxlan, e.g. flannel.1; a TUN for udp, e.g. flannel0. */
@@ -47,7 +48,7 @@ export interface DataplaneOptions {
 }
 
 export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.js';
-export type { FdbEntry, Prefix, Route } from './worker/messages.js';
+export type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
 
 export interface RouteChanges {
   remove: readonly Prefix[];
@@ -90,10 +91,13 @@ export class DataplaneGone extends Error {
 /** The rung that was asked for is not to be had on this kernel. */
 export class RungUnavailable extends Error {}
 
-type Resources = Pick<WorkerOptions, 'deviceFd' | 'socketFd' | 'senderFds' | 'offload'>;
+type Resources = Pick<WorkerOptions, 'deviceFd' | 'socketFd' | 'txSocketFds' | 'offload'>;
 
-type Answer = { resolve: (reply: Extract<Reply, { type: 'done' }>) => void; reject: (reason: Error) => void };
-type RequestBody<T extends Request = Request> = T extends Request ? Omit<T, 'id'> : never;
+/** The promise of a request that has not been answered yet. */
+interface PendingRequest {
+  resolve(answer: TunnelAnswer): void;
+  reject(reason: Error): void;
+}
 
 class ForwardingThread {
   readonly doorbell: Doorbell;
@@ -101,13 +105,14 @@ class ForwardingThread {
   readonly started: Promise<void>;
   readonly exited: Promise<void>;
   private readonly worker: Worker;
-  private readonly pending = new Map<number, Answer>();
+  private readonly pending = new Map<number, PendingRequest>();
   private nextId = 1;
   private gone = false;
 
   constructor(options: DataplaneOptions, resources: Resources, events: DataplaneEvents) {
     const handle = Doorbell.create();
     const counters = new SharedArrayBuffer(COUNTER_ROW_SIZE);
+    const tunnel = options.tunnel.type;
     this.doorbell = new Doorbell(handle);
     this.counters = new Float64Array(counters);
     const workerData: WorkerOptions = {
@@ -130,40 +135,46 @@ class ForwardingThread {
     this.started = new Promise((resolve) => {
       this.worker.on('message', (reply: Reply) => {
         if (reply.type === 'started') resolve();
-        else if (reply.type === 'done') this.settle(reply);
-        else if (reply.type === 'stepped-down') events.onStepDown(errnoName(reply.errno));
+        else if (reply.type === 'done') this.settle(reply.id)?.resolve(reply.answer);
+        else if (reply.type === 'rejected')
+          this.settle(reply.id)?.reject(
+            new TypeError(`the ${tunnel} tunnel has no ${reply.request} request`),
+          );
+        else if (reply.type === 'fallback') events.onStepDown(errnoName(reply.errno));
         else events.onFailure(portFailure(options.device, reply));
       });
     });
   }
 
-  request(body: RequestBody): Promise<Extract<Reply, { type: 'done' }>> {
+  request(request: TunnelRequest): Promise<TunnelAnswer> {
     if (this.gone) return Promise.reject(new DataplaneGone());
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       this.pending.set(id, { resolve, reject });
-      this.worker.postMessage({ ...body, id });
+      this.worker.postMessage({ ...request, id });
       this.doorbell.ring();
     });
   }
 
-  private settle(reply: Extract<Reply, { type: 'done' }>): void {
-    this.pending.get(reply.id)?.resolve(reply);
-    this.pending.delete(reply.id);
+  private settle(id: number): PendingRequest | undefined {
+    const request = this.pending.get(id);
+    this.pending.delete(id);
+    return request;
   }
 
   private abandon(): void {
     this.gone = true;
-    for (const answer of this.pending.values()) answer.reject(new DataplaneGone());
+    for (const request of this.pending.values()) request.reject(new DataplaneGone());
     this.pending.clear();
   }
 }
 
-/** flannel's udp is IPv4 only; what learning would remember of an IPv6 address is a number that may be taken back. */
+/** A learned entry would outlive the number that stands for an IPv6 address (tunnel/ipv6-addresses.ts). */
 function refuseIpv6Underlay({ address, tunnel }: DataplaneOptions): void {
   if (!isIpv6(address)) return;
-  if (tunnel.type === 'udp') throw new RangeError('the udp tunnel needs an IPv4 underlay');
-  if (tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
+  if (!TUNNEL_TRAITS[tunnel.type].ipv6Underlay)
+    throw new RangeError(`the ${tunnel.type} tunnel needs an IPv4 underlay`);
+  if ('learning' in tunnel && tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
 }
 
 /** A device or socket under a running dataplane is gone, as when someone deletes the device. */
@@ -185,8 +196,8 @@ export class Dataplane {
   private readonly options: DataplaneOptions;
   private readonly deviceFds: number[];
   private readonly socketFds: number[];
-  /** Sockets that all threads send through; with none of these each sends through its own socket. */
-  private readonly senderFds: number[];
+  /** Sockets that all threads send through; if empty, each thread sends through the socket it receives on. */
+  private readonly txSocketFds: number[];
   /** What this kernel's devices can, found out when they were made. */
   readonly offload: Offload;
   private threads: ForwardingThread[] = [];
@@ -203,13 +214,12 @@ export class Dataplane {
     try {
       this.socketFds = openUdpSockets(options.address, options.port, options.workers);
       opened.push(...this.socketFds);
-      const isVxlan = options.tunnel.type === 'vxlan';
-      // flannel's udp peers send from the port they receive on.
-      this.senderFds = isVxlan ? openSenders(options.address) : [];
-      opened.push(...this.senderFds);
-      if (!isVxlan) for (const fd of this.socketFds) allowSending(fd, IPV4);
+      const traits = TUNNEL_TRAITS[options.tunnel.type];
+      this.txSocketFds = traits.txSockets ? openSenders(options.address) : [];
+      opened.push(...this.txSocketFds);
+      if (!traits.txSockets) for (const fd of this.socketFds) allowSending(fd, familyOf(options.address));
       const superpackets = options.offload !== 'none' && canSendTrains();
-      const device = createDevice(isVxlan ? 'tap' : 'tun', options.device, options.workers, superpackets);
+      const device = createDevice(traits.device, options.device, options.workers, superpackets);
       this.deviceFds = device.fds;
       this.offload = device.offload;
       opened.push(...device.fds);
@@ -240,8 +250,8 @@ export class Dataplane {
   }
 
   private resourcesOf(deviceFd: number, socketFd: number): Resources {
-    const senderFds = this.senderFds.length > 0 ? this.senderFds : [socketFd];
-    return { deviceFd, socketFd, senderFds, offload: this.offload };
+    const txSocketFds = this.txSocketFds.length > 0 ? this.txSocketFds : [socketFd];
+    return { deviceFd, socketFd, txSocketFds, offload: this.offload };
   }
 
   /**
@@ -263,8 +273,10 @@ export class Dataplane {
 
   /** udp: applies route changes in every thread; when it resolves, packets follow them. */
   async updateRoutes(changes: RouteChanges): Promise<void> {
-    const remove = Int32Array.from(changes.remove.flatMap(({ base, prefix }) => [base, prefix]));
-    const set = Int32Array.from(changes.set.flatMap(({ base, prefix, address }) => [base, prefix, address]));
+    const remove = Int32Array.from(changes.remove.flatMap(({ base, prefixLength }) => [base, prefixLength]));
+    const set = Int32Array.from(
+      changes.set.flatMap((route) => [route.base, route.prefixLength, route.address]),
+    );
     await Promise.all(this.threads.map((thread) => thread.request({ type: 'routes', remove, set })));
   }
 
@@ -280,8 +292,8 @@ export class Dataplane {
 
   /** The learned entries of all threads; none where learning is off. */
   async learned(): Promise<LearnedEntry[]> {
-    const replies = await Promise.all(this.threads.map((thread) => thread.request({ type: 'learned' })));
-    return replies.flatMap((reply) => reply.learned ?? []);
+    const answers = await Promise.all(this.threads.map((thread) => thread.request({ type: 'learned' })));
+    return answers.flatMap(({ learned }) => learned ?? []);
   }
 
   /** All counters, summed over the threads. */
@@ -300,7 +312,7 @@ export class Dataplane {
     await Promise.all(this.threads.map((thread) => thread.exited));
     process.off('exit', this.stopAtExit);
     for (const thread of this.threads) thread.doorbell.close();
-    for (const fds of [this.deviceFds, this.socketFds, this.senderFds])
+    for (const fds of [this.deviceFds, this.socketFds, this.txSocketFds])
       for (const fd of fds.splice(0)) close(fd);
     this.threads = [];
   }

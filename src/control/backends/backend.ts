@@ -4,8 +4,7 @@
  */
 
 import type { Dataplane } from '../../dataplane/dataplane.js';
-import type { TunnelOptions } from '../../dataplane/tunnel/tunnel.js';
-import type { PeerCheck } from '../../dataplane/tunnel/vxlan.js';
+import type { PeerCheck, TunnelOptions } from '../../dataplane/tunnel/options.js';
 import type { Ip, Subnet } from '../addresses/address.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Repairs } from '../kernel/device.js';
