@@ -40,7 +40,7 @@ const options = workerData as WorkerOptions;
 const control = parentPort;
 if (control === null) throw new Error('worker.js is the entry point of a worker thread');
 
-const gso = options.offload.rung === 'gso';
+const gso = options.offload.level === 'gso';
 const receives = gso ? RECEIVE_RUNS : RECEIVE_DATAGRAMS;
 const { linkLength, headerLength, kernelPeers } = TUNNEL_TRAITS[options.tunnel.type];
 const frameSize = gso ? LARGEST_FRAME : linkLength + VLAN_TAGS + options.mtu;

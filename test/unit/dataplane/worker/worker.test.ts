@@ -6,10 +6,10 @@ import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
 import {
-  acceptTrains,
-  allowSending,
-  openSenders,
+  enableGro,
+  openTxSockets,
   openUdpSockets,
+  prepareTxSocket,
 } from '../../../../src/dataplane/io/udp-socket.js';
 import type { TunnelOptions } from '../../../../src/dataplane/tunnel/options.js';
 import type { TunnelAnswer, TunnelRequest } from '../../../../src/dataplane/tunnel/requests.js';
@@ -56,15 +56,15 @@ class Thread {
     this.tunnel = tunnel;
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
-    if (options.offload?.rung === 'gso') acceptTrains(this.socket);
-    if (tunnel.type === 'udp') allowSending(this.socket, IPV4);
-    this.txSockets = tunnel.type === 'vxlan' ? openSenders(ipv4(OURS)) : [];
+    if (options.offload?.level === 'gso') enableGro(this.socket);
+    if (tunnel.type === 'udp') prepareTxSocket(this.socket, IPV4);
+    this.txSockets = tunnel.type === 'vxlan' ? openTxSockets(ipv4(OURS)) : [];
     const workerData: WorkerOptions = {
       deviceFd: this.tap[0],
       socketFd: this.socket,
       txSocketFds: tunnel.type === 'vxlan' ? this.txSockets : [this.socket],
       ipv6: false,
-      offload: { rung: 'none', uso: false },
+      offload: { level: 'none', uso: false },
       busyPoll: 0,
       ...options,
       port: udpPort,
@@ -263,7 +263,7 @@ t.test('a superpacket of a kernel peer arrives as segments', async (t) => {
   t.equal(toHex(concat(...parts)), toHex(payload));
 });
 
-const GSO: Partial<WorkerOptions> = { offload: { rung: 'gso', uso: true }, busyPoll: 50 };
+const GSO: Partial<WorkerOptions> = { offload: { level: 'gso', uso: true }, busyPoll: 50 };
 
 t.test('rung gso: a superpacket goes out as datagrams', async (t) => {
   const thread = await Thread.start(t, {}, GSO);
