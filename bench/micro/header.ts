@@ -20,7 +20,7 @@ const tunnel = new VxlanTunnel(arena, new Float64Array(COUNTER_NAMES.length), {
   learning: false,
 });
 tunnel.fdb.set(PEER.high, PEER.low, PEER.address);
-tunnel.setOwnMac(OWN.high, OWN.low);
+tunnel.handle({ type: 'own-mac', high: OWN.high, low: OWN.low });
 
 /** A full batch of TCP frames between the two VTEPs, at the start of their slots or behind a VXLAN header. */
 function fill(

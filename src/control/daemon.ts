@@ -3,6 +3,7 @@
  * takes it all down again.
  */
 
+import { tuneHeap } from '../sys/heap.js';
 import type { Ip } from './addresses/address.js';
 import { Firewall } from './firewall/firewall.js';
 import { refuseRunning } from './ipc/server.js';
@@ -72,6 +73,7 @@ async function start(options: RunOptions, source: LeaseSource, signal: AbortSign
   }
   const stacks = await openStacks(plan, options, sets);
   announce(plan);
+  tuneHeap();
   return new Service({ plan, options, source, firewall, stacks }, signal);
 }
 

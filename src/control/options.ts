@@ -1,7 +1,6 @@
 /** What `weft run` was asked for, as the command line hands it to control. */
 
-import type { Rung } from '../dataplane/offload/level.js';
-import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
+import type { OffloadLevel, PeerCheck } from '../dataplane/dataplane.js';
 
 export interface RunOptions {
   source: SourceOptions;
@@ -13,7 +12,7 @@ export interface RunOptions {
   subnetFile: string;
   runDir: string;
   workers: number;
-  offload: 'auto' | Rung;
+  offload: 'auto' | OffloadLevel;
   busyPoll: number;
   /** undefined: the backend's own; strict, or off where net-conf asks for learning. */
   peerCheck: PeerCheck | undefined;

@@ -1,7 +1,6 @@
 /** All that is read and found good before anything is changed, on this node or in the cluster. */
 
-import { probeSocket } from '../dataplane/dataplane.js';
-import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
+import { type PeerCheck, probeSocket } from '../dataplane/dataplane.js';
 import { SystemError } from '../sys/system-error.js';
 import { type Family, formatIp, type Ip, type Subnet, toUnderlay } from './addresses/address.js';
 import type { Backend } from './backends/backend.js';

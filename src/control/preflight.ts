@@ -36,7 +36,7 @@ export async function checkPrivileges(): Promise<void> {
 
 /** @throws UserError when the tun driver cannot be opened, with the reason and what helps */
 export async function checkTun(): Promise<void> {
-  const { probeTun, TUN_PATH } = await import('../dataplane/io/device.js');
+  const { probeTun, TUN_PATH } = await import('../dataplane/dataplane.js');
   try {
     probeTun();
   } catch (error) {

@@ -53,6 +53,12 @@ export type CounterName = (typeof COUNTER_NAMES)[number];
 
 type CounterIndex = { readonly [name in CounterName]: number };
 
+/** Counters that the kernel keeps (io/overflows.ts). */
+export type OverflowName = 'rx_drop_socket_overflow' | 'tx_drop_device_overflow';
+
+/** All counters of a dataplane. */
+export type Counters = Record<CounterName | OverflowName, number>;
+
 /** The index of each counter in a row. */
 export const COUNTER: CounterIndex = Object.fromEntries(
   COUNTER_NAMES.map((name, index) => [name, index]),

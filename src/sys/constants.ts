@@ -64,6 +64,7 @@ export const EFD_CLOEXEC = 0x80000;
 
 // linux/if_tun.h
 export const TUNSETIFF = 0x400454ca;
+export const TUNGETIFF = 0x800454d2; // 2.6.27
 export const TUNSETOFFLOAD = 0x400454d0; // the bits are passed by value
 export const TUNSETSNDBUF = 0x400454d4;
 export const IFF_TUN = 0x0001;

@@ -26,7 +26,7 @@ export type Ipv6Address = readonly [number, number, number, number];
 /** An address of this node or of a peer in the network under the tunnel. */
 export type UnderlayAddress = Ipv4Address | Ipv6Address;
 
-export interface Family {
+export interface SocketFamily {
   /** Argument of socket(2), and first field of a sockaddr. */
   readonly domain: number;
   /** Bytes of a sockaddr. */
@@ -39,7 +39,7 @@ export interface Family {
   readonly mtuDiscoverNever: number;
 }
 
-export const IPV4: Family = {
+export const IPV4: SocketFamily = {
   domain: AF_INET,
   nameSize: SOCKADDR_IN_SIZE,
   level: IPPROTO_IP,
@@ -49,7 +49,7 @@ export const IPV4: Family = {
   mtuDiscoverNever: IP_PMTUDISC_DONT,
 };
 
-export const IPV6: Family = {
+export const IPV6: SocketFamily = {
   domain: AF_INET6,
   nameSize: SOCKADDR_IN6_SIZE,
   level: IPPROTO_IPV6,
@@ -59,21 +59,21 @@ export const IPV6: Family = {
   mtuDiscoverNever: IPV6_PMTUDISC_DONT,
 };
 
-export function isIpv6(address: UnderlayAddress): address is Ipv6Address {
+export function isIpv6Address(address: UnderlayAddress): address is Ipv6Address {
   return typeof address !== 'number';
 }
 
-export function familyOf(address: UnderlayAddress): Family {
-  return isIpv6(address) ? IPV6 : IPV4;
+export function socketFamilyOf(address: UnderlayAddress): SocketFamily {
+  return isIpv6Address(address) ? IPV6 : IPV4;
 }
 
 /** The sockaddr_in or sockaddr_in6 of an address and port (host order). */
 export function sockaddr(address: UnderlayAddress, port: number): Uint8Array {
-  const { domain, nameSize } = familyOf(address);
+  const { domain, nameSize } = socketFamilyOf(address);
   const view = new DataView(new ArrayBuffer(nameSize));
   view.setUint16(0, domain, true);
   view.setUint16(2, port);
-  if (isIpv6(address)) address.forEach((word, index) => view.setInt32(8 + 4 * index, word));
+  if (isIpv6Address(address)) address.forEach((word, index) => view.setInt32(8 + 4 * index, word));
   else view.setInt32(4, address);
   return new Uint8Array(view.buffer);
 }

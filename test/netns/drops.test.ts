@@ -257,6 +257,20 @@ t.test('frames that go nowhere', async (t) => {
     t.equal(await deliveredBy(node), delivered);
   });
 
+  await t.test('overflow counters continue after the device is rebuilt', async (t) => {
+    const before = await statusOf(bed.weft);
+    await ipBatch(node.netns, ['link delete flannel.1']);
+    await until('another device', async () => {
+      const { repairs } = await statusOf(bed.weft);
+      return (repairs.device ?? 0) > (before.repairs.device ?? 0);
+    });
+    const after = await statusOf(bed.weft);
+    for (const name of ['rx_drop_socket_overflow', 'tx_drop_device_overflow'] as const) {
+      const [earlier = 0, later = 0] = [before.counters[name], after.counters[name]];
+      t.ok(earlier > 0 && later >= earlier, `${name}: ${earlier} before, ${later} after`);
+    }
+  });
+
   await t.test('these were all the drop counters there are', async (t) => {
     const { counters } = await statusOf(bed.weft);
     const drops = Object.keys(counters).filter((name) => name.includes('_drop_'));

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { Ipv4Names, Ipv6Names, type Names } from '../../src/dataplane/io/sockaddr-codec.js';
-import { openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
+import { openTxSockets, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import type { Arena } from '../../src/dataplane/memory/arena.js';
 import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
@@ -13,7 +13,7 @@ import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js
 import { Ipv6Addresses } from '../../src/dataplane/tunnel/ipv6-addresses.js';
 import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { close } from '../../src/sys/ffi.js';
-import { isIpv6, type UnderlayAddress } from '../../src/sys/sockaddr.js';
+import { isIpv6Address, type UnderlayAddress } from '../../src/sys/sockaddr.js';
 import { concat, hex, ipv4, ipv6, pattern, toHex, viewOf } from '../support/bytes.js';
 import { type FrameOptions, tagged, tcpFrame, udpFrame } from '../support/frames.js';
 import { freePort } from '../support/free-port.js';
@@ -410,11 +410,12 @@ interface Wire {
 async function wire(from: UnderlayAddress, to: UnderlayAddress, text: string): Promise<Wire> {
   const port = await freePort(text);
   const [receiving] = openUdpSockets(to, port, 1) as [number];
-  const senders = openSenders(from);
+  const senders = openTxSockets(from);
   t.teardown(() => {
     for (const fd of [receiving, ...senders]) close(fd);
   });
-  if (!isIpv6(to)) return { receiving, senders, port, peer: to, names: (arena) => new Ipv4Names(arena) };
+  if (!isIpv6Address(to))
+    return { receiving, senders, port, peer: to, names: (arena) => new Ipv4Names(arena) };
   const addresses = new Ipv6Addresses();
   const peer = addresses.add(to);
   return { receiving, senders, port, peer, names: (arena) => new Ipv6Names(arena, addresses) };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { PeerCheck } from '../../src/dataplane/tunnel/vxlan.js';
+import type { PeerCheck } from '../../src/dataplane/tunnel/options.js';
 import { concat, ipv4, toHex } from '../support/bytes.js';
 import { MAC_A, MAC_B, MAC_C, rawFrame } from '../support/frames.js';
 import { Kit, setFdb, setOwnMac } from '../support/kit.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { CounterName } from '../../src/dataplane/counters.js';
-import type { PeerCheck } from '../../src/dataplane/tunnel/vxlan.js';
+import type { PeerCheck } from '../../src/dataplane/tunnel/options.js';
 import { decrementIpv4Ttl } from '../../src/dataplane/wire/ipv4.js';
 import { concat, ipv4, toHex, viewOf } from '../support/bytes.js';
 import { Kit } from '../support/kit.js';

@@ -9,7 +9,7 @@ import { OverlayPort } from '../../src/dataplane/io/overlay.js';
 import { OverlayGsoPort } from '../../src/dataplane/io/overlay-gso.js';
 import { MORE, type Port } from '../../src/dataplane/io/port.js';
 import { Ipv4Names, Ipv6Names } from '../../src/dataplane/io/sockaddr-codec.js';
-import { acceptTrains, openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
+import { enableGro, openTxSockets, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
@@ -31,7 +31,7 @@ import {
   MSGHDR_IOVLEN,
 } from '../../src/sys/constants.js';
 import { type Address, recvmmsg, sendmmsg } from '../../src/sys/ffi.js';
-import { isIpv6, type UnderlayAddress } from '../../src/sys/sockaddr.js';
+import { isIpv6Address, type UnderlayAddress } from '../../src/sys/sockaddr.js';
 import { type Allocation, allocationOf } from './allocation.js';
 import { concat, hex, ipv4, ipv6, pattern } from './bytes.js';
 import { MAC_A, MAC_B, tcpFrame, udpFrame } from './frames.js';
@@ -68,7 +68,7 @@ class Rig {
   constructor(kind: Kind, learning: boolean, slot = SLOT, address: UnderlayAddress = LOOPBACK) {
     this.kind = kind;
     for (let peer = 1; peer <= PEERS; peer++) this.addresses.add([0xfd000077, 0, 0, peer]);
-    this.loopback = isIpv6(address) ? this.addresses.add(address) : address;
+    this.loopback = isIpv6Address(address) ? this.addresses.add(address) : address;
     this.linkLength = kind === 'vxlan' ? ETHERNET_LENGTH : 0;
     this.frame = this.bare(tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(1400) }));
     this.slot = slot;
@@ -258,7 +258,7 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
   const [near, far] = socketpair();
   const port = 20_000 + (process.pid % 20_000);
   const [socket] = openUdpSockets(address, port, 1);
-  if (gso) acceptTrains(socket);
+  if (gso) enableGro(socket);
   const inbound = new PacketBatch(arena, UdpPort.packets(BURST, gso), 0);
   const tap = gso
     ? new OverlayGsoPort(
@@ -287,8 +287,8 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
     arena,
     {
       fd: socket,
-      senders: kind === 'vxlan' ? openSenders(address) : [socket],
-      names: isIpv6(address) ? new Ipv6Names(arena, rig.addresses) : new Ipv4Names(arena),
+      senders: kind === 'vxlan' ? openTxSockets(address) : [socket],
+      names: isIpv6Address(address) ? new Ipv6Names(arena, rig.addresses) : new Ipv4Names(arena),
       port,
       tunnelLength: kind === 'vxlan' ? VXLAN_LENGTH : 0,
       linkLength,

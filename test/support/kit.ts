@@ -5,8 +5,9 @@ import { COUNTER_NAMES, type CounterName } from '../../src/dataplane/counters.js
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
-import { UdpTunnel, type UdpTunnelOptions } from '../../src/dataplane/tunnel/udp.js';
-import { type VxlanOptions, VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
+import type { UdpTunnelOptions, VxlanOptions } from '../../src/dataplane/tunnel/options.js';
+import { UdpTunnel } from '../../src/dataplane/tunnel/udp.js';
+import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
 import { ipv4, mac } from './bytes.js';
 
 /** Room for the tables of a module under test. */
@@ -94,6 +95,5 @@ export function setFdb(tunnel: VxlanTunnel, address: string, vtep: number): void
 }
 
 export function setOwnMac(tunnel: VxlanTunnel, address: string): void {
-  const { high, low } = mac(address);
-  tunnel.setOwnMac(high, low);
+  tunnel.handle({ type: 'own-mac', ...mac(address) });
 }

@@ -3,9 +3,7 @@
  * for every backend. `Backend` is what is known before anything is touched, `Overlay` what then runs on a dataplane.
  */
 
-import type { Dataplane } from '../../dataplane/dataplane.js';
-import type { TunnelOptions } from '../../dataplane/tunnel/tunnel.js';
-import type { PeerCheck } from '../../dataplane/tunnel/vxlan.js';
+import type { Dataplane, PeerCheck, TunnelOptions } from '../../dataplane/dataplane.js';
 import type { Ip, Subnet } from '../addresses/address.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Repairs } from '../kernel/device.js';

@@ -178,5 +178,5 @@ class UdpOverlay implements Overlay {
 
 function prefixOf(subnet: string): Prefix {
   const { address, prefix } = parseCidr(subnet) as { address: Ipv4; prefix: number };
-  return { base: address | 0, prefix };
+  return { base: address | 0, prefixLength: prefix };
 }

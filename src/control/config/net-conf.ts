@@ -3,7 +3,7 @@
  * a range), Weft refuses it; docs/decisions/0004-net-conf.md lists the differences.
  */
 
-import { VXLAN_MAX_VNI } from '../../dataplane/wire/vxlan.js';
+import { VXLAN_MAX_VNI } from '../../dataplane/dataplane.js';
 import type { Family, Ip, Subnet } from '../addresses/address.js';
 import { type Cidr, type Ipv4, isIpv6, networkOf, parseCidr } from '../addresses/ipv4.js';
 import { type Cidr6, type Ipv6, network6Of, parseCidr6 } from '../addresses/ipv6.js';

@@ -78,7 +78,7 @@ export class Stack {
       onFailure: (error) => {
         if (generation === this.generation) this.fail(error);
       },
-      onStepDown: (code) =>
+      onOffloadFallback: (code) =>
         warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
     });
   }

@@ -1,6 +1,5 @@
 /** What `weft status` shows, collected from the node, the dataplane and the system itself. */
 
-import { readFile } from 'node:fs/promises';
 import type { Dataplane } from '../../dataplane/dataplane.js';
 import { formatHost, formatIp, formatSubnet } from '../addresses/address.js';
 import { formatMac } from '../addresses/mac.js';
@@ -109,7 +108,7 @@ async function collectStack(context: StackContext): Promise<StackStatus> {
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },
-    offload: dataplane.offload,
+    offload: { rung: dataplane.offload.level, uso: dataplane.offload.uso },
     peerCheck: context.peerCheck,
     peers,
     repairs: context.repairs,
@@ -119,18 +118,6 @@ async function collectStack(context: StackContext): Promise<StackStatus> {
         publicIP: formatIp(address >>> 0),
         ageSeconds: Math.round(ageMs / 1000),
       })) ?? null,
-    counters: {
-      ...context.counters,
-      rx_drop_socket_overflow: dataplane.receiveOverflows(),
-      tx_drop_device_overflow: await deviceOverflows(device),
-    },
+    counters: context.counters,
   };
-}
-
-/** Frames the kernel dropped because no thread had taken them from the device's queue in time. */
-async function deviceOverflows(device: string): Promise<number> {
-  const text = await readFile('/proc/net/dev', 'utf8');
-  const line = text.split('\n').find((candidate) => candidate.trimStart().startsWith(`${device}:`));
-  // Columns after the name: 8 of receive, then transmit bytes, packets, errs, drop (net/core/net-procfs.c).
-  return Number(line?.split(':')[1]?.trim().split(/\s+/)[11] ?? 0);
 }

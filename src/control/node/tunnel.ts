@@ -1,6 +1,6 @@
 /** The dataplane of a node for as long as the node runs: made anew when its device is deleted, its counters go on. */
 
-import { Dataplane, type DataplaneEvents, RungUnavailable } from '../../dataplane/dataplane.js';
+import { Dataplane, type DataplaneEvents, OffloadUnavailable } from '../../dataplane/dataplane.js';
 import { SystemError } from '../../sys/system-error.js';
 import { type Ip, toUnderlay } from '../addresses/address.js';
 import type { Link } from '../kernel/links.js';
@@ -30,17 +30,17 @@ export class Tunnel {
     return this.dataplane.start(events);
   }
 
-  /** Stops what is left of a dataplane whose device is gone; its counters stay. */
+  /** Stops a dataplane whose device is gone; its counters stay. */
   async close(): Promise<void> {
-    const past = this.counters();
     await this.dataplane.stop();
-    this.past = past;
   }
 
   /** Opens another in its place. @throws UserError */
   async reopen(own: Lease<Ip>): Promise<void> {
     await this.close();
+    const past = this.counters();
     this.dataplane = this.open(own);
+    this.past = past;
   }
 
   /** All counters since the start. */
@@ -70,7 +70,7 @@ export class Tunnel {
         tunnel: backend.tunnel(own, peerCheck),
       });
     } catch (error) {
-      if (error instanceof RungUnavailable)
+      if (error instanceof OffloadUnavailable)
         throw new UserError(`--offload ${options.offload}: ${error.message}; use --offload auto`);
       throw error instanceof SystemError ? explain(error, plan, this.links, address) : error;
     }

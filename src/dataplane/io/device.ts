@@ -1,4 +1,4 @@
-/** Making a TAP or TUN device. It is not persistent: it goes when its last descriptor is closed, also after a kill -9. */
+/** Creates a TAP or TUN device. The kernel deletes it when its last descriptor is closed, also after a kill -9. */
 
 import {
   IFF_MULTI_QUEUE,
@@ -18,6 +18,7 @@ import {
   TUN_F_TSO6,
   TUN_F_USO4,
   TUN_F_USO6,
+  TUNGETIFF,
   TUNSETIFF,
   TUNSETOFFLOAD,
   TUNSETSNDBUF,
@@ -35,45 +36,44 @@ function openTun(): number {
   return fd;
 }
 
-/** Opens and closes the tun driver. @throws SystemError when it is not there or may not be used */
+/** Opens and closes the tun driver. @throws SystemError when that is impossible */
 export function probeTun(): void {
   close(openTun());
 }
 
 /**
- * How many bytes of written frames may wait for the device's NAPI: some 3500 full frames. Without a limit a
- * flood would fill the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
+ * Bytes of written frames that may wait for the device's NAPI: some 3500 full frames. Without a limit a flood would fill
+ * the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
  */
 const SEND_BUFFER = 8 * 1024 * 1024;
 
-/** TUNSETOFFLOAD masks, tried from most to least. */
+/** Bits of TUNSETOFFLOAD. */
 const TSO = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 const USO = TUN_F_USO4 | TUN_F_USO6;
 
-/** `tap`: frames with an Ethernet header. `tun`: IP packets and nothing in front of them. */
-export type DeviceKind = 'tap' | 'tun';
+/** `tap`: Ethernet frames. `tun`: IP packets without a link-layer header. */
+type DeviceKind = 'tap' | 'tun';
 
 const KIND_FLAGS: Record<DeviceKind, number> = { tap: IFF_TAP, tun: IFF_TUN };
 
 export interface Device {
-  /** A descriptor (non-blocking, the caller's) per queue. */
+  /** One non-blocking descriptor per queue; the caller closes them. */
   fds: number[];
   offload: Offload;
 }
 
 /**
- * Creates the device `name`; fails when a device of that name exists. The device is down, without address.
- * With `superpackets` its packets have a virtio-net header, where the kernel can: `offload` says what came of it.
- * @throws SystemError; then nothing is left behind
+ * Creates the device `name`, down and without address. With `superpackets` its packets have a virtio-net header where the
+ * kernel supports it: see the returned `offload`.
+ * @throws SystemError, also when a device of that name exists; then nothing is left open
  */
 export function createDevice(kind: DeviceKind, name: string, queues: number, superpackets: boolean): Device {
   if (superpackets) {
     const fds = openQueues(kind, name, queues, IFF_VNET_HDR);
-    // Every queue has its own mask: the one that the first accepts is replayed on all.
-    const mask = [TSO | USO, TSO].find((candidate) => ioctlValue(fds[0], TUNSETOFFLOAD, candidate) === 0);
-    if (mask !== undefined && fds.every((fd) => ioctlValue(fd, TUNSETOFFLOAD, mask) === 0)) {
+    const uso = setOffload(fds, TSO | USO);
+    if (uso || setOffload(fds, TSO)) {
       limitSendBuffer(fds[0]);
-      return { fds, offload: { rung: 'gso', uso: mask !== TSO } };
+      return { fds, offload: { level: 'gso', uso } };
     }
     for (const fd of fds) close(fd);
   }
@@ -82,10 +82,14 @@ export function createDevice(kind: DeviceKind, name: string, queues: number, sup
   return { fds, offload: NO_OFFLOAD };
 }
 
+/** Sets the offload bits of every queue; each has its own. Returns false when the kernel refuses them. */
+function setOffload(fds: readonly number[], bits: number): boolean {
+  return fds.every((fd) => ioctlValue(fd, TUNSETOFFLOAD, bits) === 0);
+}
+
 /**
- * Where the kernel can (IFF_NAPI), plain packets that are written go to a NAPI context, which joins the segments of a TCP
- * flow again (GRO) before the rest of the stack sees them; it pays once that NAPI has a thread of its own (control sets
- * /sys/class/net/<name>/threaded).
+ * Uses IFF_NAPI where the kernel supports it: written packets then pass through a NAPI context, whose GRO joins the
+ * segments of a TCP flow. That pays once the NAPI has its own thread (control sets /sys/class/net/<name>/threaded).
  */
 function openPlainQueues(kind: DeviceKind, name: string, queues: number): number[] {
   try {
@@ -122,4 +126,11 @@ function attach(fd: number, name: string, flags: number): number {
   request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
   new DataView(request.buffer).setUint16(IFNAMSIZ, flags, true);
   return ioctl(fd, TUNSETIFF, request);
+}
+
+/** Returns the present name of the device of a descriptor; undefined when the device was deleted. */
+export function deviceName(fd: number): string | undefined {
+  const request = new Uint8Array(IFREQ_SIZE);
+  if (ioctl(fd, TUNGETIFF, request) < 0) return undefined;
+  return new TextDecoder().decode(request.subarray(0, request.indexOf(0)));
 }

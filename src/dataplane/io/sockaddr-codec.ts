@@ -3,12 +3,12 @@
  * family. A port has one kind of these, so its calls of them stay monomorphic.
  */
 
-import { type Family, IPV4, IPV6 } from '../../sys/sockaddr.js';
+import { IPV4, IPV6, type SocketFamily } from '../../sys/sockaddr.js';
 import type { Arena } from '../memory/arena.js';
 import type { Ipv6Addresses } from '../tunnel/ipv6-addresses.js';
 
 export interface Names {
-  readonly family: Family;
+  readonly family: SocketFamily;
   /** Writes the peer that a 32-bit number stands for into the sockaddr at arena offset `at`, a multiple of 4. */
   put(at: number, address: number): void;
   /** The 32-bit number for the peer in the sockaddr at `at`. */

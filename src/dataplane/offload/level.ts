@@ -1,16 +1,16 @@
 /**
- * The ladder of offload rungs: what this kernel lets the two ports do, from any kernel's least to most.
+ * Offload levels: which kernel features the two ports use.
  *
- *     none   one frame a system call on the TAP, one datagram a packet
- *     gso    superpackets: TAP with virtio-net header (2.6.27), UDP_SEGMENT (4.18), UDP_GRO (5.0)
+ *     none   one frame per system call on the device, one datagram per packet
+ *     gso    superpackets: device with virtio-net header (2.6.27), UDP_SEGMENT (4.18), UDP_GRO (5.0)
  */
 
-export type Rung = 'none' | 'gso';
+export type OffloadLevel = 'none' | 'gso';
 
 export interface Offload {
-  rung: Rung;
-  /** Whether the TAP takes and gives UDP superpackets (USO, Linux 6.2); on rung `none` false. */
+  level: OffloadLevel;
+  /** Whether the device carries UDP superpackets in both directions (USO, Linux 6.2); false at level `none`. */
   uso: boolean;
 }
 
-export const NO_OFFLOAD: Offload = { rung: 'none', uso: false };
+export const NO_OFFLOAD: Offload = { level: 'none', uso: false };

@@ -1,25 +1,22 @@
-/** Changes to the addresses behind MACs or prefixes, as control sends them: flat arrays, removals first. */
+/** Applies control's table changes to the FDB or the routes. */
 
 import type { AddressTable } from './address-table.js';
 import type { Ipv6Addresses } from './ipv6-addresses.js';
+import type { TableChanges } from './requests.js';
 
-export interface Changes {
-  /** Keys of two numbers. */
-  readonly remove: Int32Array;
-  /** Keys and the addresses behind them: one number each, or the four words of an IPv6 address. */
-  readonly set: Int32Array;
-}
-
-export function applyChanges(table: Pick<AddressTable, 'set' | 'delete'>, { remove, set }: Changes): void {
+export function applyChanges(
+  table: Pick<AddressTable, 'set' | 'delete'>,
+  { remove, set }: TableChanges,
+): void {
   for (let i = 0; i < remove.length; i += 2) table.delete(remove[i], remove[i + 1]);
   for (let i = 0; i < set.length; i += 3) table.set(set[i], set[i + 1], set[i + 2]);
 }
 
-/** The same over IPv6: an address has a number in `addresses` for as long as some entry has it. */
+/** Applies changes over IPv6: an address has a number in `addresses` as long as some entry has that address. */
 export function applyIpv6Changes(
   table: AddressTable,
   addresses: Ipv6Addresses,
-  { remove, set }: Changes,
+  { remove, set }: TableChanges,
 ): void {
   for (let i = 0; i < remove.length; i += 2) {
     const address = table.lookup(remove[i], remove[i + 1]);

@@ -1,20 +1,19 @@
 /**
- * A tunnel: what stands between the overlay port and the underlay port. It knows headers and peers, no device.
+ * A tunnel stands between the overlay port and the underlay port: it knows headers and peers, but no device.
  *
- * Both methods work on a batch in place, drop (and count) what may not pass and close the gaps, keeping the order. What
- * they have to say to the sender of a dropped packet they append to `replies`, which goes back to the side the batch came
- * from; `replies` has slots of its own.
+ * `encapsulate` and `decapsulate` work on a batch in place. They drop and count packets that must not pass, and close the
+ * gaps in order. A message to the source of a dropped packet is appended to `replies`, which has slots of its own and goes
+ * back to the port that the batch came from.
  */
 
 import type { PacketBatch } from '../memory/batch.js';
-import type { UdpTunnelOptions } from './udp.js';
-import type { VxlanOptions } from './vxlan.js';
-
-export type TunnelOptions = ({ type: 'vxlan' } & VxlanOptions) | ({ type: 'udp' } & UdpTunnelOptions);
+import type { TunnelAnswer, TunnelRequest } from './requests.js';
 
 export interface Tunnel {
-  /** Gives every packet its tunnel header, in its headroom, and the address of its peer. */
+  /** Writes each packet's tunnel header into its headroom, and sets the address of its peer. */
   encapsulate(batch: PacketBatch, replies: PacketBatch): void;
-  /** Checks and takes off the tunnel header; `batch.address` says who sent each packet. */
+  /** Checks and removes the tunnel header; `batch.address` is the address each packet came from. */
   decapsulate(batch: PacketBatch, replies: PacketBatch): void;
+  /** Applies a request of control between two bursts. Returns undefined for a request of another tunnel type. */
+  handle(request: TunnelRequest): TunnelAnswer | undefined;
 }

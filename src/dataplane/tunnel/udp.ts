@@ -24,21 +24,13 @@ import {
   ipv4Ttl,
   ipv4Version,
 } from '../wire/ipv4.js';
+import { applyChanges } from './changes.js';
 import { decapsulateIpEcn, ECN_MASK, encapsulateIpEcn, NOT_ECT } from './ecn.js';
 import { IcmpErrors } from './icmp-error.js';
+import type { PeerCheck, UdpTunnelOptions } from './options.js';
+import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import { Routes } from './routes.js';
 import type { Tunnel } from './tunnel.js';
-import type { PeerCheck } from './vxlan.js';
-
-export interface UdpTunnelOptions {
-  /** The device's own address (IPv4, host order, signed): ICMP errors come from it. */
-  address: number;
-  /**
-   * Who may send to this node. `strict`: the outer source is a lease's public IP and the inner source lies in that lease's
-   * subnet. `mac`: the inner source lies in some lease's subnet, from whatever address (peers behind NAT). `off`: anyone.
-   */
-  peerCheck: PeerCheck;
-}
 
 /** No counter has this index. */
 const ACCEPTED = -1;
@@ -76,9 +68,17 @@ export class UdpTunnel implements Tunnel {
     this.errors = new IcmpErrors(arena, checksum, options.address, clock);
   }
 
-  /** The device has another address now (IPv4, host order, signed). */
-  setOwnAddress(address: number): void {
-    this.errors.source = address;
+  handle(request: TunnelRequest): TunnelAnswer | undefined {
+    switch (request.type) {
+      case 'routes':
+        applyChanges(this.routes, request);
+        return {};
+      case 'own-address':
+        this.errors.source = request.address;
+        return {};
+      default:
+        return undefined;
+    }
   }
 
   encapsulate(batch: PacketBatch, replies: PacketBatch): void {

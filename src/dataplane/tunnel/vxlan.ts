@@ -21,23 +21,14 @@ import {
   writeVxlan,
 } from '../wire/vxlan.js';
 import { AddressTable } from './address-table.js';
+import { applyChanges, applyIpv6Changes } from './changes.js';
 import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { flowHash } from './flow-hash.js';
+import type { Ipv6Addresses } from './ipv6-addresses.js';
 import { LearnedFdb } from './learned.js';
+import type { PeerCheck, VxlanOptions } from './options.js';
+import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import type { Tunnel } from './tunnel.js';
-
-/**
- * Who may send to this VTEP. `strict`: a frame's outer source is a lease's public IP and its inner source that lease's
- * VTEP MAC. `mac`: the inner source is some lease's MAC, from whatever address (peers behind NAT). `off`: anyone, as
- * the kernel's vxlan device.
- */
-export type PeerCheck = 'strict' | 'mac' | 'off';
-
-export interface VxlanOptions {
-  vni: number;
-  peerCheck: PeerCheck;
-  learning: boolean;
-}
 
 /** No counter has this index. */
 const ACCEPTED = -1;
@@ -49,21 +40,36 @@ export class VxlanTunnel implements Tunnel {
   private readonly counters: CounterRow;
   private readonly vni: number;
   private readonly peerCheck: PeerCheck;
+  private readonly ipv6Addresses: Ipv6Addresses | undefined;
+  /** This node's own VTEP MAC. */
   private ownHigh = 0;
   private ownLow = 0;
 
-  constructor(arena: Arena, counters: CounterRow, options: VxlanOptions) {
+  /** `ipv6Addresses`: the numbers of the peers' addresses, where the underlay is IPv6. */
+  constructor(arena: Arena, counters: CounterRow, options: VxlanOptions, ipv6Addresses?: Ipv6Addresses) {
     this.view = arena.view;
     this.counters = counters;
     this.vni = options.vni;
     this.peerCheck = options.peerCheck;
     this.learned = options.learning ? new LearnedFdb() : undefined;
+    this.ipv6Addresses = ipv6Addresses;
   }
 
-  /** This node's own VTEP MAC. */
-  setOwnMac(high: number, low: number): void {
-    this.ownHigh = high;
-    this.ownLow = low;
+  handle(request: TunnelRequest): TunnelAnswer | undefined {
+    switch (request.type) {
+      case 'fdb':
+        if (this.ipv6Addresses === undefined) applyChanges(this.fdb, request);
+        else applyIpv6Changes(this.fdb, this.ipv6Addresses, request);
+        return {};
+      case 'own-mac':
+        this.ownHigh = request.high;
+        this.ownLow = request.low;
+        return {};
+      case 'learned':
+        return { learned: this.learned?.entries() ?? [] };
+      default:
+        return undefined;
+    }
   }
 
   encapsulate(batch: PacketBatch): void {

@@ -19,7 +19,7 @@ import type { Idle } from './idle.js';
 export interface Path {
   overlay: Port;
   underlay: Port;
-  tunnel: Tunnel;
+  tunnel: Pick<Tunnel, 'encapsulate' | 'decapsulate'>;
   outbound: PacketBatch;
   inbound: PacketBatch;
   /** What the tunnel has to say to the senders of packets; empty between two bursts. */

@@ -1,4 +1,4 @@
-/** Entry of a forwarding thread: builds the path of its queue from the descriptors it was given and runs it. */
+/** Entry point of a forwarding thread: builds the path of one device queue from its options and runs the loop. */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { schedYield } from '../../sys/ffi.js';
@@ -9,62 +9,58 @@ import { Ipv4Names, Ipv6Names } from '../io/sockaddr-codec.js';
 import { UdpPort } from '../io/underlay.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
-import type { AddressTable } from '../tunnel/address-table.js';
-import { applyChanges, applyIpv6Changes } from '../tunnel/changes.js';
 import { LARGEST_ERROR } from '../tunnel/icmp-error.js';
 import { Ipv6Addresses } from '../tunnel/ipv6-addresses.js';
+import { TUNNEL_TRAITS } from '../tunnel/options.js';
+import type { Tunnel } from '../tunnel/tunnel.js';
 import { UdpTunnel } from '../tunnel/udp.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
-import { ETHERNET_LENGTH } from '../wire/ethernet.js';
-import { VXLAN_LENGTH } from '../wire/vxlan.js';
 import { Doorbell } from './doorbell.js';
 import { Idle } from './idle.js';
 import { ForwardingLoop } from './loop.js';
-import type { FdbRequest, Reply, Request, WorkerOptions } from './messages.js';
+import type { Reply, Request, WorkerOptions } from './messages.js';
 
-/** Packets the device is read for before they are sent. */
-const BURST = 64;
-/** Datagrams a receive call may bring on rung `none`, and trains of datagrams on rung `gso`. */
-const DATAGRAMS = 64;
-const TRAINS = 16;
-/** Error messages about the packets of one burst; more are not sent. */
-const REPLIES = 16;
+/** The largest batch that is read from the device before it is sent. */
+const MAX_BATCH = 64;
+/** Messages per receive call: at level `none` each is a datagram, at level `gso` each is a GRO run. */
+const RECEIVE_DATAGRAMS = 64;
+const RECEIVE_RUNS = 16;
+/** Error messages about the packets of one batch; more are not sent. */
+const MAX_REPLIES = 16;
 /** Inner VLAN tags make a frame longer than Ethernet header and MTU. */
 const VLAN_TAGS = 8;
-/** What the tun driver may hand over: an IP packet of 64 KB with its headers. */
+/** The largest packet of the tun driver: an IP packet of 64 KB with its headers. */
 const LARGEST_FRAME = 65536 + 64;
 /** iovec tables, pollfds, header scratch. */
 const SMALL_STRUCTURES = 65536;
-/** Empty rounds by which the length of one is measured. */
+/** Empty rounds that are timed to learn the duration of one. */
 const CALIBRATION_ROUNDS = 200;
 
 const options = workerData as WorkerOptions;
 const control = parentPort;
-if (control === null) throw new Error('worker.js is the entry of a worker thread');
+if (control === null) throw new Error('worker.js is the entry point of a worker thread');
 
-const gso = options.offload.rung === 'gso';
-const receives = gso ? TRAINS : DATAGRAMS;
-const isVxlan = options.tunnel.type === 'vxlan';
-const tunnelLength = isVxlan ? VXLAN_LENGTH : 0;
-const linkLength = isVxlan ? ETHERNET_LENGTH : 0;
+const gso = options.offload.level === 'gso';
+const receives = gso ? RECEIVE_RUNS : RECEIVE_DATAGRAMS;
+const { linkLength, headerLength, kernelPeers } = TUNNEL_TRAITS[options.tunnel.type];
 const frameSize = gso ? LARGEST_FRAME : linkLength + VLAN_TAGS + options.mtu;
 const arena = new Arena(
-  PacketBatch.footprint(BURST, frameSize) +
-    PacketBatch.footprint(REPLIES, LARGEST_ERROR) +
+  PacketBatch.footprint(MAX_BATCH, frameSize) +
+    PacketBatch.footprint(MAX_REPLIES, LARGEST_ERROR) +
     UdpPort.footprint(receives) +
     SMALL_STRUCTURES,
 );
 const counters = new Float64Array(options.counters);
 const checksum = new Checksum(arena);
-const tunnel =
-  options.tunnel.type === 'vxlan'
-    ? new VxlanTunnel(arena, counters, options.tunnel)
-    : new UdpTunnel(arena, checksum, counters, options.tunnel);
 const ipv6Addresses = options.ipv6 ? new Ipv6Addresses() : undefined;
+const tunnel: Tunnel =
+  options.tunnel.type === 'vxlan'
+    ? new VxlanTunnel(arena, counters, options.tunnel, ipv6Addresses)
+    : new UdpTunnel(arena, checksum, counters, options.tunnel);
 const doorbell = new Doorbell(options.doorbell);
-const outbound = new PacketBatch(arena, BURST, frameSize);
+const outbound = new PacketBatch(arena, MAX_BATCH, frameSize);
 const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
-const replies = new PacketBatch(arena, REPLIES, LARGEST_ERROR);
+const replies = new PacketBatch(arena, MAX_REPLIES, LARGEST_ERROR);
 const device = { fd: options.deviceFd, podMtu: options.podMtu, linkLength };
 const overlay = gso
   ? new OverlayGsoPort(
@@ -79,19 +75,19 @@ const underlay = new UdpPort(
   arena,
   {
     fd: options.socketFd,
-    senders: options.senderFds,
+    senders: options.txSocketFds,
     names: ipv6Addresses === undefined ? new Ipv4Names(arena) : new Ipv6Names(arena, ipv6Addresses),
     port: options.port,
-    tunnelLength,
+    tunnelLength: headerLength,
     linkLength,
-    kernelPeers: isVxlan,
+    kernelPeers,
     trains: gso,
     receives,
-    burst: BURST,
+    burst: MAX_BATCH,
   },
   checksum,
   counters,
-  (errno) => reply({ type: 'stepped-down', errno }),
+  (errno) => reply({ type: 'fallback', errno }),
 );
 const idle = new Idle(
   arena,
@@ -119,37 +115,14 @@ function reply(message: Reply): void {
   control?.postMessage(message);
 }
 
-function changeFdb(fdb: AddressTable, request: FdbRequest): void {
-  if (ipv6Addresses === undefined) applyChanges(fdb, request);
-  else applyIpv6Changes(fdb, ipv6Addresses, request);
-}
-
-/** Control asks a tunnel only for what one of its kind has. */
-function handle(request: Request): void {
-  const vxlan = tunnel instanceof VxlanTunnel ? tunnel : undefined;
-  switch (request.type) {
-    case 'fdb':
-      if (vxlan !== undefined) changeFdb(vxlan.fdb, request);
-      return reply({ type: 'done', id: request.id });
-    case 'routes':
-      if (tunnel instanceof UdpTunnel) applyChanges(tunnel.routes, request);
-      return reply({ type: 'done', id: request.id });
-    case 'own-mac':
-      vxlan?.setOwnMac(request.high, request.low);
-      return reply({ type: 'done', id: request.id });
-    case 'own-address':
-      if (tunnel instanceof UdpTunnel) tunnel.setOwnAddress(request.address);
-      return reply({ type: 'done', id: request.id });
-    case 'learned':
-      return reply({ type: 'done', id: request.id, learned: vxlan?.learned?.entries() ?? [] });
-  }
-}
-
 function handleRequests(): void {
   for (;;) {
     const received = receiveMessageOnPort(control as NonNullable<typeof control>);
     if (received === undefined) return;
-    handle(received.message as Request);
+    const request = received.message as Request;
+    const answer = tunnel.handle(request);
+    if (answer === undefined) reply({ type: 'rejected', id: request.id, request: request.type });
+    else reply({ type: 'done', id: request.id, answer });
   }
 }
 

@@ -28,7 +28,7 @@ await dataplane.start({
   onFailure: (error) => {
     throw error;
   },
-  onStepDown: (code) => console.error(`no trains any more: ${code}`),
+  onOffloadFallback: (code) => console.error(`no trains any more: ${code}`),
 });
 const own = entry(setting.vtepMac, setting.address);
 await dataplane.setOwnMac(own.high, own.low);

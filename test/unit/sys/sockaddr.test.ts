@@ -1,5 +1,5 @@
 import t from 'tap';
-import { familyOf, IPV4, IPV6, sockaddr } from '../../../src/sys/sockaddr.js';
+import { IPV4, IPV6, sockaddr, socketFamilyOf } from '../../../src/sys/sockaddr.js';
 import { ipv4, ipv6, toHex } from '../../support/bytes.js';
 
 t.test('a sockaddr_in: AF_INET, port and address in network order', async (t) => {
@@ -17,6 +17,6 @@ t.test(
 );
 
 t.test('the family is told by the address', async (t) => {
-  t.equal(familyOf(ipv4('192.168.77.2')), IPV4);
-  t.equal(familyOf(ipv6('::1')), IPV6);
+  t.equal(socketFamilyOf(ipv4('192.168.77.2')), IPV4);
+  t.equal(socketFamilyOf(ipv6('::1')), IPV6);
 });

@@ -32,7 +32,7 @@ function rig(t: Test): Rig {
   const log = catchLog(t);
   const ip = FakeIp.install(t);
   ip.answer('-details address show', [{ ifindex: 5, ifname: DEVICE, mtu: 1472, flags: ['UP'] }]);
-  const text = ({ base, prefix }: Prefix) => `${formatIpv4(base)}/${prefix}`;
+  const text = ({ base, prefixLength }: Prefix) => `${formatIpv4(base)}/${prefixLength}`;
   const dataplane = {
     updateRoutes: async ({ remove, set }: { remove: readonly Prefix[]; set: readonly Route[] }) => {
       for (const prefix of remove) ip.note(`delete ${text(prefix)}`);

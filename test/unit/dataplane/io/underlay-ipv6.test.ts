@@ -4,7 +4,7 @@ import { createSocket, type RemoteInfo } from 'node:dgram';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { Ipv6Names } from '../../../../src/dataplane/io/sockaddr-codec.js';
-import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { enableGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
 import { Ipv6Addresses } from '../../../../src/dataplane/tunnel/ipv6-addresses.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
@@ -32,11 +32,11 @@ function end(t: Test, own: number, peer: number, trains: boolean): End {
   const kit = new Kit(64, 65_700, UdpPort.footprint(RECEIVES));
   const addresses = new Ipv6Addresses();
   const [fd] = openUdpSockets(ipv6(LOOPBACK), own, 1);
-  const senders = openSenders(ipv6(LOOPBACK));
+  const senders = openTxSockets(ipv6(LOOPBACK));
   t.teardown(() => {
     for (const opened of [fd, ...senders]) close(opened);
   });
-  if (trains) acceptTrains(fd);
+  if (trains) enableGro(fd);
   const names = new Ipv6Names(kit.arena, addresses);
   const tunnel = { tunnelLength: VXLAN.length, linkLength: ETHERNET_LENGTH, kernelPeers: true };
   const port = new UdpPort(

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { Ipv4Names } from '../../../../src/dataplane/io/sockaddr-codec.js';
-import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { enableGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
@@ -55,8 +55,8 @@ function near(t: Test, address: string, udpPort: number, options: Options = {}):
   const { capacity = 64, slotSize = 2048, gone = false, trains = false, bare = false } = options;
   const kit = new Kit(capacity, slotSize, UdpPort.footprint(RECEIVES));
   const [fd] = openUdpSockets(ipv4(address), udpPort, 1);
-  if (trains) acceptTrains(fd);
-  const senders = options.senders ?? openSenders(ipv4(address));
+  if (trains) enableGro(fd);
+  const senders = options.senders ?? openTxSockets(ipv4(address));
   t.teardown(() => {
     for (const opened of [fd, ...senders]) close(opened);
   });

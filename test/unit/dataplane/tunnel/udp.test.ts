@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
 import type { CounterName } from '../../../../src/dataplane/counters.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../../../../src/dataplane/memory/batch.js';
+import type { PeerCheck } from '../../../../src/dataplane/tunnel/options.js';
 import type { UdpTunnel } from '../../../../src/dataplane/tunnel/udp.js';
-import type { PeerCheck } from '../../../../src/dataplane/tunnel/vxlan.js';
 import { concat, hex, ipv4, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import { type FrameOptions, packetOf, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
@@ -176,7 +176,7 @@ t.test('a packet that expires on its way in: time exceeded back through the tunn
 
 t.test('errors come from the address that the device has now', async (t) => {
   const { tunnel, encapsulate, said } = node();
-  tunnel.setOwnAddress(ipv4('10.244.7.0'));
+  tunnel.handle({ type: 'own-address', address: ipv4('10.244.7.0') });
   encapsulate(OUT_1);
   t.match(said()[0]?.slice(24, 32), '0af40700');
 });

@@ -1,7 +1,8 @@
 import t from 'tap';
 import type { CounterName } from '../../../../src/dataplane/counters.js';
 import { CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
-import type { PeerCheck, VxlanTunnel } from '../../../../src/dataplane/tunnel/vxlan.js';
+import type { PeerCheck } from '../../../../src/dataplane/tunnel/options.js';
+import type { VxlanTunnel } from '../../../../src/dataplane/tunnel/vxlan.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
 import { BROADCAST, MAC_A, MAC_B, MAC_C, rawFrame, tcpFrame } from '../../../support/frames.js';
 import { Kit, setFdb, setOwnMac } from '../../../support/kit.js';

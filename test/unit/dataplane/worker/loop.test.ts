@@ -1,10 +1,9 @@
 import t, { type Test } from 'tap';
 import { DRAINED, MORE, type Port } from '../../../../src/dataplane/io/port.js';
 import type { PacketBatch } from '../../../../src/dataplane/memory/batch.js';
-import type { Tunnel } from '../../../../src/dataplane/tunnel/tunnel.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 import { Idle } from '../../../../src/dataplane/worker/idle.js';
-import { ForwardingLoop, type LoopFailure } from '../../../../src/dataplane/worker/loop.js';
+import { ForwardingLoop, type LoopFailure, type Path } from '../../../../src/dataplane/worker/loop.js';
 import { Kit } from '../../../support/kit.js';
 
 const CAPACITY = 4;
@@ -58,7 +57,7 @@ function rig(t: Test, { outReplies = 0, inReplies = 0 } = {}): Rig {
     readable.close();
   });
   const log: string[] = [];
-  const tunnel: Tunnel = {
+  const tunnel: Path['tunnel'] = {
     encapsulate: (batch, replies) => {
       log.push(`encapsulate ${batch.count}`);
       replies.count += outReplies;

@@ -6,14 +6,15 @@ import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
 import {
-  acceptTrains,
-  allowSending,
-  openSenders,
+  enableGro,
+  openTxSockets,
   openUdpSockets,
+  prepareTxSocket,
 } from '../../../../src/dataplane/io/udp-socket.js';
-import type { TunnelOptions } from '../../../../src/dataplane/tunnel/tunnel.js';
+import type { TunnelOptions } from '../../../../src/dataplane/tunnel/options.js';
+import type { TunnelAnswer, TunnelRequest } from '../../../../src/dataplane/tunnel/requests.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
-import type { Reply, Request, WorkerOptions } from '../../../../src/dataplane/worker/messages.js';
+import type { Reply, WorkerOptions } from '../../../../src/dataplane/worker/messages.js';
 import { addressOf, close, read, write } from '../../../../src/sys/ffi.js';
 import { IPV4 } from '../../../../src/sys/sockaddr.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
@@ -30,7 +31,6 @@ const HEADER = hex('0800000000000100');
 const TIMEOUT_MS = 5000;
 
 type Done = Extract<Reply, { type: 'done' }>;
-type Body = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never;
 
 class Thread {
   readonly counters = new Float64Array(new SharedArrayBuffer(COUNTER_ROW_SIZE));
@@ -41,9 +41,10 @@ class Thread {
   readonly replies: Reply[] = [];
   readonly worker: Worker;
   readonly exited: Promise<unknown>;
+  private readonly tunnel: TunnelOptions;
   private readonly tap: [near: number, far: number];
   private readonly socket: number;
-  private readonly senders: number[];
+  private readonly txSockets: number[];
   private readonly buffer = new Uint8Array(65536);
   private nextId = 1;
 
@@ -52,17 +53,18 @@ class Thread {
     this.doorbell = new Doorbell(handle);
     this.udpPort = udpPort;
     this.peer = peer;
+    this.tunnel = tunnel;
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
-    if (options.offload?.rung === 'gso') acceptTrains(this.socket);
-    if (tunnel.type === 'udp') allowSending(this.socket, IPV4);
-    this.senders = tunnel.type === 'vxlan' ? openSenders(ipv4(OURS)) : [];
+    if (options.offload?.level === 'gso') enableGro(this.socket);
+    if (tunnel.type === 'udp') prepareTxSocket(this.socket, IPV4);
+    this.txSockets = tunnel.type === 'vxlan' ? openTxSockets(ipv4(OURS)) : [];
     const workerData: WorkerOptions = {
       deviceFd: this.tap[0],
       socketFd: this.socket,
-      senderFds: tunnel.type === 'vxlan' ? this.senders : [this.socket],
+      txSocketFds: tunnel.type === 'vxlan' ? this.txSockets : [this.socket],
       ipv6: false,
-      offload: { rung: 'none', uso: false },
+      offload: { level: 'none', uso: false },
       busyPoll: 0,
       ...options,
       port: udpPort,
@@ -95,21 +97,26 @@ class Thread {
     t.teardown(() => thread.stop());
     await until(() => thread.replies.length === 1);
     t.same(thread.replies.shift(), { type: 'started' });
-    await thread.ask({ type: 'own-mac', ...mac(MAC_A) });
+    if (thread.tunnel.type === 'vxlan') await thread.ask({ type: 'own-mac', ...mac(MAC_A) });
     return thread;
   }
 
-  post(body: Body): number {
+  post(request: TunnelRequest): number {
     const id = this.nextId++;
-    this.worker.postMessage({ ...body, id });
+    this.worker.postMessage({ ...request, id });
     this.doorbell.ring();
     return id;
   }
 
-  async ask(body: Body): Promise<Done> {
-    const id = this.post(body);
-    await until(() => this.replies.some((reply) => reply.type === 'done' && reply.id === id));
-    return this.replies.find((reply) => reply.type === 'done' && reply.id === id) as Done;
+  async replyTo(request: TunnelRequest): Promise<Reply> {
+    const id = this.post(request);
+    const isAnswer = (reply: Reply): boolean => 'id' in reply && reply.id === id;
+    await until(() => this.replies.some(isAnswer));
+    return this.replies.find(isAnswer) as Reply;
+  }
+
+  async ask(request: TunnelRequest): Promise<TunnelAnswer> {
+    return ((await this.replyTo(request)) as Done).answer;
   }
 
   async addPeer(address: string, vtep: string): Promise<void> {
@@ -145,7 +152,7 @@ class Thread {
     this.doorbell.stop();
     await this.exited;
     this.doorbell.close();
-    for (const fd of [...this.tap, this.socket, ...this.senders]) close(fd);
+    for (const fd of [...this.tap, this.socket, ...this.txSockets]) close(fd);
     await new Promise<void>((resolve) => this.peer.close(() => resolve()));
   }
 }
@@ -220,7 +227,17 @@ t.test('requests are answered in order, each once', async (t) => {
   );
 });
 
-t.test('what was learned is listed on request, and nothing where learning is off', async (t) => {
+t.test('the worker rejects a request of another tunnel type and keeps answering', async (t) => {
+  const thread = await Thread.start(t);
+  const routes = { type: 'routes', remove: new Int32Array(0), set: ROUTE } as const;
+  t.match(await thread.replyTo(routes), { type: 'rejected', request: 'routes' });
+  t.same(await thread.ask({ type: 'own-mac', ...mac(MAC_A) }), {});
+  const udp = await Thread.start(t, UDP);
+  t.match(await udp.replyTo({ type: 'learned' }), { type: 'rejected', request: 'learned' });
+  t.same(await udp.ask(routes), {});
+});
+
+t.test('the worker lists learned entries on request, and none where learning is off', async (t) => {
   const thread = await Thread.start(t, { learning: true, peerCheck: 'off' });
   await thread.sendDatagram(concat(HEADER, IN));
   await thread.receiveFrame();
@@ -246,7 +263,7 @@ t.test('a superpacket of a kernel peer arrives as segments', async (t) => {
   t.equal(toHex(concat(...parts)), toHex(payload));
 });
 
-const GSO: Partial<WorkerOptions> = { offload: { rung: 'gso', uso: true }, busyPoll: 50 };
+const GSO: Partial<WorkerOptions> = { offload: { level: 'gso', uso: true }, busyPoll: 50 };
 
 t.test('rung gso: a superpacket goes out as datagrams', async (t) => {
   const thread = await Thread.start(t, {}, GSO);

@@ -1,0 +1,42 @@
+/** Options of a dataplane, and what it reports while it runs. */
+
+import type { UnderlayAddress } from '../sys/sockaddr.js';
+import type { OffloadLevel } from './offload/level.js';
+import type { TunnelOptions } from './tunnel/options.js';
+import type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
+
+export interface DataplaneOptions {
+  /** Name of the device: a TAP for vxlan, e.g. flannel.1; a TUN for udp, e.g. flannel0. */
+  device: string;
+  /** The underlay address to bind. Every peer's address is of its family. IPv6 carries vxlan without learning only. */
+  address: UnderlayAddress;
+  /** UDP port of this node and of every peer. */
+  port: number;
+  workers: number;
+  /** `auto`: the highest level that this kernel supports. */
+  offload: OffloadLevel | 'auto';
+  /** Microseconds a worker keeps polling under dense traffic before it blocks; 0 blocks at once. */
+  busyPoll: number;
+  /** MTU of the device, in bytes. */
+  mtu: number;
+  /** MTU of the pods behind it, in bytes: the segment size of superpackets that arrive without one. */
+  podMtu: number;
+  tunnel: TunnelOptions;
+}
+
+export interface RouteChanges {
+  remove: readonly Prefix[];
+  set: readonly Route[];
+}
+
+export interface FdbChanges {
+  remove: readonly { high: number; low: number }[];
+  set: readonly FdbEntry[];
+}
+
+export interface DataplaneEvents {
+  /** Called when a thread cannot continue; the dataplane must then be stopped. */
+  onFailure: (error: Error) => void;
+  /** Called when the kernel refuses GSO runs with this errno; each datagram is sent alone from then on. */
+  onOffloadFallback: (code: string) => void;
+}
