@@ -130,6 +130,11 @@ for (const { path, text } of PAGES) {
           .some((source) => source.includes(message) && source.split('\n').length >= Number(line)),
     );
     t.same(broken, []);
+    const callers = matches(text, /"caller":"([\w-]+)\.js:\d+"/g).flat();
+    t.same(
+      callers.filter((name) => sourcesNamed(`${name}.ts`).length === 0),
+      [],
+    );
   });
 
   t.test(`${path}: npm scripts and artefacts that it names exist`, async (t) => {
@@ -158,6 +163,16 @@ t.test('the checks above find what they check', async (t) => {
   t.ok(matches(joined, /\.js:(\d+)\] (\S+)/g).length > 0, 'sample log lines');
   t.notOk(linkResolves('README.md', 'docs/none.md'));
   t.notOk(linkResolves('README.md', 'docs/cli.md#none'));
+});
+
+t.test('the sources name only pages that exist', async (t) => {
+  const sources = ENTRIES.filter((path) => /\.(ts|mjs)$/.test(path) && !path.endsWith('docs.test.ts'));
+  const pages = new Set(sources.flatMap((path) => matches(read(path), /\b(docs\/[\w/.-]+\.md)\b/g).flat()));
+  t.ok(pages.size > 0);
+  t.same(
+    [...pages].filter((page) => !existsSync(join(ROOT, page))),
+    [],
+  );
 });
 
 t.test('docs/etcd.md says that Weft uses the subnets of both families', async (t) => {
