@@ -1,0 +1,202 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { RUN_FLAGS } from '../../src/cli/flags.js';
+import { COUNTER_NAMES } from '../../src/dataplane/counters.js';
+
+/** dist/test/unit/docs.test.js → repository */
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const FOLDERS = ['bench', 'deploy', 'docs', 'lab', 'scripts', 'src', 'test'];
+const WIDTH = 120;
+
+interface Page {
+  readonly path: string;
+  readonly text: string;
+}
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8');
+}
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true }).map((name) => `${folder}/${name}`);
+}
+
+const PAGES: readonly Page[] = [
+  ...['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md'],
+  ...filesUnder('docs').filter((path) => path.endsWith('.md')),
+].map((path) => ({ path, text: read(path) }));
+
+/** Files and folders of the repository. */
+const ENTRIES: readonly string[] = [...FOLDERS, ...FOLDERS.flatMap(filesUnder)];
+/** Names of the folders in which a path on a page can begin. */
+const FIRST_FOLDERS = new Set(
+  ENTRIES.filter((path) => statSync(join(ROOT, path)).isDirectory()).flatMap((path) => path.split('/')),
+);
+
+/** Lines outside code blocks: neither fenced nor indented by four columns. */
+function proseLines(text: string): string[] {
+  let fenced = false;
+  return text.split('\n').filter((line) => {
+    if (line.startsWith('```')) {
+      fenced = !fenced;
+      return false;
+    }
+    return !fenced && !line.startsWith('    ');
+  });
+}
+
+/** The anchors of a page's headings, as GitHub derives them. */
+function anchorsOf(text: string): string[] {
+  return proseLines(text)
+    .filter((line) => /^#+ /.test(line))
+    .map((line) =>
+      line
+        .replace(/^#+ /, '')
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replace(/\s/g, '-'),
+    );
+}
+
+/** Whether a path, from the root or from any folder below it, names a file or folder of the repository. */
+function isInRepository(path: string): boolean {
+  const name = path.replace(/\/$/, '');
+  return existsSync(join(ROOT, name)) || ENTRIES.some((entry) => entry.endsWith(`/${name}`));
+}
+
+/** Sources that a path on a page can mean. */
+function sourcesNamed(path: string): string[] {
+  return ENTRIES.filter((entry) => entry === path || entry.endsWith(`/${path}`));
+}
+
+/** Every match of the pattern, as its groups. */
+function matches(text: string, pattern: RegExp): string[][] {
+  return [...text.matchAll(pattern)].map((match) => match.slice(1).map((group) => group ?? ''));
+}
+
+function linkResolves(page: string, target: string): boolean {
+  if (/^[a-z]+:/.test(target)) return true;
+  const [file = '', anchor] = target.split('#');
+  const linked = file === '' ? page : normalize(join(dirname(page), file));
+  return existsSync(join(ROOT, linked)) && (anchor === undefined || anchorsOf(read(linked)).includes(anchor));
+}
+
+for (const { path, text } of PAGES) {
+  const prose = proseLines(text);
+  const joined = prose.join('\n');
+
+  t.test(`${path}: relative links and anchors resolve`, async (t) => {
+    const links = matches(joined, /\]\(([^)\s]+)\)/g).flat();
+    t.same(
+      links.filter((target) => !linkResolves(path, target)),
+      [],
+    );
+  });
+
+  t.test(`${path}: repository paths in backticks exist`, async (t) => {
+    const paths = matches(joined, /`([\w.-]+(?:\/[\w.-]+)*\/?)`/g)
+      .flat()
+      .filter((name) => /\.(ts|mjs)$/.test(name) || FIRST_FOLDERS.has(/^(.+?)\//.exec(name)?.[1] ?? ''));
+    t.same(
+      paths.filter((name) => !isInRepository(name)),
+      [],
+    );
+  });
+
+  t.test(`${path}: a step "file → function" names a function of that file`, async (t) => {
+    const steps = matches(text, /`([\w./-]+\.ts)` → `([\w.]+)`/g);
+    const broken = steps.filter(([file = '', name = '']) => {
+      const word = new RegExp(`\\b${name.split('.').at(-1)}\\b`);
+      return !sourcesNamed(file).some((source) => word.test(read(source)));
+    });
+    t.same(broken, []);
+  });
+
+  t.test(`${path}: prose is at most ${WIDTH} columns wide`, async (t) => {
+    t.same(
+      prose.filter((line) => !line.startsWith('|') && [...line].length > WIDTH),
+      [],
+    );
+  });
+
+  t.test(`${path}: a sample log line names the source file that logs it`, async (t) => {
+    const samples = matches(text, /([\w-]+)\.js:(\d+)\] (\S+)/g);
+    const broken = samples.filter(
+      ([name, line, message = '']) =>
+        !sourcesNamed(`${name}.ts`)
+          .map(read)
+          .some((source) => source.includes(message) && source.split('\n').length >= Number(line)),
+    );
+    t.same(broken, []);
+    const callers = matches(text, /"caller":"([\w-]+)\.js:\d+"/g).flat();
+    t.same(
+      callers.filter((name) => sourcesNamed(`${name}.ts`).length === 0),
+      [],
+    );
+  });
+
+  t.test(`${path}: npm scripts and artefacts that it names exist`, async (t) => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = matches(text, /npm run ([\w:-]*\w)/g).flat();
+    t.same(
+      named.filter((name) => scripts[name] === undefined),
+      [],
+    );
+    const claims = [
+      ['Dockerfile', /Dockerfile|Weft's (container )?image/],
+      ['deploy/weft.service', /weft\.service/],
+      ['a published package', /npx weft|npm install (-g )?weft|apt-get install weft/],
+    ] as const;
+    t.same(
+      claims.filter(([file, claim]) => claim.test(text) && !existsSync(join(ROOT, file))),
+      [],
+    );
+  });
+}
+
+t.test('the checks above find what they check', async (t) => {
+  t.ok(PAGES.length > 20);
+  const joined = PAGES.map(({ text }) => text).join('\n');
+  t.ok(matches(joined, /`([\w./-]+\.ts)` → `([\w.]+)`/g).length > 10, 'steps');
+  t.ok(matches(joined, /\.js:(\d+)\] (\S+)/g).length > 0, 'sample log lines');
+  t.notOk(linkResolves('README.md', 'docs/none.md'));
+  t.notOk(linkResolves('README.md', 'docs/cli.md#none'));
+});
+
+t.test('the sources name only pages that exist', async (t) => {
+  const sources = ENTRIES.filter((path) => /\.(ts|mjs)$/.test(path) && !path.endsWith('docs.test.ts'));
+  const pages = new Set(sources.flatMap((path) => matches(read(path), /\b(docs\/[\w/.-]+\.md)\b/g).flat()));
+  t.ok(pages.size > 0);
+  t.same(
+    [...pages].filter((page) => !existsSync(join(ROOT, page))),
+    [],
+  );
+});
+
+t.test('docs/etcd.md says that Weft uses the subnets of both families', async (t) => {
+  const text = read('docs/etcd.md').replace(/\s+/g, ' ');
+  t.notMatch(text, /IPv4 half/);
+  t.match(text, /`10\.5\.1\.0-24&fd00:5::-64`[^.]* both families/);
+});
+
+t.test('CONTRIBUTING.md states which tests may assert a time', async (t) => {
+  const text = read('CONTRIBUTING.md').replace(/\s+/g, ' ');
+  t.notMatch(text, /no timing asserted/);
+  t.match(text, /Unit tests assert no time/);
+  t.match(text, /only where the README promises one/);
+});
+
+t.test('docs/operations.md explains every drop counter', async (t) => {
+  const text = read('docs/operations.md');
+  const drops = [...COUNTER_NAMES.filter((name) => name.includes('_drop_'))];
+  for (const name of [...drops, 'rx_drop_socket_overflow', 'tx_drop_device_overflow']) {
+    t.ok(text.includes(`\`${name}\``), name);
+  }
+});
+
+t.test('docs/cli.md has a row for every flag of weft run', async (t) => {
+  const text = read('docs/cli.md');
+  for (const name of Object.keys(RUN_FLAGS)) t.match(text, new RegExp(`^\\| \`--?${name}[ \`]`, 'm'), name);
+});
