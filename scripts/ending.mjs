@@ -30,7 +30,7 @@ export function onEnd(cleanup) {
 function watch() {
   if (watching) return;
   watching = true;
-  for (const signal of Object.keys(CODES)) process.on(signal, () => end(signal, `stopped by ${signal}`));
+  for (const signal of Object.keys(CODES)) process.on(signal, () => void end(signal, `stopped by ${signal}`));
   // A reader that went away (`npm run demo | head`) must not turn into an unhandled error while ending.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
@@ -39,7 +39,7 @@ function watch() {
   // prctl(PR_SET_PDEATHSIG) is out of JavaScript's reach, and it would miss npm behind the shell: so poll.
   setInterval(() => {
     if (!ancestors.every(({ pid, started }) => statOf(pid)?.started === started)) {
-      end('SIGHUP', 'stopped: the npm that started this is gone');
+      void end('SIGHUP', 'stopped: the npm that started this is gone');
     }
   }, ANCESTOR_POLL_MS).unref();
 }
