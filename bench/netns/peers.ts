@@ -46,8 +46,8 @@ export function peerOf(name: string): Peer {
     weft: weft(WIDE),
     'weft-udp': weft(WIDE_UDP),
   };
-  const start = starters[kind ?? ''];
-  if (start === undefined || (rung !== undefined && !kind?.startsWith('weft'))) {
+  const start = starters[kind];
+  if (start === undefined || (rung !== undefined && !kind.startsWith('weft'))) {
     throw new Error(
       `--peers: no '${name}': choose from kernel, ovs, naive, proxy, weft, weft-udp, weft@none, weft@gso …`,
     );

@@ -51,7 +51,6 @@ for (const mode of ['iptables', 'nftables'] as const) {
       cniNodes.push(await CniNode.create(node, conflist));
     }
     const [here, there] = cniNodes;
-    if (here === undefined || there === undefined) throw new Error('two nodes');
     const pod1 = await here.add(t, 'pod1', [PORT_MAPPING]);
     const pod2 = await there.add(t, 'pod2');
     await Promise.all([pod1, pod2, outside].map((place) => serve(t, place)));

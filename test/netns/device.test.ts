@@ -84,7 +84,6 @@ t.test('other VNI, port and MTU, under keys in other case', async (t) => {
   const places = await Promise.all(lab.nodes.map((node) => makePlace(node, { netConf })));
   for (const [index, node] of lab.nodes.entries()) {
     const place = places[index];
-    if (place === undefined) throw new Error('a place for every node');
     await startCommand(t, node, runFlags(place, node.iface)).waitFor(READY);
   }
   const node = lab.node(1);
@@ -100,7 +99,7 @@ t.test('other VNI, port and MTU, under keys in other case', async (t) => {
   ]);
   const { stdout } = await node.exec(['ss', '-Hlun']);
   t.match(stdout, /192\.168\.77\.1:4789\s/, 'listens on the port');
-  t.match(await readFile(places[0]?.subnetFile ?? '', 'utf8'), /^FLANNEL_MTU=1350$/m);
+  t.match(await readFile(places[0].subnetFile, 'utf8'), /^FLANNEL_MTU=1350$/m);
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
 });
 
@@ -134,8 +133,8 @@ t.test('leases of Subnet and PublicIP alone are enough for a cluster of Weft nod
   const leases: Lease[] = lab.leases().map(({ Subnet, PublicIP }) => ({ Subnet, PublicIP }));
   await startWefts(t, lab.nodes, { leases });
   const [one, two] = await Promise.all(lab.nodes.map((node) => deviceOf(node)));
-  t.match(one?.mac, /^[0-9a-f][26ae]:/, 'a locally administered unicast MAC');
-  t.not(one?.mac, two?.mac, 'another one on every node');
-  t.strictSame(await neighboursOf(lab.node(2)), [`10.244.1.0 lladdr ${one?.mac} PERMANENT`]);
+  t.match(one.mac, /^[0-9a-f][26ae]:/, 'a locally administered unicast MAC');
+  t.not(one.mac, two.mac, 'another one on every node');
+  t.strictSame(await neighboursOf(lab.node(2)), [`10.244.1.0 lladdr ${one.mac} PERMANENT`]);
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
 });

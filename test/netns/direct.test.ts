@@ -39,7 +39,6 @@ const past = (node: LabNode) => [`10.244.2.0/24 via 192.168.77.2 dev ${node.ifac
 t.test('peers on the same network', async (t) => {
   const lab = await makeBed(t, { name: 'direct' });
   const [weft] = await startWefts(t, lab.nodes, DIRECT);
-  if (weft === undefined) throw new Error('a weft');
   const { node } = weft;
   t.strictSame(await waysOf(node), past(node), 'a plain route, no neighbour');
   const before = await statusOf(weft);

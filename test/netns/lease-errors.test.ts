@@ -11,7 +11,6 @@ import { settled, stateFor, statusOf } from './support/state.js';
 t.test('two nodes, traffic between them, and one bad lease file after the other', async (t) => {
   const lab = await makeBed(t, { name: 'badedits' });
   const [weft] = await startWefts(t, lab.nodes);
-  if (weft === undefined) throw new Error('wefts were started');
   const path = weft.leaseFile;
   const [own, peer] = lab.leases();
   const third = { Subnet: '10.244.3.0/24', PublicIP: '192.168.77.3' };

@@ -28,7 +28,7 @@ for (const [mode, verdicts] of [
       ["a lease's MAC from an unknown address", request(), { from: STRANGER }],
     ] as const;
     for (const [index, [what, datagram, from]] of senders.entries()) {
-      const verdict = verdicts[index] ?? '';
+      const verdict = verdicts[index];
       const { tx_packets, ...changes } = await counted(bed, () => bed.peer.send(datagram, from));
       t.strictSame(changes, { [verdict]: 1 }, `${what}: ${verdict}`);
     }

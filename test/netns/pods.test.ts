@@ -63,8 +63,8 @@ t.test('three nodes with two pods each and one lease file', async (t) => {
     const [first, second] = await Promise.all(wefts.slice(0, 2).map((weft) => statusOf(weft)));
     await ping(lab.pod(1).netns, lab.pod(2).address, { count: 5, size: 1000 });
     const [firstAfter, secondAfter] = await Promise.all(wefts.slice(0, 2).map((weft) => statusOf(weft)));
-    const there = (firstAfter?.counters.tx_bytes ?? 0) - (first?.counters.tx_bytes ?? 0);
-    const here = (secondAfter?.counters.rx_bytes ?? 0) - (second?.counters.rx_bytes ?? 0);
+    const there = firstAfter.counters.tx_bytes - first.counters.tx_bytes;
+    const here = secondAfter.counters.rx_bytes - second.counters.rx_bytes;
     t.equal(there, here, 'what node 1 sent is what node 2 received');
     t.equal(there, 5 * (14 + 20 + 8 + 1000), 'frames, without the tunnel header');
   });
@@ -73,7 +73,7 @@ t.test('three nodes with two pods each and one lease file', async (t) => {
 t.test('a net-conf MTU above that of the underlay', async (t) => {
   const lab = await makeBed(t, { name: 'toolarge' });
   const [weft] = await startWefts(t, lab.nodes, { netConf: netConf({ MTU: 2000 }) });
-  t.match(weft?.process.stderr, /^W.*\] .*Backend\.MTU 2000.*1500 of ua/m, 'is warned of');
+  t.match(weft.process.stderr, /^W.*\] .*Backend\.MTU 2000.*1500 of ua/m, 'is warned of');
   await answered(t, lab.node(1), lab.node(2).subnetBase, 'and packets that large pass in outer fragments', {
     size: 1950 - 28,
     dontFragment: true,

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
-import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../lab/ip.js';
 import { NETWORK, netConf, udpConf } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
@@ -41,7 +40,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const wefts = await startWefts(t, lab.nodes, { netConf: conf });
       await answered(t, lab.pod(1), lab.pod(2).address, `${conf.Backend.Type}: pods reach each other`);
       t.notMatch((await networkOf(node)).join('\n'), others, 'nothing of the other backend');
-      t.match(await readFile(wefts[0]?.subnetFile ?? '', 'utf8'), `FLANNEL_MTU=${mtu}\n`);
+      t.match(await readFile(wefts[0].subnetFile, 'utf8'), `FLANNEL_MTU=${mtu}\n`);
       states.push(await lasting(node));
       for (const weft of wefts) await weft.end(signal);
       await until('everything goes', async () => await isGone(node));
@@ -74,7 +73,7 @@ t.test('what udp does not start beside', async (t) => {
     await t.test(what, async (t) => {
       await ipBatch(node.netns, lines);
       await refused(t, node, { netConf: udpConf(), line });
-      await node.exec([...'ip link delete'.split(' '), lines[0].split(' ')[2] ?? '']);
+      await node.exec([...'ip link delete'.split(' '), lines[0].split(' ')[2]]);
     });
   }
 
@@ -161,9 +160,9 @@ t.test('the device deleted under a running weft is made anew, its one route with
   const node = lab.node(1);
   const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
   await ipBatch(node.netns, ['link delete flannel0']);
-  await until('the repair', async () => (await statusOf(weft as WeftDataplane)).repairs.device === 1);
+  await until('the repair', async () => (await statusOf(weft)).repairs.device === 1);
   await answered(t, lab.pod(1), lab.pod(2).address);
   await ipBatch(node.netns, ['route delete 10.244.0.0/16 dev flannel0']);
-  await until('the repair', async () => (await statusOf(weft as WeftDataplane)).repairs.route === 1);
+  await until('the repair', async () => (await statusOf(weft)).repairs.route === 1);
   await answered(t, lab.pod(1), lab.pod(2).address);
 });

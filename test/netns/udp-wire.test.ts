@@ -9,11 +9,11 @@ import { udpConf } from '../../lab/leases.js';
 import type { Pod } from '../../lab/node.js';
 import { until } from '../../lab/until.js';
 import { internetChecksum, withHeader } from './peer/frames.js';
-import type { SendOptions } from './peer/handmade.js';
 import { makeBed, onRung, RUNGS, startWefts } from './support/bed.js';
 import { captured } from './support/capture.js';
+import { assertDrops, type DropCase } from './support/drop-bed.js';
 import { answered } from './support/pings.js';
-import { deliveredBy, statusOf } from './support/state.js';
+import { statusOf } from './support/state.js';
 import { countedUdp, makeUdpBed, markUdp, packet, UDP_DEVICE, UDP_STRANGER } from './support/udp-bed.js';
 
 /** Offsets in an IPv4 header (RFC 791). */
@@ -165,13 +165,7 @@ t.test('datagrams that may not pass', async (t) => {
   await markUdp(bed);
   const good = packet();
 
-  /** One place for the names: what is wrong, the datagrams, the counter that rises by one for each. */
-  const cases: readonly {
-    what: string;
-    datagrams: readonly Buffer[];
-    counter: string;
-    sent?: SendOptions;
-  }[] = [
+  const cases: DropCase[] = [
     {
       what: 'datagrams too short for an IPv4 header are runts',
       datagrams: [0, 1, 19].map((length) => packet().subarray(0, length)),
@@ -208,18 +202,7 @@ t.test('datagrams that may not pass', async (t) => {
       sent: { from: UDP_STRANGER },
     },
   ];
-  for (const { what, datagrams, counter, sent } of cases) {
-    await t.test(what, async (t) => {
-      const delivered = await deliveredBy(lab.node(1), UDP_DEVICE);
-      const replies = peer.echoes().length;
-      const changes = await countedUdp(bed, async () => {
-        for (const datagram of datagrams) await peer.send(datagram, sent);
-      });
-      t.strictSame(changes, { [counter]: datagrams.length });
-      t.equal((await deliveredBy(lab.node(1), UDP_DEVICE)) - delivered, 1, 'nothing but the good packet');
-      t.equal(peer.echoes().length - replies, 1, 'and nothing else answered');
-    });
-  }
+  await assertDrops(t, bed, cases, UDP_DEVICE, (act) => countedUdp(bed, act));
 
   await t.test('a TTL that runs out on the way in: the sender is told', async (t) => {
     peer.received.length = 0;
@@ -267,7 +250,7 @@ for (const [mode, verdicts] of [
       ["a lease's subnet from an unknown address", packet(), { from: UDP_STRANGER }],
     ] as const;
     for (const [index, [what, datagram, from]] of senders.entries()) {
-      const verdict = verdicts[index] ?? '';
+      const verdict = verdicts[index];
       const { tx_packets, ...changes } = await countedUdp(bed, () => bed.peer.send(datagram, from));
       t.strictSame(changes, { [verdict]: 1 }, `${what}: ${verdict}`);
     }
