@@ -36,7 +36,7 @@ const LIGHT = new Set(
       'lease-errors',
     ],
     ...['lease-file', 'masquerade', 'messages', 'orphan', 'peer-check', 'udp-switch', 'udp-wire', 'wire'],
-  ].map((name) => `test/netns/${name}.test.ts`),
+  ].map((name) => `test/netns/parallel/${name}.test.ts`),
 );
 
 await main(async () => {

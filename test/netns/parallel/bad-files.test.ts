@@ -1,10 +1,10 @@
 /** net-conf.json and lease file with everything that can be wrong with them. */
 
 import t from 'tap';
-import { netConf } from '../../lab/leases.js';
-import { makeBed } from './support/bed.js';
-import { makePlace, runCommand, runFlags } from './support/cli.js';
-import { refused } from './support/refusal.js';
+import { netConf } from '../../../lab/leases.js';
+import { makeBed } from '../support/bed.js';
+import { makePlace, runCommand, runFlags } from '../support/cli.js';
+import { refused } from '../support/refusal.js';
 
 const NETWORK = '10.244.0.0/16';
 

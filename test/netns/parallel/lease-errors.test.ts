@@ -2,11 +2,11 @@
 
 import { rm, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import { writeAtomically, writeLeases } from '../../lab/leases.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWefts } from './support/bed.js';
-import { startFlood } from './support/pings.js';
-import { settled, stateFor, statusOf } from './support/state.js';
+import { writeAtomically, writeLeases } from '../../../lab/leases.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWefts } from '../support/bed.js';
+import { startFlood } from '../support/pings.js';
+import { settled, stateFor, statusOf } from '../support/state.js';
 
 t.test('two nodes, traffic between them, and one bad lease file after the other', async (t) => {
   const lab = await makeBed(t, { name: 'badedits' });

@@ -4,16 +4,16 @@
  */
 
 import t from 'tap';
-import { READY } from '../../lab/dataplanes/weft.js';
-import { ipBatch } from '../../lab/ip.js';
-import { until } from '../../lab/until.js';
-import { DIST } from '../../lab/world.js';
-import type { Family } from '../../src/control/addresses/address.js';
-import type { UnderlayOptions } from '../../src/control/options.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { makePlace, runFlags, startCommand } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { statusOf } from './support/state.js';
+import { READY } from '../../../lab/dataplanes/weft.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { until } from '../../../lab/until.js';
+import { DIST } from '../../../lab/world.js';
+import type { Family } from '../../../src/control/addresses/address.js';
+import type { UnderlayOptions } from '../../../src/control/options.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { makePlace, runFlags, startCommand } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
 
 const node = (await makeBed(t, { name: 'iface', nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
 

@@ -7,15 +7,15 @@
 
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { CommandError, exec } from '../../lab/exec.js';
-import { ipJson } from '../../lab/ip.js';
-import { netConf } from '../../lab/leases.js';
-import { LabProcess } from '../../lab/process.js';
-import { makeBed, startWefts } from './support/bed.js';
-import { CniNode, type Conflist, FLANNEL_CONFLIST, INSTALL_CONFLIST, readConflist } from './support/cni.js';
-import { answered } from './support/pings.js';
-import { saved } from './support/rules.js';
-import { networkOf } from './support/state.js';
+import { CommandError, exec } from '../../../lab/exec.js';
+import { ipJson } from '../../../lab/ip.js';
+import { netConf } from '../../../lab/leases.js';
+import { LabProcess } from '../../../lab/process.js';
+import { makeBed, startWefts } from '../support/bed.js';
+import { CniNode, type Conflist, FLANNEL_CONFLIST, INSTALL_CONFLIST, readConflist } from '../support/cni.js';
+import { answered } from '../support/pings.js';
+import { saved } from '../support/rules.js';
+import { networkOf } from '../support/state.js';
 
 const PORT = 7777;
 const HOST_PORT = 8080;

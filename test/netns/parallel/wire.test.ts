@@ -1,12 +1,12 @@
 /** What Weft puts on the wire, seen by a peer that was made by hand and by tcpdump. */
 
 import t from 'tap';
-import { ping } from '../../lab/traffic/ping.js';
-import { internetChecksum } from './peer/frames.js';
-import { HandmadePeer } from './peer/handmade.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { captured } from './support/capture.js';
-import { answered } from './support/pings.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { internetChecksum } from '../peer/frames.js';
+import { HandmadePeer } from '../peer/handmade.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { captured } from '../support/capture.js';
+import { answered } from '../support/pings.js';
 
 t.test('Weft and a peer made of node:dgram and literal bytes', async (t) => {
   // Without checksum offload, so that what tcpdump sees is what a wire would carry.

@@ -9,8 +9,8 @@ import {
   request,
   STRANGE_MAC,
   STRANGER,
-} from './support/drop-bed.js';
-import { statusOf } from './support/state.js';
+} from '../support/drop-bed.js';
+import { statusOf } from '../support/state.js';
 
 for (const [mode, verdicts] of [
   ['strict', ['rx_packets', 'rx_drop_wrong_source_mac', 'rx_drop_wrong_source_mac', 'rx_drop_unknown_vtep']],

@@ -1,15 +1,15 @@
 /** Machines that Weft cannot run on: refused before anything was changed, in one line with the remedy. */
 
 import t from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { exec } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
-import { HandmadePeer } from './peer/handmade.js';
-import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
-import { makePlace, runCommand, runFlags } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { refused } from './support/refusal.js';
-import { networkOf } from './support/state.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { HandmadePeer } from '../peer/handmade.js';
+import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { makePlace, runCommand, runFlags } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { refused } from '../support/refusal.js';
+import { networkOf } from '../support/state.js';
 
 /** A /dev/net of its own, made by a line of shell. */
 function withDevNet(line: string): string[] {

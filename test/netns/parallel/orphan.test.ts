@@ -3,17 +3,17 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { READY } from '../../lab/dataplanes/weft.js';
-import { inNetns } from '../../lab/exec.js';
-import type { Lab } from '../../lab/lab.js';
-import { writeLeases } from '../../lab/leases.js';
-import { cpuSeconds } from '../../lab/proc.js';
-import { until } from '../../lab/until.js';
-import { WEFT_CLI } from '../../lab/world.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { makePlace, type Place, runFlags } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { settled, stateFor, statusOf } from './support/state.js';
+import { READY } from '../../../lab/dataplanes/weft.js';
+import { inNetns } from '../../../lab/exec.js';
+import type { Lab } from '../../../lab/lab.js';
+import { writeLeases } from '../../../lab/leases.js';
+import { cpuSeconds } from '../../../lab/proc.js';
+import { until } from '../../../lab/until.js';
+import { WEFT_CLI } from '../../../lab/world.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { makePlace, type Place, runFlags } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { settled, stateFor, statusOf } from '../support/state.js';
 
 /** CPU seconds a second that an idle weft may take: far from none, further from all. */
 const IDLE = 0.5;

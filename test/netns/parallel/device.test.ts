@@ -2,12 +2,12 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import t from 'tap';
-import { READY } from '../../lab/dataplanes/weft.js';
-import type { Lease } from '../../lab/leases.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { makePlace, runFlags, startCommand } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { deviceOf, neighboursOf, routesOf, settled, stateFor, statusOf } from './support/state.js';
+import { READY } from '../../../lab/dataplanes/weft.js';
+import type { Lease } from '../../../lab/leases.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { makePlace, runFlags, startCommand } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { deviceOf, neighboursOf, routesOf, settled, stateFor, statusOf } from '../support/state.js';
 
 t.test('leases with MACs, net-conf as flannel has it', async (t) => {
   const lab = await makeBed(t, { name: 'device', nodes: 3 });

@@ -2,15 +2,15 @@
 
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { READY, type WeftDataplane } from '../../lab/dataplanes/weft.js';
-import { ipBatch } from '../../lab/ip.js';
-import { netConf } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
-import { makePlace, runCommand, runFlags, startCommand } from './support/cli.js';
-import { dualConf, dualLease, makeDualBed } from './support/dual-bed.js';
-import { statusOf } from './support/state.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { READY, type WeftDataplane } from '../../../lab/dataplanes/weft.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { netConf } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { makePlace, runCommand, runFlags, startCommand } from '../support/cli.js';
+import { dualConf, dualLease, makeDualBed } from '../support/dual-bed.js';
+import { statusOf } from '../support/state.js';
 
 /** What names a device, chain or table of weft's, its socket, the other node's pods, or nothing at all. */
 const OURS = /flannel|:8472|10\.244\.2\.|fd00:244:2:|blackhole/i;

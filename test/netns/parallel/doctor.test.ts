@@ -1,12 +1,12 @@
 /** `weft doctor`: what `weft run` would do with the same flags, told without doing it. */
 
 import t, { type Test } from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { type Lease, netConf, udpConf } from '../../lab/leases.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { type Finished, makePlace, type PlaceOptions, runCommand, runFlags } from './support/cli.js';
-import { DEVICE6, dualConf, dualLease, makeDualBed, settled6 } from './support/dual-bed.js';
-import { networkOf } from './support/state.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { type Lease, netConf, udpConf } from '../../../lab/leases.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { type Finished, makePlace, type PlaceOptions, runCommand, runFlags } from '../support/cli.js';
+import { DEVICE6, dualConf, dualLease, makeDualBed, settled6 } from '../support/dual-bed.js';
+import { networkOf } from '../support/state.js';
 
 const lab = await makeBed(t, { name: 'doctor', podsPerNode: 0 });
 const node = lab.node(1);

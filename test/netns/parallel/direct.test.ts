@@ -1,15 +1,15 @@
 /** DirectRouting: a peer on the same network gets a plain route, any other the tunnel, and no change leaves anything behind. */
 
 import t, { type Test } from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { netConf, writeLeases } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { runCommand } from './support/cli.js';
-import { dualConf, dualLease, MTU6, makeDualBed, state6, underlay6, wanted6 } from './support/dual-bed.js';
-import { answered } from './support/pings.js';
-import { neighboursOf, statusOf } from './support/state.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { netConf, writeLeases } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { runCommand } from '../support/cli.js';
+import { dualConf, dualLease, MTU6, makeDualBed, state6, underlay6, wanted6 } from '../support/dual-bed.js';
+import { answered } from '../support/pings.js';
+import { neighboursOf, statusOf } from '../support/state.js';
 
 const DIRECT = { netConf: netConf({ DirectRouting: true }) };
 

@@ -3,17 +3,17 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { ipBatch } from '../../lab/ip.js';
-import { NETWORK, netConf, udpConf } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { HandmadePeer, UDP_PEER } from './peer/handmade.js';
-import { makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.js';
-import { runCommand } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { refused } from './support/refusal.js';
-import { networkOf, routesOf, statusOf } from './support/state.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { NETWORK, netConf, udpConf } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { HandmadePeer, UDP_PEER } from '../peer/handmade.js';
+import { makeBed, startWeft, startWefts, withKernelVxlan } from '../support/bed.js';
+import { runCommand } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { refused } from '../support/refusal.js';
+import { networkOf, routesOf, statusOf } from '../support/state.js';
 
 /** A node's network without its UDP sockets, some of which have a port of the kernel's choice. */
 async function lasting(node: LabNode): Promise<string[]> {

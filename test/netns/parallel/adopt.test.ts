@@ -1,10 +1,10 @@
 /** From flanneld to weft on a node whose kernel has vxlan, and back, without the peers noticing. */
 
 import t, { type Test } from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { ipBatch, ipJson } from '../../lab/ip.js';
-import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
-import { isReady } from './support/cluster.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { ipBatch, ipJson } from '../../../lab/ip.js';
+import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { isReady } from '../support/cluster.js';
 import {
   DEVICE6,
   dualConf,
@@ -14,11 +14,11 @@ import {
   settled6,
   startKernel6,
   vtepMac6,
-} from './support/dual-bed.js';
-import { annotationsOf, dualAnnotations, dualNode, makeCluster } from './support/kube-cluster.js';
-import { answered } from './support/pings.js';
-import { refused } from './support/refusal.js';
-import { deviceOf } from './support/state.js';
+} from '../support/dual-bed.js';
+import { annotationsOf, dualAnnotations, dualNode, makeCluster } from '../support/kube-cluster.js';
+import { answered } from '../support/pings.js';
+import { refused } from '../support/refusal.js';
+import { deviceOf } from '../support/state.js';
 
 t.test('a vxlan device of the kernel', await withKernelVxlan(), async (t) => {
   const lab = await makeBed(t, { name: 'adopt' });

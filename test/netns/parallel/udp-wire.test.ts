@@ -4,17 +4,17 @@
  */
 
 import t from 'tap';
-import { exec } from '../../lab/exec.js';
-import { udpConf } from '../../lab/leases.js';
-import type { Pod } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { internetChecksum, withHeader } from './peer/frames.js';
-import { makeBed, onRung, RUNGS, startWefts } from './support/bed.js';
-import { captured } from './support/capture.js';
-import { assertDrops, type DropCase } from './support/drop-bed.js';
-import { answered } from './support/pings.js';
-import { statusOf } from './support/state.js';
-import { countedUdp, makeUdpBed, markUdp, packet, UDP_DEVICE, UDP_STRANGER } from './support/udp-bed.js';
+import { exec } from '../../../lab/exec.js';
+import { udpConf } from '../../../lab/leases.js';
+import type { Pod } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { internetChecksum, withHeader } from '../peer/frames.js';
+import { makeBed, onRung, RUNGS, startWefts } from '../support/bed.js';
+import { captured } from '../support/capture.js';
+import { assertDrops, type DropCase } from '../support/drop-bed.js';
+import { answered } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
+import { countedUdp, makeUdpBed, markUdp, packet, UDP_DEVICE, UDP_STRANGER } from '../support/udp-bed.js';
 
 /** Offsets in an IPv4 header (RFC 791). */
 const VERSION = 0;

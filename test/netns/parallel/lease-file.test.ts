@@ -2,11 +2,11 @@
 
 import { mkdir, rename, symlink } from 'node:fs/promises';
 import t from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { writeLeases } from '../../lab/leases.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { settled, stateFor } from './support/state.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { writeLeases } from '../../../lab/leases.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { settled, stateFor } from '../support/state.js';
 
 t.test('a lease file behind a link, swapped as Kubernetes swaps a ConfigMap', async (t) => {
   const lab = await makeBed(t, { name: 'configmap' });

@@ -6,12 +6,12 @@
  */
 
 import t from 'tap';
-import { exec } from '../../lab/exec.js';
-import { ipBatch, sysctl } from '../../lab/ip.js';
-import type { LabNode, Pod } from '../../lab/node.js';
-import { LabProcess } from '../../lab/process.js';
-import { base6, makeDualBed, NETWORK6, pod6, underlay6 } from './support/dual-bed.js';
-import { applyOnce, OPTIONS, V4 } from './support/rules.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch, sysctl } from '../../../lab/ip.js';
+import type { LabNode, Pod } from '../../../lab/node.js';
+import { LabProcess } from '../../../lab/process.js';
+import { base6, makeDualBed, NETWORK6, pod6, underlay6 } from '../support/dual-bed.js';
+import { applyOnce, OPTIONS, V4 } from '../support/rules.js';
 
 const PORT = 7777;
 

@@ -2,10 +2,10 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import { KubeApi } from '../support/kube-api.js';
-import { kubeNode } from '../support/kube-nodes.js';
-import { makeBed } from './support/bed.js';
-import { isReady, joinUnderlay, SERVER_ADDRESS, startMember } from './support/cluster.js';
+import { KubeApi } from '../../support/kube-api.js';
+import { kubeNode } from '../../support/kube-nodes.js';
+import { makeBed } from '../support/bed.js';
+import { isReady, joinUnderlay, SERVER_ADDRESS, startMember } from '../support/cluster.js';
 
 const NET_CONF = '{ "Network": "10.244.0.0/16", "Backend": { "Type": "vxlan" } }';
 
