@@ -3,7 +3,7 @@
 import t from 'tap';
 import { netConf, writeLeases } from '../../lab/leases.js';
 import { ping } from '../../lab/traffic/ping.js';
-import { makeBed, onRung, RUNGS, startWeft, startWefts } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
 import { manyFlows } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
@@ -80,11 +80,11 @@ t.test('a net-conf MTU above that of the underlay', async (t) => {
   });
 });
 
-for (const rung of RUNGS) {
-  t.test(`two workers on one node, on rung ${rung}`, async (t) => {
-    const lab = await makeBed(t, { name: `workers-${rung}` });
-    const weft = await startWeft(t, lab.node(1), onRung(rung, '--workers', '2'));
-    await startWeft(t, lab.node(2), onRung(rung));
+for (const level of LEVELS) {
+  t.test(`two workers on one node, on level ${level}`, async (t) => {
+    const lab = await makeBed(t, { name: `workers-${level}` });
+    const weft = await startWeft(t, lab.node(1), atLevel(level, '--workers', '2'));
+    await startWeft(t, lab.node(2), atLevel(level));
     t.equal((await statusOf(weft)).workers, 2);
     await manyFlows(t, lab.pod(1), lab.pod(2));
     t.strictSame(await refusedBy(weft), {}, 'every worker knows the own MAC, the peers and the FDB');

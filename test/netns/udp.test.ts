@@ -7,7 +7,7 @@ import { ipBatch } from '../../lab/ip.js';
 import { type Lease, madeUpLease, udpConf, writeLeases } from '../../lab/leases.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
-import { makeBed, onRung, RUNGS, startWeft, startWefts } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
 import { exchange, manyFlows, superpacketsUsed } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { answered, startFlood } from './support/pings.js';
@@ -88,10 +88,10 @@ t.test('what weft makes of lease and net-conf', async (t) => {
   });
 });
 
-for (const rung of RUNGS) {
-  t.test(`pods on rung ${rung}`, async (t) => {
-    const lab = await makeBed(t, { name: `udp${rung}`, overhead: TUNNEL_HEADERS, mode: 'plain' });
-    const wefts = await startWefts(t, lab.nodes, { netConf: udpConf(), ...onRung(rung) });
+for (const level of LEVELS) {
+  t.test(`pods on level ${level}`, async (t) => {
+    const lab = await makeBed(t, { name: `udp${level}`, overhead: TUNNEL_HEADERS, mode: 'plain' });
+    const wefts = await startWefts(t, lab.nodes, { netConf: udpConf(), ...atLevel(level) });
     const [here, there] = [lab.pod(1), lab.pod(2)];
     const { podMtu } = lab.node(1);
     t.equal(podMtu, 1472);
@@ -116,10 +116,10 @@ for (const rung of RUNGS) {
       t.strictSame(await damageIn(lab), {}, 'nor did a kernel');
     });
 
-    await t.test(`packets travelled ${rung === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
+    await t.test(`packets travelled ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
       const [first, second] = wefts;
-      await superpacketsUsed(t, rung, first, second);
-      await superpacketsUsed(t, rung, second, first);
+      await superpacketsUsed(t, level, first, second);
+      await superpacketsUsed(t, level, second, first);
     });
   });
 }

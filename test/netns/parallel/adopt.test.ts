@@ -1,4 +1,4 @@
-/** From flanneld to weft on a node whose kernel has vxlan, and back, without the peers noticing. */
+/** A node with kernel vxlan changes from flanneld to Weft and back; its peers need no change. */
 
 import t, { type Test } from 'tap';
 import { startKernel } from '../../../lab/dataplanes/kernel.js';
@@ -20,17 +20,17 @@ import { answered } from '../support/pings.js';
 import { refused } from '../support/refusal.js';
 import { deviceOf } from '../support/state.js';
 
-t.test('a vxlan device of the kernel', await withKernelVxlan(), async (t) => {
+t.test('weft run on a node with a kernel vxlan device', await withKernelVxlan(), async (t) => {
   const lab = await makeBed(t, { name: 'adopt' });
   const [node, other] = [lab.node(1), lab.node(2)];
   await Promise.all([startKernel(node), startKernel(other)]);
-  await answered(t, lab.pod(1), lab.pod(2).address, 'as flanneld left it');
+  await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other over the kernel device');
 
-  await t.test('is in the way, and the way out is named', (t) =>
+  await t.test('a start without --adopt is refused and names --adopt', (t) =>
     refused(t, node, { line: /flannel\.1 exists: it is a kernel vxlan device .*--adopt/ }),
   );
 
-  await t.test('stays where the start is refused for another reason', (t) =>
+  await t.test('a start with --adopt that is refused for another reason leaves the device', (t) =>
     refused(t, node, {
       name: 'wrong',
       leases: other.peers().slice(0, 0),
@@ -39,27 +39,27 @@ t.test('a vxlan device of the kernel', await withKernelVxlan(), async (t) => {
     }),
   );
 
-  await t.test('makes room with --adopt, and its MAC is kept', async (t) => {
+  await t.test('a start with --adopt replaces the device and keeps its MAC', async (t) => {
     const weft = await startWeft(t, node, { flags: ['--adopt'] });
     const [link] = await ipJson<object[]>(node.netns, '-details', 'link', 'show', 'dev', 'flannel.1');
     t.match(link, { address: node.vtepMac, linkinfo: { info_kind: 'tun' } });
     await answered(t, lab.pod(1), lab.pod(2).address);
-    await answered(t, lab.pod(2), lab.pod(1).address, 'the peer sends as before');
+    await answered(t, lab.pod(2), lab.pod(1).address, 'and in the other direction');
     t.strictSame(await weft.end(), { code: 0, signal: null });
   });
 
-  await t.test('can come again once weft has ended', async (t) => {
+  await t.test('the kernel device can be created again after Weft has stopped', async (t) => {
     await startKernel(node);
     await answered(t, lab.pod(1), lab.pod(2).address);
   });
 });
 
-t.test('two vxlan devices of the kernel, one a family', await withKernelVxlan(), async (t) => {
+t.test('weft run on a node with a kernel vxlan device of each family', await withKernelVxlan(), async (t) => {
   const lab = await makeDualBed(t, { name: 'adopt6', nodes: 3 });
   const [node, other] = [lab.node(1), lab.node(2)];
   await startKernel6(node, [other]);
 
-  await t.test('that of IPv6 is in the way without the other, too', async (t) => {
+  await t.test('a start without --adopt is refused for the IPv6 device alone', async (t) => {
     await settled6(node);
     await refused(t, node, {
       leases: lab.nodes.map(dualLease),
@@ -78,23 +78,26 @@ t.test('two vxlan devices of the kernel, one a family', await withKernelVxlan(),
       await answered(t, here, pod6(there).address, `${what}: ${here.name}, IPv6`);
     }
   };
-  await reach(t, 'as flanneld left it');
+  await reach(t, 'pods reach each other over the kernel device');
 
-  await t.test('both make room with --adopt, and both MACs are kept and published', async (t) => {
-    const { api, start } = await makeCluster(t, lab, dualConf());
-    // Nobody but the devices knows this node's MACs.
-    api.fill([dualNode(node), dualNode(other, dualAnnotations(other))]);
-    const weft = await start(t, 1, { flags: ['--adopt'] });
-    await isReady(weft);
-    t.match(await deviceOf(node), { kind: 'tun tap', mac: node.vtepMac });
-    t.match(await deviceOf(node, DEVICE6), { kind: 'tun tap', mac: vtepMac6(node) });
-    t.strictSame(annotationsOf(api, node.name), dualAnnotations(node));
-    await reach(t, 'the peer, as before');
-    t.strictSame(await weft.process.stop(), { code: 0, signal: null });
-  });
+  await t.test(
+    'a start with --adopt replaces both devices, keeps both MACs and publishes them',
+    async (t) => {
+      const { api, start } = await makeCluster(t, lab, dualConf());
+      // Only the devices hold this node's MACs.
+      api.fill([dualNode(node), dualNode(other, dualAnnotations(other))]);
+      const weft = await start(t, 1, { flags: ['--adopt'] });
+      await isReady(weft);
+      t.match(await deviceOf(node), { kind: 'tun tap', mac: node.vtepMac });
+      t.match(await deviceOf(node, DEVICE6), { kind: 'tun tap', mac: vtepMac6(node) });
+      t.strictSame(annotationsOf(api, node.name), dualAnnotations(node));
+      await reach(t, 'over Weft');
+      t.strictSame(await weft.process.stop(), { code: 0, signal: null });
+    },
+  );
 });
 
-t.test('--adopt changes nothing where there is nothing to adopt, or something else', async (t) => {
+t.test('--adopt changes nothing without a device, and refuses a device of another kind', async (t) => {
   const lab = await makeBed(t, { name: 'nothing' });
   const node = lab.node(1);
   await startWeft(t, node, { flags: ['--adopt'] });

@@ -1,4 +1,4 @@
-/** Who may send: every mode of --peer-check against every kind of sender. */
+/** Every mode of --peer-check against every kind of source. */
 
 import t from 'tap';
 import {
@@ -17,7 +17,7 @@ for (const [mode, verdicts] of [
   ['mac', ['rx_packets', 'rx_packets', 'rx_drop_wrong_source_mac', 'rx_packets']],
   ['off', ['rx_packets', 'rx_packets', 'rx_packets', 'rx_packets']],
 ] as const) {
-  t.test(`--peer-check ${mode}`, async (t) => {
+  t.test(`--peer-check ${mode} accepts and drops datagrams by source`, async (t) => {
     const bed = await makeDropBed(t, `check${mode}`, { flags: ['--peer-check', mode] });
     t.equal((await statusOf(bed.weft)).peerCheck, mode);
     await mark(bed);

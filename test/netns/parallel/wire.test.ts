@@ -1,4 +1,4 @@
-/** What Weft puts on the wire, seen by a peer that was made by hand and by tcpdump. */
+/** The bytes of backend vxlan on the wire, as a hand-made peer and tcpdump see them. */
 
 import t from 'tap';
 import { ping } from '../../../lab/traffic/ping.js';
@@ -8,18 +8,18 @@ import { makeBed, startWeft } from '../support/bed.js';
 import { captured } from '../support/capture.js';
 import { answered } from '../support/pings.js';
 
-t.test('Weft and a peer made of node:dgram and literal bytes', async (t) => {
-  // Without checksum offload, so that what tcpdump sees is what a wire would carry.
+t.test('backend vxlan sends and receives the documented bytes', async (t) => {
+  // Without checksum offload tcpdump sees what a wire would carry.
   const lab = await makeBed(t, { name: 'wire', mode: 'plain' });
   const peer = await HandmadePeer.start(lab.node(2), lab.node(1), { answers: ['10.244.2.11'] });
   await startWeft(t, lab.node(1));
 
-  await t.test('pings from a pod are answered through frames built by hand', async (t) => {
+  await t.test("a pod's pings are answered by frames built by hand", async (t) => {
     await answered(t, lab.pod(1), '10.244.2.11', 'all of them', { count: 5, size: 1000 });
-    t.equal(peer.received.length, peer.echoes().length, 'and nothing else came');
+    t.equal(peer.received.length, peer.echoes().length, 'nothing else arrives');
   });
 
-  await t.test('the datagram is VXLAN header, Ethernet header and the packet, to the byte', async (t) => {
+  await t.test('the datagram is VXLAN header, Ethernet header and packet, to the byte', async (t) => {
     peer.received.length = 0;
     await ping(lab.pod(1).netns, '10.244.2.11', { count: 1, size: 16 });
     const [datagram] = peer.received;
@@ -27,10 +27,10 @@ t.test('Weft and a peer made of node:dgram and literal bytes', async (t) => {
     const bytes = datagram.hex;
     t.equal(bytes.slice(0, 16), '0800000000000100', 'I flag and VNI 1, every reserved bit zero');
     t.equal(bytes.slice(16, 44), '020000000002' + '020000000001' + '0800', "peer's MAC, own MAC, IPv4");
-    t.equal(bytes.length / 2, 8 + 14 + 20 + 8 + 16, 'and nothing after the packet');
+    t.equal(bytes.length / 2, 8 + 14 + 20 + 8 + 16, 'nothing follows the packet');
   });
 
-  await t.test("the outer headers are those of the kernel's vxlan", async (t) => {
+  await t.test("the outer headers equal those of the kernel's vxlan", async (t) => {
     const [packet] = await captured(lab.node(2), 'udp dst port 8472 and src host 192.168.77.1', 1, () =>
       ping(lab.pod(1).netns, '10.244.2.11', { count: 1 }),
     );
@@ -42,13 +42,13 @@ t.test('Weft and a peer made of node:dgram and literal bytes', async (t) => {
     t.equal(packet[9], 17, 'UDP');
     t.equal(udp.readUInt16BE(2), 8472, 'to the port of net-conf');
     t.equal(udp.readUInt16BE(4), udp.length, 'UDP length');
-    t.not(udp.readUInt16BE(6), 0, 'a UDP checksum');
+    t.not(udp.readUInt16BE(6), 0, 'with a UDP checksum');
     const pseudoHeader = Buffer.concat([packet.subarray(12, 20), Buffer.from([0, 17]), udp.subarray(4, 6)]);
-    t.equal(internetChecksum(Buffer.concat([pseudoHeader, udp])), 0, 'that is right');
+    t.equal(internetChecksum(Buffer.concat([pseudoHeader, udp])), 0, 'which is correct');
   });
 });
 
-t.test('VNI and port of net-conf are the ones on the wire', async (t) => {
+t.test('VNI and port on the wire are those of net-conf', async (t) => {
   const lab = await makeBed(t, { name: 'wirevni' });
   const peer = await HandmadePeer.start(lab.node(2), lab.node(1), {
     port: 4789,
