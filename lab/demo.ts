@@ -109,7 +109,7 @@ function report(lab: Lab, weft: Seen, kernel: Seen | undefined): void {
         ]),
       ],
       ring(lab).map((pair, index) => {
-        const ours = weft.gbits[index] ?? 0;
+        const ours = weft.gbits[index];
         const theirs = kernel?.gbits[index];
         const more = theirs === undefined ? [] : [theirs.toFixed(2), (ours / theirs).toFixed(2)];
         return [name(pair), ours.toFixed(2), ...more];

@@ -11,7 +11,7 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
   const widths = widthsOf(columns, rows);
   const line = (cells: readonly string[]) =>
     columns
-      .map((column, index) => pad(cells[index] ?? '', widths[index] ?? 0, column.right === true))
+      .map((column, index) => pad(cells[index], widths[index], column.right === true))
       .join('  ')
       .trimEnd();
   return [line(columns.map((column) => column.title)), ...rows.map(line)];
@@ -21,9 +21,9 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
 export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const widths = widthsOf(columns, rows).map((width) => Math.max(width, 3));
   const line = (cells: readonly string[]) =>
-    `| ${columns.map((column, index) => pad(cells[index] ?? '', widths[index] ?? 0, column.right === true)).join(' | ')} |`;
+    `| ${columns.map((column, index) => pad(cells[index], widths[index], column.right === true)).join(' | ')} |`;
   const rule = columns.map((column, index) => {
-    const width = widths[index] ?? 3;
+    const width = widths[index];
     return column.right === true ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width);
   });
   return [line(columns.map((column) => column.title)), `| ${rule.join(' | ')} |`, ...rows.map(line)];
@@ -31,7 +31,7 @@ export function markdownTable(columns: readonly Column[], rows: readonly (readon
 
 function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[]): number[] {
   return columns.map((column, index) =>
-    Math.max(column.title.length, ...rows.map((row) => (row[index] ?? '').length)),
+    Math.max(column.title.length, ...rows.map((row) => row[index].length)),
   );
 }
 

@@ -1,8 +1,7 @@
-// The build: TypeScript with tsc, the checksum loops with AssemblyScript, the Kubernetes client bundled by esbuild, into
-// dist/.
+// The build: TypeScript by tsc, the checksum loops by AssemblyScript, the Kubernetes client bundled by esbuild, into dist/.
 //
 // Use: node scripts/build.mjs        always builds
-//      buildIfChanged()              builds only when a source differs from what dist/ was built from
+//      buildIfChanged()              builds if a source differs from what dist/ was built from
 
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,36 +12,33 @@ const SOURCES = ['src', 'lab', 'bench', 'test'];
 const CONFIGURATION = ['tsconfig.json', 'package-lock.json', 'scripts/build.mjs'];
 const STAMP = `${ROOT}dist/.built-from`;
 const ASSEMBLY = 'src/dataplane/checksum/assembly/sum.ts';
-const ASSEMBLY_FLAGS = [
-  ...['-O3', '--enable', 'simd', '--importMemory', '--noAssert', '--runtime', 'stub'],
-  ...['-o', 'dist/src/dataplane/checksum/sum.wasm'],
-];
-/** The module that re-exports what is used of the Kubernetes client: docs/decisions/0010-kubernetes-client.md. */
+const ASSEMBLY_FLAGS = '-O3 --enable simd --importMemory --noAssert --runtime stub -o'.split(' ');
+const ASSEMBLY_OUT = 'dist/src/dataplane/checksum/sum.wasm';
+/** The module that re-exports the Kubernetes client: docs/decisions/0010-kubernetes-client.md. */
 const LIBRARY = 'dist/src/control/leases/kubernetes/library.js';
 
-/** Builds, whatever dist/ holds. */
+/** Builds everything. */
 export async function build() {
   const digest = digestOfSources();
-  rmSync(STAMP, { force: true });
+  // An output of a source that no longer exists must not run on.
+  for (const path of ['.built-from', ...SOURCES])
+    rmSync(`${ROOT}dist/${path}`, { recursive: true, force: true });
   await run([process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']);
-  if (existsSync(`${ROOT}${ASSEMBLY}`)) {
-    await run([process.execPath, 'node_modules/assemblyscript/bin/asc.js', ASSEMBLY, ...ASSEMBLY_FLAGS]);
-  }
+  const asc = 'node_modules/assemblyscript/bin/asc.js';
+  await run([process.execPath, asc, ASSEMBLY, ...ASSEMBLY_FLAGS, ASSEMBLY_OUT]);
   await bundleLibrary();
-  removeOrphans();
-  const cli = `${ROOT}dist/src/cli/weft.js`;
-  if (existsSync(cli)) chmodSync(cli, 0o755);
+  chmodSync(`${ROOT}dist/src/cli/weft.js`, 0o755);
   writeFileSync(STAMP, digest);
 }
 
-/** Builds if a source has changed since the last build that went through. */
+/** Builds if a source has changed since the last build that succeeded. */
 export async function buildIfChanged() {
   if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digestOfSources()) return;
   say('building');
   await build();
 }
 
-/** SHA-256 over names and contents: unlike times it survives git checkout and copies. */
+/** Returns a SHA-256 over names and contents; times would change with git checkout and copies. */
 function digestOfSources() {
   const hash = createHash('sha256');
   for (const path of [...SOURCES.flatMap(typescriptUnder), ...CONFIGURATION]) {
@@ -55,14 +51,13 @@ function digestOfSources() {
 }
 
 function typescriptUnder(folder) {
-  if (!existsSync(`${ROOT}${folder}`)) return [];
   return readdirSync(`${ROOT}${folder}`, { recursive: true })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`)
     .sort();
 }
 
-/** Replaces the compiled module by one with its packages in it, and writes their licences beside it. */
+/** Replaces the compiled module by a bundle with its packages, and writes their licences beside it. */
 async function bundleLibrary() {
   const { build: bundle } = await import('esbuild');
   const { metafile } = await bundle({
@@ -74,7 +69,7 @@ async function bundleLibrary() {
     platform: 'node',
     target: 'node20',
     format: 'esm',
-    // Packages in CommonJS among them ask for Node's own modules with require.
+    // The bundled CommonJS packages require() Node's own modules.
     banner: {
       js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
     },
@@ -85,7 +80,7 @@ async function bundleLibrary() {
   writeFileSync(`${ROOT}${LIBRARY}.LICENSES.txt`, licencesOf(Object.values(metafile.outputs)[0].inputs));
 }
 
-/** The licence texts of the packages that these files of node_modules belong to. */
+/** Returns the licence texts of the packages that these files belong to. */
 function licencesOf(inputs) {
   const folders = Object.keys(inputs).map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
   return [...new Set(folders)]
@@ -99,18 +94,6 @@ function licencesOf(inputs) {
       return [`${name} ${version} (${license})`, ...texts].join('\n\n');
     })
     .join(`\n\n${'-'.repeat(80)}\n\n`);
-}
-
-/** Removes what an earlier build made of sources that are gone: a deleted test must not run on. */
-function removeOrphans() {
-  for (const folder of SOURCES) {
-    if (!existsSync(`${ROOT}dist/${folder}`)) continue;
-    for (const name of readdirSync(`${ROOT}dist/${folder}`, { recursive: true })) {
-      const source = name.replace(/\.js(\.map)?$/, '.ts');
-      if (source !== name && !existsSync(`${ROOT}${folder}/${source}`))
-        rmSync(`${ROOT}dist/${folder}/${name}`);
-    }
-  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await main(build);

@@ -1,4 +1,4 @@
-// `npm run demo`: sets itself up, then runs lab/demo.ts in a private world. Nothing is left behind, however it ends.
+// `npm run demo`: the set-up, then lab/demo.ts in a private world, which ends with it.
 
 import { main, ROOT } from './run.mjs';
 import { setUp } from './setup.mjs';

@@ -1,7 +1,6 @@
-// How a script ends before its time: on a signal, or because the npm that started it is gone.
+// Ends a script early: on a signal, or when the npm that started it has died.
 //
-// One place owns this for all scripts. Whoever holds something that must not outlive the script registers a clean-up
-// with onEnd(); the last registered runs first.
+// What must not outlive the script has a clean-up registered with onEnd(); the last registered runs first.
 
 import { readFileSync } from 'node:fs';
 
@@ -14,7 +13,7 @@ let ending = false;
 let watching = false;
 
 /**
- * Registers a clean-up that runs if the script is interrupted. Returns the function that takes it back.
+ * Registers a clean-up for an interrupted script. Returns the function that unregisters it.
  * @param {() => void | Promise<void>} cleanup
  * @returns {() => void}
  */
@@ -30,16 +29,16 @@ export function onEnd(cleanup) {
 function watch() {
   if (watching) return;
   watching = true;
-  for (const signal of Object.keys(CODES)) process.on(signal, () => end(signal, `stopped by ${signal}`));
-  // A reader that went away (`npm run demo | head`) must not turn into an unhandled error while ending.
+  for (const signal of Object.keys(CODES)) process.on(signal, () => void end(signal, `stopped by ${signal}`));
+  // A closed pipe (`npm run demo | head`) is no error.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   const ancestors = npmAncestors();
   if (ancestors.length === 0) return;
-  // prctl(PR_SET_PDEATHSIG) is out of JavaScript's reach, and it would miss npm behind the shell: so poll.
+  // JavaScript cannot call prctl(PR_SET_PDEATHSIG), which would miss npm above the shell anyway: hence the poll.
   setInterval(() => {
     if (!ancestors.every(({ pid, started }) => statOf(pid)?.started === started)) {
-      end('SIGHUP', 'stopped: the npm that started this is gone');
+      void end('SIGHUP', 'stopped: the npm process that started it has ended');
     }
   }, ANCESTOR_POLL_MS).unref();
 }
@@ -47,25 +46,25 @@ function watch() {
 async function end(signal, message) {
   if (ending) return;
   ending = true;
-  // A copy: a clean-up may take others back.
+  // A copy: a clean-up may unregister others.
   for (const cleanup of [...cleanups].reverse()) {
     try {
       await cleanup();
     } catch (error) {
-      console.error(`weft: while stopping: ${error instanceof Error ? error.message : error}`);
+      console.error(`weft: a clean-up failed: ${error instanceof Error ? error.message : error}`);
     }
   }
-  // On a terminal the cursor stands behind `^C` or in the middle of a progress line.
-  console.error(`${process.stderr.isTTY ? '\n' : ''}weft: ${message}, nothing is left behind`);
+  // On a terminal the cursor is behind `^C` or within a progress line.
+  console.error(`${process.stderr.isTTY ? '\n' : ''}weft: ${message}; everything is cleaned up`);
   process.exit(CODES[signal]);
 }
 
-/** True once an interruption is being handled: whoever sees a child fail then need not report it. */
+/** Returns true while an interruption is being handled: children then fail because they are being stopped. */
 export function isEnding() {
   return ending;
 }
 
-/** Our ancestors up to and including npm, when npm started us: the shells between, then npm itself. */
+/** Returns the shells between this process and the npm that started it, then npm itself; nothing without npm. */
 function npmAncestors() {
   if (process.env.npm_lifecycle_event === undefined) return [];
   const ancestors = [];
@@ -79,7 +78,7 @@ function npmAncestors() {
   return ancestors;
 }
 
-/** Name, parent and start time (which tells a re-used pid from the process we knew); undefined once it is dead. */
+/** Returns name, parent and start time of a process (the time tells a reused pid apart); undefined once it is dead. */
 export function statOf(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -1,4 +1,4 @@
-// Commands of the set-up: quiet while they work, loud when they fail, never outliving this script.
+// Runs the commands of the set-up: their output appears only when they fail, and they never outlive the script.
 
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
@@ -8,13 +8,10 @@ import { isEnding, onEnd } from './ending.mjs';
 /** The project's root directory, with a trailing slash. */
 export const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
-// Debian keeps iproute2's and ethtool's commands where `su` without a dash does not look.
-process.env.PATH = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
-
-/** A failure whose message says all: printed without a stack. */
+/** A failure whose message tells everything: printed without a stack. */
 export class SetupError extends Error {}
 
-/** One line of what is being done. */
+/** Prints one line of progress. */
 export function say(text) {
   console.log(`weft set-up: ${text}`);
 }
@@ -26,7 +23,7 @@ export function say(text) {
  * @returns {Promise<string>}
  */
 export async function run(argv, options = {}) {
-  // PDEATHSIG: not even SIGKILL of this script leaves a half-done npm or apt-get running on.
+  // PDEATHSIG stops npm or apt-get even when this script gets SIGKILL.
   const guard = has('setpriv') ? ['setpriv', '--pdeathsig', 'TERM'] : [];
   const [file, ...args] = [...guard, ...argv];
   const child = spawn(file, args, {
@@ -56,17 +53,17 @@ export async function run(argv, options = {}) {
   release();
   if (isEnding()) await new Promise(() => undefined);
   if (code !== 0) {
-    const said = output.trim() === '' ? '' : `\n${output.trimEnd().split('\n').slice(-25).join('\n')}`;
-    throw new SetupError(`\`${argv.join(' ')}\` failed (exit ${code})${said}`);
+    const log = output.trim() === '' ? '' : `\n${output.trimEnd().split('\n').slice(-25).join('\n')}`;
+    throw new SetupError(`\`${argv.join(' ')}\` failed (exit ${code})${log}`);
   }
   return output;
 }
 
-/** True when a command is in PATH. */
+/** Returns true if a command is in PATH. */
 export function has(command) {
-  return (process.env.PATH ?? '').split(':').some((place) => {
+  return (process.env.PATH ?? '').split(':').some((folder) => {
     try {
-      accessSync(`${place}/${command}`, constants.X_OK);
+      accessSync(`${folder}/${command}`, constants.X_OK);
       return true;
     } catch {
       return false;
@@ -76,6 +73,8 @@ export function has(command) {
 
 /** Runs a script's main function: a SetupError becomes one message and exit code 1, a number the exit code. */
 export async function main(body) {
+  // Debian keeps iproute2 and ethtool in directories that `su` without a dash does not search.
+  process.env.PATH = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
   try {
     process.exit((await body()) ?? 0);
   } catch (error) {

@@ -1,5 +1,5 @@
-// The set-up for demo, tests and benchmarks: dependencies, build, system packages. Asks nothing; does only what is missing,
-// so a second run is silent and needs no network.
+// The set-up for demo, tests and benchmarks: dependencies, build, system packages. It never prompts and does only what is
+// missing, so a second run prints nothing and needs no network.
 //
 // Use: node scripts/setup.mjs [demo|test|bench|ovs …]
 
@@ -12,7 +12,7 @@ import { checkMachine, checkNamespaces, installMissing } from './system.mjs';
 /**
  * Sets the project up.
  * @param {('demo' | 'test' | 'bench' | 'ovs')[]} tasks what the system packages are needed for
- * @param {{ network?: boolean }} [options] network: false for what needs neither root nor /dev/net/tun nor packages
+ * @param {{ network?: boolean }} [options] network: false for tasks that need neither root nor /dev/net/tun nor packages
  */
 export async function setUp(tasks, { network = true } = {}) {
   checkMachine({ network });
@@ -30,11 +30,11 @@ async function installDependencies() {
   const npm = process.env.npm_execpath === undefined ? ['npm'] : [process.execPath, process.env.npm_execpath];
   await run([...npm, 'ci', '--ignore-scripts', '--no-audit', '--no-fund']);
   if (!dependenciesMatch())
-    throw new SetupError('npm ci went through, but node_modules differs from package-lock.json');
+    throw new SetupError('npm ci succeeded, but node_modules differs from package-lock.json');
 }
 
 /**
- * True when node_modules holds what package-lock.json asks for. npm itself leaves the record, written last:
+ * Returns true if node_modules holds what package-lock.json asks for. npm itself keeps the record, and writes it last:
  * node_modules/.package-lock.json. Optional packages (other platforms' binaries) may be absent.
  */
 function dependenciesMatch() {
@@ -62,6 +62,6 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   await main(async () => {
     const tasks = process.argv.slice(2);
     await setUp(tasks.length === 0 ? ['demo', 'test'] : tasks);
-    say('all is there');
+    say('everything is installed');
   });
 }

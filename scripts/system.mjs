@@ -1,10 +1,10 @@
-// The system's side of the set-up: is this a machine Weft can run on, and are the commands there that a task needs.
+// The system's part of the set-up: checks that Weft can run on this machine, and installs the commands that a task needs.
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { onEnd } from './ending.mjs';
 import { has, run, SetupError, say } from './run.mjs';
 
-/** Command, or file with its path, → Debian package that brings it. */
+/** The Debian package of each command, or of each file with its path. */
 const PACKAGES = {
   ip: 'iproute2',
   bridge: 'iproute2',
@@ -27,7 +27,7 @@ const PACKAGES = {
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
 
-/** Commands per task. */
+/** The commands of each task. */
 const COMMANDS = {
   demo: BASE,
   test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
@@ -35,10 +35,10 @@ const COMMANDS = {
   ovs: ['ovs-vswitchd'],
 };
 
-/** Checks what no package can bring. */
+/** Checks what no package can provide. */
 export function checkMachine({ network = true } = {}) {
   if (process.platform !== 'linux')
-    throw new SetupError(`Weft runs on Linux, and this is ${process.platform}`);
+    throw new SetupError(`Weft runs on Linux only, and this is ${process.platform}`);
   if (!['x64', 'arm64', 'riscv64', 'loong64'].includes(process.arch)) {
     throw new SetupError(
       `Weft needs a 64-bit Node, and this one is ${process.arch}: install a 64-bit system and Node`,
@@ -57,12 +57,12 @@ export function checkMachine({ network = true } = {}) {
   }
   if (!existsSync('/dev/net/tun')) {
     throw new SetupError(
-      'there is no /dev/net/tun: run `modprobe tun` (in a container: --device /dev/net/tun)',
+      '/dev/net/tun is missing: run `modprobe tun` (in a container: --device /dev/net/tun)',
     );
   }
 }
 
-/** Checks that root here may make namespaces: root in an ordinary container may not. */
+/** Checks that root may create namespaces here: root in an ordinary container may not. */
 export async function checkNamespaces() {
   try {
     await run(['unshare', '--net', '--mount', '--pid', '--fork', 'true']);
@@ -74,10 +74,10 @@ export async function checkNamespaces() {
   }
 }
 
-/** Installs the packages whose commands are missing; needs nothing and says nothing when all are there. */
+/** Installs the packages of missing commands; does nothing if none is missing. */
 export async function installMissing(tasks) {
   const commands = [...new Set(tasks.flatMap((task) => COMMANDS[task] ?? []))];
-  const missing = commands.filter((command) => !isThere(command));
+  const missing = commands.filter((command) => !isInstalled(command));
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map((command) => PACKAGES[command]))];
   const list = `missing: ${missing.join(', ')}. Install them, on Debian and Ubuntu: apt-get install ${packages.join(' ')}`;
@@ -87,35 +87,30 @@ export async function installMissing(tasks) {
     await aptGet(packages);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    throw new SetupError(`${list}\n(apt-get could not: ${error.message})`);
+    throw new SetupError(`${list}\n(apt-get failed: ${error.message})`);
   }
-  const still = missing.filter((command) => !isThere(command));
+  const still = missing.filter((command) => !isInstalled(command));
   if (still.length > 0)
-    throw new SetupError(`apt-get went through, but these are still missing: ${still.join(', ')}`);
+    throw new SetupError(`apt-get succeeded, but these commands are still missing: ${still.join(', ')}`);
 }
 
-function isThere(command) {
+function isInstalled(command) {
   return command.startsWith('/') ? existsSync(command) : has(command);
 }
 
+/** Waits for another apt-get to end. */
+const LOCK = ['-o', 'DPkg::Lock::Timeout=120'];
+
 async function aptGet(packages) {
   const env = { DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l' };
-  const install = [
-    'apt-get',
-    'install',
-    '-y',
-    '--no-install-recommends',
-    '-o',
-    'DPkg::Lock::Timeout=120',
-    ...packages,
-  ];
+  const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...LOCK, ...packages];
   const allow = forbidServices();
   try {
-    // Package lists may be there and fresh enough: only if installing fails are they fetched.
+    // The package lists are fetched only if they are missing or too old to install from.
     try {
       await run(install, { env });
     } catch {
-      await run(['apt-get', 'update', '-o', 'DPkg::Lock::Timeout=120'], { env });
+      await run(['apt-get', 'update', ...LOCK], { env });
       await run(install, { env });
     }
   } finally {
@@ -127,9 +122,12 @@ const POLICY = '/usr/sbin/policy-rc.d';
 const OURS =
   '#!/bin/sh\n# Written by the set-up of Weft while it installs packages; safe to delete.\nexit 101\n';
 
-/** Keeps packages from starting their services (iperf3, Open vSwitch, etcd) while they are installed. Returns what ends that. */
+/**
+ * Keeps packages from starting their services (iperf3, Open vSwitch, etcd) while they are installed.
+ * Returns the function that allows it again.
+ */
 function forbidServices() {
-  // One of ours is left from a set-up that was killed: take it over. Anybody else's stays, and decides.
+  // A file of ours is left over from a killed set-up and is replaced. A file of anyone else stays in force.
   if (existsSync(POLICY) && readFileSync(POLICY, 'utf8') !== OURS) return () => undefined;
   writeFileSync(POLICY, OURS, { mode: 0o755 });
   const remove = () => rmSync(POLICY, { force: true });

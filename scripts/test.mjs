@@ -1,11 +1,11 @@
 // `npm test`: set-up, lint, then the compiled tests with tap. The last line it prints is `N passed, N failed`.
 //
-// Unit and property tests run side by side, as whoever starts them. The netns tests need root: they run in a private world,
-// one after the other but for some that disturb nobody. WEFT_SKIP_NETNS=1 leaves them out, and says so; nothing else does.
+// Unit and property tests run side by side as the user who starts them. The netns tests need root: they run in a private
+// world, those of test/netns/parallel two at a time, the others one after the other. WEFT_SKIP_NETNS=1 leaves them out.
 //
 // Use: npm test                         everything
 //      npm test -- test/unit/fdb        files whose path has these parts in this order; no lint
-//      npm test -- drops --bail         what begins with a dash is for tap
+//      npm test -- drops --bail         arguments that begin with a dash go to tap
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
@@ -17,27 +17,10 @@ import { setUp } from './setup.mjs';
 import { runInWorld } from './world.mjs';
 
 const UNIT_TIMEOUT_S = 120;
-/** A netns file builds its nodes anew for many of its tests. */
+/** A netns file builds new nodes for many of its tests. */
 const NETNS_TIMEOUT_S = 600;
-
-/** Netns tests that start processes and ask them, and neither fill the machine nor have a promise of a time to hold. */
-const LIGHT = new Set(
-  [
-    ...[
-      'adopt',
-      'bad-files',
-      'bad-machine',
-      'cleanup',
-      'cni',
-      'device',
-      'direct',
-      'doctor',
-      'iface',
-      'lease-errors',
-    ],
-    ...['lease-file', 'masquerade', 'messages', 'orphan', 'peer-check', 'udp-switch', 'udp-wire', 'wire'],
-  ].map((name) => `test/netns/${name}.test.ts`),
-);
+/** Netns tests that disturb no other: they leave the machine idle most of the time and promise no time. */
+const PARALLEL = 'test/netns/parallel/';
 
 await main(async () => {
   process.chdir(ROOT);
@@ -51,7 +34,7 @@ await main(async () => {
   const needsRoot = netns.length > 0 && !skipNetns;
   if (needsRoot && process.getuid?.() !== 0) {
     throw new SetupError(
-      'the netns tests need root: run it with sudo, or leave them out with WEFT_SKIP_NETNS=1',
+      'the netns tests need root: run `npm test` with sudo, or leave them out with WEFT_SKIP_NETNS=1',
     );
   }
   await setUp(needsRoot ? ['test'] : [], { network: needsRoot });
@@ -67,21 +50,21 @@ await main(async () => {
   }
   if (needsRoot) {
     for (const [jobs, group] of [
-      [2, netns.filter((file) => LIGHT.has(file))],
-      [1, netns.filter((file) => !LIGHT.has(file))],
+      [2, netns.filter((file) => file.startsWith(PARALLEL))],
+      [1, netns.filter((file) => !file.startsWith(PARALLEL))],
     ]) {
       const options = [`--timeout=${NETNS_TIMEOUT_S}`, `--jobs=${jobs}`, ...flags];
       if (group.length > 0) await runTap(total, scratch, group, options, runInWorld);
     }
   } else if (netns.length > 0) {
-    say(`left out because of WEFT_SKIP_NETNS=1: ${netns.length} files of netns tests`);
+    say(`WEFT_SKIP_NETNS=1 leaves out ${netns.length} files of netns tests`);
   }
   if (total.skipped > 0) console.log(`${total.skipped} skipped`);
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
 });
 
-/** tap compiles its plugin list into node_modules: after npm ci it still has the default one, not .taprc's. */
+/** Rebuilds tap with the plugins of .taprc: after npm ci node_modules holds tap with its default plugins. */
 async function applyPlugins() {
   const built = readFileSync('node_modules/@tapjs/test/test-built/dist/esm/index.js', 'utf8');
   if (!built.includes('@tapjs/typescript')) return;
@@ -89,7 +72,7 @@ async function applyPlugins() {
   await run([process.execPath, realpathSync('node_modules/.bin/tap'), 'build']);
 }
 
-/** Sources of the tests that pass the filters. */
+/** Returns the test files that pass the filters. */
 function testFiles(filters) {
   // A filter may name the source or the compiled file, with or without its ending.
   const parts = filters.map((filter) =>
@@ -127,16 +110,16 @@ async function lint(total) {
   }
 }
 
-/** Runs test files with tap and adds what its report says to the total. */
+/** Runs test files with tap and adds the totals of its report. */
 async function runTap(total, scratch, sources, flags, start) {
   const totals = join(scratch, 'totals.json');
   rmSync(totals, { force: true });
   const files = sources.map((file) => `dist/${file.replace(/ts$/, 'js')}`);
   const argv = ['--disable-coverage', '--reporter=./dist/test/support/report.js', ...flags, ...files];
-  // Files that a killed test leaves behind go with the rest; the world has a place of its own for them.
+  // The files of a killed test are removed with the scratch directory; the world has a TMPDIR of its own.
   const env = { TMPDIR: scratch, WEFT_TEST_TOTALS: totals };
   const code = await start(realpathSync('node_modules/.bin/tap'), argv, env);
-  // No totals: tap itself came to grief.
+  // Without totals tap itself has failed.
   const { passed, failed, skipped } = existsSync(totals)
     ? JSON.parse(readFileSync(totals, 'utf8'))
     : { passed: 0, failed: 1, skipped: 0 };
@@ -145,7 +128,7 @@ async function runTap(total, scratch, sources, flags, start) {
   total.skipped += skipped;
 }
 
-/** Runs a node script in a process group of its own, which goes as a whole when this process is interrupted. */
+/** Runs a node script in a process group of its own, which is killed as a whole when this process is interrupted. */
 async function runAlone(script, argv, env) {
   const guard = has('setpriv') ? ['setpriv', '--pdeathsig', 'KILL'] : [];
   const [file, ...rest] = [...guard, process.execPath, script, ...argv];

@@ -1,11 +1,11 @@
-// The private world: runs a node script in namespaces of its own, so that nothing is ever left on the host.
+// The private world: runs a node script in namespaces of its own, so that the host keeps nothing of it.
 //
 //     npm ── node scripts/demo.mjs ── unshare ── sh (pid 1) ── node the-script ── ip, iperf3, weft …
 //            this file                └───── own net, mount and pid namespaces, tmpfs on /run ─────┘
 //
 // However the wrapper ends, pid 1 inside dies with it, and the kernel removes what was inside: every process, network
 // namespace, device, mount and file under /run. The links of that chain:
-//   - a signal to the wrapper: it kills unshare and waits until the whole namespace is gone;
+//   - a signal to the wrapper: it kills unshare and waits until the namespace is empty;
 //   - SIGKILL of the wrapper: PDEATHSIG (setpriv) kills unshare, whose own --kill-child kills pid 1;
 //   - SIGKILL of npm above the wrapper: the wrapper watches its ancestors.
 //
@@ -15,8 +15,12 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { isEnding, onEnd, statOf } from './ending.mjs';
+import { main, SetupError } from './run.mjs';
 
-/** What pid 1 does: its own /run, then the script as a child (a shell as pid 1 reaps orphans, node would not). */
+const [SETPRIV, ...UNSHARE] =
+  'setpriv --pdeathsig KILL unshare --net --mount --pid --fork --kill-child --mount-proc'.split(' ');
+
+/** What pid 1 runs: it mounts its own /run, then starts the script (a shell as pid 1 reaps orphans, node does not). */
 const INIT = `set -e
 mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p /run/netns /run/lock /run/weft-lab/tmp
@@ -25,12 +29,12 @@ code=0
 "$@" || code=$?
 exit $code`;
 
-/** How long pid 1 may take to appear under unshare before unshare itself is killed. */
+/** Time that pid 1 has to appear under unshare before unshare itself is killed. */
 const INIT_APPEARS_MS = 500;
 
 /**
  * Runs a node script inside a private world and returns its exit code.
- * Signals to this process, and the death of an npm above it, end the world; then this process exits with 128 + signal.
+ * A signal to this process, or the death of npm above it, ends the world; then this process exits with 128 + signal.
  * @param {string} script path of the script
  * @param {string[]} [args] its arguments
  * @param {NodeJS.ProcessEnv} [env] variables added to the environment
@@ -38,33 +42,13 @@ const INIT_APPEARS_MS = 500;
  */
 export function runInWorld(script, args = [], env = {}) {
   const child = spawn(
-    'setpriv',
-    [
-      ...[
-        '--pdeathsig',
-        'KILL',
-        'unshare',
-        '--net',
-        '--mount',
-        '--pid',
-        '--fork',
-        '--kill-child',
-        '--mount-proc',
-      ],
-      ...['/bin/sh', '-c', INIT, 'weft-world', process.execPath, script, ...args],
-    ],
+    SETPRIV,
+    [...UNSHARE, '/bin/sh', '-c', INIT, 'weft-world', process.execPath, script, ...args],
     {
-      // A session of its own: Ctrl-C reaches the wrapper alone, which then ends the inside in order.
+      // A session of its own: Ctrl-C reaches the wrapper alone, which then ends the world in order.
       detached: true,
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: {
-        ...process.env,
-        // Debian keeps iproute2 and ethtool where `su` without a dash does not look.
-        PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`,
-        ...env,
-        WEFT_WORLD: '1',
-        TMPDIR: '/run/weft-lab/tmp',
-      },
+      env: { ...process.env, ...env, WEFT_WORLD: '1', TMPDIR: '/run/weft-lab/tmp' },
     },
   );
   const ended = new Promise((resolve, reject) => {
@@ -77,14 +61,14 @@ export function runInWorld(script, args = [], env = {}) {
   });
   return ended.then((code) => {
     release();
-    // While an interruption is being handled the exit code is not ours to give: that clean-up ends this process.
+    // During an interruption the clean-up ends this process, with its own exit code.
     return isEnding() ? new Promise(() => undefined) : code;
   });
 }
 
 /**
- * Kills unshare, hence pid 1, hence everything; returns once the kernel has emptied the namespace. (Killing pid 1 itself
- * would do too, but unshare of util-linux 2.38 then complains on stderr.)
+ * Kills unshare, and with it pid 1 and everything inside; returns once the kernel has emptied the namespace. (Killing
+ * pid 1 itself would do too, but unshare of util-linux 2.38 then prints an error.)
  */
 async function killWorld(unshare) {
   const deadline = Date.now() + INIT_APPEARS_MS;
@@ -110,10 +94,9 @@ function childOf(pid) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const [script, ...args] = process.argv.slice(2);
-  if (script === undefined) {
-    console.error('use: node scripts/world.mjs script.js [arguments]');
-    process.exit(1);
-  }
-  process.exit(await runInWorld(script, args));
+  await main(() => {
+    const [script, ...args] = process.argv.slice(2);
+    if (script === undefined) throw new SetupError('use: node scripts/world.mjs script.js [arguments]');
+    return runInWorld(script, args);
+  });
 }

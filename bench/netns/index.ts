@@ -30,7 +30,7 @@ async function measureAll(options: Options, peers: readonly Peer[]): Promise<[Sa
   for (const mode of options.modes) {
     for (let round = 1; round <= options.rounds; round++) {
       for (const figure of options.figures) {
-        const order = peers.map((_, index) => peers[(index + round - 1) % peers.length] as Peer);
+        const order = peers.map((_, index) => peers[(index + round - 1) % peers.length]);
         for (const peer of order) {
           if (figure.without?.includes(peer.kind)) continue;
           const where = { mode, round, figure: figure.name, peer: peer.name };

@@ -28,7 +28,7 @@ const WIDE_UDP = { ...udpConf(), Network: '10.0.0.0/8' };
 
 /** The peer of a name given on the command line. */
 export function peerOf(name: string): Peer {
-  const [kind, rung] = name.split('@');
+  const [kind, level] = name.split('@');
   const weft =
     (conf: NetConf): Peer['start'] =>
     (node, extra = [], nodeFlags = []) =>
@@ -36,7 +36,7 @@ export function peerOf(name: string): Peer {
         nodeFlags,
         leases: [node.lease(), ...node.peers(), ...extra],
         netConf: conf,
-        flags: rung === undefined ? [] : ['--offload', rung],
+        flags: level === undefined ? [] : ['--offload', level],
       });
   const starters: Readonly<Record<string, Peer['start']>> = {
     kernel: (node, extra = []) => startKernel(node, { peers: [...node.peers(), ...extra] }),
@@ -46,8 +46,8 @@ export function peerOf(name: string): Peer {
     weft: weft(WIDE),
     'weft-udp': weft(WIDE_UDP),
   };
-  const start = starters[kind ?? ''];
-  if (start === undefined || (rung !== undefined && !kind?.startsWith('weft'))) {
+  const start = starters[kind];
+  if (start === undefined || (level !== undefined && !kind.startsWith('weft'))) {
     throw new Error(
       `--peers: no '${name}': choose from kernel, ovs, naive, proxy, weft, weft-udp, weft@none, weft@gso …`,
     );

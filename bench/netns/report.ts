@@ -57,7 +57,7 @@ export function summarize(
 }
 
 function spread(sorted: readonly number[]): Pick<Summary, 'median' | 'min' | 'max' | 'rounds'> {
-  const at = (index: number) => sorted[index] ?? Number.NaN;
+  const at = (index: number) => sorted[index];
   const middle = sorted.length >> 1;
   const median = sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2;
   return { median, min: at(0), max: at(sorted.length - 1), rounds: sorted.length };
@@ -72,7 +72,7 @@ export function markdownReport(
   peers: readonly string[],
 ): string {
   const { cpu, cores, kernel, node, system, memoryGiB } = machine;
-  const base = peers.includes('kernel') ? 'kernel' : (peers[0] ?? '');
+  const base = peers.includes('kernel') ? 'kernel' : peers[0];
   const rounds = Math.max(0, ...summaries.map((one) => one.rounds));
   const lines = [
     `${cpu}, ${cores} cores, ${memoryGiB} GiB · ${system}, kernel ${kernel} · Node ${node} · ${machine.date}`,

@@ -52,7 +52,6 @@ const apply: Figure = {
   without: ['ovs', 'naive'],
   measure: (bed) =>
     withBoth(bed, async ([dataplane]) => {
-      if (dataplane === undefined) throw new Error('nothing was started');
       const extra = madeUp(MANY - 2);
       const startedAt = performance.now();
       if (dataplane.kind === 'kernel') await programPeers(dataplane.node, extra, { fdb: true });
@@ -93,7 +92,6 @@ const churn: Figure = {
         const run = () => iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds });
         const still = (await run()).gbits;
         const [dataplane] = dataplanes;
-        if (dataplane === undefined) throw new Error('nothing was started');
         const churning = new Churn(dataplane);
         const { gbits } = await run().finally(() => churning.pause());
         return { still, changing: gbits, ...(await churning.end()) };
@@ -135,7 +133,6 @@ class Churn {
     const endedAt = performance.now();
     const rate = this.#changed / ((endedAt - this.#startedAt) / 1000);
     const last = this.#leases[(this.#next + CHURN_LEASES - 1) % CHURN_LEASES];
-    if (last === undefined) throw new Error('nothing was changed');
     const { netns } = this.#dataplane.node;
     await until('the last change is taken up', async () => {
       const base = last.Subnet.slice(0, last.Subnet.indexOf('/'));
@@ -166,10 +163,10 @@ class Churn {
     for (let count = 0; count < CHURN_STEP; count++) {
       const index = this.#next;
       this.#next = (index + 1) % CHURN_LEASES;
-      const generation = (this.#generations[index] ?? 0) + 1;
+      const generation = this.#generations[index] + 1;
       this.#generations[index] = generation;
       const [old, lease] = [this.#leases[index], madeUpLease(index, generation)];
-      if (old !== undefined) stale.push(old);
+      stale.push(old);
       this.#leases[index] = lease;
       fresh.push(lease);
     }

@@ -126,9 +126,9 @@ function takeHop(): boolean {
 
 function peerOf(destination: number): number {
   for (let index = 0; index < routes.length; index++) {
-    const route = routes[index] as Route;
+    const route = routes[index];
     if ((destination & route.mask) !== route.base) continue;
-    routes[index] = routes[0] as Route;
+    routes[index] = routes[0];
     routes[0] = route;
     return route.peer;
   }

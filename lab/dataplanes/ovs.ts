@@ -53,7 +53,7 @@ export async function startOvs(
     { name: `ovs-vswitchd on ${node.name}`, env },
   );
   const [underlay] = await ipJson<{ address: string }[]>(node.netns, 'link', 'show', 'dev', node.iface);
-  const mac = underlay?.address ?? '';
+  const mac = underlay.address;
   let stopped = false;
   const dataplane: Dataplane = {
     kind: 'ovs',

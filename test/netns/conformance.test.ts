@@ -1,9 +1,9 @@
-/** Weft to Weft on every rung of offload, from the smallest pod MTU to jumbo frames: everything arrives as it was sent. */
+/** Weft to Weft on every level of offload, from the smallest pod MTU to jumbo frames: everything arrives as it was sent. */
 
 import t, { type Test } from 'tap';
 import type { WeftDataplane, WeftOptions } from '../../lab/dataplanes/weft.js';
 import type { Lab } from '../../lab/lab.js';
-import { makeBed, onRung, RUNGS, startWeft } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft } from './support/bed.js';
 import { exchange, superpacketsUsed } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
@@ -28,9 +28,9 @@ for (const [podMtu, mode] of [
   t.test(`pods of MTU ${podMtu} over ${mode} links`, async (t) => {
     const lab = await makeBed(t, { name: `mtu${podMtu}`, mtu: podMtu + TUNNEL_HEADERS, mode, ipv6: true });
 
-    for (const rung of RUNGS) {
-      await t.test(`on rung ${rung}`, async (t) => {
-        const wefts = await startPair(t, lab, onRung(rung));
+    for (const level of LEVELS) {
+      await t.test(`on level ${level}`, async (t) => {
+        const wefts = await startPair(t, lab, atLevel(level));
         const [first, second] = wefts;
         t.equal((await statusOf(first)).device.mtu, podMtu);
         await exchange(t, lab.pod(1), lab.pod(2), podMtu);
@@ -54,9 +54,9 @@ for (const [podMtu, mode] of [
           t.strictSame(await damageIn(lab), {}, 'nor has a kernel');
         });
 
-        await t.test(`packets travelled ${rung === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
-          await superpacketsUsed(t, rung, first, second);
-          await superpacketsUsed(t, rung, second, first);
+        await t.test(`packets travelled ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
+          await superpacketsUsed(t, level, first, second);
+          await superpacketsUsed(t, level, second, first);
         });
       });
     }
@@ -65,15 +65,15 @@ for (const [podMtu, mode] of [
 
 t.test('a file of 1 GiB', async (t) => {
   const lab = await makeBed(t, { name: 'gigabyte', mode: 'plain' });
-  for (const rung of RUNGS) {
-    await t.test(`arrives unharmed on rung ${rung}`, async (t) => {
-      const wefts = await startPair(t, lab, onRung(rung));
+  for (const level of LEVELS) {
+    await t.test(`arrives unharmed on level ${level}`, async (t) => {
+      const wefts = await startPair(t, lab, atLevel(level));
       const { sent, received } = await stream(lab.pod(1), lab.pod(2), GIGABYTE);
       t.match(sent, / 1073741824$/);
       t.equal(received, sent);
       for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, weft.node.name);
       t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
-      await superpacketsUsed(t, rung, ...wefts);
+      await superpacketsUsed(t, level, ...wefts);
     });
   }
 });

@@ -5,10 +5,11 @@ import { exec } from '../../lab/exec.js';
 import { ipBatch, sysctl } from '../../lab/ip.js';
 import { until } from '../../lab/until.js';
 import { DIST } from '../../lab/world.js';
-import type { SendOptions } from './peer/handmade.js';
 import {
+  assertDrops,
   type Bed,
   counted,
+  type DropCase,
   LEASED_MAC,
   makeDropBed,
   mark,
@@ -43,12 +44,7 @@ t.test('datagrams that may not pass', async (t) => {
   const { lab, peer } = bed;
   await mark(bed);
 
-  const cases: readonly {
-    what: string;
-    datagrams: readonly Buffer[];
-    counter: string;
-    sent?: SendOptions;
-  }[] = [
+  const cases: DropCase[] = [
     {
       what: 'datagrams too short for VXLAN and Ethernet header are runts',
       datagrams: [0, 7, 8, 21].map((length) => request().subarray(0, length)),
@@ -87,18 +83,7 @@ t.test('datagrams that may not pass', async (t) => {
       sent: { tos: 3 },
     },
   ];
-  for (const { what, datagrams, counter, sent } of cases) {
-    await t.test(what, async (t) => {
-      const delivered = await deliveredBy(lab.node(1));
-      const replies = peer.echoes().length;
-      const changes = await raisedBy(bed, async () => {
-        for (const datagram of datagrams) await peer.send(datagram, sent);
-      });
-      t.strictSame(changes, { [counter]: datagrams.length });
-      t.equal((await deliveredBy(lab.node(1))) - delivered, 1, 'nothing but the good frame was delivered');
-      t.equal(peer.echoes().length - replies, 1, 'and nothing else answered');
-    });
-  }
+  await assertDrops(t, bed, cases, 'flannel.1', (act) => raisedBy(bed, act));
 
   await t.test('reserved bits are ignored, and counted', async (t) => {
     const headers = [

@@ -7,7 +7,7 @@ import t from 'tap';
 import { sysctl } from '../../lab/ip.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { HandmadePeer } from './peer/handmade.js';
-import { makeBed, onRung, RUNGS, startWeft, startWefts, withNftables } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts, withNftables } from './support/bed.js';
 import { captured } from './support/capture.js';
 import { makeDropBed, mark, request } from './support/drop-bed.js';
 import { damageIn, refusedBy } from './support/harm.js';
@@ -27,10 +27,10 @@ const DECAPSULATED: readonly (readonly (number | undefined)[])[] = [
 ];
 
 t.test('the outer header carries the ECN field of the packet, and not its DSCP', async (t) => {
-  for (const rung of RUNGS) {
-    const lab = await makeBed(t, { name: `ecnout-${rung}`, mode: 'plain' });
+  for (const level of LEVELS) {
+    const lab = await makeBed(t, { name: `ecnout-${level}`, mode: 'plain' });
     await HandmadePeer.start(lab.node(2), lab.node(1), { answers: ['10.244.2.11'] });
-    await startWeft(t, lab.node(1), onRung(rung));
+    await startWeft(t, lab.node(1), atLevel(level));
     const wanted = [0, 1, 2, 3, DSCP, DSCP + 1, DSCP + 2, DSCP + 3];
     const packets = await captured(lab.node(2), 'udp dst port 8472', wanted.length, async () => {
       for (const tos of wanted) await ping(lab.pod(1).netns, '10.244.2.11', { count: 1, tos });
@@ -39,14 +39,14 @@ t.test('the outer header carries the ECN field of the packet, and not its DSCP',
     t.strictSame(
       packets.map((packet) => [packet[inner + 1], packet[1]]),
       wanted.map((tos) => [tos, tos & 3]),
-      `inner and outer type of service on rung ${rung}`,
+      `inner and outer type of service on level ${level}`,
     );
   }
 });
 
-for (const rung of RUNGS) {
-  t.test(`what the underlay makes of it comes back into the packet, on rung ${rung}`, async (t) => {
-    const bed = await makeDropBed(t, `ecnin-${rung}`, onRung(rung));
+for (const level of LEVELS) {
+  t.test(`what the underlay makes of it comes back into the packet, on level ${level}`, async (t) => {
+    const bed = await makeDropBed(t, `ecnin-${level}`, atLevel(level));
     await mark(bed);
     for (const [inner, row] of DECAPSULATED.entries()) {
       for (const [outer, wanted] of row.entries()) {
@@ -74,25 +74,29 @@ const CONGESTION = `table ip congestion {
 `;
 
 const nftables = await withNftables();
-for (const rung of RUNGS) {
-  t.test(`TCP hears of congestion underneath and arrives unharmed, on rung ${rung}`, nftables, async (t) => {
-    const lab = await makeBed(t, { name: `ecntcp-${rung}` });
-    const [from, to] = [lab.pod(1), lab.pod(2)];
-    for (const { netns } of [from, to]) await sysctl(netns, { 'net/ipv4/tcp_ecn': 1 });
-    const wefts = await startWefts(t, lab.nodes, onRung(rung));
-    const marked = async () => (await snmpOf(to))['IpExt.InCEPkts'];
-    const transfer = async () => {
-      const { sent, received } = await stream(from, to, 8 << 20);
-      t.equal(received, sent);
-    };
-    await transfer();
-    t.equal(await marked(), 0, 'without congestion no packet is marked');
+for (const level of LEVELS) {
+  t.test(
+    `TCP hears of congestion underneath and arrives unharmed, on level ${level}`,
+    nftables,
+    async (t) => {
+      const lab = await makeBed(t, { name: `ecntcp-${level}` });
+      const [from, to] = [lab.pod(1), lab.pod(2)];
+      for (const { netns } of [from, to]) await sysctl(netns, { 'net/ipv4/tcp_ecn': 1 });
+      const wefts = await startWefts(t, lab.nodes, atLevel(level));
+      const marked = async () => (await snmpOf(to))['IpExt.InCEPkts'];
+      const transfer = async () => {
+        const { sent, received } = await stream(from, to, 8 << 20);
+        t.equal(received, sent);
+      };
+      await transfer();
+      t.equal(await marked(), 0, 'without congestion no packet is marked');
 
-    await lab.node(1).exec(['nft', '-f', '-'], { input: CONGESTION });
-    await transfer();
-    t.ok(Number(await marked()) > 0, `${await marked()} marked packets reached the pod`);
-    t.ok(Number((await snmpOf(from))['TcpExt.TCPDeliveredCE']) > 0, 'and its sender was told');
-    for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, `${weft.node.name} refused none`);
-    t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
-  });
+      await lab.node(1).exec(['nft', '-f', '-'], { input: CONGESTION });
+      await transfer();
+      t.ok(Number(await marked()) > 0, `${await marked()} marked packets reached the pod`);
+      t.ok(Number((await snmpOf(from))['TcpExt.TCPDeliveredCE']) > 0, 'and its sender was told');
+      for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, `${weft.node.name} refused none`);
+      t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
+    },
+  );
 }

@@ -88,7 +88,7 @@ t.test('three nodes', async (t) => {
 
   await t.test('forget one that stops and whose lease is deleted; it comes back as it was', async (t) => {
     const { lease } = await statusOf(third as Member);
-    t.strictSame(await third?.process.stop(), { code: 0, signal: null });
+    t.strictSame(await third.process.stop(), { code: 0, signal: null });
     await etcd.delete(`${PREFIX}/subnets/10.244.3.0-24`);
     for (const index of [1, 2]) {
       await until('its route goes', async () => (await routesOf(lab.node(index))).length === 1);
@@ -124,8 +124,8 @@ t.test('three nodes', async (t) => {
 
   await t.test('end with a clear line when their own lease is deleted', async (t) => {
     await etcd.delete(`${PREFIX}/subnets/10.244.2.0-24`);
-    t.strictSame(await second?.process.exited, { code: 0, signal: null });
-    t.match(second?.process.stderr, /\] Lease has been revoked\. Shutting down daemon\.\n/);
+    t.strictSame(await second.process.exited, { code: 0, signal: null });
+    t.match(second.process.stderr, /\] Lease has been revoked\. Shutting down daemon\.\n/);
   });
 
   await t.test('that have one public IP are warned, both', async (t) => {
@@ -186,11 +186,11 @@ t.test('two wefts a node, each with its own prefix, network and subnet file', as
       subnets.push(own);
     }
   }
-  const [one, other] = [1, 3].map((index) => (subnets[index] ?? '').split('/')[0] as string);
+  const [one, other] = [1, 3].map((index) => subnets[index].split('/')[0]);
   await until('both routes', async () => {
     const { stdout } = await exec(['ip', '-4', 'route'], { netns: lab.node(1).netns });
     return /dev flannel\.1 /.test(stdout) && /dev flannel\.2 /.test(stdout);
   });
-  await answered(t, lab.node(1), one as string);
-  await answered(t, lab.node(1), other as string);
+  await answered(t, lab.node(1), one);
+  await answered(t, lab.node(1), other);
 });

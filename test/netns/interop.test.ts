@@ -1,11 +1,11 @@
 /**
- * Weft, on every rung, and the kernel's vxlan in one cluster: the same traffic, whatever the kernel peer leaves to its
+ * Weft, on every level, and the kernel's vxlan in one cluster: the same traffic, whatever the kernel peer leaves to its
  * network card.
  */
 
 import t from 'tap';
 import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { makeBed, onRung, RUNGS, startWeft, withKernelVxlan } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft, withKernelVxlan } from './support/bed.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { answered } from './support/pings.js';
 import { statusOf } from './support/state.js';
@@ -27,10 +27,10 @@ for (const mode of ['virt', 'plain'] as const) {
         ['from the kernel', theirs, ours],
       ] as const;
 
-      for (const rung of RUNGS) {
-        await t.test(`and Weft on rung ${rung}`, async (t) => {
-          const weft = await startWeft(t, lab.node(1), onRung(rung));
-          t.equal((await statusOf(weft)).offload.rung, rung);
+      for (const level of LEVELS) {
+        await t.test(`and Weft on level ${level}`, async (t) => {
+          const weft = await startWeft(t, lab.node(1), atLevel(level));
+          t.equal((await statusOf(weft)).offload.rung, level);
 
           for (const [way, from, to] of paths) {
             await t.test(`pings are answered ${way}`, async (t) => {
@@ -84,10 +84,10 @@ for (const mode of ['virt', 'plain'] as const) {
   }
 }
 
-t.test('a Weft node on either rung and a kernel node in one cluster', options, async (t) => {
+t.test('a Weft node on either level and a kernel node in one cluster', options, async (t) => {
   const lab = await makeBed(t, { name: 'mixed', nodes: 3 });
   const wefts = await Promise.all(
-    RUNGS.map((rung, index) => startWeft(t, lab.node(index + 1), onRung(rung))),
+    LEVELS.map((level, index) => startWeft(t, lab.node(index + 1), atLevel(level))),
   );
   await startKernel(lab.node(3));
   await t.test('every pod reaches every other pod', async (t) => {

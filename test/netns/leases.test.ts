@@ -83,7 +83,7 @@ t.test('peers come, change and go while traffic flows', await withKernelVxlan(),
 
   await t.test('a peer moves to another address', async (t) => {
     const node = lab.node(3);
-    await kernel[0]?.stop();
+    await kernel[0].stop();
     await ipBatch(node.netns, [
       `address add 192.168.77.33/24 dev ${node.iface}`,
       `link add flannel.1 address ${node.vtepMac} mtu ${node.podMtu} type vxlan id 1 dev ${node.iface} local 192.168.77.33 dstport 8472 nolearning`,
@@ -133,7 +133,6 @@ t.test('the own lease changes while weft runs', async (t) => {
   const leaseFile = `${lab.dir}/leases.json`;
   await writeLeases(leaseFile, lab.leases());
   const [weft, peer] = await startWefts(t, lab.nodes, { leaseFile });
-  if (weft === undefined || peer === undefined) throw new Error('two wefts were started');
   const changed = withMac(lab.node(1).lease(), '0a:00:00:00:00:11');
   const theirs = lab.node(2).lease();
 

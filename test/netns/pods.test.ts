@@ -3,7 +3,7 @@
 import t from 'tap';
 import { netConf, writeLeases } from '../../lab/leases.js';
 import { ping } from '../../lab/traffic/ping.js';
-import { makeBed, onRung, RUNGS, startWeft, startWefts } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
 import { manyFlows } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
@@ -63,8 +63,8 @@ t.test('three nodes with two pods each and one lease file', async (t) => {
     const [first, second] = await Promise.all(wefts.slice(0, 2).map((weft) => statusOf(weft)));
     await ping(lab.pod(1).netns, lab.pod(2).address, { count: 5, size: 1000 });
     const [firstAfter, secondAfter] = await Promise.all(wefts.slice(0, 2).map((weft) => statusOf(weft)));
-    const there = (firstAfter?.counters.tx_bytes ?? 0) - (first?.counters.tx_bytes ?? 0);
-    const here = (secondAfter?.counters.rx_bytes ?? 0) - (second?.counters.rx_bytes ?? 0);
+    const there = firstAfter.counters.tx_bytes - first.counters.tx_bytes;
+    const here = secondAfter.counters.rx_bytes - second.counters.rx_bytes;
     t.equal(there, here, 'what node 1 sent is what node 2 received');
     t.equal(there, 5 * (14 + 20 + 8 + 1000), 'frames, without the tunnel header');
   });
@@ -73,18 +73,18 @@ t.test('three nodes with two pods each and one lease file', async (t) => {
 t.test('a net-conf MTU above that of the underlay', async (t) => {
   const lab = await makeBed(t, { name: 'toolarge' });
   const [weft] = await startWefts(t, lab.nodes, { netConf: netConf({ MTU: 2000 }) });
-  t.match(weft?.process.stderr, /^W.*\] .*Backend\.MTU 2000.*1500 of ua/m, 'is warned of');
+  t.match(weft.process.stderr, /^W.*\] .*Backend\.MTU 2000.*1500 of ua/m, 'is warned of');
   await answered(t, lab.node(1), lab.node(2).subnetBase, 'and packets that large pass in outer fragments', {
     size: 1950 - 28,
     dontFragment: true,
   });
 });
 
-for (const rung of RUNGS) {
-  t.test(`two workers on one node, on rung ${rung}`, async (t) => {
-    const lab = await makeBed(t, { name: `workers-${rung}` });
-    const weft = await startWeft(t, lab.node(1), onRung(rung, '--workers', '2'));
-    await startWeft(t, lab.node(2), onRung(rung));
+for (const level of LEVELS) {
+  t.test(`two workers on one node, on level ${level}`, async (t) => {
+    const lab = await makeBed(t, { name: `workers-${level}` });
+    const weft = await startWeft(t, lab.node(1), atLevel(level, '--workers', '2'));
+    await startWeft(t, lab.node(2), atLevel(level));
     t.equal((await statusOf(weft)).workers, 2);
     await manyFlows(t, lab.pod(1), lab.pod(2));
     t.strictSame(await refusedBy(weft), {}, 'every worker knows the own MAC, the peers and the FDB');

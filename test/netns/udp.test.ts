@@ -7,7 +7,7 @@ import { ipBatch } from '../../lab/ip.js';
 import { type Lease, madeUpLease, udpConf, writeLeases } from '../../lab/leases.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
-import { makeBed, onRung, RUNGS, startWeft, startWefts } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
 import { exchange, manyFlows, superpacketsUsed } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { answered, startFlood } from './support/pings.js';
@@ -88,10 +88,10 @@ t.test('what weft makes of lease and net-conf', async (t) => {
   });
 });
 
-for (const rung of RUNGS) {
-  t.test(`pods on rung ${rung}`, async (t) => {
-    const lab = await makeBed(t, { name: `udp${rung}`, overhead: TUNNEL_HEADERS, mode: 'plain' });
-    const wefts = await startWefts(t, lab.nodes, { netConf: udpConf(), ...onRung(rung) });
+for (const level of LEVELS) {
+  t.test(`pods on level ${level}`, async (t) => {
+    const lab = await makeBed(t, { name: `udp${level}`, overhead: TUNNEL_HEADERS, mode: 'plain' });
+    const wefts = await startWefts(t, lab.nodes, { netConf: udpConf(), ...atLevel(level) });
     const [here, there] = [lab.pod(1), lab.pod(2)];
     const { podMtu } = lab.node(1);
     t.equal(podMtu, 1472);
@@ -116,11 +116,10 @@ for (const rung of RUNGS) {
       t.strictSame(await damageIn(lab), {}, 'nor did a kernel');
     });
 
-    await t.test(`packets travelled ${rung === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
+    await t.test(`packets travelled ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
       const [first, second] = wefts;
-      if (first === undefined || second === undefined) throw new Error('two wefts were started');
-      await superpacketsUsed(t, rung, first, second);
-      await superpacketsUsed(t, rung, second, first);
+      await superpacketsUsed(t, level, first, second);
+      await superpacketsUsed(t, level, second, first);
     });
   });
 }
@@ -139,7 +138,7 @@ t.test('other port and MTU, under keys in other case', async (t) => {
   // What NetConf spells otherwise, and what only vxlan has.
   const conf = { Network: '10.244.0.0/16', Backend: { Type: 'UDP', port: 7890, mtu: 1400, VNI: 1 } };
   const [weft] = await startWefts(t, lab.nodes, { netConf: conf });
-  t.match(weft?.process.stderr, /^W.*\] net-conf Backend\.VNI: .*vxlan/m);
+  t.match(weft.process.stderr, /^W.*\] net-conf Backend\.VNI: .*vxlan/m);
   t.equal((await deviceOf(lab.node(1), UDP_DEVICE)).mtu, 1372);
   const { stdout } = await lab.node(1).exec(['ss', '-Hlun']);
   t.match(stdout, /192\.168\.77\.1:7890\s/);
@@ -149,7 +148,6 @@ t.test('other port and MTU, under keys in other case', async (t) => {
 t.test('leases come, change and go while traffic flows', async (t) => {
   const lab = await makeBed(t, { name: 'udpleases', nodes: 3 });
   const [one, two, three] = lab.leases();
-  if (one === undefined || two === undefined || three === undefined) throw new Error('three nodes');
   const netConf = udpConf();
   const weft = await startWeft(t, lab.node(1), { netConf, leases: [one, two] });
   const other = await startWeft(t, lab.node(2), { netConf });
@@ -223,7 +221,6 @@ t.test('ten thousand leases are applied, and taken away again, while traffic flo
   const lab = await makeBed(t, { name: 'udpscale' });
   const netConf = { ...udpConf(), Network: '10.0.0.0/8' };
   const [weft] = await startWefts(t, lab.nodes, { netConf });
-  if (weft === undefined) throw new Error('wefts were started');
   const real = lab.node(2).lease();
   const many = Array.from({ length: 10_000 }, (_, index) => madeUpLease(index));
   await answered(t, lab.pod(1), lab.pod(2).address);
@@ -242,7 +239,7 @@ t.test('ten thousand leases are applied, and taken away again, while traffic flo
   const { counters: before } = await statusOf(weft);
   // First, last and one in between: the underlay has no route to any of them, but Weft has.
   for (const lease of [many[0], many[5000], many[9999]]) {
-    const address = lease?.Subnet.replace('.0/24', '.7') ?? '';
+    const address = lease.Subnet.replace('.0/24', '.7');
     t.equal((await ping(lab.pod(1).netns, address, { count: 1, wait: 0.1 })).received, 0);
   }
   const { tx_drop_unreachable, tx_drop_no_route = 0 } = risen(before, (await statusOf(weft)).counters);

@@ -5,7 +5,7 @@ import { ipBatch } from '../../lab/ip.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { internetChecksum } from './peer/frames.js';
 import { echoRequest, HandmadePeer } from './peer/handmade.js';
-import { RUNGS, withKernelVxlan, withNftables } from './support/bed.js';
+import { LEVELS, withKernelVxlan, withNftables } from './support/bed.js';
 import { captured } from './support/capture.js';
 import { damageIn, refusalsIn } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
@@ -36,9 +36,9 @@ for (const mode of ['virt', 'plain'] as const) {
   t.test(`a kernel peer on a ${mode} link`, kernel, async (t) => {
     const lab = await makeUnderlay6Bed(t, { name: `six-${mode}`, mode });
     await startKernel6(lab.node(2));
-    for (const rung of RUNGS) {
-      await t.test(`and rung ${rung}`, async (t) => {
-        const dataplane = await RunningDataplane.start(t, lab, lab.node(1), rung);
+    for (const level of LEVELS) {
+      await t.test(`and level ${level}`, async (t) => {
+        const dataplane = await RunningDataplane.start(t, lab, lab.node(1), level);
         const [ours, theirs] = await withIpv6(lab);
         const mtu = lab.node(1).podMtu;
         for (const [way, from, to] of [
@@ -65,7 +65,7 @@ for (const mode of ['virt', 'plain'] as const) {
         const counters = await dataplane.counters();
         t.strictSame(refusalsIn(counters), {}, 'nothing was refused');
         t.strictSame(await damageIn(lab), {}, 'no stack has seen a broken packet');
-        t.equal(Number(counters.tx_trains) > 0, rung === 'gso', `${counters.tx_trains} trains`);
+        t.equal(Number(counters.tx_trains) > 0, level === 'gso', `${counters.tx_trains} trains`);
         t.equal(counters.tx_trains_replayed, 0, 'none of which was refused');
         await dataplane.stop();
       });
@@ -91,15 +91,15 @@ t.test('a route whose MTU is smaller than the datagrams: they go in fragments', 
   t.strictSame(await damageIn(lab), {});
 });
 
-for (const rung of RUNGS) {
-  t.test(`a peer made by hand and rung ${rung}`, async (t) => {
-    const lab = await makeUnderlay6Bed(t, { name: `six-hand-${rung}`, mode: 'plain' });
+for (const level of LEVELS) {
+  t.test(`a peer made by hand and level ${level}`, async (t) => {
+    const lab = await makeUnderlay6Bed(t, { name: `six-hand-${level}`, mode: 'plain' });
     const target = { address: underlayAddress(lab.node(1)) };
     const peer = await HandmadePeer.start(lab.node(2), target, {
       address: underlayAddress(lab.node(2)),
       answers: ['10.244.2.11'],
     });
-    const dataplane = await RunningDataplane.start(t, lab, lab.node(1), rung);
+    const dataplane = await RunningDataplane.start(t, lab, lab.node(1), level);
     let sequence = 0;
     const request = (fields: Partial<Parameters<typeof echoRequest>[0]> = {}) =>
       echoRequest({

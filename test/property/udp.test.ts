@@ -49,8 +49,8 @@ const packet = fc
 t.test('a TTL taken down one by one keeps a right checksum right', async () => {
   fc.assert(
     fc.property(packet, (bytes) => {
-      const ttl = bytes[8] as number;
-      const headerLength = ((bytes[0] as number) & 15) * 4;
+      const ttl = bytes[8];
+      const headerLength = (bytes[0] & 15) * 4;
       const view = viewOf(bytes);
       for (let left = ttl; left > 0; left--) {
         decrementIpv4Ttl(view, 0);

@@ -38,11 +38,11 @@ t.test('any eight bytes are a VXLAN header, split into I flag, VNI and reserved 
   fc.assert(
     fc.property(bytes(8), (header) => {
       const view = viewOf(header);
-      const [a, b, c, d, e, f, g, h] = header as unknown as number[];
-      const reserved = ((a as number) & 0xf7) | (b as number) | (c as number) | (d as number) | (h as number);
+      const [a, b, c, d, e, f, g, h] = header;
+      const reserved = (a & 0xf7) | b | c | d | h;
       return (
-        hasVni(view, 0) === (((a as number) & 0x08) !== 0) &&
-        vniOf(view, 0) === (e as number) * 65536 + (f as number) * 256 + (g as number) &&
+        hasVni(view, 0) === ((a & 0x08) !== 0) &&
+        vniOf(view, 0) === e * 65536 + f * 256 + g &&
         hasReservedBits(view, 0) === (reserved !== 0)
       );
     }),

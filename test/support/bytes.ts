@@ -41,7 +41,7 @@ export function ipv6(text: string): [number, number, number, number] {
   const right = groups(tail ?? '');
   const gap = Array<string>(8 - left.length - right.length).fill('0');
   const all = [...left, ...gap, ...right].map((group) => Number.parseInt(group, 16));
-  const word = (index: number) => ((all[2 * index] as number) << 16) | (all[2 * index + 1] as number);
+  const word = (index: number) => (all[2 * index] << 16) | all[2 * index + 1];
   return [word(0), word(1), word(2), word(3)];
 }
 

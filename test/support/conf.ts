@@ -1,8 +1,9 @@
-/** Configurations as net-conf.json gives them. */
+/** Settings as Weft has them when the operator sets nothing: flannel's defaults. */
 
 import type { VxlanConf } from '../../src/control/config/net-conf.js';
+import type { EtcdOptions } from '../../src/control/options.js';
 
-/** flannel's defaults. */
+/** Backend vxlan. */
 export const VXLAN: VxlanConf = {
   type: 'vxlan',
   vni: 1,
@@ -11,4 +12,17 @@ export const VXLAN: VxlanConf = {
   learning: false,
   directRouting: false,
   gbp: false,
+};
+
+/** Leases from etcd. */
+export const ETCD: EtcdOptions = {
+  type: 'etcd',
+  endpoints: ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'],
+  prefix: '/coreos.com/network',
+  keyFile: undefined,
+  certFile: undefined,
+  caFile: undefined,
+  username: undefined,
+  password: undefined,
+  renewMargin: 60,
 };

@@ -17,7 +17,7 @@ export function tcpdumpPackets(text: string): Uint8Array[] {
     const found = /^\s+0x([0-9a-f]{4}):\s+(.*)$/.exec(line);
     if (found === null) continue;
     if (found[1] === '0000') packets.push('');
-    packets[packets.length - 1] += found[2] as string;
+    packets[packets.length - 1] += found[2];
   }
   return packets.map(hex);
 }

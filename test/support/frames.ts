@@ -2,6 +2,7 @@
 
 import { concat, hex, pattern, viewOf } from './bytes.js';
 import { withChecksums } from './reference.js';
+import { ACK } from './tcp-flags.js';
 
 export const MAC_A = '02:00:00:00:00:0a';
 export const MAC_B = '02:00:00:00:00:0b';
@@ -34,7 +35,7 @@ export function tcpFrame(options: FrameOptions = {}): Uint8Array {
   const view = viewOf(header);
   view.setUint32(4, options.sequence ?? 1_000_000);
   view.setUint8(12, (5 + tcpOptions.length / 4) << 4);
-  view.setUint8(13, options.flags ?? 0x10);
+  view.setUint8(13, options.flags ?? ACK);
   return frame(6, concat(header, tcpOptions, options.payload ?? pattern(100)), options);
 }
 
@@ -58,7 +59,7 @@ export function tagged(untagged: Uint8Array, tag = 0x2064): Uint8Array {
 /** A copy of an IPv6 frame with a hop-by-hop header of 8 * (`units` + 1) bytes, all padding. */
 export function withHopByHop(plain: Uint8Array, units: number): Uint8Array {
   const header = new Uint8Array(8 * (units + 1));
-  header[0] = plain[14 + 6] as number;
+  header[0] = plain[14 + 6];
   header[1] = units;
   const copy = concat(plain.slice(0, 54), header, plain.slice(54));
   copy[14 + 6] = 0;

@@ -54,5 +54,5 @@ export function controls(arena: Arena, message: number): Control[] {
 /** UDP_SEGMENT of a message; 0 where it asks for none. */
 export function segmentSize(arena: Arena, message: number): number {
   const found = controls(arena, message).find(({ level, type }) => level === 17 && type === 103);
-  return found === undefined ? 0 : (found.data[0] as number) | ((found.data[1] as number) << 8);
+  return found === undefined ? 0 : found.data[0] | (found.data[1] << 8);
 }

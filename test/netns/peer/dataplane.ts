@@ -18,7 +18,7 @@ const dataplane = new Dataplane({
   address: setting.address,
   port: 8472,
   workers: 1,
-  offload: setting.rung,
+  offload: setting.level,
   busyPoll: 0,
   mtu: setting.mtu,
   podMtu: setting.mtu,

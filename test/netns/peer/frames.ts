@@ -7,7 +7,7 @@
 export function internetChecksum(bytes: Buffer): number {
   let sum = 0;
   for (let i = 0; i < bytes.length; i += 2) {
-    sum += ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
+    sum += (bytes[i] << 8) | (bytes[i + 1] ?? 0);
     sum = (sum & 0xffff) + (sum >> 16);
   }
   return ~sum & 0xffff;
@@ -112,8 +112,8 @@ export function echoIn(frame: Buffer): Echo | undefined {
     sourceMac: macText(frame.subarray(6, 12)),
     from: packet.subarray(12, 16).join('.'),
     to: packet.subarray(16, 20).join('.'),
-    tos: packet[1] ?? 0,
-    type: message[0] ?? 0,
+    tos: packet[1],
+    type: message[0],
     id: message.readUInt16BE(4),
     sequence: message.readUInt16BE(6),
     data: Buffer.from(message.subarray(8)),

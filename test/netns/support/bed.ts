@@ -15,11 +15,11 @@ export async function makeBed(t: Test, options: LabOptions & { readonly name: st
 }
 
 /** The offload rungs of `weft run`. */
-export const RUNGS = ['none', 'gso'] as const;
+export const LEVELS = ['none', 'gso'] as const;
 
-/** Options for a weft on this rung, whatever the kernel can. */
-export function onRung(rung: (typeof RUNGS)[number], ...flags: readonly string[]): WeftOptions {
-  return { flags: ['--offload', rung, ...flags] };
+/** Options for a weft on this level, whatever the kernel can. */
+export function atLevel(level: (typeof LEVELS)[number], ...flags: readonly string[]): WeftOptions {
+  return { flags: ['--offload', level, ...flags] };
 }
 
 /** Starts `weft run` on a node and waits until it forwards; it ends with the test at the latest. */

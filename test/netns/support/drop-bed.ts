@@ -4,9 +4,9 @@ import type { Test } from 'tap';
 import type { WeftDataplane, WeftOptions } from '../../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../../lab/ip.js';
 import type { Lab } from '../../../lab/lab.js';
-import { echoRequest, HandmadePeer } from '../peer/handmade.js';
+import { echoRequest, HandmadePeer, type SendOptions } from '../peer/handmade.js';
 import { makeBed, startWeft } from './bed.js';
-import { type Counters, risen, statusOf } from './state.js';
+import { type Counters, deliveredBy, risen, statusOf } from './state.js';
 
 export const OWN_MAC = '02:00:00:00:00:01';
 export const PEER_MAC = '02:00:00:00:00:02';
@@ -70,4 +70,35 @@ export async function counted(bed: Bed, act: () => Promise<void>, end = mark): P
     (await statusOf(bed.weft)).counters,
   );
   return risen({ tx_packets: 1, rx_packets: 1 }, { tx_packets: 0, rx_packets: 0, ...after });
+}
+
+/** Datagrams that Weft drops, each of them under `counter`. */
+export interface DropCase {
+  readonly what: string;
+  readonly datagrams: readonly Buffer[];
+  readonly counter: string;
+  /** The source of the datagrams and their outer header; the peer's own when left out. */
+  readonly sent?: SendOptions;
+}
+
+/** Sends the datagrams of each case and asserts that `counter` counts them and nothing delivers or answers them. */
+export async function assertDrops(
+  t: Test,
+  { lab, peer }: Bed,
+  cases: readonly DropCase[],
+  device: string,
+  countedBy: (act: () => Promise<void>) => Promise<Counters>,
+): Promise<void> {
+  for (const { what, datagrams, counter, sent } of cases) {
+    await t.test(what, async (t) => {
+      const delivered = await deliveredBy(lab.node(1), device);
+      const replies = peer.echoes().length;
+      const changes = await countedBy(async () => {
+        for (const datagram of datagrams) await peer.send(datagram, sent);
+      });
+      t.strictSame(changes, { [counter]: datagrams.length });
+      t.equal((await deliveredBy(lab.node(1), device)) - delivered, 1, 'only the good request is delivered');
+      t.equal(peer.echoes().length - replies, 1, 'only the good request is answered');
+    });
+  }
 }

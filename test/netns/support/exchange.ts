@@ -48,20 +48,20 @@ export async function exchange(t: Test, here: Pod, there: Pod, podMtu: number): 
   }
 }
 
-/** Asserts that one weft sent trains and the other joined packets on rung gso, and neither of them on rung none. */
+/** Asserts that one weft sent trains and the other joined packets on level gso, and neither of them on level none. */
 export async function superpacketsUsed(
   t: Test,
-  rung: string,
+  level: string,
   sender: WeftDataplane,
   receiver: WeftDataplane,
 ): Promise<void> {
   const [sent, received] = [await statusOf(sender), await statusOf(receiver)];
-  t.strictSame([sent.offload.rung, received.offload.rung], [rung, rung]);
+  t.strictSame([sent.offload.rung, received.offload.rung], [level, level]);
   const { tx_trains, offload_step_downs } = sent.counters;
   const { rx_coalesced } = received.counters;
-  t.equal(Number(tx_trains) > 0, rung === 'gso', `${sender.node.name} sent ${tx_trains} trains`);
-  t.equal(Number(rx_coalesced) > 0, rung === 'gso', `${receiver.node.name} joined ${rx_coalesced} packets`);
-  t.equal(offload_step_downs, 0, `and ${sender.node.name} never left its rung`);
+  t.equal(Number(tx_trains) > 0, level === 'gso', `${sender.node.name} sent ${tx_trains} trains`);
+  t.equal(Number(rx_coalesced) > 0, level === 'gso', `${receiver.node.name} joined ${rx_coalesced} packets`);
+  t.equal(offload_step_downs, 0, `and ${sender.node.name} never left its level`);
 }
 
 /** 32 flows either way, for what has several workers. */

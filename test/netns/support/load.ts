@@ -19,7 +19,7 @@ export async function startLoad(t: Test, weft: WeftDataplane, from: Pod, to: Pod
   t.teardown(() => client.stop('SIGKILL'));
   const packets = async () => {
     const { counters } = await statusOf(weft);
-    return (counters.tx_packets ?? 0) + (counters.rx_packets ?? 0);
+    return counters.tx_packets + counters.rx_packets;
   };
   const before = await packets();
   await until('load', async () => (await packets()) > before + UNDER_LOAD, { timeoutMs: 10_000 });

@@ -136,7 +136,7 @@ export async function deliveredBy(node: LabNode, device = DEVICE): Promise<numbe
     'dev',
     device,
   );
-  return link?.stats64.rx.packets ?? Number.NaN;
+  return link.stats64.rx.packets;
 }
 
 interface LinkAndAddresses {
@@ -200,8 +200,8 @@ export async function snmpOf({ netns }: { readonly netns: string }): Promise<Cou
     counters[name] = Number(value);
   }
   for (let i = 0; i + 1 < lines.length; i += 2) {
-    const [group = '', ...names] = (lines[i] ?? '').split(/\s+/);
-    const values = (lines[i + 1] ?? '').split(/\s+/).slice(1);
+    const [group = '', ...names] = lines[i].split(/\s+/);
+    const values = lines[i + 1].split(/\s+/).slice(1);
     names.forEach((name, index) => {
       counters[`${group}${name}`.replace(':', '.')] = Number(values[index]);
     });

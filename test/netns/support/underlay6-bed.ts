@@ -14,7 +14,7 @@ import type { VxlanLease } from '../../../lab/leases.js';
 import type { LabNode } from '../../../lab/node.js';
 import { DIST } from '../../../lab/world.js';
 import type { Ipv6Address } from '../../../src/dataplane/dataplane.js';
-import { makeBed, type RUNGS } from './bed.js';
+import { type LEVELS, makeBed } from './bed.js';
 import type { Counters } from './state.js';
 
 /** IPv6, UDP, VXLAN and the inner Ethernet header. */
@@ -47,7 +47,7 @@ export async function makeUnderlay6Bed(
 export interface DataplaneSetting {
   readonly device: string;
   readonly address: Ipv6Address;
-  readonly rung: (typeof RUNGS)[number];
+  readonly level: (typeof LEVELS)[number];
   readonly mtu: number;
   readonly vtepMac: string;
   readonly peers: readonly { readonly vtepMac: string; readonly address: Ipv6Address }[];
@@ -67,13 +67,13 @@ export class RunningDataplane {
     t: Test,
     lab: Lab,
     node: LabNode,
-    rung: DataplaneSetting['rung'],
+    level: DataplaneSetting['level'],
   ): Promise<RunningDataplane> {
     const others = lab.nodes.filter((other) => other !== node);
     const setting: DataplaneSetting = {
       device: DEVICE,
       address: wordsOf(node),
-      rung,
+      level,
       mtu: node.podMtu,
       vtepMac: node.vtepMac,
       peers: others.map((other) => ({ vtepMac: other.vtepMac, address: wordsOf(other) })),

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { UsageError } from '../../../src/cli/go-flags.js';
 import { runOptions } from '../../../src/cli/run-options.js';
+import { ETCD } from '../../support/conf.js';
 import { runFlags } from '../../support/run-flags.js';
 import { mentions, refusal } from '../../support/user-error.js';
 
@@ -11,17 +12,7 @@ function optionsOf(...words: string[]) {
 
 t.test("without a flag it is etcd, with flannel's defaults", async (t) => {
   t.strictSame(optionsOf(), {
-    source: {
-      type: 'etcd',
-      endpoints: ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'],
-      prefix: '/coreos.com/network',
-      keyFile: undefined,
-      certFile: undefined,
-      caFile: undefined,
-      username: undefined,
-      password: undefined,
-      renewMargin: 60,
-    },
+    source: ETCD,
     underlay: {
       iface: [],
       ifaceRegex: [],

@@ -7,6 +7,7 @@ import {
   OVERHEAD6,
   readNetConf,
 } from '../../../../src/control/config/net-conf.js';
+import { VXLAN } from '../../../support/conf.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 function write(t: Test, content: unknown): string {
@@ -19,16 +20,6 @@ async function read(t: Test, content: unknown): Promise<NetConf> {
 }
 
 const NETWORK = { base: 0x0af40000, prefix: 16 };
-/** What vxlan is without any setting. */
-const VXLAN = {
-  type: 'vxlan',
-  vni: 1,
-  port: 8472,
-  outerMtu: undefined,
-  learning: false,
-  directRouting: false,
-  gbp: false,
-};
 
 t.test('what the documentation of flannel shows', async (t) => {
   t.match(await read(t, { Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } }), {

@@ -9,6 +9,7 @@ import type { EtcdTiming } from '../../../../../src/control/leases/etcd/timing.j
 import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';
 import type { HalfRequest, LeaseRequest } from '../../../../../src/control/leases/source.js';
 import type { EtcdOptions } from '../../../../../src/control/options.js';
+import { ETCD } from '../../../../support/conf.js';
 import type { Etcd } from '../../../../support/etcd.js';
 
 export const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}';
@@ -25,18 +26,7 @@ export function optionsFor(
   prefix: string,
   more: Partial<EtcdOptions> = {},
 ): EtcdOptions {
-  return {
-    type: 'etcd',
-    endpoints: [endpoints].flat(),
-    prefix,
-    keyFile: undefined,
-    certFile: undefined,
-    caFile: undefined,
-    username: undefined,
-    password: undefined,
-    renewMargin: 60,
-    ...more,
-  };
+  return { ...ETCD, endpoints: [endpoints].flat(), prefix, ...more };
 }
 
 export function cidrOf(text: string): Cidr {

@@ -1,26 +1,26 @@
-/** DirectRouting: a peer on the same network gets a plain route, any other the tunnel, and no change leaves anything behind. */
+/** DirectRouting: a peer on the same network gets a plain route, any other peer the tunnel; changes leave no stale route. */
 
 import t, { type Test } from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { netConf, writeLeases } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { runCommand } from './support/cli.js';
-import { dualConf, dualLease, MTU6, makeDualBed, state6, underlay6, wanted6 } from './support/dual-bed.js';
-import { answered } from './support/pings.js';
-import { neighboursOf, statusOf } from './support/state.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { netConf, writeLeases } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { runCommand } from '../support/cli.js';
+import { dualConf, dualLease, MTU6, makeDualBed, state6, underlay6, wanted6 } from '../support/dual-bed.js';
+import { answered } from '../support/pings.js';
+import { neighboursOf, statusOf } from '../support/state.js';
 
 const DIRECT = { netConf: netConf({ DirectRouting: true }) };
 
-/** Routes to other nodes' pods, and neighbours on the device. */
+/** Returns the routes to other nodes' pods and the neighbours on the device. */
 async function waysOf(node: LabNode): Promise<string[]> {
   const { stdout } = await node.exec(['ip', '-4', 'route', 'show', 'root', '10.244.0.0/16']);
   const routes = stdout
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line.includes(' via '));
-  // Without its device there are no neighbours.
+  // Without the device there are no neighbours.
   return [...routes, ...(await neighboursOf(node).catch(() => []))];
 }
 
@@ -36,47 +36,46 @@ const through = [
 ];
 const past = (node: LabNode) => [`10.244.2.0/24 via 192.168.77.2 dev ${node.iface}`];
 
-t.test('peers on the same network', async (t) => {
+t.test('DirectRouting with peers on the same network', async (t) => {
   const lab = await makeBed(t, { name: 'direct' });
   const [weft] = await startWefts(t, lab.nodes, DIRECT);
-  if (weft === undefined) throw new Error('a weft');
   const { node } = weft;
   t.strictSame(await waysOf(node), past(node), 'a plain route, no neighbour');
   const before = await statusOf(weft);
   t.match(before.peers, [{ subnet: '10.244.2.0/24', direct: true, route: true, fdb: true, neighbour: true }]);
   await answered(t, lab.pod(1), lab.pod(2).address);
   const { counters } = await statusOf(weft);
-  t.equal(counters.tx_packets, before.counters.tx_packets, 'nothing went through the tunnel');
+  t.equal(counters.tx_packets, before.counters.tx_packets, 'no packet went through the tunnel');
 
-  await t.test('a gateway comes between: the tunnel', async (t) => {
+  await t.test('a peer moves into the tunnel when a gateway comes between', async (t) => {
     await ipBatch(node.netns, ['route add 192.168.77.2/32 via 192.168.77.99']);
     t.strictSame(await becomes(node, through), through);
   });
 
-  await t.test('it goes again: the plain route', async (t) => {
+  await t.test('a peer moves back to the plain route when the gateway disappears', async (t) => {
     await ipBatch(node.netns, ['route delete 192.168.77.2/32']);
     t.strictSame(await becomes(node, past(node)), past(node));
   });
 
-  await t.test('someone deletes the route: it is put back', async (t) => {
+  await t.test('a deleted direct route is restored', async (t) => {
     await ipBatch(node.netns, ['route delete 10.244.2.0/24']);
     t.strictSame(await becomes(node, past(node)), past(node));
   });
 
-  await t.test('the peer leaves: its route goes', async (t) => {
+  await t.test('the route of a removed peer is deleted', async (t) => {
     await writeLeases(weft.leaseFile, [node.lease()]);
     t.strictSame(await becomes(node, []), []);
     await writeLeases(weft.leaseFile, [node.lease(), ...node.peers()]);
     t.strictSame(await becomes(node, past(node)), past(node));
   });
 
-  await t.test('weft ends: no route is left', async (t) => {
+  await t.test('a stop deletes the direct routes', async (t) => {
     t.strictSame(await weft.end(), { code: 0, signal: null });
     t.strictSame(await waysOf(node), []);
   });
 });
 
-t.test('peers on the same network, over IPv6', async (t) => {
+t.test('DirectRouting with peers on the same network, over IPv6', async (t) => {
   const lab = await makeDualBed(t, { name: 'directdual' });
   const [node, peer] = [lab.node(1), lab.node(2)];
   const options = { leases: lab.nodes.map(dualLease), netConf: dualConf({}, { DirectRouting: true }) };
@@ -90,24 +89,24 @@ t.test('peers on the same network, over IPv6', async (t) => {
   };
   await becomes(t, direct);
 
-  await t.test('a gateway comes between: the tunnel', async (t) => {
+  await t.test('a peer moves into the tunnel when a gateway comes between', async (t) => {
     await ipBatch(node.netns, [`route add ${underlay6(peer)}/128 via fd00:77::99`]);
     await becomes(t, wanted6(node, [peer]));
   });
 
-  await t.test('it goes again: the plain route', async (t) => {
+  await t.test('a peer moves back to the plain route when the gateway disappears', async (t) => {
     await ipBatch(node.netns, [`route delete ${underlay6(peer)}/128`]);
     await becomes(t, direct);
   });
 
-  await t.test('weft is killed and the peer leaves: the next start removes its route', async (t) => {
+  await t.test('the start after kill -9 deletes the route of a peer that has left', async (t) => {
     await weft.end('SIGKILL');
     await startWeft(t, node, { ...options, leases: [dualLease(node)] });
     await becomes(t, own);
   });
 });
 
-t.test('direct routes of an earlier flanneld to nodes that are gone', async (t) => {
+t.test('a start deletes direct routes of an earlier flanneld to nodes without a lease', async (t) => {
   const lab = await makeBed(t, { name: 'directstale' });
   const node = lab.node(1);
   const others = [
@@ -129,18 +128,18 @@ t.test('direct routes of an earlier flanneld to nodes that are gone', async (t) 
       .map((line) => line.trim())
       .filter((line) => line.includes(' via ')),
     [through[0], others[0], others[1], others[2]],
-    'what is of another form stays',
+    'routes of another form stay',
   );
 });
 
-t.test('what a killed weft has left', async (t) => {
+t.test('direct routes that a killed Weft has left', async (t) => {
   const lab = await makeBed(t, { name: 'directkill' });
   const node = lab.node(1);
   const first = await startWeft(t, node, DIRECT);
   await first.end('SIGKILL');
-  t.strictSame(await waysOf(node), past(node), 'the route is there');
+  t.strictSame(await waysOf(node), past(node), 'the route exists');
 
-  await t.test('goes at the next start, where the node has left the cluster meanwhile', async (t) => {
+  await t.test('the next start deletes the route of a node that has left the cluster', async (t) => {
     const second = await startWeft(t, node, { ...DIRECT, leases: [node.lease()] });
     t.strictSame(await becomes(node, []), []);
     await writeLeases(second.leaseFile, [node.lease(), ...node.peers()]);
@@ -148,7 +147,7 @@ t.test('what a killed weft has left', async (t) => {
     await second.end('SIGKILL');
   });
 
-  await t.test('goes with weft cleanup', async (t) => {
+  await t.test('weft cleanup deletes them', async (t) => {
     const { code } = await runCommand(node, ['cleanup', '--run-dir', first.runDir]);
     t.equal(code, 0);
     t.strictSame(await waysOf(node), []);

@@ -1,14 +1,14 @@
-/** net-conf.json and lease file with everything that can be wrong with them. */
+/** weft run refuses every faulty net-conf.json and lease file in one line that names the fault. */
 
 import t from 'tap';
-import { netConf } from '../../lab/leases.js';
-import { makeBed } from './support/bed.js';
-import { makePlace, runCommand, runFlags } from './support/cli.js';
-import { refused } from './support/refusal.js';
+import { netConf } from '../../../lab/leases.js';
+import { makeBed } from '../support/bed.js';
+import { makePlace, runCommand, runFlags } from '../support/cli.js';
+import { refused } from '../support/refusal.js';
 
 const NETWORK = '10.244.0.0/16';
 
-/** What net-conf.json holds, and what weft says of it. */
+/** Content of net-conf.json and the error that Weft prints. */
 const NET_CONFS: readonly (readonly [what: string, netConf: object | string, line: RegExp])[] = [
   [
     'not JSON',
@@ -37,7 +37,7 @@ const NET_CONFS: readonly (readonly [what: string, netConf: object | string, lin
     /:4 .* Backend\.Type is "geneve": unknown backend type; write "vxlan"/,
   ],
   [
-    'a backend type that Weft has not',
+    'a backend type that Weft does not support',
     { Network: NETWORK, Backend: { Type: 'host-gw' } },
     /:4 .* Backend\.Type is "host-gw": .*write "vxlan"/,
   ],
@@ -56,7 +56,7 @@ const NET_CONFS: readonly (readonly [what: string, netConf: object | string, lin
   ['MTU below the range', netConf({ MTU: 117 }), /Backend\.MTU is 117: .* 118 to 65535/],
   ['MTU above the range', netConf({ MTU: 65_536 }), /Backend\.MTU is 65536: .* 65535/],
   [
-    'Learning no boolean',
+    'Learning that is no boolean',
     { Network: NETWORK, Backend: { Type: 'vxlan', Learning: 1 } },
     /Learning is 1: .*true or false/,
   ],
@@ -67,12 +67,12 @@ const NET_CONFS: readonly (readonly [what: string, netConf: object | string, lin
   ],
   ['SubnetLen too short', { ...netConf(), SubnetLen: 17 }, /SubnetLen is 17: .*at least four subnets/],
   [
-    'SubnetMin outside',
+    'SubnetMin outside Network',
     { ...netConf(), SubnetMin: '10.99.0.0' },
     /SubnetMin is "10\.99\.0\.0": SubnetMin is not in the range/,
   ],
   [
-    'SubnetMax unaligned',
+    'SubnetMax that is not aligned',
     { ...netConf(), SubnetMax: '10.244.9.1' },
     /SubnetMax is "10\.244\.9\.1": .* boundary/,
   ],
@@ -82,7 +82,7 @@ const own = { Subnet: '10.244.1.0/24', PublicIP: '192.168.77.1' };
 const peer = { Subnet: '10.244.2.0/24', PublicIP: '192.168.77.2' };
 const withMac = (VtepMAC: string) => ({ BackendType: 'vxlan', BackendData: { VNI: 1, VtepMAC } });
 
-/** The leases beside this node's own, or the file's whole text, and what weft says of them. */
+/** Leases besides this node's own, or the whole text of the file, and the error that Weft prints. */
 const LEASES: readonly (readonly [what: string, leases: readonly object[] | string, line: RegExp])[] = [
   ['not JSON', '{ "leases": [\n  { "Subnet" }\n] }', /leases\.json:2:\d+ \(--lease-file\): not JSON: /],
   ['empty', '', /leases\.json:1 .*not JSON: the file is empty/],
@@ -95,7 +95,7 @@ const LEASES: readonly (readonly [what: string, leases: readonly object[] | stri
     /leases\[1\]\.Subnet is "10\.244\.2\/24": no IPv4 subnet/,
   ],
   [
-    'host bits',
+    'a subnet with host bits',
     [own, { ...peer, Subnet: '10.244.2.1/24' }],
     /leases\[1\]\.Subnet .*host bits.*"10\.244\.2\.0\/24"/,
   ],
@@ -177,7 +177,7 @@ const LEASES: readonly (readonly [what: string, leases: readonly object[] | stri
   ],
 ];
 
-t.test('bad input', async (t) => {
+t.test('weft run refuses bad input', async (t) => {
   const lab = await makeBed(t, { name: 'badfiles' });
   const node = lab.node(1);
 
@@ -194,14 +194,14 @@ t.test('bad input', async (t) => {
     ['--net-config-path', 'net-conf.json'],
     ['--lease-file', 'leases.json'],
   ] as const) {
-    await t.test(`${flag}: no such file`, async (t) => {
+    await t.test(`${flag} with a file that does not exist`, async (t) => {
       const place = await makePlace(node);
       const flags = runFlags(place, node.iface).map((word) => word.replace(file, 'missing.json'));
       const { code, stderr } = await runCommand(node, flags);
       t.equal(code, 1);
       t.match(stderr, new RegExp(`^E.*\\] ${flag} \\S+/missing\\.json: no such file; [^\\n]+\n$`));
     });
-    await t.test(`${flag}: a directory`, async (t) => {
+    await t.test(`${flag} with a directory`, async (t) => {
       const place = await makePlace(node);
       const flags = runFlags(place, node.iface).map((word) => word.replace(`/${file}`, ''));
       const { code, stderr } = await runCommand(node, flags);

@@ -1,27 +1,27 @@
 /**
  * Pods made by real CNI plugins, with the conflist from deploy/cni.
  *
- *     pod1 ── cni0, node1 ──┬── node2, cni0 ── pod2      10.244.1.2, 10.244.2.2: the first that host-local gives
+ *     pod1 ── cni0, node1 ──┬── node2, cni0 ── pod2      10.244.1.2, 10.244.2.2: the first addresses of host-local
  *                           └── outside                  192.168.77.3: no lease, no route to any pod
  */
 
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { CommandError, exec } from '../../lab/exec.js';
-import { ipJson } from '../../lab/ip.js';
-import { netConf } from '../../lab/leases.js';
-import { LabProcess } from '../../lab/process.js';
-import { makeBed, startWefts } from './support/bed.js';
-import { CniNode, type Conflist, FLANNEL_CONFLIST, INSTALL_CONFLIST, readConflist } from './support/cni.js';
-import { answered } from './support/pings.js';
-import { saved } from './support/rules.js';
-import { networkOf } from './support/state.js';
+import { CommandError, exec } from '../../../lab/exec.js';
+import { ipJson } from '../../../lab/ip.js';
+import { netConf } from '../../../lab/leases.js';
+import { LabProcess } from '../../../lab/process.js';
+import { makeBed, startWefts } from '../support/bed.js';
+import { CniNode, type Conflist, FLANNEL_CONFLIST, INSTALL_CONFLIST, readConflist } from '../support/cni.js';
+import { answered } from '../support/pings.js';
+import { saved } from '../support/rules.js';
+import { networkOf } from '../support/state.js';
 
 const PORT = 7777;
 const HOST_PORT = 8080;
 const PORT_MAPPING = { hostPort: HOST_PORT, containerPort: PORT, protocol: 'tcp' } as const;
 
-/** Starts a server that tells everybody the address it sees him with. */
+/** Starts a server that tells each client its source address. */
 async function serve(t: Test, { netns }: { readonly netns: string }): Promise<void> {
   const script = `require('node:net').createServer((s) => s.end(s.remoteAddress)).listen(${PORT}, '0.0.0.0', () => console.log('listening'))`;
   const server = new LabProcess([process.execPath, '-e', script], { netns });
@@ -29,14 +29,14 @@ async function serve(t: Test, { netns }: { readonly netns: string }): Promise<vo
   await server.waitFor(/listening/);
 }
 
-/** The address that a server sees of whoever connects to it from here. */
+/** Returns the source address that a server sees of a connection from here. */
 async function seenFrom({ netns }: { readonly netns: string }, server: string, port = PORT): Promise<string> {
   const script = `require('node:net').connect(${port}, '${server}').pipe(process.stdout)`;
   return (await exec([process.execPath, '-e', script], { netns, timeoutMs: 5000 })).stdout;
 }
 
 for (const mode of ['iptables', 'nftables'] as const) {
-  t.test(`a cluster with --ip-masq by ${mode}`, async (t) => {
+  t.test(`pods of CNI plugins in a cluster with --ip-masq by ${mode}`, async (t) => {
     const lab = await makeBed(t, { name: `cni-${mode}`, nodes: 3, podsPerNode: 0 });
     const [one, two, outside] = [lab.node(1), lab.node(2), lab.node(3)];
     const wefts = await startWefts(t, [one, two], {
@@ -51,7 +51,6 @@ for (const mode of ['iptables', 'nftables'] as const) {
       cniNodes.push(await CniNode.create(node, conflist));
     }
     const [here, there] = cniNodes;
-    if (here === undefined || there === undefined) throw new Error('two nodes');
     const pod1 = await here.add(t, 'pod1', [PORT_MAPPING]);
     const pod2 = await there.add(t, 'pod2');
     await Promise.all([pod1, pod2, outside].map((place) => serve(t, place)));
@@ -67,7 +66,7 @@ for (const mode of ['iptables', 'nftables'] as const) {
       }
     });
 
-    await t.test('pods of two nodes reach each other as themselves', async (t) => {
+    await t.test("pods of two nodes see each other's own addresses", async (t) => {
       t.equal(await seenFrom(pod1, pod2.address), pod1.address);
       t.equal(await seenFrom(pod2, pod1.address), pod2.address);
       await answered(t, pod1, pod2.address, 'with packets as large as the MTU', {
@@ -76,12 +75,12 @@ for (const mode of ['iptables', 'nftables'] as const) {
       });
     });
 
-    await t.test('what leaves the cluster is masqueraded', async (t) => {
+    await t.test('traffic out of the cluster is masqueraded', async (t) => {
       t.equal(await seenFrom(pod1, outside.address), one.address);
       t.equal(await seenFrom(pod2, outside.address), two.address);
     });
 
-    await t.test("a pod's host port is reached", async (t) => {
+    await t.test("a pod's host port is reachable", async (t) => {
       t.equal(await seenFrom(outside, one.address, HOST_PORT), outside.address, 'from outside');
       t.equal(await seenFrom(two, one.address, HOST_PORT), two.address, 'from the other node');
       t.equal(await seenFrom(pod2, one.address, HOST_PORT), two.address, "from the other node's pod");
@@ -89,12 +88,12 @@ for (const mode of ['iptables', 'nftables'] as const) {
       t.equal(await seenFrom(pod1, one.address, HOST_PORT), '10.244.1.1', 'from the pod itself');
     });
 
-    await t.test('the bridge sends back through the port a frame came from', async (t) => {
+    await t.test('the bridge sends a frame back through the port it came from (hairpin)', async (t) => {
       const ports = await ipJson(one.netns, '-details', 'link', 'show', 'master', 'cni0');
       t.match(ports, [{ linkinfo: { info_slave_data: { hairpin: true } } }]);
     });
 
-    await t.test('a deleted pod leaves nothing', async (t) => {
+    await t.test('a deleted pod leaves no link, rule or address', async (t) => {
       const state = async () => ({
         network: await networkOf(one),
         rules: await saved(one, 'nft', 'nat'),
@@ -109,7 +108,7 @@ for (const mode of ['iptables', 'nftables'] as const) {
       await here.delete(pod);
       t.strictSame(await state(), before);
       await here.delete(pod);
-      t.strictSame(await state(), before, 'and deleted twice it is no error');
+      t.strictSame(await state(), before, 'a second DEL is no error');
     });
   });
 }
@@ -118,7 +117,7 @@ const V4 = ['FLANNEL_NETWORK=10.244.0.0/16', 'FLANNEL_SUBNET=10.244.77.129/25'];
 const V6 = ['FLANNEL_IPV6_NETWORK=2001:cafe:42::/56', 'FLANNEL_IPV6_SUBNET=2001:cafe:42:f:800::1/69'];
 const REST = ['FLANNEL_MTU=1430', 'FLANNEL_IPMASQ=true'];
 
-/** A directory with a subnet.env of these lines; and the script to run on it. */
+/** Returns a directory with a subnet.env of these lines, and a function that runs the script on it. */
 async function makeInstall(t: Test, lines: readonly string[]) {
   const dir = t.testdir({ 'subnet.env': `${lines.join('\n')}\n` });
   const [subnetEnv, conflist] = [`${dir}/subnet.env`, `${dir}/net.d/10-weft.conflist`];
@@ -126,36 +125,39 @@ async function makeInstall(t: Test, lines: readonly string[]) {
 }
 
 t.test('install-conflist', async (t) => {
-  await t.test("makes of subnet.env what flannel's plugin makes of it", async (t) => {
-    const range4 = [{ subnet: '10.244.77.128/25' }];
-    const range6 = [{ subnet: '2001:cafe:42:f:800:0:0:0/69' }];
-    const route4 = { dst: '10.244.0.0/16' };
-    const route6 = { dst: '2001:cafe:42:0:0:0:0:0/56' };
-    for (const { what, lines, ipMasq = false, ranges, routes } of [
-      { what: 'IPv4', lines: [...V4, ...REST], ranges: [range4], routes: [route4] },
-      { what: 'IPv6', lines: [...V6, ...REST], ranges: [range6], routes: [route6] },
-      {
-        what: 'both, and weft does not masquerade',
-        lines: [...V4, ...V6, 'FLANNEL_MTU=1430', 'FLANNEL_IPMASQ=false'],
-        ipMasq: true,
-        ranges: [range4, range6],
-        routes: [route4, route6],
-      },
-    ]) {
-      const { conflist, install } = await makeInstall(t, lines);
-      await install();
-      const bridge = {
-        ...{ type: 'bridge', bridge: 'cni0', hairpinMode: true, isDefaultGateway: true, ipMasq, mtu: 1430 },
-        ipam: { type: 'host-local', ranges, routes },
-      };
-      const portmap = { type: 'portmap', capabilities: { portMappings: true } };
-      const whole = { name: 'cbr0', cniVersion: '0.3.1', plugins: [bridge, portmap] };
-      t.strictSame(await readConflist(conflist), whole, what);
-    }
-  });
+  await t.test(
+    "install-conflist makes the same bridge configuration of subnet.env as flannel's plugin",
+    async (t) => {
+      const range4 = [{ subnet: '10.244.77.128/25' }];
+      const range6 = [{ subnet: '2001:cafe:42:f:800:0:0:0/69' }];
+      const route4 = { dst: '10.244.0.0/16' };
+      const route6 = { dst: '2001:cafe:42:0:0:0:0:0/56' };
+      for (const { what, lines, ipMasq = false, ranges, routes } of [
+        { what: 'IPv4', lines: [...V4, ...REST], ranges: [range4], routes: [route4] },
+        { what: 'IPv6', lines: [...V6, ...REST], ranges: [range6], routes: [route6] },
+        {
+          what: 'both, without masquerading by Weft',
+          lines: [...V4, ...V6, 'FLANNEL_MTU=1430', 'FLANNEL_IPMASQ=false'],
+          ipMasq: true,
+          ranges: [range4, range6],
+          routes: [route4, route6],
+        },
+      ]) {
+        const { conflist, install } = await makeInstall(t, lines);
+        await install();
+        const bridge = {
+          ...{ type: 'bridge', bridge: 'cni0', hairpinMode: true, isDefaultGateway: true, ipMasq, mtu: 1430 },
+          ipam: { type: 'host-local', ranges, routes },
+        };
+        const portmap = { type: 'portmap', capabilities: { portMappings: true } };
+        const whole = { name: 'cbr0', cniVersion: '0.3.1', plugins: [bridge, portmap] };
+        t.strictSame(await readConflist(conflist), whole, what);
+      }
+    },
+  );
 
   await t.test(
-    "names network and port mapping as flannel's conflist does, which it can follow",
+    "install-conflist names network and port mapping as flannel's conflist does, so it can replace it",
     async (t) => {
       const { conflist, install } = await makeInstall(t, [...V4, ...REST]);
       await install();
@@ -165,16 +167,19 @@ t.test('install-conflist', async (t) => {
     },
   );
 
-  await t.test('a new file is for all to read, an old one keeps its mode', async (t) => {
-    const { conflist, install } = await makeInstall(t, [...V4, ...REST]);
-    await install();
-    t.equal((await stat(conflist)).mode & 0o777, 0o644);
-    await chmod(conflist, 0o600);
-    await install();
-    t.equal((await stat(conflist)).mode & 0o777, 0o600);
-  });
+  await t.test(
+    'install-conflist makes a new file readable for all and keeps the mode of an existing one',
+    async (t) => {
+      const { conflist, install } = await makeInstall(t, [...V4, ...REST]);
+      await install();
+      t.equal((await stat(conflist)).mode & 0o777, 0o644);
+      await chmod(conflist, 0o600);
+      await install();
+      t.equal((await stat(conflist)).mode & 0o777, 0o600);
+    },
+  );
 
-  await t.test('says what is wrong in one line, and leaves the old file', async (t) => {
+  await t.test('install-conflist prints an error in one line and leaves the old file', async (t) => {
     const v4 = V4.join('\n');
     for (const { text, says } of [
       { text: undefined, says: /subnet\.env: no such file: weft writes it/ },
@@ -214,11 +219,11 @@ t.test('install-conflist', async (t) => {
       t.match(error.stderr, says);
       t.match(error.stderr, /^install-conflist: [^\n]+\n$/, 'one line');
       t.equal(await readFile(conflist, 'utf8'), 'the old one');
-      t.strictSame(await readdir(`${dir}/net.d`), ['10-weft.conflist'], 'and nothing beside it');
+      t.strictSame(await readdir(`${dir}/net.d`), ['10-weft.conflist'], 'no temporary file is left');
     }
   });
 
-  await t.test('with IPv6 a pod gets an address and a route of each family', async (t) => {
+  await t.test('a pod with IPv6 gets an address and a route of each family', async (t) => {
     const lab = await makeBed(t, { name: 'cni-dual', nodes: 1, podsPerNode: 0, ipv6: true });
     const { conflist, install } = await makeInstall(t, [...V4, ...V6, ...REST]);
     await install();

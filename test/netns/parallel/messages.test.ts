@@ -1,15 +1,15 @@
-/** The messages that operators search for (flannel's troubleshooting page), each with its cause. */
+/** Weft logs the messages of flannel's troubleshooting page, each for its cause. */
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import { KubeApi } from '../support/kube-api.js';
-import { kubeNode } from '../support/kube-nodes.js';
-import { makeBed } from './support/bed.js';
-import { isReady, joinUnderlay, SERVER_ADDRESS, startMember } from './support/cluster.js';
+import { KubeApi } from '../../support/kube-api.js';
+import { kubeNode } from '../../support/kube-nodes.js';
+import { makeBed } from '../support/bed.js';
+import { isReady, joinUnderlay, SERVER_ADDRESS, startMember } from '../support/cluster.js';
 
 const NET_CONF = '{ "Network": "10.244.0.0/16", "Backend": { "Type": "vxlan" } }';
 
-t.test('leases from Kubernetes', async (t) => {
+t.test('weft run with leases from Kubernetes', async (t) => {
   const lab = await makeBed(t, { name: 'messages', nodes: 3 });
   await joinUnderlay(t, lab);
   const dir = `${lab.dir}/api`;
@@ -101,12 +101,12 @@ t.test('leases from Kubernetes', async (t) => {
       const { process } = await start(env, ...flags);
       t.strictSame(await process.exited, { code: 1, signal: null });
       const last = process.stderr.trimEnd().split('\n').at(-1) ?? '';
-      t.match(last, /^E\d{4} [0-9:.]+ +\d+ \S+\] /, 'the last line is an error of klog');
+      t.match(last, /^E\d{4} [0-9:.]+ +\d+ \S+\] /, "the last line is an error in klog's format");
       t.match(last.replace(/^.*?\] /, ''), says);
     });
   }
 
-  await t.test('a pod that may not be read', async (t) => {
+  await t.test('a pod that Weft may not read', async (t) => {
     api.replay('error-403-list', { applies: ({ path }) => path.includes('/pods/') });
     const { process } = await start({ NODE_NAME: '', POD_NAME: 'weft-x', POD_NAMESPACE: 'kube-flannel' });
     t.strictSame(await process.exited, { code: 1, signal: null });
@@ -116,7 +116,7 @@ t.test('leases from Kubernetes', async (t) => {
     );
   });
 
-  await t.test('nodes that may not be listed: it says so, waits, and runs once they may', async (t) => {
+  await t.test('nodes that Weft may not list: it logs that, waits, and runs once it may', async (t) => {
     api.replay('error-403-list', { applies: ({ method }) => method === 'GET', times: 3 });
     const member = await start({ NODE_NAME: 'node1' });
     await member.process.waitFor(

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { ipBatch } from '../../lab/ip.js';
-import { makeBed, onRung, startWefts } from './support/bed.js';
+import { atLevel, makeBed, startWefts } from './support/bed.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { statusOf } from './support/state.js';
 import { segmentedDatagrams, stream } from './support/transfer.js';
@@ -11,7 +11,7 @@ const MEGABYTE = 1 << 20;
 
 t.test('a route whose MTU is smaller than the datagrams of a train', async (t) => {
   const lab = await makeBed(t, { name: 'narrow', mode: 'plain' });
-  const wefts = await startWefts(t, lab.nodes, onRung('gso'));
+  const wefts = await startWefts(t, lab.nodes, atLevel('gso'));
   const counters = () => Promise.all(wefts.map(async (weft) => (await statusOf(weft)).counters));
   await ipBatch(lab.node(1).netns, [`route replace 192.168.77.2/32 dev ${lab.node(1).iface} mtu 1300`]);
 
@@ -29,20 +29,20 @@ t.test('a route whose MTU is smaller than the datagrams of a train', async (t) =
     t.equal(await segmentedDatagrams(lab.pod(1), lab.pod(2), 1000, 1400), 'whole 1000 damaged 0');
   });
 
-  await t.test('trains were refused and went again, and Weft stays on its rung', async (t) => {
+  await t.test('trains were refused and went again, and Weft stays on its level', async (t) => {
     const [narrow, wide] = await counters();
-    t.ok(Number(narrow?.tx_trains_replayed) > 0, `${narrow?.tx_trains_replayed} went again`);
-    t.equal(wide?.tx_trains_replayed, 0, 'none where the route is as wide as the interface');
-    t.equal(narrow?.offload_step_downs, 0);
-    t.equal(wide?.offload_step_downs, 0);
+    t.ok(Number(narrow.tx_trains_replayed) > 0, `${narrow.tx_trains_replayed} went again`);
+    t.equal(wide.tx_trains_replayed, 0, 'none where the route is as wide as the interface');
+    t.equal(narrow.offload_step_downs, 0);
+    t.equal(wide.offload_step_downs, 0);
   });
 
   await t.test('datagrams that are small enough still travel in trains', async (t) => {
     const [before] = await counters();
     t.equal(await segmentedDatagrams(lab.pod(1), lab.pod(2), 1000, 1000), 'whole 1000 damaged 0');
     const [after] = await counters();
-    t.ok(Number(after?.tx_trains) > Number(before?.tx_trains), `${after?.tx_trains} trains`);
-    t.equal(after?.tx_trains_replayed, before?.tx_trains_replayed, 'none of which went again');
+    t.ok(Number(after.tx_trains) > Number(before.tx_trains), `${after.tx_trains} trains`);
+    t.equal(after.tx_trains_replayed, before.tx_trains_replayed, 'none of which went again');
   });
 
   await t.test('nothing was refused for good, and nothing broken', async (t) => {

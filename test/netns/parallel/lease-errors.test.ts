@@ -1,17 +1,16 @@
-/** Edits of the lease file that are no good: refused with file, place and reason while everything stays as it was. */
+/** A faulty edit of the lease file is refused with file, line and reason, and nothing changes. */
 
 import { rm, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import { writeAtomically, writeLeases } from '../../lab/leases.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWefts } from './support/bed.js';
-import { startFlood } from './support/pings.js';
-import { settled, stateFor, statusOf } from './support/state.js';
+import { writeAtomically, writeLeases } from '../../../lab/leases.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWefts } from '../support/bed.js';
+import { startFlood } from '../support/pings.js';
+import { settled, stateFor, statusOf } from '../support/state.js';
 
-t.test('two nodes, traffic between them, and one bad lease file after the other', async (t) => {
+t.test('a running Weft refuses faulty lease files while traffic flows', async (t) => {
   const lab = await makeBed(t, { name: 'badedits' });
   const [weft] = await startWefts(t, lab.nodes);
-  if (weft === undefined) throw new Error('wefts were started');
   const path = weft.leaseFile;
   const [own, peer] = lab.leases();
   const third = { Subnet: '10.244.3.0/24', PublicIP: '192.168.77.3' };
@@ -22,7 +21,7 @@ t.test('two nodes, traffic between them, and one bad lease file after the other'
 
   const cases: readonly { what: string; edit: () => Promise<void>; line: RegExp }[] = [
     {
-      what: 'JSON that ends in the middle',
+      what: 'truncated JSON',
       edit: replacedBy('{ "leases": [\n{ "Subnet":\n'),
       line: /leases\.json:3:\d+ \(--lease-file\): not JSON: \S+/,
     },
@@ -52,12 +51,12 @@ t.test('two nodes, traffic between them, and one bad lease file after the other'
       edit: replacedBy(file({ ...own, Subnet: '10.99.1.0/24' }, peer)),
       line: /leases\.json: .*10\.244\.0\.0\/16.*10\.99\.1\.0\/24/,
     },
-    { what: 'no file at all', edit: () => rm(path), line: /leases\.json: no such file/ },
+    { what: 'a deleted file', edit: () => rm(path), line: /leases\.json: no such file/ },
   ];
 
   for (const { what, edit, line } of cases) {
     await t.test(
-      `${what}: refused in one line, nothing changes, the next good edit is applied`,
+      `${what} is refused in one line, changes nothing, and the next good edit is applied`,
       async (t) => {
         const before = weft.process.stderr.length;
         const saidSince = () =>
@@ -70,18 +69,18 @@ t.test('two nodes, traffic between them, and one bad lease file after the other'
           timeoutMs: 2000,
         });
         const { leaseSource } = await statusOf(weft);
-        t.match(leaseSource.refused, line, 'status says why');
+        t.match(leaseSource.refused, line, 'status reports the reason');
         const state = await settled(lab.node(1), weft, lab.node(1).peers());
-        t.strictSame(state, stateFor(lab.node(1).peers()), 'the state stays');
+        t.strictSame(state, stateFor(lab.node(1).peers()), 'the state does not change');
         await writeLeases(path, lab.leases());
         await until('the good edit', async () => (await statusOf(weft)).leaseSource.refused === null);
         t.equal(saidSince().length, 1, `one line in the log: ${saidSince().join(' | ')}`);
-        t.match(saidSince()[0], line, 'and the log says why');
+        t.match(saidSince()[0], line, 'the log reports the reason');
       },
     );
   }
 
-  await t.test('no packet was lost meanwhile', async (t) => {
+  await t.test('no packet is lost during the edits', async (t) => {
     const { answered, missing } = await flood.end();
     t.ok(answered > 100, `${answered} pings answered`);
     t.strictSame(missing, []);

@@ -1,4 +1,4 @@
-/** Who may send: every mode of --peer-check against every kind of sender. */
+/** Every mode of --peer-check against every kind of source. */
 
 import t from 'tap';
 import {
@@ -9,15 +9,15 @@ import {
   request,
   STRANGE_MAC,
   STRANGER,
-} from './support/drop-bed.js';
-import { statusOf } from './support/state.js';
+} from '../support/drop-bed.js';
+import { statusOf } from '../support/state.js';
 
 for (const [mode, verdicts] of [
   ['strict', ['rx_packets', 'rx_drop_wrong_source_mac', 'rx_drop_wrong_source_mac', 'rx_drop_unknown_vtep']],
   ['mac', ['rx_packets', 'rx_packets', 'rx_drop_wrong_source_mac', 'rx_packets']],
   ['off', ['rx_packets', 'rx_packets', 'rx_packets', 'rx_packets']],
 ] as const) {
-  t.test(`--peer-check ${mode}`, async (t) => {
+  t.test(`--peer-check ${mode} accepts and drops datagrams by source`, async (t) => {
     const bed = await makeDropBed(t, `check${mode}`, { flags: ['--peer-check', mode] });
     t.equal((await statusOf(bed.weft)).peerCheck, mode);
     await mark(bed);
@@ -28,7 +28,7 @@ for (const [mode, verdicts] of [
       ["a lease's MAC from an unknown address", request(), { from: STRANGER }],
     ] as const;
     for (const [index, [what, datagram, from]] of senders.entries()) {
-      const verdict = verdicts[index] ?? '';
+      const verdict = verdicts[index];
       const { tx_packets, ...changes } = await counted(bed, () => bed.peer.send(datagram, from));
       t.strictSame(changes, { [verdict]: 1 }, `${what}: ${verdict}`);
     }

@@ -1,17 +1,17 @@
 /**
- * What the rules do to packets, with each firewall, over IPv4 and IPv6.
+ * The effect of the rules on packets, with each firewall, over IPv4 and IPv6.
  *
  *     pod1 ── node1 (rules) ──┬── node2 ── pod2          10.244.1.11, 10.244.2.11; fd00:244:1::11, fd00:244:2::11
- *                             └── node3, outside         192.168.77.3, fd00:77::3: knows the pods through node1 alone
+ *                             └── node3, outside         192.168.77.3, fd00:77::3: reaches the pods through node1 alone
  */
 
 import t from 'tap';
-import { exec } from '../../lab/exec.js';
-import { ipBatch, sysctl } from '../../lab/ip.js';
-import type { LabNode, Pod } from '../../lab/node.js';
-import { LabProcess } from '../../lab/process.js';
-import { base6, makeDualBed, NETWORK6, pod6, underlay6 } from './support/dual-bed.js';
-import { applyOnce, OPTIONS, V4 } from './support/rules.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch, sysctl } from '../../../lab/ip.js';
+import type { LabNode, Pod } from '../../../lab/node.js';
+import { LabProcess } from '../../../lab/process.js';
+import { base6, makeDualBed, NETWORK6, pod6, underlay6 } from '../support/dual-bed.js';
+import { applyOnce, OPTIONS, V4 } from '../support/rules.js';
 
 const PORT = 7777;
 
@@ -39,7 +39,7 @@ await ipBatch(outside.netns, [
   `route add ${V4.network} via ${router.address}`,
   `route add ${NETWORK6} via ${underlay6(router)}`,
 ]);
-// Else outside would be told of the shorter way, and not come through node1 any more; who forwards IPv6 listens to no such advice.
+// A redirect would lead outside past node1. A node that forwards IPv6 ignores redirects.
 await sysctl(router.netns, {
   'net/ipv4/conf/all/send_redirects': 0,
   [`net/ipv4/conf/${router.iface}/send_redirects`]: 0,
@@ -51,7 +51,7 @@ for (const netns of [lab.pod(1).netns, lab.pod(2).netns, outside.netns]) {
   await server.waitFor(/listening/);
 }
 
-/** The address that the server sees of whoever connects to it from `netns`. */
+/** Returns the source address that the server sees of a connection from `netns`. */
 async function seenFrom(netns: string, server: string): Promise<string> {
   const client = `require('node:net').connect(${PORT}, '${server}').pipe(process.stdout)`;
   return (await exec([process.execPath, '-e', client], { netns, timeoutMs: 5000 })).stdout;
@@ -60,7 +60,7 @@ async function seenFrom(netns: string, server: string): Promise<string> {
 const [pod1, pod2] = [lab.pod(1), lab.pod(2)];
 
 for (const { family, at, of } of FAMILIES) {
-  t.test(`${family}: without rules the outside sees the pod itself`, async (t) => {
+  t.test(`${family}: without rules the outside sees the pod's own address`, async (t) => {
     t.equal(await seenFrom(pod1.netns, at(outside)), of(pod1));
   });
 }
@@ -70,8 +70,8 @@ for (const [mode, backEnd] of [
   ['iptables', 'legacy'],
   ['nftables', 'none'],
 ] as const) {
-  t.test(`${mode}, ${backEnd}`, async (t) => {
-    // What the chain would drop the forward rules let through; a table of nftables cannot overrule another.
+  t.test(`--ip-masq masquerades traffic out of the cluster alone: ${mode}, ${backEnd}`, async (t) => {
+    // The forward rules accept what the chain's policy drops; a table of nftables cannot overrule another.
     const policy = async (verdict: string) => {
       if (mode === 'nftables') return;
       for (const command of ['iptables', 'ip6tables'])
@@ -81,9 +81,13 @@ for (const [mode, backEnd] of [
     await applyOnce(t, router, { backEnd }, { ...RULES, options: { ...RULES.options, mode } });
     for (const { family, at, of } of FAMILIES) {
       t.equal(await seenFrom(pod1.netns, at(outside)), at(router), `${family}: pod to outside: masqueraded`);
-      t.equal(await seenFrom(pod1.netns, of(pod2)), of(pod1), 'pod to pod: as it is');
-      t.equal(await seenFrom(pod2.netns, of(pod1)), of(pod2), 'and the other way');
-      t.equal(await seenFrom(outside.netns, of(pod1)), at(outside), 'outside to a pod of the node: as it is');
+      t.equal(await seenFrom(pod1.netns, of(pod2)), of(pod1), 'pod to pod: unchanged');
+      t.equal(await seenFrom(pod2.netns, of(pod1)), of(pod2), 'and in the other direction');
+      t.equal(
+        await seenFrom(outside.netns, of(pod1)),
+        at(outside),
+        'outside to a pod of the node: unchanged',
+      );
       t.equal(
         await seenFrom(outside.netns, of(pod2)),
         at(router),

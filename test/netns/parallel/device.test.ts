@@ -1,15 +1,15 @@
-/** What `weft run` makes of lease and net-conf on its node: device, address, neighbours, routes, subnet.env. */
+/** What `weft run` sets up for lease and net-conf: device, address, neighbours, routes, subnet.env. */
 
 import { readFile, stat } from 'node:fs/promises';
 import t from 'tap';
-import { READY } from '../../lab/dataplanes/weft.js';
-import type { Lease } from '../../lab/leases.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { makePlace, runFlags, startCommand } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { deviceOf, neighboursOf, routesOf, settled, stateFor, statusOf } from './support/state.js';
+import { READY } from '../../../lab/dataplanes/weft.js';
+import type { Lease } from '../../../lab/leases.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { makePlace, runFlags, startCommand } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { deviceOf, neighboursOf, routesOf, settled, stateFor, statusOf } from '../support/state.js';
 
-t.test('leases with MACs, net-conf as flannel has it', async (t) => {
+t.test("weft run with leases that have MACs and flannel's net-conf", async (t) => {
   const lab = await makeBed(t, { name: 'device', nodes: 3 });
   const node = lab.node(1);
   const weft = await startWeft(t, node);
@@ -35,7 +35,7 @@ t.test('leases with MACs, net-conf as flannel has it', async (t) => {
     ]);
   });
 
-  await t.test('status says the same', async (t) => {
+  await t.test('weft status reports the same device and peers', async (t) => {
     t.strictSame(await settled(node, weft, node.peers()), stateFor(node.peers()));
     t.match(await weft.status(), {
       backend: { type: 'vxlan', vni: 1, port: 8472 },
@@ -53,7 +53,7 @@ t.test('leases with MACs, net-conf as flannel has it', async (t) => {
   });
 });
 
-t.test("subnet.env is flannel's to the byte, with mode 0644 under any umask", async (t) => {
+t.test("subnet.env equals flannel's to the byte and has mode 0644 under any umask", async (t) => {
   const lab = await makeBed(t, { name: 'subnetenv' });
   const node = lab.node(1);
   const place = await makePlace(node);
@@ -74,7 +74,7 @@ t.test("subnet.env is flannel's to the byte, with mode 0644 under any umask", as
   t.equal((await stat(place.subnetFile)).mode & 0o7777, 0o644);
 });
 
-t.test('other VNI, port and MTU, under keys in other case', async (t) => {
+t.test('net-conf keys in another case set VNI, port and MTU', async (t) => {
   const lab = await makeBed(t, { name: 'netconf' });
   const netConf = {
     network: '10.244.0.0/16',
@@ -84,7 +84,6 @@ t.test('other VNI, port and MTU, under keys in other case', async (t) => {
   const places = await Promise.all(lab.nodes.map((node) => makePlace(node, { netConf })));
   for (const [index, node] of lab.nodes.entries()) {
     const place = places[index];
-    if (place === undefined) throw new Error('a place for every node');
     await startCommand(t, node, runFlags(place, node.iface)).waitFor(READY);
   }
   const node = lab.node(1);
@@ -100,11 +99,11 @@ t.test('other VNI, port and MTU, under keys in other case', async (t) => {
   ]);
   const { stdout } = await node.exec(['ss', '-Hlun']);
   t.match(stdout, /192\.168\.77\.1:4789\s/, 'listens on the port');
-  t.match(await readFile(places[0]?.subnetFile ?? '', 'utf8'), /^FLANNEL_MTU=1350$/m);
+  t.match(await readFile(places[0].subnetFile, 'utf8'), /^FLANNEL_MTU=1350$/m);
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
 });
 
-t.test('a net-conf without Backend is vxlan as documented: VNI 1, port 8472', async (t) => {
+t.test('net-conf with Backend.Type alone means VNI 1 and port 8472', async (t) => {
   const lab = await makeBed(t, { name: 'nobackend' });
   const node = lab.node(1);
   const place = await makePlace(node, { netConf: { Network: '10.244.0.0/16' } });
@@ -112,30 +111,27 @@ t.test('a net-conf without Backend is vxlan as documented: VNI 1, port 8472', as
   t.match(await statusOf(place), { backend: { type: 'vxlan', vni: 1, port: 8472 }, device: { mtu: 1450 } });
 });
 
-t.test(
-  'the interface may be named by its address, or not at all where a default route names it',
-  async (t) => {
-    const lab = await makeBed(t, { name: 'iface' });
-    const byAddress = lab.node(1);
-    const place = await makePlace(byAddress);
-    await startCommand(t, byAddress, runFlags(place, byAddress.address)).waitFor(READY);
-    t.equal((await statusOf(place)).underlay.interface, 'ua', 'by address');
-    const byRoute = lab.node(2);
-    await byRoute.exec(['ip', 'route', 'add', 'default', 'via', '192.168.77.1']);
-    const other = await makePlace(byRoute);
-    const flags = runFlags(other, '').filter((flag) => flag !== '--iface' && flag !== '');
-    await startCommand(t, byRoute, flags).waitFor(READY);
-    t.equal((await statusOf(other)).underlay.interface, 'ub', 'by the default route');
-  },
-);
+t.test('the interface is chosen by its address, or by the default route when none is named', async (t) => {
+  const lab = await makeBed(t, { name: 'iface' });
+  const byAddress = lab.node(1);
+  const place = await makePlace(byAddress);
+  await startCommand(t, byAddress, runFlags(place, byAddress.address)).waitFor(READY);
+  t.equal((await statusOf(place)).underlay.interface, 'ua', 'by address');
+  const byRoute = lab.node(2);
+  await byRoute.exec(['ip', 'route', 'add', 'default', 'via', '192.168.77.1']);
+  const other = await makePlace(byRoute);
+  const flags = runFlags(other, '').filter((flag) => flag !== '--iface' && flag !== '');
+  await startCommand(t, byRoute, flags).waitFor(READY);
+  t.equal((await statusOf(other)).underlay.interface, 'ub', 'by the default route');
+});
 
-t.test('leases of Subnet and PublicIP alone are enough for a cluster of Weft nodes', async (t) => {
+t.test('leases with Subnet and PublicIP alone suffice for a cluster of Weft nodes', async (t) => {
   const lab = await makeBed(t, { name: 'derived' });
   const leases: Lease[] = lab.leases().map(({ Subnet, PublicIP }) => ({ Subnet, PublicIP }));
   await startWefts(t, lab.nodes, { leases });
   const [one, two] = await Promise.all(lab.nodes.map((node) => deviceOf(node)));
-  t.match(one?.mac, /^[0-9a-f][26ae]:/, 'a locally administered unicast MAC');
-  t.not(one?.mac, two?.mac, 'another one on every node');
-  t.strictSame(await neighboursOf(lab.node(2)), [`10.244.1.0 lladdr ${one?.mac} PERMANENT`]);
+  t.match(one.mac, /^[0-9a-f][26ae]:/, 'Weft chooses a locally administered unicast MAC');
+  t.not(one.mac, two.mac, 'every node has its own MAC');
+  t.strictSame(await neighboursOf(lab.node(2)), [`10.244.1.0 lladdr ${one.mac} PERMANENT`]);
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
 });

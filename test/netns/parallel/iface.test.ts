@@ -1,19 +1,19 @@
 /**
- * The choice of the interface on real links, addresses and routes: what iproute2 prints is what it is read from. And a
- * tunnel on an address that is not the interface's.
+ * The choice of the interface from real links, addresses and routes as iproute2 prints them; and a
+ * tunnel on an address that the interface does not have.
  */
 
 import t from 'tap';
-import { READY } from '../../lab/dataplanes/weft.js';
-import { ipBatch } from '../../lab/ip.js';
-import { until } from '../../lab/until.js';
-import { DIST } from '../../lab/world.js';
-import type { Family } from '../../src/control/addresses/address.js';
-import type { UnderlayOptions } from '../../src/control/options.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { makePlace, runFlags, startCommand } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { statusOf } from './support/state.js';
+import { READY } from '../../../lab/dataplanes/weft.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { until } from '../../../lab/until.js';
+import { DIST } from '../../../lab/world.js';
+import type { Family } from '../../../src/control/addresses/address.js';
+import type { UnderlayOptions } from '../../../src/control/options.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { makePlace, runFlags, startCommand } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
 
 const node = (await makeBed(t, { name: 'iface', nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
 
@@ -37,17 +37,14 @@ async function choose(options: Partial<UnderlayOptions>, ...families: Family[]):
   ).stdout.trimEnd();
 }
 
-t.test(
-  'of an interface, the lasting address of the network comes first, a deprecated one never',
-  async (t) => {
-    t.equal(
-      await choose({ iface: ['wan0'] }),
-      'wan0 198.51.100.10 [198.51.100.10 198.51.100.11 203.0.113.30 169.254.9.1]',
-    );
-  },
-);
+t.test('an interface offers its permanent global address first and never a deprecated one', async (t) => {
+  t.equal(
+    await choose({ iface: ['wan0'] }),
+    'wan0 198.51.100.10 [198.51.100.10 198.51.100.11 203.0.113.30 169.254.9.1]',
+  );
+});
 
-t.test('by address, regular expression and public address', async (t) => {
+t.test('the interface is chosen by address, by regular expression and by public address', async (t) => {
   t.match(await choose({ iface: ['198.51.100.11'] }), /^wan0 198\.51\.100\.11 \[198\.51\.100\.11 198\.51/);
   t.match(await choose({ ifaceRegex: ['^192\\.0\\.2\\.', '^wan'] }), /^wan1 192\.0\.2\.1 /);
   t.match(await choose({ ifaceRegex: ['(?i)WAN1'] }), /^wan1 /);
@@ -58,7 +55,7 @@ t.test('by address, regular expression and public address', async (t) => {
   );
 });
 
-t.test('what is there is told when nothing fits', async (t) => {
+t.test('the error lists the interfaces when none matches', async (t) => {
   t.equal(
     await choose({ iface: ['eth7', 'bare'], ifaceCanReach: '8.8.8.8' }),
     `Failed to find interface to use that matches the interfaces and/or regexes provided: --iface eth7: no interface has this name or address; --iface bare: failed to find IPv4 address for interface bare; give it one, or name another interface with --iface; --iface-can-reach 8.8.8.8: ip route get 8.8.8.8: RTNETLINK answers: Network is unreachable (there is lo:[], cni0:[10.244.1.1], ${node.iface}:[192.168.77.1], wan0:[198.51.100.10 198.51.100.11 203.0.113.30 169.254.9.1], wan1:[192.0.2.1], bare:[])`,
@@ -73,20 +70,20 @@ t.test('what is there is told when nothing fits', async (t) => {
   );
 });
 
-t.test('the interface and source address through which an address is reached', async (t) => {
+t.test('--iface-can-reach chooses the interface and source address of the route', async (t) => {
   await ipBatch(node.netns, ['route add 8.8.8.0/24 via 198.51.100.1 src 198.51.100.11']);
   t.match(await choose({ ifaceCanReach: '8.8.8.8' }), /^wan0 198\.51\.100\.11 /);
   t.match(await choose({ ifaceCanReach: '198.51.100.11' }), /^wan0 198\.51\.100\.11 /, 'its own');
 });
 
-t.test('the default route of the least metric, and of several next hops the first', async (t) => {
+t.test('the default route with the least metric wins, and its first next hop', async (t) => {
   await ipBatch(node.netns, ['route add default via 198.51.100.1 metric 200']);
   t.match(await choose({}), /^wan0 198/);
   await ipBatch(node.netns, ['route add default metric 100 nexthop via 192.0.2.9 nexthop via 198.51.100.1']);
   t.match(await choose({}), /^wan1 192\.0\.2\.1 /);
 });
 
-t.test('a default route that leads nowhere tells no interface', async (t) => {
+t.test('a default route without a device chooses no interface', async (t) => {
   await ipBatch(node.netns, ['address add 2001:db8::1/64 dev wan1 nodad']);
   await node.exec([...'ip -6 route add unreachable default dev lo metric 50'.split(' ')]);
   t.match(
@@ -97,7 +94,7 @@ t.test('a default route that leads nowhere tells no interface', async (t) => {
   t.match(await choose({}, 'ipv6'), /^wan1 2001:db8::1 /);
 });
 
-t.test('nodes with routed addresses on lo, as in a BGP fabric', async (t) => {
+t.test('nodes with routed addresses on lo, as in a BGP fabric,', async (t) => {
   const lab = await makeBed(t, { name: 'routed' });
   const [one, two] = [lab.node(1), lab.node(2)];
   for (const [of, peer] of [
@@ -115,14 +112,14 @@ t.test('nodes with routed addresses on lo, as in a BGP fabric', async (t) => {
   const second = startCommand(t, two, runFlags(place, undefined, '--iface-can-reach', '10.99.0.1'));
   await second.waitFor(READY);
 
-  await t.test("send from and receive at them, whichever interface is the tunnel's", async (t) => {
+  await t.test("send from and receive on the lo addresses, whatever the tunnel's interface", async (t) => {
     await answered(t, lab.pod(1), lab.pod(2).address);
     await answered(t, lab.pod(2), lab.pod(1).address);
     const { underlay } = await statusOf(place);
     t.match(underlay, { interface: two.iface, publicIP: '10.99.0.2' });
   });
 
-  await t.test('go on for as long as they are there', async (t) => {
+  await t.test('keep running while the addresses exist', async (t) => {
     for (const [of, weft] of [
       [one, first],
       [two, place],

@@ -1,21 +1,21 @@
-/** `weft status` and `weft cleanup`, in every state that a node can be in. */
+/** `weft status` and `weft cleanup` in every state of a node. */
 
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { READY, type WeftDataplane } from '../../lab/dataplanes/weft.js';
-import { ipBatch } from '../../lab/ip.js';
-import { netConf } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
-import { makePlace, runCommand, runFlags, startCommand } from './support/cli.js';
-import { dualConf, dualLease, makeDualBed } from './support/dual-bed.js';
-import { statusOf } from './support/state.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { READY, type WeftDataplane } from '../../../lab/dataplanes/weft.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { netConf } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { makePlace, runCommand, runFlags, startCommand } from '../support/cli.js';
+import { dualConf, dualLease, makeDualBed } from '../support/dual-bed.js';
+import { statusOf } from '../support/state.js';
 
-/** What names a device, chain or table of weft's, its socket, the other node's pods, or nothing at all. */
+/** Patterns of Weft's devices, chains, tables and sockets, and of the other node's pods. */
 const OURS = /flannel|:8472|10\.244\.2\.|fd00:244:2:|blackhole/i;
 
-/** Whatever of a weft there can be on a node. */
+/** Returns everything that Weft may leave on a node. */
 async function everythingOf(node: LabNode): Promise<string> {
   const commands =
     'ip -o link; ip -4 route; ip -6 route; ip neigh; ss -Hlun; iptables-save; ip6tables-save; nft list ruleset';
@@ -37,25 +37,25 @@ t.test('weft cleanup stops a running weft and removes what it made', async (t) =
   const lab = await makeBed(t, { name: 'cleanup' });
   const weft = await startWeft(t, lab.node(1));
   await cleanUp(t, weft, /stopped weft/);
-  t.strictSame(await weft.process.exited, { code: 0, signal: null }, 'weft itself ends with 0');
+  t.strictSame(await weft.process.exited, { code: 0, signal: null }, 'the running Weft exits with 0');
 });
 
 t.test('weft cleanup after a clean stop removes the subnet file', async (t) => {
   const lab = await makeBed(t, { name: 'cleanstop' });
   const weft = await startWeft(t, lab.node(1));
   await weft.end();
-  t.ok(existsSync(weft.subnetFile), 'which a stop leaves, as flannel does');
+  t.ok(existsSync(weft.subnetFile), 'a stop leaves the subnet file, as flannel does');
   await cleanUp(t, weft, /removed .*subnet\.env/);
 });
 
-t.test('weft cleanup after kill -9 removes what is left', async (t) => {
+t.test('weft cleanup after kill -9 removes device, rules and files', async (t) => {
   const lab = await makeBed(t, { name: 'cleankill' });
   const weft = await startWeft(t, lab.node(1));
   await weft.end('SIGKILL');
   await cleanUp(t, weft, /removed .*subnet\.env/);
 });
 
-/** Lines that there are while such a weft runs, or after it was killed. */
+/** Lines that exist while such a Weft process runs, or after it was killed. */
 const TUNNEL = [
   /^\d+: flannel\.1: /m,
   /^\d+: flannel-v6\.1: /m,
@@ -72,7 +72,7 @@ const BLACKHOLES = [/^blackhole 10\.244\.1\.0\/24 /m, /^blackhole fd00:244:1::\/
 
 for (const { what, name, conf, end, there, says } of [
   {
-    what: 'with iptables, which runs',
+    what: 'with iptables, of a running Weft',
     name: 'cleandual',
     conf: dualConf(),
     there: [
@@ -83,7 +83,7 @@ for (const { what, name, conf, end, there, says } of [
     says: /stopped weft[^]*removed the rules in iptables\n[^]*removed the rules in ip6tables\n/,
   },
   {
-    what: 'with nftables and direct routes, which was killed',
+    what: 'with nftables and direct routes, of a killed Weft',
     name: 'cleandualkill',
     conf: dualConf({ EnableNFTables: true }, { DirectRouting: true }),
     end: 'SIGKILL',
@@ -95,10 +95,10 @@ for (const { what, name, conf, end, there, says } of [
     says: /removed .*subnet\.env\n[^]*removed the rules in nftables \(ipv4\)\nremoved the rules in nftables \(ipv6\)\n/,
   },
 ] as const) {
-  t.test(`weft cleanup of both families, ${what}`, async (t) => {
+  t.test(`weft cleanup removes both families, ${what}`, async (t) => {
     const lab = await makeDualBed(t, { name });
     const node = lab.node(1);
-    // Beside a route of the bridge's to the same subnet IPv4 has no blackhole route, IPv6 has.
+    // Beside the bridge's route to the same subnet, IPv4 has no blackhole route, but IPv6 has.
     await ipBatch(node.netns, ['address delete 10.244.1.1/24 dev cni0']);
     const flags = ['--ip-masq', '--ip-blackhole-route'];
     const leases = lab.nodes.map(dualLease);
@@ -111,7 +111,7 @@ for (const { what, name, conf, end, there, says } of [
   });
 }
 
-t.test('weft cleanup after a clean stop leaves all to a flanneld that has taken over', async (t) => {
+t.test('weft cleanup after a clean stop leaves everything of a flanneld that has taken over', async (t) => {
   const lab = await makeBed(t, { name: 'cleanheir' });
   const node = lab.node(1);
   const weft = await startWeft(t, node, { netConf: netConf({ DirectRouting: true }) });
@@ -124,17 +124,17 @@ t.test('weft cleanup after a clean stop leaves all to a flanneld that has taken 
   t.match(stdout, /^flannel\.1 is another's now, and so are routes, rules and subnet\.env: they stay$/m);
   t.strictSame(await ours(), before);
   t.ok(existsSync(weft.subnetFile));
-  t.notOk(existsSync(weft.runDir), 'weft forgets');
+  t.notOk(existsSync(weft.runDir), 'the run directory is removed');
 });
 
-t.test('weft cleanup with nothing to do says so', async (t) => {
+t.test('weft cleanup with nothing to do prints that', async (t) => {
   const lab = await makeBed(t, { name: 'cleannone' });
   const weft = await startWeft(t, lab.node(1));
   await cleanUp(t, weft, /stopped weft/);
   await cleanUp(t, weft, /nothing to clean up/);
 });
 
-t.test('weft cleanup leaves the weft of another run directory alone', async (t) => {
+t.test('weft cleanup does not touch the Weft of another run directory', async (t) => {
   const lab = await makeBed(t, { name: 'cleanmine' });
   const node = lab.node(1);
   const [old, place] = [await makePlace(node, { name: 'old' }), await makePlace(node, { name: 'new' })];
@@ -144,27 +144,35 @@ t.test('weft cleanup leaves the weft of another run directory alone', async (t) 
   await startCommand(t, node, runFlags(place, node.iface)).waitFor(READY);
   const { code } = await runCommand(node, ['cleanup', '--run-dir', old.runDir]);
   t.equal(code, 0);
-  t.equal((await statusOf(place)).device.up, true, 'its device is still there');
-  t.ok(existsSync(place.subnetFile), 'and its subnet file');
+  t.equal((await statusOf(place)).device.up, true, "the other's device still exists");
+  t.ok(existsSync(place.subnetFile), 'and so does its subnet file');
 });
 
-t.test('weft cleanup leaves what weft has not made', await withKernelVxlan(), async (t) => {
-  const lab = await makeBed(t, { name: 'cleanother' });
-  const node = lab.node(1);
-  await startKernel(node);
-  const place = await makePlace(node);
-  const { code } = await runCommand(node, ['cleanup', '--run-dir', place.runDir]);
-  t.equal(code, 0);
-  const { stdout } = await node.exec(['ip', '-4', 'route']);
-  t.match(stdout, /10\.244\.2\.0\/24 via 10\.244\.2\.0 dev flannel\.1/, "the kernel's device and its routes");
-});
+t.test(
+  'weft cleanup does not touch a device that Weft did not create',
+  await withKernelVxlan(),
+  async (t) => {
+    const lab = await makeBed(t, { name: 'cleanother' });
+    const node = lab.node(1);
+    await startKernel(node);
+    const place = await makePlace(node);
+    const { code } = await runCommand(node, ['cleanup', '--run-dir', place.runDir]);
+    t.equal(code, 0);
+    const { stdout } = await node.exec(['ip', '-4', 'route']);
+    t.match(
+      stdout,
+      /10\.244\.2\.0\/24 via 10\.244\.2\.0 dev flannel\.1/,
+      "the kernel's device and its routes",
+    );
+  },
+);
 
 t.test('weft status', async (t) => {
   const lab = await makeBed(t, { name: 'status', nodes: 3 });
   const node = lab.node(1);
   const weft = await startWeft(t, node);
 
-  await t.test('prints tables for people', async (t) => {
+  await t.test('weft status prints tables', async (t) => {
     const { code, stdout, stderr } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
     t.equal(code, 0);
     t.equal(stderr, '');
@@ -176,7 +184,7 @@ t.test('weft status', async (t) => {
     t.match(stdout, /^ {2}rx_drop_unknown_vni +0$/m);
   });
 
-  await t.test('--json prints the same as one object', async (t) => {
+  await t.test('weft status --json prints the same as one object', async (t) => {
     const { code, stdout } = await runCommand(node, ['status', '--run-dir', weft.runDir, '--json']);
     t.equal(code, 0);
     const { uptimeSeconds, ...printed } = JSON.parse(stdout);
@@ -185,11 +193,14 @@ t.test('weft status', async (t) => {
     t.strictSame(printed, asked);
   });
 
-  await t.test('with no weft running is exit code 1 and one line that names the directory', async (t) => {
-    await weft.end();
-    const { code, stdout, stderr } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
-    t.equal(code, 1);
-    t.equal(stdout, '');
-    t.match(stderr, new RegExp(`^weft: --run-dir ${weft.runDir}: no weft runs .*\n$`));
-  });
+  await t.test(
+    'weft status without a running Weft exits with 1 and one line that names the directory',
+    async (t) => {
+      await weft.end();
+      const { code, stdout, stderr } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
+      t.equal(code, 1);
+      t.equal(stdout, '');
+      t.match(stderr, new RegExp(`^weft: --run-dir ${weft.runDir}: no weft runs .*\n$`));
+    },
+  );
 });

@@ -1,28 +1,28 @@
-/** `weft doctor`: what `weft run` would do with the same flags, told without doing it. */
+/** `weft doctor` reports what `weft run` would do with the same flags and changes nothing. */
 
 import t, { type Test } from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { type Lease, netConf, udpConf } from '../../lab/leases.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { type Finished, makePlace, type PlaceOptions, runCommand, runFlags } from './support/cli.js';
-import { DEVICE6, dualConf, dualLease, makeDualBed, settled6 } from './support/dual-bed.js';
-import { networkOf } from './support/state.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { type Lease, netConf, udpConf } from '../../../lab/leases.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { type Finished, makePlace, type PlaceOptions, runCommand, runFlags } from '../support/cli.js';
+import { DEVICE6, dualConf, dualLease, makeDualBed, settled6 } from '../support/dual-bed.js';
+import { networkOf } from '../support/state.js';
 
 const lab = await makeBed(t, { name: 'doctor', podsPerNode: 0 });
 const node = lab.node(1);
 
-/** Runs the doctor and asserts that it changed nothing. */
+/** Runs the doctor and asserts that it changes nothing. */
 async function doctor(t: Test, place: PlaceOptions, of = node): Promise<Finished> {
   const made = await makePlace(of, place);
   const before = await networkOf(of);
   const told = await runCommand(of, ['doctor', ...runFlags(made, of.iface).slice(1)]);
-  t.strictSame(await networkOf(of), before, 'nothing has changed');
+  t.strictSame(await networkOf(of), before, 'the doctor changes nothing');
   return told;
 }
 
 const NODE = /^ok {3}platform: .*\nok {3}privileges: .*\nok {3}tun driver: .*\n/;
 
-t.test('a node that can run: each check is ok, and what would run', async (t) => {
+t.test('weft doctor on a healthy node prints ok for each check, and the backend', async (t) => {
   for (const [conf, device, port, mtu] of [
     [netConf(), 'flannel.1', 8472, 1450],
     [udpConf(), 'flannel0', 8285, 1472],
@@ -35,7 +35,7 @@ t.test('a node that can run: each check is ok, and what would run', async (t) =>
   }
 });
 
-t.test('vxlan cannot run, udp would: it says so, and exit code 1', async (t) => {
+t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', async (t) => {
   await ipBatch(node.netns, [
     'link add other type vxlan id 9 dev ua local 192.168.77.1 dstport 8472',
     'link set other up',
@@ -51,20 +51,20 @@ t.test('vxlan cannot run, udp would: it says so, and exit code 1', async (t) => 
   await ipBatch(node.netns, ['link delete other']);
 });
 
-t.test('what is in the way of both is told once, and that it is', async (t) => {
+t.test('weft doctor reports an obstacle of both backends once', async (t) => {
   const { code, stdout } = await doctor(t, { name: 'nolease', leases: node.peers() });
   t.match(stdout, /^no {3}.*no lease/im);
   t.match(stdout, /^no {3}backend udp would not run either: the same is in its way$/m);
   t.equal(code, 1);
 });
 
-t.test('with udp configured nothing is suggested', async (t) => {
+t.test('weft doctor suggests nothing where udp is configured', async (t) => {
   const { code, stdout } = await doctor(t, { name: 'udp-nolease', netConf: udpConf(), leases: node.peers() });
   t.equal(stdout.split('\n').filter((line) => line.startsWith('no ')).length, 1);
   t.equal(code, 1);
 });
 
-t.test('where weft runs already it says so', async (t) => {
+t.test('weft doctor reports a Weft that is already running', async (t) => {
   const weft = await startWeft(t, node);
   const { code, stdout } = await runCommand(node, [
     ...['doctor', '--lease-file', weft.leaseFile, '--net-config-path', weft.netConfPath],
@@ -74,7 +74,7 @@ t.test('where weft runs already it says so', async (t) => {
   t.equal(code, 0);
 });
 
-t.test('both families', async (t) => {
+t.test('weft doctor with both families', async (t) => {
   const lab = await makeDualBed(t, { name: 'doctor6', podsPerNode: 0 });
   const node = lab.node(1);
   await settled6(node);
@@ -84,11 +84,11 @@ t.test('both families', async (t) => {
     t.strictSame(
       [code, stdout.split('\n').filter((line) => line.startsWith('no '))],
       [1, [line]],
-      'that alone, and udp, which has no IPv6, is not suggested',
+      'udp, which has no IPv6, is not suggested',
     );
   };
 
-  await t.test('a node that can run: both devices, each with its MTU and its address', async (t) => {
+  await t.test('a healthy node has a line with MTU and address for each device', async (t) => {
     const { code, stdout, stderr } = await doctor(t, { leases, netConf: dualConf() }, node);
     t.match(
       stdout,
@@ -97,14 +97,14 @@ t.test('both families', async (t) => {
     t.strictSame([code, stderr], [0, '']);
   });
 
-  await t.test('the lease has no IPv6', async (t) => {
+  await t.test('a lease without IPv6 is reported', async (t) => {
     const [, other] = leases as [Lease, Lease];
     const { code, stdout } = await doctor(t, { leases: [node.lease(), other], netConf: dualConf() }, node);
     t.match(stdout, /^no {3}.*no lease for this node.*fd00:77::1/m);
     t.equal(code, 1);
   });
 
-  await t.test("what has IPv6's port is in the way", async (t) => {
+  await t.test('a device on the IPv6 port is reported', async (t) => {
     await ipBatch(node.netns, [
       'link add other type vxlan id 9 dev ua local fd00:77::1 dstport 8472',
       'link set other addrgenmode none',
@@ -118,7 +118,7 @@ t.test('both families', async (t) => {
     await ipBatch(node.netns, ['link delete other']);
   });
 
-  await t.test("what has IPv6's device is in the way", async (t) => {
+  await t.test("a device with the IPv6 device's name is reported", async (t) => {
     await ipBatch(node.netns, [`link add ${DEVICE6} type veth peer name other0`]);
     await inTheWay(
       t,

@@ -1,28 +1,28 @@
-/** A weft that nobody listens to any more: it goes on forwarding, and costs nothing while there is nothing to forward. */
+/** Weft keeps forwarding without a reader of its log or without its terminal, and stays idle without traffic. */
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { READY } from '../../lab/dataplanes/weft.js';
-import { inNetns } from '../../lab/exec.js';
-import type { Lab } from '../../lab/lab.js';
-import { writeLeases } from '../../lab/leases.js';
-import { cpuSeconds } from '../../lab/proc.js';
-import { until } from '../../lab/until.js';
-import { WEFT_CLI } from '../../lab/world.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { makePlace, type Place, runFlags } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { settled, stateFor, statusOf } from './support/state.js';
+import { READY } from '../../../lab/dataplanes/weft.js';
+import { inNetns } from '../../../lab/exec.js';
+import type { Lab } from '../../../lab/lab.js';
+import { writeLeases } from '../../../lab/leases.js';
+import { cpuSeconds } from '../../../lab/proc.js';
+import { until } from '../../../lab/until.js';
+import { WEFT_CLI } from '../../../lab/world.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { makePlace, type Place, runFlags } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { settled, stateFor, statusOf } from '../support/state.js';
 
-/** CPU seconds a second that an idle weft may take: far from none, further from all. */
+/** Share of a CPU that an idle Weft may use; a loop that spins uses 1. A share is no promise of a time. */
 const IDLE = 0.5;
 
-/** Makes it log something by an edit, sees that it forwards, that it is idle otherwise, and that SIGTERM still ends it. */
+/** Asserts that Weft applies and logs an edit, forwards, is idle otherwise, and ends on SIGTERM. */
 async function goesOn(t: Test, lab: Lab, place: Place, pid: number): Promise<void> {
   for (const peers of [[], lab.node(1).peers()]) {
     await writeLeases(place.leaseFile, [lab.node(1).lease(), ...peers]);
-    t.strictSame(await settled(lab.node(1), place, peers), stateFor(peers), 'it follows an edit');
+    t.strictSame(await settled(lab.node(1), place, peers), stateFor(peers), 'an edit is applied');
   }
   const before = cpuSeconds(pid);
   const startedAt = performance.now();
@@ -33,7 +33,7 @@ async function goesOn(t: Test, lab: Lab, place: Place, pid: number): Promise<voi
   await until('the end', () => !existsSync(`/proc/${pid}`));
 }
 
-t.test('the reader of its log has gone', async (t) => {
+t.test('Weft keeps running when the reader of its log has exited', async (t) => {
   const lab = await makeBed(t, { name: 'noreader' });
   const node = lab.node(1);
   await startWeft(t, lab.node(2));
@@ -49,17 +49,17 @@ t.test('the reader of its log has gone', async (t) => {
   weft.stdout.destroy();
   weft.stderr.destroy();
   await goesOn(t, lab, place, weft.pid ?? 0);
-  t.equal(weft.exitCode, 0, 'and ends with 0');
+  t.equal(weft.exitCode, 0, 'exit code 0');
 });
 
 for (const { what, command } of [
-  { what: 'and weft is in a session of its own', command: ['setsid', '--wait'] },
+  { what: 'in a session of its own', command: ['setsid', '--wait'] },
   {
-    what: 'and weft has closed standard input and output itself',
+    what: 'with standard input and output closed',
     command: ['sh', '-c', 'exec setsid --wait "$@" <&- >&-', 'sh'],
   },
 ]) {
-  t.test(`its terminal has gone, ${what}`, async (t) => {
+  t.test(`Weft keeps running when its terminal is closed, ${what}`, async (t) => {
     const lab = await makeBed(t, { name: `noterm${command.length}` });
     const node = lab.node(1);
     await startWeft(t, lab.node(2));
@@ -83,7 +83,7 @@ for (const { what, command } of [
   });
 }
 
-t.test('its own terminal has gone: it ends, and its device with it', async (t) => {
+t.test('Weft ends, and removes its device, when its controlling terminal is closed', async (t) => {
   const lab = await makeBed(t, { name: 'hangup' });
   const node = lab.node(1);
   const place = await makePlace(node);

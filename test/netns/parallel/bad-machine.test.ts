@@ -1,29 +1,29 @@
-/** Machines that Weft cannot run on: refused before anything was changed, in one line with the remedy. */
+/** On a machine that cannot run it, weft run ends before any change, with one line that names the remedy. */
 
 import t from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { exec } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
-import { HandmadePeer } from './peer/handmade.js';
-import { makeBed, startWeft, withKernelVxlan } from './support/bed.js';
-import { makePlace, runCommand, runFlags } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { refused } from './support/refusal.js';
-import { networkOf } from './support/state.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { HandmadePeer } from '../peer/handmade.js';
+import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { makePlace, runCommand, runFlags } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { refused } from '../support/refusal.js';
+import { networkOf } from '../support/state.js';
 
-/** A /dev/net of its own, made by a line of shell. */
+/** Runs a command with a private /dev/net that a line of shell fills. */
 function withDevNet(line: string): string[] {
   const mounted = `mount -t tmpfs tmpfs /dev/net && ${line} && exec "$@"`;
   return ['unshare', '--mount', 'sh', '-c', mounted, 'sh'];
 }
 
-/** A process whose Node believes that it is elsewhere. */
+/** Runs a command whose Node reports another platform or architecture. */
 function pretending(property: 'arch' | 'platform', value: string): NodeJS.ProcessEnv {
   const code = `Object.defineProperty(process,'${property}',{value:'${value}'})`;
   return { NODE_OPTIONS: `--import=data:text/javascript,${code}` };
 }
 
-t.test('a machine that is not enough', async (t) => {
+t.test('weft run refuses a machine that lacks a requirement', async (t) => {
   const lab = await makeBed(t, { name: 'badmachine' });
   const node = lab.node(1);
 
@@ -38,9 +38,9 @@ t.test('a machine that is not enough', async (t) => {
     }),
   );
 
-  await t.test('not root', (t) =>
+  await t.test('a user other than root', (t) =>
     refused(t, node, {
-      // With leave to read and run the files of this test, wherever they are.
+      // The capabilities to read and run the files of this test.
       under: [
         ...['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
         ...['--inh-caps=-all,+dac_override', '--ambient-caps=-all,+dac_override'],
@@ -73,7 +73,7 @@ t.test('a machine that is not enough', async (t) => {
   );
 });
 
-t.test('interfaces', async (t) => {
+t.test('weft run refuses an interface it cannot use', async (t) => {
   const lab = await makeBed(t, { name: 'badiface' });
   const node = lab.node(1);
   await ipBatch(node.netns, ['link add bare type bridge']);
@@ -104,7 +104,7 @@ t.test('interfaces', async (t) => {
   });
 });
 
-t.test('a UDP port that a process has', async (t) => {
+t.test('weft run refuses a UDP port that a process uses', async (t) => {
   const lab = await makeBed(t, { name: 'badport' });
   await HandmadePeer.start(lab.node(1), lab.node(2));
   await refused(t, lab.node(1), {
@@ -112,7 +112,7 @@ t.test('a UDP port that a process has', async (t) => {
   });
 });
 
-t.test('a UDP port that a kernel vxlan device has', await withKernelVxlan(), async (t) => {
+t.test('weft run refuses a UDP port that a kernel vxlan device uses', await withKernelVxlan(), async (t) => {
   const lab = await makeBed(t, { name: 'badvxport' });
   const node = lab.node(1);
   await ipBatch(node.netns, [
@@ -124,20 +124,20 @@ t.test('a UDP port that a kernel vxlan device has', await withKernelVxlan(), asy
   });
 });
 
-t.test('a flannel.1 that is a kernel vxlan device', await withKernelVxlan(), async (t) => {
+t.test('weft run refuses a flannel.1 that is a kernel vxlan device', await withKernelVxlan(), async (t) => {
   const lab = await makeBed(t, { name: 'baddevice' });
   const node = lab.node(1);
   await startWeft(t, lab.node(2));
   const kernel = await startKernel(node);
   t.teardown(() => kernel.stop().catch(() => undefined));
 
-  await t.test('is named for what it is', (t) =>
+  await t.test('the error names the kind of the device', (t) =>
     refused(t, node, {
       line: /flannel\.1 exists: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*: ip link delete flannel\.1$/m,
     }),
   );
 
-  await t.test('and gives way to Weft by the command in that line', async (t) => {
+  await t.test('the command in the error removes the device, and Weft starts', async (t) => {
     const place = await makePlace(node);
     const { stderr } = await runCommand(node, runFlags(place, node.iface));
     const command = /: (ip link delete \S+)$/m.exec(stderr)?.[1] ?? '';
@@ -147,7 +147,7 @@ t.test('a flannel.1 that is a kernel vxlan device', await withKernelVxlan(), asy
   });
 });
 
-t.test('a flannel.1 of another kind', async (t) => {
+t.test('weft run refuses a flannel.1 of another kind', async (t) => {
   const lab = await makeBed(t, { name: 'badkind' });
   const node = lab.node(1);
   for (const [add, line] of [
@@ -166,7 +166,7 @@ t.test('a flannel.1 of another kind', async (t) => {
   }
 });
 
-t.test('files that cannot be written', async (t) => {
+t.test('weft run refuses files that it cannot write, and undoes what it had set up', async (t) => {
   const lab = await makeBed(t, { name: 'badplace' });
   const node = lab.node(1);
   const place = await makePlace(node);
@@ -187,12 +187,12 @@ t.test('files that cannot be written', async (t) => {
       const { code, stderr } = await runCommand(node, runFlags(changed, node.iface));
       t.equal(code, 1);
       t.match(stderr, line);
-      t.strictSame(await networkOf(node), before, 'what was made is gone again');
+      t.strictSame(await networkOf(node), before, 'the network is as before');
     });
   }
 });
 
-t.test('more than one worker in a network that learns', async (t) => {
+t.test('weft run refuses more than one worker together with Learning', async (t) => {
   const lab = await makeBed(t, { name: 'badflags', nodes: 1 });
   await refused(t, lab.node(1), {
     netConf: { Network: '10.244.0.0/16', Backend: { Type: 'vxlan', Learning: true } },

@@ -1,57 +1,59 @@
-/** vxlan to udp and back by editing net-conf and restarting; what either refuses to start beside; how udp ends. */
+/** Changes of backend by net-conf and restart; what backend udp refuses to start beside; how it ends. */
 
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
-import { ipBatch } from '../../lab/ip.js';
-import { NETWORK, netConf, udpConf } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { HandmadePeer, UDP_PEER } from './peer/handmade.js';
-import { makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.js';
-import { runCommand } from './support/cli.js';
-import { answered } from './support/pings.js';
-import { refused } from './support/refusal.js';
-import { networkOf, routesOf, statusOf } from './support/state.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { NETWORK, netConf, udpConf } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { HandmadePeer, UDP_PEER } from '../peer/handmade.js';
+import { makeBed, startWeft, startWefts, withKernelVxlan } from '../support/bed.js';
+import { runCommand } from '../support/cli.js';
+import { answered } from '../support/pings.js';
+import { refused } from '../support/refusal.js';
+import { networkOf, routesOf, statusOf } from '../support/state.js';
 
-/** A node's network without its UDP sockets, some of which have a port of the kernel's choice. */
+/** Returns a node's network without its UDP sockets, some of which have ports that the kernel chose. */
 async function lasting(node: LabNode): Promise<string[]> {
   return (await networkOf(node)).filter((line) => !line.startsWith('UNCONN'));
 }
 
-/** Whether nothing is left on a node that either backend makes. */
+/** Returns true if a node has nothing that either backend creates. */
 async function isGone(node: LabNode): Promise<boolean> {
   const { stdout } = await node.exec(['sh', '-c', 'ip -o link; ip -4 route; ip neigh; ss -Hlun']);
   return !/flannel|:8472|:8285/.test(stdout);
 }
 
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-  t.test(`vxlan, udp and vxlan again, ended by ${signal}: nothing of the other is left`, async (t) => {
-    const lab = await makeBed(t, { name: `switch${signal.toLowerCase()}` });
-    const node = lab.node(1);
-    const bare = await lasting(node);
-    const states: string[][] = [];
-    for (const { conf, mtu, others } of [
-      { conf: netConf(), mtu: 1450, others: /flannel0|8285/ },
-      { conf: udpConf(), mtu: 1472, others: /flannel\.1|8472|via 10\.244|PERMANENT/ },
-      { conf: netConf(), mtu: 1450, others: /flannel0|8285/ },
-    ]) {
-      const wefts = await startWefts(t, lab.nodes, { netConf: conf });
-      await answered(t, lab.pod(1), lab.pod(2).address, `${conf.Backend.Type}: pods reach each other`);
-      t.notMatch((await networkOf(node)).join('\n'), others, 'nothing of the other backend');
-      t.match(await readFile(wefts[0]?.subnetFile ?? '', 'utf8'), `FLANNEL_MTU=${mtu}\n`);
-      states.push(await lasting(node));
-      for (const weft of wefts) await weft.end(signal);
-      await until('everything goes', async () => await isGone(node));
-      t.strictSame(await lasting(node), bare, 'and after it the node is as before');
-    }
-    t.strictSame(states[2], states[0], 'vxlan is what it was before udp');
-  });
+  t.test(
+    `a change from vxlan to udp and back, ended by ${signal}, leaves nothing of the other backend`,
+    async (t) => {
+      const lab = await makeBed(t, { name: `switch${signal.toLowerCase()}` });
+      const node = lab.node(1);
+      const bare = await lasting(node);
+      const states: string[][] = [];
+      for (const { conf, mtu, others } of [
+        { conf: netConf(), mtu: 1450, others: /flannel0|8285/ },
+        { conf: udpConf(), mtu: 1472, others: /flannel\.1|8472|via 10\.244|PERMANENT/ },
+        { conf: netConf(), mtu: 1450, others: /flannel0|8285/ },
+      ]) {
+        const wefts = await startWefts(t, lab.nodes, { netConf: conf });
+        await answered(t, lab.pod(1), lab.pod(2).address, `${conf.Backend.Type}: pods reach each other`);
+        t.notMatch((await networkOf(node)).join('\n'), others, 'nothing of the other backend');
+        t.match(await readFile(wefts[0].subnetFile, 'utf8'), `FLANNEL_MTU=${mtu}\n`);
+        states.push(await lasting(node));
+        for (const weft of wefts) await weft.end(signal);
+        await until('everything goes', async () => await isGone(node));
+        t.strictSame(await lasting(node), bare, 'a stop leaves the node as before');
+      }
+      t.strictSame(states[2], states[0], 'vxlan sets up the same before and after udp');
+    },
+  );
 }
 
-t.test('what udp does not start beside', async (t) => {
+t.test('backend udp refuses to start beside', async (t) => {
   const lab = await makeBed(t, { name: 'udprefusals' });
   const node = lab.node(1);
   for (const [what, lines, line] of [
@@ -66,7 +68,7 @@ t.test('what udp does not start beside', async (t) => {
       /flannel0 exists: it is a bridge device.*: ip link delete flannel0$/m,
     ],
     [
-      'a TAP that carries the same network as vxlan',
+      'a TAP of vxlan for the same network',
       ['tuntap add flannel.7 mode tap', 'address add 10.244.1.0/32 dev flannel.7'],
       /flannel\.7 carries 10\.244\.0\.0\/16 already: it is a tun\/tap device.*: ip link delete flannel\.7$/m,
     ],
@@ -74,11 +76,11 @@ t.test('what udp does not start beside', async (t) => {
     await t.test(what, async (t) => {
       await ipBatch(node.netns, lines);
       await refused(t, node, { netConf: udpConf(), line });
-      await node.exec([...'ip link delete'.split(' '), lines[0].split(' ')[2] ?? '']);
+      await node.exec([...'ip link delete'.split(' '), lines[0].split(' ')[2]]);
     });
   }
 
-  await t.test('a process that has its port', async (t) => {
+  await t.test('a process that uses its port', async (t) => {
     const peer = await HandmadePeer.start(node, lab.node(2), {}, UDP_PEER);
     await refused(t, node, {
       netConf: udpConf(),
@@ -94,7 +96,7 @@ t.test('what udp does not start beside', async (t) => {
     }),
   );
 
-  await t.test('a weft that carries the same network, by either backend', async (t) => {
+  await t.test('a Weft process of either backend for the same network', async (t) => {
     const running = await startWeft(t, node, { netConf: udpConf() });
     await refused(t, node, { netConf: udpConf({ Port: 8286 }), line: /flannel0 exists: .*another weft/ });
     await refused(t, node, {
@@ -111,19 +113,23 @@ t.test('what udp does not start beside', async (t) => {
   });
 });
 
-t.test("flanneld's flannel.1, left over", await withKernelVxlan(), async (t) => {
-  const lab = await makeBed(t, { name: 'udpkernel' });
-  const node = lab.node(1);
-  const kernel = await startKernel(node);
-  await refused(t, node, {
-    netConf: udpConf(),
-    line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*; stop flanneld, then remove it: ip link delete flannel\.1$/m,
-    flags: ['--adopt'],
-  });
-  await kernel.stop();
-});
+t.test(
+  'backend udp refuses to start beside a flannel.1 that flanneld left',
+  await withKernelVxlan(),
+  async (t) => {
+    const lab = await makeBed(t, { name: 'udpkernel' });
+    const node = lab.node(1);
+    const kernel = await startKernel(node);
+    await refused(t, node, {
+      netConf: udpConf(),
+      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*; stop flanneld, then remove it: ip link delete flannel\.1$/m,
+      flags: ['--adopt'],
+    });
+    await kernel.stop();
+  },
+);
 
-t.test('a route to Network that is not ours stays, and weft says so', async (t) => {
+t.test('backend udp leaves a foreign route to Network in place and logs it', async (t) => {
   const lab = await makeBed(t, { name: 'udproute' });
   const node = lab.node(1);
   await ipBatch(node.netns, [`route add ${NETWORK} via 192.168.77.2 dev ${node.iface}`]);
@@ -136,7 +142,7 @@ t.test('a route to Network that is not ours stays, and weft says so', async (t) 
   t.match(await weft.statusText(), /^ {2}10\.244\.2\.0\/24 .* MISSING$/m);
 });
 
-t.test('weft cleanup removes what udp made', async (t) => {
+t.test('weft cleanup removes device, route and files of backend udp', async (t) => {
   const lab = await makeBed(t, { name: 'udpcleanup' });
   const node = lab.node(1);
   for (const [what, end, says] of [
@@ -156,14 +162,14 @@ t.test('weft cleanup removes what udp made', async (t) => {
   }
 });
 
-t.test('the device deleted under a running weft is made anew, its one route with it', async (t) => {
+t.test('backend udp recreates a deleted device and its route', async (t) => {
   const lab = await makeBed(t, { name: 'udpdeleted' });
   const node = lab.node(1);
   const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
   await ipBatch(node.netns, ['link delete flannel0']);
-  await until('the repair', async () => (await statusOf(weft as WeftDataplane)).repairs.device === 1);
+  await until('the repair', async () => (await statusOf(weft)).repairs.device === 1);
   await answered(t, lab.pod(1), lab.pod(2).address);
   await ipBatch(node.netns, ['route delete 10.244.0.0/16 dev flannel0']);
-  await until('the repair', async () => (await statusOf(weft as WeftDataplane)).repairs.route === 1);
+  await until('the repair', async () => (await statusOf(weft)).repairs.route === 1);
   await answered(t, lab.pod(1), lab.pod(2).address);
 });
