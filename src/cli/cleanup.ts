@@ -43,7 +43,7 @@ async function forget(runDir: string): Promise<void> {
   await rmdir(runDir).catch(() => {});
 }
 
-/** Returns the name of a device that another process created anew under Weft's name, as flanneld does; undefined if none. */
+/** Returns the name of a device that another process, such as flanneld, created under Weft's name; undefined if none. */
 async function findReplacement(devices: readonly DeviceRecord[]): Promise<string | undefined> {
   const links = await readLinks();
   const foreign = links.find(({ name, index }) =>
