@@ -30,7 +30,8 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
     found = true;
   }
   // Without a trace of Weft the rules are flanneld's.
-  if (found || state !== undefined) await removeRules((place) => print(`removed the rules in ${place}`));
+  if (found || state !== undefined)
+    await removeRules((location) => print(`removed the rules in ${location}`));
   await forget(runDir);
   if (!found) print(`nothing to clean up (run directory ${runDir})`);
 }

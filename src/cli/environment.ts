@@ -4,7 +4,7 @@ import { show } from '../control/support/user-error.js';
 import type { Flags, ValuesOf } from './flag.js';
 
 /** Returns the variable of a flag: FLANNELD_ETCD_ENDPOINTS for `etcd-endpoints`. */
-export function variableOf(flag: string): string {
+function variableOf(flag: string): string {
   return `FLANNELD_${flag.toUpperCase().replaceAll('-', '_')}`;
 }
 

@@ -81,7 +81,7 @@ export const WEFT_FLAGS = {
   'peer-check': choice(
     undefined,
     ['strict', 'mac', 'off'],
-    "which sources may send: a lease's address with its MAC (strict; udp: subnet), any lease's MAC or subnet (mac), all (off) (default: strict; off with Learning)",
+    'accept packets whose source address and MAC belong to one lease (strict), whose MAC does (mac), or all (off); udp checks the subnet instead of the MAC (default: strict; off with Learning)',
   ),
   'log-format': choice('klog', ['klog', 'json'], "format of the log: flanneld's lines or JSON objects"),
 };

@@ -15,7 +15,7 @@ import { UsageError } from './go-flags.js';
 const MAX_RENEW_MARGIN = 24 * 60 - 1;
 
 /** The longest time of a Node timer: 2^31 - 1 ms. */
-const MOST_RESYNC_S = Math.floor((2 ** 31 - 1) / 1000);
+const MAX_RESYNC_S = Math.floor((2 ** 31 - 1) / 1000);
 
 /**
  * Converts flags; `given` has the names of those on the command line.
@@ -41,7 +41,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
     rules: {
       ipMasq: flags['ip-masq'],
       fullyRandom: !flags['ip-masq-fully-random-disable'],
-      resyncSeconds: Math.min(Math.max(flags['iptables-resync'], 1), MOST_RESYNC_S),
+      resyncSeconds: Math.min(Math.max(flags['iptables-resync'], 1), MAX_RESYNC_S),
       forwardRules: flags['iptables-forward-rules'],
       blackholeRoute: flags['ip-blackhole-route'],
     },
