@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The package's version. */
+/** Returns the version of the package. */
 export function version(): string {
   // dist/src/version.js → package.json
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

@@ -1,4 +1,4 @@
-/** `weft cleanup`: stops a running weft and removes what it made, or what one left that was killed. */
+/** `weft cleanup`: stops Weft and removes what it created, also after it was killed. */
 
 import { rm, rmdir } from 'node:fs/promises';
 import { removeRules } from '../control/firewall/firewall.js';
@@ -8,17 +8,17 @@ import { type DeviceRecord, readRunState, removeRunState } from '../control/jour
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
 
-function say(line: string): void {
+function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Removes only what this run directory's weft made: another's device or flannel's own subnet.env stay. @throws UserError */
+/** Removes only what the Weft process of this run directory created, not the device of another process. @throws UserError */
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
   const state = await readRunState(runDir);
   let found = await stopRunning(runDir);
-  const heir = found ? undefined : await heirOf(state?.devices ?? []);
-  if (heir !== undefined) {
-    say(`${heir} is another's now, and so are routes, rules and subnet.env: they stay`);
+  const replacement = found ? undefined : await findReplacement(state?.devices ?? []);
+  if (replacement !== undefined) {
+    print(`${replacement} now belongs to another process; leaving routes, rules and subnet.env`);
     await forget(runDir);
     return;
   }
@@ -26,33 +26,34 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
   if (state?.routes !== undefined) await deleteRoutes(state.routes);
   const file = subnetFile ?? state?.subnetFile;
   if (file !== undefined && (await removeFile(file))) {
-    say(`removed ${file}`);
+    print(`removed ${file}`);
     found = true;
   }
-  // Without a trace of weft they are flanneld's.
-  if (found || state !== undefined) await removeRules((place) => say(`removed the rules in ${place}`));
+  // Without a trace of Weft the rules are flanneld's.
+  if (found || state !== undefined)
+    await removeRules((location) => print(`removed the rules in ${location}`));
   await forget(runDir);
-  if (!found) say(`nothing to clean up (run directory ${runDir})`);
+  if (!found) print(`nothing to clean up (run directory ${runDir})`);
 }
 
-/** What `weft run` has noted, and where. */
+/** Removes the files of `weft run` in the run directory. */
 async function forget(runDir: string): Promise<void> {
   await removeFile(socketPath(runDir));
   await removeRunState(runDir);
-  // Only when it is empty: it may be anyone's.
+  // Fails unless the directory is empty: other files in it are not Weft's.
   await rmdir(runDir).catch(() => {});
 }
 
-/** The name of a device of weft's that someone else has made again, as flanneld does when it takes over. */
-async function heirOf(devices: readonly DeviceRecord[]): Promise<string | undefined> {
+/** Returns the name of a device that another process, such as flanneld, created under Weft's name; undefined if none. */
+async function findReplacement(devices: readonly DeviceRecord[]): Promise<string | undefined> {
   const links = await readLinks();
-  const theirs = links.find(({ name, index }) =>
+  const foreign = links.find(({ name, index }) =>
     devices.some((device) => device.name === name && device.index !== index),
   );
-  return theirs?.name;
+  return foreign?.name;
 }
 
-/** The device goes with the process, and with it every route and neighbour on it. */
+/** Stops the running process, and thereby removes its device with all routes and neighbours. Returns false if none runs. */
 async function stopRunning(runDir: string): Promise<boolean> {
   try {
     await ask(runDir, { command: 'leave' });
@@ -60,20 +61,20 @@ async function stopRunning(runDir: string): Promise<boolean> {
     if (error instanceof NotRunning) return false;
     throw error;
   }
-  say('stopped weft; its device, routes and neighbours are gone');
+  print('stopped Weft; its device, routes and neighbours are removed');
   return true;
 }
 
-/** A device that outlived its weft, as when something else still holds it open. */
+/** Removes a device that outlived its process because another process has it open. Returns whether it existed. */
 async function removeDevice({ name, index }: DeviceRecord): Promise<boolean> {
   const link = (await readLinks()).find((candidate) => candidate.name === name);
   if (link === undefined || link.kind !== 'tun' || link.index !== index) return false;
   await ipRun([`link delete ${name}`]);
-  say(`removed ${name} with its routes and neighbours`);
+  print(`removed ${name} with its routes and neighbours`);
   return true;
 }
 
-/** True when the file was there. */
+/** Returns whether the file existed. */
 async function removeFile(path: string): Promise<boolean> {
   try {
     await rm(path);

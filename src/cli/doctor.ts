@@ -1,4 +1,4 @@
-/** `weft doctor`: whether `weft run` would run on this node, and if not, what to do next. It changes nothing. */
+/** `weft doctor`: reports whether `weft run` would start on this node, and if not, what to do. It changes nothing. */
 
 import { PLAIN_UDP } from '../control/config/net-conf.js';
 import { runningPid } from '../control/ipc/client.js';
@@ -9,10 +9,10 @@ import { rehearse } from '../control/plan.js';
 import { checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/support/user-error.js';
 
-/** How long a lease source may take to answer. */
+/** Time limit for the lease source. */
 const SOURCE_TIMEOUT_MS = 10_000;
 
-/** Prints a line and says whether it went well. @throws what is no UserError */
+/** Prints the result of a check. Returns whether it passed. @throws any error but a UserError */
 async function report(check: () => Promise<string> | string): Promise<boolean> {
   try {
     process.stdout.write(`ok   ${await check()}\n`);
@@ -24,7 +24,7 @@ async function report(check: () => Promise<string> | string): Promise<boolean> {
   }
 }
 
-/** The platform has been checked. @throws UserError when weft cannot run here */
+/** Prints a line for each check. The platform is already checked. @throws UserError when a check fails */
 export async function diagnose(options: RunOptions): Promise<void> {
   const { runDir } = options;
   await report(() => `platform: Linux ${process.arch}`);
@@ -37,56 +37,58 @@ export async function diagnose(options: RunOptions): Promise<void> {
     return 'tun driver: /dev/net/tun opens';
   });
   if ((await runningPid(runDir)) !== undefined) {
-    await report(() => `a weft runs here already (--run-dir ${runDir}): weft status`);
+    await report(() => `Weft is running already (--run-dir ${runDir}); see weft status`);
     return;
   }
   const source = await sourceFor(options.source);
   const ready = await diagnoseSource(options, source).finally(() => source.close());
   if (!privileged || !tun || !ready)
-    throw new UserError('cannot run here; every line above that begins with "no" says what to do');
+    throw new UserError(
+      'weft run would not start here; each line above that begins with "no" states the reason and the remedy',
+    );
 }
 
 async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise<boolean> {
   const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
   let cluster: Cluster | undefined;
-  let obstacle = '';
+  let failure = '';
   const ready = await report(async () => {
     try {
       cluster = await source.open(signal);
       return await rehearse(options, source, cluster, signal);
     } catch (error) {
-      obstacle = (error as Error).message;
+      failure = (error as Error).message;
       if (!signal.aborted) throw error;
       throw new UserError(
         `${source.name}: ${source.trouble ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`}`,
       );
     }
   });
-  // udp has no IPv6.
-  if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.ipv6 === undefined) {
+  // The udp backend has no IPv6.
+  if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.networks.ipv6 === undefined) {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
-    await rehearseUdp(options, source, instead, signal, obstacle);
+    await rehearseUdp(options, source, instead, signal, failure);
   }
   return ready;
 }
 
-/** Where vxlan is configured and cannot run: whether udp would. What is in the way of both is said in full once. */
+/** Reports whether the udp backend would start where vxlan does not. It does not repeat a common reason. */
 async function rehearseUdp(
   options: RunOptions,
   source: LeaseSource,
   cluster: Cluster,
   signal: AbortSignal,
-  obstacle: string,
+  vxlanFailure: string,
 ): Promise<void> {
   try {
     const found = await rehearse(options, source, cluster, signal);
-    await report(() => `${found} would run: "Type": "udp" in ${cluster.netConf.origin} of every node`);
+    await report(() => `${found} would start: set "Type": "udp" in ${cluster.netConf.origin} of every node`);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const { message } = error;
-    const why = message === obstacle ? 'the same is in its way' : message;
+    const why = message === vxlanFailure ? 'for the same reason' : message;
     await report(() => {
-      throw new UserError(`backend udp would not run either: ${why}`);
+      throw new UserError(`backend udp would not start either: ${why}`);
     });
   }
 }

@@ -1,16 +1,16 @@
-/** flannel's environment: a variable for every flag. */
+/** flannel's environment: each flag has a variable. */
 
 import { show } from '../control/support/user-error.js';
 import type { Flags, ValuesOf } from './flag.js';
 
-/** The variable of a flag: `etcd-endpoints` is FLANNELD_ETCD_ENDPOINTS. */
-export function variableOf(flag: string): string {
+/** Returns the variable of a flag: FLANNELD_ETCD_ENDPOINTS for `etcd-endpoints`. */
+function variableOf(flag: string): string {
   return `FLANNELD_${flag.toUpperCase().replaceAll('-', '_')}`;
 }
 
 /**
- * Gives each flag that the command line left out the value of its variable, unless that is empty.
- * @returns flannel's sentences on values that are no good; their flags keep what they have
+ * Sets each flag that is not on the command line to the value of its variable, unless that is empty. A flag with an
+ * invalid value in its variable keeps its default. Returns flannel's error texts for these.
  */
 export function applyEnvironment<Table extends Flags>(
   table: Table,
@@ -18,7 +18,7 @@ export function applyEnvironment<Table extends Flags>(
   given: ReadonlySet<string>,
   environment: NodeJS.ProcessEnv,
 ): string[] {
-  const complaints: string[] = [];
+  const problems: string[] = [];
   for (const [name, flag] of Object.entries(table)) {
     const variable = variableOf(name);
     const text = environment[variable] ?? '';
@@ -26,10 +26,10 @@ export function applyEnvironment<Table extends Flags>(
     try {
       values[name as keyof Table] = flag.parse(text, flag.initial) as ValuesOf<Table>[keyof Table];
     } catch (error) {
-      complaints.push(
+      problems.push(
         `Failed to set flag FLANNELD from env: invalid value ${show(text)} for ${variable}: ${(error as Error).message}`,
       );
     }
   }
-  return complaints;
+  return problems;
 }

@@ -1,25 +1,25 @@
-/** Kinds of flags: what the text of a value means, as Go's flag package and klog have it. */
+/** The kinds of flags, with the value syntax of Go's flag package and klog. */
 
 import type { FileVerbosity } from '../control/support/log.js';
 
 export interface Flag<T> {
-  /** The value where nobody gave one. */
+  /** The value if the flag is not given. */
   readonly initial: T;
-  /** What stands for the value in the usage. */
+  /** The name of the value in the usage. */
   readonly placeholder: string;
   readonly help: string;
-  /** Whether `-x` alone means `-x=true`. */
+  /** Whether `-x` without a value means `-x=true`. */
   readonly boolean: boolean;
-  /** `previous` is what the flag had before this text. @throws Error whose message is the reason alone */
+  /** Parses a value. `previous` is the flag's value so far. @throws Error with the reason only */
   parse(text: string, previous: T): T;
 }
 
 export type Flags = Readonly<Record<string, Flag<unknown>>>;
 
-/** The values of a table of flags, by the names of its flags. */
+/** The values of a table of flags by name. */
 export type ValuesOf<Table> = { [Name in keyof Table]: Table[Name] extends Flag<infer T> ? T : never };
 
-/** Go's strconv.ParseBool. */
+/** The words that Go's strconv.ParseBool accepts. */
 const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
   ...['1', 't', 'T', 'TRUE', 'true', 'True'].map((word) => [word, true] as const),
   ...['0', 'f', 'F', 'FALSE', 'false', 'False'].map((word) => [word, false] as const),
@@ -37,7 +37,7 @@ export function path<D extends string | undefined>(initial: D, help: string): Fl
   return { initial, placeholder: 'PATH', help, boolean: false, parse };
 }
 
-/** A flag that may be given more than once. */
+/** A repeatable flag. */
 export function list(placeholder: string, help: string): Flag<readonly string[]> {
   return { initial: [], placeholder, help, boolean: false, parse: (value, previous) => [...previous, value] };
 }
@@ -51,19 +51,19 @@ export function bool(initial: boolean, help: string): Flag<boolean> {
   return { initial, placeholder: 'BOOL', help, boolean: true, parse };
 }
 
-/** A whole number, decimal; of a range (both ends belong to it) where one is given. */
+/** A decimal integer, optionally limited to a range that includes both ends. */
 export function integer(
   initial: number,
   placeholder: string,
   help: string,
   range?: readonly [least: number, most: number],
 ): Flag<number> {
-  const wanted = `a whole number${range === undefined ? '' : ` from ${range[0]} to ${range[1]}`} is needed`;
+  const requirement = `a whole number${range === undefined ? '' : ` from ${range[0]} to ${range[1]}`} is needed`;
   const [least, most] = range ?? [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
   const parse = (value: string): number => {
-    if (!/^[+-]?\d+$/.test(value)) throw new Error(`parse error: ${wanted}`);
+    if (!/^[+-]?\d+$/.test(value)) throw new Error(`parse error: ${requirement}`);
     const number = Number(value);
-    if (number < least || number > most) throw new Error(`value out of range: ${wanted}`);
+    if (number < least || number > most) throw new Error(`value out of range: ${requirement}`);
     return number;
   };
   return { initial, placeholder, help, boolean: false, parse };

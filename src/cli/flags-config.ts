@@ -1,8 +1,8 @@
-/** flanneld's first log line: all its flags, as Go prints the struct that it keeps them in. */
+/** flanneld's first log line: all its flags, in Go's format of the struct that has them. */
 
 import type { RunFlag, RunFlags } from './flags.js';
 
-/** The struct's fields in their order, and the flag of each. */
+/** The fields of the struct in order, each with its flag. */
 const FIELDS: readonly (readonly [field: string, flag: RunFlag])[] = [
   ['etcdEndpoints', 'etcd-endpoints'],
   ['etcdPrefix', 'etcd-prefix'],
@@ -36,7 +36,7 @@ const FIELDS: readonly (readonly [field: string, flag: RunFlag])[] = [
 
 const HIDDEN = '***';
 
-/** What a person may see of a flag's value: flannel shows the password too. */
+/** Formats a flag's value without secrets; flannel logs the password too. */
 function shown(flag: RunFlag, value: RunFlags[RunFlag]): string {
   if (Array.isArray(value)) return `[${value.join(' ')}]`;
   const text = String(value);
@@ -46,8 +46,8 @@ function shown(flag: RunFlag, value: RunFlags[RunFlag]): string {
 }
 
 /**
- * URLs by commas, each without its `user:password@`. A password may hold a comma, a slash or an @ that should have been
- * escaped: a new URL begins where a scheme does, and all before its last @ goes.
+ * Removes `user:password@` from each of the URLs, which are separated by commas. A password may contain an unescaped comma,
+ * slash or @: a new URL begins only with a scheme, and everything before its last @ is removed.
  */
 function withoutUserInfo(urls: string): string {
   return urls

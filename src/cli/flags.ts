@@ -1,71 +1,89 @@
-/** The flags of `weft run`, which `weft doctor` has too. */
+/** The flags of `weft run` and `weft doctor`. */
 
 import { bool, choice, codeLine, integer, list, path, text, type ValuesOf, vmodule } from './flag.js';
 
-/** flannel's, each with its variable FLANNELD_<NAME>. */
+/** flanneld's flags, each also by its variable FLANNELD_<NAME>. */
 export const FLANNEL_FLAGS = {
-  'etcd-endpoints': text('http://127.0.0.1:4001,http://127.0.0.1:2379', 'URLS', 'etcd servers, by commas'),
+  'etcd-endpoints': text(
+    'http://127.0.0.1:4001,http://127.0.0.1:2379',
+    'URLS',
+    'etcd servers, separated by commas',
+  ),
   'etcd-prefix': text('/coreos.com/network', 'KEY', 'prefix of the keys in etcd'),
   'etcd-keyfile': text('', 'PATH', 'key of the client certificate for etcd'),
   'etcd-certfile': text('', 'PATH', 'client certificate for etcd'),
-  'etcd-cafile': text('', 'PATH', 'certificates of the authorities that etcd is believed by'),
+  'etcd-cafile': text('', 'PATH', 'CA certificates that verify etcd'),
   'etcd-username': text('', 'NAME', 'user name for etcd'),
-  'etcd-password': text('', 'WORD', 'password for etcd; better by its variable'),
-  iface: list(
-    'NAME',
-    'underlay interface, by name or address; may be repeated, the first that exists is taken',
+  'etcd-password': text(
+    '',
+    'WORD',
+    'password for etcd; set the variable instead, because the process list shows flags',
   ),
+  iface: list('NAME', 'underlay interface, by name or address; repeatable, the first that exists is used'),
   'iface-regex': list(
     'REGEX',
-    'the same by regular expression over addresses, then names; after every --iface',
+    'underlay interface, by regular expression over addresses, then names; repeatable, tried after --iface',
   ),
-  'iface-can-reach': text('', 'IP', 'underlay interface: the one this address is reached through'),
-  'subnet-file': path('/run/flannel/subnet.env', 'where to write the subnet for the CNI plugin'),
+  'iface-can-reach': text('', 'IP', "underlay interface: that of the kernel's route to this address"),
+  'subnet-file': path('/run/flannel/subnet.env', 'file with the subnet, for the CNI plugin'),
   'public-ip': text('', 'IP', 'address that the other nodes send to'),
   'public-ipv6': text('', 'IP', 'IPv6 address that the other nodes send to'),
   'subnet-lease-renew-margin': integer(
     60,
     'MINUTES',
-    'renew the lease in etcd so long before its end, 1 to 1439',
+    'how long before its end the lease in etcd is renewed, 1 to 1439',
   ),
-  'ip-masq': bool(false, 'masquerade traffic of pods that leaves the pod network'),
-  'ip-masq-fully-random-disable': bool(false, 'masquerade without random ports'),
+  'ip-masq': bool(false, 'masquerade pod traffic that leaves the pod network'),
+  'ip-masq-fully-random-disable': bool(false, 'masquerade without random source ports'),
   'kube-subnet-mgr': bool(false, 'leases from Kubernetes, not from etcd'),
   'kube-api-url': text('', 'URL', 'Kubernetes API server'),
   'kube-annotation-prefix': text('flannel.alpha.coreos.com', 'PREFIX', "prefix of the nodes' annotations"),
-  'kubeconfig-file': text('', 'PATH', 'how to reach Kubernetes, where it is not by the service account'),
+  'kubeconfig-file': text(
+    '',
+    'PATH',
+    "kubeconfig file; without it and --kube-api-url: the pod's service account",
+  ),
   version: bool(false, 'print the version'),
   'healthz-ip': text('0.0.0.0', 'IP', 'address of the health endpoints'),
-  'healthz-port': integer(0, 'PORT', 'TCP port of the health endpoints, 0 for none'),
-  'iptables-resync': integer(5, 'SECONDS', 'look this often whether firewall rules are in place'),
-  'iptables-forward-rules': bool(true, 'let the firewall forward traffic of pods'),
-  'ip-blackhole-route': bool(false, 'keep a blackhole route for the subnet of this node'),
-  'net-config-path': path('/etc/kube-flannel/net-conf.json', 'network configuration, unless it is in etcd'),
-  'set-node-network-unavailable': bool(true, "clear the node's condition NetworkUnavailable"),
-  v: integer(0, 'N', 'log more, up to 10'),
-  vmodule: vmodule('log more of some files: * and ? over their names without ending'),
-  log_backtrace_at: codeLine('add the stack to what this line logs'),
+  'healthz-port': integer(0, 'PORT', 'TCP port of the health endpoints; 0 or less: disabled'),
+  'iptables-resync': integer(5, 'SECONDS', 'interval of the checks of the firewall rules'),
+  'iptables-forward-rules': bool(true, 'accept forwarded pod traffic in the firewall'),
+  'ip-blackhole-route': bool(false, "keep a blackhole route for this node's subnet"),
+  'net-config-path': path(
+    '/etc/kube-flannel/net-conf.json',
+    'network configuration; etcd has it in the key `config`',
+  ),
+  'set-node-network-unavailable': bool(
+    true,
+    'clear the node condition NetworkUnavailable when the node forwards',
+  ),
+  v: integer(0, 'N', 'verbosity of the log, 0 to 10'),
+  vmodule: vmodule('verbosity for files whose name without `.js` matches; `*` and `?` are wildcards'),
+  log_backtrace_at: codeLine('add a stack trace to the messages that this line logs'),
 };
 
-/** Weft's own. */
+/** Flags that only Weft has. */
 export const WEFT_FLAGS = {
-  'lease-file': path(undefined, 'leases from this JSON file, which is watched; not from Kubernetes or etcd'),
-  adopt: bool(false, 'take over from flanneld: replace the vxlan device that it has left'),
-  'run-dir': path('/run/weft', 'directory of the control socket and state'),
-  workers: integer(1, 'N', 'forwarding threads', [1, 64]),
-  offload: choice('auto', ['auto', 'none', 'gso'], 'offload rung: the best this kernel can, or this one'),
+  'lease-file': path(
+    undefined,
+    'JSON file with the leases of all nodes, instead of Kubernetes or etcd; watched',
+  ),
+  adopt: bool(false, 'take over from flanneld: replace its vxlan device and keep the MAC'),
+  'run-dir': path('/run/weft', 'directory of the control socket and the state'),
+  workers: integer(1, 'N', 'forwarding threads, 1 to 64', [1, 64]),
+  offload: choice('auto', ['auto', 'none', 'gso'], 'offload level: auto (best supported), none or gso'),
   'busy-poll': integer(
     200,
     'US',
-    'where packets follow closely, look for the next so many µs before blocking',
+    'µs to keep polling under dense traffic before blocking, 0 to 10000',
     [0, 10_000],
   ),
   'peer-check': choice(
     undefined,
     ['strict', 'mac', 'off'],
-    "who may send: a lease's address with its MAC (udp: subnet), its MAC or subnet, anyone (default: strict; off with Learning)",
+    'accept packets whose source address and MAC belong to one lease (strict), whose MAC does (mac), or all (off); udp checks the subnet instead of the MAC (default: strict; off with Learning)',
   ),
-  'log-format': choice('klog', ['klog', 'json'], "log lines as flannel's, or JSON objects"),
+  'log-format': choice('klog', ['klog', 'json'], "format of the log: flanneld's lines or JSON objects"),
 };
 
 export const RUN_FLAGS = { ...FLANNEL_FLAGS, ...WEFT_FLAGS };

@@ -1,4 +1,4 @@
-/** From the flags of `weft run` to what control is asked for. */
+/** Converts the flags of `weft run` to the options of control. */
 
 import type {
   EtcdOptions,
@@ -11,19 +11,19 @@ import { show, UserError } from '../control/support/user-error.js';
 import type { RunFlags } from './flags.js';
 import { UsageError } from './go-flags.js';
 
-/** flannel's bounds for --subnet-lease-renew-margin: a lease in etcd lives a day. */
+/** flannel's limit for --subnet-lease-renew-margin: a lease in etcd lasts one day. */
 const MAX_RENEW_MARGIN = 24 * 60 - 1;
 
-/** A timer takes no more milliseconds than 31 bits hold. */
-const MOST_RESYNC_S = Math.floor((2 ** 31 - 1) / 1000);
+/** The longest time of a Node timer: 2^31 - 1 ms. */
+const MAX_RESYNC_S = Math.floor((2 ** 31 - 1) / 1000);
 
 /**
- * `given` names the flags of the command line.
- * @throws UsageError for flags that exclude each other, UserError for a value that cannot be meant
+ * Converts flags; `given` has the names of those on the command line.
+ * @throws UsageError for flags that exclude each other, UserError for an invalid value
  */
 export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOptions {
   const renewMargin = flags['subnet-lease-renew-margin'];
-  // In flannel's words, and as there whatever the source is.
+  // flannel checks this, in these words, for every lease source.
   if (renewMargin < 1 || renewMargin > MAX_RENEW_MARGIN) {
     throw new UserError(
       `Invalid subnet-lease-renew-margin option, out of acceptable range: ${renewMargin}; it must be from 1 to ${MAX_RENEW_MARGIN} minutes`,
@@ -35,14 +35,13 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
       iface: flags.iface.filter(Boolean),
       ifaceRegex: flags['iface-regex'].filter(Boolean),
       ifaceCanReach: flags['iface-can-reach'] || undefined,
-      publicIp: flags['public-ip'] || undefined,
-      publicIpv6: flags['public-ipv6'] || undefined,
+      publicIp: { ipv4: flags['public-ip'] || undefined, ipv6: flags['public-ipv6'] || undefined },
     },
     health: { address: flags['healthz-ip'], port: Math.max(flags['healthz-port'], 0) },
     rules: {
       ipMasq: flags['ip-masq'],
       fullyRandom: !flags['ip-masq-fully-random-disable'],
-      resyncSeconds: Math.min(Math.max(flags['iptables-resync'], 1), MOST_RESYNC_S),
+      resyncSeconds: Math.min(Math.max(flags['iptables-resync'], 1), MAX_RESYNC_S),
       forwardRules: flags['iptables-forward-rules'],
       blackholeRoute: flags['ip-blackhole-route'],
     },
@@ -56,7 +55,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
   };
 }
 
-/** A lease file goes before what the environment asks for: there is no variable for it. */
+/** Chooses the lease source. A lease file overrides the environment, because only a flag can name one. */
 function sourceOptions(flags: RunFlags, given: ReadonlySet<string>): SourceOptions {
   const leaseFile = flags['lease-file'];
   if (leaseFile !== undefined) {
@@ -64,7 +63,7 @@ function sourceOptions(flags: RunFlags, given: ReadonlySet<string>): SourceOptio
       (name) => name.startsWith('etcd-') || (name === 'kube-subnet-mgr' && flags[name]),
     );
     if (other !== undefined) {
-      throw new UsageError(`--lease-file and --${other} are two sources of leases: give one of them`);
+      throw new UsageError(`--lease-file and --${other} are two sources of leases; give only one of them`);
     }
     return fileOptions(flags, leaseFile);
   }
@@ -93,7 +92,7 @@ function etcdOptions(flags: RunFlags): EtcdOptions {
     .filter((endpoint) => endpoint !== '');
   if (endpoints.length === 0) {
     throw new UserError(
-      `--etcd-endpoints ${show(flags['etcd-endpoints'])}: no address in it; give the URLs of the etcd servers, separated by commas`,
+      `--etcd-endpoints ${show(flags['etcd-endpoints'])}: contains no address; give the URLs of the etcd servers, separated by commas`,
     );
   }
   return {

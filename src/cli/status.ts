@@ -1,10 +1,10 @@
-/** `weft status`: what the running weft says of itself, as tables or JSON. */
+/** `weft status`: prints the status of the running Weft process, as tables or JSON. */
 
 import type { PeerStatus } from '../control/backends/backend.js';
 import { ask } from '../control/ipc/client.js';
 import type { StackStatus, Status } from '../control/node/status.js';
 
-/** Peers shown in the table; --json has them all. */
+/** How many peers the table shows; --json prints all. */
 const SHOWN_PEERS = 50;
 
 export async function printStatus(runDir: string, json: boolean): Promise<void> {
@@ -12,7 +12,7 @@ export async function printStatus(runDir: string, json: boolean): Promise<void> 
   process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status));
 }
 
-/** Rows as columns that line up; numbers to the right. */
+/** Formats rows as aligned columns, with numbers on the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => (row[column] ?? '').length)),
@@ -41,19 +41,19 @@ function presence(present: boolean): string {
   return present ? 'yes' : 'MISSING';
 }
 
-/** The parts that there are, in one line. */
+/** Joins the parts that are not empty. */
 function listed(...parts: readonly string[]): string {
   return parts.filter(Boolean).join(', ');
 }
 
-/** What was not as it should be since the start: `2 x route, 1 x mac`. */
+/** Formats the repairs since the start: `2 x route, 1 x mac`. */
 function repaired(repairs: Status['repairs']): string {
   return listed(...Object.entries(repairs).map(([kind, count]) => `${count} x ${kind}`));
 }
 
 type PeerCell = (peer: PeerStatus) => string;
 
-/** The columns of the peers' table, by backend type. */
+/** The columns of the peer table for each backend type. */
 const UDP_COLUMNS: [title: string, cell: PeerCell][] = [
   ['SUBNET', (peer) => peer.subnet],
   ['PUBLIC IP', (peer) => peer.publicIP],
@@ -98,7 +98,7 @@ export function formatStatus(status: Status): string {
           leaseSource.trouble === null ? '' : `NOT FOLLOWED: ${leaseSource.trouble}`,
         ),
       ],
-      ['offload', `rung ${status.offload.rung}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`],
+      ['offload', `level ${status.offload.rung}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`],
       ...state,
     ]),
     ...stackSections(backend.type, status),
@@ -135,7 +135,7 @@ function stackRows({ device, underlay, lease, peerCheck, repairs }: StackStatus)
   };
 }
 
-/** Peers, learned entries, counters. */
+/** Formats peers, learned entries and counters. */
 function stackSections(type: string, { peers, learned, counters }: StackStatus): string[] {
   const sections = [`\npeers (${peers.length})\n`];
   if (peers.length > 0) sections.push(peerTable(type, peers.slice(0, SHOWN_PEERS)));

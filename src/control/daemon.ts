@@ -1,94 +1,147 @@
-/**
- * `weft run`: checks everything, gets the node its lease, opens the dataplane, sets up the node, follows the leases, and
- * takes it all down again.
- */
+/** `weft run`: the start, step by step, and the shutdown in reverse order. */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { tuneHeap } from '../sys/heap.js';
-import type { Ip } from './addresses/address.js';
+import { releaseFilePages } from '../sys/pages.js';
+import { valueIn } from './addresses/family.js';
 import { Firewall } from './firewall/firewall.js';
-import { refuseRunning } from './ipc/server.js';
-import { ipRun } from './kernel/ip.js';
-import type { LeaseSet, LeaseSets } from './leases/lease.js';
-import type { LeaseSource } from './leases/source.js';
+import type { HealthServer } from './health.js';
+import { ControlServer, refuseRunning } from './ipc/server.js';
+import { Journal, readJournal } from './journal.js';
+import { deleteRoutes, ipRun } from './kernel/ip.js';
 import { sourceFor } from './leases/source-for.js';
-import { Stack } from './node/family-tunnel.js';
-import type { RunOptions } from './options.js';
-import { announce, firewallOptions, makePlan, type Plan, refuseTakenPort } from './plan.js';
-import { NOT_READY, Service } from './service.js';
+import { DriftMonitor } from './node/drift-monitor.js';
+import { FamilyTunnel } from './node/family-tunnel.js';
+import { openDataplane, refuseTakenPort } from './open-dataplane.js';
+import type { HealthOptions, RunOptions } from './options.js';
+import { firewallOptions, logPlan, makePlan, type Plan } from './plan.js';
+import { answer, NOT_READY, Service } from './service.js';
+import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
+import { Teardown } from './support/teardown.js';
 
-/** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError; then nothing of what was made is left */
+/** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
+const RULES_MS = 1000;
+
+/** Runs until SIGTERM, SIGINT, `weft cleanup` or a revoked lease. @throws UserError; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
-  const leaving = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (leaving.signal.aborted) return;
-      info('shutdownHandler sent cancel signal...');
-      leaving.abort();
-    });
-  }
-  const source = await sourceFor(options.source);
+  const shutdown = Shutdown.onSignals();
+  const teardown = new Teardown();
   let service: Service | undefined;
-  const health = await listenHealth(options, () => (service === undefined ? NOT_READY : service.obstacle));
   try {
-    service = await start(options, source, leaving.signal);
-    await service.run();
+    // 1. The lease source and the health endpoints.
+    const source = await sourceFor(options.source);
+    teardown.defer(() => source.close());
+    const health = await listenHealth(options.health, () => (service ? service.notReady : NOT_READY));
+    teardown.defer(() => health?.close());
+
+    // 2. Everything is read and checked before anything changes.
+    const cluster = await source.open(shutdown.signal);
+    // The firewall is probed meanwhile: that runs half a dozen commands and takes as long as the plan.
+    const probing = Firewall.open(firewallOptions(options, cluster.netConf));
+    probing.catch(() => {});
+    const plan = await makePlan(options, cluster);
+    await refuseRunning(options.runDir);
+    const firewall = await probing;
+    for (const limitation of firewall.limitations) warn(limitation);
+    // Before the lease is published: no peer may send to a node that cannot listen.
+    for (const family of plan.families) refuseTakenPort(family, plan.links, family.address);
+
+    // 3. This node's lease, published in a cluster.
+    const sets = await source.acquire(plan.request, shutdown.signal);
+
+    // 4. The control socket.
+    const server = await ControlServer.listen(options.runDir, (request) =>
+      answer(request, service, shutdown),
+    );
+    teardown.defer(() => server.close());
+    teardown.defer(() => shutdown.markDrained());
+
+    // 5. UDP sockets and devices. Routes of a killed run did not disappear with its device.
+    await deleteRoutes((await readJournal(options.runDir))?.routes ?? []);
+    await removeAdopted(plan);
+    const journal = new Journal(options.runDir, options.subnetFile);
+    const tunnels = plan.families.map((family) => {
+      const tunnel = new FamilyTunnel(family, valueIn(sets, family.family), {
+        openDataplane: (own) => openDataplane(family, own, plan.links, options),
+        journal,
+        blackhole: options.rules.blackholeRoute,
+        onFailure: (error) => shutdown.fail(error),
+      });
+      teardown.defer(() => tunnel.dataplane.stop());
+      return tunnel;
+    });
+    logPlan(plan);
+    teardown.defer(() => journal.removeRoutes());
+    teardown.defer(async () => {
+      await Promise.all([...tunnels.map((tunnel) => tunnel.stop()), firewall.close()]);
+    });
+    service = new Service({ options, plan, source, firewall, tunnels, shutdown });
+
+    // 6. Forwarding threads.
+    tuneHeap();
+    await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
+
+    // 7. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
+    await Promise.race([bringUp(service), shutdown.wait]);
+
+    // 8. Repairs.
+    if (!shutdown.requested) {
+      const monitor = new DriftMonitor(service);
+      teardown.defer(() => monitor.close());
+    }
+    await shutdown.wait;
   } catch (error) {
-    // Whoever was told to leave while he waited had nothing yet that could fail.
-    if (service !== undefined || !leaving.signal.aborted) throw error;
-  } finally {
-    await source.close();
-    await health?.close();
+    await teardown.run().catch((later: Error) => warn(later.message));
+    // A signal during start-up aborts the wait for the lease source; that error is expected.
+    if (service !== undefined || !shutdown.requested) throw error;
   }
+  await teardown.run();
   info('Exiting cleanly...');
 }
 
-/** Loaded by the few who ask for it. */
+/** Loads the HTTP server only if it is asked for. */
 async function listenHealth(
-  { health }: RunOptions,
-  obstacle: () => string | null,
-): Promise<{ close(): Promise<void> } | undefined> {
-  if (health.port === 0) return undefined;
-  const { listenHealth } = await import('./health.js');
-  return await listenHealth(health, obstacle);
+  options: HealthOptions,
+  notReady: () => string | null,
+): Promise<HealthServer | undefined> {
+  if (options.port === 0) return undefined;
+  const health = await import('./health.js');
+  return await health.listenHealth(options, notReady);
 }
 
-/** From an unknown cluster to a dataplane that is open. */
-async function start(options: RunOptions, source: LeaseSource, signal: AbortSignal): Promise<Service> {
-  const cluster = await source.open(signal);
-  // It asks half a dozen commands what they are, which takes as long as all of the plan.
-  const opening = Firewall.open(firewallOptions(options, cluster.netConf));
-  opening.catch(() => {});
-  const plan = await makePlan(options, cluster);
-  await refuseRunning(options.runDir);
-  const firewall = await opening;
-  for (const limitation of firewall.limitations) warn(limitation);
-  // Before the lease is published: no peer is to send to a node that cannot listen.
-  for (const stack of plan.stacks) refuseTakenPort(stack, plan.links, stack.side);
-  const sets = await source.acquire(plan.request, signal);
-  for (const { adopted } of plan.stacks) {
+/** The kernel's vxlan device makes room for ours. @throws UserError naming the command that failed */
+async function removeAdopted({ families }: Plan): Promise<void> {
+  for (const { adopted } of families) {
     if (adopted === undefined) continue;
-    info(`${adopted.name}, the kernel's vxlan device with MAC ${adopted.mac}, makes room for weft's`);
+    info(`${adopted.name}: replacing the kernel's vxlan device and keeping its MAC ${adopted.mac}`);
     await ipRun([`link delete ${adopted.name}`]);
   }
-  const stacks = await openStacks(plan, options, sets);
-  announce(plan);
-  tuneHeap();
-  return new Service({ plan, options, source, firewall, stacks }, signal);
 }
 
-/** @throws UserError; then nothing is left behind */
-async function openStacks(
-  { stacks: plans, links }: Plan,
-  options: RunOptions,
-  sets: LeaseSets,
-): Promise<Stack[]> {
-  const stacks: Stack[] = [];
-  try {
-    for (const plan of plans) stacks.push(new Stack(plan, links, options, sets[plan.family] as LeaseSet<Ip>));
-    return stacks;
-  } catch (error) {
-    for (const stack of stacks) await stack.stop();
-    throw error;
-  }
+/** Brings the node from open devices to ready, unless the shutdown is requested meanwhile. */
+async function bringUp(service: Service): Promise<void> {
+  const { plan, source, firewall, tunnels, shutdown } = service.parts;
+  await Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
+  // Readiness does not wait longer: rules of an earlier run are still there, and no new pod starts before subnet.env exists.
+  const rules = Promise.all(tunnels.map((tunnel) => service.applyRules(tunnel)));
+  await Promise.race([rules, delay(RULES_MS, undefined, { ref: false })]);
+  if (shutdown.requested) return;
+  firewall.watch();
+  await service.writeSubnetEnv();
+  service.markReady();
+  info('flannel is ready');
+  info('Running backend.');
+  info(`${plan.netConf.backend.type === 'udp' ? 'Watching' : 'watching'} for new subnet leases`);
+  source.watch({
+    onLeases: (sets) => service.followLeases(sets),
+    onRefused: (error) => service.rejectLeases(error),
+    onRevoked: (reason) => {
+      warn(reason);
+      shutdown.request();
+    },
+  });
+  source.markReady();
+  info(`ready: ${tunnels.map((tunnel) => tunnel.summary()).join('; ')}`);
+  releaseFilePages();
 }

@@ -1,20 +1,21 @@
-/** What `weft run` was asked for, as the command line hands it to control. */
+/** The options of `weft run`, as the command line passes them to control. */
 
 import type { OffloadLevel, PeerCheck } from '../dataplane/dataplane.js';
+import type { PerFamily } from './addresses/family.js';
 
 export interface RunOptions {
   source: SourceOptions;
   underlay: UnderlayOptions;
   health: HealthOptions;
   rules: RuleOptions;
-  /** Whether a kernel vxlan device of the overlay's name is replaced, its MAC kept, or in the way. */
+  /** Whether a kernel vxlan device of the overlay's name is replaced, keeping its MAC, or an error. */
   adopt: boolean;
   subnetFile: string;
   runDir: string;
   workers: number;
   offload: 'auto' | OffloadLevel;
   busyPoll: number;
-  /** undefined: the backend's own; strict, or off where net-conf asks for learning. */
+  /** undefined: the backend's default, which is strict, or off if net-conf enables learning. */
   peerCheck: PeerCheck | undefined;
 }
 
@@ -30,11 +31,11 @@ export interface FileOptions {
 export interface KubernetesOptions {
   type: 'kubernetes';
   netConfigPath: string;
-  /** undefined, both: the service account of the pod that weft runs in. */
+  /** If this and `kubeconfigFile` are undefined, Weft uses the service account of its pod. */
   apiUrl: string | undefined;
   kubeconfigFile: string | undefined;
   annotationPrefix: string;
-  /** Whether to clear the node's condition NetworkUnavailable once it forwards. */
+  /** Whether to clear the node condition NetworkUnavailable when the node forwards. */
   setNodeNetworkUnavailable: boolean;
 }
 
@@ -47,20 +48,20 @@ export interface EtcdOptions {
   caFile: string | undefined;
   username: string | undefined;
   password: string | undefined;
-  /** Minutes before its end at which the own lease is renewed, 1 to 1439. */
+  /** How many minutes before its end the own lease is renewed, 1 to 1439. */
   renewMargin: number;
 }
 
-/** Which interface the tunnel goes through, and what address the peers are told. */
+/** The selection of the underlay interface and of the public addresses. */
 export interface UnderlayOptions {
   /** Names or addresses, tried in this order. */
   iface: string[];
   /** Regular expressions over addresses, then names; tried after all of `iface`. */
   ifaceRegex: string[];
-  /** An address: the interface the kernel would reach it through. */
+  /** An address; the interface is that of the kernel's route to it. */
   ifaceCanReach: string | undefined;
-  publicIp: string | undefined;
-  publicIpv6: string | undefined;
+  /** The address that peers send to, of each family; absent: the interface's. */
+  publicIp: PerFamily<string>;
 }
 
 /** The firewall rules and the blackhole route that a node gets. */
@@ -79,6 +80,6 @@ export interface RuleOptions {
 
 export interface HealthOptions {
   address: string;
-  /** 0: off. */
+  /** 0: disabled. */
   port: number;
 }

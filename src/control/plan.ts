@@ -1,22 +1,22 @@
-/** All that is read and found good before anything is changed, on this node or in the cluster. */
+/** The plan of a run: everything is read and checked before anything changes, on this node or in the cluster. */
 
-import { type PeerCheck, probeSocket } from '../dataplane/dataplane.js';
-import { SystemError } from '../sys/system-error.js';
-import { type Family, formatIp, type Ip, type Subnet, toUnderlay } from './addresses/address.js';
+import type { PeerCheck } from '../dataplane/dataplane.js';
+import type { Cidr } from './addresses/cidr.js';
+import { type Family, familiesIn, mapFamilies, type PerFamily, valueIn } from './addresses/family.js';
+import { formatIp, type Ip } from './addresses/ip.js';
 import type { Backend } from './backends/backend.js';
 import { backendFor } from './backends/backend-for.js';
-import { familiesOf, type NetConf, type PodNetwork } from './config/net-conf.js';
-import { Firewall } from './firewall/firewall.js';
+import type { NetConf } from './config/net-conf.js';
 import type { FirewallOptions } from './firewall/rules.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
 import { type Link, localAddresses, readLinks, untilBindable } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
-import type { Cluster, HalfRequest, LeaseRequest, LeaseSource } from './leases/source.js';
+import type { Cluster, LeaseRequest } from './leases/source.js';
 import type { RunOptions } from './options.js';
-import { type EarlierSubnets, readSubnetEnv } from './subnet-env.js';
+import { type PodSubnets, readSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
 import { UserError } from './support/user-error.js';
-import { announceUnderlay, chooseUnderlay, type Side, type Underlay } from './underlay/choose.js';
+import { chooseUnderlay, type FamilyAddress, logUnderlay, type Underlay } from './underlay/choose.js';
 
 /** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
 const MIN_MTU6 = 1280;
@@ -25,71 +25,67 @@ export interface Plan {
   netConf: NetConf;
   links: Link[];
   underlay: Underlay;
-  /** One for each family, IPv4 first. */
-  stacks: StackPlan[];
+  /** One plan per family, IPv4 first. */
+  families: FamilyPlan[];
   request: LeaseRequest;
-  /** What an earlier run has left in subnet.env. */
-  previous: EarlierSubnets;
-  /** What a pod may send in one packet, whichever device it goes through, in bytes. */
+  /** What subnet.env holds from an earlier run. */
+  previous: PerFamily<Partial<PodSubnets>>;
+  /** The largest packet of a pod that every device can carry, in bytes. */
   podMtu: number;
 }
 
-/** What is planned for one family: it has a device, a tunnel and leases of its own. */
-export interface StackPlan {
+/** The plan for one family, which has a device, a tunnel and leases of its own. */
+export interface FamilyPlan {
   family: Family;
   backend: Backend;
   /** The pod network of the cluster. */
-  network: Subnet;
+  network: Cidr;
   /** The underlay interface, and this family's addresses on it. */
   link: Link;
-  side: Side;
+  address: FamilyAddress;
   /** Every address of this machine. */
   local: readonly Ip[];
-  /** A vxlan device of the kernel's that makes room, as flanneld leaves it. */
+  /** The kernel's vxlan device that --adopt replaces. */
   adopted: Link | undefined;
   /** MTU of the device, in bytes. */
   mtu: number;
-  /** That of the pods, which may be the lesser one of another family. */
+  /** MTU of the pods: the lowest of all families. */
   podMtu: number;
   peerCheck: PeerCheck;
 }
 
-/** @throws UserError with the first obstacle; nothing has been changed then */
+/** Reads and checks everything. @throws UserError naming the first obstacle; nothing has changed then */
 export async function makePlan(options: RunOptions, cluster: Cluster): Promise<Plan> {
   const { netConf } = cluster;
-  const families = familiesOf(netConf);
-  if (families.length === 0) {
+  const enabled = familiesIn(netConf.networks);
+  if (enabled.length === 0) {
     throw new UserError(
       `none defined stack: EnableIPv4 and EnableIPv6 are both false in ${netConf.origin}; set one of them to true`,
     );
   }
   refuseLearning(options, netConf);
   const links = await readLinks();
-  const underlay = await chooseUnderlay(
-    links,
-    {
-      ...options.underlay,
-      publicIp: cluster.nodePublicIp ?? options.underlay.publicIp,
-      publicIpv6: cluster.nodePublicIpv6 ?? options.underlay.publicIpv6,
-    },
-    families,
-  );
-  const devices = families.map((family) => planDevice(options, netConf, links, underlay, family));
+  const publicIp = { ...options.underlay.publicIp, ...cluster.publicIps };
+  const underlay = await chooseUnderlay(links, { ...options.underlay, publicIp }, enabled);
+  const devices = enabled.map((family) => planDevice(options, netConf, links, underlay, family));
   const podMtu = Math.min(...devices.map(({ mtu }) => mtu));
-  const stacks = devices.map((device) => ({ ...device, podMtu }));
-  for (const stack of stacks) await untilBindable(links, boundAddress(stack, stack.side));
+  const families = devices.map((device) => ({ ...device, podMtu }));
+  for (const family of families) await untilBindable(links, boundAddress(family, family.address));
   const previous = await readSubnetEnv(options.subnetFile);
-  const { ipv4, ipv6 } = underlay;
   return {
     netConf,
     links,
     underlay,
-    stacks,
+    families,
     request: {
       netConf,
       interface: underlay.link.name,
-      ipv4: ipv4 && half(ipv4, previous.ipv4.subnet, stacks[0]),
-      ipv6: ipv6 && half(ipv6, previous.ipv6.subnet, stacks.at(-1)),
+      families: mapFamilies(underlay.families, ({ addresses, publicIp: address }, family) => ({
+        addresses,
+        publicIp: address,
+        previous: previous[family]?.subnet,
+        vtepMac: families.find((plan) => plan.family === family)?.adopted?.mac,
+      })),
     },
     previous,
     podMtu,
@@ -99,20 +95,20 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
 function refuseLearning({ workers }: RunOptions, { backend, origin }: NetConf): void {
   if (workers === 1 || backend.type !== 'vxlan' || !backend.learning) return;
   throw new UserError(
-    `--workers ${workers}: what one worker learns the others do not see; use --workers 1 with Learning, or turn Learning off in ${origin}`,
+    `--workers ${workers}: a worker does not see what another one learns; use --workers 1 with Learning, or turn Learning off in ${origin}`,
   );
 }
 
-/** @throws UserError when something on this machine is in the way of the family's device */
+/** @throws UserError if something on this machine blocks the family's device */
 function planDevice(
   options: RunOptions,
   netConf: NetConf,
   links: readonly Link[],
-  { link, ...sides }: Underlay,
+  { link, families }: Underlay,
   family: Family,
-): Omit<StackPlan, 'podMtu'> {
+): Omit<FamilyPlan, 'podMtu'> {
   const backend = backendFor(netConf.backend, family);
-  const { network } = netConf[family] as PodNetwork;
+  const { network } = valueIn(netConf.networks, family);
   const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;
   if (adopted === undefined) refuseExisting(links, backend.device);
   refuseRival(links, backend.rivals, network);
@@ -128,7 +124,7 @@ function planDevice(
     backend,
     network,
     link,
-    side: sides[family] as Side,
+    address: valueIn(families, family),
     local: localAddresses(links),
     adopted,
     mtu,
@@ -136,101 +132,34 @@ function planDevice(
   };
 }
 
-function half<A extends Ip>(
-  { addresses, publicIp }: Side<A>,
-  previous: Subnet<A> | undefined,
-  stack: StackPlan | undefined,
-): HalfRequest<A> {
-  return { addresses, publicIp, previous, vtepMac: stack?.adopted?.mac };
-}
-
-/** The address the tunnel's socket is bound to: the public one, on whichever interface, unless a NAT has that. */
-export function boundAddress({ local, side }: StackPlan, { publicIp }: Pick<Lease<Ip>, 'publicIp'>): Ip {
-  return local.includes(publicIp) ? publicIp : side.address;
-}
-
-/** What the firewall is to hold, by flags and net-conf. */
-export function firewallOptions({ rules }: RunOptions, netConf: NetConf): FirewallOptions {
-  return { ...rules, mode: netConf.nftables ? 'nftables' : 'iptables', families: familiesOf(netConf) };
-}
-
-/** @throws UserError when the tunnel's port is taken */
-export function refuseTakenPort(
-  stack: StackPlan,
-  links: readonly Link[],
-  own: Pick<Lease<Ip>, 'publicIp'>,
-): void {
-  const address = boundAddress(stack, own);
-  const { port } = stack.backend.conf;
-  // The device that makes room has it.
-  if (stack.adopted?.data.port === port) return;
-  try {
-    probeSocket(toUnderlay(address), port);
-  } catch (error) {
-    throw error instanceof SystemError ? explain(error, stack, links, address) : error;
-  }
-}
-
 /**
- * Checks all that `runDaemon` would with this network configuration, and returns a line on what would run. Changes
- * nothing. @throws UserError with the first obstacle
+ * Returns the address to which the tunnel's socket is bound: the public IP if this machine has it, on any interface; behind
+ * a NAT the interface's address.
  */
-export async function rehearse(
-  options: RunOptions,
-  source: LeaseSource,
-  cluster: Cluster,
-  signal: AbortSignal,
-): Promise<string> {
-  const plan = await makePlan(options, cluster);
-  await Firewall.open(firewallOptions(options, plan.netConf));
-  const own = await source.preview(plan.request, signal);
-  const found = plan.stacks.map((stack) => {
-    const lease = own[stack.family] as Lease<Ip>;
-    refuseTakenPort(stack, plan.links, lease);
-    const { backend, mtu, link } = stack;
-    return `${backend.device} with MTU ${mtu} over ${link.name}, UDP ${endpoint(boundAddress(stack, lease), backend.conf.port)}`;
-  });
-  return `backend ${plan.netConf.backend.type}: ${found.join('; ')}`;
+export function boundAddress({ local, address }: FamilyPlan, { publicIp }: Pick<Lease, 'publicIp'>): Ip {
+  return local.includes(publicIp) ? publicIp : address.address;
 }
 
-/** `192.168.77.1:8472`, `[fd00::1]:8472`. */
-function endpoint(address: Ip, port: number): string {
+/** Returns what the firewall has to do, by flags and net-conf. */
+export function firewallOptions({ rules }: RunOptions, { nftables, networks }: NetConf): FirewallOptions {
+  return { ...rules, mode: nftables ? 'nftables' : 'iptables', families: familiesIn(networks) };
+}
+
+/** Formats `192.168.77.1:8472` or `[fd00::1]:8472`. */
+export function formatEndpoint(address: Ip, port: number): string {
   return typeof address === 'bigint' ? `[${formatIp(address)}]:${port}` : `${formatIp(address)}:${port}`;
 }
 
-/** What the plan is, as flannel logs it. */
-export function announce({ netConf, underlay, stacks }: Plan): void {
+/** Logs the plan with flannel's lines. */
+export function logPlan({ netConf, underlay, families }: Plan): void {
   const { type, outerMtu } = netConf.backend;
   info(`Found network config - Backend type: ${type}`);
-  announceUnderlay(underlay);
-  for (const { backend, mtu } of stacks) info(`${backend.summary} device ${backend.device} MTU ${mtu}`);
-  for (const sentence of netConf.ignored) warn(`net-conf ${sentence}`);
+  logUnderlay(underlay);
+  for (const { backend, mtu } of families) info(`${backend.summary} device ${backend.device} MTU ${mtu}`);
+  for (const line of netConf.ignored) warn(`net-conf ${line}`);
   if (outerMtu !== undefined && outerMtu > underlay.link.mtu) {
     warn(
-      `net-conf Backend.MTU ${outerMtu} is more than the ${underlay.link.mtu} of ${underlay.link.name}: large packets will be fragmented`,
+      `net-conf Backend.MTU ${outerMtu} exceeds MTU ${underlay.link.mtu} of ${underlay.link.name}: large packets will be fragmented`,
     );
   }
-}
-
-/** An error of making device or socket (bound to `address`), for the person at the keyboard. */
-export function explain(
-  error: SystemError,
-  { backend }: StackPlan,
-  links: readonly Link[],
-  address: Ip,
-): UserError {
-  const { port } = backend.conf;
-  if (error.syscall === 'bind' && error.code === 'EADDRINUSE') {
-    const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
-    return new UserError(
-      vxlan === undefined
-        ? `UDP port ${port} of ${formatIp(address)} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
-        : `UDP port ${port} of ${formatIp(address)} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${vxlan.name}), or change Backend.Port on every node`,
-    );
-  }
-  if (error.syscall === 'bind')
-    return new UserError(
-      `UDP ${endpoint(address, port)} cannot be bound (${error.code}); is the address still on the interface?`,
-    );
-  return new UserError(`${backend.device} cannot be made: ${error.message}`);
 }

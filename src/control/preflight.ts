@@ -1,13 +1,13 @@
-/** What the machine must be, checked before anything is touched. Loads no native code: it has to run everywhere. */
+/** Checks of the machine before anything is changed. This module loads no native code, so it runs on any platform. */
 
 import { readFile } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { UserError } from './support/user-error.js';
 
-/** The 64-bit little-endian machines for which koffi ships a binary. */
+/** The 64-bit little-endian architectures for which koffi has a binary. */
 const ARCHITECTURES = ['x64', 'arm64', 'riscv64', 'loong64'];
 
-/** Bit of CAP_NET_ADMIN (linux/capability.h). */
+/** The bit of CAP_NET_ADMIN (linux/capability.h). */
 const CAP_NET_ADMIN = 12n;
 
 /** @throws UserError on anything but 64-bit little-endian Linux */
@@ -30,11 +30,11 @@ export async function checkPrivileges(): Promise<void> {
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   if (((effective >> CAP_NET_ADMIN) & 1n) === 1n) return;
   throw new UserError(
-    `Error registering network: operation not permitted: user ${process.getuid?.()} lacks CAP_NET_ADMIN, which devices and routes need: run as root, or grant the capability (AmbientCapabilities=CAP_NET_ADMIN in a systemd unit)`,
+    `Error registering network: operation not permitted: user ${process.getuid?.()} lacks CAP_NET_ADMIN, which devices and routes require: run as root, or grant the capability (AmbientCapabilities=CAP_NET_ADMIN in a systemd unit)`,
   );
 }
 
-/** @throws UserError when the tun driver cannot be opened, with the reason and what helps */
+/** @throws UserError with the reason and the remedy when the tun driver cannot be opened */
 export async function checkTun(): Promise<void> {
   const { probeTun, TUN_PATH } = await import('../dataplane/dataplane.js');
   try {

@@ -1,86 +1,86 @@
 /**
- * A backend of flannel's: the device it has, what its tunnel is told, what a peer costs. All else of a node is the same
- * for every backend. `Backend` is what is known before anything is touched, `Overlay` what then runs on a dataplane.
+ * What differs between flannel's vxlan and udp backends: the device, the tunnel of the dataplane, and how a peer becomes
+ * reachable. `Backend` describes a backend before anything changes; `PeerReconciler` then runs on a dataplane.
  */
 
 import type { Dataplane, PeerCheck, TunnelOptions } from '../../dataplane/dataplane.js';
-import type { Ip, Subnet } from '../addresses/address.js';
+import type { Cidr } from '../addresses/cidr.js';
 import type { BackendConf } from '../config/net-conf.js';
+import type { Journal } from '../journal.js';
 import type { Repairs } from '../kernel/device.js';
-import type { Change } from '../kernel/monitor.js';
+import type { KernelSnapshot } from '../kernel/snapshot.js';
+import type { Sysctl } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
 
 export interface Backend {
   readonly conf: BackendConf;
   /** Name of the overlay device. */
   readonly device: string;
-  /** Names of the devices with which another backend would carry the same network. */
+  /** Names of the devices that carry the same network with another backend. */
   readonly rivals: RegExp;
-  /** Bytes by which the device's MTU is less than the underlay's. */
+  /** Tunnel overhead: bytes by which the device's MTU is below the underlay's. */
   readonly overhead: number;
-  /** flannel's log line of the settings. */
+  /** flannel's log line about the settings. */
   readonly summary: string;
-  /** Whether forwarding entries are learned. */
+  /** Whether the dataplane learns forwarding entries. */
   readonly learning: boolean;
-  /** Who may send where the command line does not say. */
+  /** The default of --peer-check. */
   readonly peerCheck: PeerCheck;
-  /** What the dataplane's tunnel is told at the start. */
-  tunnel(own: Lease<Ip>, peerCheck: PeerCheck): TunnelOptions;
-  /** Runs it on a dataplane whose device has been made. */
-  overlay(dataplane: Dataplane, options: OverlayOptions): Overlay;
+  /** The device's sysctls. */
+  readonly sysctls: readonly Sysctl[];
+  /** Whether any change of routes or rules may change how a peer is reached (DirectRouting). */
+  readonly followsRouting: boolean;
+  /** The options of the dataplane's tunnel. */
+  tunnel(own: Lease, peerCheck: PeerCheck): TunnelOptions;
+  /** The device's MAC under this lease; undefined for a device without MAC. */
+  deviceMac(own: Lease): string | undefined;
+  /** Tells the dataplane this node's own MAC or address. */
+  setOwnLease(dataplane: Dataplane, own: Lease): Promise<void>;
+  /** Reconciles peers on a dataplane whose threads run. */
+  peers(dataplane: Dataplane, options: PeerOptions): PeerReconciler;
 }
 
-export interface OverlayOptions {
+export interface PeerOptions {
   device: string;
-  /** MTU of the device, in bytes. */
-  mtu: number;
-  /** The pod network of the cluster, of the family that is carried. */
-  network: Subnet;
-  /** Aborted when weft leaves: an `ip` at work is killed. */
+  /** The pod network of the cluster, of the family that the device carries. */
+  network: Cidr;
+  /** Kills a running `ip` when Weft stops. */
   signal: AbortSignal;
-  /** Notes the loose routes where the next start finds them, before they are set. */
-  save(): Promise<void>;
+  /** Records routes outside the device before they exist. */
+  journal: Journal;
 }
 
-export interface Overlay {
-  /** Removes what an earlier flanneld or weft has left that is in the way. */
-  clear(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<void>;
-  /** Sets up the fresh device; the dataplane has been started. @throws DeviceGone, UserError naming the command that failed */
-  configure(own: Lease<Ip>): Promise<void>;
-  /** Follows a change of this node's own lease. @throws DeviceGone, UserError naming the command that failed */
-  reconfigure(before: Lease<Ip>, after: Lease<Ip>): Promise<void>;
-  /** Brings the system to what these peers ask for and returns how many changes failed; again, it tries those again. */
-  apply(peers: readonly Lease<Ip>[]): Promise<number>;
-  /** True when a change may be of something that was set up here. */
-  concerns(change: Change): boolean;
-  /** True when something is not as it should be that changes without a word from `ip monitor`. */
-  readonly deviates: boolean;
-  /**
-   * Compares everything that was set up with what the system has, and puts right what is not; `apply` tries again what
-   * failed. @throws DeviceGone, UserError when the system cannot be read
-   */
-  repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repaired>;
-  /** Routes beside the device, which do not go with it, as `ip route` takes them: those there are, and those to come. */
-  looseRoutes(): string[];
-  /** Each peer against what kernel and dataplane have, read afresh. */
-  status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]>;
+/** Keeps kernel and dataplane in step with the peers' leases. */
+export interface PeerReconciler {
+  /** Removes routes that an earlier flanneld or Weft left behind. Call it once, at the start. */
+  removeStale(own: Lease, peers: readonly Lease[]): Promise<void>;
+  /** Applies the difference to these peers and returns the number of failed changes. Another call retries them. */
+  apply(peers: readonly Lease[]): Promise<number>;
+  /** Compares with the kernel's state and repairs the differences. @throws UserError if `ip` cannot be run */
+  repair(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<RepairResult>;
+  /** Returns true if one of the reconciler's kernel routes has this destination (in the form of `ip route`). */
+  ownsRoute(destination: string): boolean;
+  /** Notes that the kernel dropped all neighbours of the device. */
+  forgetNeighbours(): void;
+  /** Compares each peer with kernel and dataplane. */
+  status(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<PeerStatus[]>;
 }
 
-/** What a look has put right, and how many changes failed. */
-export interface Repaired {
+/** What a check repaired, and how many changes failed. */
+export interface RepairResult {
   repairs: Repairs;
   failed: number;
 }
 
-/** A peer, and whether the system has each of its objects as it should be, now. */
+/** A peer, and whether each of its objects is as desired. A key of `weft status --json`. */
 export interface PeerStatus {
   subnet: string;
   publicIP: string;
-  /** The next three: vxlan alone. */
+  /** The next three exist with vxlan only. */
   vtepMAC?: string;
   neighbour?: boolean;
   fdb?: boolean;
   route: boolean;
-  /** Reached without the tunnel (DirectRouting). */
+  /** The kernel reaches the peer without the tunnel (DirectRouting). */
   direct?: true;
 }

@@ -1,182 +1,161 @@
 /**
- * flannel's udp backend: a TUN `flannel0` that the kernel routes the whole pod network to; per peer a route in the
- * dataplane and nothing in the kernel.
+ * flannel's udp backend: the kernel routes the whole pod network to a TUN `flannel0`. A peer is a route in the dataplane and
+ * nothing in the kernel.
  */
 
 import type { Dataplane, Prefix } from '../../dataplane/dataplane.js';
-import { formatSubnet } from '../addresses/address.js';
-import { formatIpv4, type Ipv4, parseCidr } from '../addresses/ipv4.js';
+import { formatCidr, parseCidr } from '../addresses/cidr.js';
+import { formatIp, type Ip } from '../addresses/ip.js';
 import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
-import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../kernel/device.js';
-import { deleteRoutes, ipBatch, ipJson } from '../kernel/ip.js';
-import type { Change } from '../kernel/monitor.js';
+import { deleteRoutes, ipBatch } from '../kernel/ip.js';
+import type { KernelSnapshot, Route } from '../kernel/snapshot.js';
 import { removeStaleRoutes } from '../kernel/stale-routes.js';
-import { Settings, udpSettings } from '../kernel/sysctls.js';
+import { udpSysctls } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
 import { warn } from '../support/log.js';
-import type { Backend, Overlay, OverlayOptions, PeerStatus, Repaired } from './backend.js';
+import type { Backend, PeerOptions, PeerReconciler, PeerStatus, RepairResult } from './backend.js';
 import { difference } from './difference.js';
 
-interface IpRoute {
-  dev?: string;
-  metric?: number;
-}
+const DEVICE = 'flannel0';
 
-/** What outlives an overlay whose device is gone. */
-interface Memory {
-  /** Whose the kernel's route to the network is; undefined before there was one. */
-  route: 'own' | 'foreign' | undefined;
+/** Survives a rebuild of the device. */
+interface NetworkRoute {
+  /** Whose the kernel's route to the pod network is; undefined before the first attempt to add it. */
+  owner: 'weft' | 'other' | undefined;
 }
 
 export function udpBackend(conf: UdpConf): Backend {
-  const memory: Memory = { route: undefined };
+  const networkRoute: NetworkRoute = { owner: undefined };
   return {
     conf,
-    device: 'flannel0',
+    device: DEVICE,
     rivals: /^flannel\.\d+$/,
     overhead: OVERHEAD.udp,
     summary: `UDP config: Port=${conf.port}`,
     learning: false,
     peerCheck: 'strict',
-    tunnel: (own, peerCheck) => ({ type: 'udp', address: (own as Lease).subnet.base | 0, peerCheck }),
-    overlay: (dataplane, options) => new UdpOverlay(dataplane, options, memory),
+    sysctls: udpSysctls(DEVICE),
+    followsRouting: false,
+    tunnel: ({ subnet }, peerCheck) => ({ type: 'udp', address: signed(subnet.base), peerCheck }),
+    deviceMac: () => undefined,
+    setOwnLease: (dataplane, { subnet }) => dataplane.setOwnAddress(signed(subnet.base)),
+    peers: (dataplane, options) => new UdpPeers(dataplane, options, networkRoute),
   };
 }
 
-class UdpOverlay implements Overlay {
-  private readonly dataplane: Dataplane;
-  private readonly options: OverlayOptions;
-  private readonly settings: Settings;
+class UdpPeers implements PeerReconciler {
+  private readonly dataplane: Pick<Dataplane, 'updateRoutes'>;
+  private readonly options: PeerOptions;
+  private readonly networkRoute: NetworkRoute;
+  /** The pod network in the form of `ip route`. */
+  private readonly network: string;
   /** Subnet → public IP, as the dataplane has them. */
-  private readonly applied = new Map<string, Ipv4>();
-  private readonly memory: Memory;
+  private readonly applied = new Map<string, Ip>();
+  /** Whether this device's route to the network has been added, or found to be another's. */
   private routed = false;
-  private index = 0;
 
-  constructor(dataplane: Dataplane, options: OverlayOptions, memory: Memory) {
+  constructor(dataplane: Pick<Dataplane, 'updateRoutes'>, options: PeerOptions, networkRoute: NetworkRoute) {
     this.dataplane = dataplane;
     this.options = options;
-    this.settings = new Settings(udpSettings(options.device));
-    this.memory = memory;
+    this.networkRoute = networkRoute;
+    this.network = formatCidr(options.network);
   }
 
-  async clear(own: Lease): Promise<void> {
+  async removeStale(own: Lease): Promise<void> {
     const { network, device } = this.options;
     await removeStaleRoutes({ network, device, own: own.subnet, leased: [] });
   }
 
-  async configure(own: Lease): Promise<void> {
-    this.settings.establish();
-    this.index = await configureDevice(this.deviceState(own));
-  }
-
-  async reconfigure(before: Lease, after: Lease): Promise<void> {
-    await reconfigureDevice(this.deviceState(before), this.deviceState(after));
-    await this.dataplane.setOwnAddress(after.subnet.base | 0);
-  }
-
   async apply(peers: readonly Lease[]): Promise<number> {
     const { applied } = this;
-    const wanted = new Map(peers.map(({ subnet, publicIp }) => [formatSubnet(subnet), publicIp]));
-    const { gone, set } = difference(applied, wanted);
+    const desired = new Map(peers.map(({ subnet, publicIp }) => [formatCidr(subnet), publicIp]));
+    const { gone, set } = difference(applied, desired);
     if (gone.length + set.length > 0) {
       await this.dataplane.updateRoutes({
         remove: gone.map(prefixOf),
-        set: set.map(([subnet, publicIp]) => ({ ...prefixOf(subnet), address: publicIp | 0 })),
+        set: set.map(([subnet, publicIp]) => ({ ...prefixOf(subnet), address: signed(publicIp) })),
       });
       for (const subnet of gone) applied.delete(subnet);
       for (const [subnet, publicIp] of set) applied.set(subnet, publicIp);
     }
-    // Last, so that no packet comes to a dataplane that has no peers yet and is told that there is no way.
-    return this.routed ? 0 : await this.routeNetwork();
+    // The kernel's route comes last: before that the dataplane would answer packets with "net unreachable".
+    return this.routed ? 0 : await this.addNetworkRoute();
   }
 
-  concerns({ text }: Change): boolean {
-    return text.includes(this.options.device) || text.includes(`${formatSubnet(this.options.network)} `);
+  async repair(_: readonly Lease[], { routes }: KernelSnapshot): Promise<RepairResult> {
+    const present = this.networkRoutes(routes);
+    const { owner } = this.networkRoute;
+    if (present.length > 0 && (owner === 'other' || this.usesDevice(present))) {
+      return { repairs: {}, failed: 0 };
+    }
+    // `replace` does not touch our route behind another one of the same metric.
+    if (owner === 'weft' && present.length > 1) await deleteRoutes([this.network]);
+    const failed = await this.addNetworkRoute();
+    return { repairs: failed === 0 ? { route: 1 } : {}, failed };
   }
 
-  get deviates(): boolean {
-    return this.settings.deviate;
+  ownsRoute(destination: string): boolean {
+    return destination === this.network;
   }
 
-  async repair(own: Lease): Promise<Repaired> {
-    const repairs = await repairDevice(this.deviceState(own), this.index, this.options.network);
-    const settings = this.settings.hold();
-    const routes = await this.readRoutes();
-    const routed = routes.length > 0 && (this.memory.route === 'foreign' || this.leadsHere(routes));
-    const failed = routed ? 0 : await this.putRoute(routes);
-    return {
-      repairs: {
-        ...repairs,
-        ...(settings > 0 && { sysctl: settings }),
-        ...(!routed && failed === 0 && { route: 1 }),
-      },
-      failed,
-    };
-  }
+  /** A TUN has no neighbours. */
+  forgetNeighbours(): void {}
 
-  looseRoutes(): string[] {
-    return [];
-  }
-
-  async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
-    const routed = this.leadsHere(await this.readRoutes());
+  async status(peers: readonly Lease[], { routes }: KernelSnapshot): Promise<PeerStatus[]> {
+    const routed = this.usesDevice(this.networkRoutes(routes));
     return peers.map((lease) => {
-      const subnet = formatSubnet(lease.subnet);
+      const subnet = formatCidr(lease.subnet);
       return {
         subnet,
-        publicIP: formatIpv4(lease.publicIp),
+        publicIP: formatIp(lease.publicIp),
         route: routed && this.applied.get(subnet) === lease.publicIp,
       };
     });
   }
 
-  /** The kernel's routes to the whole network, that which it takes first. */
-  private async readRoutes(): Promise<IpRoute[]> {
-    const routes = await ipJson<IpRoute>('-4', 'route', 'show', formatSubnet(this.options.network));
-    return routes.sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
+  /** Returns the kernel's routes to the whole network; the kernel uses the first. */
+  private networkRoutes(routes: readonly Route[]): Route[] {
+    return routes
+      .filter(({ destination }) => destination === this.network)
+      .sort((a, b) => a.metric - b.metric);
   }
 
-  private leadsHere([first]: readonly IpRoute[]): boolean {
-    return first?.dev === this.options.device;
+  private usesDevice([first]: readonly Route[]): boolean {
+    return first?.device === this.options.device;
   }
 
-  /** In place of those that are before ours, or without it. */
-  private async putRoute(routes: readonly IpRoute[]): Promise<number> {
-    // The kernel replaces none where ours is there too, behind another of the same metric.
-    if (this.memory.route === 'own' && routes.length > 1) {
-      await deleteRoutes([formatSubnet(this.options.network)]);
-    }
-    return await this.routeNetwork();
-  }
-
-  /** Sets the one route of the kernel; returns how many changes failed. */
-  private async routeNetwork(): Promise<number> {
-    const network = formatSubnet(this.options.network);
-    // One that was ours is so again, whoever has led it elsewhere; at the start whoever was first goes first.
-    const command = `route ${this.memory.route === 'own' ? 'replace' : 'add'} ${network} dev ${this.options.device} scope global`;
+  /**
+   * Adds the kernel's one route and returns the number of failed changes. A route that was ours is replaced even if someone
+   * redirected it; at the start an existing route of another owner wins.
+   */
+  private async addNetworkRoute(): Promise<number> {
+    const { network, networkRoute } = this;
+    const verb = networkRoute.owner === 'weft' ? 'replace' : 'add';
+    const command = `route ${verb} ${network} dev ${this.options.device} scope global`;
     const [failure] = await ipBatch([command], this.options.signal);
-    if (failure !== undefined && !failure.reason.includes('File exists')) {
+    const exists = failure?.reason.includes('File exists') ?? false;
+    if (failure !== undefined && !exists) {
       warn(`ip ${command}: ${failure.reason}`);
       return 1;
     }
-    if (failure !== undefined) {
+    if (exists) {
       warn(
-        `a route to ${network} exists already and stays: pods of other nodes are reached where it leads (ip route show ${network})`,
+        `a route to ${network} exists already and stays: packets to pods of other nodes follow it (ip route show ${network})`,
       );
     }
-    this.memory.route = failure === undefined ? 'own' : 'foreign';
+    networkRoute.owner = exists ? 'other' : 'weft';
     this.routed = true;
     return 0;
-  }
-
-  private deviceState(lease: Lease): DeviceState {
-    const { device, mtu } = this.options;
-    return { name: device, mac: undefined, mtu, subnet: lease.subnet };
   }
 }
 
 function prefixOf(subnet: string): Prefix {
-  const { address, prefix } = parseCidr(subnet) as { address: Ipv4; prefix: number };
-  return { base: address | 0, prefixLength: prefix };
+  const cidr = parseCidr(subnet);
+  if (cidr === undefined) throw new TypeError(`${subnet} is not a CIDR`);
+  return { base: signed(cidr.base), prefixLength: cidr.prefixLength };
+}
+
+/** Returns an IPv4 address as the dataplane takes it: signed, in host order. */
+function signed(address: Ip): number {
+  return Number(address) | 0;
 }

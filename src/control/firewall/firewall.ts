@@ -2,20 +2,22 @@
 
 import { access } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Family } from '../addresses/address.js';
+import { formatCidr } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
+import type { PodSubnets } from '../subnet-env.js';
 import { info, verbose, warn } from '../support/log.js';
 import { Once } from '../support/once.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { FamilyRules } from './family-rules.js';
 import { allLocations, locationsFor, type RuleLocation, type RuleLocations } from './locations.js';
-import { type FirewallOptions, forwardRules, masqRules, type PodRange } from './rules.js';
+import { type FirewallOptions, forwardRules, masqRules } from './rules.js';
 
 /** The pod networks of one family. */
-export interface FirewallRange extends PodRange {
+export interface FirewallRange extends PodSubnets {
   family: Family;
   /** The node's previous networks, from subnet.env. They are only logged: an apply replaces all rules. */
-  previous: PodRange | undefined;
+  previous: PodSubnets | undefined;
 }
 
 /** Something that is retried until it succeeds; its failure is logged once. */
@@ -41,7 +43,7 @@ const BRIDGE_SETTINGS: Record<Family, string> = {
 };
 
 /** flannel's text for missing previous networks. */
-const NO_NETWORK: Record<Family, string> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
+const NO_NETWORKS: Record<Family, string> = { ipv4: '0.0.0.0/0, 0.0.0.0/0', ipv6: '::/0, ::/0' };
 
 /**
  * Changes nothing before the first `apply`. If rules cannot be installed (another process holds the lock), it logs the
@@ -200,8 +202,8 @@ export class Firewall {
   }
 
   /** Logs the change in flannel's words. */
-  private logApply({ family, network, subnet, previous }: FirewallRange): void {
-    const before = previous ?? { network: NO_NETWORK[family], subnet: NO_NETWORK[family] };
+  private logApply(range: FirewallRange): void {
+    const { family, previous } = range;
     const { mode, ipMasq, forwardRules: forward } = this.options;
     const ipv6 = family === 'ipv6';
     if (mode === 'nftables') {
@@ -209,14 +211,20 @@ export class Firewall {
       if (forward) info(`Changing default FORWARD chain policy to ACCEPT${ipv6 ? ' (ipv6)' : ''}`);
       return;
     }
-    if (ipMasq && (before.network !== network || before.subnet !== subnet)) {
+    const now = networksText(range);
+    const before = previous === undefined ? NO_NETWORKS[family] : networksText(previous);
+    if (ipMasq && before !== now) {
       info(
-        `Current network or subnet (${network}, ${subnet}) is not equal to previous one (${before.network}, ${before.subnet}), trying to recycle old iptables rules`,
+        `Current network or subnet (${now}) is not equal to previous one (${before}), trying to recycle old iptables rules`,
       );
     }
     if (ipMasq) info(`Setting up masking rules${ipv6 ? ' for IPv6' : ''}`);
     if (forward) info(`${ipv6 ? 'IPv6: ' : ''}Changing default FORWARD chain policy to ACCEPT`);
   }
+}
+
+function networksText({ network, subnet }: PodSubnets): string {
+  return `${formatCidr(network)}, ${formatCidr(subnet)}`;
 }
 
 /**

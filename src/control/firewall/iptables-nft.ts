@@ -3,7 +3,7 @@
  * and where another program's rules keep iptables from printing a chain.
  */
 
-import type { Family } from '../addresses/address.js';
+import type { Family } from '../addresses/family.js';
 import { NOT_FOUND, reason, run } from '../support/command.js';
 import { chainInUse, type IptablesChain } from './chains.js';
 import { applyText, NFT_FAMILIES } from './nftables.js';

@@ -1,6 +1,6 @@
 /** The locations of Weft's rules on a machine: two firewalls, two families, and two back ends of iptables. */
 
-import { FAMILIES, type Family } from '../addresses/address.js';
+import { FAMILIES, type Family } from '../addresses/family.js';
 import { UserError } from '../support/user-error.js';
 import { IPTABLES_CHAINS, type IptablesChain } from './chains.js';
 import { Iptables, type IptablesOptions } from './iptables.js';

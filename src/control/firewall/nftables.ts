@@ -1,7 +1,7 @@
 /** Rules in nftables: a table of its own per family, always replaced completely. */
 
 import { AF_INET, AF_INET6 } from '../../sys/constants.js';
-import type { Family } from '../addresses/address.js';
+import type { Family } from '../addresses/family.js';
 import { reason, run } from '../support/command.js';
 import { deleteTable } from './nft-netlink.js';
 import { type AddressMatch, lineCount, type Rule, type RuleSets, type RuleStore } from './rules.js';

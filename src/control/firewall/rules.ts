@@ -1,20 +1,14 @@
 /** flannel's firewall rules for a node (its pkg/trafficmngr), independent of the firewall that gets them. */
 
-import type { Family } from '../addresses/address.js';
+import { type Cidr, formatCidr } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
 import type { RuleOptions } from '../options.js';
+import type { PodSubnets } from '../subnet-env.js';
 
 export interface FirewallOptions extends Omit<RuleOptions, 'blackholeRoute'> {
   mode: 'iptables' | 'nftables';
   /** The families of the pod network. */
   families: readonly Family[];
-}
-
-/** Networks as text, `base/prefix`, with host bits zero. */
-export interface PodRange {
-  /** The pod network of the cluster. */
-  network: string;
-  /** The pod subnet of this node. */
-  subnet: string;
 }
 
 export interface Rule {
@@ -39,13 +33,16 @@ export interface RuleSets {
 
 export const NO_RULES: RuleSets = { masq: [], forward: [] };
 
-const MULTICAST = { ipv4: '224.0.0.0/4', ipv6: 'ff00::/8' };
+const MULTICAST: Record<Family, Cidr> = {
+  ipv4: { base: 0xe0000000, prefixLength: 4 },
+  ipv6: { base: 0xffn << 120n, prefixLength: 8 },
+};
 
 /**
  * Returns the rules that masquerade two kinds of packets with the node's address: from pods to outside the pod network,
  * and from outside to pods of other nodes.
  */
-export function masqRules(family: Family, { network, subnet }: PodRange): Rule[] {
+export function masqRules(family: Family, { network, subnet }: PodSubnets): Rule[] {
   return [
     { marked: true, verdict: 'return' },
     { source: only(subnet), destination: only(network), verdict: 'return' },
@@ -58,19 +55,19 @@ export function masqRules(family: Family, { network, subnet }: PodRange): Rule[]
 }
 
 /** Returns the rules that forward pod traffic even if the chain's policy is to drop. */
-export function forwardRules({ network }: PodRange): Rule[] {
+export function forwardRules({ network }: Pick<PodSubnets, 'network'>): Rule[] {
   return [
     { source: only(network), verdict: 'accept' },
     { destination: only(network), verdict: 'accept' },
   ];
 }
 
-function only(cidr: string): AddressMatch {
-  return { cidr, not: false };
+function only(cidr: Cidr): AddressMatch {
+  return { cidr: formatCidr(cidr), not: false };
 }
 
-function but(cidr: string): AddressMatch {
-  return { cidr, not: true };
+function but(cidr: Cidr): AddressMatch {
+  return { cidr: formatCidr(cidr), not: true };
 }
 
 /** The rules of one family in one back end of one firewall. */

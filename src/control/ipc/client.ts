@@ -1,16 +1,16 @@
-/** The other end of the control socket. */
+/** The client of the control socket. */
 
 import { createConnection } from 'node:net';
 import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 
-/** How long a running weft may take to answer; leaving takes it less than a second. */
+/** Time limit for an answer; stopping takes less than a second. */
 const ANSWER_MS = 10_000;
 
-/** Nobody listens: no weft runs with this run directory. */
+/** The error for a run directory without a running Weft process. */
 export class NotRunning extends UserError {}
 
-/** Sends one request to the weft of `runDir`. @throws NotRunning when there is none; UserError when it refuses */
+/** Sends a request to the Weft process of `runDir`. @throws NotRunning, or UserError when it refuses */
 export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
   const path = socketPath(runDir);
   return new Promise((resolve, reject) => {
@@ -18,7 +18,11 @@ export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
     let text = '';
     socket.setEncoding('utf8');
     socket.setTimeout(ANSWER_MS, () => {
-      socket.destroy(new Error(`weft does not answer; is it stopped (SIGSTOP) or the machine overloaded?`));
+      socket.destroy(
+        new Error(
+          `Weft does not answer within ${ANSWER_MS / 1000} s; check whether it is stopped (SIGSTOP) or the machine is overloaded`,
+        ),
+      );
     });
     socket.on('error', (error: NodeJS.ErrnoException) => reject(connectError(runDir, path, error)));
     socket.on('data', (chunk: string) => {
@@ -30,14 +34,14 @@ export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
         if (response.ok) resolve(response.result);
         else reject(new UserError(response.error));
       } catch {
-        reject(new UserError(`${path}: weft went away before it answered; try again`));
+        reject(new UserError(`${path}: Weft exited before it answered; try again`));
       }
     });
     socket.end(JSON.stringify(request));
   });
 }
 
-/** The process id of the weft that answers on `runDir`, if one does. */
+/** Returns the process ID of the Weft process that answers on `runDir`; undefined if none does. */
 export async function runningPid(runDir: string): Promise<number | undefined> {
   const status = (await ask(runDir, { command: 'status' }).catch(() => undefined)) as
     | { pid: number }
@@ -48,9 +52,9 @@ export async function runningPid(runDir: string): Promise<number | undefined> {
 function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
     return new NotRunning(
-      `--run-dir ${runDir}: no weft runs with it (nobody listens on ${path}); start it with weft run, or name another directory`,
+      `--run-dir ${runDir}: Weft is not running there (nothing listens on ${path}); start it with weft run, or name another directory`,
     );
   }
-  if (error.code === 'EACCES') return new UserError(`${path}: permission denied; run as root`);
+  if (error.code === 'EACCES') return new UserError(`${path}: permission denied; run this command as root`);
   return new UserError(`${path}: ${error.message}`);
 }

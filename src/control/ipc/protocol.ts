@@ -1,4 +1,4 @@
-/** What `weft status` and `weft cleanup` say to a running weft: one JSON line each way over a unix socket. */
+/** The requests of `weft status` and `weft cleanup` to a running Weft process: one JSON line each way over a Unix socket. */
 
 import { join } from 'node:path';
 

@@ -1,4 +1,4 @@
-/** The control socket in the run directory: mode 0600, for root alone, as every change it allows needs root anyway. */
+/** The server of the control socket in the run directory. The socket has mode 0600: its requests are for root only. */
 
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -9,17 +9,17 @@ import { type ControlRequest, type ControlResponse, socketPath } from './protoco
 
 export type Handler = (request: ControlRequest) => Promise<unknown>;
 
-/** A request is a few bytes; whoever sends more than this is not a weft. */
+/** The server closes a connection that sends more characters than this; a request has a few. */
 const MAX_REQUEST = 4096;
-/** How long answers under way may hold up closing. */
+/** How long `close` waits for pending answers. */
 const LAST_ANSWERS_MS = 200;
 
-/** @throws UserError when another weft answers on this run directory */
+/** @throws UserError when another Weft process answers on this run directory */
 export async function refuseRunning(runDir: string): Promise<void> {
   const pid = await runningPid(runDir);
   if (pid === undefined) return;
   throw new UserError(
-    `--run-dir ${runDir}: another weft (pid ${pid}) runs with it; stop that one, or give this one its own directory`,
+    `--run-dir ${runDir}: another Weft process (pid ${pid}) uses it; stop that process, or choose another directory`,
   );
 }
 
@@ -36,7 +36,7 @@ export class ControlServer {
     this.server = createServer({ allowHalfOpen: true }, (socket) => this.serve(socket));
   }
 
-  /** Listens in `runDir`, which is made when it is not there. @throws UserError */
+  /** Listens in `runDir`, and creates the directory if it does not exist. @throws UserError */
   static async listen(runDir: string, handler: Handler): Promise<ControlServer> {
     const path = socketPath(runDir);
     const control = new ControlServer(path, handler);
@@ -45,20 +45,20 @@ export class ControlServer {
       await rm(path, { force: true });
       await new Promise<void>((resolve, reject) => {
         control.server.once('error', reject);
-        // The socket is bound inside `listen`: it never exists with another mode.
+        // `listen` binds the socket synchronously, so the socket never has another mode.
         const umask = process.umask(0o177);
         control.server.listen(path, resolve);
         process.umask(umask);
       });
     } catch (error) {
       throw new UserError(
-        `--run-dir ${runDir}: no control socket can be made there: ${(error as Error).message}`,
+        `--run-dir ${runDir}: cannot create the control socket there: ${(error as Error).message}`,
       );
     }
     return control;
   }
 
-  /** Lets answers under way go out, then closes and removes the socket. */
+  /** Waits for pending answers, then closes and removes the socket. */
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.server.close(resolve));
     await Promise.race([Promise.allSettled(this.answers), delay(LAST_ANSWERS_MS, undefined, { ref: false })]);

@@ -1,42 +1,48 @@
 /**
- * The blackhole route for this node's pod subnet (--ip-blackhole-route): where each pod has a route of its own, as with
- * Canal, packets to pods that do not exist end here and do not go round between node and network.
+ * The blackhole route for this node's pod subnet (--ip-blackhole-route). Where each pod has a route of its own, as with
+ * Canal, it drops packets to pods that do not exist. Without it they loop between node and network.
  */
 
-import { familyOf, formatSubnet, type Subnet } from '../addresses/address.js';
+import { type Cidr, formatCidr } from '../addresses/cidr.js';
+import { familyOf } from '../addresses/ip.js';
+import type { Journal } from '../journal.js';
 import { deleteRoutes, ipBatch } from '../kernel/ip.js';
-import type { Change } from '../kernel/monitor.js';
+import type { Route } from '../kernel/snapshot.js';
 
 export class BlackholeRoute {
-  private held: string | undefined;
+  private readonly journal: Journal;
 
-  /** The route as `ip route` takes it; none before `hold`. */
-  get routes(): string[] {
-    return this.held === undefined ? [] : [this.held];
+  constructor(journal: Journal) {
+    this.journal = journal;
   }
 
-  /** True when a change may be of it. */
-  concerns({ kind, text }: Change): boolean {
-    return (
-      kind === 'ROUTE' && this.held !== undefined && text.includes(this.held.split(' dev ')[0] as string)
-    );
-  }
-
-  /**
-   * Sees to it that the route is there, and tells whether it was not. One to the same subnet that someone else has set, as
-   * a bridge's, does as well.
-   */
-  async hold(subnet: Subnet): Promise<boolean> {
-    // IPv6 has it on lo, and without its name a later deletion may take the bridge's route to the same subnet.
-    const wanted = `blackhole ${formatSubnet(subnet)}${familyOf(subnet.base) === 'ipv6' ? ' dev lo' : ''}`;
-    if (this.held !== wanted) await this.release();
-    this.held = wanted;
-    const failures = await ipBatch([`route add ${wanted}`]);
+  /** Adds the route and returns true; returns false if the kernel has an equal one. @throws UserError without `ip` */
+  async add(subnet: Cidr): Promise<boolean> {
+    await this.journal.setRoutes('blackhole', [routeTo(subnet)]);
+    const failures = await ipBatch([`route add ${routeTo(subnet)}`]);
     return failures.length === 0;
   }
 
-  private async release(): Promise<void> {
-    await deleteRoutes(this.routes);
-    this.held = undefined;
+  /** Adds the route if the kernel has none, and returns true if it did. An IPv4 route of a bridge counts as well. */
+  async repair(subnet: Cidr, routes: readonly Route[]): Promise<boolean> {
+    const destination = formatCidr(subnet);
+    const present = routes.some(
+      (route) =>
+        route.destination === destination && (route.type === 'blackhole' || familyOf(subnet.base) === 'ipv4'),
+    );
+    return !present && (await this.add(subnet));
   }
+
+  /** Deletes the route; a missing one is not an error. @throws UserError without `ip` */
+  async delete(subnet: Cidr): Promise<void> {
+    await deleteRoutes([routeTo(subnet)]);
+  }
+}
+
+/**
+ * The route in the form of `ip route`. An IPv6 blackhole route is on lo: with the device named, a deletion cannot hit a
+ * bridge's route to the same subnet.
+ */
+function routeTo(subnet: Cidr): string {
+  return `blackhole ${formatCidr(subnet)}${familyOf(subnet.base) === 'ipv6' ? ' dev lo' : ''}`;
 }

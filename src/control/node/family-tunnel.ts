@@ -1,255 +1,348 @@
-/** One family of the node in service: its device, its tunnel and its peers. */
+/**
+ * One address family of a running node: its dataplane, its overlay device and its peers.
+ *
+ *            device or thread gone          the device exists again
+ *     up ─────────────────────────► lost ─────────────────────────► rebuilding ──► up
+ *                                    ▲                                  │
+ *                                    └──────────── failed ──────────────┘             any state ──► stopped
+ *
+ * One queue runs everything that changes the system. Set-up and repair share one path: the backend's reconciler compares the
+ * desired with the present state and applies the difference.
+ */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
-import { formatHost, formatIp, formatSubnet, type Ip } from '../addresses/address.js';
-import type { FirewallRange } from '../firewall/firewall.js';
-import type { PodRange } from '../firewall/rules.js';
-import type { DeviceRecord } from '../journal.js';
-import { NameTaken, refuseExisting } from '../kernel/device.js';
-import { hasAddress, type Link, readLinks } from '../kernel/links.js';
-import type { Change } from '../kernel/monitor.js';
+import { type Dataplane, DataplaneGone, PortFailure } from '../../dataplane/dataplane.js';
+import { formatCidr, formatHost } from '../addresses/cidr.js';
+import type { PeerReconciler } from '../backends/backend.js';
+import type { Journal } from '../journal.js';
+import { DeviceGone, NameTaken, type Repairs, refuseExisting } from '../kernel/device.js';
+import { readLinks } from '../kernel/links.js';
+import type { KernelEvent } from '../kernel/monitor.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
-import type { RunOptions } from '../options.js';
-import { boundAddress, type StackPlan } from '../plan.js';
-import { warn } from '../support/log.js';
+import { boundAddress, type FamilyPlan } from '../plan.js';
+import { Backoff } from '../support/backoff.js';
+import { info, warn } from '../support/log.js';
+import { Retry } from '../support/retry.js';
+import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { BlackholeRoute } from './blackhole-route.js';
-import { isGone, Node } from './reconciler.js';
-import type { StackContext } from './status.js';
-import { Tunnel } from './tunnel.js';
-
-/** How long the underlay's address may be away. */
-const UNDERLAY_GRACE_MS = 2000;
+import { logPeerChanges, macText } from './log-peers.js';
+import { OverlayDevice } from './overlay-device.js';
+import { readSnapshotWithAddress, UnderlayAddressGone } from './underlay-address.js';
 
 /**
- * How long a device that was deleted is let be: a flanneld that is started beside Weft deletes it and then makes its own.
- * Where that fails, the pauses double, up to the last.
+ * The first pause leaves time for a flanneld that is started beside Weft: it deletes the device, then creates its own. The
+ * pauses double while rebuilds fail.
  */
-const HANDOVER_MS = 250;
-const REBUILD_PAUSE_MS = 1000;
-/** How often making it anew may fail for another reason than that it is gone again. */
+const REBUILD_PAUSES = { firstMs: 250, mostMs: 1000, jitter: false };
+/** Rebuilds may fail this often for another reason than that the device is gone again. */
 const REBUILD_TRIES = 5;
+/** Pauses before failed changes are retried. */
+const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
 
-export interface StackEvents {
-  /** It cannot go on. */
+export type TunnelState =
+  | { name: 'up' }
+  /** The device or its thread is gone, and a rebuild runs or is about to. */
+  | { name: 'lost'; reason: string }
+  /** The device exists again; addresses, neighbours and routes are being set up. */
+  | { name: 'rebuilding'; reason: string }
+  | { name: 'stopped' };
+
+/** What a tunnel gets from the daemon. */
+export interface TunnelContext {
+  /** Binds the sockets and creates the device. @throws UserError; then nothing is left behind */
+  openDataplane(own: Lease): Dataplane;
+  journal: Journal;
+  /** Whether the pod subnet gets a blackhole route (--ip-blackhole-route). */
+  blackhole: boolean;
+  /** The tunnel cannot go on: Weft has to stop. */
   onFailure(error: Error): void;
-  /** What `weft cleanup` and the next start have to know of has changed: device, loose routes. */
-  onState(): Promise<void>;
 }
 
-function peers(count: number): string {
-  return count === 1 ? '1 peer' : `${count} peers`;
-}
-
-export class Stack {
-  readonly plan: StackPlan;
-  readonly node: Node;
-  private readonly tunnel: Tunnel;
+export class FamilyTunnel {
+  readonly plan: FamilyPlan;
+  own: Lease;
+  peers: readonly Lease[];
+  state: TunnelState = { name: 'up' };
+  dataplane: Dataplane;
+  reconciler: PeerReconciler;
+  /** Repaired objects by kind, since the start. */
+  readonly repairs: Repairs = {};
+  private readonly context: TunnelContext;
+  private readonly device: OverlayDevice;
   private readonly blackhole: BlackholeRoute | undefined;
-  private readonly first: LeaseSet<Ip>;
-  private events: StackEvents | undefined;
-  private index: number | undefined;
-  /** Counts the dataplanes: what an earlier one says is past. */
-  private generation = 0;
-  /** Why there is no device; undefined while there is one. */
-  private lost: string | undefined;
-  private rebuilding: Promise<void> | undefined;
+  /** Counters of the dataplanes before this one. */
+  private past: Readonly<Record<string, number>> = {};
+  private readonly queue = new Serial();
+  private readonly retry: Retry;
+  private rebuild: Promise<void> | undefined;
+  private readonly stopping = new AbortController();
 
-  /** Opens device and socket. @throws UserError; then nothing is left behind */
-  constructor(plan: StackPlan, links: readonly Link[], options: RunOptions, first: LeaseSet<Ip>) {
-    const { backend, network, mtu } = plan;
+  /** Opens the dataplane: the device exists when this returns. @throws UserError; then nothing is left behind */
+  constructor(plan: FamilyPlan, { own, peers }: LeaseSet, context: TunnelContext) {
     this.plan = plan;
-    this.first = first;
-    this.tunnel = new Tunnel(plan, links, options, first.own);
-    const save = async (): Promise<void> => this.events?.onState();
-    this.node = new Node({ backend, network, mtu, save }, this.tunnel.dataplane, first.own);
-    this.blackhole = options.rules.blackholeRoute ? new BlackholeRoute() : undefined;
+    this.own = own;
+    this.peers = peers;
+    this.context = context;
+    this.device = new OverlayDevice(plan.backend, plan.mtu, plan.network);
+    this.blackhole = context.blackhole ? new BlackholeRoute(context.journal) : undefined;
+    this.retry = new Retry(RETRY_PAUSES, () => {
+      this.change(() => this.applyPeers()).catch((error: Error) => warn(error.message));
+    });
+    this.dataplane = context.openDataplane(own);
+    this.reconciler = this.reconcilerOn(this.dataplane);
   }
 
-  /** Starts forwarding. */
-  async startTunnel(events: StackEvents): Promise<void> {
-    this.events = events;
-    const { device } = this.plan.backend;
-    this.index = (await readLinks()).find(({ name }) => name === device)?.index;
-    await events.onState();
-    const generation = ++this.generation;
-    await this.tunnel.start({
+  /** Starts the forwarding threads. */
+  async startForwarding(): Promise<void> {
+    const { plan, context, dataplane, device } = this;
+    await device.findIndex();
+    await context.journal.setDevice(plan.backend.device, device.index);
+    await dataplane.start({
       onFailure: (error) => {
-        if (generation === this.generation) this.fail(error);
+        // An earlier dataplane no longer matters.
+        if (dataplane === this.dataplane) this.fail(error);
       },
       onOffloadFallback: (code) =>
-        warn(`offload: the kernel refuses trains of datagrams (${code}); each is sent alone from now on`),
+        warn(`offload: the kernel refuses GSO runs (${code}); every datagram is sent alone from now on`),
     });
   }
 
-  /** Sets up the device and the first peers. @throws UserError when the device cannot be */
-  async startNode(): Promise<void> {
-    await this.node.start(this.first.peers).catch((error: Error) => {
-      if (!isGone(error)) throw error;
-      this.rebuild(error.message);
+  /** Sets up device and peers. @throws UserError if the device cannot be set up */
+  async setUp(): Promise<void> {
+    await this.change(async () => {
+      const { peers } = this;
+      // Peers need not wait for it; its failure is reported at the end.
+      const cleared = this.reconciler.removeStale(this.own, peers);
+      cleared.catch(() => {});
+      await this.setUpDevice();
+      logPeerChanges([], peers);
+      await this.applyPeers();
+      await cleared;
     });
-    await this.rebuilding;
-    await this.holdBlackhole();
+    await this.rebuild;
   }
 
-  /** Follows a later set; tells whether this node's subnet has changed. @throws UserError */
-  async follow(set: LeaseSet<Ip>): Promise<boolean> {
-    const { subnet } = this.node.own;
-    await this.node.update(set);
-    await this.holdBlackhole();
-    return formatSubnet(this.node.own.subnet) !== formatSubnet(subnet);
+  /** Follows a later set of leases. @throws UserError if the device cannot follow this node's own lease */
+  async update({ own, peers }: LeaseSet): Promise<void> {
+    // A lost device is rebuilt with the latest leases: each part is noted even if the one before failed for want of it.
+    await this.change(() => this.followOwnLease(own));
+    await this.change(async () => {
+      logPeerChanges(this.peers, peers);
+      this.peers = peers;
+      await this.applyPeers();
+    });
   }
 
-  /** True when a change may be of something that is ours, or of the address that the socket is bound to. */
-  concerns(change: Change): boolean {
-    const bound = formatIp(this.bound(this.node.own));
-    return (
-      (change.kind === 'ADDR' && change.text.includes(` ${bound}/`)) ||
-      this.node.overlay.concerns(change) ||
-      (this.blackhole?.concerns(change) ?? false)
-    );
+  /** Compares everything with the kernel's state and repairs the differences. @throws UserError if `ip` fails */
+  check(): Promise<void> {
+    return this.change(async () => {
+      const { plan, own } = this;
+      const { signal } = this.stopping;
+      const snapshot = await readSnapshotWithAddress(plan.family, boundAddress(plan, own), signal);
+      const repairs = await this.device.repair(own, snapshot.links);
+      const peers = await this.reconciler.repair(this.peers, snapshot);
+      const blackhole = await this.blackhole?.repair(own.subnet, snapshot.routes);
+      const route = (peers.repairs.route ?? 0) + Number(blackhole ?? false);
+      this.countRepairs({ ...repairs, ...peers.repairs, ...(route > 0 && { route }) });
+      if (peers.failed > 0) this.retryLater(peers.failed);
+    });
   }
 
-  /** True when something is not as it should be that changes without a word from `ip monitor`. */
-  get deviates(): boolean {
-    return this.node.overlay.deviates;
-  }
-
-  /** Puts right what is not as it should be. @throws UserError */
-  async check(): Promise<void> {
-    await this.checkUnderlay();
-    try {
-      await this.node.check();
-      if (await this.holdBlackhole()) this.node.count({ route: 1 });
-    } catch (error) {
-      if (!isGone(error)) throw error;
-      this.rebuild((error as Error).message);
+  /** Returns true if the event may concern an object of this tunnel. */
+  affects(event: KernelEvent): boolean {
+    const { backend, link } = this.plan;
+    switch (event.kind) {
+      case 'link':
+        return (
+          [this.device.index, link.index].includes(event.index) ||
+          [backend.device, link.name].includes(event.name)
+        );
+      case 'address':
+        return (
+          [this.device.index, link.index].includes(event.index) ||
+          event.address === boundAddress(this.plan, this.own)
+        );
+      case 'neighbour':
+        return event.device === backend.device;
+      case 'route':
+        return (
+          backend.followsRouting ||
+          event.device === backend.device ||
+          this.reconciler.ownsRoute(event.destination) ||
+          (this.blackhole !== undefined && event.destination === formatCidr(this.own.subnet))
+        );
+      case 'rule':
+        return backend.followsRouting;
     }
   }
 
+  /** True if a sysctl has drifted; the kernel announces no event for that. */
+  get hasDrift(): boolean {
+    return this.device.hasDrift;
+  }
+
+  /** Why no packet passes the device; null while packets pass. */
+  get notReady(): string | null {
+    return 'reason' in this.state ? this.state.reason : null;
+  }
+
+  /** Returns the counters since the start, over all dataplanes. */
+  counters(): Record<string, number> {
+    const counters = Object.entries<number>(this.dataplane.counters());
+    return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
+  }
+
+  /** Returns `flannel.1 is up with 10.244.1.0/32, 2 peers`. */
+  summary(): string {
+    const count = this.peers.length === 1 ? '1 peer' : `${this.peers.length} peers`;
+    return `${this.plan.backend.device} is up with ${formatHost(this.own.subnet.base)}, ${count}`;
+  }
+
+  /** Waits for the running change and starts no other. The dataplane keeps forwarding until it is stopped. */
   async stop(): Promise<void> {
-    await this.tunnel.stop();
+    this.state = { name: 'stopped' };
+    this.stopping.abort();
+    this.retry.cancel();
+    await this.rebuild;
+    await this.queue.idle();
   }
 
-  get device(): DeviceRecord {
-    return { name: this.plan.backend.device, index: this.index };
+  private get stopped(): boolean {
+    return this.state.name === 'stopped';
   }
 
-  /** Routes that do not go with the device, as `ip route` takes them. */
-  looseRoutes(): string[] {
-    return [...this.node.overlay.looseRoutes(), ...(this.blackhole?.routes ?? [])];
+  /** Runs a change in the queue. If the device disappears meanwhile, it is rebuilt with everything that is desired. */
+  private async change(change: () => Promise<void>): Promise<void> {
+    try {
+      await this.enqueue(change);
+    } catch (error) {
+      if (error instanceof UnderlayAddressGone) return this.context.onFailure(error);
+      if (!isGone(error)) throw error;
+      this.lose((error as Error).message);
+    }
   }
 
-  /** What the firewall is to know, `previous` beside it. */
-  firewallRange(previous: PodRange | undefined): FirewallRange {
-    return { family: this.plan.family, ...this.podRange, previous };
+  private enqueue(change: () => Promise<void>): Promise<void> {
+    return this.queue.run(async () => {
+      try {
+        if (!this.stopped) await change();
+      } catch (error) {
+        // Stopping kills a running `ip`; its failure is expected.
+        if (!this.stopped) throw error;
+      }
+    });
   }
 
-  /** The pods' networks as text. */
-  get podRange(): PodRange {
-    return { network: formatSubnet(this.plan.network), subnet: formatSubnet(this.node.own.subnet) };
+  private reconcilerOn(dataplane: Dataplane): PeerReconciler {
+    const { backend, network } = this.plan;
+    const { journal } = this.context;
+    const { signal } = this.stopping;
+    return backend.peers(dataplane, { device: backend.device, network, signal, journal });
   }
 
-  /** `flannel.1 is up with 10.244.1.0/32, 2 peers`. */
-  get summary(): string {
-    const { node, plan } = this;
-    return `${plan.backend.device} is up with ${formatHost(node.own.subnet.base)}, ${peers(node.peers.length)}`;
+  private async setUpDevice(): Promise<void> {
+    await this.plan.backend.setOwnLease(this.dataplane, this.own);
+    await this.device.configure(this.own);
   }
 
-  /** Why no packet goes through the device; undefined while they do. */
-  get trouble(): string | undefined {
-    return this.lost;
+  private async followOwnLease(lease: Lease): Promise<void> {
+    const before = this.own;
+    const moved = formatCidr(lease.subnet) !== formatCidr(before.subnet);
+    if (lease.vtepMac === before.vtepMac && !moved) return;
+    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}${macText(lease)}`);
+    this.own = lease;
+    try {
+      await this.device.reconfigure(before, lease);
+      if (lease.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
+      await this.plan.backend.setOwnLease(this.dataplane, lease);
+      if (moved) await this.blackhole?.delete(before.subnet);
+    } catch (error) {
+      if (!isGone(error)) this.own = before;
+      throw error;
+    }
   }
 
-  status(): StackContext {
-    const { node, tunnel, plan } = this;
-    return {
-      node,
-      dataplane: tunnel.dataplane,
-      counters: tunnel.counters(),
-      repairs: node.repairs,
-      underlay: { interface: plan.link.name, mtu: plan.link.mtu },
-      peerCheck: plan.peerCheck,
-    };
+  private async applyPeers(): Promise<void> {
+    this.retry.cancel();
+    const failed = await this.reconciler.apply(this.peers);
+    if (failed > 0) this.retryLater(failed);
+    else this.retry.reset();
+    await this.blackhole?.add(this.own.subnet);
   }
 
-  /** Tells whether the route was not there. */
-  private async holdBlackhole(): Promise<boolean> {
-    return !this.node.stopped && ((await this.blackhole?.hold(this.node.own.subnet)) ?? false);
+  private retryLater(failed: number): void {
+    const pause = this.retry.schedule();
+    warn(`${failed === 1 ? 'a change' : `${failed} changes`} failed; retrying in ${pause / 1000} s`);
+  }
+
+  private countRepairs(repairs: Repairs): void {
+    const kinds = Object.entries(repairs);
+    if (kinds.length === 0) return;
+    for (const [kind, count] of kinds) this.repairs[kind] = (this.repairs[kind] ?? 0) + count;
+    const what = kinds.map(([kind, count]) => `${count} x ${kind}`).join(', ');
+    warn(`drift repaired on ${this.plan.backend.device}: ${what}`);
   }
 
   private fail(error: Error): void {
-    const end = (reason: Error): void => this.events?.onFailure(reason);
-    if (!(error instanceof PortFailure)) end(error);
-    else if (error.port === 'underlay')
-      end(new UserError(`${error.message}: was ${this.plan.link.name} deleted? Start weft again`));
-    else this.rebuild(error.message);
-  }
-
-  /** Someone has taken the device away: another takes its place, with all its addresses, neighbours and routes. */
-  private rebuild(reason: string): void {
-    this.generation++;
-    this.lost = reason;
-    this.rebuilding ??= this.makeDevice()
-      .catch((error: Error) => this.events?.onFailure(error))
-      .finally(() => {
-        this.rebuilding = undefined;
-      });
-  }
-
-  private async makeDevice(): Promise<void> {
-    let failures = 0;
-    for (
-      let pause = HANDOVER_MS;
-      this.lost !== undefined && !this.node.stopped;
-      pause = Math.min(2 * pause, REBUILD_PAUSE_MS)
-    ) {
-      warn(`${this.lost}; making it anew`);
-      // Its port is for whoever takes over.
-      await this.tunnel.close();
-      await delay(pause, undefined, { ref: false });
-      await this.node
-        .rebuild(() => this.reopen())
-        .catch((error: Error) => {
-          if (error instanceof NameTaken || (!isGone(error) && ++failures > REBUILD_TRIES)) throw error;
-          this.lost = error.message;
-        });
+    if (!(error instanceof PortFailure)) this.context.onFailure(error);
+    else if (error.port === 'overlay') this.lose(error.message);
+    else {
+      const { name } = this.plan.link;
+      this.context.onFailure(new UserError(`${error.message}: was ${name} deleted? Restart weft`));
     }
   }
 
-  private async reopen(): Promise<Dataplane> {
-    const { plan, tunnel, events } = this;
+  /** The device or its thread is gone: starts a rebuild, unless one is running. */
+  private lose(reason: string): void {
+    if (this.stopped) return;
+    this.state = { name: 'lost', reason };
+    this.rebuild ??= this.rebuildUntilUp()
+      .catch((error: Error) => this.context.onFailure(error))
+      .finally(() => {
+        this.rebuild = undefined;
+      });
+  }
+
+  private async rebuildUntilUp(): Promise<void> {
+    const pauses = new Backoff(REBUILD_PAUSES);
+    const { signal } = this.stopping;
+    let failures = 0;
+    while (this.state.name === 'lost') {
+      warn(`${this.state.reason}; recreating it`);
+      // Stopping the old dataplane frees its UDP port for a flanneld that takes over.
+      await this.dataplane.stop();
+      await delay(pauses.next(), undefined, { signal, ref: false }).catch(() => {});
+      try {
+        await this.enqueue(() => this.reopen(this.notReady ?? ''));
+      } catch (error) {
+        if (error instanceof NameTaken || (!isGone(error) && ++failures > REBUILD_TRIES)) throw error;
+        this.state = { name: 'lost', reason: (error as Error).message };
+      }
+    }
+  }
+
+  private async reopen(reason: string): Promise<void> {
+    const { plan, own } = this;
     const links = await readLinks();
-    // Its own may be there still under another name; whoever has made one of this name is to have it.
-    const foreign = links.filter(({ index }) => index !== this.index);
+    // Our old device may survive under another name. A foreign device of this name wins.
+    const foreign = links.filter(({ index }) => index !== this.device.index);
     refuseExisting(foreign, plan.backend.device);
-    // What looks that were under way have said since is of the old one.
-    this.lost = undefined;
-    await tunnel.reopen(this.node.own);
-    await this.startTunnel(events as StackEvents);
-    return tunnel.dataplane;
+    const dataplane = this.context.openDataplane(own);
+    this.state = { name: 'rebuilding', reason };
+    this.past = this.counters();
+    this.dataplane = dataplane;
+    this.reconciler = this.reconcilerOn(dataplane);
+    await this.startForwarding();
+    await this.setUpDevice();
+    await this.applyPeers();
+    this.countRepairs({ device: 1 });
+    // The new device may be lost already.
+    if (this.state.name === 'rebuilding') this.state = { name: 'up' };
   }
+}
 
-  /** The socket is bound to an address: without it no packet comes any more. */
-  private async checkUnderlay(): Promise<void> {
-    if (await this.hasUnderlay()) return;
-    // An address may go and come again, as when DHCP renews it.
-    await delay(UNDERLAY_GRACE_MS);
-    if (this.node.stopped || (await this.hasUnderlay())) return;
-    const address = formatIp(this.bound(this.node.own));
-    this.events?.onFailure(
-      new UserError(
-        `${address} is no address of this node any more, and the tunnel's socket is bound to it; start weft again, it takes the address there is then`,
-      ),
-    );
-  }
-
-  private hasUnderlay(): Promise<boolean> {
-    return hasAddress(this.bound(this.node.own));
-  }
-
-  private bound(own: Lease<Ip>): Ip {
-    return boundAddress(this.plan, own);
-  }
+/** Returns true if an operation failed because the device or its thread is gone. */
+function isGone(error: unknown): boolean {
+  return error instanceof DeviceGone || error instanceof DataplaneGone;
 }

@@ -1,7 +1,8 @@
 /** What `weft status` shows, collected from the node, the dataplane and the system itself. */
 
 import type { Dataplane } from '../../dataplane/dataplane.js';
-import { formatHost, formatIp, formatSubnet } from '../addresses/address.js';
+import { formatCidr, formatHost } from '../addresses/cidr.js';
+import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
 import type { BackendConf } from '../config/net-conf.js';
@@ -104,7 +105,7 @@ async function collectStack(context: StackContext): Promise<StackStatus> {
     },
     underlay: { interface: context.underlay.interface, publicIP, mtu: context.underlay.mtu },
     lease: {
-      subnet: formatSubnet(own.subnet),
+      subnet: formatCidr(own.subnet),
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },

@@ -174,7 +174,7 @@ t.test('weft run refuses files that it cannot write, and undoes what it had set 
     [
       'run directory',
       { ...place, runDir: `${place.leaseFile}/run` },
-      /^E.*\] --run-dir \S+: no control socket [^\n]+\n$/m,
+      /^E.*\] --run-dir \S+: cannot create the control socket [^\n]+\n$/m,
     ],
     [
       'subnet file',

@@ -36,7 +36,7 @@ async function cleanUp(t: Test, weft: WeftDataplane, says: RegExp): Promise<void
 t.test('weft cleanup stops a running weft and removes what it made', async (t) => {
   const lab = await makeBed(t, { name: 'cleanup' });
   const weft = await startWeft(t, lab.node(1));
-  await cleanUp(t, weft, /stopped weft/);
+  await cleanUp(t, weft, /stopped Weft/);
   t.strictSame(await weft.process.exited, { code: 0, signal: null }, 'the running Weft exits with 0');
 });
 
@@ -80,7 +80,7 @@ for (const { what, name, conf, end, there, says } of [
       /^-A FLANNEL-POSTRTG -s 10\.244\.0\.0\/16 .* -j MASQUERADE/m,
       /^-A FLANNEL-POSTRTG -s fd00:244::\/32 .* -j MASQUERADE/m,
     ],
-    says: /stopped weft[^]*removed the rules in iptables\n[^]*removed the rules in ip6tables\n/,
+    says: /stopped Weft[^]*removed the rules in iptables\n[^]*removed the rules in ip6tables\n/,
   },
   {
     what: 'with nftables and direct routes, of a killed Weft',
@@ -121,7 +121,7 @@ t.test('weft cleanup after a clean stop leaves everything of a flanneld that has
   const before = await ours();
   const { code, stdout } = await runCommand(node, ['cleanup', '--run-dir', weft.runDir]);
   t.equal(code, 0);
-  t.match(stdout, /^flannel\.1 is another's now, and so are routes, rules and subnet\.env: they stay$/m);
+  t.match(stdout, /^flannel\.1 now belongs to another process; leaving routes, rules and subnet\.env$/m);
   t.strictSame(await ours(), before);
   t.ok(existsSync(weft.subnetFile));
   t.notOk(existsSync(weft.runDir), 'the run directory is removed');
@@ -130,7 +130,7 @@ t.test('weft cleanup after a clean stop leaves everything of a flanneld that has
 t.test('weft cleanup with nothing to do prints that', async (t) => {
   const lab = await makeBed(t, { name: 'cleannone' });
   const weft = await startWeft(t, lab.node(1));
-  await cleanUp(t, weft, /stopped weft/);
+  await cleanUp(t, weft, /stopped Weft/);
   await cleanUp(t, weft, /nothing to clean up/);
 });
 
@@ -179,7 +179,7 @@ t.test('weft status', async (t) => {
     t.match(stdout, new RegExp(`^weft \\S+, pid ${weft.process.pid}, up 00:00:`));
     t.match(stdout, /^ {2}backend +vxlan, VNI 1, UDP port 8472$/m);
     t.match(stdout, /^ {2}device +flannel\.1 up, 10\.244\.1\.0\/32, 02:00:00:00:00:01, MTU 1450$/m);
-    t.match(stdout, /^ {2}offload +rung (none|gso), 1 worker$/m);
+    t.match(stdout, /^ {2}offload +level (none|gso), 1 worker$/m);
     t.match(stdout, /^ {2}10\.244\.3\.0\/24 +192\.168\.77\.3 +02:00:00:00:00:03 +yes +yes +yes$/m);
     t.match(stdout, /^ {2}rx_drop_unknown_vni +0$/m);
   });
@@ -200,7 +200,7 @@ t.test('weft status', async (t) => {
       const { code, stdout, stderr } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
       t.equal(code, 1);
       t.equal(stdout, '');
-      t.match(stderr, new RegExp(`^weft: --run-dir ${weft.runDir}: no weft runs .*\n$`));
+      t.match(stderr, new RegExp(`^weft: --run-dir ${weft.runDir}: Weft is not running .*\n$`));
     },
   );
 });

@@ -45,8 +45,8 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
     stdout,
     /^no {3}UDP port 8472 of 192\.168\.77\.1 is taken by the kernel vxlan device other; remove it/m,
   );
-  t.match(stdout, /^ok {3}backend udp: flannel0 .* would run: "Type": "udp" in \S+ of every node$/m);
-  t.match(stderr, /^weft: cannot run here/);
+  t.match(stdout, /^ok {3}backend udp: flannel0 .* would start: set "Type": "udp" in \S+ of every node$/m);
+  t.match(stderr, /^weft: weft run would not start here/);
   t.equal(code, 1);
   await ipBatch(node.netns, ['link delete other']);
 });
@@ -54,7 +54,7 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
 t.test('weft doctor reports an obstacle of both backends once', async (t) => {
   const { code, stdout } = await doctor(t, { name: 'nolease', leases: node.peers() });
   t.match(stdout, /^no {3}.*no lease/im);
-  t.match(stdout, /^no {3}backend udp would not run either: the same is in its way$/m);
+  t.match(stdout, /^no {3}backend udp would not start either: for the same reason$/m);
   t.equal(code, 1);
 });
 
@@ -70,7 +70,7 @@ t.test('weft doctor reports a Weft that is already running', async (t) => {
     ...['doctor', '--lease-file', weft.leaseFile, '--net-config-path', weft.netConfPath],
     ...['--iface', node.iface, '--run-dir', weft.runDir],
   ]);
-  t.match(stdout, /^ok {3}a weft runs here already/m);
+  t.match(stdout, /^ok {3}Weft is running already/m);
   t.equal(code, 0);
 });
 

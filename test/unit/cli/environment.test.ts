@@ -5,11 +5,11 @@ import { runFlags } from '../../support/run-flags.js';
 
 function withEnvironment(words: readonly string[], environment: NodeJS.ProcessEnv) {
   const { values, given } = runFlags(...words);
-  return { values, complaints: applyEnvironment(FLANNEL_FLAGS, values, given, environment) };
+  return { values, problems: applyEnvironment(FLANNEL_FLAGS, values, given, environment) };
 }
 
-t.test("every flag of flannel's, klog's too, has its variable", async (t) => {
-  const { values, complaints } = withEnvironment([], {
+t.test('applyEnvironment sets every flag of flannel and klog from its variable', async (t) => {
+  const { values, problems } = withEnvironment([], {
     FLANNELD_ETCD_ENDPOINTS: 'http://10.0.0.1:2379',
     FLANNELD_IP_MASQ: 'true',
     FLANNELD_PUBLIC_IPV6: 'fd00::1',
@@ -18,7 +18,7 @@ t.test("every flag of flannel's, klog's too, has its variable", async (t) => {
     FLANNELD_VMODULE: 'daemon=2',
     FLANNELD_LOG_BACKTRACE_AT: 'daemon.js:1',
   });
-  t.same(complaints, []);
+  t.same(problems, []);
   t.match(values, {
     'etcd-endpoints': 'http://10.0.0.1:2379',
     'ip-masq': true,
@@ -30,7 +30,7 @@ t.test("every flag of flannel's, klog's too, has its variable", async (t) => {
   });
 });
 
-t.test('the command line goes before the environment, also where it says the default', async (t) => {
+t.test('applyEnvironment keeps a flag of the command line, even with its default value', async (t) => {
   const { values } = withEnvironment(['-ip-masq=false', '-iface=eth0'], {
     FLANNELD_IP_MASQ: 'true',
     FLANNELD_IFACE: 'eth1',
@@ -39,30 +39,30 @@ t.test('the command line goes before the environment, also where it says the def
   t.same(values.iface, ['eth0']);
 });
 
-t.test('an empty variable changes nothing', async (t) => {
-  const { values, complaints } = withEnvironment([], { FLANNELD_ETCD_PREFIX: '', FLANNELD_V: '' });
+t.test('applyEnvironment ignores an empty variable', async (t) => {
+  const { values, problems } = withEnvironment([], { FLANNELD_ETCD_PREFIX: '', FLANNELD_V: '' });
   t.equal(values['etcd-prefix'], '/coreos.com/network');
-  t.same(complaints, []);
+  t.same(problems, []);
 });
 
-t.test('a flag that may be repeated gets one value', async (t) => {
+t.test('applyEnvironment gives a repeatable flag one value', async (t) => {
   t.same(withEnvironment([], { FLANNELD_IFACE: 'eth0,eth1' }).values.iface, ['eth0,eth1']);
 });
 
-t.test('a value that does not parse is complained of, and the others count', async (t) => {
-  const { values, complaints } = withEnvironment([], {
+t.test('applyEnvironment reports an invalid value and applies the others', async (t) => {
+  const { values, problems } = withEnvironment([], {
     FLANNELD_IP_MASQ: 'perhaps',
     FLANNELD_HEALTHZ_PORT: 'tcp://10.0.0.1:80',
     FLANNELD_V: '3',
   });
-  t.same(complaints, [
+  t.same(problems, [
     'Failed to set flag FLANNELD from env: invalid value "perhaps" for FLANNELD_IP_MASQ: parse error',
     'Failed to set flag FLANNELD from env: invalid value "tcp://10.0.0.1:80" for FLANNELD_HEALTHZ_PORT: parse error: a whole number is needed',
   ]);
   t.match(values, { 'ip-masq': false, 'healthz-port': 0, v: 3 });
 });
 
-t.test("Weft's own flags have no variable", async (t) => {
+t.test('applyEnvironment has no variables for flags that only Weft has', async (t) => {
   const { values } = withEnvironment([], {
     FLANNELD_WORKERS: '2',
     FLANNELD_LEASE_FILE: 'x',

@@ -3,7 +3,7 @@ import { FLANNEL_FLAGS } from '../../../src/cli/flags.js';
 import { UsageError } from '../../../src/cli/go-flags.js';
 import { runFlags } from '../../support/run-flags.js';
 
-t.test('one dash or two, the value behind a sign or a blank: all the same', async (t) => {
+t.test('parseFlags accepts one or two dashes, and a value after = or as the next word', async (t) => {
   for (const words of [
     ['-public-ip=x=y'],
     ['--public-ip=x=y'],
@@ -14,13 +14,13 @@ t.test('one dash or two, the value behind a sign or a blank: all the same', asyn
   }
 });
 
-t.test('a value may look like a flag, or be empty', async (t) => {
+t.test('parseFlags accepts a value that looks like a flag or is empty', async (t) => {
   t.equal(runFlags('-public-ip', '--version').values['public-ip'], '--version');
   t.equal(runFlags('-etcd-prefix', '', '-v=1').values['etcd-prefix'], '');
   t.equal(runFlags('-etcd-prefix=').values['etcd-prefix'], '');
 });
 
-t.test('a boolean takes a value behind a sign only: another word ends the flags', async (t) => {
+t.test('parseFlags accepts the value of a boolean only after =; another word ends the flags', async (t) => {
   const { values, given } = runFlags('--ip-masq', 'false', '--kube-subnet-mgr');
   t.equal(values['ip-masq'], true);
   t.equal(values['kube-subnet-mgr'], false);
@@ -32,12 +32,12 @@ for (const [words, rule] of [
   [['-v', '1', '-', '-v', '2'], 'a dash alone'],
   [['-v', '1', '--', '-v', '2'], 'two dashes'],
 ] as const) {
-  t.test(`${rule} ends the flags, and what follows is ignored`, async (t) => {
+  t.test(`parseFlags stops at ${rule} and ignores the rest`, async (t) => {
     t.equal(runFlags(...words).values.v, 1);
   });
 }
 
-t.test('a flag given twice has its last value; iface and iface-regex have them all', async (t) => {
+t.test('parseFlags keeps the last value of a flag, and all of iface and iface-regex', async (t) => {
   const { values } = runFlags(
     ...['-v=1', '-iface', 'eth0', '--iface=eth1', '-iface-regex', 'a.*', '-iface-regex', 'b', '-v', '2'],
   );
@@ -46,7 +46,7 @@ t.test('a flag given twice has its last value; iface and iface-regex have them a
   t.same(values['iface-regex'], ['a.*', 'b']);
 });
 
-t.test("booleans are the words of Go's strconv.ParseBool", async (t) => {
+t.test("parseFlags accepts the booleans of Go's strconv.ParseBool", async (t) => {
   for (const word of ['1', 't', 'T', 'TRUE', 'true', 'True']) {
     t.equal(runFlags(`-ip-masq=${word}`).values['ip-masq'], true, word);
   }
@@ -55,10 +55,10 @@ t.test("booleans are the words of Go's strconv.ParseBool", async (t) => {
   }
 });
 
-t.test("without a flag the values are flannel's defaults", async (t) => {
+t.test("parseFlags without flags returns flannel's defaults", async (t) => {
   const { values, given } = runFlags();
-  const flannels = Object.keys(FLANNEL_FLAGS) as (keyof typeof FLANNEL_FLAGS)[];
-  t.strictSame(Object.fromEntries(flannels.map((name) => [name, values[name]])), {
+  const names = Object.keys(FLANNEL_FLAGS) as (keyof typeof FLANNEL_FLAGS)[];
+  t.strictSame(Object.fromEntries(names.map((name) => [name, values[name]])), {
     'etcd-endpoints': 'http://127.0.0.1:4001,http://127.0.0.1:2379',
     'etcd-prefix': '/coreos.com/network',
     'etcd-keyfile': '',
@@ -94,14 +94,14 @@ t.test("without a flag the values are flannel's defaults", async (t) => {
   t.equal(given.size, 0);
 });
 
-t.test("klog's patterns are pairs of a pattern and a level", async (t) => {
+t.test('-vmodule parses pairs of a pattern and a level', async (t) => {
   t.strictSame(runFlags('-vmodule=daemon=2,file-*=10,').values.vmodule, [
     { pattern: 'daemon', level: 2 },
     { pattern: 'file-*', level: 10 },
   ]);
 });
 
-for (const [words, says] of [
+for (const [words, message] of [
   [['-foo'], 'flag provided but not defined: -foo'],
   [['--foo=secret'], 'flag provided but not defined: -foo'],
   [['-constructor'], 'flag provided but not defined: -constructor'],
@@ -145,7 +145,7 @@ for (const [words, says] of [
     'invalid value "daemon.js" for flag -log_backtrace_at: syntax error: expect file.js:234',
   ],
 ] as const) {
-  t.test(`${words.join(' ')} is wrong usage, in Go's words`, async (t) => {
-    t.throws(() => runFlags(...words), new UsageError(says));
+  t.test(`parseFlags refuses ${words.join(' ')} in Go's words`, async (t) => {
+    t.throws(() => runFlags(...words), new UsageError(message));
   });
 }

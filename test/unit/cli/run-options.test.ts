@@ -10,15 +10,14 @@ function optionsOf(...words: string[]) {
   return runOptions(values, given);
 }
 
-t.test("without a flag it is etcd, with flannel's defaults", async (t) => {
+t.test("runOptions without flags gives etcd with flannel's defaults", async (t) => {
   t.strictSame(optionsOf(), {
     source: ETCD,
     underlay: {
       iface: [],
       ifaceRegex: [],
       ifaceCanReach: undefined,
-      publicIp: undefined,
-      publicIpv6: undefined,
+      publicIp: { ipv4: undefined, ipv6: undefined },
     },
     health: { address: '0.0.0.0', port: 0 },
     rules: {
@@ -38,7 +37,7 @@ t.test("without a flag it is etcd, with flannel's defaults", async (t) => {
   });
 });
 
-t.test('every flag reaches its option', async (t) => {
+t.test('runOptions maps every flag to its option', async (t) => {
   const options = optionsOf(
     ...['-etcd-endpoints= https://a:2379 ,https://b:2379,', '-etcd-prefix=/p', '-etcd-keyfile=k'],
     ...['-etcd-certfile=c', '-etcd-cafile=ca', '-etcd-username=u', '-etcd-password=w'],
@@ -64,8 +63,7 @@ t.test('every flag reaches its option', async (t) => {
       iface: ['eth0'],
       ifaceRegex: ['e.*'],
       ifaceCanReach: '10.0.0.9',
-      publicIp: '10.0.0.1',
-      publicIpv6: 'fd00::1',
+      publicIp: { ipv4: '10.0.0.1', ipv6: 'fd00::1' },
     },
     health: { address: '::', port: 8081 },
     rules: { ipMasq: true, fullyRandom: false, resyncSeconds: 9, forwardRules: false, blackholeRoute: true },
@@ -79,7 +77,7 @@ t.test('every flag reaches its option', async (t) => {
   });
 });
 
-t.test('--kube-subnet-mgr takes leases from Kubernetes, whatever etcd flags say', async (t) => {
+t.test('--kube-subnet-mgr selects Kubernetes and ignores the flags of etcd', async (t) => {
   const { source } = optionsOf(
     ...['-kube-subnet-mgr', '-etcd-prefix=/p', '-kube-api-url=https://api:6443', '-kubeconfig-file=k'],
     ...['-kube-annotation-prefix=p', '-net-config-path=n', '-set-node-network-unavailable=false'],
@@ -100,7 +98,7 @@ t.test('--kube-subnet-mgr takes leases from Kubernetes, whatever etcd flags say'
   });
 });
 
-t.test('--lease-file takes leases from the file', async (t) => {
+t.test('--lease-file selects the file', async (t) => {
   t.strictSame(optionsOf('--lease-file', 'l', '--net-config-path', 'n', '--kube-subnet-mgr=false').source, {
     type: 'file',
     leaseFile: 'l',
@@ -108,7 +106,7 @@ t.test('--lease-file takes leases from the file', async (t) => {
   });
 });
 
-t.test('a lease file goes before what the environment asks for', async (t) => {
+t.test('--lease-file overrides the lease source in the environment', async (t) => {
   const { values, given } = runFlags('--lease-file', 'l');
   const { source } = runOptions({ ...values, 'kube-subnet-mgr': true, 'etcd-prefix': '/p' }, given);
   t.equal(source.type, 'file');
@@ -116,19 +114,19 @@ t.test('a lease file goes before what the environment asks for', async (t) => {
 
 for (const other of ['--kube-subnet-mgr', '--etcd-endpoints=http://a', '--etcd-password=secret']) {
   const flag = other.split('=')[0];
-  t.test(`--lease-file and ${flag} are two sources`, async (t) => {
+  t.test(`runOptions refuses --lease-file together with ${flag}`, async (t) => {
     t.throws(
       () => optionsOf('--lease-file', 'l', other),
-      new UsageError(`--lease-file and ${flag} are two sources of leases: give one of them`),
+      new UsageError(`--lease-file and ${flag} are two sources of leases; give only one of them`),
     );
   });
 }
 
-t.test('a port below 0 is off, as 0', async (t) => {
+t.test('a negative --healthz-port disables the health endpoints', async (t) => {
   t.equal(optionsOf('-healthz-port=-1').health.port, 0);
 });
 
-t.test('a renew margin is a time within a day, whatever the source', async (t) => {
+t.test('runOptions refuses a renew margin outside a day for every lease source', async (t) => {
   for (const words of [['0'], ['1440'], ['-1', '-kube-subnet-mgr']] as const) {
     const message = await refusal(t, () => optionsOf('-subnet-lease-renew-margin', ...words));
     mentions(
@@ -140,12 +138,12 @@ t.test('a renew margin is a time within a day, whatever the source', async (t) =
   }
 });
 
-t.test('a list of no etcd server is refused', async (t) => {
+t.test('runOptions refuses --etcd-endpoints without an address', async (t) => {
   const message = await refusal(t, () => optionsOf('-etcd-endpoints= , '));
-  mentions(t, message, '--etcd-endpoints " , ": no address');
+  mentions(t, message, '--etcd-endpoints " , ": contains no address');
 });
 
-t.test('a time between two looks at the rules is what a timer takes, and no busy loop', (t) => {
+t.test('runOptions limits --iptables-resync to 1 s and the longest timer', (t) => {
   for (const [flag, seconds] of [
     ['0', 1],
     ['-5', 1],

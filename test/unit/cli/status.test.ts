@@ -33,7 +33,7 @@ const STATUS: Status = {
   counters: { tx_packets: 123456, tx_drop_runt: 0 },
 };
 
-t.test('the whole of it', async (t) => {
+t.test('formatStatus prints every section', async (t) => {
   t.equal(
     formatStatus(STATUS),
     `weft 0.1.0, pid 4711, up 01:01:01
@@ -42,7 +42,7 @@ t.test('the whole of it', async (t) => {
   underlay    eth0, 192.168.77.1, MTU 1500
   subnet      10.244.1.0/24
   leases      /etc/weft/leases.json
-  offload     rung none, 1 worker
+  offload     level none, 1 worker
   peer check  strict
 
 peers (2)
@@ -57,7 +57,7 @@ counters
   );
 });
 
-t.test('with backend udp there is neither VNI nor MAC, and a peer has a route alone', async (t) => {
+t.test('formatStatus prints no VNI and no MACs for backend udp, and only the routes of peers', async (t) => {
   const { vni, ...backend } = { ...STATUS.backend, type: 'udp', port: 8285 };
   const { mac, ...device } = { ...STATUS.device, name: 'flannel0', mtu: 1472 };
   const { vtepMAC, ...lease } = STATUS.lease;
@@ -80,11 +80,11 @@ peers (2)
   );
 });
 
-t.test('without peers there is no table of them', async (t) => {
+t.test('formatStatus prints no table without peers', async (t) => {
   t.match(formatStatus({ ...STATUS, peers: [] }), '\npeers (0)\n\ncounters\n');
 });
 
-t.test('more than fifty peers are cut, and --json is named', async (t) => {
+t.test('formatStatus prints at most fifty peers and then refers to --json', async (t) => {
   const peers = Array.from({ length: 120 }, (_, index) => peer(index));
   const text = formatStatus({ ...STATUS, peers });
   t.match(text, '\npeers (120)\n');
@@ -93,7 +93,7 @@ t.test('more than fifty peers are cut, and --json is named', async (t) => {
   t.match(text, '  ... and 70 more (--json has them all)\n');
 });
 
-t.test('learned entries have a table where learning is on', async (t) => {
+t.test('formatStatus prints learned entries only if learning is on', async (t) => {
   const learned = [
     { mac: '0a:00:00:00:00:01', publicIP: '192.168.77.9', ageSeconds: 0 },
     { mac: '0a:00:00:00:00:02', publicIP: '192.168.77.109', ageSeconds: 299 },
@@ -110,7 +110,7 @@ learned (2)
   t.match(formatStatus({ ...STATUS, learned: [] }), '\nlearned (0)\n\ncounters\n');
 });
 
-t.test('what is wrong is in capitals', async (t) => {
+t.test('formatStatus prints problems in capitals', async (t) => {
   t.match(formatStatus({ ...STATUS, device: { ...STATUS.device, up: false } }), 'flannel.1 DOWN, ');
   const leaseSource = { name: 'leases.json', refused: 'leases.json:3: no', trouble: null };
   t.match(
@@ -123,15 +123,15 @@ t.test('what is wrong is in capitals', async (t) => {
   );
 });
 
-t.test('what was put right is counted by kind', async (t) => {
+t.test('formatStatus prints the number of repairs of each kind', async (t) => {
   t.match(formatStatus({ ...STATUS, repairs: { route: 2, mac: 1 } }), '  repaired    2 x route, 1 x mac\n');
 });
 
-t.test('several workers are workers', async (t) => {
-  t.match(formatStatus({ ...STATUS, workers: 4 }), 'rung none, 4 workers\n');
+t.test('formatStatus prints the plural for several workers', async (t) => {
+  t.match(formatStatus({ ...STATUS, workers: 4 }), 'level none, 4 workers\n');
 });
 
-t.test('uptime is a clock, with days in front', async (t) => {
+t.test('formatStatus prints the uptime as days and a clock', async (t) => {
   for (const [uptimeSeconds, text] of [
     [0, 'up 00:00:00\n'],
     [86399, 'up 23:59:59\n'],
@@ -142,7 +142,7 @@ t.test('uptime is a clock, with days in front', async (t) => {
   }
 });
 
-t.test('a table lines up: text to the left, numbers to the right, addresses are text', async (t) => {
+t.test('table aligns text and addresses left and numbers right', async (t) => {
   t.equal(
     table([
       ['name', '1'],

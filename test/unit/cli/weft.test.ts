@@ -9,6 +9,8 @@ const PACKAGE = fileURLToPath(new URL('../../../../package.json', import.meta.ur
 
 const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
 
+const COMMANDS = ['run', 'doctor', 'status', 'cleanup'];
+
 interface Outcome {
   code: number;
   stdout: string;
@@ -28,16 +30,16 @@ function weftWith(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<Ou
   });
 }
 
-t.test('--version is that of the package', async (t) => {
+t.test('weft --version prints the version of the package on stdout', async (t) => {
   t.same(await weft('--version'), { code: 0, stdout: `weft ${version}\n`, stderr: '' });
 });
 
-t.test('run -version says it on stderr, as flanneld', async (t) => {
+t.test('weft run -version prints the version on stderr, as flanneld does', async (t) => {
   t.same(await weft('run', '-version'), { code: 0, stdout: '', stderr: `weft ${version}\n` });
 });
 
-t.test('--help is no error', async (t) => {
-  for (const args of [['--help'], ['run', '--help'], ['status', '--help'], ['cleanup', '--help']]) {
+t.test('weft --help and the --help of each command print the usage and exit with 0', async (t) => {
+  for (const args of [['--help'], ...COMMANDS.map((command) => [command, '--help'])]) {
     const { code, stdout, stderr } = await weft(...args);
     t.equal(code, 0, args.join(' '));
     t.match(stdout, 'Usage: weft');
@@ -45,7 +47,7 @@ t.test('--help is no error', async (t) => {
   }
 });
 
-t.test('run and doctor know -h and -help, and list every flag', async (t) => {
+t.test('weft run and weft doctor accept -h and -help and list every flag', async (t) => {
   const { stdout } = await weft('run', '-help');
   t.match(stdout, /^Usage: weft run \[OPTION\]\.\.\./);
   t.match(stdout, /--etcd-endpoints <URLS>.*\n[^]*--ip-masq \[=BOOL\][^]*--v <N>[^]*--lease-file <PATH>/);
@@ -54,24 +56,33 @@ t.test('run and doctor know -h and -help, and list every flag', async (t) => {
   t.same([doctor.code, doctor.stderr], [0, '']);
 });
 
-t.test('wrong usage of run is a line, the usage on stderr, and exit code 2', async (t) => {
-  for (const [args, says] of [
-    [['run', '-foo'], 'flag provided but not defined: -foo'],
-    [['doctor', '--workers', '0'], 'invalid value "0" for flag -workers: value out of range'],
-    [['run', '--lease-file', 'x', '--kube-subnet-mgr'], '--lease-file and --kube-subnet-mgr are two sources'],
-  ] as const) {
-    const { code, stdout, stderr } = await weft(...args);
-    t.equal(code, 2, args.join(' '));
-    t.ok(stderr.startsWith(says), stderr);
-    t.match(stderr.split('\n')[1], `Usage: weft ${args[0]} [OPTION]...`);
-    t.equal(stdout, '');
-  }
-});
+t.test(
+  'weft run and weft doctor print an error in the flags and the usage on stderr and exit with 2',
+  async (t) => {
+    for (const [args, says] of [
+      [['run', '-foo'], 'flag provided but not defined: -foo'],
+      [['doctor', '--workers', '0'], 'invalid value "0" for flag -workers: value out of range'],
+      [
+        ['run', '--lease-file', 'x', '--kube-subnet-mgr'],
+        '--lease-file and --kube-subnet-mgr are two sources',
+      ],
+    ] as const) {
+      const { code, stdout, stderr } = await weft(...args);
+      t.equal(code, 2, args.join(' '));
+      t.ok(stderr.startsWith(says), stderr);
+      t.match(stderr.split('\n')[1], `Usage: weft ${args[0]} [OPTION]...`);
+      t.equal(stdout, '');
+    }
+  },
+);
 
-t.test('other wrong usage is one line and exit code 2', async (t) => {
+t.test('weft prints one line for any other usage error and exits with 2', async (t) => {
   for (const [args, says] of [
     [['fly'], "unknown command 'fly'"],
-    [['status', '--run-dir'], "'--run-dir <dir>' argument missing"],
+    [['--fly'], "unknown option '--fly'"],
+    [['status', '--fly'], "unknown option '--fly'"],
+    [['status', '--run-dir'], "'--run-dir <value>' argument missing"],
+    [['cleanup', 'run'], "unexpected argument 'run'"],
   ] as const) {
     const { code, stdout, stderr } = await weft(...args);
     t.equal(code, 2, args.join(' '));
@@ -81,18 +92,18 @@ t.test('other wrong usage is one line and exit code 2', async (t) => {
   }
 });
 
-t.test('what makes run fail is one line in the format that was asked for, and exit code 1', async (t) => {
+t.test('weft run logs its error as one line in the chosen format and exits with 1', async (t) => {
   const says = 'Invalid subnet-lease-renew-margin option, out of acceptable range: 0;';
   const klog = await weft('run', '-subnet-lease-renew-margin', '0');
   t.same([klog.code, klog.stdout], [1, '']);
-  t.match(klog.stderr, /^E\d{4} [^\n]* weft\.js:\d+\] Invalid [^\n]*\n$/);
+  t.match(klog.stderr, /^E\d{4} [^\n]* main\.js:\d+\] Invalid [^\n]*\n$/);
   t.match(klog.stderr, says);
   const json = await weft('run', '-subnet-lease-renew-margin', '0', '--log-format', 'json');
   t.match(JSON.parse(json.stderr), { level: 'error', msg: new RegExp(`^${says}`) });
   t.equal(json.code, 1);
 });
 
-t.test('a variable that does not parse is said, and the start goes on', async (t) => {
+t.test('weft run logs a variable with an invalid value and continues', async (t) => {
   const { code, stderr } = await weftWith(
     { FLANNELD_HEALTHZ_PORT: 'x', FLANNELD_SUBNET_LEASE_RENEW_MARGIN: '1440' },
     'run',
@@ -107,31 +118,31 @@ t.test('a variable that does not parse is said, and the start goes on', async (t
   t.equal(lines.length, 2);
 });
 
-t.test('the flags are the first line, unless leases come from a file', async (t) => {
-  // Loaded before Weft, it says that the machine is one that Weft refuses.
-  const elsewhere = {
+t.test('weft run logs its flags first, except with a lease file', async (t) => {
+  // Node preloads this module; it pretends an unsupported platform.
+  const unsupported = {
     NODE_OPTIONS: "--import=data:text/javascript,Object.defineProperty(process,'platform',{value:'sunos'})",
   };
-  const kube = await weftWith(elsewhere, 'run', '--kube-subnet-mgr', '-v=1');
+  const kube = await weftWith(unsupported, 'run', '--kube-subnet-mgr', '-v=1');
   const [first, second] = kube.stderr.split('\n');
   t.match(first, /^I.*\] CLI flags config: \{etcdEndpoints:.* kubeSubnetMgr:true .*\}$/);
   t.match(second, /^E.*\] platform sunos is not supported/);
-  const file = await weftWith(elsewhere, 'run', '--lease-file', 'x');
+  const file = await weftWith(unsupported, 'run', '--lease-file', 'x');
   t.match(file.stderr, /^E.*\] platform sunos is not supported[^\n]*\n$/);
 });
 
-t.test('what makes doctor fail is one plain line', async (t) => {
+t.test('weft doctor prints its error as one line without a log header', async (t) => {
   const { code, stderr } = await weft('doctor', '-subnet-lease-renew-margin=0');
   t.equal(code, 1);
   t.match(stderr, /^weft: Invalid subnet-lease-renew-margin [^\n]*\n$/);
 });
 
-t.test('status where no weft runs is one line and exit code 1', async (t) => {
+t.test('weft status prints one line and exits with 1 if Weft does not run', async (t) => {
   const dir = join(t.testdir({}), 'run');
   for (const args of [[], ['--json']]) {
     const { code, stdout, stderr } = await weft('status', '--run-dir', dir, ...args);
     t.equal(code, 1);
-    t.match(stderr, `weft: --run-dir ${dir}: no weft runs with it`);
+    t.match(stderr, `weft: --run-dir ${dir}: Weft is not running there`);
     t.equal(stderr.split('\n').length, 2);
     t.equal(stdout, '');
   }

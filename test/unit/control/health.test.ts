@@ -6,7 +6,7 @@ import { listenHealth } from '../../../src/control/health.js';
 import { catchLog } from '../../support/catch-log.js';
 import { mentions, refusal } from '../../support/user-error.js';
 
-/** A TCP port of an address that nobody listens on right now. */
+/** Returns a free TCP port of an address. */
 async function freeTcpPort(address: string): Promise<number> {
   const server = createServer().listen(0, address);
   await once(server, 'listening');
@@ -20,16 +20,16 @@ interface Bed {
   address: string;
   port: number;
   log: string[];
-  /** What /readyz says; null for ready. */
-  obstacle: string | null;
+  /** The reason that /readyz returns; null when ready. */
+  notReady: string | null;
   close(): Promise<void>;
 }
 
 async function listen(t: Test, address = '127.0.0.1'): Promise<Bed> {
   const log = catchLog(t);
   const port = await freeTcpPort(address);
-  const bed: Bed = { address, port, log, obstacle: 'flanneld is not ready yet', close: async () => {} };
-  const server = await listenHealth({ address, port }, () => bed.obstacle);
+  const bed: Bed = { address, port, log, notReady: 'flanneld is not ready yet', close: async () => {} };
+  const server = await listenHealth({ address, port }, () => bed.notReady);
   bed.close = () => server.close();
   t.teardown(bed.close);
   return bed;
@@ -54,7 +54,7 @@ async function ask({ address, port }: Bed, path: string, method = 'GET'): Promis
   return { status, allow: headers.allow, body: Buffer.concat(chunks).toString() };
 }
 
-/** A connection that says this much and then nothing. */
+/** Opens a connection that sends this text and then nothing. */
 async function connected(t: Test, { address, port }: Bed, text = ''): Promise<Socket> {
   const socket = connect(port, address);
   socket.on('error', () => {});
@@ -64,17 +64,20 @@ async function connected(t: Test, { address, port }: Bed, text = ''): Promise<So
   return socket;
 }
 
-t.test('healthz says that it runs, readyz what it waits for until it is ready', async (t) => {
-  const bed = await listen(t);
-  t.same(await ask(bed, '/healthz'), answer(200, 'flanneld is running'));
-  t.same(await ask(bed, '/readyz'), answer(503, 'flanneld is not ready yet'));
-  bed.obstacle = null;
-  t.same(await ask(bed, '/readyz?verbose'), answer(200, 'flanneld is ready'));
-  bed.obstacle = 'etcd cannot be reached: größer\n';
-  t.same(await ask(bed, '/readyz'), answer(503, 'etcd cannot be reached: größer\n'));
-});
+t.test(
+  '/healthz returns 200 from the start, /readyz returns 503 and the reason until the node is ready',
+  async (t) => {
+    const bed = await listen(t);
+    t.same(await ask(bed, '/healthz'), answer(200, 'flanneld is running'));
+    t.same(await ask(bed, '/readyz'), answer(503, 'flanneld is not ready yet'));
+    bed.notReady = null;
+    t.same(await ask(bed, '/readyz?verbose'), answer(200, 'flanneld is ready'));
+    bed.notReady = 'etcd cannot be reached: größer\n';
+    t.same(await ask(bed, '/readyz'), answer(503, 'etcd cannot be reached: größer\n'));
+  },
+);
 
-t.test('HEAD has no body, other methods are refused, other paths are not there', async (t) => {
+t.test('the health server answers HEAD without a body and refuses other methods and paths', async (t) => {
   const bed = await listen(t);
   t.same(await ask(bed, '/healthz', 'HEAD'), answer(200, ''));
   t.same(await ask(bed, '/readyz', 'HEAD'), answer(503, ''));
@@ -82,21 +85,21 @@ t.test('HEAD has no body, other methods are refused, other paths are not there',
   for (const path of ['/', '/healthz/', '/metrics']) t.equal((await ask(bed, path)).status, 404, path);
 });
 
-t.test('where it listens is said, once it does', async (t) => {
+t.test('listenHealth logs its address', async (t) => {
   const { log, port } = await listen(t);
   t.same(log, [`I Start healthz server on 127.0.0.1:${port}`]);
 });
 
-t.test('an IPv6 address is listened on', async (t) => {
+t.test('listenHealth listens on an IPv6 address', async (t) => {
   const bed = await listen(t, '::1');
   t.equal((await ask(bed, '/healthz')).status, 200);
   t.same(bed.log, [`I Start healthz server on [::1]:${bed.port}`]);
 });
 
-t.test('an address that cannot be listened on is refused, with the reason and what to do', async (t) => {
+t.test('listenHealth refuses an address it cannot listen on, with the reason and the remedy', async (t) => {
   const { port, log } = await listen(t);
   log.length = 0;
-  for (const [options, ...says] of [
+  for (const [options, ...parts] of [
     [
       { address: '127.0.0.1', port },
       `127.0.0.1:${port}: bind: address already in use;`,
@@ -114,39 +117,42 @@ t.test('an address that cannot be listened on is refused, with the reason and wh
     ],
   ] as const) {
     const message = await refusal(t, () => listenHealth(options, () => null));
-    mentions(t, message, 'Start healthz server error. listen tcp ', ...says);
+    mentions(t, message, 'Start healthz server error. listen tcp ', ...parts);
   }
   t.same(log, []);
 });
 
-t.test('close ends a connection that is kept alive', async (t) => {
+t.test('close ends a kept-alive connection', async (t) => {
   const bed = await listen(t);
   const socket = await connected(t, bed, 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
-  const [said] = (await once(socket, 'data')) as [Buffer];
-  t.match(String(said), /^HTTP\/1\.1 200 OK\r\n/);
+  const [received] = (await once(socket, 'data')) as [Buffer];
+  t.match(String(received), /^HTTP\/1\.1 200 OK\r\n/);
   const gone = once(socket, 'close');
   await bed.close();
   await gone;
 });
 
-t.test('whoever does not finish his request is sent away, and others are answered meanwhile', async (t) => {
-  const bed = await listen(t);
-  const slow = [
-    await connected(t, bed),
-    await connected(t, bed, 'GET /healthz HTTP/1.1\r\nHost:'),
-    await connected(t, bed, 'POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx'),
-  ];
-  const gone = slow.map((socket) => once(socket.resume(), 'close'));
-  t.equal((await ask(bed, '/healthz')).status, 200);
-  await Promise.all(gone);
-});
+t.test(
+  'the health server closes connections without a complete request and answers others meanwhile',
+  async (t) => {
+    const bed = await listen(t);
+    const slow = [
+      await connected(t, bed),
+      await connected(t, bed, 'GET /healthz HTTP/1.1\r\nHost:'),
+      await connected(t, bed, 'POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx'),
+    ];
+    const gone = slow.map((socket) => once(socket.resume(), 'close'));
+    t.equal((await ask(bed, '/healthz')).status, 200);
+    await Promise.all(gone);
+  },
+);
 
-t.test('connections beyond a limit are closed at once', async (t) => {
+t.test('the health server closes connections beyond its limit at once', async (t) => {
   const bed = await listen(t);
   const held = [];
   for (let count = 0; count < 128; count++) held.push(await connected(t, bed));
   const closed = held.map((socket, index) => once(socket.resume(), 'close').then(() => index));
   const late = await connected(t, bed);
   closed.push(once(late.resume(), 'close').then(() => held.length));
-  t.equal(await Promise.race(closed), held.length, 'the last is the first to go');
+  t.equal(await Promise.race(closed), held.length, 'the last connection is closed first');
 });

@@ -1,7 +1,7 @@
 /** Keeps this node's key alive: renews its lease, follows what others make of it, tells when it is gone. */
 
-import { formatSubnet } from '../../addresses/address.js';
-import { formatIpv4 } from '../../addresses/ipv4.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { formatIp } from '../../addresses/ip.js';
 import { error, info, warn } from '../../support/log.js';
 import type { OwnKey } from './acquire.js';
 import { signOf } from './duplicate-public-ip.js';
@@ -140,12 +140,12 @@ export class Keeper {
 function warnOfTwin({ name, lease, leases: { ipv4 } }: OwnKey): void {
   if (lease.isZero()) {
     warn(
-      `the reservation ${name} was put again, by an operator or by another node with the public IP ${formatIpv4(ipv4.publicIp)}: if there is one, pods of one of the two get no packets; give each node its own with --iface or --public-ip, and start weft again`,
+      `the reservation ${name} was put again, by an operator or by another node with the public IP ${formatIp(ipv4.publicIp)}: if there is one, pods of one of the two get no packets; give each node its own with --iface or --public-ip, and start weft again`,
     );
     return;
   }
   warn(
-    `another node has the public IP ${formatIpv4(ipv4.publicIp)} too, and so the same key in etcd and the same subnet ${formatSubnet(ipv4.subnet)}: pods of one of the two get no packets; give each node its own with --iface or --public-ip, and start weft again`,
+    `another node has the public IP ${formatIp(ipv4.publicIp)} too, and so the same key in etcd and the same subnet ${formatCidr(ipv4.subnet)}: pods of one of the two get no packets; give each node its own with --iface or --public-ip, and start weft again`,
   );
 }
 

@@ -5,13 +5,15 @@
 
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FAMILIES, formatIp, formatSubnet, type Ip } from '../../addresses/address.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { FAMILIES, valuesOf } from '../../addresses/family.js';
+import { formatIp } from '../../addresses/ip.js';
 import { vxlanDevice } from '../../config/net-conf.js';
 import type { KubernetesOptions } from '../../options.js';
 import { Backoff } from '../../support/backoff.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
-import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
+import type { LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { sameLeases, sameSets } from '../same-lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
@@ -152,8 +154,10 @@ export class KubernetesLeaseSource implements LeaseSource {
     const own = await this.ownRecord(signal);
     return {
       netConf,
-      nodePublicIp: own?.annotations['node-public-ip'] || undefined,
-      nodePublicIpv6: own?.annotations['node-public-ipv6'] || undefined,
+      publicIps: {
+        ipv4: own?.annotations['node-public-ip'] || undefined,
+        ipv6: own?.annotations['node-public-ipv6'] || undefined,
+      },
     };
   }
 
@@ -230,7 +234,7 @@ export class KubernetesLeaseSource implements LeaseSource {
 
   private announceOverwrite(record: NodeRecord, request: LeaseRequest): void {
     for (const family of FAMILIES) {
-      const half = request[family];
+      const half = request.families[family];
       const text = half && overwriteOf(record, family, half.publicIp);
       if (text === undefined) continue;
       info(
@@ -297,8 +301,8 @@ export class KubernetesLeaseSource implements LeaseSource {
 }
 
 /** `10.244.1.0/24 at 192.168.77.1`, of each family. */
-function describe({ ipv4, ipv6 }: NodeLeases): string {
-  const text = ({ subnet, publicIp }: Lease<Ip>): string =>
-    `${formatSubnet(subnet)} at ${formatIp(publicIp)}`;
-  return [ipv4, ipv6].flatMap((lease) => (lease === undefined ? [] : [text(lease)])).join(' and ');
+function describe(leases: NodeLeases): string {
+  return valuesOf(leases)
+    .map(({ subnet, publicIp }) => `${formatCidr(subnet)} at ${formatIp(publicIp)}`)
+    .join(' and ');
 }

@@ -1,16 +1,18 @@
 import t, { type Test } from 'tap';
-import { formatIpv4 } from '../../../../src/control/addresses/ipv4.js';
-import type { Overlay } from '../../../../src/control/backends/backend.js';
+import type { PeerReconciler } from '../../../../src/control/backends/backend.js';
 import { udpBackend } from '../../../../src/control/backends/udp.js';
+import { Journal } from '../../../../src/control/journal.js';
+import type { KernelSnapshot, Route } from '../../../../src/control/kernel/snapshot.js';
 import type { Lease } from '../../../../src/control/leases/lease.js';
-import type { Dataplane, Prefix, Route } from '../../../../src/dataplane/dataplane.js';
 import { catchLog } from '../../../support/catch-log.js';
+import { FakeDataplane } from '../../../support/fake-dataplane.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { leaseOf } from '../../../support/leases.js';
 import { mentions } from '../../../support/user-error.js';
 
-/** A name no device has, so that nothing under /proc or /sys is met. */
+/** A name that no device has, so that the test touches nothing under /proc or /sys. */
 const DEVICE = 'weft-no-dev0';
+const NETWORK = { base: 0x0af40000, prefixLength: 16 };
 const NETWORK_ROUTE = `route add 10.244.0.0/16 dev ${DEVICE} scope global`;
 const CONF = { type: 'udp', port: 8285, outerMtu: undefined } as const;
 const BACKEND = udpBackend(CONF);
@@ -22,49 +24,48 @@ function lease(index: number, publicIp = `192.168.77.${index}`): Lease {
 interface Rig {
   ip: FakeIp;
   log: string[];
-  overlay: Overlay;
+  dataplane: FakeDataplane;
+  peers: PeerReconciler;
   /** Applies the leases and returns what was done, in order, and how much failed. */
   apply(...leases: readonly Lease[]): Promise<{ done: string[]; failed: number }>;
 }
 
-/** Writes down what the dataplane is told among the commands. */
 function rig(t: Test): Rig {
   const log = catchLog(t);
   const ip = FakeIp.install(t);
-  ip.answer('-details address show', [{ ifindex: 5, ifname: DEVICE, mtu: 1472, flags: ['UP'] }]);
-  const text = ({ base, prefixLength }: Prefix) => `${formatIpv4(base)}/${prefixLength}`;
-  const dataplane = {
-    updateRoutes: async ({ remove, set }: { remove: readonly Prefix[]; set: readonly Route[] }) => {
-      for (const prefix of remove) ip.note(`delete ${text(prefix)}`);
-      for (const route of set) ip.note(`set ${text(route)} ${formatIpv4(route.address)}`);
-      const numbers = [
-        ...remove.map(({ base }) => base),
-        ...set.flatMap(({ base, address }) => [base, address]),
-      ];
-      t.same(
-        numbers.map((number) => number | 0),
-        numbers,
-        'signed',
-      );
-    },
-    setOwnAddress: async (address: number) => ip.note(`own address ${formatIpv4(address)} ${address}`),
-  } as unknown as Dataplane;
-  const overlay = udpBackend(CONF).overlay(dataplane, {
+  const dataplane = new FakeDataplane((line) => ip.note(line));
+  const peers = udpBackend(CONF).peers(dataplane.asDataplane, {
     device: DEVICE,
-    mtu: 1472,
-    network: { base: 0x0af40000, prefix: 16 },
+    network: NETWORK,
     signal: new AbortController().signal,
-    save: async () => {},
+    journal: new Journal(t.testdir({}), '/run/flannel/subnet.env'),
   });
   return {
     ip,
     log,
-    overlay,
-    apply: async (...leases) => ({ failed: await overlay.apply(leases), done: ip.taken() }),
+    dataplane,
+    peers,
+    apply: async (...leases) => ({ failed: await peers.apply(leases), done: ip.taken() }),
   };
 }
 
-t.test('the backend is that of flannel: flannel0, 28 bytes of headers, senders checked', async (t) => {
+/** A kernel whose routes to the pod network use these devices, in this order. */
+function snapshotWith(...devices: string[]): KernelSnapshot {
+  const routes = devices.map(
+    (device): Route => ({
+      type: undefined,
+      destination: '10.244.0.0/16',
+      gateway: undefined,
+      device,
+      protocol: 'boot',
+      metric: 0,
+      onlink: false,
+    }),
+  );
+  return { links: [], neighbours: [], routes };
+}
+
+t.test("udpBackend has flannel's device name, overhead and strict peer check", async (t) => {
   t.match(BACKEND, { device: 'flannel0', overhead: 28, peerCheck: 'strict', learning: false });
   t.same(BACKEND.tunnel(leaseOf('200.0.1.0/24', '192.168.77.1'), 'mac'), {
     type: 'udp',
@@ -73,19 +74,13 @@ t.test('the backend is that of flannel: flannel0, 28 bytes of headers, senders c
   });
 });
 
-t.test('it steps aside for a vxlan device, whatever its VNI', async (t) => {
+t.test('udpBackend names every vxlan device of flannel as a rival', async (t) => {
   for (const name of ['flannel.1', 'flannel.4242']) t.match(name, BACKEND.rivals);
   for (const name of ['flannel0', 'flannel.1a', 'xflannel.1', 'flannel-v6.1'])
     t.notMatch(name, BACKEND.rivals);
 });
 
-t.test('the device gets MTU and base address and comes up, and no route yet', async (t) => {
-  const { ip, overlay } = rig(t);
-  await overlay.configure(lease(1));
-  t.same(ip.taken().slice(1), [`address replace 10.244.1.0/32 dev ${DEVICE}`, `link set dev ${DEVICE} up`]);
-});
-
-t.test('a peer is a route in the dataplane; the one route of the kernel comes after the first', async (t) => {
+t.test("apply adds routes to the dataplane, then the kernel's one route", async (t) => {
   const { apply } = rig(t);
   t.same(await apply(lease(2), lease(3)), {
     done: ['set 10.244.2.0/24 192.168.77.2', 'set 10.244.3.0/24 192.168.77.3', NETWORK_ROUTE],
@@ -93,7 +88,7 @@ t.test('a peer is a route in the dataplane; the one route of the kernel comes af
   });
 });
 
-t.test('what does not change is not touched', async (t) => {
+t.test('apply starts no process for unchanged peers', async (t) => {
   const { apply, ip } = rig(t);
   await apply(lease(2), lease(3));
   const { starts } = ip;
@@ -102,7 +97,7 @@ t.test('what does not change is not touched', async (t) => {
   t.equal(ip.starts, starts, 'no process is started');
 });
 
-t.test('a peer that goes, one that moves and one that comes are one change', async (t) => {
+t.test('apply removes, moves and adds peers in one change', async (t) => {
   const { apply } = rig(t);
   await apply(lease(2), lease(3));
   t.same((await apply(lease(3, '203.0.113.3'), leaseOf('200.1.0.0/20', '192.168.77.2'))).done, [
@@ -112,17 +107,13 @@ t.test('a peer that goes, one that moves and one that comes are one change', asy
   ]);
 });
 
-t.test('a new subnet of the own lease is followed by device and dataplane', async (t) => {
-  const { ip, overlay } = rig(t);
-  await overlay.reconfigure(lease(1), leaseOf('200.0.1.0/24', '192.168.77.1'));
-  t.same(ip.taken(), [
-    `address replace 200.0.1.0/32 dev ${DEVICE}`,
-    `address delete 10.244.1.0/32 dev ${DEVICE}`,
-    `own address 200.0.1.0 ${0xc8000100 | 0}`,
-  ]);
+t.test('setOwnLease tells the dataplane the device address as a signed number', async (t) => {
+  const { ip, dataplane } = rig(t);
+  await BACKEND.setOwnLease(dataplane.asDataplane, leaseOf('200.0.1.0/24', '192.168.77.1'));
+  t.same(ip.taken(), ['own address 200.0.1.0']);
 });
 
-t.test('a route to Network that is there already stays, with one warning', async (t) => {
+t.test('apply keeps an existing route to the pod network and warns once', async (t) => {
   const { apply, ip, log } = rig(t);
   ip.fail(NETWORK_ROUTE, 'File exists');
   t.equal((await apply(lease(2))).failed, 0);
@@ -136,7 +127,7 @@ t.test('a route to Network that is there already stays, with one warning', async
   );
 });
 
-t.test('a route to Network that cannot be set counts as failed and is tried again', async (t) => {
+t.test('apply counts and retries a failed network route', async (t) => {
   const { apply, ip, log } = rig(t);
   ip.fail(NETWORK_ROUTE, 'Network is down');
   t.equal((await apply(lease(2))).failed, 1);
@@ -146,34 +137,56 @@ t.test('a route to Network that cannot be set counts as failed and is tried agai
   t.same(await apply(lease(2)), { done: [], failed: 0 });
 });
 
-t.test('status has the route of every peer, as long as the kernel has its own', async (t) => {
-  const { apply, ip, overlay } = rig(t);
+t.test('status reports a route per peer while the kernel has the network route', async (t) => {
+  const { apply, peers } = rig(t);
   await apply(lease(2));
-  const peers = [lease(2), lease(3), lease(2, '203.0.113.3')];
-  const status = async () => (await overlay.status(peers)).map(({ route }) => route);
-  t.same(await status(), [false, false, false], 'no packet would come');
-  ip.answer('-4 route show 10.244.0.0/16', [{ dst: '10.244.0.0/16', dev: DEVICE, flags: [] }]);
-  t.same(await status(), [true, false, false]);
-  t.same(await overlay.status([lease(2)]), [
-    { subnet: '10.244.2.0/24', publicIP: '192.168.77.2', route: true },
-  ]);
+  const leases = [lease(2), lease(3), lease(2, '203.0.113.3')];
+  const routes = async (snapshot: KernelSnapshot) =>
+    (await peers.status(leases, snapshot)).map(({ route }) => route);
+  t.same(await routes(snapshotWith()), [false, false, false], 'no packet reaches the device');
+  t.same(await routes(snapshotWith(DEVICE)), [true, false, false]);
+  t.same(
+    await routes(snapshotWith('eth0', DEVICE)),
+    [false, false, false],
+    'the kernel uses the first route',
+  );
 });
 
-t.test('a dataplane that is gone stops it, and what was not applied stays wanted', async (t) => {
-  const ip = FakeIp.install(t);
-  const overlay = udpBackend(CONF).overlay(
-    {
-      updateRoutes: () => Promise.reject(new Error('the forwarding thread is gone')),
-    } as unknown as Dataplane,
-    {
-      device: DEVICE,
-      mtu: 1472,
-      network: { base: 0x0af40000, prefix: 16 },
-      signal: new AbortController().signal,
-      save: async () => {},
-    },
-  );
-  await t.rejects(overlay.apply([lease(2)]), { message: 'the forwarding thread is gone' });
-  t.same(ip.taken(), [], 'no route');
-  t.match(await overlay.status([lease(2)]), [{ route: false }]);
+t.test('repair adds the network route again and counts it', async (t) => {
+  const { apply, peers, ip } = rig(t);
+  await apply(lease(2));
+  t.same(await peers.repair([lease(2)], snapshotWith(DEVICE)), { repairs: {}, failed: 0 });
+  t.same(ip.taken(), []);
+  t.same(await peers.repair([lease(2)], snapshotWith()), { repairs: { route: 1 }, failed: 0 });
+  t.same(ip.taken(), [NETWORK_ROUTE.replace('add', 'replace')]);
+});
+
+t.test('repair deletes a route before ours, which replace would not touch', async (t) => {
+  const { apply, peers, ip } = rig(t);
+  await apply(lease(2));
+  t.same((await peers.repair([lease(2)], snapshotWith('eth0', DEVICE))).repairs, { route: 1 });
+  t.same(ip.taken(), ['route delete 10.244.0.0/16', NETWORK_ROUTE.replace('add', 'replace')]);
+});
+
+t.test('repair leaves a network route of another owner alone', async (t) => {
+  const { apply, peers, ip } = rig(t);
+  ip.fail(NETWORK_ROUTE, 'File exists');
+  await apply(lease(2));
+  ip.taken();
+  t.same(await peers.repair([lease(2)], snapshotWith('eth0')), { repairs: {}, failed: 0 });
+  t.same(ip.taken(), []);
+});
+
+t.test('apply rejects once the dataplane is gone and adds no network route', async (t) => {
+  const { ip, dataplane, peers } = rig(t);
+  await dataplane.stop();
+  await t.rejects(peers.apply([lease(2)]), { message: 'the forwarding thread is gone' });
+  t.same(ip.taken(), []);
+  t.match(await peers.status([lease(2)], snapshotWith()), [{ route: false }]);
+});
+
+t.test('ownsRoute knows the network route only', async (t) => {
+  const { peers } = rig(t);
+  t.equal(peers.ownsRoute('10.244.0.0/16'), true);
+  t.equal(peers.ownsRoute('10.244.0.0/24'), false);
 });

@@ -1,11 +1,12 @@
 import t, { type Test } from 'tap';
 import { FamilyRules } from '../../../../src/control/firewall/family-rules.js';
 import { forwardRules, type RuleSets, type RuleStore } from '../../../../src/control/firewall/rules.js';
+import { cidr } from '../../../support/addresses.js';
 import { catchLog } from '../../../support/catch-log.js';
 
 const DESIRED: RuleSets = {
   masq: [],
-  forward: forwardRules({ network: '10.244.0.0/16', subnet: '10.244.1.0/24' }),
+  forward: forwardRules({ network: cidr('10.244.0.0/16') }),
 };
 
 /** A rule store in memory whose lines a test may change. */
@@ -62,7 +63,7 @@ t.test('FamilyRules does not count the rules of another network as a repair', as
   await rules.ensure();
   rules.replace({
     masq: [],
-    forward: forwardRules({ network: '10.1.0.0/16', subnet: '10.1.1.0/24' }),
+    forward: forwardRules({ network: cidr('10.1.0.0/16') }),
   });
   await rules.ensure();
   t.equal(store.writes, 2);

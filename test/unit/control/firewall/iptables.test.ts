@@ -3,11 +3,12 @@ import { IPTABLES_CHAINS, type IptablesChain } from '../../../../src/control/fir
 import { Iptables } from '../../../../src/control/firewall/iptables.js';
 import { restoreText } from '../../../../src/control/firewall/iptables-text.js';
 import { forwardRules, masqRules } from '../../../../src/control/firewall/rules.js';
+import { cidr } from '../../../support/addresses.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
 
 const [MASQ, FORWARD] = IPTABLES_CHAINS as [IptablesChain, IptablesChain];
-const RANGE = { network: '10.244.0.0/16', subnet: '10.244.1.0/24' };
-const RANGE6 = { network: 'fd00:10:244::/56', subnet: 'fd00:10:244:1::/64' };
+const RANGE = { network: cidr('10.244.0.0/16'), subnet: cidr('10.244.1.0/24') };
+const RANGE6 = { network: cidr('fd00:10:244::/56'), subnet: cidr('fd00:10:244:1::/64') };
 
 t.test("restoreText gives the nat table flannel's rules", async (t) => {
   t.equal(

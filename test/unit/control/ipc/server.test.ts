@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { ControlServer, type Handler, refuseRunning } from '../../../../src/cont
 import { UserError } from '../../../../src/control/support/user-error.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-/** A path for a unix socket may have 107 characters; the directory of the tests may not leave that many. */
+/** Returns a relative run directory: the path of a Unix socket may have only 107 characters. */
 function runDir(t: Test): string {
   const dir = t.testdir({});
   t.chdir(dir);
@@ -21,7 +22,7 @@ async function listen(t: Test, handler: Handler, dir = runDir(t)): Promise<strin
   return dir;
 }
 
-t.test('a request is answered with what the handler returns', async (t) => {
+t.test('ControlServer answers a request with the result of its handler', async (t) => {
   const seen: ControlRequest[] = [];
   const dir = await listen(t, async (request) => {
     seen.push(request);
@@ -31,38 +32,38 @@ t.test('a request is answered with what the handler returns', async (t) => {
   t.same(seen, [{ command: 'status' }]);
 });
 
-t.test('an answer of any size comes whole', async (t) => {
+t.test('ask receives a large answer completely', async (t) => {
   const big = Array.from({ length: 100_000 }, (_, index) => index);
   const dir = await listen(t, async () => big);
   t.same(await ask(dir, { command: 'status' }), big);
 });
 
-t.test('several are answered at once', async (t) => {
+t.test('ControlServer answers concurrent requests', async (t) => {
   const dir = await listen(t, async ({ command }) => command);
   const answers = await Promise.all(Array.from({ length: 20 }, () => ask(dir, { command: 'status' })));
   t.same(answers, new Array(20).fill('status'));
 });
 
-t.test('an error of the handler is the error of the one who asked', async (t) => {
+t.test('ask rejects with the error of the handler', async (t) => {
   const dir = await listen(t, () => Promise.reject(new UserError('not now')));
   t.equal(await refusal(t, () => ask(dir, { command: 'status' })), 'not now');
 });
 
-t.test('the socket is for its owner alone, whatever the umask', async (t) => {
+t.test('ControlServer gives the socket mode 0600 regardless of the umask', async (t) => {
   const umask = process.umask(0);
   t.teardown(() => process.umask(umask));
   const dir = await listen(t, async () => null);
   t.equal(statSync(socketPath(dir)).mode & 0o777, 0o600);
-  t.equal(process.umask(), 0, 'which is as it was');
+  t.equal(process.umask(), 0, 'the umask is restored');
 });
 
-t.test('the run directory is made, with those above it', async (t) => {
+t.test('ControlServer creates the run directory and its parents', async (t) => {
   const dir = join(runDir(t), 'a', 'b');
   await listen(t, async () => null, dir);
   t.ok(existsSync(socketPath(dir)));
 });
 
-t.test('a socket that a killed weft left behind is taken over', async (t) => {
+t.test('ControlServer replaces a stale socket', async (t) => {
   const dir = runDir(t);
   mkdirSync(dir);
   writeFileSync(socketPath(dir), '');
@@ -70,46 +71,52 @@ t.test('a socket that a killed weft left behind is taken over', async (t) => {
   t.equal(await ask(dir, { command: 'status' }), 'new');
 });
 
-t.test('a run directory that cannot be made is refused with the flag and the path', async (t) => {
-  const dir = runDir(t);
-  writeFileSync(dir, 'a file');
-  mentions(t, await refusal(t, () => ControlServer.listen(dir, async () => null)), `--run-dir ${dir}: `);
-});
+t.test(
+  'ControlServer.listen refuses a run directory that it cannot create, with flag and path',
+  async (t) => {
+    const dir = runDir(t);
+    writeFileSync(dir, 'a file');
+    mentions(t, await refusal(t, () => ControlServer.listen(dir, async () => null)), `--run-dir ${dir}: `);
+  },
+);
 
-t.test('close takes the socket away and drops who is connected', async (t) => {
+t.test('close removes the socket and closes connections', async (t) => {
   const dir = runDir(t);
-  const server = await ControlServer.listen(dir, () => new Promise(() => {}));
+  const requests = new EventEmitter();
+  const server = await ControlServer.listen(dir, () => {
+    requests.emit('request');
+    return new Promise(() => {});
+  });
   const idle = createConnection(socketPath(dir));
-  const closed = new Promise((resolve) => idle.once('close', resolve));
-  await new Promise((resolve) => idle.once('connect', resolve));
+  const closed = once(idle, 'close');
+  await once(idle, 'connect');
+  const received = once(requests, 'request');
   const asking = refusal(t, () => ask(dir, { command: 'status' }));
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await received;
   await server.close();
   await closed;
   mentions(t, await asking, socketPath(dir));
   t.equal(existsSync(socketPath(dir)), false);
 });
 
-t.test('close lets an answer under way go out first', async (t) => {
+t.test('close sends a pending answer first', async (t) => {
   const dir = runDir(t);
-  let answer = (_: unknown): void => {};
+  const requests = new EventEmitter();
   const big = 'x'.repeat(1_000_000);
   const server = await ControlServer.listen(
     dir,
-    () =>
-      new Promise((resolve) => {
-        answer = resolve;
-      }),
+    () => new Promise((resolve) => requests.emit('request', resolve)),
   );
+  const received = once(requests, 'request');
   const asking = ask(dir, { command: 'leave' });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const [answer] = (await received) as [(result: unknown) => void];
   const closing = server.close();
   answer(big);
   t.equal(await asking, big);
   await closing;
 });
 
-t.test('what is no request is answered with an error and does no harm', async (t) => {
+t.test('ControlServer answers an invalid request with an error and continues', async (t) => {
   const dir = await listen(t, async ({ command }) => command);
   for (const text of ['', 'x', '{"command":']) {
     t.match(await raw(dir, text), /^\{"ok":false,"error":".*"\}\n$/, JSON.stringify(text));
@@ -117,12 +124,12 @@ t.test('what is no request is answered with an error and does no harm', async (t
   t.equal(await ask(dir, { command: 'status' }), 'status');
 });
 
-t.test('whoever sends more than a request is cut off', async (t) => {
+t.test('ControlServer closes a connection that sends too much', async (t) => {
   const dir = await listen(t, async () => null);
   t.equal(await raw(dir, 'x'.repeat(100_000)), '');
 });
 
-/** Sends text as it is and returns all that comes back. */
+/** Sends this text and returns everything that the server sends. */
 function raw(dir: string, text: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = createConnection({ path: socketPath(dir), allowHalfOpen: true });
@@ -137,7 +144,7 @@ function raw(dir: string, text: string): Promise<string> {
   });
 }
 
-t.test('where nobody listens, that is the answer', async (t) => {
+t.test('ask rejects with NotRunning if nothing listens', async (t) => {
   const dir = runDir(t);
   const error = await ask(dir, { command: 'status' }).catch((reason: unknown) => reason);
   t.ok(error instanceof NotRunning, 'no directory');
@@ -152,11 +159,11 @@ t.test('where nobody listens, that is the answer', async (t) => {
   );
 });
 
-t.test('a second weft on one run directory is refused with the pid of the first', async (t) => {
+t.test('refuseRunning refuses a second process with the pid of the first', async (t) => {
   const dir = await listen(t, async () => ({ pid: 4711 }));
   mentions(t, await refusal(t, () => refuseRunning(dir)), `--run-dir ${dir}`, 'pid 4711');
 });
 
-t.test('a run directory without a weft is free', async (t) => {
+t.test('refuseRunning accepts an unused run directory', async (t) => {
   await t.resolves(refuseRunning(runDir(t)));
 });

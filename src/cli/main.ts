@@ -1,0 +1,110 @@
+/** The command line: runs a command and reports an error as one line. */
+
+import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
+import { error, info, silence } from '../control/support/log.js';
+import { UserError } from '../control/support/user-error.js';
+import { version } from '../version.js';
+import { type Command, flagCommand, HELP, optionCommand } from './command.js';
+import { formatFlagsConfig } from './flags-config.js';
+import { UsageError } from './go-flags.js';
+import { formatUsage } from './usage.js';
+
+// Modules that load native code are imported after the check of the platform, by the commands that need them.
+const run = flagCommand(
+  'run',
+  "carry this node's pod traffic until SIGTERM or SIGINT",
+  async (options, flags) => {
+    // A failed start from a lease file logs its error only.
+    if (options.source.type !== 'file') info(formatFlagsConfig(flags));
+    checkPlatform(process.platform, process.arch);
+    await checkPrivileges();
+    await checkTun();
+    const { runDaemon } = await import('../control/daemon.js');
+    await runDaemon(options);
+  },
+);
+
+const doctor = flagCommand(
+  'doctor',
+  'check whether `weft run` would start, and what blocks it (read-only)',
+  async (options) => {
+    // The report on stdout replaces the log.
+    silence();
+    checkPlatform(process.platform, process.arch);
+    const { diagnose } = await import('./doctor.js');
+    await diagnose(options);
+  },
+);
+
+const status = optionCommand(
+  'status',
+  'show device, peers and counters of the running Weft',
+  { json: { type: 'boolean', row: ['--json', 'print JSON'] } },
+  async (runDir, { json }) => {
+    const { printStatus } = await import('./status.js');
+    await printStatus(runDir, json === true);
+  },
+);
+
+const SUBNET_FILE = [
+  '--subnet-file <path>',
+  'subnet file to remove (default: the one that Weft wrote)',
+] as const;
+
+const cleanup = optionCommand(
+  'cleanup',
+  'stop Weft; remove device, routes, rules and subnet.env',
+  { 'subnet-file': { type: 'string', row: SUBNET_FILE } },
+  async (runDir, { 'subnet-file': subnetFile }) => {
+    checkPlatform(process.platform, process.arch);
+    const { cleanUp } = await import('./cleanup.js');
+    await cleanUp(runDir, subnetFile as string | undefined);
+  },
+);
+
+const COMMANDS: ReadonlyMap<string, Command> = new Map(Object.entries({ run, doctor, status, cleanup }));
+
+const USAGE = formatUsage(
+  'weft [options] [command]',
+  "A userspace dataplane for flannel's vxlan and udp: replaces flanneld on nodes without the vxlan kernel module.",
+  [
+    { heading: 'Options:', rows: [['--version', 'print the version'], HELP] },
+    {
+      heading: 'Commands:',
+      rows: [...COMMANDS].map(([name, { description }]) => [`${name} [options]`, description]),
+    },
+  ],
+);
+
+/** Returns the exit code: 0 success, 1 failure, 2 wrong usage. */
+export async function main([name = '', ...words]: string[]): Promise<number> {
+  // A reader of the log or the output may close its pipe; forwarding continues.
+  process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
+  const command = COMMANDS.get(name);
+  try {
+    if (command === undefined) return withoutCommand(name);
+    await command.run(words);
+    return 0;
+  } catch (thrown) {
+    if (thrown instanceof UsageError) {
+      process.stderr.write(`${thrown.message}\n${command?.usage ?? ''}`);
+      return 2;
+    }
+    const message =
+      thrown instanceof UserError ? thrown.message : ((thrown as Error).stack ?? String(thrown));
+    if (command === run) error(message);
+    else process.stderr.write(`weft: ${message}\n`);
+    return 1;
+  }
+}
+
+/** Prints the version or the usage. Returns the exit code. @throws UsageError for an unknown command or option */
+function withoutCommand(word: string): number {
+  if (word === '--version') process.stdout.write(`weft ${version()}\n`);
+  else if (word === '-h' || word === '--help') process.stdout.write(USAGE);
+  else if (word !== '')
+    throw new UsageError(`error: unknown ${word.startsWith('-') ? 'option' : 'command'} '${word}'`);
+  else process.stderr.write(USAGE);
+  return word === '' ? 2 : 0;
+}
