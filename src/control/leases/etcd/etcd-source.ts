@@ -16,7 +16,7 @@ import { EntryReader } from './entry.js';
 import { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
 import { Keeper } from './keeper.js';
-import { Follower } from './key-watcher.js';
+import { KeyWatcher } from './key-watcher.js';
 import { Roster } from './peer-table.js';
 import { Registry, type Snapshot } from './registry.js';
 import { choose } from './selection.js';
@@ -49,7 +49,7 @@ export class EtcdLeaseSource implements LeaseSource {
   private readonly watching: Outage;
   private opened: Opened | undefined;
   private acquired: Acquired | undefined;
-  private follower: Follower | undefined;
+  private keyWatcher: KeyWatcher | undefined;
   private keeper: Keeper | undefined;
   private collecting: NodeJS.Timeout | undefined;
   private handing: Promise<void> = Promise.resolve();
@@ -57,7 +57,7 @@ export class EtcdLeaseSource implements LeaseSource {
 
   constructor(options: EtcdOptions, timing: Partial<EtcdTiming> = {}, random: () => number = Math.random) {
     this.options = options;
-    this.timing = { ...ETCD_TIMING, ...timing };
+    this.timing = { ...ETCD_TIMING, marginMs: options.renewMargin * 60_000, ...timing };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
     const { remindMs: sayEveryMs, graceMs } = this.timing;
@@ -113,19 +113,14 @@ export class EtcdLeaseSource implements LeaseSource {
     const { acquired, timing } = this;
     if (acquired === undefined) throw new Error('etcd is watched once a lease was acquired');
     const { own, roster, snapshot } = acquired;
-    const times = {
-      ttlS: timing.leaseTtlS,
-      marginMs: timing.marginMs ?? this.options.renewMargin * 60_000,
-      againMs: timing.renewRetryMs,
-    };
-    const keeper = new Keeper(registry, own, times, () => {
+    const keeper = new Keeper(registry, own, timing, () => {
       listener.onRevoked('Lease has been revoked. Shutting down daemon.');
     });
     const changed = (is: boolean): void => {
       if (is) this.collect(acquired, listener);
     };
     this.keeper = keeper;
-    this.follower = new Follower(client, registry, this.watching, timing.backoff, {
+    this.keyWatcher = new KeyWatcher(client, registry, this.watching, timing.backoff, {
       onSnapshot: (again) => {
         const kv = again.kvs.find((candidate) => registry.nameOf(candidate) === own.name);
         if (kv === undefined) keeper.gone();
@@ -144,7 +139,7 @@ export class EtcdLeaseSource implements LeaseSource {
       },
     });
     keeper.start();
-    void this.follower.run(snapshot);
+    void this.keyWatcher.run(snapshot);
     // It is all in the roster by now, and is not to be kept twice.
     snapshot.kvs.length = 0;
   }
@@ -155,7 +150,7 @@ export class EtcdLeaseSource implements LeaseSource {
     this.closed = true;
     clearTimeout(this.collecting);
     this.keeper?.stop();
-    this.follower?.stop();
+    this.keyWatcher?.stop();
     this.opened?.client.close();
   }
 

@@ -173,7 +173,7 @@ t.test('a preview changes nothing and says the subnet that would be reused or pi
 
 t.test('with IPv6 the key and the value have both families', async (t) => {
   catchLog(t);
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), ETCD_TIMING);
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), { ...ETCD_TIMING, marginMs: 0 });
   t.teardown(() => client.close());
   const registry = new Registry(client, '/dual');
   const config =
@@ -197,7 +197,7 @@ t.test('with IPv6 the key and the value have both families', async (t) => {
 });
 
 t.test('a put whose answer got lost, and that is tried again, is done', async (t) => {
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), ETCD_TIMING);
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), { ...ETCD_TIMING, marginMs: 0 });
   t.teardown(() => client.close());
   // As with a second endpoint, which is asked the same.
   const call = client.call.bind(client) as (method: unknown, body: unknown) => Promise<unknown>;

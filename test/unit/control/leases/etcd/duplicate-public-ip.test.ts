@@ -1,7 +1,7 @@
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
 import type { OwnKey } from '../../../../../src/control/leases/etcd/acquire.js';
-import { signOf } from '../../../../../src/control/leases/etcd/duplicate-public-ip.js';
+import { duplicatePublicIp } from '../../../../../src/control/leases/etcd/duplicate-public-ip.js';
 import { Long } from '../../../../../src/control/leases/etcd/library.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd, type StoredKey } from '../../../../support/etcd.js';
@@ -96,15 +96,15 @@ t.test('whose a put of the own key is', async (t) => {
   const [mine, renewed, foreign] = [7, 8, 9].map((id) => Long.fromNumber(id));
   const granted = { hasGranted: (lease: Long) => lease.eq(7) || lease.eq(8) };
   const of = (ownLease = Long.ZERO, lease = Long.ZERO, value = 'v', revision = 101) =>
-    signOf(
+    duplicatePublicIp(
       { lease: ownLease, value: 'v', revision: Long.fromNumber(100) } as OwnKey,
       { key: Buffer.of(), value: Buffer.from(value), lease, modRevision: Long.fromNumber(revision) },
       granted,
     );
   t.equal(of(mine, foreign), 'claim');
   t.equal(of(undefined, foreign), 'claim', 'flanneld makes a lease of a reservation');
-  t.equal(of(mine, mine), 'answer');
-  t.equal(of(undefined, undefined), 'answer', 'a second node with the reservation');
+  t.equal(of(mine, mine), 'reply');
+  t.equal(of(undefined, undefined), 'reply', 'a second node with the reservation');
   t.equal(of(mine, renewed), undefined, 'a renewal whose answer was lost');
   t.equal(of(foreign, foreign), undefined, "another's answer to another's claim");
   t.equal(of(mine, undefined), undefined, 'an operator makes a reservation');

@@ -144,7 +144,7 @@ t.test(
     const none = new EtcdNode(t, etcd.url, '/n', IP);
     none.acquire().catch(() => {});
     await until('it is said', () => none.source.trouble !== null);
-    mentions(t, none.source.trouble ?? '', 'wants a user', 'set --etcd-username');
+    mentions(t, none.source.trouble ?? '', 'requires a user', 'set --etcd-username');
     const more = { username: 'weft', password: 'secret-word' };
     const elsewhere = new EtcdNode(t, etcd.url, '/other', IP, { more });
     elsewhere.acquire().catch(() => {});
@@ -190,7 +190,7 @@ t.test('TLS with key, certificate and authority; also for an endpoint that says 
   mentions(
     t,
     wrong.source.trouble ?? '',
-    'cannot be spoken to with TLS',
+    'fails TLS verification',
     'certificate',
     `--etcd-cafile ${other.ca}`,
   );
@@ -198,9 +198,9 @@ t.test('TLS with key, certificate and authority; also for an endpoint that says 
   writeFileSync(junk, 'junk');
   for (const [change, says] of [
     [{ keyFile: '/none' }, '--etcd-keyfile /none: no such file'],
-    [{ certFile: junk }, `--etcd-certfile ${junk}: not what belongs there`],
-    [{ caFile: junk }, `--etcd-cafile ${junk}: not what belongs there`],
-    [{ keyFile: other.key }, 'do not go together'],
+    [{ certFile: junk }, `--etcd-certfile ${junk}: not a PEM file of this kind`],
+    [{ caFile: junk }, `--etcd-cafile ${junk}: not a PEM file of this kind`],
+    [{ keyFile: other.key }, 'do not match'],
   ] as const) {
     const node = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, ...change } });
     mentions(t, await refusal(t, () => node.acquire()), /^Failed to create SubnetManager: /, says);
