@@ -1,4 +1,4 @@
-/** The leases of the other nodes, as their annotations say. A node whose annotations are no good costs the others nothing. */
+/** Lease sets from the annotations of the nodes. A node with bad annotations is left out and does not affect the others. */
 
 import {
   bitsOf,
@@ -24,7 +24,7 @@ import { podCidr } from './own-leases.js';
 
 const NO_LEASES: NodeLeases = {};
 
-export class PeerList {
+export class LeaseSetBuilder {
   private readonly vxlan: boolean;
   private readonly families: readonly Family[];
   private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
@@ -39,7 +39,7 @@ export class PeerList {
   }
 
   /** The sets of the node `name`, with its peers by name; unchanged nodes keep their very lease objects. */
-  of(nodes: ReadonlyMap<string, NodeRecord>, name: string, own: NodeLeases): LeaseSets {
+  build(nodes: ReadonlyMap<string, NodeRecord>, name: string, own: NodeLeases): LeaseSets {
     const others: { name: string; leases: NodeLeases }[] = [];
     for (const [other, record] of nodes) {
       if (other !== name) others.push({ name: other, leases: this.leasesOf(record) });

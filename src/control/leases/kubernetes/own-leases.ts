@@ -1,6 +1,7 @@
 /** The leases that this node's Node object gives it (pkg/subnet/kube/kube.go, AcquireLease). */
 
 import {
+  FAMILIES,
   type Family,
   familyName,
   familyOf,
@@ -17,7 +18,7 @@ import type { Ipv4 } from '../../addresses/ipv4.js';
 import type { Ipv6 } from '../../addresses/ipv6.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf, PodNetwork } from '../../config/net-conf.js';
-import { warn } from '../../support/log.js';
+import { info, warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
 import type { Lease, NodeLeases } from '../lease.js';
 import type { HalfRequest, LeaseRequest } from '../source.js';
@@ -64,10 +65,17 @@ function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Subnet
   return subnet;
 }
 
-/** What the operator has written in place of the address that was found; undefined where that is the same. */
-export function overwriteOf({ annotations }: NodeRecord, family: Family, publicIp: Ip): string | undefined {
-  const text = annotations[NAMES[family].overwrite];
-  return !text || text === formatIp(publicIp) ? undefined : text;
+/** Logs, in flannel's words, each annotation that replaces the public IP found on the interface. */
+export function logOverwrites({ annotations }: NodeRecord, request: LeaseRequest, prefix: string): void {
+  for (const family of FAMILIES) {
+    const found = request[family]?.publicIp;
+    const { overwrite } = NAMES[family];
+    const text = annotations[overwrite];
+    if (found === undefined || !text || text === formatIp(found)) continue;
+    info(
+      `Overriding public ip${family === 'ipv6' ? 'v6' : ''} with '${text}' from node annotation '${prefix}${overwrite}'`,
+    );
+  }
 }
 
 /** The address to publish: the operator's annotation goes before what was found on the interface. @throws UserError */

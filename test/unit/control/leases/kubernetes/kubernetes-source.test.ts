@@ -432,7 +432,7 @@ t.test('a configuration that is no good is refused at once', async (t) => {
     words,
     'there are quote characters in this path',
   );
-  mentions(t, await failed({ kubeconfigFile: undefined, apiUrl: 'here' }), words, '"here" is no URL');
+  mentions(t, await failed({ kubeconfigFile: undefined, apiUrl: 'here' }), words, '"here" is not the URL');
   mentions(
     t,
     await failed({ kubeconfigFile: undefined }),
