@@ -63,7 +63,7 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
     }
   });
   // udp has no IPv6.
-  if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.ipv6 === undefined) {
+  if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.networks.ipv6 === undefined) {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
     await rehearseUdp(options, source, instead, signal, obstacle);
   }

@@ -35,8 +35,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
       iface: flags.iface.filter(Boolean),
       ifaceRegex: flags['iface-regex'].filter(Boolean),
       ifaceCanReach: flags['iface-can-reach'] || undefined,
-      publicIp: flags['public-ip'] || undefined,
-      publicIpv6: flags['public-ipv6'] || undefined,
+      publicIp: { ipv4: flags['public-ip'] || undefined, ipv6: flags['public-ipv6'] || undefined },
     },
     health: { address: flags['healthz-ip'], port: Math.max(flags['healthz-port'], 0) },
     rules: {

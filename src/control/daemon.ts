@@ -3,11 +3,11 @@
  * takes it all down again.
  */
 
-import type { Ip } from './addresses/address.js';
+import { valueIn } from './addresses/family.js';
 import { Firewall } from './firewall/firewall.js';
 import { refuseRunning } from './ipc/server.js';
 import { ipRun } from './kernel/ip.js';
-import type { LeaseSet, LeaseSets } from './leases/lease.js';
+import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
 import { Stack } from './node/family-tunnel.js';
@@ -83,7 +83,7 @@ async function openStacks(
 ): Promise<Stack[]> {
   const stacks: Stack[] = [];
   try {
-    for (const plan of plans) stacks.push(new Stack(plan, links, options, sets[plan.family] as LeaseSet<Ip>));
+    for (const plan of plans) stacks.push(new Stack(plan, links, options, valueIn(sets, plan.family)));
     return stacks;
   } catch (error) {
     for (const stack of stacks) await stack.stop();

@@ -2,6 +2,7 @@
 
 import type { Rung } from '../dataplane/offload/level.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
+import type { PerFamily } from './addresses/family.js';
 
 export interface RunOptions {
   source: SourceOptions;
@@ -60,8 +61,8 @@ export interface UnderlayOptions {
   ifaceRegex: string[];
   /** An address: the interface the kernel would reach it through. */
   ifaceCanReach: string | undefined;
-  publicIp: string | undefined;
-  publicIpv6: string | undefined;
+  /** The address that peers send to, of each family; absent: the interface's. */
+  publicIp: PerFamily<string>;
 }
 
 /** What of the firewall and of routes is to be held beside the tunnel's own. */

@@ -3,21 +3,31 @@
 import { probeSocket } from '../dataplane/dataplane.js';
 import type { PeerCheck } from '../dataplane/tunnel/vxlan.js';
 import { SystemError } from '../sys/system-error.js';
-import { type Family, formatIp, type Ip, type Subnet, toUnderlay } from './addresses/address.js';
+import type { Cidr } from './addresses/cidr.js';
+import {
+  FAMILIES,
+  type Family,
+  familiesIn,
+  mapFamilies,
+  type PerFamily,
+  perFamily,
+  valueIn,
+} from './addresses/family.js';
+import { formatIp, type Ip, toUnderlay } from './addresses/ip.js';
 import type { Backend } from './backends/backend.js';
 import { backendFor } from './backends/backends.js';
-import { familiesOf, type NetConf, type PodNetwork } from './config/net-conf.js';
+import type { NetConf } from './config/net-conf.js';
 import { Firewall } from './firewall/firewall.js';
 import type { FirewallOptions } from './firewall/rules.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
 import { type Link, localAddresses, readLinks, untilBindable } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
-import type { Cluster, HalfRequest, LeaseRequest, LeaseSource } from './leases/source.js';
+import type { Cluster, LeaseRequest, LeaseSource } from './leases/source.js';
 import type { RunOptions } from './options.js';
-import { type EarlierSubnets, readSubnetEnv } from './subnet-env.js';
+import { type PodSubnets, readSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
 import { UserError } from './support/user-error.js';
-import { announceUnderlay, chooseUnderlay, type Side, type Underlay } from './underlay/choose.js';
+import { chooseUnderlay, type FamilyAddress, logUnderlay, type Underlay } from './underlay/choose.js';
 
 /** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
 const MIN_MTU6 = 1280;
@@ -30,7 +40,7 @@ export interface Plan {
   stacks: StackPlan[];
   request: LeaseRequest;
   /** What an earlier run has left in subnet.env. */
-  previous: EarlierSubnets;
+  previous: PerFamily<Partial<PodSubnets>>;
   /** What a pod may send in one packet, whichever device it goes through, in bytes. */
   podMtu: number;
 }
@@ -40,10 +50,10 @@ export interface StackPlan {
   family: Family;
   backend: Backend;
   /** The pod network of the cluster. */
-  network: Subnet;
+  network: Cidr;
   /** The underlay interface, and this family's addresses on it. */
   link: Link;
-  side: Side;
+  side: FamilyAddress;
   /** Every address of this machine. */
   local: readonly Ip[];
   /** A vxlan device of the kernel's that makes room, as flanneld leaves it. */
@@ -58,7 +68,7 @@ export interface StackPlan {
 /** @throws UserError with the first obstacle; nothing has been changed then */
 export async function makePlan(options: RunOptions, cluster: Cluster): Promise<Plan> {
   const { netConf } = cluster;
-  const families = familiesOf(netConf);
+  const families = familiesIn(netConf.networks);
   if (families.length === 0) {
     throw new UserError(
       `none defined stack: EnableIPv4 and EnableIPv6 are both false in ${netConf.origin}; set one of them to true`,
@@ -70,8 +80,10 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
     links,
     {
       ...options.underlay,
-      publicIp: cluster.nodePublicIp ?? options.underlay.publicIp,
-      publicIpv6: cluster.nodePublicIpv6 ?? options.underlay.publicIpv6,
+      publicIp: perFamily(
+        FAMILIES,
+        (family) => cluster.publicIps[family] ?? options.underlay.publicIp[family],
+      ),
     },
     families,
   );
@@ -80,7 +92,6 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
   const stacks = devices.map((device) => ({ ...device, podMtu }));
   for (const stack of stacks) await untilBindable(links, boundAddress(stack, stack.side));
   const previous = await readSubnetEnv(options.subnetFile);
-  const { ipv4, ipv6 } = underlay;
   return {
     netConf,
     links,
@@ -89,8 +100,12 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
     request: {
       netConf,
       interface: underlay.link.name,
-      ipv4: ipv4 && half(ipv4, previous.ipv4.subnet, stacks[0]),
-      ipv6: ipv6 && half(ipv6, previous.ipv6.subnet, stacks.at(-1)),
+      families: mapFamilies(underlay.families, ({ addresses, publicIp }, family) => ({
+        addresses,
+        publicIp,
+        previous: previous[family]?.subnet,
+        vtepMac: stacks.find((stack) => stack.family === family)?.adopted?.mac,
+      })),
     },
     previous,
     podMtu,
@@ -109,11 +124,12 @@ function planDevice(
   options: RunOptions,
   netConf: NetConf,
   links: readonly Link[],
-  { link, ...sides }: Underlay,
+  underlay: Underlay,
   family: Family,
 ): Omit<StackPlan, 'podMtu'> {
   const backend = backendFor(netConf.backend, family);
-  const { network } = netConf[family] as PodNetwork;
+  const { link } = underlay;
+  const { network } = valueIn(netConf.networks, family);
   const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;
   if (adopted === undefined) refuseExisting(links, backend.device);
   refuseRival(links, backend.rivals, network);
@@ -129,7 +145,7 @@ function planDevice(
     backend,
     network,
     link,
-    side: sides[family] as Side,
+    side: valueIn(underlay.families, family),
     local: localAddresses(links),
     adopted,
     mtu,
@@ -137,16 +153,8 @@ function planDevice(
   };
 }
 
-function half<A extends Ip>(
-  { addresses, publicIp }: Side<A>,
-  previous: Subnet<A> | undefined,
-  stack: StackPlan | undefined,
-): HalfRequest<A> {
-  return { addresses, publicIp, previous, vtepMac: stack?.adopted?.mac };
-}
-
 /** The address the tunnel's socket is bound to: the public one, on whichever interface, unless a NAT has that. */
-export function boundAddress({ local, side }: StackPlan, { publicIp }: Pick<Lease<Ip>, 'publicIp'>): Ip {
+export function boundAddress({ local, side }: StackPlan, { publicIp }: Pick<Lease, 'publicIp'>): Ip {
   return local.includes(publicIp) ? publicIp : side.address;
 }
 
@@ -155,7 +163,7 @@ export function firewallOptions({ rules }: RunOptions, netConf: NetConf): Firewa
   const { ipMasq, forwardRules, fullyRandom, resyncSeconds } = rules;
   return {
     mode: netConf.nftables ? 'nftables' : 'iptables',
-    families: familiesOf(netConf),
+    families: familiesIn(netConf.networks),
     ...{ ipMasq, forwardRules, fullyRandom, resyncSeconds },
   };
 }
@@ -164,7 +172,7 @@ export function firewallOptions({ rules }: RunOptions, netConf: NetConf): Firewa
 export function refuseTakenPort(
   stack: StackPlan,
   links: readonly Link[],
-  own: Pick<Lease<Ip>, 'publicIp'>,
+  own: Pick<Lease, 'publicIp'>,
 ): void {
   const address = boundAddress(stack, own);
   const { port } = stack.backend.conf;
@@ -191,7 +199,7 @@ export async function rehearse(
   await Firewall.open(firewallOptions(options, plan.netConf));
   const own = await source.preview(plan.request, signal);
   const found = plan.stacks.map((stack) => {
-    const lease = own[stack.family] as Lease<Ip>;
+    const lease = valueIn(own, stack.family);
     refuseTakenPort(stack, plan.links, lease);
     const { backend, mtu, link } = stack;
     return `${backend.device} with MTU ${mtu} over ${link.name}, UDP ${endpoint(boundAddress(stack, lease), backend.conf.port)}`;
@@ -208,7 +216,7 @@ function endpoint(address: Ip, port: number): string {
 export function announce({ netConf, underlay, stacks }: Plan): void {
   const { type, outerMtu } = netConf.backend;
   info(`Found network config - Backend type: ${type}`);
-  announceUnderlay(underlay);
+  logUnderlay(underlay);
   for (const { backend, mtu } of stacks) info(`${backend.summary} device ${backend.device} MTU ${mtu}`);
   for (const sentence of netConf.ignored) warn(`net-conf ${sentence}`);
   if (outerMtu !== undefined && outerMtu > underlay.link.mtu) {

@@ -4,11 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { releaseFilePages } from '../sys/pages.js';
 import { version } from '../version.js';
-import { formatSubnet } from './addresses/address.js';
-import type { Ipv4 } from './addresses/ipv4.js';
-import type { Ipv6 } from './addresses/ipv6.js';
 import type { Firewall } from './firewall/firewall.js';
-import type { PodRange } from './firewall/rules.js';
 import type { ControlRequest } from './ipc/protocol.js';
 import { ControlServer } from './ipc/server.js';
 import { deleteRoutes } from './kernel/ip.js';
@@ -136,23 +132,15 @@ export class Service {
   }
 
   /** What this node had before, by its subnet.env. */
-  private previousRange({ plan: { family } }: Stack): PodRange | undefined {
-    const { network, subnet } = this.parts.plan.previous[family];
-    return network && subnet && { network: formatSubnet(network), subnet: formatSubnet(subnet) };
+  private previousRange({ plan: { family } }: Stack): PodSubnets | undefined {
+    const { network, subnet } = this.parts.plan.previous[family] ?? {};
+    return network && subnet && { network, subnet };
   }
 
   private async writeSubnetEnv(): Promise<void> {
     const { plan, options, stacks } = this.parts;
-    const of = (family: 'ipv4' | 'ipv6'): PodSubnets | undefined => {
-      const stack = stacks.find((candidate) => candidate.plan.family === family);
-      return stack && { network: stack.plan.network, subnet: stack.node.own.subnet };
-    };
-    await writeSubnetEnv(options.subnetFile, {
-      ipv4: of('ipv4') as PodSubnets<Ipv4> | undefined,
-      ipv6: of('ipv6') as PodSubnets<Ipv6> | undefined,
-      mtu: plan.podMtu,
-      ipMasq: options.rules.ipMasq,
-    });
+    const networks = Object.fromEntries(stacks.map((stack) => [stack.plan.family, stack.podSubnets]));
+    await writeSubnetEnv(options.subnetFile, { networks, mtu: plan.podMtu, ipMasq: options.rules.ipMasq });
     info(`Wrote subnet file to ${options.subnetFile}`);
   }
 
@@ -199,7 +187,7 @@ export class Service {
     let moved = false;
     for (const stack of this.parts.stacks) {
       const set = sets[stack.plan.family];
-      const before = stack.podRange;
+      const before = stack.podSubnets;
       if (set === undefined || !(await stack.follow(set))) continue;
       moved = true;
       void this.parts.firewall.apply(stack.firewallRange(before));

@@ -1,46 +1,48 @@
-/** subnet.env, the file from which flannel's CNI plugin learns the node's subnet, and weft the one it had before. */
+/** subnet.env: flannel's CNI plugin reads the node's subnet from it, and Weft the node's earlier subnet. */
 
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseEnv } from 'node:util';
-import { familyOf, formatIp, formatSubnet, type Ip, parseSubnet, type Subnet } from './addresses/address.js';
-import type { Ipv4 } from './addresses/ipv4.js';
-import type { Ipv6 } from './addresses/ipv6.js';
+import { type Cidr, formatCidr, parseCidr } from './addresses/cidr.js';
+import {
+  FAMILIES,
+  type Family,
+  mapFamilies,
+  type PerFamily,
+  perFamily,
+  valuesOf,
+} from './addresses/family.js';
+import { formatIp, nextIp } from './addresses/ip.js';
 import { UserError } from './support/user-error.js';
 
-/** The pods' networks of one family: the cluster's, and this node's part of it. */
-export interface PodSubnets<A extends Ip = Ip> {
-  network: Subnet<A>;
-  subnet: Subnet<A>;
+/** The pod networks of one family: the cluster's, and this node's part of it. */
+export interface PodSubnets {
+  network: Cidr;
+  subnet: Cidr;
 }
 
 export interface SubnetEnv {
-  ipv4?: PodSubnets<Ipv4> | undefined;
-  ipv6?: PodSubnets<Ipv6> | undefined;
-  /** The least MTU of the overlay devices. */
+  networks: PerFamily<PodSubnets>;
+  /** The smallest MTU of the overlay devices. */
   mtu: number;
   ipMasq: boolean;
 }
 
-/** flannel's format to the byte (its subnet.WriteSubnetFile): the subnet as its first host address. */
-export function formatSubnetEnv({ ipv4, ipv6, mtu, ipMasq }: SubnetEnv): string {
-  return [
-    ...(ipv4 ? linesOf('FLANNEL', ipv4, ipv4.subnet.base + 1) : []),
-    ...(ipv6 ? linesOf('FLANNEL_IPV6', ipv6, ipv6.subnet.base + 1n) : []),
-    `FLANNEL_MTU=${mtu}`,
-    `FLANNEL_IPMASQ=${ipMasq}`,
-    '',
-  ].join('\n');
+const KEYS: Record<Family, { network: string; subnet: string }> = {
+  ipv4: { network: 'FLANNEL_NETWORK', subnet: 'FLANNEL_SUBNET' },
+  ipv6: { network: 'FLANNEL_IPV6_NETWORK', subnet: 'FLANNEL_IPV6_SUBNET' },
+};
+
+/** Returns flannel's format to the byte (its subnet.WriteSubnetFile): the subnet as its first host address. */
+export function formatSubnetEnv({ networks, mtu, ipMasq }: SubnetEnv): string {
+  const lines = mapFamilies(networks, ({ network, subnet }, family) => [
+    `${KEYS[family].network}=${formatCidr(network)}`,
+    `${KEYS[family].subnet}=${formatIp(nextIp(subnet.base))}/${subnet.prefixLength}`,
+  ]);
+  return [...valuesOf(lines).flat(), `FLANNEL_MTU=${mtu}`, `FLANNEL_IPMASQ=${ipMasq}`, ''].join('\n');
 }
 
-function linesOf(prefix: string, { network, subnet }: PodSubnets, firstHost: Ip): string[] {
-  return [
-    `${prefix}_NETWORK=${formatSubnet(network)}`,
-    `${prefix}_SUBNET=${formatIp(firstHost)}/${subnet.prefix}`,
-  ];
-}
-
-/** Writes the file whole or not at all: a reader sees the old or the new text. @throws UserError */
+/** Writes the file atomically: a reader sees the old or the new text. @throws UserError */
 export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
@@ -60,24 +62,12 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
   }
 }
 
-/** What an earlier run has left, as far as it can be read. */
-export interface EarlierSubnets {
-  ipv4: Partial<PodSubnets<Ipv4>>;
-  ipv6: Partial<PodSubnets<Ipv6>>;
-}
-
-export async function readSubnetEnv(path: string): Promise<EarlierSubnets> {
+/** Reads what an earlier run wrote, as far as it parses: an object for either family, empty without its lines. */
+export async function readSubnetEnv(path: string): Promise<PerFamily<Partial<PodSubnets>>> {
   const env = parseEnv(await readFile(path, 'utf8').catch(() => ''));
-  const pair = (prefix: string, family: string): Partial<PodSubnets> => {
-    const network = parseSubnet(env[`${prefix}_NETWORK`] ?? '');
-    const subnet = parseSubnet(env[`${prefix}_SUBNET`] ?? '');
-    return {
-      ...(network && familyOf(network.base) === family && { network }),
-      ...(subnet && familyOf(subnet.base) === family && { subnet }),
-    };
-  };
-  return {
-    ipv4: pair('FLANNEL', 'ipv4') as Partial<PodSubnets<Ipv4>>,
-    ipv6: pair('FLANNEL_IPV6', 'ipv6') as Partial<PodSubnets<Ipv6>>,
-  };
+  return perFamily(FAMILIES, (family) => {
+    const network = parseCidr(env[KEYS[family].network] ?? '', family);
+    const subnet = parseCidr(env[KEYS[family].subnet] ?? '', family);
+    return { ...(network && { network }), ...(subnet && { subnet }) };
+  });
 }

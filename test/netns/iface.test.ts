@@ -8,7 +8,7 @@ import { READY } from '../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../lab/ip.js';
 import { until } from '../../lab/until.js';
 import { DIST } from '../../lab/world.js';
-import type { Family } from '../../src/control/addresses/address.js';
+import type { Family } from '../../src/control/addresses/family.js';
 import type { UnderlayOptions } from '../../src/control/options.js';
 import { makeBed, startWeft } from './support/bed.js';
 import { makePlace, runFlags, startCommand } from './support/cli.js';
@@ -51,9 +51,9 @@ t.test('by address, regular expression and public address', async (t) => {
   t.match(await choose({ iface: ['198.51.100.11'] }), /^wan0 198\.51\.100\.11 \[198\.51\.100\.11 198\.51/);
   t.match(await choose({ ifaceRegex: ['^192\\.0\\.2\\.', '^wan'] }), /^wan1 192\.0\.2\.1 /);
   t.match(await choose({ ifaceRegex: ['(?i)WAN1'] }), /^wan1 /);
-  t.match(await choose({ publicIp: '192.0.2.1' }), /^wan1 192\.0\.2\.1 /);
+  t.match(await choose({ publicIp: { ipv4: '192.0.2.1' } }), /^wan1 192\.0\.2\.1 /);
   t.match(
-    await choose({ iface: ['wan1'], publicIp: '8.8.8.8' }),
+    await choose({ iface: ['wan1'], publicIp: { ipv4: '8.8.8.8' } }),
     /^wan1 8\.8\.8\.8 \[8\.8\.8\.8 192\.0\.2\.1\]$/,
   );
 });
@@ -68,7 +68,7 @@ t.test('what is there is told when nothing fits', async (t) => {
     /^Failed to find any valid interface to use: unable to find default route; .*there is lo/,
   );
   t.match(
-    await choose({ publicIp: '8.8.8.8' }),
+    await choose({ publicIp: { ipv4: '8.8.8.8' } }),
     /^Failed to find any valid interface to use: .*--public-ip .*wan1/,
   );
 });

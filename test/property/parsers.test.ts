@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
+import { lastOf } from '../../src/control/addresses/cidr.js';
 import { readNetConf } from '../../src/control/config/net-conf.js';
 import { readLeaseFile } from '../../src/control/leases/file/lease-file.js';
 import { UserError } from '../../src/control/support/user-error.js';
@@ -126,13 +127,14 @@ t.test('a set of leases that is taken has no two that share anything', async (t)
       if (set === undefined) return true;
       taken++;
       const unique = (values: unknown[]): boolean => new Set(values).size === values.length;
-      const ranges = set.ipv4
-        .map(({ subnet }) => [subnet.base, subnet.base + 2 ** (32 - subnet.prefix)] as const)
-        .sort((a, b) => a[0] - b[0]);
+      const leases = set.leases.ipv4 ?? [];
+      const ranges = leases
+        .map(({ subnet }) => [BigInt(subnet.base), BigInt(lastOf(subnet))] as const)
+        .sort((a, b) => (a[0] < b[0] ? -1 : 1));
       return (
-        unique(set.ipv4.map(({ publicIp }) => publicIp)) &&
-        unique(set.ipv4.map(({ vtepMac }) => vtepMac)) &&
-        ranges.every(([from], index) => index === 0 || (ranges[index - 1]?.[1] as number) <= from)
+        unique(leases.map(({ publicIp }) => publicIp)) &&
+        unique(leases.map(({ vtepMac }) => vtepMac)) &&
+        ranges.every(([from], index) => index === 0 || (ranges[index - 1]?.[1] ?? from) < from)
       );
     }),
     { numRuns: 500 },

@@ -4,14 +4,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { until } from '../../lab/until.js';
-import { formatIp, formatSubnet, type Ip } from '../../src/control/addresses/address.js';
-import { parseIpv4 } from '../../src/control/addresses/ipv4.js';
-import { parseIpv6 } from '../../src/control/addresses/ipv6.js';
+import { formatCidr } from '../../src/control/addresses/cidr.js';
+import { mapFamilies, valuesOf } from '../../src/control/addresses/family.js';
+import { formatIp, type Ip } from '../../src/control/addresses/ip.js';
 import { KubernetesLeaseSource } from '../../src/control/leases/kubernetes/kubernetes-source.js';
 import type { KubernetesTiming } from '../../src/control/leases/kubernetes/timing.js';
-import type { LeaseSet, LeaseSets } from '../../src/control/leases/lease.js';
-import type { Cluster, HalfRequest, LeaseRequest } from '../../src/control/leases/source.js';
+import type { LeaseSets } from '../../src/control/leases/lease.js';
+import type { Cluster, FamilyRequest, LeaseRequest } from '../../src/control/leases/source.js';
 import type { KubernetesOptions } from '../../src/control/options.js';
+import { ip } from './addresses.js';
 import { catchLog } from './catch-log.js';
 import { KubeApi } from './kube-api.js';
 import { kubeNode } from './kube-nodes.js';
@@ -52,14 +53,12 @@ export class Bench {
 
   get request(): LeaseRequest {
     const { netConf } = this.cluster as Cluster;
-    const half = <A extends Ip>(publicIp: A): HalfRequest<A> => ({
+    const request = (publicIp: Ip): FamilyRequest => ({
       ...{ addresses: [publicIp], publicIp, previous: undefined, vtepMac: undefined },
     });
-    return {
-      ...{ netConf, interface: 'eth0' },
-      ipv4: netConf.ipv4 && half(parseIpv4('192.0.2.1') as number),
-      ipv6: netConf.ipv6 && half(parseIpv6('2001:db8::1') as bigint),
-    };
+    const publicIps = { ipv4: ip('192.0.2.1'), ipv6: ip('2001:db8::1') };
+    const families = mapFamilies(netConf.networks, (_, family) => request(publicIps[family]));
+    return { netConf, interface: 'eth0', families };
   }
 
   async acquire(): Promise<LeaseSets> {
@@ -94,13 +93,9 @@ export class Bench {
 }
 
 /** IPv4 first. */
-export function textOf({ ipv4, ipv6 }: LeaseSets): string[] {
-  return [ipv4, ipv6].flatMap((set: LeaseSet<Ip> | undefined) =>
-    set === undefined
-      ? []
-      : [set.own, ...set.peers].map(
-          ({ subnet, publicIp }) => `${formatSubnet(subnet)} at ${formatIp(publicIp)}`,
-        ),
+export function textOf(sets: LeaseSets): string[] {
+  return valuesOf(sets).flatMap(({ own, peers }) =>
+    [own, ...peers].map(({ subnet, publicIp }) => `${formatCidr(subnet)} at ${formatIp(publicIp)}`),
   );
 }
 

@@ -1,10 +1,9 @@
-import { parseCidr, parseIpv4 } from '../../src/control/addresses/ipv4.js';
 import type { Lease } from '../../src/control/leases/lease.js';
+import { cidr, ip } from './addresses.js';
 
 /** A lease as control has it. */
 export function leaseOf(subnet: string, publicIp: string, vtepMac?: string): Lease {
-  const { address, prefix } = parseCidr(subnet) as { address: number; prefix: number };
-  return { subnet: { base: address, prefix }, publicIp: parseIpv4(publicIp) as number, vtepMac };
+  return { subnet: cidr(subnet), publicIp: ip(publicIp), vtepMac };
 }
 
 /** The lease of node `index`, by the pattern of all examples. */

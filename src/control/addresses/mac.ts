@@ -1,6 +1,6 @@
-/** Ethernet addresses as control handles them: lower-case text with colons. */
+/** Ethernet addresses: lower-case text with colons. */
 
-/** Canonical text of a MAC a VTEP can have: unicast and not zero; undefined for any other text. */
+/** Returns the canonical text of a MAC that a VTEP can have, unicast and not zero; undefined for any other text. */
 export function parseVtepMac(text: string): string | undefined {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) return undefined;
   const mac = text.toLowerCase();
@@ -8,13 +8,18 @@ export function parseVtepMac(text: string): string | undefined {
   return multicast || mac === '00:00:00:00:00:00' ? undefined : mac;
 }
 
-/** A MAC as the dataplane takes it: the first two bytes, and the last four as a signed number. */
+/** Returns the dataplane's form of a MAC: the first two bytes, and the last four as a signed number. */
 export function splitMac(mac: string): { high: number; low: number } {
   const digits = mac.replaceAll(':', '');
   return { high: Number.parseInt(digits.slice(0, 4), 16), low: Number.parseInt(digits.slice(4), 16) | 0 };
 }
 
-/** The text of a MAC given as one number below 2^48. */
+/** Returns the text of a MAC given as one number below 2^48. */
 export function formatMac(mac: number): string {
-  return (mac.toString(16).padStart(12, '0').match(/../g) as string[]).join(':');
+  return withColons(mac.toString(16).padStart(12, '0'));
+}
+
+/** Returns the text of a MAC given as twelve hexadecimal digits. */
+export function withColons(digits: string): string {
+  return digits.replace(/..(?!$)/g, '$&:');
 }

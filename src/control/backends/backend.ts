@@ -6,7 +6,7 @@
 import type { Dataplane } from '../../dataplane/dataplane.js';
 import type { TunnelOptions } from '../../dataplane/tunnel/tunnel.js';
 import type { PeerCheck } from '../../dataplane/tunnel/vxlan.js';
-import type { Ip, Subnet } from '../addresses/address.js';
+import type { Cidr } from '../addresses/cidr.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Repairs } from '../kernel/device.js';
 import type { Change } from '../kernel/monitor.js';
@@ -27,7 +27,7 @@ export interface Backend {
   /** Who may send where the command line does not say. */
   readonly peerCheck: PeerCheck;
   /** What the dataplane's tunnel is told at the start. */
-  tunnel(own: Lease<Ip>, peerCheck: PeerCheck): TunnelOptions;
+  tunnel(own: Lease, peerCheck: PeerCheck): TunnelOptions;
   /** Runs it on a dataplane whose device has been made. */
   overlay(dataplane: Dataplane, options: OverlayOptions): Overlay;
 }
@@ -37,7 +37,7 @@ export interface OverlayOptions {
   /** MTU of the device, in bytes. */
   mtu: number;
   /** The pod network of the cluster, of the family that is carried. */
-  network: Subnet;
+  network: Cidr;
   /** Aborted when weft leaves: an `ip` at work is killed. */
   signal: AbortSignal;
   /** Notes the loose routes where the next start finds them, before they are set. */
@@ -46,13 +46,13 @@ export interface OverlayOptions {
 
 export interface Overlay {
   /** Removes what an earlier flanneld or weft has left that is in the way. */
-  clear(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<void>;
+  clear(own: Lease, peers: readonly Lease[]): Promise<void>;
   /** Sets up the fresh device; the dataplane has been started. @throws DeviceGone, UserError naming the command that failed */
-  configure(own: Lease<Ip>): Promise<void>;
+  configure(own: Lease): Promise<void>;
   /** Follows a change of this node's own lease. @throws DeviceGone, UserError naming the command that failed */
-  reconfigure(before: Lease<Ip>, after: Lease<Ip>): Promise<void>;
+  reconfigure(before: Lease, after: Lease): Promise<void>;
   /** Brings the system to what these peers ask for and returns how many changes failed; again, it tries those again. */
-  apply(peers: readonly Lease<Ip>[]): Promise<number>;
+  apply(peers: readonly Lease[]): Promise<number>;
   /** True when a change may be of something that was set up here. */
   concerns(change: Change): boolean;
   /** True when something is not as it should be that changes without a word from `ip monitor`. */
@@ -61,11 +61,11 @@ export interface Overlay {
    * Compares everything that was set up with what the system has, and puts right what is not; `apply` tries again what
    * failed. @throws DeviceGone, UserError when the system cannot be read
    */
-  repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repaired>;
+  repair(own: Lease, peers: readonly Lease[]): Promise<Repaired>;
   /** Routes beside the device, which do not go with it, as `ip route` takes them: those there are, and those to come. */
   looseRoutes(): string[];
   /** Each peer against what kernel and dataplane have, read afresh. */
-  status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]>;
+  status(peers: readonly Lease[]): Promise<PeerStatus[]>;
 }
 
 /** What a look has put right, and how many changes failed. */

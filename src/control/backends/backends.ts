@@ -1,6 +1,6 @@
 /** The backends that Weft has. */
 
-import type { Family } from '../addresses/address.js';
+import type { Family } from '../addresses/family.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Backend } from './backend.js';
 import { udpBackend } from './udp.js';

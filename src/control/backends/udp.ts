@@ -4,8 +4,8 @@
  */
 
 import type { Dataplane, Prefix } from '../../dataplane/dataplane.js';
-import { formatSubnet } from '../addresses/address.js';
-import { formatIpv4, type Ipv4, parseCidr } from '../addresses/ipv4.js';
+import { formatCidr, parseCidr } from '../addresses/cidr.js';
+import { formatIp, type Ip } from '../addresses/ip.js';
 import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
 import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../kernel/device.js';
 import { deleteRoutes, ipBatch, ipJson } from '../kernel/ip.js';
@@ -38,7 +38,7 @@ export function udpBackend(conf: UdpConf): Backend {
     summary: `UDP config: Port=${conf.port}`,
     learning: false,
     peerCheck: 'strict',
-    tunnel: (own, peerCheck) => ({ type: 'udp', address: (own as Lease).subnet.base | 0, peerCheck }),
+    tunnel: (own, peerCheck) => ({ type: 'udp', address: word(own.subnet.base), peerCheck }),
     overlay: (dataplane, options) => new UdpOverlay(dataplane, options, memory),
   };
 }
@@ -48,7 +48,7 @@ class UdpOverlay implements Overlay {
   private readonly options: OverlayOptions;
   private readonly settings: Settings;
   /** Subnet → public IP, as the dataplane has them. */
-  private readonly applied = new Map<string, Ipv4>();
+  private readonly applied = new Map<string, Ip>();
   private readonly memory: Memory;
   private routed = false;
   private index = 0;
@@ -72,17 +72,17 @@ class UdpOverlay implements Overlay {
 
   async reconfigure(before: Lease, after: Lease): Promise<void> {
     await reconfigureDevice(this.deviceState(before), this.deviceState(after));
-    await this.dataplane.setOwnAddress(after.subnet.base | 0);
+    await this.dataplane.setOwnAddress(word(after.subnet.base));
   }
 
   async apply(peers: readonly Lease[]): Promise<number> {
     const { applied } = this;
-    const wanted = new Map(peers.map(({ subnet, publicIp }) => [formatSubnet(subnet), publicIp]));
+    const wanted = new Map(peers.map(({ subnet, publicIp }) => [formatCidr(subnet), publicIp]));
     const { gone, set } = difference(applied, wanted);
     if (gone.length + set.length > 0) {
       await this.dataplane.updateRoutes({
         remove: gone.map(prefixOf),
-        set: set.map(([subnet, publicIp]) => ({ ...prefixOf(subnet), address: publicIp | 0 })),
+        set: set.map(([subnet, publicIp]) => ({ ...prefixOf(subnet), address: word(publicIp) })),
       });
       for (const subnet of gone) applied.delete(subnet);
       for (const [subnet, publicIp] of set) applied.set(subnet, publicIp);
@@ -92,7 +92,7 @@ class UdpOverlay implements Overlay {
   }
 
   concerns({ text }: Change): boolean {
-    return text.includes(this.options.device) || text.includes(`${formatSubnet(this.options.network)} `);
+    return text.includes(this.options.device) || text.includes(`${formatCidr(this.options.network)} `);
   }
 
   get deviates(): boolean {
@@ -122,10 +122,10 @@ class UdpOverlay implements Overlay {
   async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
     const routed = this.leadsHere(await this.readRoutes());
     return peers.map((lease) => {
-      const subnet = formatSubnet(lease.subnet);
+      const subnet = formatCidr(lease.subnet);
       return {
         subnet,
-        publicIP: formatIpv4(lease.publicIp),
+        publicIP: formatIp(lease.publicIp),
         route: routed && this.applied.get(subnet) === lease.publicIp,
       };
     });
@@ -133,7 +133,7 @@ class UdpOverlay implements Overlay {
 
   /** The kernel's routes to the whole network, that which it takes first. */
   private async readRoutes(): Promise<IpRoute[]> {
-    const routes = await ipJson<IpRoute>('-4', 'route', 'show', formatSubnet(this.options.network));
+    const routes = await ipJson<IpRoute>('-4', 'route', 'show', formatCidr(this.options.network));
     return routes.sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
   }
 
@@ -145,14 +145,14 @@ class UdpOverlay implements Overlay {
   private async putRoute(routes: readonly IpRoute[]): Promise<number> {
     // The kernel replaces none where ours is there too, behind another of the same metric.
     if (this.memory.route === 'own' && routes.length > 1) {
-      await deleteRoutes([formatSubnet(this.options.network)]);
+      await deleteRoutes([formatCidr(this.options.network)]);
     }
     return await this.routeNetwork();
   }
 
   /** Sets the one route of the kernel; returns how many changes failed. */
   private async routeNetwork(): Promise<number> {
-    const network = formatSubnet(this.options.network);
+    const network = formatCidr(this.options.network);
     // One that was ours is so again, whoever has led it elsewhere; at the start whoever was first goes first.
     const command = `route ${this.memory.route === 'own' ? 'replace' : 'add'} ${network} dev ${this.options.device} scope global`;
     const [failure] = await ipBatch([command], this.options.signal);
@@ -177,6 +177,13 @@ class UdpOverlay implements Overlay {
 }
 
 function prefixOf(subnet: string): Prefix {
-  const { address, prefix } = parseCidr(subnet) as { address: Ipv4; prefix: number };
-  return { base: address | 0, prefix };
+  const cidr = parseCidr(subnet);
+  if (cidr === undefined) throw new Error(`${subnet} is not a network`);
+  return { base: word(cidr.base), prefix: cidr.prefixLength };
+}
+
+/** Returns the dataplane's form of an IPv4 address: a signed 32-bit word. */
+function word(ip: Ip): number {
+  if (typeof ip === 'bigint') throw new Error('backend udp carries IPv4 only');
+  return ip | 0;
 }

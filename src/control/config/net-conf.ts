@@ -3,18 +3,19 @@
  * a range), Weft refuses it; docs/decisions/0004-net-conf.md lists the differences.
  */
 
-import { VXLAN_MAX_VNI } from '../../dataplane/wire/vxlan.js';
-import type { Family, Ip, Subnet } from '../addresses/address.js';
-import { type Cidr, type Ipv4, isIpv6, networkOf, parseCidr } from '../addresses/ipv4.js';
-import { type Cidr6, type Ipv6, network6Of, parseCidr6 } from '../addresses/ipv6.js';
+import { type Cidr, parseCidr } from '../addresses/cidr.js';
+import { FAMILIES, type Family, familyName, type PerFamily, perFamily } from '../addresses/family.js';
+import { familyOf, parseIp } from '../addresses/ip.js';
 import { JsonFile, type JsonObject } from '../support/json-file.js';
-import { readSubnetRange, type SubnetRange } from './subnet-range.js';
+import { RANGE_RULES, readSubnetRange, type SubnetRange } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';
 
 /** vxlan: the default of Linux's driver, and so of flannel; IANA's 4789 came later. */
 const DEFAULT_PORT = { vxlan: 8472, udp: 8285 };
 const DEFAULT_VNI = 1;
+/** A VNI has 24 bits (RFC 7348, 5). */
+const MAX_VNI = 2 ** 24 - 1;
 /** A device's name has to fit into IFNAMSIZ - 1 = 15 characters (linux/if.h). */
 const MAX_NAME = 15;
 /** Bytes of an outer packet that are not the inner one: IPv4 and UDP; with vxlan VXLAN and inner Ethernet header too. */
@@ -40,24 +41,29 @@ const FLANNEL_BACKENDS = new Set([
 /** Keys that are vxlan's alone. */
 const VXLAN_KEYS = ['VNI', 'Learning', 'DirectRouting', 'GBP'];
 
+/** How to correct the key of each family's network. */
+const NETWORK_REMEDY: Record<Family, string> = {
+  ipv4: 'set it to the pod network of the cluster, like "10.244.0.0/16"',
+  ipv6: 'set it to the IPv6 pod network of the cluster, like "fd00:10:244::/56", or set EnableIPv6 to false',
+};
+
 export interface NetConf {
-  /** Where it was read: a path, a key in etcd. */
+  /** Where it was read: a path, or a key in etcd. */
   origin: string;
-  /** What pods have of each family; undefined: nothing. */
-  ipv4: PodNetwork<Ipv4> | undefined;
-  ipv6: PodNetwork<Ipv6> | undefined;
-  /** Rules go into nftables rather than iptables. */
+  /** The pod network of each family that is enabled. */
+  networks: PerFamily<PodNetwork>;
+  /** True for rules in nftables, false for iptables. */
   nftables: boolean;
   backend: BackendConf;
-  /** What the file asks for and this version does not do, a sentence each. */
+  /** One sentence for each setting that this version ignores. */
   ignored: string[];
 }
 
 /** The pod network of one family. */
-export interface PodNetwork<A extends Ip = Ip> {
-  network: Subnet<A>;
-  /** Which subnets of it nodes may have; undefined where nodes are given theirs, as by Kubernetes. */
-  subnets: SubnetRange<A> | undefined;
+export interface PodNetwork {
+  network: Cidr;
+  /** The subnets that nodes may have; undefined where another program assigns them, as Kubernetes does. */
+  subnets: SubnetRange | undefined;
 }
 
 export type BackendConf = VxlanConf | UdpConf;
@@ -91,27 +97,25 @@ export async function readNetConf(path: string): Promise<NetConf> {
 }
 
 /**
- * Checks a network configuration that has been read; `ranges`: its SubnetLen, SubnetMin and SubnetMax too, which mean
- * nothing where someone else hands out the subnets. @throws UserError naming file, line, value and remedy
+ * Checks a network configuration that has been read. `ranges` also reads SubnetLen, SubnetMin and SubnetMax, which are
+ * ignored where another program assigns the subnets. @throws UserError naming file, line, value and remedy
  */
 export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true }): NetConf {
   const ignored: string[] = [];
-  const hasIpv4 = root.boolean('EnableIPv4') ?? true;
-  const hasIpv6 = root.boolean('EnableIPv6') ?? false;
-  const podNetwork = <A extends Ip>(network: Subnet<A>): PodNetwork<A> => ({
-    network,
-    subnets: ranges ? readSubnetRange(root, network) : undefined,
-  });
-  const ipv4 = hasIpv4 ? podNetwork(readNetwork(root)) : undefined;
+  const enabled: Record<Family, boolean> = {
+    ipv4: root.boolean('EnableIPv4') ?? true,
+    ipv6: root.boolean('EnableIPv6') ?? false,
+  };
   const backend = readBackend(root.object('Backend'), ignored);
-  if (hasIpv6) refuseForIpv6(root, backend, ignored);
-  const ipv6 = hasIpv6 ? podNetwork(readNetwork6(root)) : undefined;
-  return { origin: path, ipv4, ipv6, nftables: root.boolean('EnableNFTables') ?? false, backend, ignored };
-}
-
-/** The families that are enabled, IPv4 first. */
-export function familiesOf({ ipv4, ipv6 }: NetConf): Family[] {
-  return [...(ipv4 ? (['ipv4'] as const) : []), ...(ipv6 ? (['ipv6'] as const) : [])];
+  if (enabled.ipv6) refuseForIpv6(root, backend, ignored);
+  const networks = perFamily(
+    FAMILIES.filter((family) => enabled[family]),
+    (family): PodNetwork => {
+      const network = readNetwork(root, family);
+      return { network, subnets: ranges ? readSubnetRange(root, network) : undefined };
+    },
+  );
+  return { origin: path, networks, nftables: root.boolean('EnableNFTables') ?? false, backend, ignored };
 }
 
 /** The name of the vxlan device that carries a family. */
@@ -144,35 +148,19 @@ function refuseLongName(backend: JsonObject, vni: number, family: Family): void 
   );
 }
 
-function readNetwork(root: JsonObject): Cidr {
-  const text = root.string('Network');
-  const remedy = 'set it to the pod network of the cluster, like "10.244.0.0/16"';
-  if (text === undefined || text === '') {
-    throw root.error('Network', `please define a correct Network parameter in the flannel config; ${remedy}`);
-  }
-  const parsed = parseCidr(text);
-  if (parsed === undefined) {
-    throw root.error(
-      'Network',
-      isIpv6(text) ? `IPv6 belongs into IPv6Network; ${remedy}` : `no IPv4 network; ${remedy}`,
-    );
-  }
-  if (parsed.prefix === 0) throw root.error('Network', `it cannot be the whole of IPv4; ${remedy}`);
-  return { base: networkOf(parsed.address, parsed.prefix), prefix: parsed.prefix };
-}
-
-function readNetwork6(root: JsonObject): Cidr6 {
-  const text = root.string('IPv6Network') ?? '';
-  if (text === '') {
-    throw root.error(
-      'IPv6Network',
-      'please define a correct IPv6Network parameter in the flannel config, or set EnableIPv6 to false',
-    );
-  }
-  const parsed = parseCidr6(text);
-  if (parsed === undefined) throw root.error('IPv6Network', 'no IPv6 network, like "fd00:10:244::/56"');
-  if (parsed.prefix === 0) throw root.error('IPv6Network', 'it cannot be the whole of IPv6');
-  return { base: network6Of(parsed.address, parsed.prefix), prefix: parsed.prefix };
+function readNetwork(root: JsonObject, family: Family): Cidr {
+  const { network: key } = RANGE_RULES[family];
+  const text = root.string(key) ?? '';
+  const fail = (what: string): Error => root.error(key, `${what}; ${NETWORK_REMEDY[family]}`);
+  if (text === '') throw fail(`please define a correct ${key} parameter in the flannel config`);
+  const network = parseCidr(text);
+  const address = network?.base ?? parseIp(text);
+  const found = address === undefined ? family : familyOf(address);
+  if (found !== family)
+    throw fail(`an ${familyName(found)} network belongs in ${RANGE_RULES[found].network}`);
+  if (network === undefined) throw fail(`not an ${familyName(family)} network`);
+  if (network.prefixLength === 0) throw fail(`the pod network cannot be all of ${familyName(family)}`);
+  return network;
 }
 
 /** Without `Backend`, flannel's code says udp and its documentation vxlan; Weft does what is documented. */
@@ -201,7 +189,7 @@ function readBackend(backend: JsonObject | undefined, ignored: string[]): Backen
 }
 
 function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
-  const vni = backend.integer('VNI', 0, VXLAN_MAX_VNI) ?? DEFAULT_VNI;
+  const vni = backend.integer('VNI', 0, MAX_VNI) ?? DEFAULT_VNI;
   refuseLongName(backend, vni, 'ipv4');
   const common = readCommon(backend, 'vxlan');
   const gbp = backend.boolean('GBP') ?? false;

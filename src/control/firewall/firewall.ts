@@ -1,7 +1,9 @@
 /** The node's firewall rules held as they are to be: put in place, looked at again and again, and repaired. */
 
 import { access } from 'node:fs/promises';
-import type { Family } from '../addresses/address.js';
+import { formatCidr } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
+import type { PodSubnets } from '../subnet-env.js';
 import { info, verbose, warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 import { everywhere, type Place, type Places, placesFor } from './places.js';
@@ -10,16 +12,15 @@ import {
   forwardRules,
   masqRules,
   NO_RULES,
-  type PodRange,
   type RuleSets,
   type Tables,
 } from './rules.js';
 
 /** The pod networks of one family. */
-export interface FirewallRange extends PodRange {
+export interface FirewallRange extends PodSubnets {
   family: Family;
   /** Those this node had before, by its subnet.env; undefined without one. They are only told: all old rules go. */
-  previous: PodRange | undefined;
+  previous: PodSubnets | undefined;
 }
 
 /** What is tried again with every look until it is done. */
@@ -164,7 +165,9 @@ export class Firewall {
   }
 
   private announce({ family, network, subnet, previous }: FirewallRange): void {
-    const before = previous ?? { network: NONE[family], subnet: NONE[family] };
+    const now = textOf({ network, subnet });
+    const before =
+      previous === undefined ? { network: NONE[family], subnet: NONE[family] } : textOf(previous);
     const { mode, ipMasq, forwardRules: forward } = this.options;
     const ipv6 = family === 'ipv6';
     if (mode === 'nftables') {
@@ -172,9 +175,9 @@ export class Firewall {
       if (forward) info(`Changing default FORWARD chain policy to ACCEPT${ipv6 ? ' (ipv6)' : ''}`);
       return;
     }
-    if (ipMasq && (before.network !== network || before.subnet !== subnet)) {
+    if (ipMasq && (before.network !== now.network || before.subnet !== now.subnet)) {
       info(
-        `Current network or subnet (${network}, ${subnet}) is not equal to previous one (${before.network}, ${before.subnet}), trying to recycle old iptables rules`,
+        `Current network or subnet (${now.network}, ${now.subnet}) is not equal to previous one (${before.network}, ${before.subnet}), trying to recycle old iptables rules`,
       );
     }
     if (ipMasq) info(`Setting up masking rules${ipv6 ? ' for IPv6' : ''}`);
@@ -259,6 +262,10 @@ export async function removeRules(onRemoved: (place: string) => void): Promise<v
     }
   }
   if (failures.length > 0) throw new UserError(`${failures.join('; ')}; then try again`);
+}
+
+function textOf({ network, subnet }: PodSubnets): { network: string; subnet: string } {
+  return { network: formatCidr(network), subnet: formatCidr(subnet) };
 }
 
 /** Without br_netfilter flannel does not start; here it is the operator's choice. */

@@ -3,7 +3,7 @@
  * that others have filled with rules which iptables cannot print.
  */
 
-import type { Family } from '../addresses/address.js';
+import type { Family } from '../addresses/family.js';
 import { NOT_FOUND, reason, run } from '../support/command.js';
 import { type Chain, stillUsed } from './iptables.js';
 import { applyText, WORDS } from './nftables.js';

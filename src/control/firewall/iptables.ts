@@ -4,7 +4,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import type { Family } from '../addresses/address.js';
+import type { Family } from '../addresses/family.js';
 import { type Outcome, reason, run } from '../support/command.js';
 import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
 import { type AddressMatch, lineCount, type Rule, type RuleSets, type Tables } from './rules.js';

@@ -1,7 +1,7 @@
 /** Rules in nftables: a table of our own per family, replaced as a whole. */
 
 import { AF_INET, AF_INET6 } from '../../sys/constants.js';
-import type { Family } from '../addresses/address.js';
+import type { Family } from '../addresses/family.js';
 import { reason, run } from '../support/command.js';
 import { deleteTable } from './nft-netlink.js';
 import { type AddressMatch, lineCount, type Rule, type RuleSets, type Tables } from './rules.js';

@@ -1,6 +1,6 @@
 /** Where rules of ours can be on this machine: two firewalls, two families, and iptables in two back ends. */
 
-import { FAMILIES, type Family } from '../addresses/address.js';
+import { FAMILIES, type Family } from '../addresses/family.js';
 import { UserError } from '../support/user-error.js';
 import { CHAINS, type Chain, Iptables, type IptablesOptions } from './iptables.js';
 import { clearIptablesChains } from './iptables-nft.js';

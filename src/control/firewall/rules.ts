@@ -1,6 +1,8 @@
 /** The rules flannel gives a node, whatever firewall they are for (its pkg/trafficmngr). */
 
-import type { Family } from '../addresses/address.js';
+import { type Cidr, formatCidr } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
+import type { PodSubnets } from '../subnet-env.js';
 
 export interface FirewallOptions {
   mode: 'iptables' | 'nftables';
@@ -14,14 +16,6 @@ export interface FirewallOptions {
   fullyRandom: boolean;
   /** Seconds between two looks at the rules. */
   resyncSeconds: number;
-}
-
-/** Networks as text, `base/prefix`, the host bits zero. */
-export interface PodRange {
-  /** That of the whole cluster. */
-  network: string;
-  /** That of this node's pods. */
-  subnet: string;
 }
 
 export interface Rule {
@@ -49,7 +43,7 @@ export const NO_RULES: RuleSets = { masq: [], forward: [] };
 const MULTICAST = { ipv4: '224.0.0.0/4', ipv6: 'ff00::/8' };
 
 /** Which packets leave the node with its own address: those from pods to outside, and from outside to other nodes' pods. */
-export function masqRules(family: Family, { network, subnet }: PodRange): Rule[] {
+export function masqRules(family: Family, { network, subnet }: PodSubnets): Rule[] {
   return [
     { marked: true, verdict: 'return' },
     { source: only(subnet), destination: only(network), verdict: 'return' },
@@ -62,19 +56,19 @@ export function masqRules(family: Family, { network, subnet }: PodRange): Rule[]
 }
 
 /** Forwarding for the pod network, whatever the policy of the chain is. */
-export function forwardRules({ network }: PodRange): Rule[] {
+export function forwardRules({ network }: Pick<PodSubnets, 'network'>): Rule[] {
   return [
     { source: only(network), verdict: 'accept' },
     { destination: only(network), verdict: 'accept' },
   ];
 }
 
-function only(cidr: string): AddressMatch {
-  return { cidr, not: false };
+function only(cidr: Cidr | string): AddressMatch {
+  return { cidr: typeof cidr === 'string' ? cidr : formatCidr(cidr), not: false };
 }
 
-function but(cidr: string): AddressMatch {
-  return { cidr, not: true };
+function but(cidr: Cidr | string): AddressMatch {
+  return { ...only(cidr), not: true };
 }
 
 /** Where a family's rules live: one back end of one firewall. */

@@ -3,7 +3,8 @@
  * Canal, packets to pods that do not exist end here and do not go round between node and network.
  */
 
-import { familyOf, formatSubnet, type Subnet } from '../addresses/address.js';
+import { type Cidr, formatCidr } from '../addresses/cidr.js';
+import { familyOf } from '../addresses/ip.js';
 import { deleteRoutes, ipBatch } from './ip.js';
 import type { Change } from './monitor.js';
 
@@ -26,9 +27,9 @@ export class BlackholeRoute {
    * Sees to it that the route is there, and tells whether it was not. One to the same subnet that someone else has set, as
    * a bridge's, does as well.
    */
-  async hold(subnet: Subnet): Promise<boolean> {
+  async hold(subnet: Cidr): Promise<boolean> {
     // IPv6 has it on lo, and without its name a later deletion may take the bridge's route to the same subnet.
-    const wanted = `blackhole ${formatSubnet(subnet)}${familyOf(subnet.base) === 'ipv6' ? ' dev lo' : ''}`;
+    const wanted = `blackhole ${formatCidr(subnet)}${familyOf(subnet.base) === 'ipv6' ? ' dev lo' : ''}`;
     if (this.held !== wanted) await this.release();
     this.held = wanted;
     const failures = await ipBatch([`route add ${wanted}`]);

@@ -1,21 +1,13 @@
 /** The overlay device as flannel sets it up: MAC if it has one, MTU, `<subnet base>/32` or `/128`, up. */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import {
-  type Family,
-  familyOf,
-  formatHost,
-  formatIp,
-  formatSubnet,
-  holdsAddress,
-  type Ip,
-  type Subnet,
-} from '../addresses/address.js';
-import { isLinkLocal6 } from '../addresses/ipv6.js';
+import { type Cidr, containsAddress, formatCidr, formatHost } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
+import { familyOf, formatIp, type Ip, isLinkLocal } from '../addresses/ip.js';
 import { warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 import { ipRun } from './ip.js';
-import { addressesOf, type Link, readLinks } from './links.js';
+import { type Link, readLinks } from './links.js';
 
 /**
  * Frames the kernel may queue for one queue of the device. The tun driver drops when its ring is full, and no pod's TCP is told
@@ -32,7 +24,7 @@ export interface DeviceState {
   /** undefined for a TUN, which has none. */
   mac: string | undefined;
   mtu: number;
-  subnet: Subnet;
+  subnet: Cidr;
 }
 
 /** Someone else has a device of the name. */
@@ -51,13 +43,13 @@ export function refuseExisting(links: readonly Link[], name: string): void {
  * Refuses to start beside a device of another backend that carries the same network, by whoever made it: its routes and
  * ours would part the pods' packets between them. @throws UserError saying what it is and what to do
  */
-export function refuseRival(links: readonly Link[], names: RegExp, network: Subnet): void {
+export function refuseRival(links: readonly Link[], names: RegExp, network: Cidr): void {
   const link = links.find(
     (candidate) =>
       names.test(candidate.name) &&
-      addressesOf(candidate, familyOf(network.base)).some((address) => holdsAddress(network, address)),
+      candidate.usable[familyOf(network.base)].some((address) => containsAddress(network, address)),
   );
-  if (link !== undefined) throw existing(link, `carries ${formatSubnet(network)} already`);
+  if (link !== undefined) throw existing(link, `carries ${formatCidr(network)} already`);
 }
 
 /** `adopt`: what else there is to do about a vxlan device than to remove it. */
@@ -129,7 +121,7 @@ export type Repairs = Record<string, number>;
  * IPv4 network that are not its own go and any other may stay; of IPv6 only the kernel's own, link-local ones may.
  * `index` tells it from another that has taken its name. @throws DeviceGone; UserError naming the command that failed
  */
-export async function repairDevice(device: DeviceState, index: number, network: Subnet): Promise<Repairs> {
+export async function repairDevice(device: DeviceState, index: number, network: Cidr): Promise<Repairs> {
   const { name, mac, mtu, subnet } = device;
   const link = await findLink(name);
   if (link?.index !== index) throw new DeviceGone(`${name} is gone`);
@@ -157,15 +149,15 @@ export async function repairDevice(device: DeviceState, index: number, network: 
 function assignedTo(link: Link, family: Family): { address: Ip; text: string }[] {
   return link.assigned
     .filter(({ address }) => familyOf(address) === family && !isKernels(address))
-    .map(({ address, prefix }) => ({ address, text: `${formatIp(address)}/${prefix}` }));
+    .map(({ address, prefixLength }) => ({ address, text: `${formatIp(address)}/${prefixLength}` }));
 }
 
 function isKernels(address: Ip): boolean {
-  return typeof address === 'bigint' && isLinkLocal6(address);
+  return familyOf(address) === 'ipv6' && isLinkLocal(address);
 }
 
-function isForeign(network: Subnet, address: Ip): boolean {
-  return familyOf(network.base) === 'ipv6' || holdsAddress(network, address);
+function isForeign(network: Cidr, address: Ip): boolean {
+  return familyOf(network.base) === 'ipv6' || containsAddress(network, address);
 }
 
 /** Follows a change of this node's own lease. @throws DeviceGone; UserError naming the command that failed */

@@ -1,9 +1,8 @@
 /** What devices and addresses this machine has, by one `ip -json -details address show`. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Family, formatIp, type Ip, isPublic, parseIp } from '../addresses/address.js';
-import type { Ipv4 } from '../addresses/ipv4.js';
-import { type Ipv6, isLinkLocal6 } from '../addresses/ipv6.js';
+import type { Family } from '../addresses/family.js';
+import { familyOf, formatIp, type Ip, isLinkLocal, isNodeAddress, parseIp } from '../addresses/ip.js';
 import { UserError } from '../support/user-error.js';
 import { ipJson } from './ip.js';
 
@@ -21,17 +20,16 @@ export interface Link {
   /** The driver's own attributes: id and port of a vxlan device. */
   data: Record<string, unknown>;
   up: boolean;
-  /** IPv4 addresses a tunnel can use, best first; loopback's are none. */
-  addresses: Ipv4[];
-  /** The same of IPv6, link-local ones last. */
-  addresses6: Ipv6[];
-  /** Those of them that cannot be bound yet: whether another has them is still being found out. */
-  tentative: Ipv6[];
-  /** Every address there is, usable or not. */
-  assigned: { address: Ip; prefix: number }[];
+  /** Addresses that a tunnel can use, best first: no loopback addresses, link-local ones last. */
+  usable: Readonly<Record<Family, readonly Ip[]>>;
+  /** Usable IPv6 addresses that cannot be bound yet, during duplicate address detection. */
+  tentative: readonly Ip[];
+  /** Every address, usable or not. */
+  assigned: readonly { address: Ip; prefixLength: number }[];
 }
 
-interface IpLink {
+/** A link as `ip -json -details address show` prints it. */
+export interface IpLink {
   ifindex: number;
   ifname: string;
   address?: string;
@@ -43,7 +41,6 @@ interface IpLink {
 
 /** A flag that is not set is not printed. */
 interface AddressInfo {
-  family: 'inet' | 'inet6';
   local: string;
   prefixlen: number;
   deprecated?: boolean;
@@ -56,34 +53,39 @@ interface AddressInfo {
 }
 
 export async function readLinks(): Promise<Link[]> {
-  const links = await ipJson<IpLink>('-details', 'address', 'show');
-  return links.map(({ addr_info: infos = [], ...link }) => ({
-    index: link.ifindex,
-    name: link.ifname,
-    mac: link.address ?? '',
-    mtu: link.mtu,
-    kind: link.linkinfo?.info_kind,
-    data: link.linkinfo?.info_data ?? {},
-    up: link.flags.includes('UP'),
-    addresses: usable(infos, 'inet') as Ipv4[],
-    addresses6: usable(infos, 'inet6') as Ipv6[],
-    tentative: usable(
-      infos.filter(({ tentative }) => tentative === true),
-      'inet6',
-    ) as Ipv6[],
-    assigned: infos.map(({ local, prefixlen }) => ({ address: parseIp(local) as Ip, prefix: prefixlen })),
-  }));
+  return parseLinks(await ipJson<IpLink>('-details', 'address', 'show'));
+}
+
+export function parseLinks(json: readonly IpLink[]): Link[] {
+  return json.map(({ addr_info: infos = [], ...link }) => {
+    const addresses = infos.flatMap((info) => {
+      const address = parseIp(info.local);
+      return address === undefined ? [] : [{ info, address }];
+    });
+    const tentative = addresses.filter(({ info }) => info.tentative === true);
+    return {
+      index: link.ifindex,
+      name: link.ifname,
+      mac: link.address ?? '',
+      mtu: link.mtu,
+      kind: link.linkinfo?.info_kind,
+      data: link.linkinfo?.info_data ?? {},
+      up: link.flags.includes('UP'),
+      usable: { ipv4: usable(addresses, 'ipv4'), ipv6: usable(addresses, 'ipv6') },
+      tentative: usable(tentative, 'ipv6'),
+      assigned: addresses.map(({ info, address }) => ({ address, prefixLength: info.prefixlen })),
+    };
+  });
 }
 
 /**
- * The usable addresses, best first, as flannel orders them (pkg/ip/iface.go): none that is deprecated; those of the
- * network before link-local ones, permanent before dynamic, primary before secondary.
+ * Returns the usable addresses of a family, best first, in flannel's order (pkg/ip/iface.go): global before link-local,
+ * permanent before dynamic, primary before secondary. Deprecated addresses are not usable.
  */
-function usable(infos: readonly AddressInfo[], family: AddressInfo['family']): Ip[] {
-  return infos
-    .filter((info) => info.family === family && !info.deprecated && !info.dadfailed)
-    .map((info) => ({ info, address: parseIp(info.local) as Ip }))
-    .filter(({ address }) => isPublic(address) || isLinkLocal(address))
+function usable(addresses: readonly { info: AddressInfo; address: Ip }[], family: Family): Ip[] {
+  return addresses
+    .filter(({ info, address }) => familyOf(address) === family && !info.deprecated && !info.dadfailed)
+    .filter(({ address }) => isNodeAddress(address) || isLinkLocal(address))
     .map(({ info, address }) => ({ address, rank: rankOf(info, isLinkLocal(address)) }))
     .sort((a, b) => compare(a.rank, b.rank))
     .map(({ address }) => address);
@@ -96,16 +98,6 @@ function rankOf({ dynamic, secondary, temporary }: AddressInfo, linkLocal: boole
 function compare(a: readonly boolean[], b: readonly boolean[]): number {
   const differs = a.findIndex((value, index) => value !== b[index]);
   return Number(a[differs] ?? false) - Number(b[differs] ?? false);
-}
-
-/** 169.254.0.0/16 (RFC 3927), which flannel takes for want of a better one; fe80::/10. */
-function isLinkLocal(address: Ip): boolean {
-  return typeof address === 'bigint' ? isLinkLocal6(address) : address >>> 16 === 0xa9fe;
-}
-
-/** A link's usable addresses of a family, best first. */
-export function addressesOf(link: Link, family: Family): readonly Ip[] {
-  return family === 'ipv4' ? link.addresses : link.addresses6;
 }
 
 /** Every address of this machine, usable or not. The kernel takes what comes for one of them on whichever interface. */
@@ -134,7 +126,7 @@ export async function untilBindable(links: readonly Link[], address: Ip): Promis
     }
     await delay(DAD_LOOK_MS);
     const link = (await readLinks()).find((candidate) => candidate.name === name);
-    if (!link?.addresses6.some((candidate) => candidate === address)) {
+    if (!link?.usable.ipv6.includes(address)) {
       throw new UserError(
         `${formatIp(address)} of ${name} cannot be used: another machine has it too (ip -6 address show dev ${name})`,
       );
@@ -149,7 +141,7 @@ export function listLinks(links: readonly Link[], families: readonly Family[]): 
     .map(
       (link) =>
         `${link.name}:[${families
-          .flatMap((family) => addressesOf(link, family))
+          .flatMap((family) => link.usable[family])
           .map(formatIp)
           .join(' ')}]`,
     )

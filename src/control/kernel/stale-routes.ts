@@ -3,7 +3,9 @@
  * was killed, or has lost its notes, removes none.
  */
 
-import { familyFlag, familyOf, formatSubnet, holds, parseSubnet, type Subnet } from '../addresses/address.js';
+import { type Cidr, contains, formatCidr, parseCidr } from '../addresses/cidr.js';
+import { familyFlag } from '../addresses/family.js';
+import { familyOf } from '../addresses/ip.js';
 import { info } from '../support/log.js';
 import { deleteRoutes, ipJson } from './ip.js';
 
@@ -23,11 +25,11 @@ const METRIC6 = 1024;
 
 export interface Expected {
   /** The pod network of the cluster. */
-  network: Subnet;
+  network: Cidr;
   device: string;
-  own: Subnet;
+  own: Cidr;
   /** Subnets whose routes are seen to elsewhere. */
-  leased: readonly Subnet[];
+  leased: readonly Cidr[];
 }
 
 /**
@@ -37,14 +39,14 @@ export interface Expected {
 export async function removeStaleRoutes({ network, device, own, leased }: Expected): Promise<void> {
   const family = familyOf(network.base);
   const routes = await ipJson<IpRoute>(
-    ...[familyFlag(family), 'route', 'show', 'root', formatSubnet(network), 'proto', 'boot'],
+    ...[familyFlag(family), 'route', 'show', 'root', formatCidr(network), 'proto', 'boot'],
   );
-  const kept = new Set([own, ...leased].map(formatSubnet));
+  const kept = new Set([own, ...leased].map(formatCidr));
   const stale = routes.filter(({ dst, gateway, dev, metric, tos, prefsrc, metrics, expires }) => {
-    const subnet = parseSubnet(dst);
+    const subnet = parseCidr(dst);
     return (
-      subnet?.prefix === own.prefix &&
-      holds(network, subnet) &&
+      subnet?.prefixLength === own.prefixLength &&
+      contains(network, subnet) &&
       gateway !== undefined &&
       dev !== device &&
       (tos ?? prefsrc ?? metrics ?? expires) === undefined &&

@@ -4,7 +4,7 @@
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Family } from '../addresses/address.js';
+import type { Family } from '../addresses/family.js';
 import { warn } from '../support/log.js';
 
 export interface Setting {

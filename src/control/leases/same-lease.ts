@@ -1,17 +1,17 @@
-/** Whether two leases, or sets of them, say the same. */
+/** Equality of leases and of lease sets. */
 
-import type { Ip } from '../addresses/address.js';
+import { FAMILIES } from '../addresses/family.js';
 import type { Lease, LeaseSet, LeaseSets, NodeLeases } from './lease.js';
 
 export function sameSets(a: LeaseSets, b: LeaseSets): boolean {
-  return sameSet(a.ipv4, b.ipv4) && sameSet(a.ipv6, b.ipv6);
+  return FAMILIES.every((family) => sameSet(a[family], b[family]));
 }
 
 export function sameLeases(a: NodeLeases, b: NodeLeases): boolean {
-  return sameLease(a.ipv4, b.ipv4) && sameLease(a.ipv6, b.ipv6);
+  return FAMILIES.every((family) => sameLease(a[family], b[family]));
 }
 
-function sameSet(a: LeaseSet<Ip> | undefined, b: LeaseSet<Ip> | undefined): boolean {
+function sameSet(a: LeaseSet | undefined, b: LeaseSet | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return (
     sameLease(a.own, b.own) &&
@@ -20,11 +20,11 @@ function sameSet(a: LeaseSet<Ip> | undefined, b: LeaseSet<Ip> | undefined): bool
   );
 }
 
-function sameLease(a: Lease<Ip> | undefined, b: Lease<Ip> | undefined): boolean {
+function sameLease(a: Lease | undefined, b: Lease | undefined): boolean {
   if (a === b || a === undefined || b === undefined) return a === b;
   return (
     a.subnet.base === b.subnet.base &&
-    a.subnet.prefix === b.subnet.prefix &&
+    a.subnet.prefixLength === b.subnet.prefixLength &&
     a.publicIp === b.publicIp &&
     a.vtepMac === b.vtepMac
   );

@@ -1,32 +1,33 @@
 /**
- * The VTEP MAC of a lease that gives none: a hash of VNI and public IP, the same on every node, so that Subnet and
- * PublicIP are enough for a cluster of Weft nodes. Documented in docs/lease-file.md; changing it would part a cluster.
+ * The VTEP MAC of a lease without one: a hash of VNI and public IP, the same on every node, so that Subnet and PublicIP
+ * are enough for a cluster of Weft nodes. docs/lease-file.md documents the hash; a change would split running clusters.
  */
 
 import { createHash } from 'node:crypto';
-import { formatIp, type Ip } from '../addresses/address.js';
+import { formatIp, type Ip } from '../addresses/ip.js';
+import { withColons } from '../addresses/mac.js';
 import type { BackendConf } from '../config/net-conf.js';
 
 /**
- * The first six bytes of SHA-256 over the text `weft vtep <vni> <public IP>`, made a locally administered unicast
- * address (IEEE 802: bit 1 of the first byte set, bit 0 clear).
+ * Derives a MAC: the first six bytes of SHA-256 over the text `weft vtep <vni> <public IP>`, as a locally administered
+ * unicast address (IEEE 802: bit 1 of the first byte is set, bit 0 is clear).
  */
 export function deriveVtepMac(vni: number, publicIp: string): string {
   const mac = createHash('sha256').update(`weft vtep ${vni} ${publicIp}`).digest().subarray(0, 6);
-  mac[0] = ((mac[0] as number) & 0xfc) | 0x02;
-  return (mac.toString('hex').match(/../g) as string[]).join(':');
+  mac.writeUInt8((mac.readUInt8() & 0xfc) | 0x02);
+  return withColons(mac.toString('hex'));
 }
 
 /**
- * The MAC of this node's own VTEP; undefined with a backend that has none: the one that the source has `stored`, so that a
- * restart changes nothing for the peers; else the one the device has had; else that of its public address.
+ * Returns the MAC of this node's own VTEP; undefined with a backend without VTEPs. The MAC that the source has `stored`
+ * comes first, so that a restart changes nothing for the peers; then that of the adopted device; then the derived MAC.
  */
 export function ownVtepMac(
   backend: BackendConf,
   stored: () => string | undefined,
-  had: string | undefined,
+  adopted: string | undefined,
   publicIp: Ip,
 ): string | undefined {
   if (backend.type !== 'vxlan') return undefined;
-  return stored() ?? had ?? deriveVtepMac(backend.vni, formatIp(publicIp));
+  return stored() ?? adopted ?? deriveVtepMac(backend.vni, formatIp(publicIp));
 }

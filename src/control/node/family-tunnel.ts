@@ -2,9 +2,9 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
-import { formatHost, formatIp, formatSubnet, type Ip } from '../addresses/address.js';
+import { formatCidr, formatHost } from '../addresses/cidr.js';
+import { formatIp, type Ip } from '../addresses/ip.js';
 import type { FirewallRange } from '../firewall/firewall.js';
-import type { PodRange } from '../firewall/rules.js';
 import { BlackholeRoute } from '../kernel/blackhole-route.js';
 import { NameTaken, refuseExisting } from '../kernel/device.js';
 import { hasAddress, type Link, readLinks } from '../kernel/links.js';
@@ -12,6 +12,7 @@ import type { Change } from '../kernel/monitor.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
 import type { RunOptions } from '../options.js';
 import { boundAddress, type StackPlan } from '../plan.js';
+import type { PodSubnets } from '../subnet-env.js';
 import { warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 import type { DeviceRecord } from './journal.js';
@@ -47,7 +48,7 @@ export class Stack {
   readonly node: Node;
   private readonly tunnel: Tunnel;
   private readonly blackhole: BlackholeRoute | undefined;
-  private readonly first: LeaseSet<Ip>;
+  private readonly first: LeaseSet;
   private events: StackEvents | undefined;
   private index: number | undefined;
   /** Counts the dataplanes: what an earlier one says is past. */
@@ -57,7 +58,7 @@ export class Stack {
   private rebuilding: Promise<void> | undefined;
 
   /** Opens device and socket. @throws UserError; then nothing is left behind */
-  constructor(plan: StackPlan, links: readonly Link[], options: RunOptions, first: LeaseSet<Ip>) {
+  constructor(plan: StackPlan, links: readonly Link[], options: RunOptions, first: LeaseSet) {
     const { backend, network, mtu } = plan;
     this.plan = plan;
     this.first = first;
@@ -94,11 +95,11 @@ export class Stack {
   }
 
   /** Follows a later set; tells whether this node's subnet has changed. @throws UserError */
-  async follow(set: LeaseSet<Ip>): Promise<boolean> {
+  async follow(set: LeaseSet): Promise<boolean> {
     const { subnet } = this.node.own;
     await this.node.update(set);
     await this.holdBlackhole();
-    return formatSubnet(this.node.own.subnet) !== formatSubnet(subnet);
+    return formatCidr(this.node.own.subnet) !== formatCidr(subnet);
   }
 
   /** True when a change may be of something that is ours, or of the address that the socket is bound to. */
@@ -142,13 +143,12 @@ export class Stack {
   }
 
   /** What the firewall is to know, `previous` beside it. */
-  firewallRange(previous: PodRange | undefined): FirewallRange {
-    return { family: this.plan.family, ...this.podRange, previous };
+  firewallRange(previous: PodSubnets | undefined): FirewallRange {
+    return { family: this.plan.family, ...this.podSubnets, previous };
   }
 
-  /** The pods' networks as text. */
-  get podRange(): PodRange {
-    return { network: formatSubnet(this.plan.network), subnet: formatSubnet(this.node.own.subnet) };
+  get podSubnets(): PodSubnets {
+    return { network: this.plan.network, subnet: this.node.own.subnet };
   }
 
   /** `flannel.1 is up with 10.244.1.0/32, 2 peers`. */
@@ -249,7 +249,7 @@ export class Stack {
     return hasAddress(this.bound(this.node.own));
   }
 
-  private bound(own: Lease<Ip>): Ip {
+  private bound(own: Lease): Ip {
     return boundAddress(this.plan, own);
   }
 }

@@ -4,7 +4,8 @@
  */
 
 import { type Dataplane, DataplaneGone } from '../../dataplane/dataplane.js';
-import { familyOf, formatIp, formatSubnet, type Ip, type Subnet } from '../addresses/address.js';
+import { type Cidr, formatCidr } from '../addresses/cidr.js';
+import { familyOf, formatIp } from '../addresses/ip.js';
 import type { Backend, Overlay } from '../backends/backend.js';
 import { difference } from '../backends/difference.js';
 import { DeviceGone, type Repairs } from '../kernel/device.js';
@@ -20,7 +21,7 @@ const LOGGED_PEERS = 16;
 export interface NodeOptions {
   backend: Backend;
   /** The pod network of the cluster. */
-  network: Subnet;
+  network: Cidr;
   /** MTU of the overlay device. */
   mtu: number;
   /** Notes the routes that do not go with the device. */
@@ -29,8 +30,8 @@ export interface NodeOptions {
 
 export class Node {
   readonly options: NodeOptions;
-  own: Lease<Ip>;
-  peers: readonly Lease<Ip>[] = [];
+  own: Lease;
+  peers: readonly Lease[] = [];
   overlay: Overlay;
   /** Objects that were not as they should be and were put right, by kind, since the start. */
   readonly repairs: Repairs = {};
@@ -40,7 +41,7 @@ export class Node {
   private retryMs = RETRY_FIRST_MS;
   private readonly leaving = new AbortController();
 
-  constructor(options: NodeOptions, dataplane: Dataplane, own: Lease<Ip>) {
+  constructor(options: NodeOptions, dataplane: Dataplane, own: Lease) {
     this.options = options;
     this.own = own;
     this.overlay = this.overlayOn(dataplane);
@@ -50,7 +51,7 @@ export class Node {
    * Sets up device and peers; the dataplane has been started. @throws DeviceGone, DataplaneGone; UserError when the device
    * cannot be
    */
-  start(peers: readonly Lease<Ip>[]): Promise<void> {
+  start(peers: readonly Lease[]): Promise<void> {
     return this.enqueue(async () => {
       this.peers = peers;
       // Nothing waits for that: what is in the way of nobody else is cleared as well a moment later.
@@ -64,7 +65,7 @@ export class Node {
   }
 
   /** Follows a new set of leases. @throws UserError when the device cannot follow a change of the own one */
-  update({ own, peers }: LeaseSet<Ip>): Promise<void> {
+  update({ own, peers }: LeaseSet): Promise<void> {
     return this.enqueue(async () => {
       await withDevice(() => this.takeOwnLease(own));
       this.takePeers(peers);
@@ -132,11 +133,10 @@ export class Node {
     return done;
   }
 
-  private async takeOwnLease(lease: Lease<Ip>): Promise<void> {
+  private async takeOwnLease(lease: Lease): Promise<void> {
     const before = this.own;
-    if (lease.vtepMac === before.vtepMac && formatSubnet(lease.subnet) === formatSubnet(before.subnet))
-      return;
-    info(`this node's lease changed: subnet ${formatSubnet(lease.subnet)}${macText(lease)}`);
+    if (lease.vtepMac === before.vtepMac && formatCidr(lease.subnet) === formatCidr(before.subnet)) return;
+    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}${macText(lease)}`);
     this.own = lease;
     await this.overlay.reconfigure(before, lease).catch((error: Error) => {
       if (!isGone(error)) this.own = before;
@@ -144,7 +144,7 @@ export class Node {
     });
   }
 
-  private takePeers(peers: readonly Lease<Ip>[]): void {
+  private takePeers(peers: readonly Lease[]): void {
     logChanges(this.peers, peers);
     this.peers = peers;
   }
@@ -180,16 +180,16 @@ export function isGone(error: unknown): boolean {
   return error instanceof DeviceGone || error instanceof DataplaneGone;
 }
 
-function describe(lease: Lease<Ip>): [string, string] {
+function describe(lease: Lease): [string, string] {
   const key = familyOf(lease.publicIp) === 'ipv4' ? 'PublicIP' : 'PublicIPv6';
-  return [formatSubnet(lease.subnet), `${key}: ${formatIp(lease.publicIp)}${macText(lease)}`];
+  return [formatCidr(lease.subnet), `${key}: ${formatIp(lease.publicIp)}${macText(lease)}`];
 }
 
-function macText({ vtepMac }: Lease<Ip>): string {
+function macText({ vtepMac }: Lease): string {
   return vtepMac === undefined ? '' : ` VtepMAC: ${vtepMac}`;
 }
 
-function logChanges(before: readonly Lease<Ip>[], after: readonly Lease<Ip>[]): void {
+function logChanges(before: readonly Lease[], after: readonly Lease[]): void {
   const { gone, set } = difference(new Map(before.map(describe)), new Map(after.map(describe)));
   if (gone.length + set.length > LOGGED_PEERS) {
     info(`peers: ${set.length} added or changed, ${gone.length} removed, ${after.length} in all`);

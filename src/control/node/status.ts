@@ -2,7 +2,8 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Dataplane } from '../../dataplane/dataplane.js';
-import { formatHost, formatIp, formatSubnet } from '../addresses/address.js';
+import { formatCidr, formatHost } from '../addresses/cidr.js';
+import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
 import type { BackendConf } from '../config/net-conf.js';
@@ -105,7 +106,7 @@ async function collectStack(context: StackContext): Promise<StackStatus> {
     },
     underlay: { interface: context.underlay.interface, publicIP, mtu: context.underlay.mtu },
     lease: {
-      subnet: formatSubnet(own.subnet),
+      subnet: formatCidr(own.subnet),
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },

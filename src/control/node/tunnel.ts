@@ -2,7 +2,7 @@
 
 import { Dataplane, type DataplaneEvents, RungUnavailable } from '../../dataplane/dataplane.js';
 import { SystemError } from '../../sys/system-error.js';
-import { type Ip, toUnderlay } from '../addresses/address.js';
+import { toUnderlay } from '../addresses/ip.js';
 import type { Link } from '../kernel/links.js';
 import type { Lease } from '../leases/lease.js';
 import type { RunOptions } from '../options.js';
@@ -18,7 +18,7 @@ export class Tunnel {
   private past: Record<string, number> = {};
 
   /** Opens device and socket. @throws UserError; then nothing is left behind */
-  constructor(plan: StackPlan, links: readonly Link[], options: RunOptions, own: Lease<Ip>) {
+  constructor(plan: StackPlan, links: readonly Link[], options: RunOptions, own: Lease) {
     this.plan = plan;
     this.links = links;
     this.options = options;
@@ -38,7 +38,7 @@ export class Tunnel {
   }
 
   /** Opens another in its place. @throws UserError */
-  async reopen(own: Lease<Ip>): Promise<void> {
+  async reopen(own: Lease): Promise<void> {
     await this.close();
     this.dataplane = this.open(own);
   }
@@ -53,7 +53,7 @@ export class Tunnel {
     return this.dataplane.stop();
   }
 
-  private open(own: Lease<Ip>): Dataplane {
+  private open(own: Lease): Dataplane {
     const { plan, options } = this;
     const { backend, mtu, podMtu, peerCheck } = plan;
     const address = boundAddress(plan, own);

@@ -1,19 +1,23 @@
-/** Which interface the tunnel goes through, and which address the peers send to: flannel's rules (pkg/ipmatch). */
+/** Chooses the underlay interface and the address that peers send to, by flannel's rules (pkg/ipmatch). */
 
-import { type Family, familyName, formatIp, type Ip, isPublic } from '../addresses/address.js';
-import { type Ipv4, parseIpv4 } from '../addresses/ipv4.js';
-import { type Ipv6, isLinkLocal6, parseIpv6 } from '../addresses/ipv6.js';
-import { addressesOf, type Link, listLinks } from '../kernel/links.js';
+import {
+  type Family,
+  familyName,
+  mapFamilies,
+  type PerFamily,
+  perFamily,
+  valuesOf,
+} from '../addresses/family.js';
+import { formatIp, type Ip, isLinkLocal, isNodeAddress, parseIp } from '../addresses/ip.js';
+import { type Link, listLinks } from '../kernel/links.js';
 import type { UnderlayOptions } from '../options.js';
 import { info } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 import {
-  type Found,
+  type Match,
   matching,
   named,
   ofDefaultRoutes,
-  type Pair,
-  pairOf,
   reaching,
   type Search,
   withPublicIp,
@@ -21,113 +25,101 @@ import {
 
 export interface Underlay {
   link: Link;
-  /** Of each family that the cluster has. */
-  ipv4: Side<Ipv4> | undefined;
-  ipv6: Side<Ipv6> | undefined;
+  /** The addresses of each family of the cluster. */
+  families: PerFamily<FamilyAddress>;
   /** How the choice was made, in flannel's log lines. */
   notes: readonly string[];
 }
 
-/** The underlay as one family sees it. */
-export interface Side<A extends Ip = Ip> {
-  /** This machine's address that was chosen with the interface, which mostly has it itself. */
-  address: A;
-  /** `publicIp`, `address`, and whatever other addresses the interface has, best first. */
-  addresses: readonly A[];
-  /** The address the peers are to send to; behind a NAT none of this machine's. */
-  publicIp: A;
+/** The underlay addresses of one family. */
+export interface FamilyAddress {
+  /** The address of this machine that was chosen, usually one of the interface. */
+  address: Ip;
+  /** `publicIp`, `address` and all other addresses of the interface, best first. */
+  addresses: readonly Ip[];
+  /** The address that peers send to; behind a NAT it is not an address of this machine. */
+  publicIp: Ip;
 }
 
-/** The same with an address for each family. */
-interface Choice {
+/** An interface with an address of every family. */
+interface Selection {
   link: Link;
-  addresses: Pair;
+  addresses: PerFamily<Ip>;
 }
 
-/** One thing the operator named: the first that finds an interface decides. */
-interface Attempt {
+/** One option of the operator's; the first that finds an interface decides. */
+interface Rule {
   flag: string;
   value: string;
-  find: () => Found | Promise<Found>;
+  find: () => Match | Promise<Match>;
 }
 
+/** The words about each family's public address: flannel's, the flag, and its rule. */
+const PUBLIC_IP: Record<Family, { name: string; flag: string; remedy: string }> = {
+  ipv4: {
+    name: 'public IP address',
+    flag: '--public-ip',
+    remedy: 'an IPv4 address that a node can have, as in 192.0.2.1',
+  },
+  ipv6: {
+    name: 'public IPv6 address',
+    flag: '--public-ipv6',
+    remedy: 'a global or unique local address, as in 2001:db8::1',
+  },
+};
+
 /**
- * The interface, which has to have an address of each of `families`.
- * @throws UserError in flannel's words, with what there is to choose from
+ * Chooses the interface, which must have an address of each of `families`.
+ * @throws UserError in flannel's words, with the interfaces there are
  */
 export async function chooseUnderlay(
   links: readonly Link[],
   options: UnderlayOptions,
   families: readonly Family[],
 ): Promise<Underlay> {
-  const search = { links, families, notes: [] as string[] };
-  const wanted = {
-    ipv4: families.includes('ipv4') ? readPublicIp(options.publicIp) : undefined,
-    ipv6: families.includes('ipv6') ? readPublicIpv6(options.publicIpv6) : undefined,
-  };
-  const attempts = attemptsOf(search, options);
+  const search: Search = { links, families, notes: [] };
+  const publicIps = perFamily(families, (family) => readPublicIp(options.publicIp[family], family));
+  const rules = rulesOf(search, options);
   const { link, addresses } =
-    attempts.length > 0 ? await firstFound(attempts, search) : await findUnnamed(search, wanted);
+    rules.length > 0 ? await firstMatch(rules, search) : await findUnnamed(search, publicIps);
+  const chosen = mapFamilies(addresses, (address, family) => {
+    const publicIp = publicIps[family] ?? address;
+    return { address, addresses: [...new Set([publicIp, address, ...link.usable[family]])], publicIp };
+  });
+  const interfaceNotes = mapFamilies(
+    chosen,
+    ({ address }, family) =>
+      `Using interface with name ${link.name} and ${family === 'ipv6' ? 'v6 ' : ''}address ${formatIp(address)}`,
+  );
+  const externalNotes = mapFamilies(chosen, ({ address, publicIp }, family) =>
+    publicIps[family] === undefined
+      ? `Defaulting external ${family === 'ipv6' ? 'v6 ' : ''}address to interface address (${formatIp(address)})`
+      : `Using ${formatIp(publicIp)} as external address`,
+  );
   return {
     link,
-    ipv4: sideOf(addresses.ipv4, wanted.ipv4, link.addresses),
-    ipv6: sideOf(addresses.ipv6, wanted.ipv6, link.addresses6),
-    notes: [
-      ...search.notes,
-      ...families.map(
-        (family) => `Using interface with name ${link.name} and ${addressText(family, addresses)}`,
-      ),
-      ...families.map((family) => externalText(family, addresses, wanted)),
-    ],
+    families: chosen,
+    notes: [...search.notes, ...valuesOf(interfaceNotes), ...valuesOf(externalNotes)],
   };
 }
 
 /** Logs how the choice was made. */
-export function announceUnderlay({ notes }: Underlay): void {
+export function logUnderlay({ notes }: Underlay): void {
   for (const note of notes) info(note);
 }
 
-function readPublicIp(text: string | undefined): Ipv4 | undefined {
-  const address = text === undefined ? undefined : parseIpv4(text);
-  if (text === undefined || (address !== undefined && isPublic(address))) return address;
-  throw new UserError(
-    `invalid public IP address: ${text}; --public-ip needs an IPv4 address that a node can have, as in 192.0.2.1`,
-  );
+function readPublicIp(text: string | undefined, family: Family): Ip | undefined {
+  if (text === undefined) return undefined;
+  const address = parseIp(text, family);
+  if (address !== undefined && isNodeAddress(address)) return address;
+  const { name, flag, remedy } = PUBLIC_IP[family];
+  throw new UserError(`invalid ${name}: ${text}; ${flag} needs ${remedy}`);
 }
 
-function readPublicIpv6(text: string | undefined): Ipv6 | undefined {
-  const address = text === undefined ? undefined : parseIpv6(text);
-  if (text === undefined || (address !== undefined && isPublic(address))) return address;
-  throw new UserError(
-    `invalid public IPv6 address: ${text}; --public-ipv6 needs a global or unique local address, as in 2001:db8::1`,
-  );
-}
-
-function sideOf<A extends Ip>(
-  address: A | undefined,
-  wanted: A | undefined,
-  all: readonly A[],
-): Side<A> | undefined {
-  if (address === undefined) return undefined;
-  const publicIp = wanted ?? address;
-  return { address, addresses: [...new Set([publicIp, address, ...all])], publicIp };
-}
-
-function addressText(family: Family, addresses: Pair): string {
-  return `${family === 'ipv6' ? 'v6 ' : ''}address ${formatIp(addresses[family] as Ip)}`;
-}
-
-function externalText(family: Family, addresses: Pair, wanted: Pair): string {
-  const given = wanted[family];
-  return given === undefined
-    ? `Defaulting external ${family === 'ipv6' ? 'v6 ' : ''}address to interface address (${formatIp(addresses[family] as Ip)})`
-    : `Using ${formatIp(given)} as external address`;
-}
-
-/** Nothing was named: the interface that has the public address, else that of the default route. */
-async function findUnnamed(search: Search, { ipv4, ipv6 }: Pair): Promise<Choice> {
+/** Without an option, chooses the interface with the public address, else that of the default route. */
+async function findUnnamed(search: Search, publicIps: PerFamily<Ip>): Promise<Selection> {
   try {
-    const publicIp = ipv4 ?? ipv6;
+    const [publicIp] = valuesOf(publicIps);
     if (publicIp !== undefined) return complete(withPublicIp(search, publicIp), search);
     search.notes.push('Determining IP address of default interface');
     return complete({ link: await ofDefaultRoutes(search) }, search);
@@ -139,25 +131,25 @@ async function findUnnamed(search: Search, { ipv4, ipv6 }: Pair): Promise<Choice
   }
 }
 
-function attemptsOf(search: Search, { iface, ifaceRegex, ifaceCanReach }: UnderlayOptions): Attempt[] {
-  const attempts: Attempt[] = [
+function rulesOf(search: Search, { iface, ifaceRegex, ifaceCanReach }: UnderlayOptions): Rule[] {
+  const rules: Rule[] = [
     ...iface.map((value) => ({ flag: '--iface', value, find: () => named(search, value) })),
     ...ifaceRegex.map((value) => ({ flag: '--iface-regex', value, find: () => matching(search, value) })),
   ];
   if (ifaceCanReach !== undefined) {
-    attempts.push({
+    rules.push({
       flag: '--iface-can-reach',
       value: ifaceCanReach,
       find: () => reaching(search, ifaceCanReach),
     });
   }
-  return attempts;
+  return rules;
 }
 
-async function firstFound(attempts: readonly Attempt[], search: Search): Promise<Choice> {
+async function firstMatch(rules: readonly Rule[], search: Search): Promise<Selection> {
   const there = listLinks(search.links, search.families);
   const misses: string[] = [];
-  for (const { flag, value, find } of attempts) {
+  for (const { flag, value, find } of rules) {
     try {
       return complete(await find(), search);
     } catch (error) {
@@ -173,28 +165,27 @@ async function firstFound(attempts: readonly Attempt[], search: Search): Promise
   );
 }
 
-/** Gives every family its address. @throws UserError when the interface has none of one */
-function complete({ link, addresses = {} }: Found, { families }: Search): Choice {
-  const { name, mtu } = link;
-  const all: Pair = {};
-  for (const family of families) {
-    const address = addresses[family] ?? addressesOf(link, family)[0];
+/** Adds the address of every family that the match does not name. @throws UserError when the interface has none */
+function complete({ link, addresses = {} }: Match, { families }: Search): Selection {
+  const { name, mtu, usable } = link;
+  const complete = perFamily(families, (family) => {
+    const address = addresses[family] ?? usable[family][0];
     if (address === undefined) {
       throw new UserError(
         `failed to find ${familyName(family)} address for interface ${name}; give it one, or name another interface with --iface`,
       );
     }
-    if (typeof address === 'bigint' && isLinkLocal6(address)) {
+    if (family === 'ipv6' && isLinkLocal(address)) {
       throw new UserError(
         `failed to find IPv6 address for interface ${name}: ${formatIp(address)} is link-local, and peers send to global or unique local ones; give it one, or name another interface with --iface`,
       );
     }
-    Object.assign(all, pairOf(address));
-  }
+    return address;
+  });
   if (mtu === 0) {
     throw new UserError(
       `failed to determine MTU for ${name} interface; set one (ip link set dev ${name} mtu 1500)`,
     );
   }
-  return { link, addresses: all };
+  return { link, addresses: complete };
 }

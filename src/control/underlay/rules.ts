@@ -1,41 +1,27 @@
-/** One rule each by which an interface is found: name or address, pattern, a target, the default route (pkg/ipmatch). */
+/** The rules that find an interface: by name or address, pattern, target or default route (flannel's pkg/ipmatch). */
 
-import {
-  type Family,
-  familyFlag,
-  familyName,
-  familyOf,
-  formatIp,
-  type Ip,
-  parseIp,
-} from '../addresses/address.js';
-import type { Ipv4 } from '../addresses/ipv4.js';
-import type { Ipv6 } from '../addresses/ipv6.js';
+import { type Family, familyFlag, familyName, type PerFamily, perFamily } from '../addresses/family.js';
+import { familyOf, formatIp, type Ip, parseIp } from '../addresses/ip.js';
 import { ipJson } from '../kernel/ip.js';
-import { addressesOf, type Link } from '../kernel/links.js';
+import type { Link } from '../kernel/links.js';
 import { UserError } from '../support/user-error.js';
 
-/** An address of each family, or of one. */
-export interface Pair {
-  ipv4?: Ipv4 | undefined;
-  ipv6?: Ipv6 | undefined;
-}
-
-/** Among what is searched, and what is said of it. */
+/** What is searched, and the log lines of the search. */
 export interface Search {
   links: readonly Link[];
   families: readonly Family[];
   notes: string[];
 }
 
-/** What one rule found; where it names no address, it is the interface's best. */
-export interface Found {
+/** The interface that a rule found, and the addresses on it that the rule names. */
+export interface Match {
   link: Link;
-  addresses?: Pair;
+  /** A family that is absent uses the interface's best address. */
+  addresses?: PerFamily<Ip>;
 }
 
-/** That which has this node's public address. */
-export function withPublicIp({ links, notes }: Search, address: Ip): Found {
+/** Finds the interface with this node's public address. */
+export function withPublicIp({ links, notes }: Search, address: Ip): Match {
   const text = formatIp(address);
   notes.push(`Searching for interface using ${text}`);
   const link = withAddress(links, address);
@@ -45,29 +31,27 @@ export function withPublicIp({ links, notes }: Search, address: Ip): Found {
       `error looking up interface ${text}: ${flag} is no address of this node; behind a NAT name the interface with --iface too`,
     );
   }
-  return { link, addresses: pairOf(address) };
+  return matchOf(link, address);
 }
 
-/** By name, or by one of its addresses. */
-export function named({ links, families, notes }: Search, value: string): Found {
+/** Finds an interface by its name or by one of its addresses. */
+export function named({ links, families, notes }: Search, value: string): Match {
   const parsed = parseIp(value);
   const address = parsed !== undefined && families.includes(familyOf(parsed)) ? parsed : undefined;
   if (address !== undefined) notes.push(`Searching for interface using ${value}`);
   const link = address === undefined ? links.find(({ name }) => name === value) : withAddress(links, address);
   if (link === undefined) throw new UserError('no interface has this name or address');
-  return address === undefined ? { link } : { link, addresses: pairOf(address) };
+  return matchOf(link, address);
 }
 
-/** Addresses of all interfaces first, one of each family; names only then. */
-export function matching({ links, families }: Search, pattern: string): Found {
+/** Finds an interface by a pattern: first by one address of each family, then by name. */
+export function matching({ links, families }: Search, pattern: string): Match {
   const regex = compile(pattern);
   for (const link of links) {
-    const addresses = families.map((family) =>
-      addressesOf(link, family).find((candidate) => regex.test(formatIp(candidate))),
+    const addresses = perFamily(families, (family) =>
+      link.usable[family].find((candidate) => regex.test(formatIp(candidate))),
     );
-    if (addresses.every((address) => address !== undefined)) {
-      return { link, addresses: Object.assign({}, ...addresses.map(pairOf)) as Pair };
-    }
+    if (families.every((family) => addresses[family] !== undefined)) return { link, addresses };
   }
   const link = links.find(({ name }) => regex.test(name));
   if (link === undefined) {
@@ -76,7 +60,7 @@ export function matching({ links, families }: Search, pattern: string): Found {
   return { link };
 }
 
-/** Go writes flags into the pattern, as in `(?i)^eth`; JavaScript has them beside it, and none that is called U. */
+/** Compiles a Go pattern: Go writes flags inside, as in `(?i)^eth`; JavaScript takes them apart and has no U. */
 function compile(pattern: string): RegExp {
   const [group = '', letters = ''] = /^\(\?([imsU]+)\)/.exec(pattern) ?? [];
   const flags = [...new Set(letters.replaceAll('U', ''))].join('');
@@ -87,34 +71,34 @@ function compile(pattern: string): RegExp {
   }
 }
 
-interface IpRoute {
-  /** Printed of all but unicast routes: local, unreachable, blackhole ... */
+/** A route as `ip -json route` prints it. */
+interface RouteJson {
+  /** Absent for unicast routes; else local, unreachable, blackhole ... */
   type?: string;
   dev?: string;
   prefsrc?: string;
-  /** Of a route with several next hops, which has no `dev` itself. */
+  /** The next hops of a multipath route, which has no `dev` itself. */
   nexthops?: { dev?: string }[];
 }
 
-/** That through which the kernel would send to the target; of an address of this node, that which has it. */
-export async function reaching({ links, families, notes }: Search, target: string): Promise<Found> {
+/** Finds the interface through which the kernel reaches the target; for an own address, the interface with it. */
+export async function reaching({ links, families, notes }: Search, target: string): Promise<Match> {
   notes.push(`Determining interface to use based on given ifcanreach: ${target}`);
   const address = parseIp(target);
   if (address === undefined || !families.includes(familyOf(address))) {
     throw new UserError(`this is no ${families.map(familyName).join(' or ')} address`);
   }
-  const [route] = await ipJson<IpRoute>('route', 'get', target);
-  // What a node sends to itself goes through lo, from whichever address is the first.
+  const [route] = await ipJson<RouteJson>('route', 'get', target);
+  // The kernel sends packets to itself through lo, from its first address.
   const isOwn = route?.type === 'local';
   const link = isOwn ? withAddress(links, address) : links.find(({ name }) => name === route?.dev);
   if (link === undefined) {
     throw new UserError('failed to get ifcanreach based interface: no interface leads there');
   }
-  const source = isOwn ? address : parseIp(route?.prefsrc ?? '');
-  return source === undefined ? { link } : { link, addresses: pairOf(source) };
+  return matchOf(link, isOwn ? address : parseIp(route?.prefsrc ?? ''));
 }
 
-/** The interface of the default routes, which has to be one for both families. */
+/** Finds the interface of the default routes, which must be the same for both families. */
 export async function ofDefaultRoutes({ links, families }: Search): Promise<Link> {
   const [first, second] = await Promise.all(families.map((family) => ofDefaultRoute(links, family)));
   if (second !== undefined && second !== first) {
@@ -122,15 +106,15 @@ export async function ofDefaultRoutes({ links, families }: Search): Promise<Link
       `v6 default route interface ${second.name} must be the same with v4 default route interface ${first?.name}; name one with --iface`,
     );
   }
-  return first as Link;
+  return first;
 }
 
 /**
- * Of several next hops the first: flannel has none then and gives up. A default route that leads nowhere (unreachable,
- * blackhole) tells no interface, whichever it is printed with.
+ * Finds the interface of one family's default route. A multipath route counts with its first next hop, where flannel
+ * gives up. An unreachable or blackhole route does not count.
  */
 async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<Link> {
-  const routes = await ipJson<IpRoute>(familyFlag(family), 'route', 'show', 'default');
+  const routes = await ipJson<RouteJson>(familyFlag(family), 'route', 'show', 'default');
   const devices = routes
     .filter(({ type }) => type === undefined)
     .map(({ dev, nexthops }) => dev ?? nexthops?.find((hop) => hop.dev)?.dev);
@@ -146,9 +130,9 @@ async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<L
 }
 
 function withAddress(links: readonly Link[], address: Ip): Link | undefined {
-  return links.find((link) => addressesOf(link, familyOf(address)).includes(address));
+  return links.find(({ usable }) => usable[familyOf(address)].includes(address));
 }
 
-export function pairOf(address: Ip): Pair {
-  return typeof address === 'bigint' ? { ipv6: address } : { ipv4: address };
+function matchOf(link: Link, address: Ip | undefined): Match {
+  return address === undefined ? { link } : { link, addresses: { [familyOf(address)]: address } };
 }

@@ -4,13 +4,31 @@
  */
 
 import { once } from 'node:events';
-import { Firewall, type FirewallRange, removeRules } from '../../../src/control/firewall/firewall.js';
+import type { Family } from '../../../src/control/addresses/family.js';
+import { Firewall, removeRules } from '../../../src/control/firewall/firewall.js';
 import type { FirewallOptions } from '../../../src/control/firewall/rules.js';
+import type { PodSubnets } from '../../../src/control/subnet-env.js';
+import { cidr } from '../../support/addresses.js';
 
 export interface FirewallJob {
   /** Left out: removes all rules and says where there were some. */
   readonly options?: FirewallOptions;
-  readonly ranges: readonly FirewallRange[];
+  readonly ranges: readonly TextRange[];
+}
+
+interface TextSubnets {
+  readonly network: string;
+  readonly subnet: string;
+}
+
+/** A FirewallRange with its networks as text. */
+interface TextRange extends TextSubnets {
+  readonly family: Family;
+  readonly previous: TextSubnets | undefined;
+}
+
+function parse({ network, subnet }: TextSubnets): PodSubnets {
+  return { network: cidr(network), subnet: cidr(subnet) };
 }
 
 const { options, ranges } = JSON.parse(process.argv[2] ?? '{}') as FirewallJob;
@@ -23,7 +41,10 @@ if (options === undefined) {
   const alive = setInterval(() => {}, 60_000);
   const ended = once(process, 'SIGTERM');
   const firewall = await Firewall.open(options);
-  for (const range of ranges) await firewall.apply(range);
+  for (const range of ranges) {
+    const { family, previous } = range;
+    await firewall.apply({ family, ...parse(range), previous: previous && parse(previous) });
+  }
   firewall.watch();
   console.log('applied');
   await ended;

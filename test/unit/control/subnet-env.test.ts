@@ -7,10 +7,13 @@ import {
   type SubnetEnv,
   writeSubnetEnv,
 } from '../../../src/control/subnet-env.js';
+import { cidr } from '../../support/addresses.js';
 import { mentions, refusal } from '../../support/user-error.js';
 
+const POD = { network: cidr('10.244.0.0/16'), subnet: cidr('10.244.3.0/24') };
+
 const ENV: SubnetEnv = {
-  ipv4: { network: { base: 0x0af40000, prefix: 16 }, subnet: { base: 0x0af40300, prefix: 24 } },
+  networks: { ipv4: POD },
   mtu: 1450,
   ipMasq: false,
 };
@@ -22,7 +25,7 @@ t.test("the text is flannel's to the byte, the subnet by its first host", async 
   t.equal(formatSubnetEnv(ENV), TEXT);
   t.equal(
     formatSubnetEnv({
-      ipv4: { network: { base: 0x0a000000, prefix: 8 }, subnet: { base: 0x0affff00, prefix: 26 } },
+      networks: { ipv4: { network: cidr('10.0.0.0/8'), subnet: cidr('10.255.255.0/26') } },
       mtu: 8951,
       ipMasq: true,
     }),
@@ -95,23 +98,23 @@ t.test('what stands in the way is named and left as it is', async (t) => {
   t.same(readdirSync(join(dir, 'subnet.env')), ['inside']);
 });
 
-const POD6 = {
-  network: { base: 0xfd00_0244n << 96n, prefix: 32 },
-  subnet: { base: (0xfd00_0244n << 96n) + (3n << 80n), prefix: 64 },
-};
+const POD6 = { network: cidr('fd00:244::/32'), subnet: cidr('fd00:244:3::/64') };
 const LINES6 = 'FLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:3::1/64\n';
 
 t.test('IPv6 has its lines after those of IPv4, or alone', async (t) => {
-  t.equal(formatSubnetEnv({ ...ENV, ipv6: POD6 }), TEXT.replace('FLANNEL_MTU', `${LINES6}FLANNEL_MTU`));
   t.equal(
-    formatSubnetEnv({ ipv6: POD6, mtu: 1430, ipMasq: true }),
+    formatSubnetEnv({ ...ENV, networks: { ipv4: POD, ipv6: POD6 } }),
+    TEXT.replace('FLANNEL_MTU', `${LINES6}FLANNEL_MTU`),
+  );
+  t.equal(
+    formatSubnetEnv({ networks: { ipv6: POD6 }, mtu: 1430, ipMasq: true }),
     `${LINES6}FLANNEL_MTU=1430\nFLANNEL_IPMASQ=true\n`,
   );
 });
 
 t.test('what was left is read, each family by itself', async (t) => {
   const file = (text: string): string => join(t.testdir({ f: text }), 'f');
-  t.same(await readSubnetEnv(file(TEXT + LINES6)), { ipv4: ENV.ipv4, ipv6: POD6 });
+  t.same(await readSubnetEnv(file(TEXT + LINES6)), { ipv4: POD, ipv6: POD6 });
   const crossed = 'FLANNEL_SUBNET=fd00::1/64\nFLANNEL_IPV6_SUBNET=10.1.2.1/24\nFLANNEL_IPV6_NETWORK=pods\n';
   t.same(await readSubnetEnv(file(crossed)), { ipv4: {}, ipv6: {} });
   t.same(await readSubnetEnv('/nowhere/subnet.env'), { ipv4: {}, ipv6: {} });

@@ -4,7 +4,9 @@
  */
 
 import type { Dataplane } from '../../../dataplane/dataplane.js';
-import { type Family, familyOf, formatIp, formatSubnet, type Ip } from '../../addresses/address.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import type { Family } from '../../addresses/family.js';
+import { familyOf, formatIp } from '../../addresses/ip.js';
 import { splitMac } from '../../addresses/mac.js';
 import { OVERHEAD, OVERHEAD6, type VxlanConf, vxlanDevice } from '../../config/net-conf.js';
 import { configureDevice, type DeviceState, reconfigureDevice, repairDevice } from '../../kernel/device.js';
@@ -53,24 +55,24 @@ class VxlanOverlay implements Overlay {
     this.reconciler = new PeerReconciler(options.device, this.family, dataplane, options.signal);
   }
 
-  async clear(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<void> {
+  async clear(own: Lease, peers: readonly Lease[]): Promise<void> {
     const { network, device } = this.options;
     await removeStaleRoutes({ network, device, own: own.subnet, leased: peers.map(({ subnet }) => subnet) });
   }
 
-  async configure(own: Lease<Ip>): Promise<void> {
+  async configure(own: Lease): Promise<void> {
     await this.setOwnMac(own);
     this.settings.establish();
     this.index = await configureDevice(this.deviceState(own));
   }
 
-  async reconfigure(before: Lease<Ip>, after: Lease<Ip>): Promise<void> {
+  async reconfigure(before: Lease, after: Lease): Promise<void> {
     await reconfigureDevice(this.deviceState(before), this.deviceState(after));
     if (after.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
     await this.setOwnMac(after);
   }
 
-  async apply(peers: readonly Lease<Ip>[]): Promise<number> {
+  async apply(peers: readonly Lease[]): Promise<number> {
     const wanted = await this.wanted(peers);
     await this.announce(wanted);
     return await this.reconciler.apply(wanted);
@@ -89,7 +91,7 @@ class VxlanOverlay implements Overlay {
     return this.settings.deviate;
   }
 
-  async repair(own: Lease<Ip>, peers: readonly Lease<Ip>[]): Promise<Repaired> {
+  async repair(own: Lease, peers: readonly Lease[]): Promise<Repaired> {
     // Before: a device without IPv6 can have no address of it. After: below an MTU of 1280 it has no settings of it either.
     let settings = this.settings.hold();
     const repairs = await repairDevice(this.deviceState(own), this.index, this.options.network);
@@ -108,12 +110,12 @@ class VxlanOverlay implements Overlay {
     return [...new Set([...this.planned, ...looseRoutesOf(this.reconciler.applied, this.options.device)])];
   }
 
-  async status(peers: readonly Lease<Ip>[]): Promise<PeerStatus[]> {
+  async status(peers: readonly Lease[]): Promise<PeerStatus[]> {
     const wanted = await this.wanted(peers);
     const { neighbours, routes } = await readPeerState(this.options.device, this.family);
     return peers.map((lease) => {
       const base = formatIp(lease.subnet.base);
-      const subnet = formatSubnet(lease.subnet);
+      const subnet = formatCidr(lease.subnet);
       const vtepMAC = vtepMacOf(lease);
       const direct = !wanted.neighbours.has(base);
       return {
@@ -132,7 +134,7 @@ class VxlanOverlay implements Overlay {
     return familyOf(this.options.network.base);
   }
 
-  private async wanted(peers: readonly Lease<Ip>[]): Promise<PeerState> {
+  private async wanted(peers: readonly Lease[]): Promise<PeerState> {
     const direct = this.conf.directRouting
       ? await directlyReached(peers.map(({ publicIp }) => publicIp))
       : undefined;
@@ -146,12 +148,12 @@ class VxlanOverlay implements Overlay {
     if (this.planned.some((route) => !there.has(route))) await this.options.save();
   }
 
-  private async setOwnMac(own: Lease<Ip>): Promise<void> {
+  private async setOwnMac(own: Lease): Promise<void> {
     const { high, low } = splitMac(vtepMacOf(own));
     await this.dataplane.setOwnMac(high, low);
   }
 
-  private deviceState(lease: Lease<Ip>): DeviceState {
+  private deviceState(lease: Lease): DeviceState {
     const { device, mtu } = this.options;
     return { name: device, mac: vtepMacOf(lease), mtu, subnet: lease.subnet };
   }

@@ -3,7 +3,9 @@
  * leases and from the kernel.
  */
 
-import { type Family, familyFlag, formatIp, formatSubnet, type Ip } from '../../addresses/address.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { type Family, familyFlag } from '../../addresses/family.js';
+import { formatIp, type Ip } from '../../addresses/ip.js';
 import { ipJson } from '../../kernel/ip.js';
 import { type Lease, vtepMacOf } from '../../leases/lease.js';
 
@@ -23,7 +25,7 @@ export function emptyState(): PeerState {
 /** What the leases of all peers ask for; those whose public IP is in `direct` are reached without the tunnel. */
 export function wantedState(
   device: string,
-  peers: readonly Lease<Ip>[],
+  peers: readonly Lease[],
   direct: ReadonlySet<Ip> = new Set(),
 ): PeerState {
   const state = emptyState();
@@ -34,10 +36,10 @@ export function wantedState(
     // Also of a direct peer: it may see things differently and send through the tunnel.
     state.fdb.set(vtepMac, publicIp);
     if (direct.has(publicIp)) {
-      state.routes.set(formatSubnet(subnet), directRoute(formatIp(publicIp)));
+      state.routes.set(formatCidr(subnet), directRoute(formatIp(publicIp)));
     } else {
       state.neighbours.set(base, vtepMac);
-      state.routes.set(formatSubnet(subnet), tunnelRoute(base, device));
+      state.routes.set(formatCidr(subnet), tunnelRoute(base, device));
     }
   }
   return state;

@@ -8,7 +8,8 @@
  */
 
 import type { FdbChanges } from '../../../dataplane/dataplane.js';
-import { type Family, type Ip, toUnderlay } from '../../addresses/address.js';
+import type { Family } from '../../addresses/family.js';
+import { type Ip, toUnderlay } from '../../addresses/ip.js';
 import { splitMac } from '../../addresses/mac.js';
 import { ipBatch } from '../../kernel/ip.js';
 import { error, warn } from '../../support/log.js';

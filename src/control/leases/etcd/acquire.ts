@@ -1,14 +1,13 @@
 /** A node's way to its key in etcd (pkg/subnet/etcd/local_manager.go), with a lost race tried again, which flannel dies of. */
 
-import { formatSubnet, type Ip } from '../../addresses/address.js';
-import { formatIpv4, type Ipv4 } from '../../addresses/ipv4.js';
-import type { Ipv6 } from '../../addresses/ipv6.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { formatIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf } from '../../config/net-conf.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
 import type { Lease } from '../lease.js';
-import type { HalfRequest } from '../source.js';
+import type { FamilyRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';
 import type { EntryReader } from './entry.js';
 import { formatLeaseValue, type VxlanData } from './lease-value.js';
@@ -22,8 +21,8 @@ const TRIES = 10;
 
 /** A node's leases in etcd, where every node has one of IPv4. */
 export interface EtcdLeases {
-  ipv4: Lease<Ipv4>;
-  ipv6: Lease<Ipv6> | undefined;
+  ipv4: Lease;
+  ipv6: Lease | undefined;
 }
 
 /** This node's key as it was last put or seen. */
@@ -42,13 +41,13 @@ export interface OwnKey {
 
 export interface NodeRequest {
   netConf: NetConf;
-  ipv4: HalfRequest<Ipv4>;
+  ipv4: FamilyRequest;
   /** For a node with a subnet of each family; the network configuration must have IPv6 then. */
-  ipv6: HalfRequest<Ipv6> | undefined;
+  ipv6: FamilyRequest | undefined;
 }
 
 export function wishOf({ netConf, ipv4, ipv6 }: NodeRequest): Wish {
-  const subnets = netConf.ipv4?.subnets;
+  const subnets = netConf.networks.ipv4?.subnets;
   if (subnets === undefined)
     throw new Error('a network configuration from etcd says which subnets there are');
   return {
@@ -56,7 +55,7 @@ export function wishOf({ netConf, ipv4, ipv6 }: NodeRequest): Wish {
     publicIp: ipv4.publicIp,
     subnets,
     previous: ipv4.previous,
-    subnets6: ipv6 && netConf.ipv6?.subnets,
+    subnets6: ipv6 && netConf.networks.ipv6?.subnets,
     previous6: ipv6?.previous,
   };
 }
@@ -65,7 +64,7 @@ export function wishOf({ netConf, ipv4, ipv6 }: NodeRequest): Wish {
 export function leasesFor(choice: Choice, { netConf, ipv4, ipv6 }: NodeRequest): EtcdLeases {
   const { subnet, subnet6 } = keyOf(choice);
   const own = choice.kind === 'own' ? choice.entry : undefined;
-  const macOf = (stored: string | undefined, { publicIp, vtepMac }: HalfRequest<Ip>): string | undefined =>
+  const macOf = (stored: string | undefined, { publicIp, vtepMac }: FamilyRequest): string | undefined =>
     ownVtepMac(netConf.backend, () => parseVtepMac(stored ?? ''), vtepMac, publicIp);
   return {
     ipv4: { subnet, publicIp: ipv4.publicIp, vtepMac: macOf(own?.vtepMac, ipv4) },
@@ -107,12 +106,12 @@ export async function acquire(
 
 /** Says which of flannel's ways it is. */
 function announce(choice: Choice, wish: Wish): void {
-  const ip = formatIpv4(wish.publicIp);
+  const ip = formatIp(wish.publicIp);
   switch (choice.kind) {
     case 'own': {
       const { subnet, subnet6 } = choice.entry.key;
       info(
-        `Found lease (ip: ${formatSubnet(subnet)} ipv6: ${showSubnet6(subnet6)}) for current IP (${ip}), reusing`,
+        `Found lease (ip: ${formatCidr(subnet)} ipv6: ${showSubnet6(subnet6)}) for current IP (${ip}), reusing`,
       );
       return;
     }
@@ -124,7 +123,7 @@ function announce(choice: Choice, wish: Wish): void {
     case 'free': {
       const previous = previousKey(wish);
       if (previous === undefined) return;
-      const text = formatSubnet(previous.subnet);
+      const text = formatCidr(previous.subnet);
       if (choice.previous) info(`Found previously leased subnet (${text}), reusing`);
       else if (!fits(previous, wish)) {
         info(
@@ -155,7 +154,7 @@ async function put(
   if (stored === undefined) return undefined;
   if (entry === undefined) {
     info(
-      `Allocated lease (ip: ${formatSubnet(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIpv4(leases.ipv4.publicIp)}) `,
+      `Allocated lease (ip: ${formatCidr(key.subnet)} ipv6: ${showSubnet6(key.subnet6)}) to current node (${formatIp(leases.ipv4.publicIp)}) `,
     );
   }
   return { name: entry?.name ?? name, key, leases, value, expiresAt, ...stored };
@@ -166,7 +165,7 @@ function keyOf(choice: Choice): SubnetKey {
 }
 
 function valueFor({ ipv4, ipv6 }: EtcdLeases, { backend }: NetConf): string {
-  const data = (lease: Lease<Ip> | undefined): VxlanData | undefined =>
+  const data = (lease: Lease | undefined): VxlanData | undefined =>
     backend.type === 'vxlan' && lease?.vtepMac !== undefined
       ? { VNI: backend.vni, VtepMAC: lease.vtepMac }
       : undefined;

@@ -1,6 +1,6 @@
 /** Which subnets nobody has: flannel's allocateSubnet (pkg/subnet/etcd/local_manager.go), of either family. */
 
-import { lastOf, type Subnet } from '../../addresses/address.js';
+import { type Cidr, lastOf } from '../../addresses/cidr.js';
 
 /** flannel picks at random among so many: nodes that start at once seldom pick the same. */
 const CHOICE = 100;
@@ -18,7 +18,7 @@ export interface Span {
   last: bigint;
 }
 
-export function spanOf(subnet: Subnet): Span {
+export function spanOf(subnet: Cidr): Span {
   return { first: BigInt(subnet.base), last: BigInt(lastOf(subnet)) };
 }
 

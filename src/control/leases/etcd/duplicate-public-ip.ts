@@ -7,8 +7,8 @@
  * lease, so no reply follows a reply.
  */
 
-import { formatSubnet } from '../../addresses/address.js';
-import { formatIpv4 } from '../../addresses/ipv4.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { formatIp } from '../../addresses/ip.js';
 import { warn } from '../../support/log.js';
 import type { OwnKey } from './acquire.js';
 import type { KeyValue } from './protocol.js';
@@ -33,7 +33,7 @@ export function duplicatePublicIp(
 }
 
 export function warnOfDuplicatePublicIp({ name, lease, leases: { ipv4 } }: OwnKey): void {
-  const publicIp = formatIpv4(ipv4.publicIp);
+  const publicIp = formatIp(ipv4.publicIp);
   const remedy =
     'pods of one of the two get no packets; give each node its own with --iface or --public-ip, and restart weft';
   if (lease.isZero()) {
@@ -43,6 +43,6 @@ export function warnOfDuplicatePublicIp({ name, lease, leases: { ipv4 } }: OwnKe
     return;
   }
   warn(
-    `another node has the public IP ${publicIp} too, and so the same key in etcd and the same subnet ${formatSubnet(ipv4.subnet)}: ${remedy}`,
+    `another node has the public IP ${publicIp} too, and so the same key in etcd and the same subnet ${formatCidr(ipv4.subnet)}: ${remedy}`,
   );
 }

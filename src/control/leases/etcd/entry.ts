@@ -1,12 +1,12 @@
 /** What is found under a node's key. */
 
-import { formatSubnet } from '../../addresses/address.js';
-import type { Ipv4 } from '../../addresses/ipv4.js';
-import type { Ipv6 } from '../../addresses/ipv6.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import type { Family } from '../../addresses/family.js';
+import type { Ip } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import { warn } from '../../support/log.js';
 import { show } from '../../support/user-error.js';
-import type { NodeLeases } from '../lease.js';
+import type { Lease, NodeLeases } from '../lease.js';
 import { parseLeaseValue } from './lease-value.js';
 import type { Long } from './library.js';
 import type { KeyValue } from './protocol.js';
@@ -17,8 +17,8 @@ export interface SubnetEntry {
   /** The key without what all have in front. */
   name: string;
   key: SubnetKey;
-  publicIp: Ipv4;
-  publicIpv6: Ipv6 | undefined;
+  publicIp: Ip;
+  publicIpv6: Ip | undefined;
   backendType: string;
   vtepMac: string | undefined;
   vtepMac6: string | undefined;
@@ -70,11 +70,11 @@ export class EntryReader {
     if (backendType !== 'vxlan') {
       this.sayOnce(
         name,
-        `ignoring non-vxlan v4Subnet(${formatSubnet(subnet)}) v6Subnet(${showSubnet6(subnet6)}): type=${backendType}`,
+        `ignoring non-vxlan v4Subnet(${formatCidr(subnet)}) v6Subnet(${showSubnet6(subnet6)}): type=${backendType}`,
       );
       return undefined;
     }
-    const leases: NodeLeases = {};
+    const leases: { [F in Family]?: Lease | undefined } = {};
     const bad: string[] = [];
     const mac = parseVtepMac(vtepMac ?? '');
     if (mac !== undefined) leases.ipv4 = { subnet, publicIp, vtepMac: mac };

@@ -1,13 +1,14 @@
 /** Leases from etcd v3, where each flannel node takes its subnet by itself (docs/etcd.md). */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatSubnet } from '../../addresses/address.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { mapFamilies } from '../../addresses/family.js';
 import { type NetConf, netConfOf } from '../../config/net-conf.js';
 import type { EtcdOptions } from '../../options.js';
 import { JsonFile } from '../../support/json-file.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
-import type { LeaseSets, NodeLeases } from '../lease.js';
+import type { Lease, LeaseSet, LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
@@ -74,7 +75,7 @@ export class EtcdLeaseSource implements LeaseSource {
     const registry = new Registry(client, this.options.prefix);
     this.opened = { client, registry };
     const netConf = await this.persist(signal, "Couldn't fetch network config: ", () => this.readNetConf());
-    return { netConf, nodePublicIp: undefined, nodePublicIpv6: undefined };
+    return { netConf, publicIps: {} };
   }
 
   async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
@@ -96,7 +97,7 @@ export class EtcdLeaseSource implements LeaseSource {
     const wanted = nodeRequest(request);
     const { previous } = wanted.ipv4;
     info(
-      `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatSubnet(previous)}`,
+      `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatCidr(previous)}`,
     );
     const reader = this.readerFor(request.netConf);
     const { own, snapshot } = await this.persist(signal, FAILED, () =>
@@ -163,7 +164,7 @@ export class EtcdLeaseSource implements LeaseSource {
       );
     }
     const netConf = this.parseNetConf(text);
-    if (netConf.ipv4 === undefined && netConf.ipv6 !== undefined) {
+    if (netConf.networks.ipv4 === undefined && netConf.networks.ipv6 !== undefined) {
       throw new UserError(
         `${registry.configKey}: an IPv6-only cluster cannot have its leases in etcd: flannel's keys begin with an IPv4 subnet; set EnableIPv4 to true, or take the leases from Kubernetes or a lease file`,
       );
@@ -214,9 +215,9 @@ export class EtcdLeaseSource implements LeaseSource {
     return this.opened;
   }
 
-  private readerFor({ backend, ipv6 }: NetConf): EntryReader {
+  private readerFor({ backend, networks }: NetConf): EntryReader {
     const vni = backend.type === 'vxlan' ? backend.vni : undefined;
-    return new EntryReader(this.reached().registry, vni, ipv6 !== undefined);
+    return new EntryReader(this.reached().registry, vni, networks.ipv6 !== undefined);
   }
 
   private replace({ kvs }: Snapshot): boolean {
@@ -229,27 +230,10 @@ export class EtcdLeaseSource implements LeaseSource {
   }
 
   private sets({ own, roster }: Acquired): LeaseSets {
-    const { name } = own;
-    const { ipv4, ipv6 } = own.leases;
-    const { filters } = this;
-    return {
-      ipv4: {
-        own: ipv4,
-        peers: filters.ipv4.accept(
-          { name, lease: ipv4 },
-          roster.all((leases) => leases.ipv4),
-        ),
-      },
-      ...(ipv6 && {
-        ipv6: {
-          own: ipv6,
-          peers: filters.ipv6.accept(
-            { name, lease: ipv6 },
-            roster.all((leases) => leases.ipv6),
-          ),
-        },
-      }),
-    };
+    return mapFamilies<Lease, LeaseSet>(own.leases, (lease, family) => ({
+      own: lease,
+      peers: this.filters[family].accept({ name: own.name, lease }, roster.all(family)),
+    }));
   }
 
   /** Hands over a set once what comes together has come, and the set before has been taken. */
@@ -267,7 +251,7 @@ export class EtcdLeaseSource implements LeaseSource {
   }
 }
 
-function nodeRequest({ netConf, ipv4, ipv6 }: LeaseRequest): NodeRequest {
+function nodeRequest({ netConf, families: { ipv4, ipv6 } }: LeaseRequest): NodeRequest {
   if (ipv4 === undefined) throw new Error('leases in etcd are of IPv4 at least');
   return { netConf, ipv4, ipv6 };
 }

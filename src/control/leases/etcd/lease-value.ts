@@ -1,13 +1,12 @@
 /** What flannel keeps under a subnet's key: the fields of LeaseAttrs (pkg/lease/lease.go) as JSON, in its order. */
 
-import { formatIpv4, type Ipv4, isNodeAddress, parseIpv4 } from '../../addresses/ipv4.js';
-import { formatIpv6, type Ipv6, isNodeAddress6, parseIpv6 } from '../../addresses/ipv6.js';
+import { formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { JsonFile, type JsonObject } from '../../support/json-file.js';
 import { UserError } from '../../support/user-error.js';
 
 export interface LeaseValue {
-  publicIp: Ipv4;
-  publicIpv6: Ipv6 | undefined;
+  publicIp: Ip;
+  publicIpv6: Ip | undefined;
   /** Empty with backend udp, which publishes its address alone. */
   backendType: string;
   /** What the backend published; undefined without. */
@@ -24,8 +23,8 @@ export interface VxlanData {
 export function formatLeaseValue(value: LeaseValue): string {
   const { publicIp, publicIpv6, backendType, backendData, backendV6Data } = value;
   return JSON.stringify({
-    PublicIP: formatIpv4(publicIp),
-    PublicIPv6: publicIpv6 === undefined ? null : formatIpv6(publicIpv6),
+    PublicIP: formatIp(publicIp),
+    PublicIPv6: publicIpv6 === undefined ? null : formatIp(publicIpv6),
     BackendType: backendType === '' ? undefined : backendType,
     BackendData: orderly(backendData),
     BackendV6Data: orderly(backendV6Data),
@@ -38,9 +37,9 @@ function orderly(data: VxlanData | undefined): VxlanData | undefined {
 
 /** A value as it is read: what another node or a person wrote, of any backend. */
 export interface ReadValue {
-  publicIp: Ipv4;
+  publicIp: Ip;
   /** undefined: none, or none that a node can have. */
-  publicIpv6: Ipv6 | undefined;
+  publicIpv6: Ip | undefined;
   backendType: string;
   /** BackendData.VtepMAC and BackendV6Data.VtepMAC as they stand there. */
   vtepMac: string | undefined;
@@ -55,7 +54,7 @@ export interface ReadValue {
 export function parseLeaseValue(key: string, text: string): ReadValue {
   const { root } = JsonFile.parse('--etcd-prefix', key, text);
   const address = root.string('PublicIP');
-  const publicIp = address === undefined ? undefined : parseIpv4(address);
+  const publicIp = address === undefined ? undefined : parseIp(address, 'ipv4');
   if (publicIp === undefined || !isNodeAddress(publicIp)) {
     throw root.error('PublicIP', 'no IPv4 address that a node can have');
   }
@@ -69,8 +68,8 @@ export function parseLeaseValue(key: string, text: string): ReadValue {
 /** What is no good here is not there: it costs the IPv6 half only. */
 function readIpv6Half(root: JsonObject, ours: boolean): Pick<ReadValue, 'publicIpv6' | 'vtepMac6'> {
   try {
-    const address = parseIpv6(root.string('PublicIPv6') ?? '');
-    const publicIpv6 = address !== undefined && isNodeAddress6(address) ? address : undefined;
+    const address = parseIp(root.string('PublicIPv6') ?? '', 'ipv6');
+    const publicIpv6 = address !== undefined && isNodeAddress(address) ? address : undefined;
     return { publicIpv6, vtepMac6: ours ? root.object('BackendV6Data')?.string('VtepMAC') : undefined };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

@@ -1,7 +1,7 @@
 /** The leases of all other nodes as etcd has them, kept up to date by its events. */
 
-import type { Ip } from '../../addresses/address.js';
-import type { Lease, NodeLeases } from '../lease.js';
+import type { Family } from '../../addresses/family.js';
+import type { NodeLeases } from '../lease.js';
 import type { NamedLease } from '../peer-filter.js';
 import { sameLeases } from '../same-lease.js';
 import type { EntryReader } from './entry.js';
@@ -41,11 +41,11 @@ export class Roster {
     return this.leases.delete(name);
   }
 
-  /** Those of one family, as `leaseOf` picks it. */
-  all<A extends Ip>(leaseOf: (leases: NodeLeases) => Lease<A> | undefined): NamedLease<A>[] {
-    const named: NamedLease<A>[] = [];
+  /** Those of one family. */
+  all(family: Family): NamedLease[] {
+    const named: NamedLease[] = [];
     for (const [name, leases] of this.leases) {
-      const lease = leaseOf(leases);
+      const lease = leases[family];
       if (lease !== undefined) named.push({ name, lease });
     }
     return named;

@@ -1,8 +1,8 @@
 /** Which subnet a node gets, by what is in etcd: flannel's tryAcquireLease (pkg/subnet/etcd/local_manager.go). */
 
-import { bitsOf, familyOf, formatIp, type Ip, type Subnet } from '../../addresses/address.js';
-import type { Cidr, Ipv4 } from '../../addresses/ipv4.js';
-import type { Cidr6, Ipv6 } from '../../addresses/ipv6.js';
+import type { Cidr } from '../../addresses/cidr.js';
+import { bitsOf } from '../../addresses/family.js';
+import { familyOf, formatIp, type Ip } from '../../addresses/ip.js';
 import { RANGE_RULES, type SubnetRange } from '../../config/subnet-range.js';
 import { UserError } from '../../support/user-error.js';
 import { firstFree, overlap, type Span, spanOf } from './allocate.js';
@@ -13,13 +13,13 @@ import type { SubnetKey } from './subnet-key.js';
 export interface Wish {
   /** Where the network configuration is, for messages. */
   origin: string;
-  publicIp: Ipv4;
+  publicIp: Ip;
   subnets: SubnetRange;
   /** The subnet it had before. */
   previous: Cidr | undefined;
   /** undefined: no IPv6 subnet. */
-  subnets6: SubnetRange<Ipv6> | undefined;
-  previous6: Cidr6 | undefined;
+  subnets6: SubnetRange | undefined;
+  previous6: Cidr | undefined;
 }
 
 export type Choice =
@@ -60,8 +60,8 @@ export function fits({ subnet, subnet6 }: SubnetKey, { subnets, subnets6 }: Wish
   return isWithin(subnet6, subnets6);
 }
 
-function isWithin<A extends Ip>({ base, prefix }: Subnet<A>, { length, min, max }: SubnetRange<A>): boolean {
-  return prefix === length && base >= min && base <= max;
+function isWithin({ base, prefixLength }: Cidr, { length, min, max }: SubnetRange): boolean {
+  return prefixLength === length && base >= min && base <= max;
 }
 
 function clashes({ subnet, subnet6 }: SubnetKey, taken: readonly Span[], taken6: readonly Span[]): boolean {
@@ -80,13 +80,13 @@ function freeKey(
 }
 
 /** @throws UserError when all are taken */
-function freeSubnet<A extends Ip>(
-  { length, min, max }: SubnetRange<A>,
+function freeSubnet(
+  { length, min, max }: SubnetRange,
   taken: readonly Span[],
   random: () => number,
   origin: string,
-): Subnet<A> {
-  const size = 1n << BigInt(bitsOf(min) - length);
+): Cidr {
+  const size = 1n << BigInt(bitsOf(familyOf(min)) - length);
   const free = firstFree({ min: BigInt(min), max: BigInt(max), size }, taken);
   const base = free[Math.floor(random() * free.length)];
   if (base === undefined) {
@@ -95,5 +95,5 @@ function freeSubnet<A extends Ip>(
       `out of subnets: all of ${formatIp(min)} to ${formatIp(max)}, /${length} are taken; delete keys of nodes that are gone, or give ${origin} a larger ${keys.network} or a longer ${keys.length}`,
     );
   }
-  return { base: (typeof min === 'bigint' ? base : Number(base)) as A, prefix: length };
+  return { base: typeof min === 'bigint' ? base : Number(base), prefixLength: length };
 }

@@ -3,13 +3,12 @@
  * that has a subnet of each family.
  */
 
-import { baseOf, formatIp, formatSubnet, type Ip, type Subnet } from '../../addresses/address.js';
-import { type Cidr, parseIpv4 } from '../../addresses/ipv4.js';
-import { type Cidr6, parseIpv6 } from '../../addresses/ipv6.js';
+import { baseOf, type Cidr, formatCidr } from '../../addresses/cidr.js';
+import { formatIp, type Ip, parseIp } from '../../addresses/ip.js';
 
 export interface SubnetKey {
   subnet: Cidr;
-  subnet6: Cidr6 | undefined;
+  subnet6: Cidr | undefined;
 }
 
 /** flannel takes 5 bits of a length of IPv4 and 7 bits of one of IPv6. */
@@ -17,7 +16,7 @@ const MAX_LENGTH = 31;
 const MAX_LENGTH6 = 127;
 
 export function formatSubnetKey({ subnet, subnet6 }: SubnetKey): string {
-  const text = ({ base, prefix }: Subnet): string => `${formatIp(base)}-${prefix}`;
+  const text = ({ base, prefixLength }: Cidr): string => `${formatIp(base)}-${prefixLength}`;
   return subnet6 === undefined ? text(subnet) : `${text(subnet)}&${text(subnet6)}`;
 }
 
@@ -32,18 +31,18 @@ export function parseSubnetKey(name: string): SubnetKey | undefined {
     string?,
     string?,
   ];
-  const subnet = subnetOf(parseIpv4(address), Number(length), MAX_LENGTH);
+  const subnet = subnetOf(parseIp(address, 'ipv4'), Number(length), MAX_LENGTH);
   if (subnet === undefined || address6 === undefined) return subnet && { subnet, subnet6: undefined };
-  const subnet6 = subnetOf(parseIpv6(address6), Number(length6), MAX_LENGTH6);
+  const subnet6 = subnetOf(parseIp(address6, 'ipv6'), Number(length6), MAX_LENGTH6);
   return subnet6 && { subnet, subnet6 };
 }
 
-function subnetOf<A extends Ip>(base: A | undefined, prefix: number, longest: number): Subnet<A> | undefined {
-  if (base === undefined || prefix < 1 || prefix > longest) return undefined;
-  return baseOf(base, prefix) === base ? { base, prefix } : undefined;
+function subnetOf(base: Ip | undefined, prefixLength: number, longest: number): Cidr | undefined {
+  if (base === undefined || prefixLength < 1 || prefixLength > longest) return undefined;
+  return baseOf(base, prefixLength) === base ? { base, prefixLength } : undefined;
 }
 
 /** The IPv6 subnet in messages: flannel prints one that is not there like this. */
-export function showSubnet6(subnet6: Cidr6 | undefined): string {
-  return subnet6 === undefined ? '::/0' : formatSubnet(subnet6);
+export function showSubnet6(subnet6: Cidr | undefined): string {
+  return subnet6 === undefined ? '::/0' : formatCidr(subnet6);
 }

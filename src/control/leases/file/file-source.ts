@@ -8,13 +8,13 @@
 
 import { unwatchFile, watchFile } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Ip, Subnet } from '../../addresses/address.js';
-import { familiesOf, readNetConf } from '../../config/net-conf.js';
+import { familiesIn, mapFamilies, valueIn } from '../../addresses/family.js';
+import { readNetConf } from '../../config/net-conf.js';
 import type { FileOptions } from '../../options.js';
 import { info } from '../../support/log.js';
-import type { Lease, LeaseSet, LeaseSets, NodeLeases } from '../lease.js';
+import type { LeaseSets, NodeLeases } from '../lease.js';
 import { findOwnLease } from '../own-lease.js';
-import type { Cluster, HalfRequest, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
+import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { readLeaseFile } from './lease-file.js';
 
 const LOOK_EVERY_MS = 200;
@@ -38,24 +38,22 @@ export class FileLeaseSource implements LeaseSource {
   }
 
   async open(): Promise<Cluster> {
-    const netConf = await readNetConf(this.options.netConfigPath);
-    return { netConf, nodePublicIp: undefined, nodePublicIpv6: undefined };
+    return { netConf: await readNetConf(this.options.netConfigPath), publicIps: {} };
   }
 
   async preview(request: LeaseRequest): Promise<NodeLeases> {
-    const { ipv4, ipv6 } = await this.load(request);
-    return { ipv4: ipv4?.own, ipv6: ipv6?.own };
+    return mapFamilies(await this.load(request), ({ own }) => own);
   }
 
-  /** The file lists this node as any other: nothing is published. */
+  /** Reads the leases; the file lists this node like any other, so nothing is published. */
   async acquire(request: LeaseRequest): Promise<LeaseSets> {
     const sets = await this.load(request);
-    const { ipv4, ipv6 } = request;
-    this.request = {
-      ...request,
-      ipv4: ipv4 && settled(ipv4, sets.ipv4),
-      ipv6: ipv6 && settled(ipv6, sets.ipv6),
-    };
+    // From now on this node's address is fixed, because the socket is bound to it.
+    const families = mapFamilies(request.families, (wanted, family) => ({
+      ...wanted,
+      addresses: [valueIn(sets, family).own.publicIp],
+    }));
+    this.request = { ...request, families };
     return sets;
   }
 
@@ -83,29 +81,19 @@ export class FileLeaseSource implements LeaseSource {
   }
 
   private async load(request: LeaseRequest): Promise<LeaseSets> {
-    const { netConf, ipv4, ipv6 } = request;
-    const { backend } = netConf;
+    const { backend, networks } = request.netConf;
     const vni = backend.type === 'vxlan' ? backend.vni : undefined;
-    const { ignored, ...leases } = await readLeaseFile(this.name, vni, familiesOf(netConf));
-    // Said by `watch`, once the leases are in force: a start that is refused says one thing only.
+    const { ignored, leases } = await readLeaseFile(this.name, vni, familiesIn(networks));
+    // `watch` logs them once the leases are in force: a start that is refused logs its error only.
     this.unsaid.push(...ignored.filter((sentence) => !this.ignored.has(sentence)));
     this.ignored.clear();
     for (const sentence of ignored) this.ignored.add(sentence);
-    return {
-      ...(ipv4 && { ipv4: this.setOf(leases.ipv4, request, ipv4, netConf.ipv4?.network) }),
-      ...(ipv6 && { ipv6: this.setOf(leases.ipv6, request, ipv6, netConf.ipv6?.network) }),
-    };
-  }
-
-  private setOf<A extends Ip>(
-    leases: Lease<A>[],
-    request: LeaseRequest,
-    { addresses }: HalfRequest<A>,
-    network: Subnet<A> | undefined,
-  ): LeaseSet<A> {
-    if (network === undefined) throw new Error('a family that the network configuration has not');
-    const own = findOwnLease(leases, { interface: request.interface, addresses }, network, this.name);
-    return { own, peers: leases.filter(({ publicIp }) => publicIp !== own.publicIp) };
+    return mapFamilies(request.families, ({ addresses }, family) => {
+      const all = valueIn(leases, family);
+      const { network } = valueIn(networks, family);
+      const own = findOwnLease(all, { interface: request.interface, addresses }, network, this.name);
+      return { own, peers: all.filter(({ publicIp }) => publicIp !== own.publicIp) };
+    });
   }
 
   private async reload(request: LeaseRequest): Promise<LeaseSets> {
@@ -116,9 +104,4 @@ export class FileLeaseSource implements LeaseSource {
       return await this.load(request);
     }
   }
-}
-
-/** From now on it is this address, which the socket is bound to, whatever other one gets a lease. */
-function settled<A extends Ip>(request: HalfRequest<A>, set: LeaseSet<A> | undefined): HalfRequest<A> {
-  return set === undefined ? request : { ...request, addresses: [set.own.publicIp] };
 }

@@ -1,24 +1,18 @@
 /**
- * Leases as JSON text, in flannel's own fields (pkg/lease/lease.go), so that an etcd dump is one jq away. Checked as a
- * whole: a set in which two nodes claim the same thing would send packets to the wrong one.
+ * Leases as JSON text, in flannel's own fields (pkg/lease/lease.go), so that one jq filter converts an etcd dump. The file
+ * is checked as a whole: with two nodes that claim one address, packets would reach the wrong node.
  */
 
+import { type Cidr, formatCidr, lastOf, parseCidr } from '../../addresses/cidr.js';
 import {
   bitsOf,
   type Family,
   familyName,
-  familyOf,
-  formatIp,
-  formatSubnet,
-  type Ip,
-  isPublic,
-  lastOf,
-  parseIp,
-  parseSubnet,
-  type Subnet,
-} from '../../addresses/address.js';
-import type { Ipv4 } from '../../addresses/ipv4.js';
-import type { Ipv6 } from '../../addresses/ipv6.js';
+  mapFamilies,
+  type PerFamily,
+  perFamily,
+} from '../../addresses/family.js';
+import { familyOf, formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import { JsonFile, type JsonObject } from '../../support/json-file.js';
 import type { Lease } from '../lease.js';
@@ -26,33 +20,29 @@ import { deriveVtepMac } from '../vtep-mac.js';
 
 export const FLAG = '--lease-file';
 
-interface FileLeases {
-  /** In the order of the file; none of a family that was not asked for. */
-  ipv4: Lease<Ipv4>[];
-  ipv6: Lease<Ipv6>[];
-  /** A sentence for each lease that is not Weft's, by its backend type. */
+export interface FileLeases {
+  /** The leases of each family asked for, in the order of the file. */
+  leases: PerFamily<Lease[]>;
+  /** flannel's log line for each lease of another backend type. */
   ignored: string[];
 }
 
-/** Where a lease has its half of one family, and what that looks like. */
-interface HalfFields {
-  family: Family;
+/** The keys of one family in a lease, and examples of their values. */
+interface FamilyFields {
   subnet: string;
   publicIp: string;
   data: string;
   examples: { subnet: string; address: string };
 }
 
-const HALVES: Record<Family, HalfFields> = {
+const FIELDS: Record<Family, FamilyFields> = {
   ipv4: {
-    family: 'ipv4',
     subnet: 'Subnet',
     publicIp: 'PublicIP',
     data: 'BackendData',
     examples: { subnet: '10.244.1.0/24', address: '192.168.77.1' },
   },
   ipv6: {
-    family: 'ipv6',
     subnet: 'IPv6Subnet',
     publicIp: 'PublicIPv6',
     data: 'BackendV6Data',
@@ -60,19 +50,22 @@ const HALVES: Record<Family, HalfFields> = {
   },
 };
 
-/** How flannel writes the subnet of a family that a lease has not. */
+/** flannel's text for the subnet of a family that a lease does not have. */
 const NO_SUBNET = ['', '0.0.0.0/0', '::/0'];
 
-interface Entry<A extends Ip = Ip> {
+/** One family of a lease in the file. */
+interface Entry {
   object: JsonObject;
-  subnet: Subnet<A>;
-  publicIp: A;
+  /** Position in the file. */
+  index: number;
+  subnet: Cidr;
+  publicIp: Ip;
 }
 
 /**
- * Reads and checks a lease file for these families of a vxlan cluster with this VNI or, without one, for backend udp: there,
- * as in flannel, the subnets and addresses count, whatever backend they were published by. In a cluster with both families
- * a lease may have one of them only. @throws UserError naming file, line, value and remedy
+ * Reads and checks the leases of these families. `vni` is that of a vxlan cluster; without it, for backend udp, leases of
+ * every backend type count by their subnets and addresses, as in flannel. In a cluster with both families a lease may have
+ * one of them only. @throws UserError naming file, line, value and remedy
  */
 export async function readLeaseFile(
   path: string,
@@ -82,32 +75,36 @@ export async function readLeaseFile(
   const file = await JsonFile.read(FLAG, path);
   const objects = file.root.objects('leases');
   if (objects === undefined) throw file.root.error('leases', 'write { "leases": [ ... ] }');
-  const read = (family: Family): Entry[] => {
-    if (!families.includes(family)) return [];
-    const entries = objects
-      .filter((object) => hasHalf(object, family, families))
-      .map((object) => readHalf(object, HALVES[family]));
-    refuseSharedSubnets(entries, HALVES[family]);
-    refuseDuplicates(entries, HALVES[family].publicIp, ({ publicIp }) => formatIp(publicIp));
-    return entries;
-  };
-  const [ipv4, ipv6] = [read('ipv4'), read('ipv6')];
-  const others = vni === undefined ? [] : objects.filter((object) => !isVxlan(object));
-  const ours = (entries: readonly Entry[]): Entry[] => {
-    const left = new Set(others);
-    return entries.filter(({ object }) => !left.has(object));
-  };
+  const entries = perFamily(families, (family) => readEntries(objects, family, families));
+  const others = new Set(vni === undefined ? [] : objects.filter((object) => !isVxlan(object)));
   return {
-    ipv4: leasesOf(ours(ipv4), HALVES.ipv4, vni) as Lease<Ipv4>[],
-    ipv6: leasesOf(ours(ipv6), HALVES.ipv6, vni) as Lease<Ipv6>[],
-    ignored: others.map((object) => describeOther(object, families)),
+    leases: mapFamilies(entries, (list, family) =>
+      leasesOf(
+        list.filter(({ object }) => !others.has(object)),
+        FIELDS[family],
+        vni,
+      ),
+    ),
+    ignored: [...others].map((object) => describeOther(object, families)),
   };
 }
 
-/** A lease must have one of the families; which it is does not matter where there are two. */
-function hasHalf(object: JsonObject, family: Family, families: readonly Family[]): boolean {
-  const has = (one: Family): boolean => !NO_SUBNET.includes(object.string(HALVES[one].subnet) ?? '');
-  // Without any it is the first that is missed.
+/** Reads one family of all leases, of any backend type. */
+function readEntries(objects: readonly JsonObject[], family: Family, families: readonly Family[]): Entry[] {
+  const fields = FIELDS[family];
+  const entries = objects.flatMap((object, index) =>
+    hasFamily(object, family, families)
+      ? [{ object, index, subnet: readSubnet(object, family), publicIp: readPublicIp(object, family) }]
+      : [],
+  );
+  refuseSharedSubnets(entries, fields);
+  refuseDuplicates(entries, fields.publicIp, ({ publicIp }) => formatIp(publicIp));
+  return entries;
+}
+
+/** True if the lease has the family. Of two families it must have one: without either, the first is required. */
+function hasFamily(object: JsonObject, family: Family, families: readonly Family[]): boolean {
+  const has = (one: Family): boolean => !NO_SUBNET.includes(object.string(FIELDS[one].subnet) ?? '');
   return families.length === 1 || has(family) || (family === families[0] && !families.some(has));
 }
 
@@ -117,63 +114,57 @@ function isVxlan(object: JsonObject): boolean {
 
 function describeOther(object: JsonObject, families: readonly Family[]): string {
   const subnets = families
-    .map((family) => ({ family, text: object.string(HALVES[family].subnet) ?? '' }))
+    .map((family) => ({ family, text: object.string(FIELDS[family].subnet) ?? '' }))
     .filter(({ text }) => !NO_SUBNET.includes(text))
     .map(({ family, text }) => `${family === 'ipv4' ? 'v4Subnet' : 'v6Subnet'}(${text})`);
   return `ignoring non-vxlan ${subnets.join(' ')}: type=${object.string('BackendType')}`;
 }
 
-/** The entries as leases, with vxlan each with its MAC. */
-function leasesOf(entries: readonly Entry[], fields: HalfFields, vni: number | undefined): Lease<Ip>[] {
-  if (vni === undefined)
-    return entries.map(({ subnet, publicIp }) => ({ subnet, publicIp, vtepMac: undefined }));
-  const macs = new Map(
-    entries.map((entry) => [
-      entry,
-      readVtepMac(entry.object, fields) ?? deriveVtepMac(vni, formatIp(entry.publicIp)),
-    ]),
-  );
-  refuseDuplicates(entries, `${fields.data}.VtepMAC`, (entry) => macs.get(entry) as string);
-  return entries.map((entry) => ({
-    subnet: entry.subnet,
-    publicIp: entry.publicIp,
-    vtepMac: macs.get(entry),
+/** Returns the entries as leases, with vxlan each with a MAC. */
+function leasesOf(entries: readonly Entry[], { data }: FamilyFields, vni: number | undefined): Lease[] {
+  const leases = entries.map(({ object, subnet, publicIp }) => ({
+    ...{ object, subnet, publicIp },
+    vtepMac:
+      vni === undefined ? undefined : (readVtepMac(object, data) ?? deriveVtepMac(vni, formatIp(publicIp))),
   }));
+  refuseDuplicates(leases, `${data}.VtepMAC`, ({ vtepMac }) => vtepMac);
+  return leases.map(({ subnet, publicIp, vtepMac }) => ({ subnet, publicIp, vtepMac }));
 }
 
-function readHalf(object: JsonObject, fields: HalfFields): Entry {
-  return { object, subnet: readSubnet(object, fields), publicIp: readPublicIp(object, fields) };
-}
-
-function readSubnet(object: JsonObject, { family, subnet: key, examples }: HalfFields): Subnet {
+function readSubnet(object: JsonObject, family: Family): Cidr {
+  const { subnet: key, examples } = FIELDS[family];
   const text = object.string(key);
   if (text === undefined) throw object.error(key, `write the node's pod subnet, like "${examples.subnet}"`);
-  const subnet = parseSubnet(text);
+  const subnet = parseCidr(text);
   if (subnet === undefined || familyOf(subnet.base) !== family) {
     throw object.error(key, wrongFamily(subnet?.base ?? parseIp(text), family, 'subnet', examples.subnet));
   }
-  const { base, prefix } = subnet;
-  const most = bitsOf(base) - 1;
-  if (prefix < 1 || prefix > most) throw object.error(key, `the prefix length must be from 1 to ${most}`);
-  if (formatIp(base) !== formatIp(parseIp(text.slice(0, text.indexOf('/'))) as Ip)) {
-    throw object.error(key, `host bits are set; the subnet is "${formatSubnet(subnet)}"`);
+  const { base, prefixLength } = subnet;
+  const longest = bitsOf(family) - 1;
+  if (prefixLength < 1 || prefixLength > longest) {
+    throw object.error(key, `the prefix length must be from 1 to ${longest}`);
+  }
+  if (parseIp(text.slice(0, text.indexOf('/'))) !== base) {
+    throw object.error(key, `host bits are set; the subnet is "${formatCidr(subnet)}"`);
   }
   return subnet;
 }
 
-function readPublicIp(object: JsonObject, { family, publicIp: key, examples }: HalfFields): Ip {
+function readPublicIp(object: JsonObject, family: Family): Ip {
+  const { publicIp: key, examples } = FIELDS[family];
   const text = object.string(key);
-  if (text === undefined)
+  if (text === undefined) {
     throw object.error(key, `write the node's underlay address, like "${examples.address}"`);
+  }
   const address = parseIp(text);
   if (address === undefined || familyOf(address) !== family) {
-    throw object.error(key, wrongFamily(address ?? parseSubnet(text)?.base, family, 'address'));
+    throw object.error(key, wrongFamily(address ?? parseCidr(text)?.base, family, 'address'));
   }
-  if (!isPublic(address)) throw object.error(key, 'no node can have this address; write a unicast one');
+  if (!isNodeAddress(address)) throw object.error(key, 'no node can have this address; write a unicast one');
   return address;
 }
 
-/** What is wrong with a text that is no such thing; `found`: what it is of another family. */
+/** Returns what is wrong with a text that is not of the family; `found` is its address in the other family, if any. */
 function wrongFamily(found: Ip | undefined, family: Family, what: string, example?: string): string {
   const name = familyName(family);
   if (found !== undefined && familyOf(found) !== family) {
@@ -182,7 +173,7 @@ function wrongFamily(found: Ip | undefined, family: Family, what: string, exampl
   return `no ${name} ${what}${example === undefined ? '' : `, like "${example}"`}`;
 }
 
-function readVtepMac(object: JsonObject, { data: key }: HalfFields): string | undefined {
+function readVtepMac(object: JsonObject, key: string): string | undefined {
   const data = object.object(key);
   const text = data?.string('VtepMAC');
   if (data === undefined || text === undefined || text === '') return undefined;
@@ -191,18 +182,18 @@ function readVtepMac(object: JsonObject, { data: key }: HalfFields): string | un
   return mac;
 }
 
-/** Two leases may share no address of their subnets, and no node may live inside one. */
-function refuseSharedSubnets(entries: readonly Entry[], { subnet: key, publicIp }: HalfFields): void {
+/** Refuses two subnets that overlap, and a node that lives inside a subnet. */
+function refuseSharedSubnets(entries: readonly Entry[], { subnet: key, publicIp }: FamilyFields): void {
   const sorted = [...entries].sort(
-    (a, b) => compare(a.subnet.base, b.subnet.base) || a.subnet.prefix - b.subnet.prefix,
+    (a, b) => compare(a.subnet.base, b.subnet.base) || a.subnet.prefixLength - b.subnet.prefixLength,
   );
-  sorted.forEach((entry, index) => {
-    const previous = sorted[index - 1];
+  sorted.forEach((entry, position) => {
+    const previous = sorted[position - 1];
     if (previous === undefined || lastOf(previous.subnet) < entry.subnet.base) return;
-    const [first, second] = order(previous, entry);
+    const [first, second] = previous.index < entry.index ? [previous, entry] : [entry, previous];
     throw second.object.error(
       key,
-      `${first.object.path} has ${formatSubnet(first.subnet)}, which it overlaps; every node needs its own`,
+      `${first.object.path} has ${formatCidr(first.subnet)}, which it overlaps; every node needs its own`,
     );
   });
   for (const entry of entries) {
@@ -210,7 +201,7 @@ function refuseSharedSubnets(entries: readonly Entry[], { subnet: key, publicIp 
     if (around === undefined || lastOf(around.subnet) < entry.publicIp) continue;
     throw entry.object.error(
       publicIp,
-      `it lies inside ${around.object.path}.${key} ${formatSubnet(around.subnet)}; the tunnel would carry itself`,
+      `it lies inside ${around.object.path}.${key} ${formatCidr(around.subnet)}; the tunnel would carry itself`,
     );
   }
 }
@@ -219,10 +210,16 @@ function compare(a: Ip, b: Ip): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function refuseDuplicates(entries: readonly Entry[], key: string, valueOf: (entry: Entry) => string): void {
-  const seen = new Map<string, Entry>();
+/** Refuses a value that two entries have; undefined is not compared. */
+function refuseDuplicates<T extends { object: JsonObject }>(
+  entries: readonly T[],
+  key: string,
+  valueOf: (entry: T) => string | undefined,
+): void {
+  const seen = new Map<string, T>();
   for (const entry of entries) {
     const value = valueOf(entry);
+    if (value === undefined) continue;
     const first = seen.get(value);
     if (first !== undefined) {
       throw entry.object.file.error(
@@ -235,19 +232,14 @@ function refuseDuplicates(entries: readonly Entry[], key: string, valueOf: (entr
   }
 }
 
-/** Two entries in the order of the file. */
-function order(a: Entry, b: Entry): [Entry, Entry] {
-  const index = (entry: Entry): number => Number(/\d+/.exec(entry.object.path)?.[0]);
-  return index(a) < index(b) ? [a, b] : [b, a];
-}
-
-/** The last element of a sorted array for which `holds`, which is true up to some element and false from there. */
+/** Returns the last element of a sorted array for which `holds`; it holds up to some element and for none after it. */
 function findLast<T>(sorted: readonly T[], holds: (element: T) => boolean): T | undefined {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (holds(sorted[middle] as T)) low = middle + 1;
+    const element = sorted[middle];
+    if (element !== undefined && holds(element)) low = middle + 1;
     else high = middle;
   }
   return sorted[low - 1];

@@ -1,6 +1,7 @@
 /** The annotations in which flannel's nodes publish their leases (pkg/subnet/kube/annotations.go). */
 
-import { type Family, formatIp, type Ip } from '../../addresses/address.js';
+import type { Family } from '../../addresses/family.js';
+import { formatIp } from '../../addresses/ip.js';
 import type { NetConf } from '../../config/net-conf.js';
 import { show, UserError } from '../../support/user-error.js';
 import { type Lease, type NodeLeases, vtepMacOf } from '../lease.js';
@@ -50,7 +51,7 @@ function prefixError(text: string, rule: string): UserError {
 export function annotationsOf({ ipv4, ipv6 }: NodeLeases, { backend }: NetConf): Annotations {
   const vxlan = backend.type === 'vxlan';
   // flannel finds its MAC again by cutting this text, so order and spacing matter.
-  const data = (lease: Lease<Ip>): string =>
+  const data = (lease: Lease): string =>
     vxlan ? `{"VNI":${backend.vni},"VtepMAC":"${vtepMacOf(lease)}"}` : 'null';
   return {
     ...(ipv4 && { 'backend-data': data(ipv4) }),

@@ -2,10 +2,12 @@
 
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatIp, formatSubnet, type Ip } from '../../addresses/address.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { valuesOf } from '../../addresses/family.js';
+import { formatIp } from '../../addresses/ip.js';
 import { info } from '../../support/log.js';
 import { Once } from '../../support/once.js';
-import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
+import type { LeaseSets, NodeLeases } from '../lease.js';
 import { sameLeases, sameSets } from '../same-lease.js';
 import type { LeaseListener, LeaseRequest } from '../source.js';
 import { annotationsOf } from './annotations.js';
@@ -104,8 +106,8 @@ export class Delivery {
 }
 
 /** Formats `10.244.1.0/24 at 192.168.77.1` for each family. */
-function describe({ ipv4, ipv6 }: NodeLeases): string {
-  const text = ({ subnet, publicIp }: Lease<Ip>): string =>
-    `${formatSubnet(subnet)} at ${formatIp(publicIp)}`;
-  return [ipv4, ipv6].flatMap((lease) => (lease === undefined ? [] : [text(lease)])).join(' and ');
+function describe(leases: NodeLeases): string {
+  return valuesOf(leases)
+    .map(({ subnet, publicIp }) => `${formatCidr(subnet)} at ${formatIp(publicIp)}`)
+    .join(' and ');
 }

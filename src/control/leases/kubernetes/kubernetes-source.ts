@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FAMILIES } from '../../addresses/address.js';
+import { FAMILIES } from '../../addresses/family.js';
 import { vxlanDevice } from '../../config/net-conf.js';
 import type { KubernetesOptions } from '../../options.js';
 import { Backoff } from '../../support/backoff.js';
@@ -137,8 +137,10 @@ export class KubernetesLeaseSource implements LeaseSource {
     const own = await this.ownRecord(signal);
     return {
       netConf,
-      nodePublicIp: own?.annotations['node-public-ip'] || undefined,
-      nodePublicIpv6: own?.annotations['node-public-ipv6'] || undefined,
+      publicIps: {
+        ipv4: own?.annotations['node-public-ip'] || undefined,
+        ipv6: own?.annotations['node-public-ipv6'] || undefined,
+      },
     };
   }
 

@@ -1,19 +1,10 @@
 /** Lease sets from the annotations of the nodes. A node with bad annotations is left out and does not affect the others. */
 
-import {
-  bitsOf,
-  type Family,
-  familyName,
-  familyOf,
-  formatSubnet,
-  type Ip,
-  isPublic,
-  parseIp,
-} from '../../addresses/address.js';
-import type { Ipv4 } from '../../addresses/ipv4.js';
-import type { Ipv6 } from '../../addresses/ipv6.js';
+import { formatCidr } from '../../addresses/cidr.js';
+import { bitsOf, type Family, familiesIn, familyName, mapFamilies } from '../../addresses/family.js';
+import { isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
-import { familiesOf, type NetConf } from '../../config/net-conf.js';
+import type { NetConf } from '../../config/net-conf.js';
 import { info, warn } from '../../support/log.js';
 import { show } from '../../support/user-error.js';
 import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
@@ -35,7 +26,7 @@ export class LeaseSetBuilder {
 
   constructor(netConf: NetConf) {
     this.vxlan = netConf.backend.type === 'vxlan';
-    this.families = familiesOf(netConf);
+    this.families = familiesIn(netConf.networks);
   }
 
   /** The sets of the node `name`, with its peers by name; unchanged nodes keep their very lease objects. */
@@ -45,24 +36,16 @@ export class LeaseSetBuilder {
       if (other !== name) others.push({ name: other, leases: this.leasesOf(record) });
     }
     for (const other of this.said.keys()) if (!nodes.has(other)) this.said.delete(other);
-    const set = <A extends Ip>(
-      family: Family,
-      ours: Lease<A>,
-      leaseOf: (leases: NodeLeases) => Lease<A> | undefined,
-    ) => ({
+    return mapFamilies(own, (ours, family) => ({
       own: ours,
       peers: this.filters[family].accept(
         { name, lease: ours },
         others.flatMap(({ name: other, leases }) => {
-          const lease = leaseOf(leases);
+          const lease = leases[family];
           return lease === undefined ? [] : [{ name: other, lease }];
         }),
       ),
-    });
-    return {
-      ...(own.ipv4 && { ipv4: set<Ipv4>('ipv4', own.ipv4, ({ ipv4 }) => ipv4) }),
-      ...(own.ipv6 && { ipv6: set<Ipv6>('ipv6', own.ipv6, ({ ipv6 }) => ipv6) }),
-    };
+    }));
   }
 
   private leasesOf(record: NodeRecord): NodeLeases {
@@ -84,15 +67,20 @@ export class LeaseSetBuilder {
       this.sayOnce(
         name,
         info,
-        `ignoring non-vxlan v4Subnet(${v4 ? formatSubnet(v4) : '0.0.0.0/0'}) v6Subnet(${v6 ? formatSubnet(v6) : '::/0'}): type=${type}`,
+        `ignoring non-vxlan v4Subnet(${v4 ? formatCidr(v4) : '0.0.0.0/0'}) v6Subnet(${v6 ? formatCidr(v6) : '::/0'}): type=${type}`,
       );
       return NO_LEASES;
     }
-    const halves = this.families.map((family) => [family, this.decode(record, family)] as const);
-    const bad = halves.map(([, half]) => half).filter((half) => typeof half === 'string');
+    const leases: { [F in Family]?: Lease } = {};
+    const bad: string[] = [];
+    for (const family of this.families) {
+      const lease = this.decode(record, family);
+      if (typeof lease === 'string') bad.push(lease);
+      else leases[family] = lease;
+    }
     if (bad.length > 0) this.sayOnce(name, warn, `Error turning node "${name}" to lease: ${bad.join('; ')}`);
     else this.said.delete(name);
-    return Object.fromEntries(halves.filter(([, half]) => typeof half !== 'string')) as NodeLeases;
+    return leases;
   }
 
   private sayOnce(name: string, say: (sentence: string) => void, sentence: string): void {
@@ -101,15 +89,15 @@ export class LeaseSetBuilder {
   }
 
   /** The lease of one family, or why there is none. */
-  private decode(record: NodeRecord, family: Family): Lease<Ip> | string {
+  private decode(record: NodeRecord, family: Family): Lease | string {
     const { annotations } = record;
     const { data, publicIp: name } = NAMES[family];
     const subnet = podCidr(record, family);
     if (subnet === undefined) return `missing ${familyName(family)} address on n.Spec.PodCIDRs`;
-    if (subnet.prefix < 1 || subnet.prefix >= bitsOf(subnet.base))
-      return `its pod CIDR ${formatSubnet(subnet)} is no subnet of pods`;
-    const publicIp = parseIp(annotations[name] ?? '');
-    if (publicIp === undefined || familyOf(publicIp) !== family || !isPublic(publicIp)) {
+    if (subnet.prefixLength < 1 || subnet.prefixLength >= bitsOf(family))
+      return `its pod CIDR ${formatCidr(subnet)} is no subnet of pods`;
+    const publicIp = parseIp(annotations[name] ?? '', family);
+    if (publicIp === undefined || !isNodeAddress(publicIp)) {
       return `invalid IP address format: ${name} is ${show(annotations[name])}`;
     }
     if (!this.vxlan) return { subnet, publicIp, vtepMac: undefined };

@@ -1,42 +1,29 @@
 /** The leases that this node's Node object gives it (pkg/subnet/kube/kube.go, AcquireLease). */
 
-import {
-  FAMILIES,
-  type Family,
-  familyName,
-  familyOf,
-  formatIp,
-  formatSubnet,
-  holds,
-  type Ip,
-  isPublic,
-  parseIp,
-  parseSubnet,
-  type Subnet,
-} from '../../addresses/address.js';
-import type { Ipv4 } from '../../addresses/ipv4.js';
-import type { Ipv6 } from '../../addresses/ipv6.js';
+import { type Cidr, contains, formatCidr, parseCidr } from '../../addresses/cidr.js';
+import { FAMILIES, type Family, familyName, mapFamilies, valueIn } from '../../addresses/family.js';
+import { formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
-import type { NetConf, PodNetwork } from '../../config/net-conf.js';
+import type { NetConf } from '../../config/net-conf.js';
 import { info, warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
-import type { Lease, NodeLeases } from '../lease.js';
-import type { HalfRequest, LeaseRequest } from '../source.js';
+import type { NodeLeases } from '../lease.js';
+import type { LeaseRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';
 import { NAMES, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
 
 /** The first network of this family of a node's pod CIDRs; undefined when there is none. */
-export function podCidr({ podCidrs }: NodeRecord, family: Family): Subnet | undefined {
+export function podCidr({ podCidrs }: NodeRecord, family: Family): Cidr | undefined {
   for (const text of podCidrs) {
-    const subnet = parseSubnet(text);
-    if (subnet !== undefined && familyOf(subnet.base) === family) return subnet;
+    const subnet = parseCidr(text, family);
+    if (subnet !== undefined) return subnet;
   }
   return undefined;
 }
 
 /** The pod CIDR of one family, checked. @throws UserError when this node cannot have a lease */
-function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Subnet {
+function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Cidr {
   const { name, podCidrs } = record;
   if (podCidrs.length === 0) {
     throw new UserError(
@@ -55,11 +42,11 @@ function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Subnet
       `node "${name}" has no ${label} pod CIDR, only ${podCidrs.join(', ')}; give Kubernetes a cluster CIDR of ${label} too, or set Enable${label} to false in ${netConf.origin}`,
     );
   }
-  const { network } = netConf[family] as PodNetwork;
-  if (!holds(network, subnet)) {
+  const { network } = valueIn(netConf.networks, family);
+  if (!contains(network, subnet)) {
     const [key, label] = family === 'ipv4' ? ['Network', 'PodCIDR'] : ['IPv6Network', 'IPv6 PodCIDR'];
     throw new UserError(
-      `subnet "${formatSubnet(network)}" specified in the flannel net config doesn't contain "${formatSubnet(subnet)}" ${label} of the "${name}" node; make ${key} in ${netConf.origin} the cluster CIDR of Kubernetes`,
+      `subnet "${formatCidr(network)}" specified in the flannel net config doesn't contain "${formatCidr(subnet)}" ${label} of the "${name}" node; make ${key} in ${netConf.origin} the cluster CIDR of Kubernetes`,
     );
   }
   return subnet;
@@ -68,7 +55,7 @@ function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Subnet
 /** Logs, in flannel's words, each annotation that replaces the public IP found on the interface. */
 export function logOverwrites({ annotations }: NodeRecord, request: LeaseRequest, prefix: string): void {
   for (const family of FAMILIES) {
-    const found = request[family]?.publicIp;
+    const found = request.families[family]?.publicIp;
     const { overwrite } = NAMES[family];
     const text = annotations[overwrite];
     if (found === undefined || !text || text === formatIp(found)) continue;
@@ -83,8 +70,8 @@ function ownPublicIp({ name, annotations }: NodeRecord, family: Family, found: I
   const { overwrite } = NAMES[family];
   const text = annotations[overwrite];
   if (text === undefined || text === '') return found;
-  const address = parseIp(text);
-  if (address === undefined || familyOf(address) !== family || !isPublic(address)) {
+  const address = parseIp(text, family);
+  if (address === undefined || !isNodeAddress(address)) {
     throw new UserError(
       `node "${name}" has annotation ${overwrite} "${text}", which is no ${familyName(family)} address of a node; correct or remove it`,
     );
@@ -110,17 +97,13 @@ function storedMac(data: string | undefined): string | undefined {
  * @throws UserError when this node cannot have one of them
  */
 export function ownLeasesOf(record: NodeRecord, request: LeaseRequest, before?: NodeLeases): NodeLeases {
-  const { netConf, ipv4, ipv6 } = request;
-  const lease = (family: Family, { publicIp: found, vtepMac }: HalfRequest<Ip>): Lease<Ip> => {
+  const { netConf, families } = request;
+  return mapFamilies(families, ({ publicIp: found, vtepMac }, family) => {
     const subnet = ownSubnet(record, netConf, family);
     const publicIp = ownPublicIp(record, family, found);
     const had = before?.[family];
     if (had !== undefined) return { subnet, publicIp, vtepMac: had.vtepMac };
     const stored = (): string | undefined => storedMac(record.annotations[NAMES[family].data]);
     return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, stored, vtepMac, publicIp) };
-  };
-  return {
-    ...(ipv4 && { ipv4: lease('ipv4', ipv4) as Lease<Ipv4> }),
-    ...(ipv6 && { ipv6: lease('ipv6', ipv6) as Lease<Ipv6> }),
-  };
+  });
 }

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { formatIpv4 } from '../../../../src/control/addresses/ipv4.js';
+import { formatIp } from '../../../../src/control/addresses/ip.js';
 import type { Overlay } from '../../../../src/control/backends/backend.js';
 import { udpBackend } from '../../../../src/control/backends/udp.js';
 import type { Lease } from '../../../../src/control/leases/lease.js';
@@ -32,11 +32,11 @@ function rig(t: Test): Rig {
   const log = catchLog(t);
   const ip = FakeIp.install(t);
   ip.answer('-details address show', [{ ifindex: 5, ifname: DEVICE, mtu: 1472, flags: ['UP'] }]);
-  const text = ({ base, prefix }: Prefix) => `${formatIpv4(base)}/${prefix}`;
+  const text = ({ base, prefix }: Prefix) => `${formatIp(base)}/${prefix}`;
   const dataplane = {
     updateRoutes: async ({ remove, set }: { remove: readonly Prefix[]; set: readonly Route[] }) => {
       for (const prefix of remove) ip.note(`delete ${text(prefix)}`);
-      for (const route of set) ip.note(`set ${text(route)} ${formatIpv4(route.address)}`);
+      for (const route of set) ip.note(`set ${text(route)} ${formatIp(route.address)}`);
       const numbers = [
         ...remove.map(({ base }) => base),
         ...set.flatMap(({ base, address }) => [base, address]),
@@ -47,12 +47,12 @@ function rig(t: Test): Rig {
         'signed',
       );
     },
-    setOwnAddress: async (address: number) => ip.note(`own address ${formatIpv4(address)} ${address}`),
+    setOwnAddress: async (address: number) => ip.note(`own address ${formatIp(address)} ${address}`),
   } as unknown as Dataplane;
   const overlay = udpBackend(CONF).overlay(dataplane, {
     device: DEVICE,
     mtu: 1472,
-    network: { base: 0x0af40000, prefix: 16 },
+    network: { base: 0x0af40000, prefixLength: 16 },
     signal: new AbortController().signal,
     save: async () => {},
   });
@@ -168,7 +168,7 @@ t.test('a dataplane that is gone stops it, and what was not applied stays wanted
     {
       device: DEVICE,
       mtu: 1472,
-      network: { base: 0x0af40000, prefix: 16 },
+      network: { base: 0x0af40000, prefixLength: 16 },
       signal: new AbortController().signal,
       save: async () => {},
     },

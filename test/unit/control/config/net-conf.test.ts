@@ -1,12 +1,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import {
-  familiesOf,
-  type NetConf,
-  OVERHEAD,
-  OVERHEAD6,
-  readNetConf,
-} from '../../../../src/control/config/net-conf.js';
+import { familiesIn } from '../../../../src/control/addresses/family.js';
+import { type NetConf, OVERHEAD, OVERHEAD6, readNetConf } from '../../../../src/control/config/net-conf.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 function write(t: Test, content: unknown): string {
@@ -18,7 +13,7 @@ async function read(t: Test, content: unknown): Promise<NetConf> {
   return readNetConf(write(t, content));
 }
 
-const NETWORK = { base: 0x0af40000, prefix: 16 };
+const NETWORK = { base: 0x0af40000, prefixLength: 16 };
 /** What vxlan is without any setting. */
 const VXLAN = {
   type: 'vxlan',
@@ -33,8 +28,7 @@ const VXLAN = {
 t.test('what the documentation of flannel shows', async (t) => {
   t.match(await read(t, { Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } }), {
     origin: /net-conf\.json$/,
-    ipv4: { network: NETWORK, subnets: { length: 24, min: 0x0af40100, max: 0x0af4ff00 } },
-    ipv6: undefined,
+    networks: { ipv4: { network: NETWORK, subnets: { length: 24, min: 0x0af40100, max: 0x0af4ff00 } } },
     nftables: false,
     backend: VXLAN,
     ignored: [],
@@ -62,28 +56,28 @@ t.test('everything that can be set', async (t) => {
 });
 
 t.test('keys and the type match without regard to case', async (t) => {
-  const { ipv4, backend } = await read(t, {
+  const { networks, backend } = await read(t, {
     network: '10.244.0.0/16',
     BACKEND: { type: 'VXLAN', vni: 7, port: 1, mtu: 1400, learning: true },
   });
-  t.same(ipv4?.network, NETWORK);
+  t.same(networks.ipv4?.network, NETWORK);
   t.same(backend, { ...VXLAN, vni: 7, port: 1, outerMtu: 1400, learning: true });
 });
 
 t.test('a later duplicate wins', async (t) => {
   const text =
     '{ "Network": "10.1.0.0/16", "network": "10.244.0.0/16", "Backend": { "Type": "udp", "type": "vxlan" } }';
-  t.same((await read(t, text)).ipv4?.network, NETWORK);
+  t.same((await read(t, text)).networks.ipv4?.network, NETWORK);
 });
 
 t.test('host bits of Network are masked off', async (t) => {
-  t.same((await read(t, { Network: '10.244.3.7/16' })).ipv4?.network, NETWORK);
+  t.same((await read(t, { Network: '10.244.3.7/16' })).networks.ipv4?.network, NETWORK);
 });
 
 t.test('keys that nobody knows are left alone', async (t) => {
   t.same(
-    (await read(t, { Network: '10.244.0.0/16', Colour: 'blue', Backend: { Type: 'vxlan', Shape: 1 } })).ipv4
-      ?.network,
+    (await read(t, { Network: '10.244.0.0/16', Colour: 'blue', Backend: { Type: 'vxlan', Shape: 1 } }))
+      .networks.ipv4?.network,
     NETWORK,
   );
 });
@@ -114,7 +108,7 @@ t.test('the overhead is that of IPv4 and UDP, with vxlan of VXLAN and Ethernet t
 
 t.test('backend udp, as the documentation of flannel shows it', async (t) => {
   t.match(await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'udp', Port: 7890 } }), {
-    ipv4: { network: NETWORK },
+    networks: { ipv4: { network: NETWORK } },
     backend: { type: 'udp', port: 7890, outerMtu: undefined },
     ignored: [],
   });
@@ -160,18 +154,18 @@ t.test('what this version does not do is said, not refused', async (t) => {
 });
 
 t.test('each family has its network and subnets where it is enabled', async (t) => {
-  const NETWORK6 = { base: 0xfd00_0244n << 96n, prefix: 48 };
+  const NETWORK6 = { base: 0xfd00_0244n << 96n, prefixLength: 48 };
   const text = { Network: '10.244.0.0/16', EnableIPv6: true, IPv6Network: 'fd00:244::1/48' };
   const dual = await read(t, text);
-  t.same(familiesOf(dual), ['ipv4', 'ipv6']);
-  t.same(dual.ipv4?.network, NETWORK);
-  t.same(dual.ipv6?.network, NETWORK6, 'the host bits are masked off');
+  t.same(familiesIn(dual.networks), ['ipv4', 'ipv6']);
+  t.same(dual.networks.ipv4?.network, NETWORK);
+  t.same(dual.networks.ipv6?.network, NETWORK6, 'the host bits are masked off');
   const min = (0xfd00_0244n << 96n) + (1n << 64n);
-  t.same(dual.ipv6?.subnets, { length: 64, min, max: (0xfd00_0244n << 96n) + (0xffffn << 64n) });
+  t.same(dual.networks.ipv6?.subnets, { length: 64, min, max: (0xfd00_0244n << 96n) + (0xffffn << 64n) });
   const single = await read(t, { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:244::/48' });
-  t.same(familiesOf(single), ['ipv6'], 'Network is not asked for then');
-  t.same(single.ipv6?.network, NETWORK6);
-  t.same(familiesOf(await read(t, { EnableIPv4: false })), [], 'which nobody can run');
+  t.same(familiesIn(single.networks), ['ipv6'], 'Network is not asked for then');
+  t.same(single.networks.ipv6?.network, NETWORK6);
+  t.same(familiesIn((await read(t, { EnableIPv4: false })).networks), [], 'which nobody can run');
 });
 
 const vxlan = { Type: 'vxlan' };
@@ -182,12 +176,12 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   ['Network', {}, 'is missing: please define a correct Network parameter in the flannel config; set it to'],
   ['Network', { Network: '' }, 'like "10.244.0.0/16"'],
   ['Network', { Network: null }, 'is missing'],
-  ['Network', { Network: 'pods' }, 'no IPv4 network; set it to'],
-  ['Network', { Network: '10.244.0.0' }, 'no IPv4 network'],
-  ['Network', { Network: '10.244.0.0/33' }, 'no IPv4 network'],
-  ['Network', { Network: '300.0.0.0/8' }, 'no IPv4 network'],
-  ['Network', { Network: 'fc00::/48' }, 'IPv6 belongs into IPv6Network; set it to'],
-  ['Network', { Network: '0.0.0.0/0' }, 'whole of IPv4'],
+  ['Network', { Network: 'pods' }, 'not an IPv4 network; set it to'],
+  ['Network', { Network: '10.244.0.0' }, 'not an IPv4 network'],
+  ['Network', { Network: '10.244.0.0/33' }, 'not an IPv4 network'],
+  ['Network', { Network: '300.0.0.0/8' }, 'not an IPv4 network'],
+  ['Network', { Network: 'fc00::/48' }, 'an IPv6 network belongs in IPv6Network; set it to'],
+  ['Network', { Network: '0.0.0.0/0' }, 'the pod network cannot be all of IPv4'],
   ['Network', { Network: 10 }, 'must be a string'],
   ['EnableIPv4', { ...base, EnableIPv4: 'yes' }, 'must be true or false'],
   [
@@ -198,10 +192,18 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   [
     'IPv6Network',
     { ...base, EnableIPv6: true },
-    'please define a correct IPv6Network parameter in the flannel config, or set EnableIPv6 to false',
+    /please define a correct IPv6Network parameter in the flannel config; .* or set EnableIPv6 to false/,
   ],
-  ['IPv6Network', { ...base, EnableIPv6: true, IPv6Network: '10.1.0.0/16' }, 'no IPv6 network'],
-  ['IPv6Network', { ...base, EnableIPv6: true, IPv6Network: '::/0' }, 'whole of IPv6'],
+  [
+    'IPv6Network',
+    { ...base, EnableIPv6: true, IPv6Network: '10.1.0.0/16' },
+    'an IPv4 network belongs in Network',
+  ],
+  [
+    'IPv6Network',
+    { ...base, EnableIPv6: true, IPv6Network: '::/0' },
+    'the pod network cannot be all of IPv6',
+  ],
   [
     'Backend.VNI',
     { ...base, EnableIPv6: true, IPv6Network: 'fd00::/48', Backend: { ...vxlan, VNI: 10_000 } },

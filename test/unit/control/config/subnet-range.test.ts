@@ -1,10 +1,9 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { networkOf, parseCidr, parseIpv4 } from '../../../../src/control/addresses/ipv4.js';
-import { type Ipv6, parseIpv6 } from '../../../../src/control/addresses/ipv6.js';
 import { netConfOf } from '../../../../src/control/config/net-conf.js';
 import { readSubnetRange, type SubnetRange } from '../../../../src/control/config/subnet-range.js';
 import { JsonFile } from '../../../../src/control/support/json-file.js';
+import { cidr, ip } from '../../../support/addresses.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 type Range = { SubnetLen?: unknown; SubnetMin?: unknown; SubnetMax?: unknown };
@@ -12,8 +11,7 @@ type Range = { SubnetLen?: unknown; SubnetMin?: unknown; SubnetMax?: unknown };
 async function check(t: Test, network: string, range: Range): Promise<SubnetRange> {
   const path = join(t.testdir({ 'f.json': JSON.stringify(range) }), 'f.json');
   const { root } = await JsonFile.read('--file', path);
-  const { address, prefix } = parseCidr(network) as { address: number; prefix: number };
-  return readSubnetRange(root, { base: networkOf(address, prefix), prefix });
+  return readSubnetRange(root, cidr(network));
 }
 
 t.test("flannel's own example and everything else that fits", async (t) => {
@@ -84,15 +82,15 @@ t.test('the first subnet is left out, the last is in, and the length follows the
   ] as [string, Range, number, string, string][]) {
     t.same(
       await check(t, network, range),
-      { length, min: parseIpv4(min), max: parseIpv4(max) },
+      { length, min: ip(min), max: ip(max) },
       `${network} ${JSON.stringify(range)}`,
     );
   }
 });
 
-async function check6(range: object): Promise<SubnetRange<Ipv6>> {
+async function check6(range: object): Promise<SubnetRange> {
   const text = JSON.stringify({ EnableIPv4: false, EnableIPv6: true, ...range });
-  return netConfOf(JsonFile.parse('--flag', 'f.json', text)).ipv6?.subnets as SubnetRange<Ipv6>;
+  return netConfOf(JsonFile.parse('--flag', 'f.json', text)).networks.ipv6?.subnets as SubnetRange;
 }
 
 t.test('IPv6 goes by the same rules', async (t) => {
@@ -113,14 +111,14 @@ t.test('IPv6 goes by the same rules', async (t) => {
     ],
   ] as [object, number, string, string][]) {
     const { length: found, min: first, max: last } = await check6(range);
-    t.same([found, first, last], [length, parseIpv6(min), parseIpv6(max)], JSON.stringify(range));
+    t.same([found, first, last], [length, ip(min), ip(max)], JSON.stringify(range));
   }
 });
 
 t.test("what does not fit of IPv6 is refused in flannel's words", async (t) => {
   for (const [range, key, says] of [
     [{}, 'IPv6Network', 'please define a correct IPv6Network parameter in the flannel config'],
-    [{ IPv6Network: '10.3.0.0/16' }, 'IPv6Network', 'no IPv6 network'],
+    [{ IPv6Network: '10.3.0.0/16' }, 'IPv6Network', 'an IPv4 network belongs in Network'],
     [
       { IPv6Network: 'fc00::/125' },
       'IPv6Network',

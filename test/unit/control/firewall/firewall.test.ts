@@ -1,6 +1,7 @@
 import t from 'tap';
 import { Firewall } from '../../../../src/control/firewall/firewall.js';
 import type { FirewallOptions } from '../../../../src/control/firewall/rules.js';
+import { cidr } from '../../../support/addresses.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
 import { mentions, refusal } from '../../../support/user-error.js';
@@ -15,8 +16,8 @@ const OPTIONS: FirewallOptions = {
 };
 const RANGE = {
   family: 'ipv4',
-  network: '10.244.0.0/16',
-  subnet: '10.244.1.0/24',
+  network: cidr('10.244.0.0/16'),
+  subnet: cidr('10.244.1.0/24'),
   previous: undefined,
 } as const;
 

@@ -1,11 +1,12 @@
 import t from 'tap';
 import { CHAINS, type Chain, Iptables, restoreText } from '../../../../src/control/firewall/iptables.js';
 import { forwardRules, masqRules } from '../../../../src/control/firewall/rules.js';
+import { cidr } from '../../../support/addresses.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
 
 const [MASQ, FORWARD] = CHAINS as [Chain, Chain];
-const RANGE = { network: '10.244.0.0/16', subnet: '10.244.1.0/24' };
-const RANGE6 = { network: 'fd00:10:244::/56', subnet: 'fd00:10:244:1::/64' };
+const RANGE = { network: cidr('10.244.0.0/16'), subnet: cidr('10.244.1.0/24') };
+const RANGE6 = { network: cidr('fd00:10:244::/56'), subnet: cidr('fd00:10:244:1::/64') };
 
 t.test("the nat rules are flannel's", async (t) => {
   t.equal(

@@ -1,9 +1,10 @@
 import t from 'tap';
 import { tableText } from '../../../../src/control/firewall/nftables.js';
 import { forwardRules, masqRules, NO_RULES } from '../../../../src/control/firewall/rules.js';
+import { cidr } from '../../../support/addresses.js';
 
-const RANGE = { network: '10.244.0.0/16', subnet: '10.244.1.0/24' };
-const RANGE6 = { network: 'fd00:10:244::/56', subnet: 'fd00:10:244:1::/64' };
+const RANGE = { network: cidr('10.244.0.0/16'), subnet: cidr('10.244.1.0/24') };
+const RANGE6 = { network: cidr('fd00:10:244::/56'), subnet: cidr('fd00:10:244:1::/64') };
 
 t.test('the table takes the place of any that was there, with the rules iptables gets', async (t) => {
   t.equal(

@@ -10,7 +10,7 @@ import type { Link } from '../../../../src/control/kernel/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-const NO_ADDRESSES = { addresses: [], addresses6: [], tentative: [], assigned: [] };
+const NO_ADDRESSES = { usable: { ipv4: [], ipv6: [] }, tentative: [], assigned: [] };
 
 function link(name: string, kind: string | undefined, data: Record<string, unknown> = {}): Link {
   return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, ...NO_ADDRESSES };
@@ -36,11 +36,12 @@ t.test('an existing device is refused with what it is and the command that remov
   }
 });
 
-const NETWORK = { base: 0x0af40000, prefix: 16 };
+const NETWORK = { base: 0x0af40000, prefixLength: 16 };
 const UDP_DEVICES = /^flannel\d+$/;
 
 t.test('a device of another backend is refused where it has an address of the same network', async (t) => {
-  const rival = { ...link('flannel0', 'tun'), addresses: [0xc0a80101, 0x0af40100] };
+  const usable = { ipv4: [0xc0a80101, 0x0af40100], ipv6: [] };
+  const rival = { ...link('flannel0', 'tun'), usable };
   const message = await refusal(t, () => refuseRival([link('eth0', undefined), rival], UDP_DEVICES, NETWORK));
   mentions(
     t,
@@ -51,7 +52,10 @@ t.test('a device of another backend is refused where it has an address of the sa
 });
 
 t.test('a vxlan device of flanneld is no rival that --adopt replaces', async (t) => {
-  const rival = { ...link('flannel.1', 'vxlan', { id: 1, port: 8472 }), addresses: [0x0af40100] };
+  const rival = {
+    ...link('flannel.1', 'vxlan', { id: 1, port: 8472 }),
+    usable: { ipv4: [0x0af40100], ipv6: [] },
+  };
   const message = await refusal(t, () => refuseRival([rival], /^flannel\.\d+$/, NETWORK));
   mentions(
     t,
@@ -63,13 +67,13 @@ t.test('a vxlan device of flanneld is no rival that --adopt replaces', async (t)
 });
 
 t.test('a device of another network, without address or of another name is no rival', async (t) => {
-  const addresses = [0x0af40100];
+  const usable = { ipv4: [0x0af40100], ipv6: [] };
   refuseRival(
     [
-      { ...link('flannel0', 'tun'), addresses: [0x0af50100] },
+      { ...link('flannel0', 'tun'), usable: { ipv4: [0x0af50100], ipv6: [] } },
       link('flannel0', 'tun'),
-      { ...link('flannel.1', 'vxlan'), addresses },
-      { ...link('cni0', 'bridge'), addresses },
+      { ...link('flannel.1', 'vxlan'), usable },
+      { ...link('cni0', 'bridge'), usable },
     ],
     UDP_DEVICES,
     NETWORK,
@@ -81,7 +85,7 @@ const BEFORE: DeviceState = {
   name: 'flannel.1',
   mac: '02:00:00:00:00:01',
   mtu: 1450,
-  subnet: { base: 0x0af40100, prefix: 24 },
+  subnet: { base: 0x0af40100, prefixLength: 24 },
 };
 
 async function commands(t: Test, after: Partial<DeviceState>): Promise<string[]> {
@@ -106,12 +110,12 @@ t.test('a new MAC is set', async (t) => {
 });
 
 t.test('a new address is there before the old one goes', async (t) => {
-  t.same(await commands(t, { subnet: { base: 0x0af40200, prefix: 24 } }), [
+  t.same(await commands(t, { subnet: { base: 0x0af40200, prefixLength: 24 } }), [
     'address replace 10.244.2.0/32 dev flannel.1',
     'address delete 10.244.1.0/32 dev flannel.1',
   ]);
 });
 
 t.test('another prefix under the same base changes nothing on the device', async (t) => {
-  t.same(await commands(t, { subnet: { base: 0x0af40100, prefix: 25 } }), []);
+  t.same(await commands(t, { subnet: { base: 0x0af40100, prefixLength: 25 } }), []);
 });

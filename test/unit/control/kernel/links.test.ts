@@ -1,6 +1,5 @@
 import t from 'tap';
-import { formatIp } from '../../../../src/control/addresses/address.js';
-import { formatIpv4 } from '../../../../src/control/addresses/ipv4.js';
+import { formatIp } from '../../../../src/control/addresses/ip.js';
 import { hasAddress, listLinks, readLinks, untilBindable } from '../../../../src/control/kernel/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
@@ -46,13 +45,13 @@ t.test(
     FakeIp.install(t).answer('-details address show', ADDRESS_SHOW);
     const links = await readLinks();
     t.same(
-      links.map(({ name, mac, mtu, kind, up, addresses }) => [
+      links.map(({ name, mac, mtu, kind, up, usable }) => [
         name,
         mac,
         mtu,
         kind,
         up,
-        addresses.map(formatIpv4),
+        usable.ipv4.map(formatIp),
       ]),
       [
         ['lo', '00:00:00:00:00:00', 65536, undefined, true, []],

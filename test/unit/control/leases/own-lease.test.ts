@@ -4,7 +4,7 @@ import { findOwnLease } from '../../../../src/control/leases/own-lease.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-const NETWORK = { base: 0x0af40000, prefix: 16 };
+const NETWORK = { base: 0x0af40000, prefixLength: 16 };
 
 function own(...addresses: string[]): { interface: string; addresses: number[] } {
   return { interface: 'eth0', addresses: addresses.map((text) => parseIpv4(text) as number) };

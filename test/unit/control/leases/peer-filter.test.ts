@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { formatSubnet } from '../../../../src/control/addresses/address.js';
+import { formatCidr } from '../../../../src/control/addresses/cidr.js';
 import { type NamedLease, PeerFilter } from '../../../../src/control/leases/peer-filter.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
@@ -14,7 +14,7 @@ function named(name: string, subnet: string, publicIp: string, mac?: string): Na
 /** Who is accepted, by subnet, and what is said. */
 function filtered(t: Test, ...others: NamedLease[]): { subnets: string[]; log: string[] } {
   const log = catchLog(t);
-  const subnets = new PeerFilter().accept(OWN, others).map(({ subnet }) => formatSubnet(subnet));
+  const subnets = new PeerFilter().accept(OWN, others).map(({ subnet }) => formatCidr(subnet));
   return { subnets, log };
 }
 
@@ -112,10 +112,10 @@ t.test('a contradiction is named once for as long as it lasts', async (t) => {
 
 t.test('IPv6 goes by the same rules', async (t) => {
   const log = catchLog(t);
-  const lease = (node: bigint, publicIp = node, prefix = 64) => ({
+  const lease = (node: bigint, publicIp = node, prefixLength = 64) => ({
     name: `node${node}`,
     lease: {
-      subnet: { base: (0xfd00n << 112n) + (node << 64n), prefix },
+      subnet: { base: (0xfd00n << 112n) + (node << 64n), prefixLength },
       publicIp: (0xfd77n << 112n) + publicIp,
       vtepMac: `02:00:00:00:00:0${node}`,
     },

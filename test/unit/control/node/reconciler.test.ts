@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { formatIpv4 } from '../../../../src/control/addresses/ipv4.js';
+import { formatIp } from '../../../../src/control/addresses/ip.js';
 import { formatMac } from '../../../../src/control/addresses/mac.js';
 import { vxlanBackend } from '../../../../src/control/backends/vxlan/backend.js';
 import type { Lease, LeaseSet } from '../../../../src/control/leases/lease.js';
@@ -37,11 +37,11 @@ function rig(t: Test, updateFdb?: (changes: FdbChanges) => Promise<void>): Rig {
       updateFdb ??
       (async ({ remove, set }: FdbChanges) => {
         for (const entry of remove) ip.note(`fdb delete ${macOf(entry)}`);
-        for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address as number)}`);
+        for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIp(entry.address as number)}`);
       }),
   } as unknown as Dataplane;
   const options = {
-    network: { base: 0x0af40000, prefix: 16 },
+    network: { base: 0x0af40000, prefixLength: 16 },
     backend: {
       ...vxlanBackend(VXLAN),
       device: DEVICE,

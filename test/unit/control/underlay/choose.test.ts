@@ -1,10 +1,9 @@
 import t, { type Test } from 'tap';
-import { type Family, formatIp } from '../../../../src/control/addresses/address.js';
-import { formatIpv4, parseIpv4 } from '../../../../src/control/addresses/ipv4.js';
-import { parseIpv6 } from '../../../../src/control/addresses/ipv6.js';
+import { type Family, valueIn, valuesOf } from '../../../../src/control/addresses/family.js';
+import { formatIp, parseIp } from '../../../../src/control/addresses/ip.js';
 import type { Link } from '../../../../src/control/kernel/links.js';
 import type { UnderlayOptions } from '../../../../src/control/options.js';
-import { announceUnderlay, chooseUnderlay, type Side } from '../../../../src/control/underlay/choose.js';
+import { chooseUnderlay, logUnderlay } from '../../../../src/control/underlay/choose.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
@@ -17,8 +16,10 @@ const link = (name: string, ...texts: string[]): Link => ({
   kind: undefined,
   data: {},
   up: true,
-  addresses: texts.flatMap((text) => parseIpv4(text) ?? []),
-  addresses6: texts.flatMap((text) => parseIpv6(text) ?? []),
+  usable: {
+    ipv4: texts.flatMap((text) => parseIp(text, 'ipv4') ?? []),
+    ipv6: texts.flatMap((text) => parseIp(text, 'ipv6') ?? []),
+  },
   tentative: [],
   assigned: [],
 });
@@ -36,17 +37,16 @@ function options(given: Partial<UnderlayOptions>): UnderlayOptions {
     iface: [],
     ifaceRegex: [],
     ifaceCanReach: undefined,
-    publicIp: undefined,
-    publicIpv6: undefined,
+    publicIp: {},
     ...given,
   };
 }
 
 /** Interface, its address, the public one, and all in the order in which a lease is looked for. */
 async function choose(given: Partial<UnderlayOptions>): Promise<string> {
-  const { link, ipv4 } = await chooseUnderlay(LINKS, options(given), ['ipv4']);
-  const { address, publicIp, addresses } = ipv4 as Side<number>;
-  return `${link.name} ${formatIpv4(address)} ${formatIpv4(publicIp)} [${addresses.map(formatIpv4).join(' ')}]`;
+  const { link, families } = await chooseUnderlay(LINKS, options(given), ['ipv4']);
+  const { address, publicIp, addresses } = valueIn(families, 'ipv4');
+  return `${link.name} ${formatIp(address)} ${formatIp(publicIp)} [${addresses.map(formatIp).join(' ')}]`;
 }
 
 async function refused(t: Test, given: Partial<UnderlayOptions>): Promise<string> {
@@ -108,12 +108,12 @@ t.test('of default routes the first counts, and of its next hops the first', asy
 });
 
 t.test('--public-ip alone finds the interface that has it; with --iface it may be elsewhere', async (t) => {
-  t.equal(await choose({ publicIp: '10.0.0.7' }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
+  t.equal(await choose({ publicIp: { ipv4: '10.0.0.7' } }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
   t.equal(
-    await choose({ publicIp: '203.0.113.5', iface: ['10.0.0.7'] }),
+    await choose({ publicIp: { ipv4: '203.0.113.5' }, iface: ['10.0.0.7'] }),
     'eth0 10.0.0.7 203.0.113.5 [203.0.113.5 10.0.0.7 192.168.77.1]',
   );
-  const message = await refused(t, { publicIp: '203.0.113.5' });
+  const message = await refused(t, { publicIp: { ipv4: '203.0.113.5' } });
   mentions(
     t,
     message,
@@ -129,7 +129,7 @@ t.test('a --public-ip that no node can have is refused, whatever is named beside
   ]) {
     mentions(
       t,
-      await refused(t, { publicIp, iface: ['eth0'] }),
+      await refused(t, { publicIp: { ipv4: publicIp }, iface: ['eth0'] }),
       `invalid public IP address: ${publicIp}; --public-ip needs`,
     );
   }
@@ -181,7 +181,7 @@ t.test("the choice is announced in flannel's lines, and what was missed before i
   FakeIp.install(t).answer('-4 route show default', [{ dst: 'default', dev: 'eth1' }]);
   const log = catchLog(t);
   const said = async (given: Partial<UnderlayOptions>): Promise<string[]> => {
-    announceUnderlay(await chooseUnderlay(LINKS, options(given), ['ipv4']));
+    logUnderlay(await chooseUnderlay(LINKS, options(given), ['ipv4']));
     return log.splice(0).map((line) => line.replace(/^I /, ''));
   };
   t.strictSame(await said({}), [
@@ -189,7 +189,7 @@ t.test("the choice is announced in flannel's lines, and what was missed before i
     'Using interface with name eth1 and address 172.16.0.1',
     'Defaulting external address to interface address (172.16.0.1)',
   ]);
-  t.strictSame(await said({ iface: ['eth9', '10.0.0.7'], publicIp: '203.0.113.5' }), [
+  t.strictSame(await said({ iface: ['eth9', '10.0.0.7'], publicIp: { ipv4: '203.0.113.5' } }), [
     `Could not find valid interface matching eth9: no interface has this name or address ${THERE}`,
     'Searching for interface using 10.0.0.7',
     'Using interface with name eth0 and address 10.0.0.7',
@@ -206,12 +206,10 @@ const DUAL = [
 const BOTH = ['ipv4', 'ipv6'] as const;
 
 /** Interface, and of each family its address and the public one. */
-async function chooseOf(families: readonly Family[], given: Partial<UnderlayOptions>): Promise<string> {
-  const { link, ipv4, ipv6 } = await chooseUnderlay(DUAL, options(given), families);
-  return [
-    link.name,
-    ...[ipv4, ipv6].flatMap((side) => (side ? [formatIp(side.address), formatIp(side.publicIp)] : [])),
-  ].join(' ');
+async function chooseOf(wanted: readonly Family[], given: Partial<UnderlayOptions>): Promise<string> {
+  const { link, families } = await chooseUnderlay(DUAL, options(given), wanted);
+  const addresses = valuesOf(families).flatMap(({ address, publicIp }) => [address, publicIp]);
+  return [link.name, ...addresses.map(formatIp)].join(' ');
 }
 
 t.test('with two families the interface has an address of each', async (t) => {
@@ -220,13 +218,13 @@ t.test('with two families the interface has an address of each', async (t) => {
     { iface: ['eth1', 'eth2', 'eth0'] },
     { iface: ['fd00:77::1'] },
     { ifaceRegex: ['^(192|fd00:77)'] },
-    { publicIp: '192.168.77.1' },
-    { publicIpv6: 'fd00:77::1' },
+    { publicIp: { ipv4: '192.168.77.1' } },
+    { publicIp: { ipv6: 'fd00:77::1' } },
   ]) {
     t.equal(await chooseOf(BOTH, given), eth0, JSON.stringify(given));
   }
   t.equal(
-    await chooseOf(BOTH, { iface: ['eth0'], publicIp: '203.0.113.5', publicIpv6: '2001:db8::5' }),
+    await chooseOf(BOTH, { iface: ['eth0'], publicIp: { ipv4: '203.0.113.5', ipv6: '2001:db8::5' } }),
     'eth0 192.168.77.1 203.0.113.5 fd00:77::1 2001:db8::5',
   );
 });
@@ -259,7 +257,7 @@ t.test('a link-local address carries no tunnel', async (t) => {
   for (const publicIpv6 of ['fe80::1', '192.168.77.1', 'x', '::1']) {
     mentions(
       t,
-      await refusal(t, () => chooseOf(BOTH, { publicIpv6, iface: ['eth0'] })),
+      await refusal(t, () => chooseOf(BOTH, { publicIp: { ipv6: publicIpv6 }, iface: ['eth0'] })),
       `invalid public IPv6 address: ${publicIpv6}; --public-ipv6 needs`,
     );
   }

@@ -8,7 +8,7 @@ function overlay(changes: Partial<VxlanConf> = {}) {
   return vxlanBackend({ ...VXLAN, ...changes }).overlay({} as Dataplane, {
     device: 'flannel.1',
     mtu: 1450,
-    network: { base: 0x0af40000, prefix: 16 },
+    network: { base: 0x0af40000, prefixLength: 16 },
     signal: new AbortController().signal,
     save: async () => {},
   });

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { formatIpv4 } from '../../../../../src/control/addresses/ipv4.js';
+import { formatIp } from '../../../../../src/control/addresses/ip.js';
 import { formatMac } from '../../../../../src/control/addresses/mac.js';
 import { wantedState } from '../../../../../src/control/backends/vxlan/peer-state.js';
 import { PeerReconciler } from '../../../../../src/control/backends/vxlan/peers.js';
@@ -25,7 +25,7 @@ function rig(t: Test): Rig {
   const reconciler = new PeerReconciler('flannel.1', 'ipv4', {
     updateFdb: async ({ remove, set }) => {
       for (const entry of remove) ip.note(`fdb delete ${macOf(entry)}`);
-      for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIpv4(entry.address as number)}`);
+      for (const entry of set) ip.note(`fdb set ${macOf(entry)} ${formatIp(entry.address as number)}`);
     },
   });
   return {
@@ -227,7 +227,7 @@ t.test('an IPv6 route makes room for the one that takes its place', async (t) =>
   const reconciler = new PeerReconciler('flannel-v6.1', 'ipv6', {
     updateFdb: async ({ set }) => void words.push(...set.map(({ address }) => address)),
   });
-  const subnet = { base: (0xfd00_0244n << 96n) + (2n << 80n), prefix: 64 };
+  const subnet = { base: (0xfd00_0244n << 96n) + (2n << 80n), prefixLength: 64 };
   const peer = { subnet, publicIp: (0xfd00_0077n << 96n) + 2n, vtepMac: '02:00:00:00:00:02' };
   ip.fail('route delete fd00:244:2::/64', 'No such process');
   t.equal(await reconciler.apply(wantedState('flannel-v6.1', [peer])), 0, 'there may be none');

@@ -1,6 +1,5 @@
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
-import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { netConfOf } from '../../../../../src/control/config/net-conf.js';
 import { acquire } from '../../../../../src/control/leases/etcd/acquire.js';
 import { EntryReader } from '../../../../../src/control/leases/etcd/entry.js';
@@ -10,6 +9,7 @@ import { Registry } from '../../../../../src/control/leases/etcd/registry.js';
 import { ETCD_TIMING } from '../../../../../src/control/leases/etcd/timing.js';
 import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
 import { JsonFile } from '../../../../../src/control/support/json-file.js';
+import { ip } from '../../../../support/addresses.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd } from '../../../../support/etcd.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
@@ -180,7 +180,7 @@ t.test('with IPv6 the key and the value have both families', async (t) => {
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
   const request = {
     netConf: netConfOf(JsonFile.parse('--etcd-prefix', '/dual/config', config)),
-    ipv4: half(parseIpv4(IP) as number),
+    ipv4: half(ip(IP)),
     ipv6: half((0xfd77n << 112n) + 1n),
   };
   const get = () => acquire(registry, new EntryReader(registry, 1, true), request, 60, () => 0);

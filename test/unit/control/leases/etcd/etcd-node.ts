@@ -2,13 +2,15 @@
 
 import type { Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
-import { formatIp, formatSubnet, type Ip } from '../../../../../src/control/addresses/address.js';
-import { type Cidr, networkOf, parseCidr, parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
+import { formatCidr } from '../../../../../src/control/addresses/cidr.js';
+import { type Family, mapFamilies } from '../../../../../src/control/addresses/family.js';
+import { formatIp, type Ip } from '../../../../../src/control/addresses/ip.js';
 import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
 import type { EtcdTiming } from '../../../../../src/control/leases/etcd/timing.js';
 import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';
-import type { HalfRequest, LeaseRequest } from '../../../../../src/control/leases/source.js';
+import type { FamilyRequest, LeaseRequest } from '../../../../../src/control/leases/source.js';
 import type { EtcdOptions } from '../../../../../src/control/options.js';
+import { cidr, ip } from '../../../../support/addresses.js';
 import type { Etcd } from '../../../../support/etcd.js';
 
 export const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}';
@@ -39,29 +41,25 @@ export function optionsFor(
   };
 }
 
-export function cidrOf(text: string): Cidr {
-  const { address, prefix } = parseCidr(text) as { address: number; prefix: number };
-  return { base: networkOf(address, prefix), prefix };
-}
-
 /** A peer's value as flannel writes it. */
 export function valueOf(publicIp: string, mac: string): string {
   return `{"PublicIP":"${publicIp}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"}}`;
 }
 
 /** `10.5.1.0/24 192.168.77.1 02:…` */
-export function show({ subnet, publicIp, vtepMac }: Lease<Ip>): string {
-  return `${formatSubnet(subnet)} ${formatIp(publicIp)} ${vtepMac}`;
+export function show({ subnet, publicIp, vtepMac }: Lease): string {
+  return `${formatCidr(subnet)} ${formatIp(publicIp)} ${vtepMac}`;
 }
 
 /** What a node with this address asks for. */
-export function half<A extends Ip>(publicIp: A): HalfRequest<A> {
+export function half(publicIp: Ip): FamilyRequest {
   return { addresses: [publicIp], publicIp, previous: undefined, vtepMac: undefined };
 }
 
-/** fd77::a.b.c.d in a cluster with IPv6. */
-function publicIpv6For(publicIp: number): bigint {
-  return (0xfd77n << 112n) + BigInt(publicIp);
+/** Its address, and fd77::a.b.c.d in a cluster with IPv6. */
+function publicIpFor(text: string, family: Family): Ip {
+  const publicIp = ip(text);
+  return family === 'ipv4' ? publicIp : (0xfd77n << 112n) + BigInt(publicIp);
 }
 
 export interface NodeOptions {
@@ -117,13 +115,12 @@ export class EtcdNode {
 
   async request(): Promise<LeaseRequest> {
     const { netConf } = await this.source.open(this.leaving.signal);
-    const publicIp = parseIpv4(this.publicIp) as number;
-    const previous = this.previous === undefined ? undefined : cidrOf(this.previous);
-    return {
-      ...{ netConf, interface: 'eth0' },
-      ipv4: { ...half(publicIp), previous },
-      ipv6: netConf.ipv6 && half(publicIpv6For(publicIp)),
-    };
+    const previous = this.previous === undefined ? undefined : cidr(this.previous);
+    const families = mapFamilies(netConf.networks, (_, family) => ({
+      ...half(publicIpFor(this.publicIp, family)),
+      previous: family === 'ipv4' ? previous : undefined,
+    }));
+    return { netConf, interface: 'eth0', families };
   }
 
   /** Acquires, opened before or now; returns the subnet. */
@@ -146,7 +143,7 @@ export class EtcdNode {
   }
 
   get subnet(): string {
-    return formatSubnet((this.own as Lease).subnet);
+    return formatCidr((this.own as Lease).subnet);
   }
 
   /** This node's key under the prefix of all. */

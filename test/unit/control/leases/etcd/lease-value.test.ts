@@ -1,14 +1,14 @@
 import t from 'tap';
-import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import {
   formatLeaseValue,
   type LeaseValue,
   parseLeaseValue,
 } from '../../../../../src/control/leases/etcd/lease-value.js';
+import { ip } from '../../../../support/addresses.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
 const PLAIN: LeaseValue = {
-  publicIp: parseIpv4('192.168.77.1') as number,
+  publicIp: ip('192.168.77.1'),
   publicIpv6: undefined,
   backendType: '',
   backendData: undefined,
@@ -34,7 +34,7 @@ t.test("the bytes are flannel's", (t) => {
 });
 
 t.test('reading asks only for what is needed', (t) => {
-  const publicIp = parseIpv4('1.2.3.4');
+  const publicIp = ip('1.2.3.4');
   for (const [text, backendType, vtepMac] of [
     ['{"PublicIP":"1.2.3.4"}', '', undefined],
     ['{"publicip":"1.2.3.4","More":[1],"BackendType":null}', '', undefined],

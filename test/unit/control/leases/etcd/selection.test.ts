@@ -1,5 +1,4 @@
 import t from 'tap';
-import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
 import { firstFree, type Span } from '../../../../../src/control/leases/etcd/allocate.js';
 import type { SubnetEntry } from '../../../../../src/control/leases/etcd/entry.js';
 import { Long } from '../../../../../src/control/leases/etcd/library.js';
@@ -9,13 +8,13 @@ import {
   parseSubnetKey,
   type SubnetKey,
 } from '../../../../../src/control/leases/etcd/subnet-key.js';
+import { cidr, ip } from '../../../../support/addresses.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
-import { cidrOf } from './etcd-node.js';
 
 const WISH: Wish = {
   origin: '/net/config',
-  publicIp: parseIpv4('192.168.77.1') as number,
-  subnets: { length: 24, min: parseIpv4('10.5.1.0') as number, max: parseIpv4('10.5.255.0') as number },
+  publicIp: ip('192.168.77.1'),
+  subnets: { length: 24, min: ip('10.5.1.0'), max: ip('10.5.255.0') },
   previous: undefined,
   subnets6: undefined,
   previous6: undefined,
@@ -33,7 +32,7 @@ function entry(name: string, publicIp: string): SubnetEntry {
   return {
     name,
     key: parseSubnetKey(name) as SubnetKey,
-    publicIp: parseIpv4(publicIp) as number,
+    publicIp: ip(publicIp),
     publicIpv6: undefined,
     backendType: 'vxlan',
     vtepMac: undefined,
@@ -84,7 +83,7 @@ t.test('what overlaps a lease of any length is not free', (t) => {
 
 t.test("the node's own key comes before its earlier subnet", (t) => {
   const own = entry('10.5.7.0-24', '192.168.77.1');
-  t.equal(chosen([own], { ...WISH, previous: cidrOf('10.5.9.0/24') }), 'own 10.5.7.0-24');
+  t.equal(chosen([own], { ...WISH, previous: cidr('10.5.9.0/24') }), 'own 10.5.7.0-24');
   t.end();
 });
 
@@ -99,12 +98,12 @@ t.test('a key that does not fit the configuration has to go, unless another fits
 });
 
 t.test('the earlier subnet is taken when it fits and nobody has it', (t) => {
-  const wish = { ...WISH, previous: cidrOf('10.5.9.0/24') };
+  const wish = { ...WISH, previous: cidr('10.5.9.0/24') };
   t.equal(chosen([], wish), 'previous 10.5.9.0-24');
   t.equal(chosen([entry('10.5.9.0-24', '1.1.1.1')], wish), 'free 10.5.1.0-24');
   t.equal(chosen([entry('10.5.8.0-23', '1.1.1.1')], wish), 'free 10.5.1.0-24');
-  t.equal(chosen([], { ...WISH, previous: cidrOf('10.9.9.0/24') }), 'free 10.5.1.0-24');
-  t.equal(chosen([], { ...WISH, previous: cidrOf('10.5.9.0/25') }), 'free 10.5.1.0-24');
+  t.equal(chosen([], { ...WISH, previous: cidr('10.9.9.0/24') }), 'free 10.5.1.0-24');
+  t.equal(chosen([], { ...WISH, previous: cidr('10.5.9.0/25') }), 'free 10.5.1.0-24');
   t.end();
 });
 
@@ -113,8 +112,8 @@ t.test('with both families each is chosen by itself', (t) => {
   const other = entry('10.5.1.0-24&fd00:0:0:1::-64', '1.1.1.1');
   t.equal(chosen([other], DUAL, 0.9999), 'free 10.5.101.0-24&fd00:0:0:3::-64');
   const previous = {
-    previous: cidrOf('10.5.9.0/24'),
-    previous6: { base: (0xfd00n << 112n) + (2n << 64n), prefix: 64 },
+    previous: cidr('10.5.9.0/24'),
+    previous6: { base: (0xfd00n << 112n) + (2n << 64n), prefixLength: 64 },
   };
   t.equal(chosen([other], { ...DUAL, ...previous }), 'previous 10.5.9.0-24&fd00:0:0:2::-64');
   t.equal(chosen([other], { ...DUAL, previous: previous.previous }), 'free 10.5.2.0-24&fd00:0:0:2::-64');

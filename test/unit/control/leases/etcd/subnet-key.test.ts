@@ -8,21 +8,21 @@ t.test('a key of one family and of two is read and written the same', (t) => {
     t.equal(key && formatSubnetKey(key), name);
   }
   t.same(parseSubnetKey('10.12.13.0-24&fd00:12:13::-56'), {
-    subnet: { base: 0x0a0c0d00, prefix: 24 },
-    subnet6: { base: 0xfd000012001300000000000000000000n, prefix: 56 },
+    subnet: { base: 0x0a0c0d00, prefixLength: 24 },
+    subnet6: { base: 0xfd000012001300000000000000000000n, prefixLength: 56 },
   });
   t.end();
 });
 
 t.test('IPv6 is written as Go does', (t) => {
-  const subnet = { base: 0x0a0c0d00, prefix: 24 };
+  const subnet = { base: 0x0a0c0d00, prefixLength: 24 };
   for (const [base, text] of [
     [0x20010db8000000000001000000000000n, '2001:db8:0:0:1::'],
     [0xfd00000000000000n << 64n, 'fd00::'],
     [0xfd000001000200030000000000000000n, 'fd00:1:2:3::'],
     [0x20010db8000100020003000400050000n, '2001:db8:1:2:3:4:5:0'],
   ] as const) {
-    t.equal(formatSubnetKey({ subnet, subnet6: { base, prefix: 112 } }), `10.12.13.0-24&${text}-112`);
+    t.equal(formatSubnetKey({ subnet, subnet6: { base, prefixLength: 112 } }), `10.12.13.0-24&${text}-112`);
   }
   t.end();
 });

@@ -1,11 +1,13 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { formatIpv4, parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
+import { valueIn } from '../../../../../src/control/addresses/family.js';
+import { formatIp, type Ip } from '../../../../../src/control/addresses/ip.js';
 import type { NetConf } from '../../../../../src/control/config/net-conf.js';
 import { FileLeaseSource } from '../../../../../src/control/leases/file/file-source.js';
-import type { LeaseSet, LeaseSets } from '../../../../../src/control/leases/lease.js';
+import type { LeaseSets } from '../../../../../src/control/leases/lease.js';
 import type { LeaseRequest } from '../../../../../src/control/leases/source.js';
+import { cidr, ip } from '../../../../support/addresses.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
@@ -20,9 +22,9 @@ function text(...nodes: number[]): string {
 }
 
 /** The last parts of the public IPs, this node's first. */
-function nodes({ ipv4 }: LeaseSets): number[] {
-  const { own, peers } = ipv4 as LeaseSet;
-  return [own, ...peers].map(({ publicIp }) => Number(formatIpv4(publicIp).split('.')[3]));
+function nodes(sets: LeaseSets): number[] {
+  const { own, peers } = valueIn(sets, 'ipv4');
+  return [own, ...peers].map(({ publicIp }) => Number(formatIp(publicIp).split('.')[3]));
 }
 
 interface Watched {
@@ -41,18 +43,17 @@ function fileSource(
 ): { source: FileLeaseSource; request: LeaseRequest } {
   const source = new FileLeaseSource({ type: 'file', leaseFile: path, netConfigPath: '' });
   t.teardown(() => source.close());
-  const own = (addresses.length === 0 ? [1] : addresses).map(
-    (node) => parseIpv4(`192.168.77.${node}`) as number,
-  );
+  const own = (addresses.length === 0 ? [1] : addresses).map((node) => ip(`192.168.77.${node}`));
   const netConf = {
-    ipv4: { network: { base: 0x0af40000, prefix: 16 } },
+    networks: { ipv4: { network: cidr('10.244.0.0/16') } },
     backend: { type: 'vxlan', vni: 1 },
   } as unknown as NetConf;
   const request = {
     netConf,
     interface: 'eth0',
-    ipv4: { addresses: own, publicIp: own[0] as number, previous: undefined, vtepMac: undefined },
-    ipv6: undefined,
+    families: {
+      ipv4: { addresses: own, publicIp: own[0] as Ip, previous: undefined, vtepMac: undefined },
+    },
   };
   return { source, request };
 }
@@ -196,7 +197,7 @@ t.test('a file that is no good at the start is refused', async (t) => {
 
 t.test('a dry run tells the own lease', async (t) => {
   const { source, request } = fileSource(t, join(t.testdir({ f: text(1, 2) }), 'f'), 2);
-  t.equal(formatIpv4((await source.preview(request)).ipv4?.publicIp as number), '192.168.77.2');
+  t.equal(formatIp((await source.preview(request)).ipv4?.publicIp as number), '192.168.77.2');
 });
 
 t.test('a lease of another backend is spoken of once, when its set is in force', async (t) => {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { formatIp, formatSubnet } from '../../../../../src/control/addresses/address.js';
-import { formatIpv4 } from '../../../../../src/control/addresses/ipv4.js';
+import { formatCidr } from '../../../../../src/control/addresses/cidr.js';
+import { formatIp } from '../../../../../src/control/addresses/ip.js';
 import { readLeaseFile } from '../../../../../src/control/leases/file/lease-file.js';
 import { deriveVtepMac } from '../../../../../src/control/leases/vtep-mac.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
@@ -28,8 +28,8 @@ function lease(index: number, fields: Fields = {}): Fields {
 /** What was read, as text. */
 async function read(t: Test, leases: readonly unknown[], vni = 1): Promise<string[]> {
   const set = await readLeaseFile(write(t, leases), vni, ['ipv4']);
-  return set.ipv4.map(
-    ({ subnet, publicIp, vtepMac }) => `${formatSubnet(subnet)} ${formatIpv4(publicIp)} ${vtepMac}`,
+  return (set.leases.ipv4 ?? []).map(
+    ({ subnet, publicIp, vtepMac }) => `${formatCidr(subnet)} ${formatIp(publicIp)} ${vtepMac}`,
   );
 }
 
@@ -77,7 +77,7 @@ t.test('keys match without regard to case, MACs too', async (t) => {
   const text =
     '{ "LEASES": [ { "subnet": "10.244.1.0/24", "publicip": "192.168.77.1", "backenddata": { "vtepmac": "E6:28:E5:CD:55:90" } } ] }';
   const path = join(t.testdir({ f: text }), 'f');
-  t.match((await readLeaseFile(path, 1, ['ipv4'])).ipv4, [{ vtepMac: 'e6:28:e5:cd:55:90' }]);
+  t.match((await readLeaseFile(path, 1, ['ipv4'])).leases.ipv4, [{ vtepMac: 'e6:28:e5:cd:55:90' }]);
 });
 
 t.test('no leases at all are a set too', async (t) => {
@@ -91,7 +91,7 @@ t.test('leases of other backends are left out, with a sentence each', async (t) 
     ['ipv4'],
   );
   t.same(
-    set.ipv4.map(({ publicIp }) => formatIpv4(publicIp)),
+    set.leases.ipv4?.map(({ publicIp }) => formatIp(publicIp)),
     ['192.168.77.2'],
   );
   t.same(set.ignored, [
@@ -117,7 +117,11 @@ t.test('for backend udp a lease of any backend counts, and its backend data is n
     ['ipv4'],
   );
   t.same(
-    set.ipv4.map(({ subnet, publicIp, vtepMac }) => [formatSubnet(subnet), formatIpv4(publicIp), vtepMac]),
+    set.leases.ipv4?.map(({ subnet, publicIp, vtepMac }) => [
+      formatCidr(subnet),
+      formatIp(publicIp),
+      vtepMac,
+    ]),
     [1, 2, 3, 4].map((index) => [`10.244.${index}.0/24`, `192.168.77.${index}`, undefined]),
   );
   t.same(set.ignored, []);
@@ -334,7 +338,7 @@ t.test('ten thousand leases are read in well under a second', async (t) => {
   }));
   const path = write(t, leases);
   const from = performance.now();
-  t.equal((await readLeaseFile(path, 1, ['ipv4'])).ipv4.length, 10_000);
+  t.equal((await readLeaseFile(path, 1, ['ipv4'])).leases.ipv4?.length, 10_000);
   t.ok(performance.now() - from < 2000, `${Math.round(performance.now() - from)} ms`);
 });
 
@@ -353,13 +357,15 @@ t.test('with two families a lease has both halves, or one', async (t) => {
     { ...none, ...lease(3) },
     { ...lease6(4), BackendType: 'wireguard' },
   ]);
-  const { ipv4, ipv6, ignored } = await readLeaseFile(path, 1, ['ipv4', 'ipv6']);
+  const { leases, ignored } = await readLeaseFile(path, 1, ['ipv4', 'ipv6']);
   t.same(
-    ipv4.map(({ subnet }) => formatSubnet(subnet)),
+    leases.ipv4?.map(({ subnet }) => formatCidr(subnet)),
     ['10.244.1.0/24', '10.244.3.0/24'],
   );
   t.same(
-    ipv6.map(({ subnet, publicIp, vtepMac }) => `${formatSubnet(subnet)} ${formatIp(publicIp)} ${vtepMac}`),
+    leases.ipv6?.map(
+      ({ subnet, publicIp, vtepMac }) => `${formatCidr(subnet)} ${formatIp(publicIp)} ${vtepMac}`,
+    ),
     [
       'fd00:244:1::/64 fd00:77::1 02:00:00:00:06:01',
       `fd00:244:2::/64 fd00:77::2 ${deriveVtepMac(1, 'fd00:77::2')}`,

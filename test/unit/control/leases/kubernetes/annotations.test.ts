@@ -109,7 +109,7 @@ t.test('a change of one family alone is a change', async (t) => {
 t.test('a node with both families publishes both, one with IPv6 alone nothing of IPv4', async (t) => {
   const ipv4 = leaseOf('10.244.1.0/24', '192.0.2.11', '8a:2e:3f:11:00:01');
   const ipv6 = {
-    subnet: { base: 0xfd00n << 112n, prefix: 64 },
+    subnet: { base: 0xfd00n << 112n, prefixLength: 64 },
     publicIp: (0x2001_0db8n << 96n) + 1n,
     vtepMac: '8a:2e:3f:11:00:06',
   };

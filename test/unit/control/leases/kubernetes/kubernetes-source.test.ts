@@ -87,7 +87,7 @@ t.test('public-ip-overwrite ends up in public-ip and in the lease, also when it 
 t.test('node-public-ip is handed to who chooses the interface', async (t) => {
   const b = await bench(t);
   b.api.put(kubeNode('me', ['10.1.1.0/24'], { [`${PREFIX}node-public-ip`]: '192.0.2.9' }));
-  t.match(await b.open(), { nodePublicIp: '192.0.2.9', nodePublicIpv6: undefined });
+  t.match(await b.open(), { publicIps: { ipv4: '192.0.2.9', ipv6: undefined } });
 });
 
 t.test('a node that can have no lease is told why, and nothing is patched', async (t) => {
