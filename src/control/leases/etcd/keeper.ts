@@ -125,7 +125,7 @@ export class Keeper {
 /** Whether a value assigns the subnet to another node; an unreadable value does not. */
 function isOfAnotherNode({ name, leases }: OwnKey, text: string): boolean {
   try {
-    return parseLeaseValue(name, text).publicIp !== leases.ipv4.publicIp;
+    return parseLeaseValue(name, text).publicIps.ipv4 !== leases.ipv4.publicIp;
   } catch {
     return false;
   }

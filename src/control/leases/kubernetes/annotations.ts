@@ -1,10 +1,10 @@
 /** The annotations in which flannel's nodes publish their leases (pkg/subnet/kube/annotations.go). */
 
-import type { Family } from '../../addresses/family.js';
+import { type Family, familiesIn, valueIn } from '../../addresses/family.js';
 import { formatIp } from '../../addresses/ip.js';
 import type { NetConf } from '../../config/net-conf.js';
 import { show, UserError } from '../../support/user-error.js';
-import { type Lease, type NodeLeases, vtepMacOf } from '../lease.js';
+import { type NodeLeases, vtepMacOf } from '../lease.js';
 
 /** Names without the prefix. The operator sets `*-overwrite` and `node-*`, the node sets the others. */
 export const ANNOTATIONS = [
@@ -24,10 +24,20 @@ export type Annotation = (typeof ANNOTATIONS)[number];
 /** Values by name. */
 export type Annotations = Partial<Record<Annotation, string>>;
 
-/** Annotations of each family. */
-export const NAMES = {
-  ipv4: { data: 'backend-data', publicIp: 'public-ip', overwrite: 'public-ip-overwrite' },
-  ipv6: { data: 'backend-v6-data', publicIp: 'public-ipv6', overwrite: 'public-ipv6-overwrite' },
+/** The annotations of each family. */
+export const FAMILY_ANNOTATIONS = {
+  ipv4: {
+    data: 'backend-data',
+    publicIp: 'public-ip',
+    overwrite: 'public-ip-overwrite',
+    nodePublicIp: 'node-public-ip',
+  },
+  ipv6: {
+    data: 'backend-v6-data',
+    publicIp: 'public-ipv6',
+    overwrite: 'public-ipv6-overwrite',
+    nodePublicIp: 'node-public-ipv6',
+  },
 } as const satisfies Record<Family, Record<string, Annotation>>;
 
 /** Returns the prefix of all names: `fqdn/` or `fqdn/name-`. @throws UserError in flannel's words */
@@ -47,21 +57,19 @@ function prefixError(text: string, rule: string): UserError {
   return new UserError(`subnet/kube: ${rule}; correct --kube-annotation-prefix ${show(text)}`);
 }
 
-/** Returns the annotations that publish these leases. */
-export function annotationsOf({ ipv4, ipv6 }: NodeLeases, { backend }: NetConf): Annotations {
+/** Returns the annotations that publish these leases, ordered by name as in flannel's JSON. */
+export function annotationsOf(leases: NodeLeases, { backend }: NetConf): Annotations {
   const vxlan = backend.type === 'vxlan';
-  // flannel finds its MAC again by cutting this text, so order and spacing matter.
-  const data = (lease: Lease): string =>
-    vxlan ? `{"VNI":${backend.vni},"VtepMAC":"${vtepMacOf(lease)}"}` : 'null';
-  return {
-    ...(ipv4 && { 'backend-data': data(ipv4) }),
-    // flannel's udp backend publishes no type.
-    'backend-type': vxlan ? 'vxlan' : '',
-    ...(ipv6 && { 'backend-v6-data': data(ipv6) }),
-    'kube-subnet-manager': 'true',
-    ...(ipv4 && { 'public-ip': formatIp(ipv4.publicIp) }),
-    ...(ipv6 && { 'public-ipv6': formatIp(ipv6.publicIp) }),
-  };
+  // flannel's udp backend publishes no type.
+  const annotations: Annotations = { 'backend-type': vxlan ? 'vxlan' : '', 'kube-subnet-manager': 'true' };
+  for (const family of familiesIn(leases)) {
+    const lease = valueIn(leases, family);
+    const { data, publicIp } = FAMILY_ANNOTATIONS[family];
+    // flannel finds its MAC again by cutting this text, so order and spacing matter.
+    annotations[data] = vxlan ? `{"VNI":${backend.vni},"VtepMAC":"${vtepMacOf(lease)}"}` : 'null';
+    annotations[publicIp] = formatIp(lease.publicIp);
+  }
+  return Object.fromEntries(Object.entries(annotations).sort());
 }
 
 /** Returns VtepMAC of backend-data or backend-v6-data; undefined if missing. @throws Error for a value that is not JSON */

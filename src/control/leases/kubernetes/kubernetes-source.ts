@@ -5,16 +5,16 @@
 
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FAMILIES } from '../../addresses/family.js';
+import { FAMILIES, familiesIn, perFamily, valueIn } from '../../addresses/family.js';
 import { vxlanDevice } from '../../config/net-conf.js';
 import type { KubernetesOptions } from '../../options.js';
 import { Backoff } from '../../support/backoff.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
-import type { LeaseSets, NodeLeases } from '../lease.js';
+import { type LeaseSets, type NodeLeases, vtepMacOf } from '../lease.js';
 import { Outage } from '../outage.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
-import { annotationsOf } from './annotations.js';
+import { annotationsOf, FAMILY_ANNOTATIONS } from './annotations.js';
 import { ApiClient } from './api-client.js';
 import { ApiError } from './api-error.js';
 import { Delivery, type KubernetesLeases, type KubernetesSession } from './delivery.js';
@@ -135,13 +135,11 @@ export class KubernetesLeaseSource implements LeaseSource {
     info(`Created subnet manager: ${this.name}`);
     this.openSession.deadline = performance.now() + timing.acquireMs;
     const own = await this.ownRecord(signal);
-    return {
-      netConf,
-      publicIps: {
-        ipv4: own?.annotations['node-public-ip'] || undefined,
-        ipv6: own?.annotations['node-public-ipv6'] || undefined,
-      },
-    };
+    const publicIps = perFamily(
+      FAMILIES,
+      (family) => own?.annotations[FAMILY_ANNOTATIONS[family].nodePublicIp] || undefined,
+    );
+    return { netConf, publicIps };
   }
 
   /** Returns this node's name; retries until the API server answers. */
@@ -168,9 +166,9 @@ export class KubernetesLeaseSource implements LeaseSource {
     const { backend } = netConf;
     const record = await this.ownNode(signal);
     const own = ownLeasesOf(record, request);
-    for (const family of FAMILIES) {
-      const mac = own[family]?.vtepMac;
-      if (backend.type !== 'vxlan' || mac === undefined) continue;
+    for (const family of familiesIn(own)) {
+      if (backend.type !== 'vxlan') continue;
+      const mac = vtepMacOf(valueIn(own, family));
       info(`Interface ${vxlanDevice(backend.vni, family)} mac address set to: ${mac}`);
     }
     logOverwrites(record, request, prefix);
