@@ -1,21 +1,35 @@
-/** Waiting longer after each failure, and not all nodes at the same moment. */
+/** Waits that double after each failure. */
+
+export interface BackoffOptions {
+  firstMs: number;
+  mostMs: number;
+  /** Whether each wait is shortened at random, so that nodes do not retry in step; true by default. */
+  jitter?: boolean;
+}
 
 export class Backoff {
   private readonly firstMs: number;
   private readonly mostMs: number;
+  private readonly jitter: boolean;
   private attempts = 0;
 
-  constructor({ firstMs, mostMs }: { firstMs: number; mostMs: number }) {
+  constructor({ firstMs, mostMs, jitter = true }: BackoffOptions) {
     this.firstMs = firstMs;
     this.mostMs = mostMs;
+    this.jitter = jitter;
   }
 
-  /** Milliseconds to wait now: doubled with each call, less up to a half; never less than `leastMs`. */
+  /**
+   * Returns the milliseconds to wait now: twice the wait before, up to `mostMs`, and at least `leastMs`. With jitter, up to
+   * half of the wait is subtracted and up to a quarter of `leastMs` is added.
+   */
   next(leastMs = 0): number {
-    const longest = Math.min(this.mostMs, this.firstMs * 2 ** this.attempts++);
-    return Math.max(longest * (1 - Math.random() / 2), leastMs * (1 + Math.random() / 4));
+    const waitMs = Math.min(this.mostMs, this.firstMs * 2 ** this.attempts++);
+    if (!this.jitter) return Math.max(waitMs, leastMs);
+    return Math.max(waitMs * (1 - Math.random() / 2), leastMs * (1 + Math.random() / 4));
   }
 
+  /** Makes the next wait the first one again. */
   reset(): void {
     this.attempts = 0;
   }
