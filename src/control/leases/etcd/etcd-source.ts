@@ -62,12 +62,12 @@ export class EtcdLeaseSource implements LeaseSource {
     this.random = random;
     this.name = `etcd ${options.prefix}`;
     const { sayEveryMs, troubleAfterMs } = this.timings;
-    this.starting = new Outage({ graceMs: 0, quietMs: 0, sayEveryMs });
-    this.watching = new Outage({ graceMs: troubleAfterMs, quietMs: 0, sayEveryMs });
+    this.starting = new Outage({ graceMs: 0, quietMs: 0, remindMs: sayEveryMs });
+    this.watching = new Outage({ graceMs: troubleAfterMs, quietMs: 0, remindMs: sayEveryMs });
   }
 
-  get trouble(): string | null {
-    return this.starting.trouble ?? this.watching.trouble;
+  get notReady(): string | null {
+    return this.starting.notReady ?? this.watching.notReady;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {

@@ -220,7 +220,7 @@ t.test('a configuration that is not there is waited for, and named', async (t) =
   const sentence =
     "Couldn't fetch network config: flannel config not found in etcd store. Did you create your config using etcdv3 API?";
   t.equal(log.filter((line) => line.includes(sentence)).length, 1);
-  mentions(t, node.source.trouble ?? '', sentence, '/late/config', etcd.url);
+  mentions(t, node.source.notReady ?? '', sentence, '/late/config', etcd.url);
   await etcd.put('/late/config', '{"Network":"10.5.0.0/33"}');
   await until('the next is said', () =>
     has(log, 'error parsing subnet config: /late/config:1 (--etcd-prefix): Network'),
@@ -231,7 +231,7 @@ t.test('a configuration that is not there is waited for, and named', async (t) =
   );
   await etcd.put('/late/config', CONFIG);
   t.match(await acquired, /^10\.5\./);
-  t.equal(node.source.trouble, null);
+  t.equal(node.source.notReady, null);
   t.equal(
     log.filter((line) => line.includes("Couldn't fetch network config")).length,
     3,

@@ -219,14 +219,14 @@ t.test('while the server is away its nodes stay, and what happened meanwhile fol
   await b.follow();
   await b.api.stop();
   await b.said('lost the Kubernetes API server, the last known peers stay in force');
-  t.match(b.source.trouble, 'failed to watch *v1.Node');
+  t.match(b.source.notReady, 'failed to watch *v1.Node');
   t.equal(b.sets.length, 0);
   b.api.nodes.delete('node-1');
   b.api.tick();
   b.api.compact();
   await b.api.restart();
   await b.set(OWN, '10.100.2.0/24 at 172.16.0.2');
-  t.equal(b.source.trouble, null);
+  t.equal(b.source.notReady, null);
   t.equal(b.lines.filter((line) => line.includes('lost the')).length, 1);
   await b.said('answers again');
 });
@@ -472,7 +472,7 @@ t.test('a client certificate identifies the node, and --kube-api-url goes before
   const opening = b.open();
   opening.catch(() => undefined);
   mentions(t, await b.said('waiting for the Kubernetes API server'), 'https://127.0.0.1:1', 'ECONNREFUSED');
-  t.match(b.source.trouble, 'ECONNREFUSED');
+  t.match(b.source.notReady, 'ECONNREFUSED');
   const other = await bench(t);
   other.api.writeKubeconfig('certificate');
   await other.open();

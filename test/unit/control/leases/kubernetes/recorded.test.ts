@@ -106,7 +106,7 @@ t.test('a watch from a version that is gone leads to a list', async (t) => {
     b.api.replay(name, { applies: isWatch, times: 3 });
     await b.follow();
     t.equal(b.api.requests.filter(isList).length, 4, name);
-    t.equal(b.source.trouble, null);
+    t.equal(b.source.notReady, null);
   }
 });
 
