@@ -9,8 +9,8 @@ import { info } from '../../support/log.js';
 import { OnceEach } from '../../support/once.js';
 import { Serial } from '../../support/serial.js';
 import type { LeaseSets, NodeLeases } from '../lease.js';
-import { findOwnLease } from '../own-lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
+import { findOwnLease } from './find-own-lease.js';
 import { readLeaseFile } from './lease-file.js';
 
 const POLL_EVERY_MS = 200;
