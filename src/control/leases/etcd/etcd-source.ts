@@ -65,13 +65,13 @@ export class EtcdLeaseSource implements LeaseSource {
     this.timing = { ...ETCD_TIMING, marginMs: options.renewMargin * 60_000, ...timing };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
-    const { remindMs: sayEveryMs, graceMs } = this.timing;
-    this.starting = new Outage({ graceMs: 0, quietMs: 0, sayEveryMs });
-    this.watching = new Outage({ graceMs, quietMs: 0, sayEveryMs });
+    const { remindMs, graceMs } = this.timing;
+    this.starting = new Outage({ graceMs: 0, quietMs: 0, remindMs });
+    this.watching = new Outage({ graceMs, quietMs: 0, remindMs });
   }
 
-  get trouble(): string | null {
-    return this.starting.trouble ?? this.watching.trouble;
+  get notReady(): string | null {
+    return this.starting.notReady ?? this.watching.notReady;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {

@@ -60,8 +60,8 @@ export class KubernetesLeaseSource implements LeaseSource {
     this.serviceAccountRoot = serviceAccountRoot ?? '';
   }
 
-  get trouble(): string | null {
-    return this.openSession?.reflector.trouble ?? this.starting.trouble;
+  get notReady(): string | null {
+    return this.openSession?.reflector.notReady ?? this.starting.notReady;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
@@ -191,7 +191,7 @@ export class KubernetesLeaseSource implements LeaseSource {
     if (record !== undefined) return record;
     const { node, reflector } = this.session;
     throw new UserError(
-      `timeout contacting kube-api, failed to patch node "${node}". Error: ${reflector.trouble ?? `node "${node}" not found`}; NODE_NAME has to be a name that "kubectl get nodes" shows`,
+      `timeout contacting kube-api, failed to patch node "${node}". Error: ${reflector.notReady ?? `node "${node}" not found`}; NODE_NAME has to be a name that "kubectl get nodes" shows`,
     );
   }
 

@@ -225,7 +225,7 @@ t.test('open waits for a missing or invalid configuration and logs each reason o
   const sentence =
     "Couldn't fetch network config: flannel config not found in etcd store. Did you create your config using etcdv3 API?";
   t.equal(log.filter((line) => line.includes(sentence)).length, 1);
-  mentions(t, node.source.trouble ?? '', sentence, '/late/config', etcd.url);
+  mentions(t, node.source.notReady ?? '', sentence, '/late/config', etcd.url);
   await etcd.put('/late/config', '{"Network":"10.5.0.0/33"}');
   await until('the next log line', () =>
     has(log, 'error parsing subnet config: /late/config:1 (--etcd-prefix): Network'),
@@ -236,7 +236,7 @@ t.test('open waits for a missing or invalid configuration and logs each reason o
   );
   await etcd.put('/late/config', CONFIG);
   t.match(await acquired, /^10\.5\./);
-  t.equal(node.source.trouble, null);
+  t.equal(node.source.notReady, null);
   t.equal(
     log.filter((line) => line.includes("Couldn't fetch network config")).length,
     3,

@@ -32,10 +32,10 @@ t.test(
       return node.sets.at(-1)?.length === 2;
     });
     await etcd.kill();
-    await until('the outage', () => node.source.trouble !== null);
+    await until('the outage', () => node.source.notReady !== null);
     mentions(
       t,
-      node.source.trouble ?? '',
+      node.source.notReady ?? '',
       'etcd watch channel for /n/subnets/ closed',
       /reconnecting from rev \d+\.\.\.$/,
     );
@@ -43,7 +43,7 @@ t.test(
     await etcd.launch();
     await etcd.delete('/n/subnets/10.5.201.0-24');
     await node.peersAre(PEER);
-    t.equal(node.source.trouble, null);
+    t.equal(node.source.notReady, null);
     t.equal(count(log, 'is open again'), 1);
     t.same(node.revoked, []);
   },
@@ -94,10 +94,10 @@ t.test('open waits for etcd and logs its address once', async (t) => {
   await etcd.kill();
   const node = new EtcdNode(t, etcd.url, '/n', IP);
   const acquired = node.acquire();
-  await until('the outage', () => node.source.trouble !== null);
+  await until('the outage', () => node.source.notReady !== null);
   mentions(
     t,
-    node.source.trouble ?? '',
+    node.source.notReady ?? '',
     "Couldn't fetch network config: ",
     `etcd at ${etcd.url} cannot be reached`,
     'ECONNREFUSED',
@@ -131,17 +131,17 @@ t.test('EtcdClient reports a wrong password and an unauthorized user, and renews
   await etcd.enableUsers('weft', 'secret-word', '/n/');
   const wrong = new EtcdNode(t, etcd.url, '/n', IP, { more: { username: 'weft', password: 'wrong-word' } });
   const waiting = wrong.acquire().catch(() => {});
-  await until('the outage', () => wrong.source.trouble !== null);
-  mentions(t, wrong.source.trouble ?? '', 'refuses user "weft"', 'authentication failed', '--etcd-password');
+  await until('the outage', () => wrong.source.notReady !== null);
+  mentions(t, wrong.source.notReady ?? '', 'refuses user "weft"', 'authentication failed', '--etcd-password');
   const none = new EtcdNode(t, etcd.url, '/n', IP);
   none.acquire().catch(() => {});
-  await until('the outage', () => none.source.trouble !== null);
-  mentions(t, none.source.trouble ?? '', 'requires a user', 'set --etcd-username');
+  await until('the outage', () => none.source.notReady !== null);
+  mentions(t, none.source.notReady ?? '', 'requires a user', 'set --etcd-username');
   const more = { username: 'weft', password: 'secret-word' };
   const elsewhere = new EtcdNode(t, etcd.url, '/other', IP, { more });
   elsewhere.acquire().catch(() => {});
-  await until('the outage', () => elsewhere.source.trouble !== null);
-  mentions(t, elsewhere.source.trouble ?? '', 'user "weft"', 'permission denied', '/other');
+  await until('the outage', () => elsewhere.source.notReady !== null);
+  mentions(t, elsewhere.source.notReady ?? '', 'user "weft"', 'permission denied', '/other');
   const node = await EtcdNode.join(t, etcd, '/n', '192.168.77.2', { more });
   // etcd keeps its tokens in memory.
   await etcd.kill();
@@ -179,10 +179,10 @@ t.test(
     t.equal(count(log, 'This is insecure'), 0);
     const wrong = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, caFile: other.ca } });
     wrong.acquire().catch(() => {});
-    await until('the outage', () => wrong.source.trouble !== null);
+    await until('the outage', () => wrong.source.notReady !== null);
     mentions(
       t,
-      wrong.source.trouble ?? '',
+      wrong.source.notReady ?? '',
       'fails TLS verification',
       'certificate',
       `--etcd-cafile ${other.ca}`,

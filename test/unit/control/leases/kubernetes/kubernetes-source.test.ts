@@ -221,14 +221,14 @@ t.test('NodeReflector keeps the nodes while the server is down, and then deliver
   await b.start();
   await b.api.stop();
   await b.logged('lost the Kubernetes API server, the last known peers stay in force');
-  t.match(b.source.trouble, 'failed to watch *v1.Node');
+  t.match(b.source.notReady, 'failed to watch *v1.Node');
   t.equal(b.sets.length, 0);
   b.api.nodes.delete('node-1');
   b.api.tick();
   b.api.compact();
   await b.api.restart();
   await b.delivered(OWN, '10.100.2.0/24 at 172.16.0.2');
-  t.equal(b.source.trouble, null);
+  t.equal(b.source.notReady, null);
   t.equal(b.lines.filter((line) => line.includes('lost the')).length, 1);
   await b.logged('answers again');
 });
@@ -483,7 +483,7 @@ t.test(
       'https://127.0.0.1:1',
       'ECONNREFUSED',
     );
-    t.match(b.source.trouble, 'ECONNREFUSED');
+    t.match(b.source.notReady, 'ECONNREFUSED');
     const other = await harness(t);
     other.api.writeKubeconfig('certificate');
     await other.open();

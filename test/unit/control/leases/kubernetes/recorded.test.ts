@@ -106,7 +106,7 @@ t.test('NodeReflector lists again when a watch gets 410, as status or as event',
     b.api.replay(name, { applies: isWatch, times: 3 });
     await b.start();
     t.equal(b.api.requests.filter(isList).length, 4, name);
-    t.equal(b.source.trouble, null);
+    t.equal(b.source.notReady, null);
   }
 });
 
