@@ -60,7 +60,7 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
       failure = (error as Error).message;
       if (!signal.aborted) throw error;
       throw new UserError(
-        `${source.name}: ${source.trouble ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`}`,
+        `${source.name}: ${source.notReady ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`}`,
       );
     }
   });

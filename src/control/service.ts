@@ -60,7 +60,7 @@ export class Service {
   /** Why this node is not ready, in flannel's words until it is for the first time; null when it is. */
   get obstacle(): string | null {
     if (!this.ready) return NOT_READY;
-    return this.parts.stacks.find(({ trouble }) => trouble)?.trouble ?? this.parts.source.trouble;
+    return this.parts.stacks.find(({ trouble }) => trouble)?.trouble ?? this.parts.source.notReady;
   }
 
   async run(): Promise<void> {
@@ -210,7 +210,7 @@ export class Service {
           version: version(),
           backend: plan.netConf.backend,
           workers: options.workers,
-          leaseSource: { name: source.name, refused: this.refused, trouble: source.trouble },
+          leaseSource: { name: source.name, refused: this.refused, trouble: source.notReady },
           stacks: stacks.map((stack) => stack.status()),
           ruleRepairs: firewall.repairs,
         });

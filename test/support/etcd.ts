@@ -1,4 +1,4 @@
-/** A real etcd (Debian's 3.4) for tests, on loopback with a directory of its own, spoken to by its JSON gateway. */
+/** A real etcd (Debian's 3.4) for tests, on loopback, with its own directory; called by its JSON gateway. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,23 +10,23 @@ import type { Test } from 'tap';
 import { until } from '../../lab/until.js';
 
 export interface EtcdOptions {
-  /** Addresses that it serves at beside 127.0.0.1: those of a namespace's nodes. */
+  /** Addresses to listen on beside 127.0.0.1. */
   addresses?: string[];
-  /** Serves TLS on a second port of loopback. */
+  /** Files for TLS on a second loopback port. */
   tls?: { ca: string; cert: string; key: string };
-  /** More of etcd's own flags. */
+  /** More flags of etcd. */
   flags?: string[];
 }
 
 export interface StoredKey {
   key: string;
   value: string;
-  /** Decimal text; "0" of a key that stays. */
+  /** Decimal id; "0" for a permanent key. */
   lease: string;
   revision: number;
 }
 
-/** Ports of a machine that nobody has just now. */
+/** Returns free TCP ports. */
 export async function freeTcpPorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
   await Promise.all(servers.map((server) => once(server, 'listening')));
@@ -71,7 +71,7 @@ export class Etcd {
     ];
   }
 
-  /** Starts one and waits until it serves; it goes when the test is over. */
+  /** Starts etcd, waits until it serves, and removes it when the test ends. */
   static async start(t: Test, options: EtcdOptions = {}): Promise<Etcd> {
     const etcd = new Etcd((await freeTcpPorts(3)) as [number, number, number], options);
     t.teardown(() => etcd.stop());
@@ -79,19 +79,19 @@ export class Etcd {
     return etcd;
   }
 
-  /** Starts it again, on the same ports and data. */
+  /** Starts the process, on the same ports and data each time. */
   async launch(): Promise<void> {
     const guard = ['--pdeathsig', 'KILL', 'etcd', '--data-dir', join(this.directory, 'data'), ...this.argv];
     const child = spawn('setpriv', guard, { stdio: ['ignore', 'ignore', 'pipe'] });
-    let said = '';
+    let stderr = '';
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
+      stderr += text;
     });
     this.child = child;
     await until(
       'etcd serves',
       async () => {
-        if (child.exitCode !== null) throw new Error(`etcd has ended: ${said}`);
+        if (child.exitCode !== null) throw new Error(`etcd has ended: ${stderr}`);
         const answer = await fetch(`${this.url}/health`).catch(() => undefined);
         return answer?.ok;
       },
@@ -99,7 +99,7 @@ export class Etcd {
     );
   }
 
-  /** SIGKILL; resolves when it is gone. */
+  /** Sends SIGKILL; resolves when the process has ended. */
   async kill(): Promise<void> {
     const { child } = this;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -107,7 +107,7 @@ export class Etcd {
     await once(child, 'exit');
   }
 
-  /** Has the next start find nothing, as after a lost disk. */
+  /** Kills etcd and deletes its data. */
   async loseData(): Promise<void> {
     await this.kill();
     rmSync(join(this.directory, 'data'), { recursive: true, force: true });
@@ -118,7 +118,7 @@ export class Etcd {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Puts a key; with `ttlS` attached to a lease of its own. */
+  /** Puts a key, with `ttlS` attached to a new lease. */
   async put(key: string, value: string, ttlS?: number): Promise<void> {
     const lease = ttlS === undefined ? undefined : await this.grant(ttlS);
     await this.post('kv/put', { key: base64(key), value: base64(value), lease });
@@ -136,7 +136,7 @@ export class Etcd {
     await this.post('kv/deleterange', { key: base64(key) });
   }
 
-  /** All keys that begin with `prefix`, in order. */
+  /** Returns all keys that begin with `prefix`, in order. */
   async list(prefix: string): Promise<StoredKey[]> {
     const end = Buffer.from(prefix);
     end[end.length - 1] = (end.at(-1) as number) + 1;
@@ -152,7 +152,7 @@ export class Etcd {
     }));
   }
 
-  /** Seconds that a lease has left, and those it was granted. */
+  /** Returns the seconds left of a lease, and the seconds granted. */
   async timeToLive(lease: string): Promise<{ left: number; granted: number }> {
     const { TTL = '0', grantedTTL = '0' } = (await this.post('lease/timetolive', { ID: lease })) as Record<
       string,
@@ -161,7 +161,7 @@ export class Etcd {
     return { left: Number(TTL), granted: Number(grantedTTL) };
   }
 
-  /** Forgets all revisions up to now. */
+  /** Compacts all revisions so far. */
   async compact(): Promise<void> {
     const { header } = (await this.post('kv/range', { key: base64('none') })) as {
       header: { revision: string };
@@ -169,7 +169,7 @@ export class Etcd {
     await this.post('kv/compaction', { revision: header.revision, physical: true });
   }
 
-  /** Turns users on: root, and `user` that may do everything under `prefix`. */
+  /** Enables users: root, and `user` with access to all keys under `prefix`. */
   async enableUsers(user: string, password: string, prefix: string): Promise<void> {
     const end = Buffer.from(prefix);
     end[end.length - 1] = (end.at(-1) as number) + 1;
@@ -187,7 +187,7 @@ export class Etcd {
     await this.login();
   }
 
-  /** A new token for the calls of this class; those of before a restart are gone. */
+  /** Gets a new token for this class; a restart of etcd invalidates the old one. */
   async login(): Promise<void> {
     this.token = undefined;
     const { token } = (await this.post('auth/authenticate', { name: 'root', password: 'root' })) as {
@@ -196,7 +196,7 @@ export class Etcd {
     this.token = token;
   }
 
-  /** A call of the gateway (api-reference of etcd 3.4). */
+  /** Calls the JSON gateway. */
   async post(path: string, body: object): Promise<unknown> {
     const response = await fetch(`${this.url}/v3/${path}`, {
       method: 'POST',

@@ -1,6 +1,6 @@
 /**
- * An API server for nodes and pods over HTTPS: it keeps state enough to list, patch and watch, and answers with recorded
- * exchanges, byte for byte, where it is told to.
+ * A test API server over HTTPS that lists, patches and watches nodes, and reads pods. A test can make it replay recorded
+ * exchanges byte for byte.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -17,14 +17,14 @@ import { mergeStatusPatch } from './kube-patch.js';
 
 export interface SeenRequest {
   method: string;
-  /** With its query. */
+  /** Path and query. */
   path: string;
   contentType: string | undefined;
   authorization: string | undefined;
   /** CN of the client's certificate. */
   client: string | undefined;
   body: string;
-  /** performance.now() at its arrival. */
+  /** performance.now() when it arrived. */
   at: number;
 }
 
@@ -33,7 +33,7 @@ interface WatchEvent {
   line: string;
 }
 
-/** `cut`: the stream ends without its last chunk. */
+/** `cut`: close the connection before the last chunk. */
 interface Replay {
   exchange: Exchange;
   applies: (request: SeenRequest) => boolean;
@@ -44,20 +44,20 @@ interface Replay {
 export class KubeApi {
   readonly requests: SeenRequest[] = [];
   readonly nodes = new Map<string, KubeNode>();
-  /** Name of the node that a pod runs on, by namespace/name. */
+  /** Node of each pod, by namespace/name. */
   readonly pods = new Map<string, string | undefined>();
-  /** The bearer token it takes; undefined: it asks for none. */
+  /** The bearer token that it requires, if any. */
   token: string | undefined;
-  /** Every watch is accepted and ended at once. */
+  /** Accept every watch and end it at once. */
   refuseToStream = false;
-  /** It does not end a watch whose timeoutSeconds are over. */
+  /** Ignore timeoutSeconds of watches. */
   deafToTimeouts = false;
   version = 100;
-  /** Where its certificates are. */
+  /** Directory of its certificates. */
   readonly dir: string;
   private server: Server;
   private address = { host: '127.0.0.1', port: 0 };
-  /** What came before this is compacted away. */
+  /** Oldest version that is not compacted. */
   private oldest = 100;
   private readonly events: WatchEvent[] = [];
   private readonly watches = new Set<ServerResponse>();
@@ -68,7 +68,7 @@ export class KubeApi {
     this.server = this.newServer();
   }
 
-  /** Its certificates are made in `dir`; port 0: any free one. */
+  /** Starts a server that creates its certificates in `dir`; port 0 is any free port. */
   static async start(dir: string, host = '127.0.0.1', port = 0): Promise<KubeApi> {
     makeCertificates(dir, host);
     const api = new KubeApi(dir);
@@ -108,19 +108,19 @@ export class KubeApi {
     return path;
   }
 
-  /** The authority's certificate. */
+  /** The CA certificate. */
   get ca(): string {
     return readFileSync(join(this.dir, 'ca.pem'), 'utf8');
   }
 
-  /** Adds or replaces a node, and tells the watches. */
+  /** Adds or replaces a node and sends the event. */
   put(node: KubeNode): void {
     const known = this.nodes.get(node.metadata.name);
     this.nodes.set(node.metadata.name, node);
-    this.announce(known === undefined ? 'ADDED' : 'MODIFIED', node);
+    this.sendEvent(known === undefined ? 'ADDED' : 'MODIFIED', node);
   }
 
-  /** Changes a node in place, and tells the watches. */
+  /** Changes a node and sends the event. */
   change(name: string, edit: (node: KubeNode) => void): void {
     const node = structuredClone(this.nodes.get(name)) as KubeNode;
     edit(node);
@@ -130,10 +130,10 @@ export class KubeApi {
   remove(name: string): void {
     const node = this.nodes.get(name) as KubeNode;
     this.nodes.delete(name);
-    this.announce('DELETED', node);
+    this.sendEvent('DELETED', node);
   }
 
-  /** Takes these nodes without a word to the watches: there are none yet. */
+  /** Adds nodes without events, before there are watches. */
   fill(nodes: Iterable<KubeNode>): void {
     for (const node of nodes) {
       node.metadata.resourceVersion = String(++this.version);
@@ -147,29 +147,29 @@ export class KubeApi {
     this.send(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
   }
 
-  /** Forgets all events: older versions are answered with 410 from here on. */
+  /** Drops all events; older versions get 410 from now on. */
   compact(): void {
     this.events.length = 0;
     this.oldest = this.version;
   }
 
-  /** What has happened meanwhile without anybody being told: the next version. */
+  /** Advances the version without an event. */
   tick(): void {
     this.version++;
   }
 
-  /** Bytes into every open watch, whatever they are. */
+  /** Writes text into every open watch. */
   send(text: string): void {
     for (const watch of this.watches) watch.write(text);
   }
 
-  /** Ends every watch as a server does whose timeoutSeconds are over. */
+  /** Ends every watch, as after its timeoutSeconds. */
   endWatches(): void {
     for (const watch of this.watches) watch.end();
     this.watches.clear();
   }
 
-  /** Takes the connections of every watch away after this text, without a last chunk. */
+  /** Writes text into every watch and closes its connection without a last chunk. */
   async cutWatches(text = '\n'): Promise<void> {
     const watches = [...this.watches];
     this.watches.clear();
@@ -179,7 +179,7 @@ export class KubeApi {
     }
   }
 
-  /** Answers the next `times` requests that apply with a recorded exchange. */
+  /** Answers the next `times` matching requests with a recorded exchange. */
   replay(
     name: string,
     { applies = () => true, times = 1, cut = false }: Partial<Omit<Replay, 'exchange'>> = {},
@@ -191,7 +191,7 @@ export class KubeApi {
     this.replays = [];
   }
 
-  /** Takes all connections away and no more of them. */
+  /** Closes all connections and stops listening. */
   async stop(): Promise<void> {
     this.watches.clear();
     const closed = once(this.server, 'close');
@@ -200,13 +200,13 @@ export class KubeApi {
     await closed;
   }
 
-  /** Listens again, on the port it had. */
+  /** Listens again on the same port. */
   async restart(): Promise<void> {
     this.server = this.newServer();
     await this.listen();
   }
 
-  /** The requests of a method whose path matches. */
+  /** Returns the requests of a method whose path matches. */
   seen(method: string, path: RegExp): SeenRequest[] {
     return this.requests.filter((request) => request.method === method && path.test(request.path));
   }
@@ -322,7 +322,7 @@ export class KubeApi {
     setTimeout(() => response.end(), Number(query.get('timeoutSeconds') ?? 300) * 1000).unref();
   }
 
-  private announce(type: string, node: KubeNode): void {
+  private sendEvent(type: string, node: KubeNode): void {
     node.metadata.resourceVersion = String(++this.version);
     const object = { kind: 'Node', apiVersion: 'v1', ...node };
     const event = { version: this.version, line: `${JSON.stringify({ type, object })}\n` };
@@ -351,7 +351,7 @@ function clientOf(socket: TLSSocket): string | undefined {
   return Array.isArray(name) ? name[0] : name;
 }
 
-/** ca.pem and ca.key, with which the server shows itself; client.pem and client.key, signed by it. */
+/** Creates ca.pem and ca.key for the server, and client.pem and client.key signed by this CA. */
 function makeCertificates(dir: string, host: string): void {
   const make = (name: string, subject: string, ...more: string[]): void => {
     const key = [

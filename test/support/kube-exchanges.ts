@@ -1,4 +1,4 @@
-/** Exchanges recorded from a real API server: test/fixtures/kubernetes. */
+/** Exchanges with a real API server, recorded in test/fixtures/kubernetes. */
 
 import { fixture } from './fixtures.js';
 
@@ -9,7 +9,7 @@ export interface Exchange {
   body: string;
 }
 
-/** The exchange of a name, like `error-401` or `watch-events`; a watch's body is one event a line. */
+/** Returns an exchange by name, like `error-401` or `watch-events`; a watch's body has one event per line. */
 export function exchange(name: string): Exchange {
   const { request, response } = JSON.parse(fixture(`kubernetes/${name}.meta.json`)) as {
     request: Exchange['request'];
@@ -17,7 +17,7 @@ export function exchange(name: string): Exchange {
   };
   const watch = /[?&]watch=1/.test(request.path) && response.status === 200;
   const body = fixture(`kubernetes/${name}.${watch ? 'jsonl' : 'json'}`);
-  // The server counts the bytes itself, and the length of the recording says nothing to a client.
+  // Node's server sets these headers itself.
   const { 'Content-Length': _, 'Transfer-Encoding': __, ...headers } = response.headers;
   return { request, status: response.status, headers, body };
 }

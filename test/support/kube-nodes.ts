@@ -1,4 +1,4 @@
-/** Node objects as an API server has them. */
+/** Node objects. */
 
 export interface KubeNode {
   metadata: {
@@ -14,7 +14,7 @@ export interface KubeNode {
 
 export const PREFIX = 'flannel.alpha.coreos.com/';
 
-/** Annotations of a vxlan node; `more` with undefined takes one away. */
+/** Returns the annotations of a vxlan node; undefined in `more` removes one. */
 export function vxlanAnnotations(
   publicIp: string,
   mac: string,
@@ -31,7 +31,7 @@ export function vxlanAnnotations(
   return Object.fromEntries(given.map(([name, value]) => [PREFIX + name, value as string]));
 }
 
-/** A small node; another `uid` is another registration of the same name. */
+/** Returns a small node; another `uid` means another registration of the same name. */
 export function kubeNode(
   name: string,
   podCidrs: string[],
@@ -46,7 +46,7 @@ export function kubeNode(
   };
 }
 
-/** Node `index` of a vxlan cluster: 10.<n>.<m>.0/24 at 172.16.<n>.<m>, n and m from the index. */
+/** Returns node `index` of a vxlan cluster: 10.<100 + high>.<low>.0/24 at 172.16.<high>.<low>. */
 export function peerNode(index: number, more: Record<string, string | undefined> = {}): KubeNode {
   const [high, low] = [index >> 8, index & 255];
   const mac = `02:00:00:00:${high.toString(16).padStart(2, '0')}:${low.toString(16).padStart(2, '0')}`;
@@ -57,7 +57,7 @@ export function peerNode(index: number, more: Record<string, string | undefined>
   );
 }
 
-/** The same with all that a kubelet and others add in a real cluster: some 12 KB as JSON. */
+/** Returns the same node with the fields of a real cluster, about 12 KB as JSON. */
 export function realisticNode(index: number): KubeNode {
   const node = peerNode(index);
   const { name } = node.metadata;

@@ -1,4 +1,4 @@
-/** What a strategic merge patch of nodes/<name>/status does: annotations by key, null takes one away; conditions by type. */
+/** Strategic merge patch of nodes/<name>/status: annotations by key, null removes one; conditions by type. */
 
 import type { KubeNode } from './kube-nodes.js';
 

@@ -1,4 +1,4 @@
-/** A lease source on a test API server, with waits short enough for tests. */
+/** A Kubernetes lease source on a test API server, with short waits. */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,11 +31,11 @@ export const QUICK: Partial<KubernetesTiming> = {
 
 export const NET_CONF = '{"Network":"10.0.0.0/8","Backend":{"Type":"vxlan"}}';
 
-export class Bench {
+export class Harness {
   readonly api: KubeApi;
   readonly source: KubernetesLeaseSource;
   readonly lines: string[];
-  /** Sets as `subnet at address`, own first. */
+  /** Later sets, each lease as `subnet at address`, own first. */
   readonly sets: string[][] = [];
   readonly refusals: string[] = [];
   private cluster: Cluster | undefined;
@@ -65,8 +65,8 @@ export class Bench {
     return await this.source.acquire(this.request, new AbortController().signal);
   }
 
-  /** Opens, acquires and follows. */
-  async follow(): Promise<LeaseSets> {
+  /** Opens, acquires and watches. */
+  async start(): Promise<LeaseSets> {
     await this.open();
     const set = await this.acquire();
     this.source.watch({
@@ -78,13 +78,13 @@ export class Bench {
     return set;
   }
 
-  /** Waits for a line of the log. */
-  async said(part: string): Promise<string> {
+  /** Waits for a log line. */
+  async logged(part: string): Promise<string> {
     return await until(part, () => this.lines.find((line) => line.includes(part)));
   }
 
-  /** Waits for the last set to be this. */
-  async set(...leases: string[]): Promise<void> {
+  /** Waits until the last set has exactly these leases. */
+  async delivered(...leases: string[]): Promise<void> {
     await until(
       `${leases.join()}, not ${this.sets.at(-1)?.join()}`,
       () => this.sets.at(-1)?.join() === leases.join(),
@@ -92,22 +92,25 @@ export class Bench {
   }
 }
 
-/** IPv4 first. */
+/** Formats each lease as `subnet at address`, IPv4 first. */
 export function textOf(sets: LeaseSets): string[] {
   return valuesOf(sets).flatMap(({ own, peers }) =>
     [own, ...peers].map(({ subnet, publicIp }) => `${formatCidr(subnet)} at ${formatIp(publicIp)}`),
   );
 }
 
-export interface BenchOptions {
+export interface HarnessOptions {
   options?: Partial<KubernetesOptions>;
   timing?: Partial<KubernetesTiming>;
   netConf?: string;
   env?: Record<string, string | undefined>;
 }
 
-/** A server with node `me` (10.1.1.0/24), and a source of that node. */
-export async function bench(t: Test, { options, timing, netConf, env }: BenchOptions = {}): Promise<Bench> {
+/** Starts a server with node `me` (10.1.1.0/24), and a source of that node. */
+export async function harness(
+  t: Test,
+  { options, timing, netConf, env }: HarnessOptions = {},
+): Promise<Harness> {
   const lines = catchLog(t);
   const dir = t.testdir({ 'net-conf.json': netConf ?? NET_CONF });
   const api = await KubeApi.start(dir);
@@ -129,7 +132,7 @@ export async function bench(t: Test, { options, timing, netConf, env }: BenchOpt
     await source.close();
     await api.stop();
   });
-  return new Bench(api, source, lines);
+  return new Harness(api, source, lines);
 }
 
 export function setEnv(t: Test, values: Record<string, string | undefined>): void {
@@ -144,7 +147,7 @@ export function setEnv(t: Test, values: Record<string, string | undefined>): voi
   }
 }
 
-/** Writes a token for a file that a kubeconfig or a service account names. */
+/** Writes a token file. */
 export function writeToken(path: string, token: string): void {
   writeFileSync(path, `${token}\n`);
 }

@@ -1,14 +1,14 @@
-/** A lease source that cannot be reached just now: said, said again once a minute, and once when it is over. */
+/** A lease source that cannot be reached: logged at once, once a minute while it lasts, and once when it ends. */
 
 import { info, verbose, warn } from '../support/log.js';
 
 export interface OutageTimes {
-  /** It is no trouble until it has lasted for so long. */
+  /** A shorter outage does not make the node not ready. */
   graceMs: number;
-  /** It is not spoken of until it has lasted for so long. */
+  /** A shorter outage is not logged. */
   quietMs: number;
-  /** And then so often; a minute where nothing is said. */
-  sayEveryMs?: number;
+  /** Pause between two log lines of one outage; a minute by default. */
+  remindMs?: number;
 }
 
 const MINUTE_MS = 60_000;
@@ -16,40 +16,41 @@ const MINUTE_MS = 60_000;
 export class Outage {
   private readonly times: Required<OutageTimes>;
   private since = 0;
-  private saidAt: number | undefined;
-  private kind: string | number | undefined;
-  private sentence: string | null = null;
+  private loggedAt: number | undefined;
+  private loggedKind: string | number | undefined;
+  private reason: string | null = null;
 
   constructor(times: OutageTimes) {
-    this.times = { sayEveryMs: MINUTE_MS, ...times };
+    this.times = { remindMs: MINUTE_MS, ...times };
   }
 
-  /** What is wrong; null when nothing is, or not for long. */
-  get trouble(): string | null {
-    return this.sentence !== null && this.lastedMs() >= this.times.graceMs ? this.sentence : null;
+  /** Why the source cannot be reached; null when it is reached, or the outage is shorter than the grace period. */
+  get notReady(): string | null {
+    return this.reason !== null && this.lastedMs() >= this.times.graceMs ? this.reason : null;
   }
 
-  /** It is still, or again, not to be reached. Another `kind` of reason is news. */
-  report(sentence: string, kind: string | number = ''): void {
-    if (this.sentence === null) this.since = performance.now();
-    this.sentence = sentence;
+  /** Begins or continues the outage. A reason of another `kind` is logged at once. */
+  report(reason: string, kind: string | number = ''): void {
+    if (this.reason === null) this.since = performance.now();
+    this.reason = reason;
     if (this.lastedMs() < this.times.quietMs) return;
     const now = performance.now();
-    if (this.saidAt !== undefined && this.kind === kind && now - this.saidAt < this.times.sayEveryMs) {
-      verbose(2, sentence);
+    const isRecent = this.loggedAt !== undefined && now - this.loggedAt < this.times.remindMs;
+    if (isRecent && this.loggedKind === kind) {
+      verbose(2, reason);
       return;
     }
-    this.kind = kind;
-    this.saidAt = now;
-    warn(sentence);
+    this.loggedKind = kind;
+    this.loggedAt = now;
+    warn(reason);
   }
 
-  /** It is reached; `sentence` is said when the outage was spoken of. */
-  end(sentence: string): void {
-    if (this.saidAt !== undefined) info(sentence);
-    this.sentence = null;
-    this.saidAt = undefined;
-    this.kind = undefined;
+  /** Ends the outage; logs `message` if the outage was logged. */
+  end(message: string): void {
+    if (this.loggedAt !== undefined) info(message);
+    this.reason = null;
+    this.loggedAt = undefined;
+    this.loggedKind = undefined;
   }
 
   private lastedMs(): number {

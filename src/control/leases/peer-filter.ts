@@ -1,57 +1,60 @@
 /**
- * Which leases of a cluster can stand beside each other. A lease file with a contradiction is refused whole: someone just
- * wrote it. In a cluster one wrong node must not cost the others their network, so here the later one is left out.
+ * Selects the leases of a cluster that do not contradict each other. A contradiction in a lease file refuses the whole
+ * file, because its author just wrote it. In a cluster, one wrong node must not cut off the others, so only the later lease
+ * is left out.
  */
 
 import { baseOf, type Cidr, containsAddress, formatCidr, lastOf } from '../addresses/cidr.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
-import { warn } from '../support/log.js';
+import { OnceEach } from '../support/once.js';
 import type { Lease } from './lease.js';
 
 export interface NamedLease {
-  /** What the source knows it by: a node's name, a key. */
+  /** Its name at the source: a node's name or a key. */
   name: string;
   lease: Lease;
 }
 
-/** Keeps in mind what it has said, so that a contradiction is named once for as long as it lasts. */
+/** Logs each contradiction once for as long as it lasts. */
 export class PeerFilter {
-  private said = new Set<string>();
+  private readonly contradictions = new OnceEach();
 
-  /** Those of `others`, by name, that contradict neither this node's lease nor each other; says why the rest do not count. */
+  /** Returns the leases of `others`, by name, that contradict neither this node's lease nor each other; logs the rest. */
   accept(own: NamedLease, others: readonly NamedLease[]): Lease[] {
-    const taken = new Taken(own);
+    const claims = new Claims(own);
     const peers: Lease[] = [];
-    const sentences = new Set<string>();
+    const contradictions: string[] = [];
     for (const candidate of [...others].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      const obstacle = taken.refuse(candidate);
-      if (obstacle === undefined) peers.push(candidate.lease);
-      else sentences.add(`${candidate.name} is left out: ${obstacle}`);
+      const contradiction = claims.contradict(candidate);
+      if (contradiction !== undefined) {
+        contradictions.push(`${candidate.name} is left out: ${contradiction}`);
+        continue;
+      }
+      claims.add(candidate);
+      peers.push(candidate.lease);
     }
-    for (const sentence of sentences) if (!this.said.has(sentence)) warn(sentence);
-    this.said = sentences;
+    this.contradictions.log(contradictions);
     return peers;
   }
 }
 
-/** What the accepted leases have claimed, and who. */
-class Taken {
+/** The addresses, MACs and subnets of the accepted leases, each with its owner's name. */
+class Claims {
   private readonly addresses = new Map<Ip, string>();
   private readonly macs = new Map<string, string>();
-  /** By their text, `base/prefix`; and the lengths there are. */
+  /** By the subnet's text. */
   private readonly subnets = new Map<string, { base: Ip; name: string }>();
-  private readonly prefixLengths = new Set<number>();
-  /** For every length there is: the networks of that length that hold a claimed address, and whose it is. */
+  /** The prefix lengths of the subnets. */
+  private readonly lengths = new Set<number>();
+  /** For each prefix length asked for: the networks of that length around a claimed address, with the address's owner. */
   private readonly homes = new Map<number, Map<Ip, string>>();
 
   constructor(own: NamedLease) {
-    this.claim(own);
+    this.add(own);
   }
 
-  /** Why a lease cannot stand beside those before it; undefined, and it is one of them, when it can. */
-  refuse(candidate: NamedLease): string | undefined {
-    const { lease } = candidate;
-    const { subnet, publicIp, vtepMac } = lease;
+  /** Returns how a lease contradicts the accepted ones; undefined when it does not. */
+  contradict({ lease: { subnet, publicIp, vtepMac } }: NamedLease): string | undefined {
     const address = this.addresses.get(publicIp);
     if (address !== undefined) {
       return `its public IP ${formatIp(publicIp)} is that of ${address} too; give each node its own with --iface or --public-ip`;
@@ -60,50 +63,50 @@ class Taken {
     if (mac !== undefined) return `its VtepMAC ${vtepMac} is that of ${mac} too`;
     const overlap = this.overlapping(subnet);
     if (overlap !== undefined) return `its subnet ${formatCidr(subnet)} overlaps that of ${overlap}`;
-    const around = this.around(publicIp) ?? (containsAddress(subnet, publicIp) ? 'itself' : undefined);
+    const around = this.ownerAround(publicIp) ?? (containsAddress(subnet, publicIp) ? 'itself' : undefined);
     if (around !== undefined) {
       return `its public IP ${formatIp(publicIp)} lies inside the subnet of ${around}; the tunnel would carry itself`;
     }
     const inside = this.homesOf(subnet.prefixLength).get(subnet.base);
     if (inside !== undefined) {
-      return `its subnet ${formatCidr(subnet)} holds the public IP of ${inside}; the tunnel would carry itself`;
+      return `its subnet ${formatCidr(subnet)} contains the public IP of ${inside}; the tunnel would carry itself`;
     }
-    this.claim(candidate);
     return undefined;
   }
 
-  private claim({ name, lease: { subnet, publicIp, vtepMac } }: NamedLease): void {
+  add({ name, lease: { subnet, publicIp, vtepMac } }: NamedLease): void {
     this.addresses.set(publicIp, name);
     if (vtepMac !== undefined) this.macs.set(vtepMac, name);
     this.subnets.set(formatCidr(subnet), { base: subnet.base, name });
-    this.prefixLengths.add(subnet.prefixLength);
-    for (const [prefixLength, homes] of this.homes) homes.set(baseOf(publicIp, prefixLength), name);
+    this.lengths.add(subnet.prefixLength);
+    for (const [length, homes] of this.homes) homes.set(baseOf(publicIp, length), name);
   }
 
-  private homesOf(prefixLength: number): ReadonlyMap<Ip, string> {
-    let homes = this.homes.get(prefixLength);
+  private homesOf(length: number): ReadonlyMap<Ip, string> {
+    let homes = this.homes.get(length);
     if (homes === undefined) {
-      homes = new Map([...this.addresses].map(([address, name]) => [baseOf(address, prefixLength), name]));
-      this.homes.set(prefixLength, homes);
+      homes = new Map([...this.addresses].map(([address, name]) => [baseOf(address, length), name]));
+      this.homes.set(length, homes);
     }
     return homes;
   }
 
-  /** Who has the subnet that an address lies in. */
-  private around(address: Ip): string | undefined {
-    for (const prefixLength of this.prefixLengths) {
+  /** Returns the owner of the subnet that an address lies in. */
+  private ownerAround(address: Ip): string | undefined {
+    for (const prefixLength of this.lengths) {
       const subnet = this.subnets.get(formatCidr({ base: baseOf(address, prefixLength), prefixLength }));
       if (subnet !== undefined) return subnet.name;
     }
     return undefined;
   }
 
-  private overlapping({ base, prefixLength }: Cidr): string | undefined {
-    const around = this.around(base);
-    if (around !== undefined) return around;
-    // A shorter prefix than some before may hold one of them; a cluster with one length never gets here.
-    if ([...this.prefixLengths].every((other) => other <= prefixLength)) return undefined;
-    const last = lastOf({ base, prefixLength });
+  private overlapping(subnet: Cidr): string | undefined {
+    const { base, prefixLength } = subnet;
+    const owner = this.ownerAround(base);
+    if (owner !== undefined) return owner;
+    // Only a shorter prefix than an accepted one can contain it; in a cluster with one length the search ends here.
+    if ([...this.lengths].every((length) => length <= prefixLength)) return undefined;
+    const last = lastOf(subnet);
     return [...this.subnets.values()].find((other) => other.base >= base && other.base <= last)?.name;
   }
 }

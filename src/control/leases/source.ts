@@ -16,7 +16,7 @@ export interface LeaseSource {
   /** Name in messages and in `weft status`. */
   readonly name: string;
   /** Why the leases cannot be followed now; null while they are followed. */
-  readonly trouble: string | null;
+  readonly notReady: string | null;
   /**
    * Connects to the source and reads the cluster's network configuration. While the source cannot be reached, `open`
    * waits, and logs it at once and then once a minute. @throws UserError when waiting cannot help; the signal's reason

@@ -32,3 +32,25 @@ export class OnceEach {
     this.last = current;
   }
 }
+
+/** Any number of states, each with its own last message. */
+export class OncePerKey {
+  private readonly last = new Map<string, string>();
+
+  /** Writes the message unless it is the last one written for this key. */
+  log(key: string, message: string, write: Write = warn): void {
+    if (this.last.get(key) === message) return;
+    this.last.set(key, message);
+    write(message);
+  }
+
+  /** Forgets the last message of a key. */
+  clear(key: string): void {
+    this.last.delete(key);
+  }
+
+  /** Forgets the messages of all other keys. */
+  retain(isKept: (key: string) => boolean): void {
+    for (const key of this.last.keys()) if (!isKept(key)) this.last.delete(key);
+  }
+}

@@ -1,18 +1,18 @@
-/** Which subnets nobody has: flannel's allocateSubnet (pkg/subnet/etcd/local_manager.go), of either family. */
+/** Free subnets of a range: flannel's allocateSubnet (pkg/subnet/etcd/local_manager.go), for either family. */
 
 import { type Cidr, lastOf } from '../../addresses/cidr.js';
 
-/** flannel picks at random among so many: nodes that start at once seldom pick the same. */
-const CHOICE = 100;
+/** Number of free subnets among which flannel picks at random, so that nodes that start together rarely collide. */
+const CANDIDATES = 100;
 
-/** Subnets of `size` addresses from `min` to `max`, which are both the first address of one. */
+/** Subnets of `size` addresses; `min` and `max` are the first addresses of the first and the last subnet. */
 export interface Candidates {
   min: bigint;
   max: bigint;
   size: bigint;
 }
 
-/** First and last address. */
+/** First and last address of a subnet. */
 export interface Span {
   first: bigint;
   last: bigint;
@@ -26,14 +26,14 @@ export function overlap(a: Span, b: Span): boolean {
   return a.first <= b.last && b.first <= a.last;
 }
 
-/** The first addresses of the first free subnets, 100 at most, in order. */
+/** Returns the first addresses of the first free subnets, at most 100, in order. */
 export function firstFree({ min, max, size }: Candidates, taken: readonly Span[]): bigint[] {
   const sorted = [...taken].sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
   const free: bigint[] = [];
   let next = 0;
-  /** The last address of all that begins before the candidate ends. */
+  /** Last address of all spans that begin before the candidate ends. */
   let reach = -1n;
-  for (let base = min; base <= max && free.length < CHOICE; base += size) {
+  for (let base = min; base <= max && free.length < CANDIDATES; base += size) {
     for (; next < sorted.length; next++) {
       const { first, last } = sorted[next] as Span;
       if (first >= base + size) break;

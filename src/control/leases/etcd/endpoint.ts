@@ -1,4 +1,4 @@
-/** The places etcd is reached at, as --etcd-endpoints names them, and how it is spoken to there (spec of flannel, 6.6). */
+/** The endpoints that --etcd-endpoints names, with their TLS credentials. */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { EtcdOptions } from '../../options.js';
@@ -7,11 +7,12 @@ import { warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
 import { type ChannelCredentials, credentials } from './library.js';
 
-export const FAILED = 'Failed to create SubnetManager: ';
+/** flannel's words. */
+const FAILED_TO_OPEN = 'Failed to create SubnetManager: ';
 const DEFAULT_PORT = 2379;
 
 export interface Endpoint {
-  /** How it is called in messages: never with a password. */
+  /** URL for messages, without user and password. */
   name: string;
   /** host:port */
   address: string;
@@ -19,8 +20,8 @@ export interface Endpoint {
 }
 
 /**
- * Reads the endpoints and the TLS files. TLS is for all of them when there are both key and certificate; without, it is
- * for those that say https. @throws UserError
+ * Reads the endpoints and the TLS files. With both key and certificate, all endpoints use TLS; otherwise those with https.
+ * @throws UserError
  */
 export async function readEndpoints(options: EtcdOptions): Promise<Endpoint[]> {
   const parsed = options.endpoints.map(parseEndpoint);
@@ -37,7 +38,7 @@ export async function readEndpoints(options: EtcdOptions): Promise<Endpoint[]> {
   }));
 }
 
-/** `http://host:port`, `https://…` or `host:port`; a user in it is not used and never shown. @throws UserError */
+/** Parses `http://host:port`, `https://…` or `host:port`; ignores a user, and never shows it. @throws UserError */
 export function parseEndpoint(text: string): { name: string; address: string; secure: boolean } {
   const match = /^(?:(https?):\/\/)?(?:[^@/]*@)?(\[[0-9a-f:.]+\]|[^:@/\s[\]]+)(?::(\d{1,5}))?\/?$/i.exec(
     text,
@@ -46,7 +47,7 @@ export function parseEndpoint(text: string): { name: string; address: string; se
   if (match === null || port < 1 || port > 65535) {
     const shown = text.replace(/^((?:[^/]*:\/\/)?)[^/]*@/, '$1***@');
     throw new UserError(
-      `${FAILED}--etcd-endpoints: "${shown}" is no endpoint; write a comma list like http://192.168.77.1:2379`,
+      `${FAILED_TO_OPEN}--etcd-endpoints: "${shown}" is not an endpoint; write a comma-separated list like http://192.168.77.1:2379`,
     );
   }
   const scheme = match[1]?.toLowerCase() ?? 'http';
@@ -54,7 +55,7 @@ export function parseEndpoint(text: string): { name: string; address: string; se
   return { name: `${scheme}://${address}`, address, secure: scheme === 'https' };
 }
 
-/** Credentials of the files, each looked at by itself so that the right one is named. */
+/** Reads each file on its own, so that an error names the right file. @throws UserError */
 async function readTls(options: EtcdOptions, hasPair: boolean): Promise<ChannelCredentials> {
   const ca = await readPem('--etcd-cafile', options.caFile, (text) => new X509Certificate(text));
   const key = hasPair ? await readPem('--etcd-keyfile', options.keyFile, createPrivateKey) : undefined;
@@ -65,7 +66,7 @@ async function readTls(options: EtcdOptions, hasPair: boolean): Promise<ChannelC
     return credentials.createSsl(ca ?? null, key ?? null, cert ?? null);
   } catch (error) {
     throw new UserError(
-      `${FAILED}--etcd-keyfile ${options.keyFile} and --etcd-certfile ${options.certFile} do not go together: ${(error as Error).message}`,
+      `${FAILED_TO_OPEN}--etcd-keyfile ${options.keyFile} and --etcd-certfile ${options.certFile} do not match: ${(error as Error).message}`,
     );
   }
 }
@@ -80,13 +81,13 @@ async function readPem(
   try {
     text = await readText(flag, path);
   } catch (error) {
-    throw new UserError(`${FAILED}${(error as Error).message}`);
+    throw new UserError(`${FAILED_TO_OPEN}${(error as Error).message}`);
   }
   try {
     check(text);
   } catch (error) {
     throw new UserError(
-      `${FAILED}${flag} ${path}: not what belongs there in PEM: ${(error as Error).message}`,
+      `${FAILED_TO_OPEN}${flag} ${path}: not a PEM file of this kind: ${(error as Error).message}`,
     );
   }
   return Buffer.from(text);

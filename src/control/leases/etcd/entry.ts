@@ -1,48 +1,48 @@
-/** What is found under a node's key. */
+/** Entries of the nodes in etcd: key and value of each, parsed. */
 
 import { formatCidr } from '../../addresses/cidr.js';
-import type { Family } from '../../addresses/family.js';
-import type { Ip } from '../../addresses/ip.js';
+import { type Family, familiesIn, mapFamilies } from '../../addresses/family.js';
 import { parseVtepMac } from '../../addresses/mac.js';
-import { warn } from '../../support/log.js';
+import type { NetConf } from '../../config/net-conf.js';
+import { OncePerKey } from '../../support/once.js';
 import { show } from '../../support/user-error.js';
 import type { Lease, NodeLeases } from '../lease.js';
-import { parseLeaseValue } from './lease-value.js';
+import { type LeaseValue, parseLeaseValue } from './lease-value.js';
 import type { Long } from './library.js';
 import type { KeyValue } from './protocol.js';
 import type { Registry } from './registry.js';
-import { parseSubnetKey, type SubnetKey, showSubnet6 } from './subnet-key.js';
+import { parseSubnetKey, type SubnetKey, showIpv6 } from './subnet-key.js';
 
-export interface SubnetEntry {
-  /** The key without what all have in front. */
+export interface SubnetEntry extends LeaseValue {
+  /** The key without the common prefix. */
   name: string;
   key: SubnetKey;
-  publicIp: Ip;
-  publicIpv6: Ip | undefined;
-  backendType: string;
-  vtepMac: string | undefined;
-  vtepMac6: string | undefined;
-  /** etcd's lease; zero of a key that stays. */
+  /** The key's lease in etcd; zero for a permanent key. */
   lease: Long;
   revision: Long;
 }
 
-/** Reads keys, and says of each that is no good what is wrong with it, once for as long as it stays so. */
+/** A family's fields, and its name in flannel's words. */
+const FIELDS = {
+  ipv4: { lease: 'subnet', address: 'PublicIP', data: 'BackendData' },
+  ipv6: { lease: 'v6 subnet', address: 'PublicIPv6', data: 'BackendV6Data' },
+} as const satisfies Record<Family, object>;
+
+/** Parses entries and logs each problem once per key until it changes. */
 export class EntryReader {
   private readonly registry: Registry;
-  /** The VNI with backend vxlan; undefined with udp, which takes leases of any backend, as flannel's does. */
-  private readonly vni: number | undefined;
-  /** Whether the cluster has IPv6, so that a lease is to have an IPv6 half. */
-  private readonly ipv6: boolean;
-  private readonly said = new Map<string, string>();
+  /** With udp, leases of any backend are peers, as in flannel. */
+  private readonly isVxlan: boolean;
+  private readonly families: readonly Family[];
+  private readonly problems = new OncePerKey();
 
-  constructor(registry: Registry, vni: number | undefined, ipv6 = false) {
+  constructor(registry: Registry, { backend, networks }: NetConf) {
     this.registry = registry;
-    this.vni = vni;
-    this.ipv6 = ipv6;
+    this.isVxlan = backend.type === 'vxlan';
+    this.families = familiesIn(networks);
   }
 
-  /** Undefined, and said, for a key or value that is no node's. */
+  /** Returns undefined for an invalid key or value, and logs it. */
   read(kv: KeyValue): SubnetEntry | undefined {
     const name = this.registry.nameOf(kv);
     try {
@@ -51,65 +51,54 @@ export class EntryReader {
       const value = parseLeaseValue(`${this.registry.subnets}${name}`, kv.value.toString());
       return { name, key, ...value, lease: kv.lease, revision: kv.modRevision };
     } catch (error) {
-      this.sayOnce(name, `Ignoring bad subnet node: ${(error as Error).message}`);
+      this.problems.log(name, `Ignoring bad subnet node: ${(error as Error).message}`);
       return undefined;
     }
   }
 
   /**
-   * The leases of a peer; undefined, and said, when they are of another backend. A half that is no good is said too, and
-   * then as it is in `before`; one that the node has not is not there.
+   * Returns a peer's leases, or undefined for a peer with another backend. A family with invalid fields keeps its lease in
+   * `before`. Both are logged.
    */
   leasesOf(entry: SubnetEntry, before: NodeLeases): NodeLeases | undefined {
-    const { name, key, publicIp, publicIpv6, backendType, vtepMac, vtepMac6 } = entry;
-    const { subnet, subnet6 } = key;
-    if (this.vni === undefined) {
-      this.said.delete(name);
-      return { ipv4: { subnet, publicIp, vtepMac: undefined } };
+    const { name, key, backendType, publicIps } = entry;
+    if (!this.isVxlan) {
+      this.problems.clear(name);
+      return { ipv4: { subnet: key.ipv4, publicIp: publicIps.ipv4, vtepMac: undefined } };
     }
     if (backendType !== 'vxlan') {
-      this.sayOnce(
+      this.problems.log(
         name,
-        `ignoring non-vxlan v4Subnet(${formatCidr(subnet)}) v6Subnet(${showSubnet6(subnet6)}): type=${backendType}`,
+        `ignoring non-vxlan v4Subnet(${formatCidr(key.ipv4)}) v6Subnet(${showIpv6(key)}): type=${backendType}`,
       );
       return undefined;
     }
-    const leases: { [F in Family]?: Lease | undefined } = {};
     const bad: string[] = [];
-    const mac = parseVtepMac(vtepMac ?? '');
-    if (mac !== undefined) leases.ipv4 = { subnet, publicIp, vtepMac: mac };
-    else {
-      leases.ipv4 = before.ipv4;
-      bad.push(
-        `error decoding subnet lease JSON: ${name}: BackendData.VtepMAC ${show(vtepMac)} is no unicast MAC`,
-      );
-    }
-    if (this.ipv6 && subnet6 !== undefined) {
-      const mac6 = parseVtepMac(vtepMac6 ?? '');
-      if (mac6 !== undefined && publicIpv6 !== undefined) {
-        leases.ipv6 = { subnet: subnet6, publicIp: publicIpv6, vtepMac: mac6 };
-      } else {
-        leases.ipv6 = before.ipv6;
-        const what =
-          publicIpv6 === undefined
-            ? 'PublicIPv6 is no address that a node can have'
-            : `BackendV6Data.VtepMAC ${show(vtepMac6)} is no unicast MAC`;
-        bad.push(`error decoding v6 subnet lease JSON: ${name}: ${what}`);
-      }
-    }
-    if (bad.length > 0) this.sayOnce(name, `Ignoring bad subnet node: ${bad.join('; ')}`);
-    else this.said.delete(name);
+    const leases = mapFamilies<SubnetKey['ipv4'], Lease>(key, (subnet, family) => {
+      if (!this.families.includes(family)) return undefined;
+      const decoded = decode(entry, family);
+      if (typeof decoded !== 'string') return { subnet, ...decoded };
+      bad.push(`error decoding ${FIELDS[family].lease} lease JSON: ${name}: ${decoded}`);
+      return before[family];
+    });
+    if (bad.length > 0) this.problems.log(name, `Ignoring bad subnet node: ${bad.join('; ')}`);
+    else this.problems.clear(name);
     return leases;
   }
 
-  sayOnce(name: string, sentence: string): void {
-    if (this.said.get(name) === sentence) return;
-    this.said.set(name, sentence);
-    warn(sentence);
-  }
-
-  /** A key is gone: what was said of it may be said again. */
+  /** Forgets a deleted key, so that its problems are logged again if it returns. */
   forget(name: string): void {
-    this.said.delete(name);
+    this.problems.clear(name);
   }
+}
+
+/** Returns the fields of one family's lease, or what is wrong with them. */
+function decode({ publicIps, vtepMacs }: SubnetEntry, family: Family): Omit<Lease, 'subnet'> | string {
+  const { address, data } = FIELDS[family];
+  const publicIp = publicIps[family];
+  if (publicIp === undefined) return `${address} is not the address of a node`;
+  const vtepMac = parseVtepMac(vtepMacs[family] ?? '');
+  return vtepMac === undefined
+    ? `${data}.VtepMAC ${show(vtepMacs[family])} is not a unicast MAC address`
+    : { publicIp, vtepMac };
 }

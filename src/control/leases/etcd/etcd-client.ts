@@ -1,21 +1,21 @@
-/** Calls to an etcd cluster: to the endpoint that answered last, and on to the next when that one does not. */
+/** Calls to an etcd cluster, at the endpoint that answered last or else at the next one. */
 
 import type { EtcdOptions } from '../../options.js';
 import { type Endpoint, readEndpoints } from './endpoint.js';
-import { EtcdError, explain } from './etcd-error.js';
+import { EtcdError, etcdErrorFrom } from './etcd-error.js';
 import { Client, logVerbosity, Metadata, type ServiceError, setLogVerbosity, status } from './library.js';
 import { AUTHENTICATE, type Method, WATCH, type WatchRequest, type WatchResponse } from './protocol.js';
 import type { EtcdTiming } from './timing.js';
 
 const CHANNEL_OPTIONS = {
-  // etcd's own client goes by no proxy either.
+  // As etcd's own client: no HTTP proxy.
   'grpc.enable_http_proxy': 0,
   'grpc.service_config_disable_resolution': 1,
   'grpc.enable_retries': 0,
-  // An etcd that is back is to be noticed at once, not after gRPC's two minutes.
+  // Reconnect at once when etcd is back; gRPC's default waits up to two minutes.
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1000,
-  // A cut cable says nothing: the watch must ask. etcd refuses to be asked more often than every 5 s.
+  // Detects a cut connection under a silent watch. etcd refuses pings more often than every 5 s.
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 10_000,
   'grpc.max_receive_message_length': -1,
@@ -26,7 +26,7 @@ interface Member extends Endpoint {
 }
 
 export class EtcdClient {
-  /** The endpoints by name, for messages. */
+  /** URLs of the endpoints, for messages. */
   readonly endpoints: string;
   private readonly options: EtcdOptions;
   private readonly timing: EtcdTiming;
@@ -47,12 +47,12 @@ export class EtcdClient {
     }));
   }
 
-  /** Reads what the options name and connects to nothing yet. @throws UserError */
+  /** Reads the options and TLS files; connects with the first call. @throws UserError */
   static async create(options: EtcdOptions, timing: EtcdTiming): Promise<EtcdClient> {
     return new EtcdClient(options, timing, await readEndpoints(options));
   }
 
-  /** @throws EtcdError when no endpoint answers, or etcd says no */
+  /** Calls the endpoints in turn until one answers. @throws EtcdError when none does, or etcd refuses the call */
   async call<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
     const failures: EtcdError[] = [];
     for (let tried = 0; tried < this.members.length; tried++) {
@@ -72,14 +72,14 @@ export class EtcdClient {
   }
 
   /**
-   * Watches until the stream ends: resolves when etcd ended it. What the callback throws ends it too.
-   * @throws EtcdError, and what the callback threw; the next call or watch then takes another endpoint
+   * Watches; resolves when etcd ends the stream. After a failure of the endpoint the next call or watch uses another one.
+   * @throws EtcdError, and what the callback throws
    */
   async watch(request: WatchRequest, onResponse: (response: WatchResponse) => void): Promise<void> {
     const member = this.members[this.current] as Member;
     try {
       const metadata = await this.metadata(member);
-      // Of a member that has lost its cluster nothing would come, for as long as it takes (clientv3.WithRequireLeader).
+      // A member without a leader cancels the watch, instead of sending nothing (clientv3.WithRequireLeader).
       metadata.set('hasleader', 'true');
       await this.stream(member, request, metadata, onResponse);
     } catch (error) {
@@ -89,12 +89,12 @@ export class EtcdClient {
     }
   }
 
-  /** Has the next call ask for a new token. */
+  /** Makes the next call request a new token. */
   forgetToken(): void {
     this.token = undefined;
   }
 
-  /** Ends every call and connection. */
+  /** Cancels all calls and closes all connections. */
   close(): void {
     this.closed = true;
     for (const call of this.calls) call.cancel();
@@ -126,7 +126,7 @@ export class EtcdClient {
     return metadata;
   }
 
-  /** The token, empty for an etcd without users: flannel's client goes on without one there too. */
+  /** Returns a token, or an empty one if etcd has no users; flannel's client ignores the user there too. */
   private async authenticate(member: Member, name: string, password: string): Promise<string> {
     try {
       return (await this.unary(member, AUTHENTICATE, { name, password }, new Metadata())).token;
@@ -144,7 +144,7 @@ export class EtcdClient {
     metadata: Metadata,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      this.refuseClosed();
+      this.throwIfClosed();
       const call = member.client.makeUnaryRequest(
         path,
         encode,
@@ -154,7 +154,7 @@ export class EtcdClient {
         { deadline: Date.now() + this.timing.answerMs },
         (error, response) => {
           this.calls.delete(call);
-          if (error !== null) reject(explain(error, member.name, this.options));
+          if (error !== null) reject(etcdErrorFrom(error, member.name, this.options));
           else resolve(response as Response);
         },
       );
@@ -169,7 +169,7 @@ export class EtcdClient {
     onResponse: (response: WatchResponse) => void,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.refuseClosed();
+      this.throwIfClosed();
       const stream = member.client.makeBidiStreamRequest(
         WATCH.path,
         WATCH.encode,
@@ -187,10 +187,16 @@ export class EtcdClient {
         end(() => reject(error));
         stream.cancel();
       };
-      // A stream has no deadline: until etcd has said that the watch is there, this is it.
+      // A stream has no deadline in gRPC; this one ends with etcd's first response.
       const silence = setTimeout(() => {
         const details = `no answer within ${this.timing.answerMs} ms`;
-        fail(explain({ code: status.DEADLINE_EXCEEDED, details } as ServiceError, member.name, this.options));
+        fail(
+          etcdErrorFrom(
+            { code: status.DEADLINE_EXCEEDED, details } as ServiceError,
+            member.name,
+            this.options,
+          ),
+        );
       }, this.timing.answerMs);
       stream.on('data', (response: WatchResponse) => {
         clearTimeout(silence);
@@ -201,14 +207,14 @@ export class EtcdClient {
         }
       });
       stream.on('error', (error: ServiceError) =>
-        end(() => reject(explain(error, member.name, this.options))),
+        end(() => reject(etcdErrorFrom(error, member.name, this.options))),
       );
       stream.on('end', () => end(resolve));
       stream.write(request);
     });
   }
 
-  private refuseClosed(): void {
+  private throwIfClosed(): void {
     if (this.closed) throw new EtcdError('the connection to etcd is closed', status.CANCELLED);
   }
 }

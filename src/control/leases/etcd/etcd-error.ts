@@ -1,10 +1,10 @@
-/** What went wrong with etcd, in a sentence for people. */
+/** Failed calls to etcd. */
 
 import type { EtcdOptions } from '../../options.js';
 import { show } from '../../support/user-error.js';
 import { type ServiceError, status } from './library.js';
 
-/** Codes by which etcd itself has answered: another endpoint would say the same. */
+/** gRPC codes of etcd's own answers; another endpoint would answer the same. */
 const ANSWERS = new Set<number>([
   status.INVALID_ARGUMENT,
   status.NOT_FOUND,
@@ -15,9 +15,9 @@ const ANSWERS = new Set<number>([
   status.UNAUTHENTICATED,
 ]);
 
-/** The message names the endpoint and holds no password. */
+/** A failed call; the message names the endpoint and contains no password. */
 export class EtcdError extends Error {
-  /** gRPC's code. */
+  /** gRPC status code. */
   readonly code: number;
   /** etcd's own words. */
   readonly details: string;
@@ -29,12 +29,12 @@ export class EtcdError extends Error {
     this.details = details;
   }
 
-  /** Whether another endpoint may be better. */
+  /** Whether another endpoint may succeed. */
   get isOfEndpoint(): boolean {
     return !ANSWERS.has(this.code);
   }
 
-  /** Whether a new token may help: one expires after minutes, and those of a restarted etcd are gone. */
+  /** Whether a new token may help: tokens expire after minutes, and when etcd restarts. */
   get isOfToken(): boolean {
     return (
       this.code === status.UNAUTHENTICATED ||
@@ -42,40 +42,39 @@ export class EtcdError extends Error {
     );
   }
 
-  /** etcd has no users: then it wants no token either. */
+  /** Whether etcd has no users, and so needs no token. */
   get isWithoutUsers(): boolean {
     return /authentication is not enabled/.test(this.details);
   }
 }
 
-/** The error of a call to `endpoint`. */
-export function explain(error: ServiceError, endpoint: string, options: EtcdOptions): EtcdError {
+/** Returns the error of a call to `endpoint`, with a remedy where one is known. */
+export function etcdErrorFrom(error: ServiceError, endpoint: string, options: EtcdOptions): EtcdError {
   const { code } = error;
-  // gRPC's own wrapping around what the system said.
+  // Remove gRPC's wrapping around the system's error.
   const details = error.details.replace(
     /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: *$/,
     '$1',
   );
   const { username, caFile, prefix } = options;
-  const make = (sentence: string): EtcdError =>
-    new EtcdError(`etcd at ${endpoint} ${sentence}`, code, details);
+  const make = (message: string): EtcdError => new EtcdError(`etcd at ${endpoint} ${message}`, code, details);
   if (code === status.DEADLINE_EXCEEDED) return make('does not answer');
   if (code === status.PERMISSION_DENIED || /permission denied/.test(details)) {
     return make(
-      `lets user ${show(username ?? '')} not read and write what is under ${prefix}: ${details}; grant it a role that does`,
+      `denies user ${show(username ?? '')} access to the keys under ${prefix}: ${details}; grant the user a role that reads and writes them`,
     );
   }
   if (/authentication failed/.test(details)) {
     return make(`refuses user ${show(username)}: ${details}; correct --etcd-username or --etcd-password`);
   }
   if (/user name is empty/.test(details)) {
-    return make(`wants a user: ${details}; set --etcd-username and --etcd-password`);
+    return make(`requires a user: ${details}; set --etcd-username and --etcd-password`);
   }
-  if (ANSWERS.has(code)) return make(`says: ${details}`);
+  if (ANSWERS.has(code)) return make(`answers: ${details}`);
   if (/certificate|self.signed|issuer|ssl|tls|altname/i.test(details)) {
-    const from =
-      caFile === undefined ? "the system's, for there is no --etcd-cafile" : `--etcd-cafile ${caFile}`;
-    return make(`cannot be spoken to with TLS: ${details}; the trusted authorities are ${from}`);
+    const trusted =
+      caFile === undefined ? "the system's CAs, as --etcd-cafile is not set" : `--etcd-cafile ${caFile}`;
+    return make(`fails TLS verification: ${details}; Weft trusts ${trusted}`);
   }
   return make(`cannot be reached: ${details}`);
 }

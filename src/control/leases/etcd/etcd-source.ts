@@ -1,4 +1,4 @@
-/** Leases from etcd v3, where each flannel node takes its subnet by itself (docs/etcd.md). */
+/** Leases from etcd v3, where each flannel node acquires its own subnet (docs/etcd.md). */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatCidr } from '../../addresses/cidr.js';
@@ -7,35 +7,39 @@ import { type NetConf, netConfOf } from '../../config/net-conf.js';
 import type { EtcdOptions } from '../../options.js';
 import { JsonFile } from '../../support/json-file.js';
 import { info } from '../../support/log.js';
+import { Serial } from '../../support/serial.js';
 import { UserError } from '../../support/user-error.js';
-import type { Lease, LeaseSet, LeaseSets, NodeLeases } from '../lease.js';
+import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
-import { acquire, FAILED, leasesFor, type NodeRequest, type OwnKey, wishOf } from './acquire.js';
+import { acquire, type NodeRequest, type OwnKey, previewLeases } from './acquire.js';
 import { EntryReader } from './entry.js';
 import { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
 import { Keeper } from './keeper.js';
-import { Follower } from './key-watcher.js';
-import { Roster } from './peer-table.js';
+import { KeyWatcher } from './key-watcher.js';
+import { PeerTable } from './peer-table.js';
+import type { KeyValue } from './protocol.js';
 import { Registry, type Snapshot } from './registry.js';
-import { choose } from './selection.js';
 import { ETCD_TIMING, type EtcdTiming } from './timing.js';
 
-/** etcd is there, but not what has to be in it: somebody is still to put it there. */
+/** flannel's words. */
+const FAILED_TO_READ_CONFIG = "Couldn't fetch network config: ";
+const FAILED_TO_ACQUIRE = 'Error registering network: failed to acquire lease: ';
+
+/** etcd answers, but an operator has yet to put a usable network configuration there. */
 class NotYet extends Error {}
 
-/** Open: etcd has answered. */
-interface Opened {
+interface Session {
   client: EtcdClient;
   registry: Registry;
 }
 
-/** Acquired: this node has its key. */
-interface Acquired {
+/** This node's key and the other nodes' leases. */
+interface AcquiredKey {
   own: OwnKey;
-  roster: Roster;
+  peers: PeerTable;
   snapshot: Snapshot;
 }
 
@@ -45,108 +49,94 @@ export class EtcdLeaseSource implements LeaseSource {
   private readonly timing: EtcdTiming;
   private readonly random: () => number;
   private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
-  /** An etcd that is waited for at the start is trouble at once. */
+  /** An outage during start-up is reported at once; later outages have a grace period. */
   private readonly starting: Outage;
   private readonly watching: Outage;
-  private opened: Opened | undefined;
-  private acquired: Acquired | undefined;
-  private follower: Follower | undefined;
+  private openSession: Session | undefined;
+  private acquired: AcquiredKey | undefined;
+  private keyWatcher: KeyWatcher | undefined;
   private keeper: Keeper | undefined;
   private collecting: NodeJS.Timeout | undefined;
-  private handing: Promise<void> = Promise.resolve();
+  private readonly deliveries = new Serial();
   private closed = false;
 
   constructor(options: EtcdOptions, timing: Partial<EtcdTiming> = {}, random: () => number = Math.random) {
     this.options = options;
-    this.timing = { ...ETCD_TIMING, ...timing };
+    this.timing = { ...ETCD_TIMING, marginMs: options.renewMargin * 60_000, ...timing };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
-    const { remindMs: sayEveryMs, graceMs } = this.timing;
-    this.starting = new Outage({ graceMs: 0, quietMs: 0, sayEveryMs });
-    this.watching = new Outage({ graceMs, quietMs: 0, sayEveryMs });
+    const { remindMs, graceMs } = this.timing;
+    this.starting = new Outage({ graceMs: 0, quietMs: 0, remindMs });
+    this.watching = new Outage({ graceMs, quietMs: 0, remindMs });
   }
 
-  get trouble(): string | null {
-    return this.starting.trouble ?? this.watching.trouble;
+  get notReady(): string | null {
+    return this.starting.notReady ?? this.watching.notReady;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
     const client = await EtcdClient.create(this.options, this.timing);
     const registry = new Registry(client, this.options.prefix);
-    this.opened = { client, registry };
-    const netConf = await this.persist(signal, "Couldn't fetch network config: ", () => this.readNetConf());
+    this.openSession = { client, registry };
+    const netConf = await this.retry(signal, FAILED_TO_READ_CONFIG, () => this.readNetConf());
     return { netConf, publicIps: {} };
   }
 
   async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
-    const { registry } = this.reached();
-    const reader = this.readerFor(request.netConf);
-    const wanted = nodeRequest(request);
-    return await this.persist(signal, FAILED, async () => {
-      const { kvs } = await registry.readSubnets();
-      const entries = kvs.flatMap((kv) => reader.read(kv) ?? []);
-      return leasesFor(
-        choose(entries, wishOf(wanted), () => 0),
-        wanted,
-      );
-    });
+    const { registry } = this.session;
+    const reader = new EntryReader(registry, request.netConf);
+    return await this.retry(signal, FAILED_TO_ACQUIRE, () =>
+      previewLeases(registry, reader, nodeRequest(request)),
+    );
   }
 
   async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
-    const { registry } = this.reached();
-    const wanted = nodeRequest(request);
-    const { previous } = wanted.ipv4;
+    const { registry } = this.session;
+    const previous = request.families.ipv4?.previous;
     info(
       `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatCidr(previous)}`,
     );
-    const reader = this.readerFor(request.netConf);
-    const { own, snapshot } = await this.persist(signal, FAILED, () =>
-      acquire(registry, reader, wanted, this.timing.leaseTtlS, this.random),
+    const reader = new EntryReader(registry, request.netConf);
+    const { own, snapshot } = await this.retry(signal, FAILED_TO_ACQUIRE, () =>
+      acquire(registry, reader, nodeRequest(request), this.timing.leaseTtlS, this.random),
     );
-    const roster = new Roster(reader);
-    this.acquired = { own, roster, snapshot };
-    this.replace(snapshot);
-    return this.sets(this.acquired);
+    this.acquired = { own, peers: new PeerTable(reader), snapshot };
+    this.replacePeers(this.acquired, snapshot);
+    return this.setsOf(this.acquired);
   }
 
   watch(listener: LeaseListener): void {
-    const { client, registry } = this.reached();
+    const { client, registry } = this.session;
     const { acquired, timing } = this;
-    if (acquired === undefined) throw new Error('etcd is watched once a lease was acquired');
-    const { own, roster, snapshot } = acquired;
-    const times = {
-      ttlS: timing.leaseTtlS,
-      marginMs: timing.marginMs ?? this.options.renewMargin * 60_000,
-      againMs: timing.renewRetryMs,
+    if (acquired === undefined) throw new Error('this node has no lease yet');
+    const { own, peers, snapshot } = acquired;
+    const keeper = new Keeper(registry, own, timing, () =>
+      listener.onRevoked('Lease has been revoked. Shutting down daemon.'),
+    );
+    const deliverIf = (changed: boolean): void => {
+      if (changed) this.deliverSoon(acquired, listener);
     };
-    const keeper = new Keeper(registry, own, times, () => {
-      listener.onRevoked('Lease has been revoked. Shutting down daemon.');
-    });
-    const changed = (is: boolean): void => {
-      if (is) this.collect(acquired, listener);
-    };
+    const isOwn = (kv: KeyValue): boolean => registry.nameOf(kv) === own.name;
     this.keeper = keeper;
-    this.follower = new Follower(client, registry, this.watching, timing.backoff, {
-      onSnapshot: (again) => {
-        const kv = again.kvs.find((candidate) => registry.nameOf(candidate) === own.name);
+    this.keyWatcher = new KeyWatcher(client, registry, this.watching, timing.backoff, {
+      onSnapshot: (later) => {
+        const kv = later.kvs.find(isOwn);
         if (kv === undefined) keeper.gone();
         else keeper.seen(kv);
-        changed(this.replace(again));
+        deliverIf(this.replacePeers(acquired, later));
       },
       onPut: (kv) => {
-        const name = registry.nameOf(kv);
-        if (name === own.name) keeper.seen(kv);
-        else changed(roster.put(name, kv));
+        if (isOwn(kv)) keeper.seen(kv);
+        else deliverIf(peers.put(registry.nameOf(kv), kv));
       },
       onDelete: (kv) => {
-        const name = registry.nameOf(kv);
-        if (name === own.name) keeper.gone();
-        else changed(roster.remove(name));
+        if (isOwn(kv)) keeper.gone();
+        else deliverIf(peers.remove(registry.nameOf(kv)));
       },
     });
     keeper.start();
-    void this.follower.run(snapshot);
-    // It is all in the roster by now, and is not to be kept twice.
+    void this.keyWatcher.run(snapshot);
+    // Frees the memory: the peer table has all of it.
     snapshot.kvs.length = 0;
   }
 
@@ -156,42 +146,39 @@ export class EtcdLeaseSource implements LeaseSource {
     this.closed = true;
     clearTimeout(this.collecting);
     this.keeper?.stop();
-    this.follower?.stop();
-    this.opened?.client.close();
+    this.keyWatcher?.stop();
+    this.openSession?.client.close();
   }
 
+  private get session(): Session {
+    if (this.openSession === undefined) throw new Error('the source is not open');
+    return this.openSession;
+  }
+
+  /** @throws NotYet, UserError, EtcdError */
   private async readNetConf(): Promise<NetConf> {
-    const { client, registry } = this.reached();
+    const { client, registry } = this.session;
     const text = await registry.readConfig();
     if (text === undefined) {
       throw new NotYet(
         `flannel config not found in etcd store. Did you create your config using etcdv3 API? There is no key ${registry.configKey} at ${client.endpoints}`,
       );
     }
-    const netConf = this.parseNetConf(text);
+    const netConf = parseNetConf(registry.configKey, text);
     if (netConf.networks.ipv4 === undefined && netConf.networks.ipv6 !== undefined) {
       throw new UserError(
-        `${registry.configKey}: an IPv6-only cluster cannot have its leases in etcd: flannel's keys begin with an IPv4 subnet; set EnableIPv4 to true, or take the leases from Kubernetes or a lease file`,
+        `${registry.configKey}: an IPv6-only cluster cannot have its leases in etcd: flannel's keys begin with an IPv4 subnet; set EnableIPv4 to true, or use leases from Kubernetes or a lease file`,
       );
     }
     return netConf;
   }
 
-  private parseNetConf(text: string): NetConf {
-    try {
-      return netConfOf(JsonFile.parse('--etcd-prefix', this.reached().registry.configKey, text));
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      throw new NotYet(`error parsing subnet config: ${error.message}`);
-    }
-  }
-
   /**
-   * Does it again, once a second, for as long as etcd is away or says no: it may be on its way up, and whoever has given it
-   * the wrong user or configuration may set it right. @throws what else went wrong, and the signal's reason
+   * Runs the action every second until it succeeds, while etcd is unreachable or refuses it: an operator may still start
+   * etcd, or correct user and configuration. @throws any other error, and the signal's reason
    */
-  private async persist<T>(signal: AbortSignal, failed: string, action: () => Promise<T>): Promise<T> {
-    const { client } = this.reached();
+  private async retry<T>(signal: AbortSignal, words: string, action: () => Promise<T>): Promise<T> {
+    const { client } = this.session;
     const cancel = (): void => client.close();
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
@@ -199,14 +186,14 @@ export class EtcdLeaseSource implements LeaseSource {
       for (;;) {
         try {
           const result = await action();
-          this.starting.end(`etcd at ${client.endpoints} has what was waited for`);
+          this.starting.end(`etcd at ${client.endpoints} answers`);
           return result;
         } catch (error) {
           if (signal.aborted) throw signal.reason;
-          if (error instanceof UserError) throw new UserError(`${failed}${error.message}`);
+          if (error instanceof UserError) throw new UserError(`${words}${error.message}`);
           if (!(error instanceof EtcdError || error instanceof NotYet)) throw error;
           const kind = error instanceof EtcdError ? error.code : error.message;
-          this.starting.report(`${failed}${error.message}; it is looked at again every second`, kind);
+          this.starting.report(`${words}${error.message}; retrying every second`, kind);
         }
         await delay(this.timing.retryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
@@ -215,48 +202,45 @@ export class EtcdLeaseSource implements LeaseSource {
     }
   }
 
-  private reached(): Opened {
-    if (this.opened === undefined) throw new Error('etcd has to be opened first');
-    return this.opened;
+  /** Returns whether a lease changed. */
+  private replacePeers({ own, peers }: AcquiredKey, { kvs }: Snapshot): boolean {
+    const { registry } = this.session;
+    const named = kvs.map((kv) => ({ name: registry.nameOf(kv), kv }));
+    return peers.replace(named.filter(({ name }) => name !== own.name));
   }
 
-  private readerFor({ backend, networks }: NetConf): EntryReader {
-    const vni = backend.type === 'vxlan' ? backend.vni : undefined;
-    return new EntryReader(this.reached().registry, vni, networks.ipv6 !== undefined);
-  }
-
-  private replace({ kvs }: Snapshot): boolean {
-    const { own, roster } = this.acquired as Acquired;
-    const { registry } = this.reached();
-    const others = kvs
-      .map((kv) => ({ name: registry.nameOf(kv), kv }))
-      .filter(({ name }) => name !== own.name);
-    return roster.replace(others);
-  }
-
-  private sets({ own, roster }: Acquired): LeaseSets {
-    return mapFamilies<Lease, LeaseSet>(own.leases, (lease, family) => ({
+  private setsOf({ own, peers }: AcquiredKey): LeaseSets {
+    return mapFamilies(own.leases, (lease: Lease, family) => ({
       own: lease,
-      peers: this.filters[family].accept({ name: own.name, lease }, roster.all(family)),
+      peers: this.filters[family].accept({ name: own.name, lease }, peers.all(family)),
     }));
   }
 
-  /** Hands over a set once what comes together has come, and the set before has been taken. */
-  private collect(acquired: Acquired, { onLeases, onRefused }: LeaseListener): void {
+  /** Delivers one set for all changes within `collectMs`, after the listener has taken the set before. */
+  private deliverSoon(acquired: AcquiredKey, listener: LeaseListener): void {
     if (this.collecting !== undefined) return;
+    const deliver = async (): Promise<void> => {
+      this.collecting = undefined;
+      if (!this.closed) await listener.onLeases(this.setsOf(acquired));
+    };
     this.collecting = setTimeout(() => {
-      this.handing = this.handing
-        .then(() => {
-          this.collecting = undefined;
-          return this.closed ? undefined : onLeases(this.sets(acquired));
-        })
-        .catch(onRefused);
+      this.deliveries.run(deliver).catch((error: Error) => listener.onRefused(error));
     }, this.timing.collectMs);
     this.collecting.unref();
   }
 }
 
+/** @throws NotYet for an invalid configuration, which an operator may correct */
+function parseNetConf(key: string, text: string): NetConf {
+  try {
+    return netConfOf(JsonFile.parse('--etcd-prefix', key, text));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new NotYet(`error parsing subnet config: ${error.message}`);
+  }
+}
+
 function nodeRequest({ netConf, families: { ipv4, ipv6 } }: LeaseRequest): NodeRequest {
-  if (ipv4 === undefined) throw new Error('leases in etcd are of IPv4 at least');
-  return { netConf, ipv4, ipv6 };
+  if (ipv4 === undefined) throw new Error('leases in etcd need an IPv4 request');
+  return { netConf, families: { ipv4, ipv6 } };
 }

@@ -1,4 +1,4 @@
-/** A time span as Go prints one, to a tenth of a second: `22h59m58.9s`. */
+/** Formats a duration as Go does, to a tenth of a second: `22h59m58.9s`. */
 export function goDuration(ms: number): string {
   const tenths = Math.max(0, Math.round(ms / 100));
   const seconds = (tenths % 600) / 10;

@@ -1,4 +1,4 @@
-/** Follows the keys of all nodes from a snapshot on, across lost connections, compactions and an etcd that was set up anew. */
+/** Watches the keys of all nodes, across lost connections, compactions and a restored or replaced etcd. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../support/backoff.js';
@@ -11,31 +11,31 @@ import { DELETE, type Header, type KeyValue, type WatchResponse } from './protoc
 import type { Registry, Snapshot } from './registry.js';
 import type { EtcdTiming } from './timing.js';
 
-export interface FollowerEvents {
+export interface KeyEvents {
   onSnapshot(snapshot: Snapshot): void;
   onPut(kv: KeyValue): void;
   onDelete(kv: KeyValue): void;
 }
 
-/** The events after the last one seen are not to be had: all keys have to be read again. */
+/** The events after the last one seen are lost: all keys have to be listed again. */
 class Gap extends Error {}
 
-export class Follower {
+export class KeyWatcher {
   private readonly client: EtcdClient;
   private readonly registry: Registry;
   private readonly outage: Outage;
   private readonly backoff: EtcdTiming['backoff'];
-  private readonly events: FollowerEvents;
+  private readonly events: KeyEvents;
   private readonly stopping = new AbortController();
-  /** What was last heard; undefined when all keys have to be read again. */
-  private heard: Header | undefined;
+  /** Header of the last response; undefined when all keys have to be listed again. */
+  private last: Header | undefined;
 
   constructor(
     client: EtcdClient,
     registry: Registry,
     outage: Outage,
     backoff: EtcdTiming['backoff'],
-    events: FollowerEvents,
+    events: KeyEvents,
   ) {
     this.client = client;
     this.registry = registry;
@@ -44,86 +44,90 @@ export class Follower {
     this.events = events;
   }
 
-  /** Follows what comes after `snapshot` until it is stopped. */
+  /** Watches from the snapshot on until it is stopped. */
   async run(snapshot: Snapshot): Promise<void> {
     const backoff = new Backoff(this.backoff);
     const { signal } = this.stopping;
-    this.heard = snapshot.header;
+    this.last = snapshot.header;
     while (!signal.aborted) {
       const begun = performance.now();
-      const reason = await this.follow();
+      const reason = await this.watchOnce();
       if (signal.aborted) return;
       this.report(reason);
-      // A watch that lasted starts over with short waits; one that is refused again and again does not.
+      // Only a watch that lasted resets the back-off, not one that etcd cancels at once.
       if (performance.now() - begun > this.backoff.mostMs) backoff.reset();
       await delay(backoff.next(), undefined, { signal, ref: false }).catch(() => {});
     }
   }
 
-  /** Whoever closes the client too ends the watch that is open. */
+  /** Prevents further watches; closing the client ends the current one. */
   stop(): void {
     this.stopping.abort();
   }
 
-  /** One watch, until it ends; returns why it did. */
-  private async follow(): Promise<Error> {
+  /** Watches until the stream ends; returns why it ended. */
+  private async watchOnce(): Promise<Error> {
     try {
-      if (this.heard === undefined) {
+      if (this.last === undefined) {
         const snapshot = await this.registry.readSubnets();
-        this.heard = snapshot.header;
+        this.last = snapshot.header;
         this.events.onSnapshot(snapshot);
       }
-      const startRevision = this.heard.revision.toNumber() + 1;
+      const startRevision = this.last.revision.toNumber() + 1;
       const request = { create: { ...this.registry.range, startRevision } };
-      await this.client.watch(request, (response) => this.take(response));
+      await this.client.watch(request, (response) => this.handle(response));
       return new EtcdError('the stream ended', status.UNAVAILABLE);
     } catch (error) {
-      if (error instanceof Gap) this.heard = undefined;
+      if (error instanceof Gap) this.last = undefined;
       return error as Error;
     }
   }
 
-  private take(response: WatchResponse): void {
+  /** @throws Gap, EtcdError to end the watch */
+  private handle(response: WatchResponse): void {
     if (this.stopping.signal.aborted) return;
     const { header, created, canceled, compactRevision, cancelReason, events } = response;
-    if (canceled) this.refused(compactRevision.toNumber(), cancelReason);
+    if (canceled) this.throwCanceled(compactRevision.toNumber(), cancelReason);
     if (created) {
-      this.refuseOther(header);
+      this.checkContinuity(header);
       this.outage.end(`etcd watch channel for ${this.registry.subnets} is open again`);
-      // Its revision is the store's: events before it are still to come.
+      // This header has the store's current revision; events before it are still to come.
       return;
     }
     for (const { type, kv } of events) {
       if (type === DELETE) this.events.onDelete(kv);
       else this.events.onPut(kv);
     }
-    this.heard = header;
+    this.last = header;
   }
 
-  private refused(compactRevision: number, reason: string): never {
+  private throwCanceled(compactRevision: number, reason: string): never {
     if (compactRevision > 0) {
       throw new Gap(
         `etcd watch for ${this.registry.subnets} fell behind compaction horizon (compact rev ${compactRevision}), re-listing and resuming`,
       );
     }
-    // A token that has expired is "permission denied" to etcd 3.4's watch: a new one shows which it is.
+    // etcd 3.4 also answers "permission denied" for an expired token; the next call gets a new one.
     this.client.forgetToken();
-    throw new EtcdError(`etcd has ended the watch: ${reason}`, status.PERMISSION_DENIED);
+    throw new EtcdError(`etcd canceled the watch: ${reason}`, status.PERMISSION_DENIED);
   }
 
-  /** An etcd that has lost its data, or got a backup's, would send nothing until it comes to the revision asked for. */
-  private refuseOther({ clusterId, revision, raftTerm }: Header): void {
-    const { heard } = this;
-    if (heard === undefined) return;
+  /**
+   * Checks that etcd still has the data of the last response. After a loss of data or a restore, it would send nothing until
+   * it reaches the requested revision. @throws Gap
+   */
+  private checkContinuity({ clusterId, revision, raftTerm }: Header): void {
+    const { last } = this;
+    if (last === undefined) return;
     if (
-      clusterId.equals(heard.clusterId) &&
-      !revision.lessThan(heard.revision) &&
-      !raftTerm.lessThan(heard.raftTerm)
+      clusterId.equals(last.clusterId) &&
+      !revision.lessThan(last.revision) &&
+      !raftTerm.lessThan(last.raftTerm)
     ) {
       return;
     }
     throw new Gap(
-      `etcd has other data than before (revision ${revision} of cluster ${clusterId.toString(16)}, it was ${heard.revision} of ${heard.clusterId.toString(16)}), re-listing ${this.registry.subnets} and resuming`,
+      `etcd has other data than before (revision ${revision} of cluster ${clusterId.toString(16)}, before: ${last.revision} of ${last.clusterId.toString(16)}), re-listing ${this.registry.subnets} and resuming`,
     );
   }
 
@@ -132,7 +136,7 @@ export class Follower {
       warn(reason.message);
       return;
     }
-    const from = this.heard === undefined ? 0 : this.heard.revision.toNumber() + 1;
+    const from = this.last === undefined ? 0 : this.last.revision.toNumber() + 1;
     const code = reason instanceof EtcdError ? reason.code : reason.name;
     this.outage.report(
       `etcd watch channel for ${this.registry.subnets} closed (${reason.message}), reconnecting from rev ${from}...`,

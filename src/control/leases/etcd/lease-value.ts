@@ -1,78 +1,76 @@
-/** What flannel keeps under a subnet's key: the fields of LeaseAttrs (pkg/lease/lease.go) as JSON, in its order. */
+/** The value of a node's key: the fields of LeaseAttrs (pkg/lease/lease.go) as JSON, in flannel's order. */
 
+import type { PerFamily } from '../../addresses/family.js';
 import { formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
+import type { BackendConf } from '../../config/net-conf.js';
 import { JsonFile, type JsonObject } from '../../support/json-file.js';
 import { UserError } from '../../support/user-error.js';
+import { type Lease, vtepMacOf } from '../lease.js';
+import type { WithIpv4 } from './with-ipv4.js';
 
+/** A value that a node or an operator wrote. */
 export interface LeaseValue {
-  publicIp: Ip;
-  publicIpv6: Ip | undefined;
-  /** Empty with backend udp, which publishes its address alone. */
+  /** A missing or invalid IPv6 address is absent. */
+  publicIps: WithIpv4<Ip>;
+  /** Empty with backend udp. */
   backendType: string;
-  /** What the backend published; undefined without. */
-  backendData: VxlanData | undefined;
-  backendV6Data: VxlanData | undefined;
+  /** VtepMAC of BackendData and of BackendV6Data, unchecked. */
+  vtepMacs: PerFamily<string>;
 }
 
-export interface VxlanData {
-  VNI: number;
-  VtepMAC: string;
-}
-
-/** To the byte what flannel writes: a missing IPv6 address is null, what is empty is left out. */
-export function formatLeaseValue(value: LeaseValue): string {
-  const { publicIp, publicIpv6, backendType, backendData, backendV6Data } = value;
+/** Formats a value byte for byte as flannel does: a missing IPv6 address is null, other missing fields are absent. */
+export function formatLeaseValue({ ipv4, ipv6 }: WithIpv4<Lease>, backend: BackendConf): string {
+  const vxlan = backend.type === 'vxlan';
+  const dataOf = (lease: Lease | undefined): object | undefined =>
+    vxlan && lease ? { VNI: backend.vni, VtepMAC: vtepMacOf(lease) } : undefined;
   return JSON.stringify({
-    PublicIP: formatIp(publicIp),
-    PublicIPv6: publicIpv6 === undefined ? null : formatIp(publicIpv6),
-    BackendType: backendType === '' ? undefined : backendType,
-    BackendData: orderly(backendData),
-    BackendV6Data: orderly(backendV6Data),
+    PublicIP: formatIp(ipv4.publicIp),
+    PublicIPv6: ipv6 === undefined ? null : formatIp(ipv6.publicIp),
+    BackendType: vxlan ? 'vxlan' : undefined,
+    BackendData: dataOf(ipv4),
+    BackendV6Data: dataOf(ipv6),
   });
 }
 
-function orderly(data: VxlanData | undefined): VxlanData | undefined {
-  return data && { VNI: data.VNI, VtepMAC: data.VtepMAC };
-}
-
-/** A value as it is read: what another node or a person wrote, of any backend. */
-export interface ReadValue {
-  publicIp: Ip;
-  /** undefined: none, or none that a node can have. */
-  publicIpv6: Ip | undefined;
-  backendType: string;
-  /** BackendData.VtepMAC and BackendV6Data.VtepMAC as they stand there. */
-  vtepMac: string | undefined;
-  vtepMac6: string | undefined;
-}
-
 /**
- * Takes a value by what Weft needs of it; unknown keys are ignored, and of BackendData only VtepMAC is looked at.
+ * Parses the fields that Weft needs, and ignores all others.
  * @param key the whole key, for messages
  * @throws UserError naming the key, the value and what is wrong
  */
-export function parseLeaseValue(key: string, text: string): ReadValue {
+export function parseLeaseValue(key: string, text: string): LeaseValue {
   const { root } = JsonFile.parse('--etcd-prefix', key, text);
-  const address = root.string('PublicIP');
-  const publicIp = address === undefined ? undefined : parseIp(address, 'ipv4');
-  if (publicIp === undefined || !isNodeAddress(publicIp)) {
-    throw root.error('PublicIP', 'no IPv4 address that a node can have');
-  }
+  const ipv4 = nodeAddress(root.string('PublicIP'));
+  if (typeof ipv4 !== 'number') throw root.error('PublicIP', 'not the IPv4 address of a node');
   const backendType = root.string('BackendType') ?? '';
-  // What another backend's data looks like is its own affair.
-  const ours = backendType === 'vxlan';
-  const vtepMac = ours ? root.object('BackendData')?.string('VtepMAC') : undefined;
-  return { publicIp, ...readIpv6Half(root, ours), backendType, vtepMac };
+  // Other backends have other data.
+  const isVxlan = backendType === 'vxlan';
+  const mac = isVxlan ? root.object('BackendData')?.string('VtepMAC') : undefined;
+  const ipv6 = parseIpv6Fields(root, isVxlan);
+  return {
+    publicIps: { ipv4, ipv6: ipv6.publicIp },
+    backendType,
+    vtepMacs: { ipv4: mac, ipv6: ipv6.mac },
+  };
 }
 
-/** What is no good here is not there: it costs the IPv6 half only. */
-function readIpv6Half(root: JsonObject, ours: boolean): Pick<ReadValue, 'publicIpv6' | 'vtepMac6'> {
+/** Parses the IPv6 fields; invalid fields count as missing, because the IPv4 lease is valid without them. */
+function parseIpv6Fields(
+  root: JsonObject,
+  isVxlan: boolean,
+): { publicIp?: Ip | undefined; mac?: string | undefined } {
   try {
-    const address = parseIp(root.string('PublicIPv6') ?? '', 'ipv6');
-    const publicIpv6 = address !== undefined && isNodeAddress(address) ? address : undefined;
-    return { publicIpv6, vtepMac6: ours ? root.object('BackendV6Data')?.string('VtepMAC') : undefined };
+    const address = nodeAddress(root.string('PublicIPv6'));
+    return {
+      publicIp: typeof address === 'bigint' ? address : undefined,
+      mac: isVxlan ? root.object('BackendV6Data')?.string('VtepMAC') : undefined,
+    };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return { publicIpv6: undefined, vtepMac6: undefined };
+    return {};
   }
+}
+
+function nodeAddress(text: string | undefined): Ip | undefined {
+  const ip = parseIp(text ?? '');
+  return ip !== undefined && isNodeAddress(ip) ? ip : undefined;
 }

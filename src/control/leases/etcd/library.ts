@@ -1,9 +1,9 @@
-/** All that Weft has of other people's code to speak to etcd. Imported by etcd's own modules alone: it costs 15 MiB. */
+/** The libraries that speak to etcd. They need 15 MiB, so only the modules of this folder import them. */
 
 import Long from 'long';
 import protobuf from 'protobufjs/light.js';
 
-// protobufjs looks for Long in ways that a bundle breaks, and without it cuts a lease's 63-bit id without a word.
+// protobufjs does not find Long in a bundle, and without it truncates a lease's 63-bit id silently.
 protobuf.util.Long = Long;
 protobuf.configure();
 

@@ -1,6 +1,6 @@
 /**
- * The part of etcd's v3 API that Weft speaks (api/etcdserverpb/rpc.proto and api/mvccpb/kv.proto of etcd): field numbers
- * and types as there. What etcd sends beyond it is skipped, as protobuf wants it.
+ * The part of etcd's v3 API that Weft uses, with the field numbers and types of etcd's api/etcdserverpb/rpc.proto and
+ * api/mvccpb/kv.proto. protobufjs skips all other fields.
  */
 
 import { type Long, protobuf } from './library.js';
@@ -23,7 +23,7 @@ const MESSAGES: Record<string, Record<string, Field>> = {
   PutRequest: { key: ['bytes', 1], value: ['bytes', 2], lease: ['int64', 3] },
   DeleteRequest: { key: ['bytes', 1] },
 
-  // result and target are enums: EQUAL is 0; VERSION is 0, MOD 2. version and modRevision are one oneof.
+  // Enums: result EQUAL is 0; target VERSION is 0, MOD is 2. version and modRevision form a oneof.
   Compare: {
     result: ['int32', 1],
     target: ['int32', 2],
@@ -83,11 +83,11 @@ export interface KeyValue {
   key: Buffer;
   value: Buffer;
   modRevision: Long;
-  /** Zero for a key without one. */
+  /** Zero for a key without a lease. */
   lease: Long;
 }
 
-/** Of Event.type. */
+/** Event.type */
 export const DELETE = 1;
 
 export interface RangeRequest {
@@ -103,7 +103,7 @@ export interface RangeResponse {
   more: boolean;
 }
 
-/** Of Compare.target. */
+/** Compare.target */
 export const VERSION = 0;
 export const MOD_REVISION = 2;
 
@@ -125,7 +125,7 @@ export interface WatchResponse {
   events: { type: number; kv: KeyValue }[];
 }
 
-/** A remote procedure as gRPC's client takes it. */
+/** A remote procedure, for gRPC's client. */
 export interface Method<Request, Response> {
   path: string;
   encode(request: Request): Buffer;
@@ -162,7 +162,7 @@ export const LEASE_REVOKE = method<{ id: Long }, object>(
   'LeaseRevokeRequest',
   'LeaseRevokeResponse',
 );
-/** ttl: seconds that are left; -1 of a lease that is gone. */
+/** Response ttl: seconds left, -1 for a lease that has expired. */
 export const LEASE_TTL = method<{ id: Long }, { ttl: Long }>(
   'Lease/LeaseTimeToLive',
   'LeaseTtlRequest',

@@ -1,4 +1,4 @@
-/** flannel's keys in etcd: `<prefix>/config`, and one under `<prefix>/subnets/` per node (pkg/subnet/etcd/registry.go). */
+/** flannel's keys in etcd: `<prefix>/config`, and one per node under `<prefix>/subnets/` (pkg/subnet/etcd/registry.go). */
 
 import { posix } from 'node:path';
 import type { EtcdClient } from './etcd-client.js';
@@ -17,32 +17,32 @@ import {
   VERSION,
 } from './protocol.js';
 
-/** Keys asked for at a time: an answer stays well below what gRPC sends in one message. */
+/** Keys per request, so that a response fits into one gRPC message. */
 const PAGE = 1000;
 
-/** All nodes' keys as they were at one revision. */
+/** The keys of all nodes at one revision. */
 export interface Snapshot {
   header: Header;
   kvs: KeyValue[];
 }
 
-/** How long a key is to live: seconds, or for ever. */
+/** Time to live of a key, in seconds. */
 export type Ttl = number | 'permanent';
 
-/** What a put has come to. */
+/** A successful put. */
 export interface Stored {
   revision: Long;
-  /** The lease that etcd has granted for it; zero of a key that stays. */
+  /** The key's lease in etcd; zero for a permanent key. */
   lease: Long;
 }
 
 export class Registry {
-  /** Key of the network configuration. */
+  /** The key of the network configuration. */
   readonly configKey: string;
-  /** What all nodes' keys begin with. */
+  /** The common prefix of the nodes' keys. */
   readonly subnets: string;
   private readonly client: EtcdClient;
-  /** Ids of the leases that etcd has granted here: one a day. */
+  /** Ids of the leases that etcd granted to this process, about one a day. */
   private readonly granted = new Set<string>();
 
   constructor(client: EtcdClient, prefix: string) {
@@ -51,25 +51,25 @@ export class Registry {
     this.subnets = `${posix.join(prefix, 'subnets')}/`;
   }
 
-  /** First and last of the range of all nodes' keys; the end is not in it. */
+  /** The range of the nodes' keys; `rangeEnd` is exclusive. */
   get range(): { key: Buffer; rangeEnd: Buffer } {
     const { subnets } = this;
-    // "0" follows "/".
+    // "0" follows "/" in ASCII.
     return { key: Buffer.from(subnets), rangeEnd: Buffer.from(`${subnets.slice(0, -1)}0`) };
   }
 
-  /** A node's name in `subnets`. */
+  /** Returns a key's name within `subnets`. */
   nameOf({ key }: KeyValue): string {
     return key.toString().slice(this.subnets.length);
   }
 
-  /** The text of the network configuration; undefined when there is none. @throws EtcdError */
+  /** Returns the network configuration; undefined if the key is missing. @throws EtcdError */
   async readConfig(): Promise<string | undefined> {
     const { kvs } = await this.client.call(RANGE, { key: Buffer.from(this.configKey) });
     return kvs[0]?.value.toString();
   }
 
-  /** @throws EtcdError */
+  /** Reads all nodes' keys, page by page at one revision. @throws EtcdError */
   async readSubnets(): Promise<Snapshot> {
     const { rangeEnd } = this.range;
     let { key } = this.range;
@@ -89,26 +89,26 @@ export class Registry {
     }
   }
 
-  /** One node's key; undefined when it is not there. @throws EtcdError */
+  /** Returns one node's key; undefined if it is missing. @throws EtcdError */
   async read(name: string): Promise<KeyValue | undefined> {
     const { kvs } = await this.client.call(RANGE, { key: this.keyOf(name) });
     return kvs[0];
   }
 
-  /** Puts a key that must not be there. Returns undefined when it was there. @throws EtcdError */
+  /** Puts a key that must not exist. Returns undefined if it exists. @throws EtcdError */
   create(name: string, value: string, ttl: Ttl): Promise<Stored | undefined> {
     const key = this.keyOf(name);
     return this.put(key, value, ttl, { target: VERSION, key, version: 0 });
   }
 
-  /** Puts a key that must not have changed since `revision`. Returns undefined when it had. @throws EtcdError */
+  /** Puts a key that must not have changed since `revision`. Returns undefined if it has. @throws EtcdError */
   update(name: string, value: string, ttl: Ttl, revision: Long): Promise<Stored | undefined> {
     const key = this.keyOf(name);
     return this.put(key, value, ttl, { target: MOD_REVISION, key, modRevision: revision });
   }
 
-  /** Puts a key again just as it was found. Returns its revision, undefined when it has changed since. @throws EtcdError */
-  async putBack({ key, value, lease, modRevision }: KeyValue): Promise<Long | undefined> {
+  /** Puts a key again unchanged, which tells its watchers. Returns the new revision; undefined if the key has changed. @throws EtcdError */
+  async touch({ key, value, lease, modRevision }: KeyValue): Promise<Long | undefined> {
     const { header, succeeded } = await this.client.call(TXN, {
       compare: [{ target: MOD_REVISION, key, modRevision }],
       success: [{ put: { key, value, lease } }],
@@ -116,7 +116,7 @@ export class Registry {
     return succeeded ? header.revision : undefined;
   }
 
-  /** Whether a lease was granted here: a key that hangs on it was put here first, be it that the answer got lost. */
+  /** Whether etcd granted this lease to this process; true even if the reply to the put that uses it was lost. */
   hasGranted(lease: Long): boolean {
     return this.granted.has(lease.toString());
   }
@@ -130,7 +130,7 @@ export class Registry {
     });
   }
 
-  /** Milliseconds that are left of a lease; negative when it is gone. @throws EtcdError */
+  /** Returns the milliseconds left of a lease; a negative number if it has expired. @throws EtcdError */
   async timeLeft(lease: Long): Promise<number> {
     const { ttl } = await this.client.call(LEASE_TTL, { id: lease });
     return ttl.toNumber() * 1000;
@@ -149,11 +149,11 @@ export class Registry {
       success: [{ put: { key, value: Buffer.from(value), lease } }],
     });
     if (succeeded) return { revision: header.revision, lease };
-    // Where the answer to a put got lost, the next endpoint is asked to put it too, and finds it there.
+    // If the reply to the first attempt was lost, the next endpoint finds the key already put.
     const { kvs } = await this.client.call(RANGE, { key });
     const [kv] = kvs;
     if (kv?.lease.equals(lease) && !lease.isZero()) return { revision: kv.modRevision, lease };
-    // It would expire by itself: a failure to revoke it is none.
+    // A lease that is not revoked expires by itself.
     if (!lease.isZero()) await this.client.call(LEASE_REVOKE, { id: lease }).catch(() => {});
     return undefined;
   }

@@ -1,82 +1,82 @@
-/** Which subnet a node gets, by what is in etcd: flannel's tryAcquireLease (pkg/subnet/etcd/local_manager.go). */
+/** Selects a node's subnets from the entries in etcd: flannel's tryAcquireLease (pkg/subnet/etcd/local_manager.go). */
 
 import type { Cidr } from '../../addresses/cidr.js';
-import { bitsOf } from '../../addresses/family.js';
+import { bitsOf, FAMILIES, familiesIn, type PerFamily, valueIn } from '../../addresses/family.js';
 import { familyOf, formatIp, type Ip } from '../../addresses/ip.js';
 import { RANGE_RULES, type SubnetRange } from '../../config/subnet-range.js';
 import { UserError } from '../../support/user-error.js';
 import { firstFree, overlap, type Span, spanOf } from './allocate.js';
 import type { SubnetEntry } from './entry.js';
 import type { SubnetKey } from './subnet-key.js';
+import { mapWithIpv4, type WithIpv4 } from './with-ipv4.js';
 
-/** What a node wants. */
-export interface Wish {
-  /** Where the network configuration is, for messages. */
+export interface SubnetRequest {
+  /** Origin of the network configuration, for messages. */
   origin: string;
+  /** The node's IPv4 address, which identifies its entry. */
   publicIp: Ip;
-  subnets: SubnetRange;
-  /** The subnet it had before. */
-  previous: Cidr | undefined;
-  /** undefined: no IPv6 subnet. */
-  subnets6: SubnetRange | undefined;
-  previous6: Cidr | undefined;
+  /** The possible subnets of each requested family. */
+  ranges: WithIpv4<SubnetRange>;
+  /** The subnets of the node's earlier run. */
+  previous: PerFamily<Cidr>;
 }
 
-export type Choice =
-  /** The node's own key, from an earlier run or reserved for it. */
-  | { kind: 'own'; entry: SubnetEntry }
-  /** The node's own key, but not of the configured network: it has to go first. */
-  | { kind: 'misfit'; entry: SubnetEntry }
-  /** A subnet that nobody has; `previous`: the one the node had before. */
-  | { kind: 'free'; key: SubnetKey; previous: boolean };
+/** The node's own entry, from an earlier run or reserved for the node. */
+type OwnEntry = { kind: 'own'; entry: SubnetEntry };
+/** The node's own entry, which does not fit the configuration and must be deleted first. */
+type StaleEntry = { kind: 'stale'; entry: SubnetEntry };
+/** Free subnets; `previous`: those of the node's earlier run. */
+type FreeSubnets = { kind: 'free'; key: SubnetKey; previous: boolean };
 
-/** Chooses by the entries of all nodes. `random`: from 0 to below 1. @throws UserError when all subnets are taken */
-export function choose(entries: readonly SubnetEntry[], wish: Wish, random: () => number): Choice {
-  const own = entries.filter(({ publicIp }) => publicIp === wish.publicIp);
-  const fitting = own.find(({ key }) => fits(key, wish));
+export type UsableSelection = OwnEntry | FreeSubnets;
+export type Selection = UsableSelection | StaleEntry;
+
+/** Selects by the entries of all nodes. `random` returns 0 to below 1. @throws UserError when all subnets are taken */
+export function select(
+  entries: readonly SubnetEntry[],
+  request: SubnetRequest,
+  random: () => number,
+): Selection {
+  const own = entries.filter(({ publicIps }) => publicIps.ipv4 === request.publicIp);
+  const fitting = own.find(({ key }) => fits(key, request));
   if (fitting !== undefined) return { kind: 'own', entry: fitting };
-  if (own[0] !== undefined) return { kind: 'misfit', entry: own[0] };
+  if (own[0] !== undefined) return { kind: 'stale', entry: own[0] };
 
-  const taken = entries.map(({ key }) => spanOf(key.subnet));
-  const taken6 = entries.flatMap(({ key }) => (key.subnet6 === undefined ? [] : [spanOf(key.subnet6)]));
-  const previous = previousKey(wish);
-  if (previous !== undefined && fits(previous, wish) && !clashes(previous, taken, taken6)) {
+  const taken = mapWithIpv4(request.ranges, (_, family) =>
+    entries.flatMap(({ key: { [family]: subnet } }) => (subnet === undefined ? [] : [spanOf(subnet)])),
+  );
+  const previous = previousKey(request);
+  if (previous !== undefined && fits(previous, request) && !overlapsAny(previous, taken)) {
     return { kind: 'free', key: previous, previous: true };
   }
-  return { kind: 'free', key: freeKey(wish, taken, taken6, random), previous: false };
+  const key = mapWithIpv4(request.ranges, (range, family) =>
+    freeSubnet(range, valueIn(taken, family), random, request.origin),
+  );
+  return { kind: 'free', key, previous: false };
 }
 
-/** The subnets of the node's earlier run; undefined unless there is one of each family it wants. */
-export function previousKey({ previous, subnets6, previous6 }: Wish): SubnetKey | undefined {
-  if (previous === undefined) return undefined;
-  if (subnets6 === undefined) return { subnet: previous, subnet6: undefined };
-  return previous6 && { subnet: previous, subnet6: previous6 };
+/** Returns the subnets of the node's earlier run; undefined unless there is one for each requested family. */
+export function previousKey({ ranges, previous: { ipv4, ipv6 } }: SubnetRequest): SubnetKey | undefined {
+  if (ipv4 === undefined || (ranges.ipv6 !== undefined && ipv6 === undefined)) return undefined;
+  return { ipv4, ipv6: ranges.ipv6 && ipv6 };
 }
 
-/** Whether a node that wants this may have these subnets by the network configuration. */
-export function fits({ subnet, subnet6 }: SubnetKey, { subnets, subnets6 }: Wish): boolean {
-  if (!isWithin(subnet, subnets)) return false;
-  if (subnets6 === undefined || subnet6 === undefined) return subnets6 === subnet6;
-  return isWithin(subnet6, subnets6);
+/** Whether the subnets are of exactly the requested families and within their ranges. */
+export function fits(key: SubnetKey, { ranges }: SubnetRequest): boolean {
+  return FAMILIES.every((family) => {
+    const { [family]: subnet } = key;
+    const { [family]: range } = ranges;
+    if (subnet === undefined || range === undefined) return subnet === range;
+    const { base, prefixLength } = subnet;
+    return prefixLength === range.length && base >= range.min && base <= range.max;
+  });
 }
 
-function isWithin({ base, prefixLength }: Cidr, { length, min, max }: SubnetRange): boolean {
-  return prefixLength === length && base >= min && base <= max;
-}
-
-function clashes({ subnet, subnet6 }: SubnetKey, taken: readonly Span[], taken6: readonly Span[]): boolean {
-  if (taken.some((span) => overlap(span, spanOf(subnet)))) return true;
-  return subnet6 !== undefined && taken6.some((span) => overlap(span, spanOf(subnet6)));
-}
-
-function freeKey(
-  { subnets, subnets6, origin }: Wish,
-  taken: readonly Span[],
-  taken6: readonly Span[],
-  random: () => number,
-): SubnetKey {
-  const subnet = freeSubnet(subnets, taken, random, origin);
-  return { subnet, subnet6: subnets6 && freeSubnet(subnets6, taken6, random, origin) };
+function overlapsAny(key: SubnetKey, taken: WithIpv4<Span[]>): boolean {
+  return familiesIn(key).some((family) => {
+    const span = spanOf(valueIn<Cidr>(key, family));
+    return taken[family]?.some((other) => overlap(span, other));
+  });
 }
 
 /** @throws UserError when all are taken */
@@ -92,7 +92,7 @@ function freeSubnet(
   if (base === undefined) {
     const keys = RANGE_RULES[familyOf(min)];
     throw new UserError(
-      `out of subnets: all of ${formatIp(min)} to ${formatIp(max)}, /${length} are taken; delete keys of nodes that are gone, or give ${origin} a larger ${keys.network} or a longer ${keys.length}`,
+      `out of subnets: all of ${formatIp(min)} to ${formatIp(max)}, /${length} are taken; delete keys of removed nodes, or give ${origin} a larger ${keys.network} or a longer ${keys.length}`,
     );
   }
   return { base: typeof min === 'bigint' ? base : Number(base), prefixLength: length };

@@ -1,10 +1,4 @@
-/**
- * Leases from a JSON file that is watched.
- *
- * The file is looked at with stat, not inotify: that sees an edit in place, a rename over it, a ConfigMap's swapped
- * symlink, a file system of another machine and a file that comes back after it was gone, all alike, for a handful of
- * system calls a second.
- */
+/** Leases from a JSON file, which is polled for changes. */
 
 import { unwatchFile, watchFile } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,29 +6,58 @@ import { familiesIn, mapFamilies, valueIn } from '../../addresses/family.js';
 import { readNetConf } from '../../config/net-conf.js';
 import type { FileOptions } from '../../options.js';
 import { info } from '../../support/log.js';
+import { OnceEach } from '../../support/once.js';
+import { Serial } from '../../support/serial.js';
 import type { LeaseSets, NodeLeases } from '../lease.js';
-import { findOwnLease } from '../own-lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
+import { findOwnLease } from './find-own-lease.js';
 import { readLeaseFile } from './lease-file.js';
 
-const LOOK_EVERY_MS = 200;
-/** A file that does not parse may be half written: it gets this long before it is refused. */
+const POLL_EVERY_MS = 200;
+/** A file that does not parse may be half written: it is read again after this time before it is refused. */
 const SETTLE_MS = 100;
+
+/** How the file is watched; tests replace it. */
+export interface FileWatch {
+  /** Calls `onChange` after every change of the file, until the returned function is called. */
+  start(path: string, onChange: () => void): () => void;
+  /** Waits for the writer of a half-written file. */
+  settle(): Promise<void>;
+}
+
+/**
+ * Polls with stat, not inotify: stat sees an edit in place, a rename over the file, a ConfigMap's swapped symlink, a network
+ * file system and a file that was removed and comes back, for a few system calls a second.
+ */
+export const POLLING: FileWatch = {
+  start: (path, onChange) => {
+    watchFile(path, { interval: POLL_EVERY_MS, persistent: false }, onChange);
+    return () => unwatchFile(path, onChange);
+  },
+  settle: () => delay(SETTLE_MS),
+};
+
+interface Loaded {
+  sets: LeaseSets;
+  /** flannel's log line for each lease of another backend type. */
+  ignored: readonly string[];
+}
 
 export class FileLeaseSource implements LeaseSource {
   readonly name: string;
-  /** A file is always there to be looked at; what is wrong in it is a refusal. */
-  readonly trouble = null;
+  /** A file can always be read; an error in it refuses the leases. */
+  readonly notReady = null;
   private readonly options: FileOptions;
+  private readonly fileWatch: FileWatch;
+  private readonly ignored = new OnceEach();
+  private readonly reloads = new Serial();
   private request: LeaseRequest | undefined;
-  /** What was said of leases that are not Weft's, and what is still to be said. */
-  private readonly ignored = new Set<string>();
-  private readonly unsaid: string[] = [];
-  private reading: Promise<void> = Promise.resolve();
+  private stopWatching: (() => void) | undefined;
 
-  constructor(options: FileOptions) {
+  constructor(options: FileOptions, fileWatch: FileWatch = POLLING) {
     this.name = options.leaseFile;
     this.options = options;
+    this.fileWatch = fileWatch;
   }
 
   async open(): Promise<Cluster> {
@@ -42,13 +65,14 @@ export class FileLeaseSource implements LeaseSource {
   }
 
   async preview(request: LeaseRequest): Promise<NodeLeases> {
-    return mapFamilies(await this.load(request), ({ own }) => own);
+    const { sets } = await this.load(request);
+    return mapFamilies(sets, ({ own }) => own);
   }
 
-  /** Reads the leases; the file lists this node like any other, so nothing is published. */
+  /** Reads the leases. The file lists this node like any other, so nothing is published. */
   async acquire(request: LeaseRequest): Promise<LeaseSets> {
-    const sets = await this.load(request);
-    // From now on this node's address is fixed, because the socket is bound to it.
+    const { sets } = await this.load(request);
+    // This node's address is fixed from now on, because the socket is bound to it.
     const families = mapFamilies(request.families, (wanted, family) => ({
       ...wanted,
       addresses: [valueIn(sets, family).own.publicIp],
@@ -60,47 +84,43 @@ export class FileLeaseSource implements LeaseSource {
   watch({ onLeases, onRefused }: Omit<LeaseListener, 'onRevoked'>): void {
     const { request } = this;
     if (request === undefined) throw new Error('a lease file is watched once its lease was acquired');
-    const look = (): void => {
-      this.reading = this.reading
-        .then(() => this.reload(request))
-        .then((leases) => {
-          for (const sentence of this.unsaid.splice(0)) info(sentence);
-          return onLeases(leases);
-        })
-        .catch(onRefused);
+    const deliver = async (): Promise<void> => {
+      const { sets, ignored } = await this.reload(request);
+      this.ignored.log(ignored, info);
+      await onLeases(sets);
     };
-    watchFile(this.name, { interval: LOOK_EVERY_MS, persistent: false }, look);
-    // Once now: an edit after `acquire` and before the first look would not be seen as a change.
-    look();
+    const onChange = (): void => {
+      this.reloads.run(deliver).catch(onRefused);
+    };
+    this.stopWatching = this.fileWatch.start(this.name, onChange);
+    // An edit between `acquire` and the first poll is no change to the poll.
+    onChange();
   }
 
   markReady(): void {}
 
   async close(): Promise<void> {
-    unwatchFile(this.name);
+    this.stopWatching?.();
   }
 
-  private async load(request: LeaseRequest): Promise<LeaseSets> {
+  private async load(request: LeaseRequest): Promise<Loaded> {
     const { backend, networks } = request.netConf;
     const vni = backend.type === 'vxlan' ? backend.vni : undefined;
     const { ignored, leases } = await readLeaseFile(this.name, vni, familiesIn(networks));
-    // `watch` logs them once the leases are in force: a start that is refused logs its error only.
-    this.unsaid.push(...ignored.filter((sentence) => !this.ignored.has(sentence)));
-    this.ignored.clear();
-    for (const sentence of ignored) this.ignored.add(sentence);
-    return mapFamilies(request.families, ({ addresses }, family) => {
+    const sets = mapFamilies(request.families, ({ addresses }, family) => {
       const all = valueIn(leases, family);
       const { network } = valueIn(networks, family);
       const own = findOwnLease(all, { interface: request.interface, addresses }, network, this.name);
       return { own, peers: all.filter(({ publicIp }) => publicIp !== own.publicIp) };
     });
+    return { sets, ignored };
   }
 
-  private async reload(request: LeaseRequest): Promise<LeaseSets> {
+  private async reload(request: LeaseRequest): Promise<Loaded> {
     try {
       return await this.load(request);
     } catch {
-      await delay(SETTLE_MS);
+      await this.fileWatch.settle();
       return await this.load(request);
     }
   }

@@ -1,12 +1,12 @@
-/** The annotations by which flannel's nodes tell each other of their leases (pkg/subnet/kube/annotations.go). */
+/** The annotations in which flannel's nodes publish their leases (pkg/subnet/kube/annotations.go). */
 
-import type { Family } from '../../addresses/family.js';
+import { type Family, familiesIn, valueIn } from '../../addresses/family.js';
 import { formatIp } from '../../addresses/ip.js';
 import type { NetConf } from '../../config/net-conf.js';
 import { show, UserError } from '../../support/user-error.js';
-import { type Lease, type NodeLeases, vtepMacOf } from '../lease.js';
+import { type NodeLeases, vtepMacOf } from '../lease.js';
 
-/** Their names without the prefix; those of `-overwrite` and `node-` are set by the operator, the others by the node. */
+/** Names without the prefix. The operator sets `*-overwrite` and `node-*`, the node sets the others. */
 export const ANNOTATIONS = [
   'backend-data',
   'backend-type',
@@ -21,22 +21,32 @@ export const ANNOTATIONS = [
 ] as const;
 
 export type Annotation = (typeof ANNOTATIONS)[number];
-/** Values by name; what a node has not is absent. */
+/** Values by name. */
 export type Annotations = Partial<Record<Annotation, string>>;
 
-/** Where each family has its part. */
-export const NAMES = {
-  ipv4: { data: 'backend-data', publicIp: 'public-ip', overwrite: 'public-ip-overwrite' },
-  ipv6: { data: 'backend-v6-data', publicIp: 'public-ipv6', overwrite: 'public-ipv6-overwrite' },
+/** The annotations of each family. */
+export const FAMILY_ANNOTATIONS = {
+  ipv4: {
+    data: 'backend-data',
+    publicIp: 'public-ip',
+    overwrite: 'public-ip-overwrite',
+    nodePublicIp: 'node-public-ip',
+  },
+  ipv6: {
+    data: 'backend-v6-data',
+    publicIp: 'public-ipv6',
+    overwrite: 'public-ipv6-overwrite',
+    nodePublicIp: 'node-public-ipv6',
+  },
 } as const satisfies Record<Family, Record<string, Annotation>>;
 
-/** What stands before each name: `fqdn/` or `fqdn/name-`. @throws UserError in flannel's words */
+/** Returns the prefix of all names: `fqdn/` or `fqdn/name-`. @throws UserError in flannel's words */
 export function annotationPrefix(text: string): string {
   const parts = text.split('/');
   if (parts.length > 2) throw prefixError(text, 'prefix can contain at most single slash');
   let prefix = parts.length === 1 ? `${text}/` : text;
   if (!/[/-]$/.test(prefix)) prefix += '-';
-  // Not anchored on the left, as flannel's: what it takes wrongly, the API server refuses.
+  // Not anchored on the left, as in flannel; the API server refuses invalid names.
   if (!/([a-z0-9_-]+\.)+[a-z0-9_-]+\/([a-z0-9_-]+-)?$/.test(prefix)) {
     throw prefixError(text, 'prefix must be in a format: fqdn/[0-9a-z-_]*');
   }
@@ -47,29 +57,27 @@ function prefixError(text: string, rule: string): UserError {
   return new UserError(`subnet/kube: ${rule}; correct --kube-annotation-prefix ${show(text)}`);
 }
 
-/** What a node with these leases publishes: nothing of a family that it has not. */
-export function annotationsOf({ ipv4, ipv6 }: NodeLeases, { backend }: NetConf): Annotations {
+/** Returns the annotations that publish these leases, ordered by name as in flannel's JSON. */
+export function annotationsOf(leases: NodeLeases, { backend }: NetConf): Annotations {
   const vxlan = backend.type === 'vxlan';
-  // flannel finds its MAC again by cutting this text: no other order, no space.
-  const data = (lease: Lease): string =>
-    vxlan ? `{"VNI":${backend.vni},"VtepMAC":"${vtepMacOf(lease)}"}` : 'null';
-  return {
-    ...(ipv4 && { 'backend-data': data(ipv4) }),
-    // flannel's udp backend registers without a type.
-    'backend-type': vxlan ? 'vxlan' : '',
-    ...(ipv6 && { 'backend-v6-data': data(ipv6) }),
-    'kube-subnet-manager': 'true',
-    ...(ipv4 && { 'public-ip': formatIp(ipv4.publicIp) }),
-    ...(ipv6 && { 'public-ipv6': formatIp(ipv6.publicIp) }),
-  };
+  // flannel's udp backend publishes no type.
+  const annotations: Annotations = { 'backend-type': vxlan ? 'vxlan' : '', 'kube-subnet-manager': 'true' };
+  for (const family of familiesIn(leases)) {
+    const lease = valueIn(leases, family);
+    const { data, publicIp } = FAMILY_ANNOTATIONS[family];
+    // flannel finds its MAC again by cutting this text, so order and spacing matter.
+    annotations[data] = vxlan ? `{"VNI":${backend.vni},"VtepMAC":"${vtepMacOf(lease)}"}` : 'null';
+    annotations[publicIp] = formatIp(lease.publicIp);
+  }
+  return Object.fromEntries(Object.entries(annotations).sort());
 }
 
-/** The text of VtepMAC in backend-data or backend-v6-data; undefined when there is none. @throws Error when it is not JSON */
+/** Returns VtepMAC of backend-data or backend-v6-data; undefined if missing. @throws Error for a value that is not JSON */
 export function vtepMacIn(data: string | undefined): string | undefined {
   if (data === undefined || data === '') return undefined;
   const value: unknown = JSON.parse(data);
   if (typeof value !== 'object' || value === null) return undefined;
-  // Go matches keys without regard to case.
+  // Go matches keys regardless of case.
   const [, mac] = Object.entries(value).find(([key]) => key.toLowerCase() === 'vtepmac') ?? [];
   return typeof mac === 'string' && mac !== '' ? mac : undefined;
 }

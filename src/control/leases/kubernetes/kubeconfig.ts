@@ -1,4 +1,4 @@
-/** Which API server, and as whom: a kubeconfig file, an address, or the service account of the pod. */
+/** API server and credentials: from a kubeconfig file, a URL, or the service account of the pod. */
 
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -12,8 +12,8 @@ const TOKEN_FILE = 'token-file';
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
- * Reads what the options name, anew each time. `serviceAccountRoot` stands before the path of the service account.
- * @throws UserError when it cannot be read or says too little
+ * Reads the files that the options name. `serviceAccountRoot` is prepended to the path of the service account.
+ * @throws UserError when a file cannot be read or is incomplete
  */
 export async function loadConfig(
   options: KubernetesOptions,
@@ -25,7 +25,7 @@ export async function loadConfig(
   else if (apiUrl !== undefined) config.loadFromClusterAndUser(cluster(apiUrl), { name: 'anonymous' });
   else loadServiceAccount(config, serviceAccountRoot);
   try {
-    // Reads certificates and keys that are files of their own.
+    // Reads the certificate and key files, and throws if one is missing.
     await config.applyToHTTPSOptions({});
   } catch (error) {
     throw new UserError(
@@ -35,8 +35,8 @@ export async function loadConfig(
   return config;
 }
 
-/** Says, as client-go does, that neither a kubeconfig nor an address was given. */
-export function announceConfig({ kubeconfigFile, apiUrl }: KubernetesOptions): void {
+/** Warns, in client-go's words, that the options name neither a kubeconfig nor a URL. */
+export function warnOfInClusterConfig({ kubeconfigFile, apiUrl }: KubernetesOptions): void {
   if (kubeconfigFile !== undefined || apiUrl !== undefined) return;
   warn('Neither --kubeconfig nor --master was specified.  Using the inClusterConfig.  This might not work.');
 }
@@ -54,14 +54,14 @@ function loadFile(config: KubeConfig, path: string, apiUrl: string | undefined):
     );
   }
   const server = apiUrl ?? (current?.server as string);
-  const wanted = { ...current, ...cluster(server, current?.skipTLSVerify) };
+  const chosen = { ...current, ...cluster(server, current?.skipTLSVerify) };
   const user = config.getCurrentUser() ?? { name: 'anonymous' };
   const tokenFile = tokenFileOf(path, user.name);
-  if (tokenFile === undefined || user.token) config.loadFromClusterAndUser(wanted, user);
-  else useTokenFile(config, wanted, resolve(dirname(path), tokenFile));
+  if (tokenFile === undefined || user.token) config.loadFromClusterAndUser(chosen, user);
+  else useTokenFile(config, chosen, resolve(dirname(path), tokenFile));
 }
 
-/** The library looks for this key of a user under another name. */
+/** Returns a user's `tokenFile`, which the library looks up as `token-file`. */
 function tokenFileOf(path: string, user: string): string | undefined {
   const { users } = parseYaml(readFileSync(path, 'utf8')) as {
     users?: { name?: string; user?: { tokenFile?: string } }[];
@@ -70,8 +70,8 @@ function tokenFileOf(path: string, user: string): string | undefined {
 }
 
 /**
- * A token in a file is exchanged every hour or so: it is read for each request. The library's own reader leaves a line feed
- * at its end, which no header may have.
+ * Makes the configuration read the token file for each request, because the kubelet rotates tokens about every hour. The
+ * library's own reader keeps a trailing line feed, which is invalid in a header.
  */
 function useTokenFile(config: KubeConfig, server: Cluster, path: string): void {
   config.addAuthenticator({
@@ -84,13 +84,13 @@ function useTokenFile(config: KubeConfig, server: Cluster, path: string): void {
   config.loadFromClusterAndUser(server, { name: TOKEN_FILE, authProvider: { name: TOKEN_FILE } });
 }
 
-/** client-go takes http where it is asked for it; the library wants to hear that nothing is to be verified. */
+/** Returns a cluster; for http, which client-go accepts too, the library requires `skipTLSVerify`. @throws UserError */
 function cluster(
   server: string,
   skipTLSVerify = false,
 ): { name: string; server: string; skipTLSVerify: boolean } {
   if (!URL.canParse(server))
-    throw configError(`"${server}" is no URL of an API server, like https://10.96.0.1:443`);
+    throw configError(`"${server}" is not the URL of an API server, like https://10.96.0.1:443`);
   const plain = new URL(server).protocol === 'http:';
   return { name: 'cluster', server: server.replace(/\/+$/, ''), skipTLSVerify: skipTLSVerify || plain };
 }
@@ -112,7 +112,7 @@ function loadServiceAccount(config: KubeConfig, root: string): void {
   useTokenFile(config, config.getCurrentCluster() as Cluster, token);
 }
 
-/** In YAML `args: ["--kubeconfig-file='/a'"]` the inner quotes are part of the value. */
+/** Returns a hint on quotes: in YAML `args: ["--kubeconfig-file='/a'"]` the inner quotes are part of the value. */
 function quotesIn(path: string): string {
   return /["'`]/.test(path)
     ? '; there are quote characters in this path: in the args of a manifest no shell removes them'

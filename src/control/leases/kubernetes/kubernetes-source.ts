@@ -1,59 +1,44 @@
 /**
- * Leases from Kubernetes, as flannel's --kube-subnet-mgr has them: the pod CIDR of each Node object is the subnet, what
- * flannel's nodes tell each other beyond that are annotations.
+ * Leases from Kubernetes, as flannel's --kube-subnet-mgr: a Node's pod CIDR is its subnet, and annotations hold the rest
+ * of its lease.
  */
 
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatCidr } from '../../addresses/cidr.js';
-import { FAMILIES, valuesOf } from '../../addresses/family.js';
-import { formatIp } from '../../addresses/ip.js';
+import { FAMILIES, familiesIn, perFamily, valueIn } from '../../addresses/family.js';
 import { vxlanDevice } from '../../config/net-conf.js';
 import type { KubernetesOptions } from '../../options.js';
 import { Backoff } from '../../support/backoff.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
-import type { LeaseSets, NodeLeases } from '../lease.js';
+import { type LeaseSets, type NodeLeases, vtepMacOf } from '../lease.js';
 import { Outage } from '../outage.js';
-import { sameLeases, sameSets } from '../same-lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
-import { annotationsOf, NAMES } from './annotations.js';
+import { annotationsOf, FAMILY_ANNOTATIONS } from './annotations.js';
 import { ApiClient } from './api-client.js';
 import { ApiError } from './api-error.js';
-import { announceConfig } from './kubeconfig.js';
-import { PeerList } from './lease-sets.js';
+import { Delivery, type KubernetesLeases, type KubernetesSession } from './delivery.js';
+import { warnOfInClusterConfig } from './kubeconfig.js';
+import { LeaseSetBuilder } from './lease-sets.js';
 import { findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
-import { overwriteOf, ownLeasesOf } from './own-leases.js';
+import { logOverwrites, ownLeasesOf } from './own-leases.js';
 import { Publisher } from './publisher.js';
 import { NodeReflector } from './reflector.js';
 import { loadNetConf, prefixed, prefixOf, warnOfQueueDepth } from './settings.js';
 import { KUBERNETES_TIMING, type KubernetesTiming } from './timing.js';
 
-/** What tests have otherwise. */
+/** Replacements for tests. */
 export interface Surroundings {
   timing?: Partial<KubernetesTiming>;
-  /** What stands before the path of the pod's service account. */
+  /** Root directory of the path of the pod's service account. */
   serviceAccountRoot?: string;
 }
 
-/** What there is once the source is open. */
-interface Opened {
+interface Session extends KubernetesSession {
   client: ApiClient;
-  prefix: string;
-  node: string;
-  reflector: NodeReflector;
-  /** Until when this node may still be missing from the list. */
+  /** Time, by performance.now(), until which this node may be missing from the list. */
   deadline: number;
-}
-
-/** What there is once this node has its lease. */
-interface Acquired {
-  request: LeaseRequest;
-  own: NodeLeases;
-  sets: LeaseSets;
-  peers: PeerList;
-  publisher: Publisher;
 }
 
 export class KubernetesLeaseSource implements LeaseSource {
@@ -62,14 +47,12 @@ export class KubernetesLeaseSource implements LeaseSource {
   private readonly timing: KubernetesTiming;
   private readonly serviceAccountRoot: string;
   /** Aborted by `close`. */
-  private readonly ending = new AbortController();
+  private readonly closing = new AbortController();
   private readonly running: Promise<void>[] = [];
-  /** For what is asked before there is a reflector. */
+  /** The outage before there is a reflector. */
   private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
-  private opened: Opened | undefined;
-  private acquired: Acquired | undefined;
-  private listener: LeaseListener | undefined;
-  private refused: string | undefined;
+  private openSession: Session | undefined;
+  private acquired: KubernetesLeases | undefined;
 
   constructor(options: KubernetesOptions, { timing, serviceAccountRoot }: Surroundings = {}) {
     this.options = options;
@@ -77,13 +60,13 @@ export class KubernetesLeaseSource implements LeaseSource {
     this.serviceAccountRoot = serviceAccountRoot ?? '';
   }
 
-  get trouble(): string | null {
-    return this.opened?.reflector.trouble ?? this.starting.trouble;
+  get notReady(): string | null {
+    return this.openSession?.reflector.notReady ?? this.starting.notReady;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
     try {
-      return await this.openAll(signal);
+      return await this.connect(signal);
     } catch (error) {
       throw prefixed('Failed to create SubnetManager', error);
     }
@@ -106,35 +89,35 @@ export class KubernetesLeaseSource implements LeaseSource {
   }
 
   watch(listener: LeaseListener): void {
-    this.listener = listener;
-    const { publisher } = this.theLease;
-    this.theOpened.reflector.on('change', () => publisher.check());
-    this.running.push(publisher.run(this.ending.signal), this.follow());
+    const { session, leases } = this;
+    const delivery = new Delivery(session, leases, listener, this.timing.collectMs);
+    session.reflector.on('change', () => leases.publisher.check());
+    this.running.push(leases.publisher.run(this.closing.signal), delivery.run(this.closing.signal));
   }
 
   markReady(): void {
-    this.theLease.publisher.markReady();
+    this.leases.publisher.markReady();
   }
 
   async close(): Promise<void> {
-    this.ending.abort();
-    this.opened?.reflector.removeAllListeners();
+    this.closing.abort();
+    this.openSession?.reflector.removeAllListeners();
     await Promise.all(this.running);
   }
 
-  private get theOpened(): Opened {
-    if (this.opened === undefined) throw new Error('the source is not open');
-    return this.opened;
+  private get session(): Session {
+    if (this.openSession === undefined) throw new Error('the source is not open');
+    return this.openSession;
   }
 
-  private get theLease(): Acquired {
+  private get leases(): KubernetesLeases {
     if (this.acquired === undefined) throw new Error('this node has no lease yet');
     return this.acquired;
   }
 
-  private async openAll(signal: AbortSignal): Promise<Cluster> {
+  private async connect(signal: AbortSignal): Promise<Cluster> {
     const { options, timing } = this;
-    announceConfig(options);
+    warnOfInClusterConfig(options);
     const client = await ApiClient.open(options, this.serviceAccountRoot, timing);
     const node = await this.nodeName(client, signal);
     const netConf = await loadNetConf(options.netConfigPath);
@@ -143,30 +126,28 @@ export class KubernetesLeaseSource implements LeaseSource {
     this.name = `Kubernetes Subnet Manager - ${node}`;
     const reflector = new NodeReflector(client, prefix, timing);
     reflector.setMaxListeners(0);
-    this.opened = { client, prefix, node, reflector, deadline: Number.POSITIVE_INFINITY };
+    this.openSession = { client, prefix, node, reflector, deadline: Number.POSITIVE_INFINITY };
     info('Waiting for node controller to sync');
     info('Starting kube subnet manager');
-    this.running.push(reflector.run(this.ending.signal));
-    await this.until(() => reflector.synced, signal);
+    this.running.push(reflector.run(this.closing.signal));
+    await this.waitFor(() => reflector.synced, signal);
     info('Node controller sync successful');
     info(`Created subnet manager: ${this.name}`);
-    this.opened.deadline = performance.now() + timing.acquireMs;
+    this.openSession.deadline = performance.now() + timing.acquireMs;
     const own = await this.ownRecord(signal);
-    return {
-      netConf,
-      publicIps: {
-        ipv4: own?.annotations['node-public-ip'] || undefined,
-        ipv6: own?.annotations['node-public-ipv6'] || undefined,
-      },
-    };
+    const publicIps = perFamily(
+      FAMILIES,
+      (family) => own?.annotations[FAMILY_ANNOTATIONS[family].nodePublicIp] || undefined,
+    );
+    return { netConf, publicIps };
   }
 
-  /** Asks until there is an answer. */
+  /** Returns this node's name; retries until the API server answers. */
   private async nodeName(client: ApiClient, signal: AbortSignal): Promise<string> {
     const backoff = new Backoff(this.timing.backoff);
     for (;;) {
       try {
-        const name = await findNodeName(client, AbortSignal.any([signal, this.ending.signal]));
+        const name = await findNodeName(client, AbortSignal.any([signal, this.closing.signal]));
         this.starting.end('the Kubernetes API server answers');
         return name;
       } catch (error) {
@@ -180,129 +161,55 @@ export class KubernetesLeaseSource implements LeaseSource {
   }
 
   private async register(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
-    const { client, reflector, node, prefix } = this.theOpened;
+    const { client, reflector, node, prefix } = this.session;
     const { netConf } = request;
     const { backend } = netConf;
     const record = await this.ownNode(signal);
     const own = ownLeasesOf(record, request);
-    for (const family of FAMILIES) {
-      const mac = own[family]?.vtepMac;
-      if (backend.type !== 'vxlan' || mac === undefined) continue;
+    for (const family of familiesIn(own)) {
+      if (backend.type !== 'vxlan') continue;
+      const mac = vtepMacOf(valueIn(own, family));
       info(`Interface ${vxlanDevice(backend.vni, family)} mac address set to: ${mac}`);
     }
-    this.announceOverwrite(record, request);
+    logOverwrites(record, request, prefix);
     const publisher = new Publisher(
       client,
       reflector,
       { node, prefix, clearCondition: this.options.setNodeNetworkUnavailable },
       this.timing,
     );
-    await publisher.publish(annotationsOf(own, netConf), AbortSignal.any([signal, this.ending.signal]));
-    const peers = new PeerList(netConf);
-    const sets = peers.of(reflector.nodes, node, own);
-    this.acquired = { request, own, sets, peers, publisher };
+    await publisher.publish(annotationsOf(own, netConf), AbortSignal.any([signal, this.closing.signal]));
+    const builder = new LeaseSetBuilder(netConf);
+    const sets = builder.build(reflector.nodes, node, own);
+    this.acquired = { request, own, sets, builder, publisher };
     return sets;
   }
 
-  /** This node's record; it may take a moment until the kubelet has registered it. @throws UserError */
+  /** Returns this node's record, waiting while the kubelet registers the node. @throws UserError */
   private async ownNode(signal: AbortSignal): Promise<NodeRecord> {
     const record = await this.ownRecord(signal);
     if (record !== undefined) return record;
-    const { node, reflector } = this.theOpened;
+    const { node, reflector } = this.session;
     throw new UserError(
-      `timeout contacting kube-api, failed to patch node "${node}". Error: ${reflector.trouble ?? `node "${node}" not found`}; NODE_NAME has to be a name that "kubectl get nodes" shows`,
+      `timeout contacting kube-api, failed to patch node "${node}". Error: ${reflector.notReady ?? `node "${node}" not found`}; NODE_NAME has to be a name that "kubectl get nodes" shows`,
     );
   }
 
   private async ownRecord(signal: AbortSignal): Promise<NodeRecord | undefined> {
-    const { reflector, node, deadline } = this.theOpened;
+    const { reflector, node, deadline } = this.session;
     const leftMs = Math.max(0, Math.ceil(deadline - performance.now()));
-    await this.until(() => reflector.nodes.has(node), signal, leftMs);
+    await this.waitFor(() => reflector.nodes.has(node), signal, leftMs);
     return reflector.nodes.get(node);
   }
 
-  /** Waits until the nodes are such, or the time is up. @throws the signal's reason */
-  private async until(holds: () => boolean, signal: AbortSignal, timeoutMs?: number): Promise<void> {
+  /** Waits until the condition is true or the time is up. @throws the signal's reason */
+  private async waitFor(condition: () => boolean, signal: AbortSignal, timeoutMs?: number): Promise<void> {
     const timeout = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)];
-    const either = AbortSignal.any([signal, this.ending.signal, ...timeout]);
-    while (!holds() && !either.aborted) {
-      await once(this.theOpened.reflector, 'change', { signal: either }).catch(() => undefined);
+    const end = AbortSignal.any([signal, this.closing.signal, ...timeout]);
+    while (!condition() && !end.aborted) {
+      await once(this.session.reflector, 'change', { signal: end }).catch(() => undefined);
     }
     signal.throwIfAborted();
-    this.ending.signal.throwIfAborted();
+    this.closing.signal.throwIfAborted();
   }
-
-  private announceOverwrite(record: NodeRecord, request: LeaseRequest): void {
-    for (const family of FAMILIES) {
-      const half = request.families[family];
-      const text = half && overwriteOf(record, family, half.publicIp);
-      if (text === undefined) continue;
-      info(
-        `Overriding public ip${family === 'ipv6' ? 'v6' : ''} with '${text}' from node annotation '${this.theOpened.prefix}${NAMES[family].overwrite}'`,
-      );
-    }
-  }
-
-  /** Hands over a set after each change, and after all changes that came meanwhile. */
-  private async follow(): Promise<void> {
-    const { reflector } = this.theOpened;
-    const { signal } = this.ending;
-    let changed = true;
-    reflector.on('change', () => {
-      changed = true;
-    });
-    while (!signal.aborted) {
-      if (!changed) {
-        await once(reflector, 'change', { signal }).catch(() => undefined);
-        await delay(this.timing.collectMs, undefined, { signal }).catch(() => undefined);
-        continue;
-      }
-      changed = false;
-      await this.deliver();
-    }
-  }
-
-  private async deliver(): Promise<void> {
-    const { acquired, listener, theOpened } = this;
-    if (acquired === undefined || listener === undefined) return;
-    const own = this.ownLeases(listener);
-    const sets = acquired.peers.of(theOpened.reflector.nodes, theOpened.node, own);
-    acquired.own = own;
-    if (sameSets(sets, acquired.sets)) return;
-    try {
-      await listener.onLeases(sets);
-      acquired.sets = sets;
-    } catch (error) {
-      listener.onRefused(error as Error);
-    }
-  }
-
-  /** The leases this node has now: the last ones while its Node object is gone, or gives it none. */
-  private ownLeases(listener: LeaseListener): NodeLeases {
-    const { request, own: before, publisher } = this.theLease;
-    const { reflector, node } = this.theOpened;
-    const record = reflector.nodes.get(node);
-    if (record === undefined) return before;
-    try {
-      const own = ownLeasesOf(record, request, before);
-      this.refused = undefined;
-      if (sameLeases(own, before)) return before;
-      this.announceOverwrite(record, request);
-      info(`this node's lease is ${describe(own)} now, after ${describe(before)}`);
-      publisher.update(annotationsOf(own, request.netConf));
-      return own;
-    } catch (error) {
-      const { message } = error as Error;
-      if (this.refused !== message) listener.onRefused(error as Error);
-      this.refused = message;
-      return before;
-    }
-  }
-}
-
-/** `10.244.1.0/24 at 192.168.77.1`, of each family. */
-function describe(leases: NodeLeases): string {
-  return valuesOf(leases)
-    .map(({ subnet, publicIp }) => `${formatCidr(subnet)} at ${formatIp(publicIp)}`)
-    .join(' and ');
 }

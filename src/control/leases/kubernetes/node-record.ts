@@ -1,15 +1,15 @@
-/** The few fields of a Node that count here. The rest (images, managed fields) is some ten kilobytes a node, and let go. */
+/** The fields of a Node that Weft uses. The other fields (images, managed fields) are about 10 KB per node. */
 
 import { ANNOTATIONS, type Annotations } from './annotations.js';
 
 export interface NodeRecord {
   name: string;
-  /** Another one: the node was deleted and registered anew. */
+  /** Changes when the node is deleted and registered again. */
   uid: string;
-  /** spec.podCIDRs, or spec.podCIDR alone where there is no such list. */
+  /** spec.podCIDRs, or spec.podCIDR if that list is empty. */
   podCidrs: readonly string[];
   annotations: Annotations;
-  /** Status of the condition NetworkUnavailable: "True", "False", "Unknown". */
+  /** Status of the condition NetworkUnavailable: "True", "False" or "Unknown". */
   networkUnavailable: string | undefined;
 }
 
@@ -19,7 +19,7 @@ interface NodeObject {
   status?: { conditions?: { type?: string; status?: string }[] };
 }
 
-/** The record of a Node as the API server sends it; undefined for what is no Node. */
+/** Returns the record of a Node object; undefined for any other object. */
 export function recordOf(node: unknown, prefix: string): NodeRecord | undefined {
   const { metadata, spec, status } = (node ?? {}) as NodeObject;
   if (typeof metadata?.name !== 'string') return undefined;
@@ -38,7 +38,7 @@ export function recordOf(node: unknown, prefix: string): NodeRecord | undefined 
   };
 }
 
-/** Both families count: of a dual-stack node mostly one of them changes. */
+/** Whether two records are equal in all fields. */
 export function sameRecord(a: NodeRecord, b: NodeRecord): boolean {
   return (
     a.uid === b.uid &&

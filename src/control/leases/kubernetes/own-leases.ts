@@ -1,29 +1,57 @@
 /** The leases that this node's Node object gives it (pkg/subnet/kube/kube.go, AcquireLease). */
 
 import { type Cidr, contains, formatCidr, parseCidr } from '../../addresses/cidr.js';
-import { type Family, familyName, mapFamilies, valueIn } from '../../addresses/family.js';
+import { type Family, familiesIn, familyName, mapFamilies, valueIn } from '../../addresses/family.js';
 import { formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf } from '../../config/net-conf.js';
-import { warn } from '../../support/log.js';
+import { info, warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
 import type { NodeLeases } from '../lease.js';
-import type { LeaseRequest } from '../source.js';
+import type { FamilyRequest, LeaseRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';
-import { NAMES, vtepMacIn } from './annotations.js';
+import { FAMILY_ANNOTATIONS, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
 
-/** The first network of this family of a node's pod CIDRs; undefined when there is none. */
+/** Returns the first pod CIDR of this family; undefined if there is none. */
 export function podCidr({ podCidrs }: NodeRecord, family: Family): Cidr | undefined {
   for (const text of podCidrs) {
-    const subnet = parseCidr(text, family);
-    if (subnet !== undefined) return subnet;
+    const cidr = parseCidr(text, family);
+    if (cidr !== undefined) return cidr;
   }
   return undefined;
 }
 
-/** The pod CIDR of one family, checked. @throws UserError when this node cannot have a lease */
-function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Cidr {
+/**
+ * Returns the requested leases. This node's leases `before` keep their MACs.
+ * @throws UserError when this node cannot have one of the leases
+ */
+export function ownLeasesOf(record: NodeRecord, request: LeaseRequest, before?: NodeLeases): NodeLeases {
+  const { netConf, families } = request;
+  return mapFamilies(families, ({ publicIp: found, vtepMac }: FamilyRequest, family) => {
+    const subnet = ownSubnet(record, netConf, family);
+    const publicIp = ownPublicIp(record, family, found);
+    const had = before?.[family];
+    if (had !== undefined) return { subnet, publicIp, vtepMac: had.vtepMac };
+    const stored = (): string | undefined => storedMac(record.annotations[FAMILY_ANNOTATIONS[family].data]);
+    return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, stored, vtepMac, publicIp) };
+  });
+}
+
+/** Logs, in flannel's words, each annotation that replaces the public IP found on the interface. */
+export function logOverwrites({ annotations }: NodeRecord, { families }: LeaseRequest, prefix: string): void {
+  for (const family of familiesIn(families)) {
+    const { overwrite } = FAMILY_ANNOTATIONS[family];
+    const text = annotations[overwrite];
+    if (!text || text === formatIp(valueIn(families, family).publicIp)) continue;
+    info(
+      `Overriding public ip${family === 'ipv6' ? 'v6' : ''} with '${text}' from node annotation '${prefix}${overwrite}'`,
+    );
+  }
+}
+
+/** Returns the checked pod CIDR of one family. @throws UserError when this node cannot have a lease */
+function ownSubnet(record: NodeRecord, { networks, origin }: NetConf, family: Family): Cidr {
   const { name, podCidrs } = record;
   if (podCidrs.length === 0) {
     throw new UserError(
@@ -39,39 +67,34 @@ function ownSubnet(record: NodeRecord, netConf: NetConf, family: Family): Cidr {
   if (subnet === undefined) {
     const label = familyName(family);
     throw new UserError(
-      `node "${name}" has no ${label} pod CIDR, only ${podCidrs.join(', ')}; give Kubernetes a cluster CIDR of ${label} too, or set Enable${label} to false in ${netConf.origin}`,
+      `node "${name}" has no ${label} pod CIDR, only ${podCidrs.join(', ')}; give Kubernetes a cluster CIDR of ${label} too, or set Enable${label} to false in ${origin}`,
     );
   }
-  const { network } = valueIn(netConf.networks, family);
+  const { network } = valueIn(networks, family);
   if (!contains(network, subnet)) {
     const [key, label] = family === 'ipv4' ? ['Network', 'PodCIDR'] : ['IPv6Network', 'IPv6 PodCIDR'];
     throw new UserError(
-      `subnet "${formatCidr(network)}" specified in the flannel net config doesn't contain "${formatCidr(subnet)}" ${label} of the "${name}" node; make ${key} in ${netConf.origin} the cluster CIDR of Kubernetes`,
+      `subnet "${formatCidr(network)}" specified in the flannel net config doesn't contain "${formatCidr(subnet)}" ${label} of the "${name}" node; make ${key} in ${origin} the cluster CIDR of Kubernetes`,
     );
   }
   return subnet;
 }
 
-/** What the operator has written in place of the address that was found; undefined where that is the same. */
-export function overwriteOf({ annotations }: NodeRecord, family: Family, publicIp: Ip): string | undefined {
-  const text = annotations[NAMES[family].overwrite];
-  return !text || text === formatIp(publicIp) ? undefined : text;
-}
-
-/** The address to publish: the operator's annotation goes before what was found on the interface. @throws UserError */
+/** Returns the address to publish: the operator's annotation, or the address found. @throws UserError for a bad annotation */
 function ownPublicIp({ name, annotations }: NodeRecord, family: Family, found: Ip): Ip {
-  const { overwrite } = NAMES[family];
+  const { overwrite } = FAMILY_ANNOTATIONS[family];
   const text = annotations[overwrite];
   if (text === undefined || text === '') return found;
   const address = parseIp(text, family);
   if (address === undefined || !isNodeAddress(address)) {
     throw new UserError(
-      `node "${name}" has annotation ${overwrite} "${text}", which is no ${familyName(family)} address of a node; correct or remove it`,
+      `node "${name}" has annotation ${overwrite} "${text}", which is not the ${familyName(family)} address of a node; correct or remove it`,
     );
   }
   return address;
 }
 
+/** Returns the MAC in the node's own annotation; logs an invalid one. */
 function storedMac(data: string | undefined): string | undefined {
   let text: string | undefined;
   try {
@@ -81,22 +104,6 @@ function storedMac(data: string | undefined): string | undefined {
   }
   if (text === undefined) return undefined;
   const mac = parseVtepMac(text);
-  if (mac === undefined) warn(`Failed to parse mac addr(${text}): no unicast MAC address; it gets another`);
+  if (mac === undefined) warn(`Failed to parse mac addr(${text}): not a unicast MAC address; replacing it`);
   return mac;
-}
-
-/**
- * The leases asked for. `before`: those this node has already, whose MACs stay.
- * @throws UserError when this node cannot have one of them
- */
-export function ownLeasesOf(record: NodeRecord, request: LeaseRequest, before?: NodeLeases): NodeLeases {
-  const { netConf, families } = request;
-  return mapFamilies(families, ({ publicIp: found, vtepMac }, family) => {
-    const subnet = ownSubnet(record, netConf, family);
-    const publicIp = ownPublicIp(record, family, found);
-    const had = before?.[family];
-    if (had !== undefined) return { subnet, publicIp, vtepMac: had.vtepMac };
-    const stored = (): string | undefined => storedMac(record.annotations[NAMES[family].data]);
-    return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, stored, vtepMac, publicIp) };
-  });
 }

@@ -48,8 +48,8 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     this.watching = new Outage({ graceMs: timing.graceMs, quietMs: timing.graceMs });
   }
 
-  get trouble(): string | null {
-    return this.starting.trouble ?? this.watching.trouble;
+  get notReady(): string | null {
+    return this.starting.notReady ?? this.watching.notReady;
   }
 
   /** Lists and watches until the signal is aborted. */

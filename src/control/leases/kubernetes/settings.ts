@@ -1,4 +1,4 @@
-/** What is read beside the API server: net-conf.json and the flags' values, with flannel's words before each error. */
+/** net-conf.json and flags, with flannel's words before each error. */
 
 import { FLAG, type NetConf, netConfOf } from '../../config/net-conf.js';
 import { JsonFile, readText } from '../../support/json-file.js';
@@ -18,7 +18,7 @@ export async function loadNetConf(path: string): Promise<NetConf> {
   }
 }
 
-/** The annotations' prefix of --kube-annotation-prefix. @throws UserError */
+/** Returns the annotation prefix for --kube-annotation-prefix. @throws UserError */
 export function prefixOf(text: string): string {
   try {
     return annotationPrefix(text);
@@ -27,14 +27,16 @@ export function prefixOf(text: string): string {
   }
 }
 
-/** flannel's queue of events, which a manifest may size, has no counterpart here. */
+/** Warns of a bad EVENT_QUEUE_DEPTH, with which manifests size flannel's event queue; Weft has no such queue. */
 export function warnOfQueueDepth(): void {
   const { EVENT_QUEUE_DEPTH: depth } = process.env;
   if (depth === undefined || /^\d*$/.test(depth)) return;
-  warn(`env EVENT_QUEUE_DEPTH=${depth} format error: no number; it has no effect here, there is no queue`);
+  warn(
+    `env EVENT_QUEUE_DEPTH=${depth} format error: not a number; weft ignores it, as it has no event queue`,
+  );
 }
 
-/** A UserError with flannel's words before its own; any other error as it is. */
+/** Returns a UserError with flannel's words prepended; any other error unchanged. */
 export function prefixed(words: string, error: unknown): unknown {
   return error instanceof UserError ? new UserError(`${words}: ${error.message}`) : error;
 }

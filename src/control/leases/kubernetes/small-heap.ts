@@ -1,11 +1,10 @@
-/** A heap that is kept small rather than fast, for as long as a list of thousands of nodes goes through it. */
+/** V8's heap kept small while thousands of nodes are listed. */
 
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * V8 looks at this flag whenever it decides how far the heap may grow before the next collection (Heap::
- * CurrentHeapGrowingMode). Five thousand nodes are 64 MB of JSON of which 3 MB stay: docs/decisions/0010 has what it
- * gives and costs.
+ * Runs the work with --optimize-for-size, which V8 reads before each growth of the heap (Heap::CurrentHeapGrowingMode). A
+ * list of 5000 nodes is 64 MB of JSON, of which 3 MB stay; docs/decisions/0010 has the measured gain and cost.
  */
 export async function withSmallHeap<T>(work: () => Promise<T>): Promise<T> {
   setFlagsFromString('--optimize-for-size');

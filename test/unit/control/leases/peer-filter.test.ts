@@ -11,14 +11,14 @@ function named(name: string, subnet: string, publicIp: string, mac?: string): Na
   return { name, lease: leaseOf(subnet, publicIp, mac) };
 }
 
-/** Who is accepted, by subnet, and what is said. */
+/** The accepted subnets, and what is logged. */
 function filtered(t: Test, ...others: NamedLease[]): { subnets: string[]; log: string[] } {
   const log = catchLog(t);
   const subnets = new PeerFilter().accept(OWN, others).map(({ subnet }) => formatCidr(subnet));
   return { subnets, log };
 }
 
-t.test('leases that do not contradict each other are all accepted, by name', async (t) => {
+t.test('PeerFilter accepts leases without contradictions, sorted by name', async (t) => {
   const { subnets, log } = filtered(
     t,
     named('b', '10.244.3.0/24', '192.168.77.3', '02:00:00:00:00:03'),
@@ -73,10 +73,10 @@ for (const { rule, lease, says } of [
   {
     rule: "a subnet around another's public IP",
     lease: named('z', '192.168.77.0/30', '172.16.0.9'),
-    says: ['subnet 192.168.77.0/30 holds the public IP of a', 'carry itself'],
+    says: ['subnet 192.168.77.0/30 contains the public IP of a', 'carry itself'],
   },
 ]) {
-  t.test(`a lease with ${rule} is left out, and the others are not`, async (t) => {
+  t.test(`PeerFilter leaves out only the lease with ${rule}`, async (t) => {
     const { subnets, log } = filtered(
       t,
       lease,
@@ -89,7 +89,7 @@ for (const { rule, lease, says } of [
   });
 }
 
-t.test('leases of a cluster without MACs share none', async (t) => {
+t.test('PeerFilter accepts leases without MACs', async (t) => {
   const { subnets } = filtered(
     t,
     named('a', '10.244.2.0/24', '192.168.77.2'),
@@ -98,7 +98,7 @@ t.test('leases of a cluster without MACs share none', async (t) => {
   t.equal(subnets.length, 2);
 });
 
-t.test('a contradiction is named once for as long as it lasts', async (t) => {
+t.test('PeerFilter logs a contradiction once for as long as it lasts', async (t) => {
   const log = catchLog(t);
   const filter = new PeerFilter();
   const wrong = named('z', '10.244.9.0/24', '192.168.77.1');
@@ -110,7 +110,7 @@ t.test('a contradiction is named once for as long as it lasts', async (t) => {
   t.equal(log.length, 2);
 });
 
-t.test('IPv6 goes by the same rules', async (t) => {
+t.test('PeerFilter applies the same rules to IPv6', async (t) => {
   const log = catchLog(t);
   const lease = (node: bigint, publicIp = node, prefixLength = 64) => ({
     name: `node${node}`,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Once, OnceEach } from '../../../../src/control/support/once.js';
+import { Once, OnceEach, OncePerKey } from '../../../../src/control/support/once.js';
 import { catchLog } from '../../../support/catch-log.js';
 
 t.test('Once writes a message when it differs from the last one', async (t) => {
@@ -37,4 +37,24 @@ t.test('Once and OnceEach write warnings by default', async (t) => {
   new Once().log('one');
   new OnceEach().log(['each']);
   t.same(log, ['W one', 'W each']);
+});
+
+t.test('OncePerKey writes a message when it differs from the last one of its key', async (t) => {
+  const written: string[] = [];
+  const write = (message: string): number => written.push(message);
+  const once = new OncePerKey();
+  for (const [key, message] of [
+    ['x', 'a'],
+    ['y', 'a'],
+    ['x', 'a'],
+    ['x', 'b'],
+  ] as const) {
+    once.log(key, message, write);
+  }
+  t.same(written, ['a', 'a', 'b']);
+  once.clear('x');
+  once.retain((key) => key !== 'y');
+  once.log('x', 'b', write);
+  once.log('y', 'a', write);
+  t.same(written, ['a', 'a', 'b', 'b', 'a']);
 });

@@ -13,7 +13,7 @@ import { ip } from '../../../../support/addresses.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd } from '../../../../support/etcd.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
-import { CONFIG, EtcdNode, half, optionsFor, valueOf } from './etcd-node.js';
+import { CONFIG, EtcdNode, familyRequest, optionsFor, valueOf } from './etcd-node.js';
 
 const etcd = await Etcd.start(t);
 const IP = '192.168.77.1';
@@ -22,7 +22,7 @@ function has(lines: string[], text: string): boolean {
   return lines.some((line) => line.includes(text));
 }
 
-t.test('a new node gets a subnet in range, with a lease of 24 h and exactly these bytes', async (t) => {
+t.test('acquire puts a key in range with a lease of 24 h and exactly these bytes', async (t) => {
   const log = catchLog(t);
   await etcd.put('/new/config', CONFIG);
   const node = new EtcdNode(t, etcd.url, '/new', IP, { random: () => 0.5 });
@@ -41,7 +41,7 @@ t.test('a new node gets a subnet in range, with a lease of 24 h and exactly thes
   t.ok(has(log, 'no certificate provided: connecting to etcd with http. This is insecure'));
 });
 
-t.test('with backend udp the value is the address alone', async (t) => {
+t.test('acquire with backend udp puts the public IP alone', async (t) => {
   catchLog(t);
   await etcd.put('/udp/config', '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}');
   const node = new EtcdNode(t, etcd.url, '/udp', IP);
@@ -49,7 +49,7 @@ t.test('with backend udp the value is the address alone', async (t) => {
   t.equal((await etcd.list('/udp/subnets/'))[0]?.value, '{"PublicIP":"192.168.77.1","PublicIPv6":null}');
 });
 
-t.test('the same address gets the same subnet and MAC again, with a fresh lease', async (t) => {
+t.test('acquire reuses subnet and MAC of the same public IP, with a new lease', async (t) => {
   const log = catchLog(t);
   await etcd.put('/again/config', CONFIG);
   await etcd.put('/again/subnets/10.5.30.0-24', valueOf(IP, 'c6:00:00:00:00:01'), 100);
@@ -66,7 +66,7 @@ t.test('the same address gets the same subnet and MAC again, with a fresh lease'
   t.ok(has(log, 'with Previous Subnet: 10.5.9.0/24'));
 });
 
-t.test('a reservation, which has no lease, stays one', async (t) => {
+t.test('acquire keeps a reservation without a lease', async (t) => {
   catchLog(t);
   await etcd.put('/reserved/config', CONFIG);
   await etcd.put('/reserved/subnets/10.5.40.0-24', `{"PublicIP":"${IP}"}`);
@@ -77,7 +77,7 @@ t.test('a reservation, which has no lease, stays one', async (t) => {
   t.equal(stored?.value, valueOf(IP, deriveVtepMac(1, IP)));
 });
 
-t.test('the subnet of an earlier run is used when it fits and is free', async (t) => {
+t.test('acquire reuses the subnet of an earlier run if it fits and is free', async (t) => {
   const log = catchLog(t);
   await etcd.put('/before/config', CONFIG);
   t.equal(
@@ -103,7 +103,7 @@ t.test('the subnet of an earlier run is used when it fits and is free', async (t
   );
 });
 
-t.test('after a change of Network the old key goes and a new one comes', async (t) => {
+t.test('acquire replaces a key outside the configured Network', async (t) => {
   const log = catchLog(t);
   await etcd.put('/moved/config', CONFIG);
   await etcd.put('/moved/subnets/10.4.30.0-24', valueOf(IP, 'c6:00:00:00:00:01'), 100);
@@ -116,7 +116,7 @@ t.test('after a change of Network the old key goes and a new one comes', async (
   t.ok(has(log, 'for current IP (192.168.77.1) but not compatible with current config, deleting'));
 });
 
-t.test('nodes that want the same subnet at once each get one of their own', async (t) => {
+t.test('acquire gives nodes that race for one subnet different subnets', async (t) => {
   catchLog(t);
   await etcd.put('/race/config', CONFIG);
   const nodes = Array.from(
@@ -128,12 +128,12 @@ t.test('nodes that want the same subnet at once each get one of their own', asyn
   t.equal((await etcd.list('/race/subnets/')).length, 4);
 });
 
-t.test('whoever loses ten times gives up', async (t) => {
+t.test('acquire fails after ten lost races', async (t) => {
   catchLog(t);
   await etcd.put('/lost/config', CONFIG);
   const node = new EtcdNode(t, etcd.url, '/lost', IP);
   const request = await node.request();
-  const { registry } = (node.source as unknown as { opened: { registry: Registry } }).opened;
+  const { registry } = (node.source as unknown as { openSession: { registry: Registry } }).openSession;
   registry.create = async () => undefined;
   const message = await refusal(t, () => node.acquire(request));
   t.equal(
@@ -142,7 +142,7 @@ t.test('whoever loses ten times gives up', async (t) => {
   );
 });
 
-t.test('out of subnets is an end, with what to do', async (t) => {
+t.test('acquire fails with a remedy when no subnet is free', async (t) => {
   catchLog(t);
   await etcd.put('/full/config', '{"Network":"10.5.0.0/16","SubnetMin":"10.5.1.0","SubnetMax":"10.5.1.0"}');
   await etcd.put('/full/subnets/10.5.1.0-24', valueOf('192.168.77.2', '02:00:00:00:00:02'));
@@ -155,7 +155,7 @@ t.test('out of subnets is an end, with what to do', async (t) => {
   );
 });
 
-t.test('a preview changes nothing and says the subnet that would be reused or picked', async (t) => {
+t.test('preview returns the subnet that acquire would reuse or pick, and changes nothing', async (t) => {
   catchLog(t);
   await etcd.put('/look/config', CONFIG);
   await etcd.put('/look/subnets/10.5.1.0-24', valueOf('192.168.77.2', '02:00:00:00:00:02'));
@@ -169,21 +169,26 @@ t.test('a preview changes nothing and says the subnet that would be reused or pi
     '10.5.1.0/24 192.168.77.2 02:00:00:00:00:02',
   );
   t.same(await etcd.list('/look/'), before);
+  await etcd.put('/look/subnets/10.9.1.0-24', valueOf(IP, '02:00:00:00:00:01'));
+  t.match(
+    await new EtcdNode(t, etcd.url, '/look', IP).preview(),
+    /^10\.5\.2\.0\/24 /,
+    'a stale key is replaced',
+  );
 });
 
-t.test('with IPv6 the key and the value have both families', async (t) => {
+t.test('acquire puts both families into key and value', async (t) => {
   catchLog(t);
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), ETCD_TIMING);
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), { ...ETCD_TIMING, marginMs: 0 });
   t.teardown(() => client.close());
   const registry = new Registry(client, '/dual');
   const config =
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
   const request = {
     netConf: netConfOf(JsonFile.parse('--etcd-prefix', '/dual/config', config)),
-    ipv4: half(ip(IP)),
-    ipv6: half((0xfd77n << 112n) + 1n),
+    families: { ipv4: familyRequest(ip(IP)), ipv6: familyRequest(ip('fd77::1')) },
   };
-  const get = () => acquire(registry, new EntryReader(registry, 1, true), request, 60, () => 0);
+  const get = () => acquire(registry, new EntryReader(registry, request.netConf), request, 60, () => 0);
   const { own } = await get();
   t.equal(own.name, '10.5.1.0-24&fd00:5:0:1::-64');
   const [stored] = await etcd.list('/dual/subnets/');
@@ -193,13 +198,13 @@ t.test('with IPv6 the key and the value have both families', async (t) => {
     stored?.value,
     `{"PublicIP":"192.168.77.1","PublicIPv6":"fd77::1","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"},"BackendV6Data":{"VNI":1,"VtepMAC":"${mac6}"}}`,
   );
-  t.equal((await get()).own.name, own.name, 'and are found again');
+  t.equal((await get()).own.name, own.name, 'acquire finds its own key again');
 });
 
-t.test('a put whose answer got lost, and that is tried again, is done', async (t) => {
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), ETCD_TIMING);
+t.test('create succeeds when the reply to its first attempt is lost', async (t) => {
+  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), { ...ETCD_TIMING, marginMs: 0 });
   t.teardown(() => client.close());
-  // As with a second endpoint, which is asked the same.
+  // As with a second endpoint, at which the call is repeated.
   const call = client.call.bind(client) as (method: unknown, body: unknown) => Promise<unknown>;
   const twice = {
     call: async (method: unknown, body: unknown) => {
@@ -212,69 +217,69 @@ t.test('a put whose answer got lost, and that is tried again, is done', async (t
   t.match(key, { value: 'value', lease: String(stored?.lease) });
 });
 
-t.test('a configuration that is not there is waited for, and named', async (t) => {
+t.test('open waits for a missing or invalid configuration and logs each reason once', async (t) => {
   const log = catchLog(t);
   const node = new EtcdNode(t, etcd.url, '/late', IP);
   const acquired = node.acquire();
-  await until('it is said', () => log.length > 1);
+  await until('a log line', () => log.length > 1);
   const sentence =
     "Couldn't fetch network config: flannel config not found in etcd store. Did you create your config using etcdv3 API?";
   t.equal(log.filter((line) => line.includes(sentence)).length, 1);
-  mentions(t, node.source.trouble ?? '', sentence, '/late/config', etcd.url);
+  mentions(t, node.source.notReady ?? '', sentence, '/late/config', etcd.url);
   await etcd.put('/late/config', '{"Network":"10.5.0.0/33"}');
-  await until('the next is said', () =>
+  await until('the next log line', () =>
     has(log, 'error parsing subnet config: /late/config:1 (--etcd-prefix): Network'),
   );
   await etcd.put('/late/config', '{"Network":"10.5.0.0/16","EnableIPv6":true}');
-  await until('the next is said', () =>
+  await until('the next log line', () =>
     has(log, 'please define a correct IPv6Network parameter in the flannel config'),
   );
   await etcd.put('/late/config', CONFIG);
   t.match(await acquired, /^10\.5\./);
-  t.equal(node.source.trouble, null);
+  t.equal(node.source.notReady, null);
   t.equal(
     log.filter((line) => line.includes("Couldn't fetch network config")).length,
     3,
-    'each was said once',
+    'each reason is logged once',
   );
 });
 
-t.test('whoever is told to leave while he waits leaves', async (t) => {
+t.test('open rejects with the reason of an abort while it waits', async (t) => {
   const log = catchLog(t);
   const node = new EtcdNode(t, etcd.url, '/never', IP);
   const leaving = new AbortController();
   const opened = node.source.open(leaving.signal);
-  await until('it waits', () => log.length > 1);
+  await until('a log line', () => log.length > 1);
   leaving.abort(new Error('leaving'));
   await t.rejects(opened, { message: 'leaving' });
 });
 
-t.test(
-  'a cluster with both families has peers of both, and a bad IPv6 half costs that half only',
-  async (t) => {
-    const log = catchLog(t);
-    await etcd.put(
-      '/both/config',
-      '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}',
-    );
-    const value = (node: number, publicIpv6: string): string =>
-      `{"PublicIP":"1.1.1.${node}","PublicIPv6":${publicIpv6},"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:0${node}"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:06:0${node}"}}`;
-    await etcd.put('/both/subnets/10.5.7.0-24&fd00:5:0:7::-64', value(7, '"fd77::7"'));
-    await etcd.put('/both/subnets/10.5.8.0-24&fd00:5:0:8::-64', value(8, '7'));
-    const node = new EtcdNode(t, etcd.url, '/both', IP);
-    await node.acquire();
-    t.same(node.sets.at(-1), [
-      '10.5.7.0/24 1.1.1.7 02:00:00:00:00:07',
-      '10.5.8.0/24 1.1.1.8 02:00:00:00:00:08',
-      'fd00:5:0:7::/64 fd77::7 02:00:00:00:06:07',
-    ]);
-    t.ok(
-      has(log, 'error decoding v6 subnet lease JSON: 10.5.8.0-24&fd00:5:0:8::-64: PublicIPv6 is no address'),
-    );
-  },
-);
+t.test('acquire returns peers of both families, and drops invalid IPv6 fields alone', async (t) => {
+  const log = catchLog(t);
+  await etcd.put(
+    '/both/config',
+    '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}',
+  );
+  const value = (node: number, publicIpv6: string): string =>
+    `{"PublicIP":"1.1.1.${node}","PublicIPv6":${publicIpv6},"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:0${node}"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:06:0${node}"}}`;
+  await etcd.put('/both/subnets/10.5.7.0-24&fd00:5:0:7::-64', value(7, '"fd77::7"'));
+  await etcd.put('/both/subnets/10.5.8.0-24&fd00:5:0:8::-64', value(8, '7'));
+  const node = new EtcdNode(t, etcd.url, '/both', IP);
+  await node.acquire();
+  t.same(node.sets.at(-1), [
+    '10.5.7.0/24 1.1.1.7 02:00:00:00:00:07',
+    '10.5.8.0/24 1.1.1.8 02:00:00:00:00:08',
+    'fd00:5:0:7::/64 fd77::7 02:00:00:00:06:07',
+  ]);
+  t.ok(
+    has(
+      log,
+      'error decoding v6 subnet lease JSON: 10.5.8.0-24&fd00:5:0:8::-64: PublicIPv6 is not the address',
+    ),
+  );
+});
 
-t.test('IPv6 alone is refused', async (t) => {
+t.test('open refuses an IPv6-only cluster', async (t) => {
   catchLog(t);
   await etcd.put('/six/config', '{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00:5::/56"}');
   const node = new EtcdNode(t, etcd.url, '/six', IP);

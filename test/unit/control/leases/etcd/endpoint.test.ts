@@ -3,7 +3,7 @@ import { parseEndpoint } from '../../../../../src/control/leases/etcd/endpoint.j
 import { goDuration } from '../../../../../src/control/leases/etcd/go-duration.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
-t.test('an endpoint has a host, and may have scheme and port', (t) => {
+t.test('parseEndpoint accepts a host with optional scheme and port', (t) => {
   for (const [text, name, secure] of [
     ['http://127.0.0.1:4001', 'http://127.0.0.1:4001', false],
     ['https://etcd.example:2379/', 'https://etcd.example:2379', true],
@@ -16,7 +16,7 @@ t.test('an endpoint has a host, and may have scheme and port', (t) => {
   t.end();
 });
 
-t.test('what is no endpoint is refused, without its password', async (t) => {
+t.test('parseEndpoint refuses other texts and shows no password', async (t) => {
   for (const text of [
     '',
     'http://',
@@ -31,7 +31,7 @@ t.test('what is no endpoint is refused, without its password', async (t) => {
   }
 });
 
-t.test("time spans are Go's", (t) => {
+t.test('goDuration formats durations as Go does', (t) => {
   t.same([82_798_900, 82_800_000, 61_000, 1500, 0].map(goDuration), [
     '22h59m58.9s',
     '23h0m0s',

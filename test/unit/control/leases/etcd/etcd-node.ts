@@ -1,4 +1,4 @@
-/** A node of an etcd cluster as the tests see it: a lease source with what it was told. */
+/** A node of an etcd cluster for tests: a lease source and what it delivered. */
 
 import type { Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
@@ -15,7 +15,7 @@ import { ETCD } from '../../../../support/conf.js';
 import type { Etcd } from '../../../../support/etcd.js';
 
 export const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}';
-/** Everything that waits, waits little. */
+/** Short waits. */
 export const SOON: Partial<EtcdTiming> = {
   retryMs: 20,
   graceMs: 0,
@@ -31,22 +31,22 @@ export function optionsFor(
   return { ...ETCD, endpoints: [endpoints].flat(), prefix, ...more };
 }
 
-/** A peer's value as flannel writes it. */
+/** Returns a peer's value in flannel's format. */
 export function valueOf(publicIp: string, mac: string): string {
   return `{"PublicIP":"${publicIp}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"}}`;
 }
 
-/** `10.5.1.0/24 192.168.77.1 02:…` */
+/** Formats a lease as `10.5.1.0/24 192.168.77.1 02:…`. */
 export function show({ subnet, publicIp, vtepMac }: Lease): string {
   return `${formatCidr(subnet)} ${formatIp(publicIp)} ${vtepMac}`;
 }
 
-/** What a node with this address asks for. */
-export function half(publicIp: Ip): FamilyRequest {
+/** Returns the request of a node with this address. */
+export function familyRequest(publicIp: Ip): FamilyRequest {
   return { addresses: [publicIp], publicIp, previous: undefined, vtepMac: undefined };
 }
 
-/** Its address, and fd77::a.b.c.d in a cluster with IPv6. */
+/** Returns the node's IPv4 address, or fd77::a.b.c.d for IPv6. */
 function publicIpFor(text: string, family: Family): Ip {
   const publicIp = ip(text);
   return family === 'ipv4' ? publicIp : (0xfd77n << 112n) + BigInt(publicIp);
@@ -59,12 +59,11 @@ export interface NodeOptions {
   more?: Partial<EtcdOptions>;
 }
 
-/** From an opened source to one that is watched. */
 export class EtcdNode {
   readonly source: EtcdLeaseSource;
   readonly revoked: string[] = [];
   readonly refused: string[] = [];
-  /** Every set so far, the acquired one first; each as the peers' lines in order. */
+  /** The peers of every set so far, the acquired set first. */
   readonly sets: string[][] = [];
   own: Lease | undefined;
   private readonly publicIp: string;
@@ -89,7 +88,7 @@ export class EtcdNode {
     });
   }
 
-  /** A node that has its lease, and watches. */
+  /** Returns a node that has its lease and watches. */
   static async join(
     t: Test,
     etcd: Etcd,
@@ -107,16 +106,16 @@ export class EtcdNode {
     const { netConf } = await this.source.open(this.leaving.signal);
     const previous = this.previous === undefined ? undefined : cidr(this.previous);
     const families = mapFamilies(netConf.networks, (_, family) => ({
-      ...half(publicIpFor(this.publicIp, family)),
+      ...familyRequest(publicIpFor(this.publicIp, family)),
       previous: family === 'ipv4' ? previous : undefined,
     }));
     return { netConf, interface: 'eth0', families };
   }
 
-  /** Acquires, opened before or now; returns the subnet. */
+  /** Acquires, by default after opening; returns the subnet. */
   async acquire(request?: LeaseRequest): Promise<string> {
     const sets = await this.source.acquire(request ?? (await this.request()), this.leaving.signal);
-    this.take(sets);
+    this.record(sets);
     return this.subnet;
   }
 
@@ -126,7 +125,7 @@ export class EtcdNode {
 
   watch(): void {
     this.source.watch({
-      onLeases: async (sets) => this.take(sets),
+      onLeases: async (sets) => this.record(sets),
       onRefused: ({ message }) => this.refused.push(message),
       onRevoked: (reason) => this.revoked.push(reason),
     });
@@ -136,12 +135,12 @@ export class EtcdNode {
     return formatCidr((this.own as Lease).subnet);
   }
 
-  /** This node's key under the prefix of all. */
+  /** Name of this node's key, without the common prefix. */
   get name(): string {
     return this.subnet.replace('/', '-');
   }
 
-  /** Waits until these are the peers. */
+  /** Waits until the last set has exactly these peers. */
   async peersAre(...peers: string[]): Promise<void> {
     await until(
       `peers ${peers.join(', ')}; now ${this.sets.at(-1)?.join(', ')}`,
@@ -149,7 +148,7 @@ export class EtcdNode {
     );
   }
 
-  private take({ ipv4, ipv6 }: LeaseSets): void {
+  private record({ ipv4, ipv6 }: LeaseSets): void {
     this.own = ipv4?.own;
     this.sets.push([...(ipv4?.peers ?? []), ...(ipv6?.peers ?? [])].map(show));
   }

@@ -1,41 +1,34 @@
 import t from 'tap';
-import {
-  formatLeaseValue,
-  type LeaseValue,
-  parseLeaseValue,
-} from '../../../../../src/control/leases/etcd/lease-value.js';
-import { ip } from '../../../../support/addresses.js';
+import { type BackendConf, netConfOf } from '../../../../../src/control/config/net-conf.js';
+import { formatLeaseValue, parseLeaseValue } from '../../../../../src/control/leases/etcd/lease-value.js';
+import { JsonFile } from '../../../../../src/control/support/json-file.js';
+import { cidr, ip } from '../../../../support/addresses.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
-const PLAIN: LeaseValue = {
-  publicIp: ip('192.168.77.1'),
-  publicIpv6: undefined,
-  backendType: '',
-  backendData: undefined,
-  backendV6Data: undefined,
-};
+const IPV4 = { subnet: cidr('10.5.1.0/24'), publicIp: ip('192.168.77.1'), vtepMac: 'c6:00:00:00:00:01' };
+const IPV6 = { subnet: cidr('fd00:5::/64'), publicIp: ip('fd00::'), vtepMac: '02:00:00:00:00:06' };
 
-t.test("the bytes are flannel's", (t) => {
-  t.equal(formatLeaseValue(PLAIN), '{"PublicIP":"192.168.77.1","PublicIPv6":null}');
-  const vxlan = { ...PLAIN, backendType: 'vxlan', backendData: { VtepMAC: 'c6:00:00:00:00:01', VNI: 1 } };
+function backend(type: string): BackendConf {
+  const text = `{"Network":"10.5.0.0/16","Backend":{"Type":"${type}"}}`;
+  return netConfOf(JsonFile.parse('--etcd-prefix', '/net/config', text)).backend;
+}
+
+t.test("formatLeaseValue writes flannel's bytes", (t) => {
+  const udp = { ipv4: { ...IPV4, vtepMac: undefined } };
+  t.equal(formatLeaseValue(udp, backend('udp')), '{"PublicIP":"192.168.77.1","PublicIPv6":null}');
   t.equal(
-    formatLeaseValue(vxlan),
+    formatLeaseValue({ ipv4: IPV4 }, backend('vxlan')),
     '{"PublicIP":"192.168.77.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"c6:00:00:00:00:01"}}',
   );
   t.equal(
-    formatLeaseValue({
-      ...vxlan,
-      publicIpv6: 0xfd00n << 112n,
-      backendV6Data: { VNI: 1, VtepMAC: '02:00:00:00:00:06' },
-    }),
+    formatLeaseValue({ ipv4: IPV4, ipv6: IPV6 }, backend('vxlan')),
     '{"PublicIP":"192.168.77.1","PublicIPv6":"fd00::","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"c6:00:00:00:00:01"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:00:06"}}',
   );
   t.end();
 });
 
-t.test('reading asks only for what is needed', (t) => {
-  const publicIp = ip('1.2.3.4');
-  for (const [text, backendType, vtepMac] of [
+t.test('parseLeaseValue reads only the fields that Weft needs', (t) => {
+  for (const [text, backendType, mac] of [
     ['{"PublicIP":"1.2.3.4"}', '', undefined],
     ['{"publicip":"1.2.3.4","More":[1],"BackendType":null}', '', undefined],
     [
@@ -45,19 +38,21 @@ t.test('reading asks only for what is needed', (t) => {
     ],
     ['{"PublicIP":"1.2.3.4","BackendType":"vxlan","BackendData":{"VtepMAC":"a","VNI":"x"}}', 'vxlan', 'a'],
   ] as const) {
-    t.same(parseLeaseValue('/k', text), { publicIp, backendType, vtepMac }, text);
+    const publicIps = { ipv4: ip('1.2.3.4'), ipv6: undefined };
+    const vtepMacs = { ipv4: mac, ipv6: undefined };
+    t.same(parseLeaseValue('/k', text), { publicIps, backendType, vtepMacs }, text);
   }
   t.end();
 });
 
-t.test('a value that is no good is refused with the key', async (t) => {
+t.test('parseLeaseValue refuses an invalid value and names its key', async (t) => {
   for (const [text, says] of [
     ['', 'not JSON'],
     ['{"PublicIP":', 'not JSON'],
     ['[]', 'it must be one JSON object'],
     ['{}', 'PublicIP is missing'],
     ['{"PublicIP":"::1"}', 'PublicIP is "::1"'],
-    ['{"PublicIP":"0.0.0.0"}', 'PublicIP is "0.0.0.0": no IPv4 address that a node can have'],
+    ['{"PublicIP":"0.0.0.0"}', 'PublicIP is "0.0.0.0": not the IPv4 address of a node'],
     ['{"PublicIP":7}', 'PublicIP is 7'],
     ['{"PublicIP":"1.2.3.4","BackendType":"vxlan","BackendData":"x"}', 'BackendData is "x"'],
   ] as const) {

@@ -20,22 +20,22 @@ function count(lines: string[], text: string): number {
 }
 
 t.test(
-  'etcd killed and started again: the leases stay, it is told, and what changes then arrives',
+  'EtcdLeaseSource keeps the leases while etcd is down, reports it, and then delivers the changes',
   async (t) => {
     const log = catchLog(t);
     const etcd = await Etcd.start(t);
     await etcd.put('/n/config', CONFIG);
     await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
     const node = await EtcdNode.join(t, etcd, '/n', IP);
-    await until('it watches', async () => {
+    await until('a watch', async () => {
       await etcd.put('/n/subnets/10.5.201.0-24', valueOf('192.168.77.8', '02:00:00:00:00:08'));
       return node.sets.at(-1)?.length === 2;
     });
     await etcd.kill();
-    await until('trouble', () => node.source.trouble !== null);
+    await until('the outage', () => node.source.notReady !== null);
     mentions(
       t,
-      node.source.trouble ?? '',
+      node.source.notReady ?? '',
       'etcd watch channel for /n/subnets/ closed',
       /reconnecting from rev \d+\.\.\.$/,
     );
@@ -43,20 +43,20 @@ t.test(
     await etcd.launch();
     await etcd.delete('/n/subnets/10.5.201.0-24');
     await node.peersAre(PEER);
-    t.equal(node.source.trouble, null);
+    t.equal(node.source.notReady, null);
     t.equal(count(log, 'is open again'), 1);
     t.same(node.revoked, []);
   },
 );
 
 t.test(
-  'what was compacted away while etcd was not watched is seen by a new list, and the own key too',
+  'EtcdLeaseSource lists all keys again after a compaction, and notices a deleted own key',
   async (t) => {
     const log = catchLog(t);
     const etcd = await Etcd.start(t);
     await etcd.put('/n/config', CONFIG);
     await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
-    // Acquired, not watched yet: its watch begins below the horizon.
+    // The watch of these sources begins below the compaction horizon.
     const [one, two] = [1, 2].map((n) => new EtcdNode(t, etcd.url, '/n', `192.168.77.${n}`));
     await one?.acquire();
     await two?.acquire();
@@ -66,7 +66,7 @@ t.test(
     await etcd.compact();
     one?.watch();
     two?.watch();
-    await until('it is told', () => one?.revoked.length === 1);
+    await until('the revocation', () => one?.revoked.length === 1);
     await two?.peersAre(SECOND);
     t.same(two?.revoked, []);
     t.ok(count(log, 'etcd watch for /n/subnets/ fell behind compaction horizon (compact rev ') >= 1);
@@ -76,28 +76,28 @@ t.test(
   },
 );
 
-t.test('an etcd that has lost its data has revoked the lease', async (t) => {
+t.test('EtcdLeaseSource reports a revoked lease when etcd has lost its data', async (t) => {
   catchLog(t);
   const etcd = await Etcd.start(t);
   await etcd.put('/n/config', CONFIG);
   const node = await EtcdNode.join(t, etcd, '/n', IP);
   await etcd.loseData();
   await etcd.launch();
-  await until('it is told', () => node.revoked.length > 0, { timeoutMs: 10_000 });
+  await until('the revocation', () => node.revoked.length > 0, { timeoutMs: 10_000 });
   t.same(node.revoked, ['Lease has been revoked. Shutting down daemon.']);
 });
 
-t.test('an etcd that comes late is waited for, and named', async (t) => {
+t.test('open waits for etcd and logs its address once', async (t) => {
   const log = catchLog(t);
   const etcd = await Etcd.start(t);
   await etcd.put('/n/config', CONFIG);
   await etcd.kill();
   const node = new EtcdNode(t, etcd.url, '/n', IP);
   const acquired = node.acquire();
-  await until('it is said', () => node.source.trouble !== null);
+  await until('the outage', () => node.source.notReady !== null);
   mentions(
     t,
-    node.source.trouble ?? '',
+    node.source.notReady ?? '',
     "Couldn't fetch network config: ",
     `etcd at ${etcd.url} cannot be reached`,
     'ECONNREFUSED',
@@ -107,7 +107,7 @@ t.test('an etcd that comes late is waited for, and named', async (t) => {
   t.equal(count(log, "Couldn't fetch network config"), 1);
 });
 
-t.test('of several endpoints one that is dead, or says nothing, costs a moment', async (t) => {
+t.test('EtcdClient skips endpoints that are dead or silent', async (t) => {
   catchLog(t);
   const etcd = await Etcd.start(t);
   await etcd.put('/n/config', CONFIG);
@@ -124,46 +124,37 @@ t.test('of several endpoints one that is dead, or says nothing, costs a moment',
   await node.peersAre(PEER);
 });
 
-t.test(
-  'with users: a wrong password is named, the right one works, also after every token is gone',
-  async (t) => {
-    const log = catchLog(t);
-    const etcd = await Etcd.start(t);
-    await etcd.put('/n/config', CONFIG);
-    await etcd.enableUsers('weft', 'secret-word', '/n/');
-    const wrong = new EtcdNode(t, etcd.url, '/n', IP, { more: { username: 'weft', password: 'wrong-word' } });
-    const waiting = wrong.acquire().catch(() => {});
-    await until('it is said', () => wrong.source.trouble !== null);
-    mentions(
-      t,
-      wrong.source.trouble ?? '',
-      'refuses user "weft"',
-      'authentication failed',
-      '--etcd-password',
-    );
-    const none = new EtcdNode(t, etcd.url, '/n', IP);
-    none.acquire().catch(() => {});
-    await until('it is said', () => none.source.trouble !== null);
-    mentions(t, none.source.trouble ?? '', 'wants a user', 'set --etcd-username');
-    const more = { username: 'weft', password: 'secret-word' };
-    const elsewhere = new EtcdNode(t, etcd.url, '/other', IP, { more });
-    elsewhere.acquire().catch(() => {});
-    await until('it is said', () => elsewhere.source.trouble !== null);
-    mentions(t, elsewhere.source.trouble ?? '', 'user "weft"', 'permission denied', '/other');
-    const node = await EtcdNode.join(t, etcd, '/n', '192.168.77.2', { more });
-    // etcd keeps its tokens in memory.
-    await etcd.kill();
-    await etcd.launch();
-    await etcd.login();
-    await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
-    await node.peersAre(PEER);
-    t.equal(count(log, 'secret-word') + count(log, 'wrong-word'), 0);
-    await wrong.source.close();
-    void waiting;
-  },
-);
+t.test('EtcdClient reports a wrong password and an unauthorized user, and renews lost tokens', async (t) => {
+  const log = catchLog(t);
+  const etcd = await Etcd.start(t);
+  await etcd.put('/n/config', CONFIG);
+  await etcd.enableUsers('weft', 'secret-word', '/n/');
+  const wrong = new EtcdNode(t, etcd.url, '/n', IP, { more: { username: 'weft', password: 'wrong-word' } });
+  const waiting = wrong.acquire().catch(() => {});
+  await until('the outage', () => wrong.source.notReady !== null);
+  mentions(t, wrong.source.notReady ?? '', 'refuses user "weft"', 'authentication failed', '--etcd-password');
+  const none = new EtcdNode(t, etcd.url, '/n', IP);
+  none.acquire().catch(() => {});
+  await until('the outage', () => none.source.notReady !== null);
+  mentions(t, none.source.notReady ?? '', 'requires a user', 'set --etcd-username');
+  const more = { username: 'weft', password: 'secret-word' };
+  const elsewhere = new EtcdNode(t, etcd.url, '/other', IP, { more });
+  elsewhere.acquire().catch(() => {});
+  await until('the outage', () => elsewhere.source.notReady !== null);
+  mentions(t, elsewhere.source.notReady ?? '', 'user "weft"', 'permission denied', '/other');
+  const node = await EtcdNode.join(t, etcd, '/n', '192.168.77.2', { more });
+  // etcd keeps its tokens in memory.
+  await etcd.kill();
+  await etcd.launch();
+  await etcd.login();
+  await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
+  await node.peersAre(PEER);
+  t.equal(count(log, 'secret-word') + count(log, 'wrong-word'), 0);
+  await wrong.source.close();
+  void waiting;
+});
 
-t.test('a user for an etcd without users is no harm', async (t) => {
+t.test('EtcdClient ignores the user if etcd has no users', async (t) => {
   catchLog(t);
   const etcd = await Etcd.start(t);
   await etcd.put('/n/config', CONFIG);
@@ -171,44 +162,47 @@ t.test('a user for an etcd without users is no harm', async (t) => {
   t.match(await new EtcdNode(t, etcd.url, '/n', IP, { more }).acquire(), /^10\.5\./);
 });
 
-t.test('TLS with key, certificate and authority; also for an endpoint that says http', async (t) => {
-  const log = catchLog(t);
-  const directory = t.testdir({});
-  const [good, other] = [makeTls(directory, 'good'), makeTls(directory, 'other')];
-  const etcd = await Etcd.start(t, { tls: good });
-  await etcd.put('/n/config', CONFIG);
-  const more = { keyFile: good.key, certFile: good.cert, caFile: good.ca };
-  t.match(await new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more }).acquire(), /^10\.5\./);
-  t.match(
-    await new EtcdNode(t, etcd.tlsUrl.replace('https', 'http'), '/n', IP, { more }).acquire(),
-    /^10\.5\./,
-  );
-  t.equal(count(log, 'This is insecure'), 0);
-  const wrong = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, caFile: other.ca } });
-  wrong.acquire().catch(() => {});
-  await until('it is said', () => wrong.source.trouble !== null);
-  mentions(
-    t,
-    wrong.source.trouble ?? '',
-    'cannot be spoken to with TLS',
-    'certificate',
-    `--etcd-cafile ${other.ca}`,
-  );
-  const junk = join(directory, 'junk');
-  writeFileSync(junk, 'junk');
-  for (const [change, says] of [
-    [{ keyFile: '/none' }, '--etcd-keyfile /none: no such file'],
-    [{ certFile: junk }, `--etcd-certfile ${junk}: not what belongs there`],
-    [{ caFile: junk }, `--etcd-cafile ${junk}: not what belongs there`],
-    [{ keyFile: other.key }, 'do not go together'],
-  ] as const) {
-    const node = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, ...change } });
-    mentions(t, await refusal(t, () => node.acquire()), /^Failed to create SubnetManager: /, says);
-  }
-});
+t.test(
+  'EtcdClient uses TLS with key and certificate, also for an http endpoint, and names a bad file',
+  async (t) => {
+    const log = catchLog(t);
+    const directory = t.testdir({});
+    const [good, other] = [makeTls(directory, 'good'), makeTls(directory, 'other')];
+    const etcd = await Etcd.start(t, { tls: good });
+    await etcd.put('/n/config', CONFIG);
+    const more = { keyFile: good.key, certFile: good.cert, caFile: good.ca };
+    t.match(await new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more }).acquire(), /^10\.5\./);
+    t.match(
+      await new EtcdNode(t, etcd.tlsUrl.replace('https', 'http'), '/n', IP, { more }).acquire(),
+      /^10\.5\./,
+    );
+    t.equal(count(log, 'This is insecure'), 0);
+    const wrong = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, caFile: other.ca } });
+    wrong.acquire().catch(() => {});
+    await until('the outage', () => wrong.source.notReady !== null);
+    mentions(
+      t,
+      wrong.source.notReady ?? '',
+      'fails TLS verification',
+      'certificate',
+      `--etcd-cafile ${other.ca}`,
+    );
+    const junk = join(directory, 'junk');
+    writeFileSync(junk, 'junk');
+    for (const [change, says] of [
+      [{ keyFile: '/none' }, '--etcd-keyfile /none: no such file'],
+      [{ certFile: junk }, `--etcd-certfile ${junk}: not a PEM file of this kind`],
+      [{ caFile: junk }, `--etcd-cafile ${junk}: not a PEM file of this kind`],
+      [{ keyFile: other.key }, 'do not match'],
+    ] as const) {
+      const node = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, ...change } });
+      mentions(t, await refusal(t, () => node.acquire()), /^Failed to create SubnetManager: /, says);
+    }
+  },
+);
 
 t.test(
-  'without both key and certificate it is http, the authority is not looked at, and that is said',
+  'EtcdClient uses http without key and certificate, ignores --etcd-cafile and logs a warning',
   async (t) => {
     const log = catchLog(t);
     const etcd = await Etcd.start(t);

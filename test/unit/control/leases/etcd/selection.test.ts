@@ -2,7 +2,7 @@ import t from 'tap';
 import { firstFree, type Span } from '../../../../../src/control/leases/etcd/allocate.js';
 import type { SubnetEntry } from '../../../../../src/control/leases/etcd/entry.js';
 import { Long } from '../../../../../src/control/leases/etcd/library.js';
-import { choose, type Wish } from '../../../../../src/control/leases/etcd/selection.js';
+import { type SubnetRequest, select } from '../../../../../src/control/leases/etcd/selection.js';
 import {
   formatSubnetKey,
   parseSubnetKey,
@@ -11,55 +11,47 @@ import {
 import { cidr, ip } from '../../../../support/addresses.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
-const WISH: Wish = {
+const IPV4: SubnetRequest = {
   origin: '/net/config',
   publicIp: ip('192.168.77.1'),
-  subnets: { length: 24, min: ip('10.5.1.0'), max: ip('10.5.255.0') },
-  previous: undefined,
-  subnets6: undefined,
-  previous6: undefined,
+  ranges: { ipv4: { length: 24, min: ip('10.5.1.0'), max: ip('10.5.255.0') } },
+  previous: {},
 };
-const DUAL: Wish = {
-  ...WISH,
-  subnets6: {
-    length: 64,
-    min: (0xfd00n << 112n) + (1n << 64n),
-    max: (0xfd00n << 112n) + (3n << 64n),
-  },
+const DUAL: SubnetRequest = {
+  ...IPV4,
+  ranges: { ...IPV4.ranges, ipv6: { length: 64, min: ip('fd00:0:0:1::'), max: ip('fd00:0:0:3::') } },
 };
 
 function entry(name: string, publicIp: string): SubnetEntry {
   return {
     name,
     key: parseSubnetKey(name) as SubnetKey,
-    publicIp: ip(publicIp),
-    publicIpv6: undefined,
+    publicIps: { ipv4: ip(publicIp) },
     backendType: 'vxlan',
-    vtepMac: undefined,
-    vtepMac6: undefined,
+    vtepMacs: {},
     lease: Long.ZERO,
     revision: Long.ONE,
   };
 }
 
-/** `kind key` of the choice. */
-function chosen(entries: SubnetEntry[], wish: Wish, random = 0): string {
-  const choice = choose(entries, wish, () => random);
-  if (choice.kind !== 'free') return `${choice.kind} ${choice.entry.name}`;
-  return `${choice.previous ? 'previous' : 'free'} ${formatSubnetKey(choice.key)}`;
+/** Formats the selection as `kind key`. */
+function selected(entries: SubnetEntry[], request: SubnetRequest, random = 0): string {
+  const selection = select(entries, request, () => random);
+  if (selection.kind !== 'free') return `${selection.kind} ${selection.entry.name}`;
+  return `${selection.previous ? 'previous' : 'free'} ${formatSubnetKey(selection.key)}`;
 }
 
-t.test('one of the first hundred free subnets is picked at random', (t) => {
-  t.equal(chosen([], WISH), 'free 10.5.1.0-24');
-  t.equal(chosen([], WISH, 0.9999), 'free 10.5.100.0-24');
+t.test('select picks one of the first hundred free subnets at random', (t) => {
+  t.equal(selected([], IPV4), 'free 10.5.1.0-24');
+  t.equal(selected([], IPV4, 0.9999), 'free 10.5.100.0-24');
   const some = [entry('10.5.1.0-24', '1.1.1.1'), entry('10.5.3.0-24', '1.1.1.2')];
-  t.equal(chosen(some, WISH), 'free 10.5.2.0-24');
-  t.equal(chosen(some, WISH, 0.01), 'free 10.5.4.0-24');
-  t.equal(chosen(some, WISH, 0.9999), 'free 10.5.102.0-24');
+  t.equal(selected(some, IPV4), 'free 10.5.2.0-24');
+  t.equal(selected(some, IPV4, 0.01), 'free 10.5.4.0-24');
+  t.equal(selected(some, IPV4, 0.9999), 'free 10.5.102.0-24');
   t.end();
 });
 
-t.test('what overlaps a lease of any length is not free', (t) => {
+t.test('firstFree omits subnets that overlap a lease of any length', (t) => {
   const free = (taken: Span[]): bigint[] => firstFree({ min: 0n, max: 48n, size: 16n }, taken);
   t.same(free([]), [0n, 16n, 32n, 48n]);
   t.same(free([{ first: 3n, last: 3n }]), [16n, 32n, 48n]);
@@ -81,51 +73,58 @@ t.test('what overlaps a lease of any length is not free', (t) => {
   t.end();
 });
 
-t.test("the node's own key comes before its earlier subnet", (t) => {
+t.test("select prefers the node's own key to the subnet of its earlier run", (t) => {
   const own = entry('10.5.7.0-24', '192.168.77.1');
-  t.equal(chosen([own], { ...WISH, previous: cidr('10.5.9.0/24') }), 'own 10.5.7.0-24');
+  t.equal(selected([own], { ...IPV4, previous: { ipv4: cidr('10.5.9.0/24') } }), 'own 10.5.7.0-24');
   t.end();
 });
 
-t.test('a key that does not fit the configuration has to go, unless another fits', (t) => {
+t.test('select returns a stale own key unless another own key fits the configuration', (t) => {
   for (const name of ['10.6.7.0-24', '10.5.7.0-25', '10.5.0.0-24', '10.5.7.0-24&fd00::-64']) {
-    t.equal(chosen([entry(name, '192.168.77.1')], WISH), `misfit ${name}`);
+    t.equal(selected([entry(name, '192.168.77.1')], IPV4), `stale ${name}`);
   }
   const both = [entry('10.6.7.0-24', '192.168.77.1'), entry('10.5.7.0-24', '192.168.77.1')];
-  t.equal(chosen(both, WISH), 'own 10.5.7.0-24');
-  t.equal(chosen([entry('10.5.7.0-24', '192.168.77.1')], DUAL), 'misfit 10.5.7.0-24');
+  t.equal(selected(both, IPV4), 'own 10.5.7.0-24');
+  t.equal(selected([entry('10.5.7.0-24', '192.168.77.1')], DUAL), 'stale 10.5.7.0-24');
   t.end();
 });
 
-t.test('the earlier subnet is taken when it fits and nobody has it', (t) => {
-  const wish = { ...WISH, previous: cidr('10.5.9.0/24') };
-  t.equal(chosen([], wish), 'previous 10.5.9.0-24');
-  t.equal(chosen([entry('10.5.9.0-24', '1.1.1.1')], wish), 'free 10.5.1.0-24');
-  t.equal(chosen([entry('10.5.8.0-23', '1.1.1.1')], wish), 'free 10.5.1.0-24');
-  t.equal(chosen([], { ...WISH, previous: cidr('10.9.9.0/24') }), 'free 10.5.1.0-24');
-  t.equal(chosen([], { ...WISH, previous: cidr('10.5.9.0/25') }), 'free 10.5.1.0-24');
+t.test('select reuses the subnet of an earlier run if it fits and is free', (t) => {
+  const request = { ...IPV4, previous: { ipv4: cidr('10.5.9.0/24') } };
+  t.equal(selected([], request), 'previous 10.5.9.0-24');
+  t.equal(selected([entry('10.5.9.0-24', '1.1.1.1')], request), 'free 10.5.1.0-24');
+  t.equal(selected([entry('10.5.8.0-23', '1.1.1.1')], request), 'free 10.5.1.0-24');
+  t.equal(selected([], { ...IPV4, previous: { ipv4: cidr('10.9.9.0/24') } }), 'free 10.5.1.0-24');
+  t.equal(selected([], { ...IPV4, previous: { ipv4: cidr('10.5.9.0/25') } }), 'free 10.5.1.0-24');
   t.end();
 });
 
-t.test('with both families each is chosen by itself', (t) => {
-  t.equal(chosen([], DUAL), 'free 10.5.1.0-24&fd00:0:0:1::-64');
+t.test('select chooses the subnet of each family on its own', (t) => {
+  t.equal(selected([], DUAL), 'free 10.5.1.0-24&fd00:0:0:1::-64');
   const other = entry('10.5.1.0-24&fd00:0:0:1::-64', '1.1.1.1');
-  t.equal(chosen([other], DUAL, 0.9999), 'free 10.5.101.0-24&fd00:0:0:3::-64');
-  const previous = {
-    previous: cidr('10.5.9.0/24'),
-    previous6: { base: (0xfd00n << 112n) + (2n << 64n), prefixLength: 64 },
-  };
-  t.equal(chosen([other], { ...DUAL, ...previous }), 'previous 10.5.9.0-24&fd00:0:0:2::-64');
-  t.equal(chosen([other], { ...DUAL, previous: previous.previous }), 'free 10.5.2.0-24&fd00:0:0:2::-64');
+  t.equal(selected([other], DUAL, 0.9999), 'free 10.5.101.0-24&fd00:0:0:3::-64');
+  const previous = { ipv4: cidr('10.5.9.0/24'), ipv6: cidr('fd00:0:0:2::/64') };
+  t.equal(selected([other], { ...DUAL, previous }), 'previous 10.5.9.0-24&fd00:0:0:2::-64');
+  t.equal(
+    selected([other], { ...DUAL, previous: { ipv4: previous.ipv4 } }),
+    'free 10.5.2.0-24&fd00:0:0:2::-64',
+  );
   const own = entry('10.5.7.0-24&fd00:0:0:3::-64', '192.168.77.1');
-  t.equal(chosen([own], DUAL), 'own 10.5.7.0-24&fd00:0:0:3::-64');
+  t.equal(selected([own], DUAL), 'own 10.5.7.0-24&fd00:0:0:3::-64');
   t.end();
 });
 
-t.test('out of subnets says of which, and what to do', async (t) => {
-  const one = { ...WISH, subnets: { ...WISH.subnets, max: WISH.subnets.min } };
-  const message = await refusal(t, () => chosen([entry('10.5.1.0-24', '1.1.1.1')], one));
+t.test('select reports which range has no free subnet, and the remedy', async (t) => {
+  const range = IPV4.ranges.ipv4;
+  const one = { ...IPV4, ranges: { ipv4: { ...range, max: range.min } } };
+  const message = await refusal(t, () => selected([entry('10.5.1.0-24', '1.1.1.1')], one));
   mentions(t, message, /^out of subnets: /, '10.5.1.0 to 10.5.1.0, /24', '/net/config', 'larger Network');
   const full = [1, 2, 3].map((n) => entry(`10.5.${n}.0-24&fd00:0:0:${n}::-64`, `1.1.1.${n}`));
-  mentions(t, await refusal(t, () => chosen(full, DUAL)), /^out of subnets: /, 'fd00:0:0:1::', 'IPv6Network');
+  mentions(
+    t,
+    await refusal(t, () => selected(full, DUAL)),
+    /^out of subnets: /,
+    'fd00:0:0:1::',
+    'IPv6Network',
+  );
 });

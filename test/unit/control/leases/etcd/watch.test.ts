@@ -6,7 +6,7 @@ import { CONFIG, EtcdNode, valueOf } from './etcd-node.js';
 
 const etcd = await Etcd.start(t);
 const MAC = '02:00:00:00:00:09';
-const TWIN =
+const DUPLICATE =
   'W another node has the public IP 192.168.77.1 too, and so the same key in etcd and the same subnet ';
 const PEER = '10.5.200.0/24 192.168.77.9 02:00:00:00:00:09';
 
@@ -14,7 +14,7 @@ function count(lines: string[], text: string): number {
   return lines.filter((line) => line.includes(text)).length;
 }
 
-t.test('a peer comes, changes its address and MAC, and goes; the own key is none', async (t) => {
+t.test('EtcdLeaseSource delivers a new, changed and deleted peer, and not its own key', async (t) => {
   catchLog(t);
   await etcd.put('/w1/config', CONFIG);
   const node = await EtcdNode.join(t, etcd, '/w1', '192.168.77.1');
@@ -28,7 +28,7 @@ t.test('a peer comes, changes its address and MAC, and goes; the own key is none
   t.same(node.revoked, []);
 });
 
-t.test('a renewal of a peer that changes nothing is no new set', async (t) => {
+t.test('EtcdLeaseSource delivers no set for a renewal that changes nothing', async (t) => {
   catchLog(t);
   await etcd.put('/w2/config', CONFIG);
   await etcd.put('/w2/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
@@ -39,16 +39,16 @@ t.test('a renewal of a peer that changes nothing is no new set', async (t) => {
   t.equal(node.sets.length, 2);
 });
 
-t.test('a peer whose lease ends is gone', async (t) => {
+t.test('EtcdLeaseSource removes a peer whose lease has expired', async (t) => {
   catchLog(t);
   await etcd.put('/w3/config', CONFIG);
   await etcd.put('/w3/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC), 3);
   const node = await EtcdNode.join(t, etcd, '/w3', '192.168.77.1');
   t.same(node.sets, [[PEER]]);
-  await until('it has expired', () => node.sets.at(-1)?.length === 0, { timeoutMs: 15_000 });
+  await until('the expiry', () => node.sets.at(-1)?.length === 0, { timeoutMs: 15_000 });
 });
 
-t.test('keys and values that are no good are named once and disturb nobody', async (t) => {
+t.test('EtcdLeaseSource ignores invalid keys and values and logs each once', async (t) => {
   const log = catchLog(t);
   await etcd.put('/w4/config', CONFIG);
   await etcd.put('/w4/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
@@ -58,7 +58,7 @@ t.test('keys and values that are no good are named once and disturb nobody', asy
   await etcd.put('/w4/subnets/10.5.204.0-24', valueOf('192.168.77.4', 'no mac'));
   const node = await EtcdNode.join(t, etcd, '/w4', '192.168.77.1');
   t.same(node.sets, [[PEER]]);
-  // A good value that turns bad: the good one stays.
+  // The last valid value stays in force.
   await etcd.put('/w4/subnets/10.5.200.0-24', '{');
   await etcd.put('/w4/subnets/10.5.202.0-24', '{"PublicIP":"192.168');
   await etcd.put('/w4/subnets/10.5.205.0-24&fd00:5::-64', valueOf('192.168.77.5', '02:00:00:00:00:05'));
@@ -69,7 +69,7 @@ t.test('keys and values that are no good are named once and disturb nobody', asy
   t.equal(count(log, 'Ignoring bad subnet node: error decoding subnet lease JSON: 10.5.204.0-24'), 1);
 });
 
-t.test('with backend udp leases of every backend count', async (t) => {
+t.test('EtcdLeaseSource with backend udp accepts leases of every backend', async (t) => {
   catchLog(t);
   await etcd.put('/w5/config', '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}');
   await etcd.put('/w5/subnets/10.5.200.0-24', '{"PublicIP":"192.168.77.9","PublicIPv6":null}');
@@ -78,7 +78,7 @@ t.test('with backend udp leases of every backend count', async (t) => {
   await node.peersAre('10.5.200.0/24 192.168.77.9 undefined', '10.5.201.0/24 192.168.77.2 undefined');
 });
 
-t.test('a thousand leases are one set, and one of them that flaps disturbs none', async (t) => {
+t.test('EtcdLeaseSource delivers a thousand leases as one set, and a flapping one alone', async (t) => {
   catchLog(t);
   await etcd.put('/w6/config', '{"Network":"10.0.0.0/8"}');
   const all = Array.from(
@@ -97,43 +97,43 @@ t.test('a thousand leases are one set, and one of them that flaps disturbs none'
   t.equal(node.sets[0]?.length, 1000);
   const [key, value] = all[500] as (typeof all)[number];
   await etcd.delete(key);
-  await until('it is gone', () => node.sets.at(-1)?.length === 999);
+  await until('the deletion', () => node.sets.at(-1)?.length === 999);
   await etcd.put(key, value);
-  await until('it is back', () => node.sets.at(-1)?.length === 1000);
+  await until('the new key', () => node.sets.at(-1)?.length === 1000);
   t.same([...(node.sets.at(-1) ?? [])].sort(), [...(node.sets[0] ?? [])].sort());
 });
 
-t.test('the own key deleted is the end of this node', async (t) => {
+t.test('EtcdLeaseSource reports a revoked lease when its own key is deleted', async (t) => {
   catchLog(t);
   await etcd.put('/w7/config', CONFIG);
   const node = await EtcdNode.join(t, etcd, '/w7', '192.168.77.1');
   await etcd.delete(`/w7/subnets/${node.name}`);
-  await until('it is told', () => node.revoked.length > 0);
+  await until('the revocation', () => node.revoked.length > 0);
   t.same(node.revoked, ['Lease has been revoked. Shutting down daemon.']);
 });
 
-t.test('the own key given to another address is the end of this node', async (t) => {
+t.test('EtcdLeaseSource reports a revoked lease when its own key gets another address', async (t) => {
   catchLog(t);
   await etcd.put('/w8/config', CONFIG);
   const node = await EtcdNode.join(t, etcd, '/w8', '192.168.77.1');
   await etcd.put(`/w8/subnets/${node.name}`, valueOf('192.168.77.9', MAC));
-  await until('it is told', () => node.revoked.length > 0);
+  await until('the revocation', () => node.revoked.length > 0);
   t.same(node.revoked, ['Lease has been revoked. Shutting down daemon.']);
 });
 
-t.test('the lease is renewed before it ends, with the attributes as they are', async (t) => {
+t.test('Keeper renews the lease before it expires and keeps the value', async (t) => {
   const log = catchLog(t);
   await etcd.put('/w9/config', CONFIG);
-  // Renewed at once and then every 0.2 s.
+  // The lease is renewed every 0.2 s.
   const timing = { leaseTtlS: 30, marginMs: 29_800 };
   const node = await EtcdNode.join(t, etcd, '/w9', '192.168.77.1', { timing });
   const [before] = await etcd.list('/w9/subnets/');
-  await until('it was renewed twice', () => count(log, 'Lease renewed, new expiration: ') >= 2);
+  await until('two renewals', () => count(log, 'Lease renewed, new expiration: ') >= 2);
   const [after] = await etcd.list('/w9/subnets/');
   t.equal(after?.value, before?.value);
   t.not(after?.lease, before?.lease);
   t.ok(count(log, 'Waiting for 0.2s to renew lease') >= 1);
-  t.equal(count(log, TWIN), 0);
+  t.equal(count(log, DUPLICATE), 0);
   t.match(
     log.find((line) => line.includes('Lease renewed')),
     /new expiration: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/,
@@ -141,37 +141,31 @@ t.test('the lease is renewed before it ends, with the attributes as they are', a
   t.same(node.revoked, []);
 });
 
-t.test('a renewal that fails is tried again', async (t) => {
+t.test('Keeper retries a failed renewal', async (t) => {
   const log = catchLog(t);
   const own = await Etcd.start(t);
   await own.put('/n/config', CONFIG);
   const timing = { leaseTtlS: 60, marginMs: 59_800, renewRetryMs: 60_000 };
   const node = await EtcdNode.join(t, own, '/n', '192.168.77.1', { timing });
   await own.kill();
-  await until('it is said', () => count(log, 'Error renewing lease (trying again in 1 min): etcd at ') > 0);
+  await until('the error', () => count(log, 'Error renewing lease (trying again in 1 min): etcd at ') > 0);
   t.same(node.revoked, []);
 });
 
-t.test(
-  'an operator makes the own key a reservation: its bytes are put right, and it stays one',
-  async (t) => {
-    const log = catchLog(t);
-    await etcd.put('/w10/config', CONFIG);
-    const timing = { renewRetryMs: 100 };
-    const node = await EtcdNode.join(t, etcd, '/w10', '192.168.77.1', { timing });
-    const [before] = await etcd.list('/w10/subnets/');
-    await etcd.put(`/w10/subnets/${node.name}`, '{"PublicIP":"192.168.77.1"}');
-    await until(
-      'it is put right',
-      async () => (await etcd.list('/w10/subnets/'))[0]?.value === before?.value,
-    );
-    t.equal((await etcd.list('/w10/subnets/'))[0]?.lease, '0');
-    t.same(node.revoked, []);
-    t.equal(count(log, TWIN), 0);
-  },
-);
+t.test('Keeper restores its value in a reservation that an operator made of its key', async (t) => {
+  const log = catchLog(t);
+  await etcd.put('/w10/config', CONFIG);
+  const timing = { renewRetryMs: 100 };
+  const node = await EtcdNode.join(t, etcd, '/w10', '192.168.77.1', { timing });
+  const [before] = await etcd.list('/w10/subnets/');
+  await etcd.put(`/w10/subnets/${node.name}`, '{"PublicIP":"192.168.77.1"}');
+  await until('the value', async () => (await etcd.list('/w10/subnets/'))[0]?.value === before?.value);
+  t.equal((await etcd.list('/w10/subnets/'))[0]?.lease, '0');
+  t.same(node.revoked, []);
+  t.equal(count(log, DUPLICATE), 0);
+});
 
-t.test('after close nothing is handed over', async (t) => {
+t.test('EtcdLeaseSource delivers nothing after close', async (t) => {
   catchLog(t);
   await etcd.put('/w11/config', CONFIG);
   const node = await EtcdNode.join(t, etcd, '/w11', '192.168.77.1');
@@ -180,7 +174,7 @@ t.test('after close nothing is handed over', async (t) => {
   await node.source.close();
   await node.source.close();
   await etcd.put('/w11/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
-  await until('the other has it', () => other.sets.at(-1)?.length === 2);
+  await until('the set of the other node', () => other.sets.at(-1)?.length === 2);
   t.equal(node.sets.length, 2);
-  t.equal((await etcd.list('/w11/subnets/')).length, 3, 'the lease stays');
+  t.equal((await etcd.list('/w11/subnets/')).length, 3, 'the lease is kept');
 });

@@ -14,7 +14,7 @@ function confOf(text: string) {
 
 const VXLAN = confOf('{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
 
-t.test('a prefix gets the slash or dash that it lacks', async (t) => {
+t.test('annotationPrefix appends a missing slash or dash', async (t) => {
   for (const [text, prefix] of [
     ['flannel.alpha.coreos.com', 'flannel.alpha.coreos.com/'],
     ['org.com/', 'org.com/'],
@@ -26,7 +26,7 @@ t.test('a prefix gets the slash or dash that it lacks', async (t) => {
   }
 });
 
-t.test("a prefix that no annotation can have is refused in flannel's words", async (t) => {
+t.test("annotationPrefix refuses an invalid prefix in flannel's words", async (t) => {
   t.match(
     await refusal(t, () => annotationPrefix('a.com/b/c')),
     'subnet/kube: prefix can contain at most single slash',
@@ -39,7 +39,7 @@ t.test("a prefix that no annotation can have is refused in flannel's words", asy
   }
 });
 
-t.test('what a node publishes has the bytes that flannel writes', async (t) => {
+t.test('annotationsOf writes the bytes that flannel writes', async (t) => {
   for (const [name, node] of [
     ['patch-annotations-status', 1],
     ['patch-annotations-status-noop', 1],
@@ -62,7 +62,7 @@ t.test('what a node publishes has the bytes that flannel writes', async (t) => {
   }
 });
 
-t.test('a udp node publishes no type and null data', async (t) => {
+t.test('annotationsOf with backend udp writes an empty type and null data', async (t) => {
   const udp = confOf('{"Network":"10.244.0.0/16","Backend":{"Type":"udp"}}');
   t.same(annotationsOf({ ipv4: leaseOf('10.244.1.0/24', '192.0.2.11') }, udp), {
     'backend-data': 'null',
@@ -72,7 +72,7 @@ t.test('a udp node publishes no type and null data', async (t) => {
   });
 });
 
-t.test('of a Node the few fields that count are kept', async (t) => {
+t.test('recordOf keeps the fields that Weft uses', async (t) => {
   const read = (name: string) => recordOf(JSON.parse(exchange(name).body), PREFIX);
   t.same(read('node-get'), {
     name: 'node-1',
@@ -94,7 +94,7 @@ t.test('of a Node the few fields that count are kept', async (t) => {
   for (const name of ['delete-node4', 'version', 'error-404-node']) t.equal(read(name), undefined, name);
 });
 
-t.test('a change of one family alone is a change', async (t) => {
+t.test('sameRecord notices a change of one family', async (t) => {
   const record = (more: Record<string, string>) =>
     recordOf(
       kubeNode('a', ['10.1.1.0/24', 'fd00::/64'], { [`${PREFIX}public-ip`]: '192.0.2.1', ...more }),
@@ -106,7 +106,7 @@ t.test('a change of one family alone is a change', async (t) => {
   t.ok(before && sameRecord(before, { ...before }));
 });
 
-t.test('a node with both families publishes both, one with IPv6 alone nothing of IPv4', async (t) => {
+t.test('annotationsOf writes the annotations of the families in use', async (t) => {
   const ipv4 = leaseOf('10.244.1.0/24', '192.0.2.11', '8a:2e:3f:11:00:01');
   const ipv6 = {
     subnet: { base: 0xfd00n << 112n, prefixLength: 64 },

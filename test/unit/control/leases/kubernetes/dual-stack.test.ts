@@ -1,6 +1,6 @@
 import t from 'tap';
 import { kubeNode, PREFIX, vxlanAnnotations } from '../../../../support/kube-nodes.js';
-import { bench, textOf } from '../../../../support/kube-source.js';
+import { harness, textOf } from '../../../../support/kube-source.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
 const DUAL =
@@ -16,8 +16,8 @@ function dual(publicIp: string, publicIpv6: string, digit: number): Record<strin
   });
 }
 
-t.test('pod CIDRs of two families, in any order, are two leases', async (t) => {
-  const b = await bench(t, { netConf: DUAL });
+t.test('KubernetesLeaseSource acquires a lease for each family of pod CIDRs, in any order', async (t) => {
+  const b = await harness(t, { netConf: DUAL });
   b.api.put(
     kubeNode(
       'me',
@@ -28,7 +28,7 @@ t.test('pod CIDRs of two families, in any order, are two leases', async (t) => {
     ),
   );
   b.api.put(kubeNode('two', ['10.1.2.0/24', 'fd00:0:0:2::/64'], dual('172.16.0.2', '2001:db8::2', 2)));
-  const sets = await b.follow();
+  const sets = await b.start();
   t.same(textOf(sets), [
     '10.1.1.0/24 at 192.0.2.1',
     '10.1.2.0/24 at 172.16.0.2',
@@ -42,38 +42,41 @@ t.test('pod CIDRs of two families, in any order, are two leases', async (t) => {
   );
 });
 
-t.test('a bad or missing half costs that half only, and one family that changes is enough', async (t) => {
-  const b = await bench(t, { netConf: DUAL });
-  b.api.put(kubeNode('me', ['10.1.1.0/24', 'fd00:0:0:1::/64']));
-  b.api.put(kubeNode('two', ['10.1.2.0/24', 'fd00:0:0:2::/64'], dual('172.16.0.2', 'fe80::2', 2)));
-  b.api.put(kubeNode('three', ['fd00:0:0:3::/64'], dual('172.16.0.3', '2001:db8::3', 3)));
-  const own = ['10.1.1.0/24 at 192.0.2.1', 'fd00:0:0:1::/64 at 2001:db8::1'] as const;
-  const two = '10.1.2.0/24 at 172.16.0.2';
-  const three = 'fd00:0:0:3::/64 at 2001:db8::3';
-  t.same(textOf(await b.follow()), [own[0], two, own[1], three]);
-  await b.said('Error turning node "two" to lease: invalid IP address format: public-ipv6 is "fe80::2"');
-  await b.said('Error turning node "three" to lease: missing IPv4 address on n.Spec.PodCIDRs');
-  b.api.put(kubeNode('two', ['10.1.2.0/24', 'fd00:0:0:2::/64'], dual('172.16.0.2', '2001:db8::2', 2)));
-  await b.set(own[0], two, own[1], three, 'fd00:0:0:2::/64 at 2001:db8::2');
-});
+t.test(
+  'KubernetesLeaseSource drops only the invalid family of a peer, and delivers a change of one family',
+  async (t) => {
+    const b = await harness(t, { netConf: DUAL });
+    b.api.put(kubeNode('me', ['10.1.1.0/24', 'fd00:0:0:1::/64']));
+    b.api.put(kubeNode('two', ['10.1.2.0/24', 'fd00:0:0:2::/64'], dual('172.16.0.2', 'fe80::2', 2)));
+    b.api.put(kubeNode('three', ['fd00:0:0:3::/64'], dual('172.16.0.3', '2001:db8::3', 3)));
+    const own = ['10.1.1.0/24 at 192.0.2.1', 'fd00:0:0:1::/64 at 2001:db8::1'] as const;
+    const two = '10.1.2.0/24 at 172.16.0.2';
+    const three = 'fd00:0:0:3::/64 at 2001:db8::3';
+    t.same(textOf(await b.start()), [own[0], two, own[1], three]);
+    await b.logged('Error turning node "two" to lease: invalid IP address format: public-ipv6 is "fe80::2"');
+    await b.logged('Error turning node "three" to lease: missing IPv4 address on n.Spec.PodCIDRs');
+    b.api.put(kubeNode('two', ['10.1.2.0/24', 'fd00:0:0:2::/64'], dual('172.16.0.2', '2001:db8::2', 2)));
+    await b.delivered(own[0], two, own[1], three, 'fd00:0:0:2::/64 at 2001:db8::2');
+  },
+);
 
-t.test('IPv6 alone publishes nothing of IPv4, and the overwrite of IPv6 counts', async (t) => {
-  const b = await bench(t, { netConf: ONLY6 });
+t.test('KubernetesLeaseSource publishes IPv6 alone, with public-ipv6-overwrite', async (t) => {
+  const b = await harness(t, { netConf: ONLY6 });
   b.api.put(
     kubeNode('me', ['fd00:0:0:1::/64'], {
       [`${PREFIX}public-ipv6-overwrite`]: '2001:db8::99',
       [`${PREFIX}backend-v6-data`]: `{"VNI":1,"VtepMAC":"${MAC6}"}`,
     }),
   );
-  t.same(textOf(await b.follow()), ['fd00:0:0:1::/64 at 2001:db8::99']);
-  await b.said("Overriding public ipv6 with '2001:db8::99' from node annotation");
+  t.same(textOf(await b.start()), ['fd00:0:0:1::/64 at 2001:db8::99']);
+  await b.logged("Overriding public ipv6 with '2001:db8::99' from node annotation");
   t.equal(
     b.api.seen('PATCH', /./)[0]?.body,
     `{"metadata":{"annotations":{"${PREFIX}backend-type":"vxlan","${PREFIX}kube-subnet-manager":"true","${PREFIX}public-ipv6":"2001:db8::99"}}}`,
   );
 });
 
-t.test('what this node lacks of IPv6 is said', async (t) => {
+t.test('acquire names what this node lacks for IPv6', async (t) => {
   for (const [cidrs, says] of [
     [['10.1.1.0/24'], 'node "me" has no IPv6 pod CIDR, only 10.1.1.0/24'],
     [
@@ -81,7 +84,7 @@ t.test('what this node lacks of IPv6 is said', async (t) => {
       `subnet "fd00::/16" specified in the flannel net config doesn't contain "fc00::/64" IPv6 PodCIDR of the "me" node`,
     ],
   ] as [string[], string][]) {
-    const b = await bench(t, { netConf: DUAL });
+    const b = await harness(t, { netConf: DUAL });
     b.api.put(kubeNode('me', cidrs));
     await b.open();
     mentions(t, await refusal(t, () => b.acquire()), 'failed to acquire lease: ', says);

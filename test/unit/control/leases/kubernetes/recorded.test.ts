@@ -1,11 +1,11 @@
-/** What a real API server answered, answered again. */
+/** Recorded answers of a real API server. */
 
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
 import type { SeenRequest } from '../../../../support/kube-api.js';
 import { exchange } from '../../../../support/kube-exchanges.js';
 import { peerNode } from '../../../../support/kube-nodes.js';
-import { bench } from '../../../../support/kube-source.js';
+import { harness } from '../../../../support/kube-source.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
 const isList = ({ method, path }: SeenRequest): boolean =>
@@ -13,7 +13,7 @@ const isList = ({ method, path }: SeenRequest): boolean =>
 const isWatch = ({ path }: SeenRequest): boolean => path.includes('watch=');
 const isPatch = ({ method }: SeenRequest): boolean => method === 'PATCH';
 
-t.test('a list that is refused is waited for, and the reason said', async (t) => {
+t.test('NodeReflector retries a refused list and logs the reason once', async (t) => {
   for (const [name, reason] of [
     ['error-401', 'failed to list *v1.Node: Unauthorized; check the service account token'],
     ['error-403-list', 'failed to list *v1.Node: nodes is forbidden: User "nobody" cannot list resource'],
@@ -21,13 +21,13 @@ t.test('a list that is refused is waited for, and the reason said', async (t) =>
     ['error-504-future-rv-list', 'Too large resource version'],
   ] as const) {
     await t.test(name, async (t) => {
-      const b = await bench(t);
+      const b = await harness(t);
       b.api.replay(name, { applies: isList, times: name === 'error-504-future-rv-list' ? 1 : 3 });
       const opened = b.open();
-      mentions(t, await b.said('waiting for the Kubernetes API server'), reason);
+      mentions(t, await b.logged('waiting for the Kubernetes API server'), reason);
       await opened;
-      t.equal(b.lines.filter((line) => line.includes('waiting for')).length, 1, 'once, not at each attempt');
-      await b.said('the Kubernetes API server answers again');
+      t.equal(b.lines.filter((line) => line.includes('waiting for')).length, 1, 'logged once');
+      await b.logged('the Kubernetes API server answers again');
       if (name === 'error-504-future-rv-list') {
         const [first, second] = b.api.requests.filter(isList) as [SeenRequest, SeenRequest];
         t.ok(second.at - first.at >= 1000, 'Retry-After is honoured');
@@ -36,9 +36,9 @@ t.test('a list that is refused is waited for, and the reason said', async (t) =>
   }
 });
 
-t.test('a list whose pages are compacted away begins anew', async (t) => {
+t.test('NodeReflector restarts a list whose pages were compacted', async (t) => {
   for (const name of ['error-410-list-continue', 'error-410-list-exact']) {
-    const b = await bench(t);
+    const b = await harness(t);
     b.api.put(peerNode(1));
     b.api.put(peerNode(2));
     b.api.replay('list-before-compact-page1', { applies: isList });
@@ -48,7 +48,7 @@ t.test('a list whose pages are compacted away begins anew', async (t) => {
   }
 });
 
-t.test('recorded lists are understood', async (t) => {
+t.test('NodeReflector reads recorded lists', async (t) => {
   for (const [pages, nodes] of [
     [['nodes-list'], ['node-1', 'node-2', 'node-3']],
     [['nodes-list-rv0'], ['node-1', 'node-2', 'node-3']],
@@ -59,17 +59,17 @@ t.test('recorded lists are understood', async (t) => {
     [['nodes-list-fieldselector'], ['node-2']],
     [['nodes-list-empty'], []],
   ] as const) {
-    const b = await bench(t, { env: { NODE_NAME: 'node-2' } });
+    const b = await harness(t, { env: { NODE_NAME: 'node-2' } });
     for (const page of pages) b.api.replay(page, { applies: isList });
     b.api.replay('watch-future-rv-empty', { applies: isWatch, times: 1000 });
     await b.open();
-    const said = b.source.preview(b.request, new AbortController().signal);
-    if (nodes.length === 0) mentions(t, await refusal(t, () => said), 'node "node-2" not found');
-    else t.equal((await said).ipv4?.subnet.base, 0x0af40200);
+    const preview = b.source.preview(b.request, new AbortController().signal);
+    if (nodes.length === 0) mentions(t, await refusal(t, () => preview), 'node "node-2" not found');
+    else t.equal((await preview).ipv4?.subnet.base, 0x0af40200);
   }
 });
 
-t.test('recorded watches are followed, however they end', async (t) => {
+t.test('NodeReflector resumes recorded watches after any end', async (t) => {
   for (const [name, cut, peers] of [
     ['watch-events', false, []],
     ['watch-one-node', true, []],
@@ -78,9 +78,9 @@ t.test('recorded watches are followed, however they end', async (t) => {
     ['watch-cut-by-shutdown', true, ['10.244.2.0/24 at 192.0.2.12']],
   ] as const) {
     await t.test(name, async (t) => {
-      const b = await bench(t);
+      const b = await harness(t);
       b.api.replay(name, { applies: isWatch, cut });
-      await b.follow();
+      await b.start();
       const last = exchange(name).body.trim().split('\n').at(-1) as string;
       const { resourceVersion } = (JSON.parse(last) as { object: { metadata: { resourceVersion: string } } })
         .object.metadata;
@@ -96,33 +96,33 @@ t.test('recorded watches are followed, however they end', async (t) => {
   }
 });
 
-t.test('a watch from a version that is gone leads to a list', async (t) => {
+t.test('NodeReflector lists again when a watch gets 410, as status or as event', async (t) => {
   for (const name of [
     'error-410-watch-after-restart',
     'error-410-watch-compacted',
     'error-410-watch-rv1-after-restart',
   ]) {
-    const b = await bench(t);
+    const b = await harness(t);
     b.api.replay(name, { applies: isWatch, times: 3 });
-    await b.follow();
+    await b.start();
     t.equal(b.api.requests.filter(isList).length, 4, name);
-    t.equal(b.source.trouble, null);
+    t.equal(b.source.notReady, null);
   }
 });
 
-t.test('a watch that is refused says which rule is missing', async (t) => {
-  const b = await bench(t);
+t.test('NodeReflector names the missing rule when a watch is refused', async (t) => {
+  const b = await harness(t);
   b.api.replay('error-403-watch', { applies: isWatch, times: 2 });
-  await b.follow();
+  await b.start();
   mentions(
     t,
-    await b.said('failed to watch *v1.Node: nodes is forbidden: '),
+    await b.logged('failed to watch *v1.Node: nodes is forbidden: '),
     'the ClusterRole has to grant watch on nodes',
   );
-  await b.said('the Kubernetes API server answers again');
+  await b.logged('the Kubernetes API server answers again');
 });
 
-t.test('a patch that is refused is tried again, and the reason said when the time is up', async (t) => {
+t.test('acquire retries a refused patch and fails with the reason when the time is up', async (t) => {
   for (const [name, reason] of [
     ['error-400-patch-body', 'unexpected end of JSON input; is this the address of a Kubernetes API server?'],
     ['error-403-patch-node', 'the ClusterRole has to grant patch on nodes/status'],
@@ -134,7 +134,7 @@ t.test('a patch that is refused is tried again, and the reason said when the tim
     ['error-422-podcidr-change', 'node updates may not change podCIDR'],
   ] as const) {
     await t.test(name, async (t) => {
-      const b = await bench(t);
+      const b = await harness(t, { timing: { acquireMs: 500 } });
       await b.open();
       b.api.replay(name, { applies: isPatch, times: 1000 });
       const message = await refusal(t, () => b.acquire());
@@ -148,9 +148,9 @@ t.test('a patch that is refused is tried again, and the reason said when the tim
   }
 });
 
-t.test('the condition is cleared with the recorded bytes', async (t) => {
-  const b = await bench(t);
-  await b.follow();
+t.test('Publisher clears the condition with the recorded bytes', async (t) => {
+  const b = await harness(t);
+  await b.start();
   b.source.markReady();
   const sent = await until('the patch', () => b.api.requests.find(({ body }) => body.includes('conditions')));
   t.match(sent.path, /\/nodes\/me\/status$/);

@@ -1,9 +1,9 @@
 /** Finds this node's lease in a lease file. */
 
-import { type Cidr, contains, formatCidr } from '../addresses/cidr.js';
-import { familyOf, formatIp, type Ip } from '../addresses/ip.js';
-import { UserError } from '../support/user-error.js';
-import type { Lease } from './lease.js';
+import { type Cidr, contains, formatCidr } from '../../addresses/cidr.js';
+import { familyOf, formatIp, type Ip } from '../../addresses/ip.js';
+import { UserError } from '../../support/user-error.js';
+import type { Lease } from '../lease.js';
 
 export interface OwnAddresses {
   /** Name of the underlay interface, for messages. */

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { parseIpv4 } from '../../../../src/control/addresses/ipv4.js';
-import { findOwnLease } from '../../../../src/control/leases/own-lease.js';
-import { leaseOf, nodeLease } from '../../../support/leases.js';
-import { mentions, refusal } from '../../../support/user-error.js';
+import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
+import { findOwnLease } from '../../../../../src/control/leases/file/find-own-lease.js';
+import { leaseOf, nodeLease } from '../../../../support/leases.js';
+import { mentions, refusal } from '../../../../support/user-error.js';
 
 const NETWORK = { base: 0x0af40000, prefixLength: 16 };
 
