@@ -26,7 +26,6 @@ export type { OffloadLevel } from './offload/level.js';
 export type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 export type { PeerCheck, TunnelOptions } from './tunnel/options.js';
 export type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
-export { VXLAN_MAX_VNI } from './wire/vxlan.js';
 
 /** Binds and closes the socket a dataplane would receive on. @throws SystemError when it cannot be bound */
 export function probeSocket(address: UnderlayAddress, port: number): void {

@@ -1,9 +1,8 @@
 /**
- * flannel's network configuration (net-conf.json), checked. Where flannel accepts nonsense (VNI, Port and MTU without
- * a range), Weft refuses it; docs/decisions/0004-net-conf.md lists the differences.
+ * Reads and checks flannel's network configuration (net-conf.json). Weft also refuses a VNI, Port or MTU out of range, which
+ * flannel accepts; docs/decisions/0004-net-conf.md lists the differences.
  */
 
-import { VXLAN_MAX_VNI } from '../../dataplane/dataplane.js';
 import { type Cidr, parseCidr } from '../addresses/cidr.js';
 import { FAMILIES, type Family, familyName, type PerFamily, perFamily } from '../addresses/family.js';
 import { familyOf, parseIp } from '../addresses/ip.js';
@@ -12,16 +11,18 @@ import { RANGE_RULES, readSubnetRange, type SubnetRange } from './subnet-range.j
 
 export const FLAG = '--net-config-path';
 
-/** vxlan: the default of Linux's driver, and so of flannel; IANA's 4789 came later. */
+/** flannel's defaults: for vxlan the port of Linux's driver, which is older than IANA's 4789. */
 const DEFAULT_PORT = { vxlan: 8472, udp: 8285 };
 const DEFAULT_VNI = 1;
-/** A device's name has to fit into IFNAMSIZ - 1 = 15 characters (linux/if.h). */
+/** A VNI has 24 bits (RFC 7348, 5). */
+const MAX_VNI = 2 ** 24 - 1;
+/** A device name has at most IFNAMSIZ - 1 = 15 characters (linux/if.h). */
 const MAX_NAME = 15;
-/** Bytes of an outer packet that are not the inner one: IPv4 and UDP; with vxlan VXLAN and inner Ethernet header too. */
+/** Bytes of the outer headers: IPv4 and UDP; with vxlan also VXLAN and the inner Ethernet header. */
 export const OVERHEAD = { vxlan: 20 + 8 + 8 + 14, udp: 20 + 8 };
-/** An IPv6 header's 40 bytes take the place of IPv4's 20. */
+/** The overhead of vxlan over IPv6, whose header has 40 bytes instead of 20. */
 export const OVERHEAD6 = OVERHEAD.vxlan + 20;
-/** The overlay's MTU may not be below ETH_MIN_MTU (linux/if_ether.h). */
+/** The least MTU of the overlay: ETH_MIN_MTU (linux/if_ether.h). */
 const MIN_MTU = 68;
 const MAX_OUTER_MTU = 65535;
 
@@ -37,7 +38,7 @@ const FLANNEL_BACKENDS = new Set([
   'tencent-vpc',
 ]);
 
-/** Keys that are vxlan's alone. */
+/** Keys that only vxlan has. */
 const VXLAN_KEYS = ['VNI', 'Learning', 'DirectRouting', 'GBP'];
 
 /** How to correct the key of each family's network. */
@@ -71,9 +72,9 @@ export interface VxlanConf extends CommonConf {
   type: 'vxlan';
   vni: number;
   learning: boolean;
-  /** Peers on a network this node is on too are reached without the tunnel. */
+  /** True to reach peers on a network of this node without the tunnel. */
   directRouting: boolean;
-  /** Group policies: accepted on receipt, sent with group 0. */
+  /** True to accept group policies; packets are sent with group 0. */
   gbp: boolean;
 }
 
@@ -81,12 +82,12 @@ export interface UdpConf extends CommonConf {
   type: 'udp';
 }
 
-/** What `"Backend": { "Type": "udp" }` asks for. */
+/** The configuration of `"Backend": { "Type": "udp" }`. */
 export const PLAIN_UDP: UdpConf = { type: 'udp', port: DEFAULT_PORT.udp, outerMtu: undefined };
 
 interface CommonConf {
   port: number;
-  /** MTU of the underlay as configured; undefined for the interface's own. */
+  /** Configured MTU of the underlay; undefined uses the interface's MTU. */
   outerMtu: number | undefined;
 }
 
@@ -117,7 +118,7 @@ export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true 
   return { origin: path, networks, nftables: root.boolean('EnableNFTables') ?? false, backend, ignored };
 }
 
-/** The name of the vxlan device that carries a family. */
+/** Returns the name of the vxlan device that carries a family. */
 export function vxlanDevice(vni: number, family: Family): string {
   return family === 'ipv4' ? `flannel.${vni}` : `flannel-v6.${vni}`;
 }
@@ -132,7 +133,7 @@ function refuseForIpv6(root: JsonObject, backend: BackendConf, ignored: string[]
   refuseLongName(object, backend.vni, 'ipv6');
   if (backend.learning) {
     ignored.push(
-      `${object.pathOf('Learning')}: nothing is learned over IPv6; every peer there needs a lease`,
+      `${object.pathOf('Learning')}: learning works over IPv4 only; every IPv6 peer needs a lease`,
     );
   }
 }
@@ -143,7 +144,7 @@ function refuseLongName(backend: JsonObject, vni: number, family: Family): void 
   const digits = MAX_NAME - (name.length - String(vni).length);
   throw backend.error(
     'VNI',
-    `Linux allows no device name as long as ${name}; use one up to ${'9'.repeat(digits)}`,
+    `${name} is too long for a device name in Linux; use a VNI up to ${'9'.repeat(digits)}`,
   );
 }
 
@@ -162,7 +163,7 @@ function readNetwork(root: JsonObject, family: Family): Cidr {
   return network;
 }
 
-/** Without `Backend`, flannel's code says udp and its documentation vxlan; Weft does what is documented. */
+/** Reads `Backend`. Without it, flannel's code uses udp and its documentation says vxlan; Weft uses vxlan. */
 function readBackend(backend: JsonObject | undefined, ignored: string[]): BackendConf {
   if (backend === undefined) {
     return {
@@ -183,17 +184,19 @@ function readBackend(backend: JsonObject | undefined, ignored: string[]): Backen
   if (type === 'udp') return readUdp(backend, ignored);
   throw backend.error(
     'Type',
-    'flannel has this backend type, this version of Weft has not; write "vxlan" or "udp"',
+    'this version of Weft does not support this backend type of flannel; write "vxlan" or "udp"',
   );
 }
 
 function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
-  const vni = backend.integer('VNI', 0, VXLAN_MAX_VNI) ?? DEFAULT_VNI;
+  const vni = backend.integer('VNI', 0, MAX_VNI) ?? DEFAULT_VNI;
   refuseLongName(backend, vni, 'ipv4');
   const common = readCommon(backend, 'vxlan');
   const gbp = backend.boolean('GBP') ?? false;
   if (gbp) {
-    ignored.push(`${backend.pathOf('GBP')}: group policies are not sent; they are accepted on receipt`);
+    ignored.push(
+      `${backend.pathOf('GBP')}: packets are sent without a group policy; received ones are accepted`,
+    );
   }
   return {
     type: 'vxlan',
@@ -208,7 +211,7 @@ function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
 function readUdp(backend: JsonObject, ignored: string[]): UdpConf {
   for (const key of VXLAN_KEYS) {
     if (backend.get(key) === undefined) continue;
-    ignored.push(`${backend.pathOf(key)}: a setting of backend type vxlan, which udp has not`);
+    ignored.push(`${backend.pathOf(key)}: backend type udp ignores this setting of vxlan`);
   }
   return { type: 'udp', ...readCommon(backend, 'udp') };
 }
@@ -220,7 +223,7 @@ function readCommon(backend: JsonObject, type: BackendConf['type']): CommonConf 
   if (outerMtu !== 0 && outerMtu < least) {
     throw backend.error(
       'MTU',
-      `it is the MTU of the underlay, from ${least} to ${MAX_OUTER_MTU}; leave it out for the interface's own`,
+      `the MTU of the underlay must be from ${least} to ${MAX_OUTER_MTU}; leave it out to use the interface's MTU`,
     );
   }
   return {

@@ -91,6 +91,9 @@ function readAddress(root: JsonObject, key: string, family: Family): Ip | undefi
   if (text === undefined || text === '') return undefined;
   const address = parseIp(text);
   if (address !== undefined && familyOf(address) === family) return address;
-  if (family === 'ipv6') throw root.error(key, 'no IPv6 address');
-  throw root.error(key, address === undefined ? 'no IPv4 address' : 'this is IPv6; write an IPv4 address');
+  if (family === 'ipv6') throw root.error(key, 'not an IPv6 address');
+  throw root.error(
+    key,
+    address === undefined ? 'not an IPv4 address' : 'this is IPv6; write an IPv4 address',
+  );
 }

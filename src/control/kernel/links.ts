@@ -1,4 +1,4 @@
-/** What devices and addresses this machine has, by one `ip -json -details address show`. */
+/** This machine's devices and addresses, by one `ip -json -details address show`. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Family } from '../addresses/family.js';
@@ -8,14 +8,14 @@ import { ipJson } from './ip.js';
 
 /** Duplicate address detection takes a second by default, after a pause of up to a second (RFC 4862, 5.4.2). */
 const DAD_TIMEOUT_MS = 5000;
-const DAD_LOOK_MS = 50;
+const DAD_POLL_MS = 50;
 
 export interface Link {
   index: number;
   name: string;
   mac: string;
   mtu: number;
-  /** What made it (vxlan, tun, veth, bridge ...); undefined for a physical device. */
+  /** Its driver (vxlan, tun, veth, bridge ...); undefined for a physical device. */
   kind: string | undefined;
   /** The driver's own attributes: id and port of a vxlan device. */
   data: Record<string, unknown>;
@@ -39,13 +39,13 @@ export interface IpLink {
   addr_info?: AddressInfo[];
 }
 
-/** A flag that is not set is not printed. */
+/** One address of a link; `ip` omits a flag that is not set. */
 interface AddressInfo {
   local: string;
   prefixlen: number;
   deprecated?: boolean;
   dynamic?: boolean;
-  /** Of IPv6 `secondary` is called `temporary` (IFA_F_SECONDARY and IFA_F_TEMPORARY are one flag). */
+  /** For IPv6 `ip` calls this flag `temporary` (IFA_F_SECONDARY and IFA_F_TEMPORARY are one flag). */
   secondary?: boolean;
   temporary?: boolean;
   tentative?: boolean;
@@ -100,50 +100,46 @@ function compare(a: readonly boolean[], b: readonly boolean[]): number {
   return Number(a[differs] ?? false) - Number(b[differs] ?? false);
 }
 
-/** Every address of this machine, usable or not. The kernel takes what comes for one of them on whichever interface. */
+/** Returns every address of this machine. The kernel receives packets to each of them on any interface. */
 export function localAddresses(links: readonly Link[]): Ip[] {
   return links.flatMap(({ assigned }) => assigned.map(({ address }) => address));
 }
 
-/** Whether this machine has an address, be it one that is deprecated: a socket that is bound to it goes on. */
+/** Returns whether this machine has an address. A deprecated one counts: a socket bound to it still works. */
 export async function hasAddress(address: Ip): Promise<boolean> {
   return localAddresses(await readLinks()).includes(address);
 }
 
-/** Waits until a fresh IPv6 address can be bound. @throws UserError when another node has it, or it takes too long */
+/** Waits until a new IPv6 address can be bound. @throws UserError when another machine has it, or after a time-out */
 export async function untilBindable(links: readonly Link[], address: Ip): Promise<void> {
-  const isTentative = (those: readonly Ip[]): boolean => those.includes(address);
-  const fresh = links.find(({ tentative }) => isTentative(tentative));
-  if (fresh === undefined) return;
-  const { name } = fresh;
+  const first = links.find(({ tentative }) => tentative.includes(address));
+  if (first === undefined) return;
+  const { name } = first;
   const deadline = performance.now() + DAD_TIMEOUT_MS;
-  let now: readonly Ip[] = fresh.tentative;
-  while (isTentative(now)) {
+  let isTentative = true;
+  while (isTentative) {
     if (performance.now() > deadline) {
       throw new UserError(
         `${formatIp(address)} of ${name} stays tentative: duplicate address detection does not end; is the link up (ip -6 address show dev ${name})?`,
       );
     }
-    await delay(DAD_LOOK_MS);
+    await delay(DAD_POLL_MS);
     const link = (await readLinks()).find((candidate) => candidate.name === name);
     if (!link?.usable.ipv6.includes(address)) {
       throw new UserError(
         `${formatIp(address)} of ${name} cannot be used: another machine has it too (ip -6 address show dev ${name})`,
       );
     }
-    now = link.tentative;
+    isTentative = link.tentative.includes(address);
   }
 }
 
-/** What there is to choose from, in flannel's form: `eth0:[192.168.77.1 10.0.0.7], eth1:[]`. */
+/** Lists links and their usable addresses in flannel's form: `eth0:[192.168.77.1 10.0.0.7], eth1:[]`. */
 export function listLinks(links: readonly Link[], families: readonly Family[]): string {
   return links
-    .map(
-      (link) =>
-        `${link.name}:[${families
-          .flatMap((family) => link.usable[family])
-          .map(formatIp)
-          .join(' ')}]`,
-    )
+    .map(({ name, usable }) => {
+      const addresses = families.flatMap((family) => usable[family]);
+      return `${name}:[${addresses.map(formatIp).join(' ')}]`;
+    })
     .join(', ');
 }

@@ -1,4 +1,4 @@
-/** The lease source that the command line asks for. Each one's libraries are loaded by its own module, when it is asked for. */
+/** Creates the lease source of the command line. Only that source's module and libraries are loaded. */
 
 import type { SourceOptions } from '../options.js';
 import type { LeaseSource } from './source.js';

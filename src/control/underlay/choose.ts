@@ -177,7 +177,7 @@ function complete({ link, addresses = {} }: Match, { families }: Search): Select
     }
     if (family === 'ipv6' && isLinkLocal(address)) {
       throw new UserError(
-        `failed to find IPv6 address for interface ${name}: ${formatIp(address)} is link-local, and peers send to global or unique local ones; give it one, or name another interface with --iface`,
+        `failed to find IPv6 address for interface ${name}: ${formatIp(address)} is link-local, which peers cannot reach; give it a global or unique local address, or name another interface with --iface`,
       );
     }
     return address;

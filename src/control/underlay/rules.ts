@@ -28,7 +28,7 @@ export function withPublicIp({ links, notes }: Search, address: Ip): Match {
   if (link === undefined) {
     const flag = familyOf(address) === 'ipv4' ? '--public-ip' : '--public-ipv6';
     throw new UserError(
-      `error looking up interface ${text}: ${flag} is no address of this node; behind a NAT name the interface with --iface too`,
+      `error looking up interface ${text}: no interface has the ${flag} address; behind a NAT also name the interface with --iface`,
     );
   }
   return matchOf(link, address);
@@ -86,7 +86,7 @@ export async function reaching({ links, families, notes }: Search, target: strin
   notes.push(`Determining interface to use based on given ifcanreach: ${target}`);
   const address = parseIp(target);
   if (address === undefined || !families.includes(familyOf(address))) {
-    throw new UserError(`this is no ${families.map(familyName).join(' or ')} address`);
+    throw new UserError(`not an ${families.map(familyName).join(' or ')} address`);
   }
   const [route] = await ipJson<RouteJson>('route', 'get', target);
   // The kernel sends packets to itself through lo, from its first address.
@@ -122,9 +122,7 @@ async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<L
   const link = links.find(({ name }) => name === device);
   if (link === undefined) {
     const kind = family === 'ipv6' ? 'default v6 route' : 'default route';
-    throw new UserError(
-      `unable to find ${kind}; no ${kind} tells the interface to use: name one with --iface`,
-    );
+    throw new UserError(`unable to find ${kind}; name the interface with --iface`);
   }
   return link;
 }

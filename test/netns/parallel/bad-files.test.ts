@@ -92,7 +92,7 @@ const LEASES: readonly (readonly [what: string, leases: readonly object[] | stri
   [
     'a bad CIDR',
     [own, { ...peer, Subnet: '10.244.2/24' }],
-    /leases\[1\]\.Subnet is "10\.244\.2\/24": no IPv4 subnet/,
+    /leases\[1\]\.Subnet is "10\.244\.2\/24": not an IPv4 subnet/,
   ],
   [
     'a subnet with host bits',
@@ -109,7 +109,7 @@ const LEASES: readonly (readonly [what: string, leases: readonly object[] | stri
   [
     'a bad public IP',
     [own, { ...peer, PublicIP: '192.168.77' }],
-    /leases\[1\]\.PublicIP is "192\.168\.77": no IPv4 address/,
+    /leases\[1\]\.PublicIP is "192\.168\.77": not an IPv4 address/,
   ],
   [
     'an IPv6 public IP',
@@ -124,12 +124,12 @@ const LEASES: readonly (readonly [what: string, leases: readonly object[] | stri
   [
     'two leases with one subnet',
     [own, { ...peer, Subnet: own.Subnet }],
-    /leases\[1\]\.Subnet .*leases\[0\] has 10\.244\.1\.0\/24/,
+    /leases\[1\]\.Subnet .*overlaps 10\.244\.1\.0\/24 of leases\[0\]/,
   ],
   [
     'overlapping subnets',
     [own, { ...peer, Subnet: '10.244.0.0/22' }],
-    /leases\[1\]\.Subnet .*leases\[0\].* overlaps/,
+    /leases\[1\]\.Subnet .* overlaps .* of leases\[0\]/,
   ],
   [
     'two leases with one public IP',
@@ -147,12 +147,12 @@ const LEASES: readonly (readonly [what: string, leases: readonly object[] | stri
   [
     'a bad MAC',
     [own, { ...peer, ...withMac('02:00:00:00:00') }],
-    /leases\[1\]\.BackendData\.VtepMAC is "02:00:00:00:00": no unicast MAC/,
+    /leases\[1\]\.BackendData\.VtepMAC is "02:00:00:00:00": not a unicast MAC/,
   ],
   [
     'a multicast MAC',
     [own, { ...peer, ...withMac('01:00:5e:00:00:01') }],
-    /VtepMAC is "01:00:5e:00:00:01": no unicast MAC/,
+    /VtepMAC is "01:00:5e:00:00:01": not a unicast MAC/,
   ],
   [
     'a public IP inside a pod subnet',

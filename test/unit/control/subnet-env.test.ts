@@ -21,7 +21,7 @@ const ENV: SubnetEnv = {
 const TEXT =
   'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n';
 
-t.test("the text is flannel's to the byte, the subnet by its first host", async (t) => {
+t.test("formatSubnetEnv writes flannel's text to the byte, with the first host of the subnet", async (t) => {
   t.equal(formatSubnetEnv(ENV), TEXT);
   t.equal(
     formatSubnetEnv({
@@ -33,7 +33,7 @@ t.test("the text is flannel's to the byte, the subnet by its first host", async 
   );
 });
 
-t.test('the file is written with its directories, readable for all whatever the umask', async (t) => {
+t.test('writeSubnetEnv creates directories and a file that all may read, whatever the umask', async (t) => {
   const path = join(t.testdir({}), 'a', 'b', 'subnet.env');
   const umask = process.umask(0o077);
   t.teardown(() => process.umask(umask));
@@ -42,7 +42,7 @@ t.test('the file is written with its directories, readable for all whatever the 
   t.equal(statSync(path).mode & 0o777, 0o644);
 });
 
-t.test('an older file is replaced and nothing else is left beside it', async (t) => {
+t.test('writeSubnetEnv replaces an older file and leaves no other file', async (t) => {
   const dir = t.testdir({
     'subnet.env': 'FLANNEL_MTU=1\nand a longer text than the new one, by far, so that a rest would show\n',
   });
@@ -51,7 +51,7 @@ t.test('an older file is replaced and nothing else is left beside it', async (t)
   t.same(readdirSync(dir), ['subnet.env']);
 });
 
-t.test('a reader sees the old text or the new one, never less', async (t) => {
+t.test('writeSubnetEnv is atomic: a reader sees the old text or the new one', async (t) => {
   const path = join(t.testdir({}), 'subnet.env');
   const texts = [1400, 1450].map((mtu) => formatSubnetEnv({ ...ENV, mtu }));
   await writeSubnetEnv(path, { ...ENV, mtu: 1400 });
@@ -71,7 +71,7 @@ t.test('a reader sees the old text or the new one, never less', async (t) => {
   t.ok(reads > 0);
 });
 
-t.test('the old content survives when the new cannot be written', async (t) => {
+t.test('writeSubnetEnv keeps the old content when the new content cannot be written', async (t) => {
   // The name just fits into a directory; that of a temporary file beside it does not.
   const dir = t.testdir({});
   const path = join(dir, 'e'.repeat(255));
@@ -85,7 +85,7 @@ t.test('the old content survives when the new cannot be written', async (t) => {
   t.equal(readdirSync(dir).length, 1);
 });
 
-t.test('what stands in the way is named and left as it is', async (t) => {
+t.test('writeSubnetEnv names an obstacle and leaves it alone', async (t) => {
   const dir = t.testdir({ file: 'x' });
   mkdirSync(join(dir, 'subnet.env', 'inside'), { recursive: true });
   mentions(
@@ -101,7 +101,7 @@ t.test('what stands in the way is named and left as it is', async (t) => {
 const POD6 = { network: cidr('fd00:244::/32'), subnet: cidr('fd00:244:3::/64') };
 const LINES6 = 'FLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:3::1/64\n';
 
-t.test('IPv6 has its lines after those of IPv4, or alone', async (t) => {
+t.test('formatSubnetEnv writes the IPv6 lines after the IPv4 lines, or alone', async (t) => {
   t.equal(
     formatSubnetEnv({ ...ENV, networks: { ipv4: POD, ipv6: POD6 } }),
     TEXT.replace('FLANNEL_MTU', `${LINES6}FLANNEL_MTU`),
@@ -112,10 +112,13 @@ t.test('IPv6 has its lines after those of IPv4, or alone', async (t) => {
   );
 });
 
-t.test('what was left is read, each family by itself', async (t) => {
-  const file = (text: string): string => join(t.testdir({ f: text }), 'f');
-  t.same(await readSubnetEnv(file(TEXT + LINES6)), { ipv4: POD, ipv6: POD6 });
-  const crossed = 'FLANNEL_SUBNET=fd00::1/64\nFLANNEL_IPV6_SUBNET=10.1.2.1/24\nFLANNEL_IPV6_NETWORK=pods\n';
-  t.same(await readSubnetEnv(file(crossed)), { ipv4: {}, ipv6: {} });
-  t.same(await readSubnetEnv('/nowhere/subnet.env'), { ipv4: {}, ipv6: {} });
-});
+t.test(
+  'readSubnetEnv reads each family by itself, and returns empty objects for what does not parse',
+  async (t) => {
+    const file = (text: string): string => join(t.testdir({ f: text }), 'f');
+    t.same(await readSubnetEnv(file(TEXT + LINES6)), { ipv4: POD, ipv6: POD6 });
+    const crossed = 'FLANNEL_SUBNET=fd00::1/64\nFLANNEL_IPV6_SUBNET=10.1.2.1/24\nFLANNEL_IPV6_NETWORK=pods\n';
+    t.same(await readSubnetEnv(file(crossed)), { ipv4: {}, ipv6: {} });
+    t.same(await readSubnetEnv('/nowhere/subnet.env'), { ipv4: {}, ipv6: {} });
+  },
+);

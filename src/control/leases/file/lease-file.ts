@@ -170,7 +170,7 @@ function wrongFamily(found: Ip | undefined, family: Family, what: string, exampl
   if (found !== undefined && familyOf(found) !== family) {
     return `this is ${familyName(familyOf(found))}; write an ${name} ${what}`;
   }
-  return `no ${name} ${what}${example === undefined ? '' : `, like "${example}"`}`;
+  return `not an ${name} ${what}${example === undefined ? '' : `, like "${example}"`}`;
 }
 
 function readVtepMac(object: JsonObject, key: string): string | undefined {
@@ -178,7 +178,7 @@ function readVtepMac(object: JsonObject, key: string): string | undefined {
   const text = data?.string('VtepMAC');
   if (data === undefined || text === undefined || text === '') return undefined;
   const mac = parseVtepMac(text);
-  if (mac === undefined) throw data.error('VtepMAC', 'no unicast MAC address, like "02:00:00:00:00:01"');
+  if (mac === undefined) throw data.error('VtepMAC', 'not a unicast MAC address, like "02:00:00:00:00:01"');
   return mac;
 }
 
@@ -193,7 +193,7 @@ function refuseSharedSubnets(entries: readonly Entry[], { subnet: key, publicIp 
     const [first, second] = previous.index < entry.index ? [previous, entry] : [entry, previous];
     throw second.object.error(
       key,
-      `${first.object.path} has ${formatCidr(first.subnet)}, which it overlaps; every node needs its own`,
+      `it overlaps ${formatCidr(first.subnet)} of ${first.object.path}; every node needs its own`,
     );
   });
   for (const entry of entries) {

@@ -1,12 +1,12 @@
 import t from 'tap';
 import { formatMac, parseVtepMac, splitMac } from '../../../../src/control/addresses/mac.js';
 
-t.test('a VTEP MAC is six pairs with colons, in lower case from then on', async (t) => {
+t.test('parseVtepMac accepts six pairs with colons and returns lower case', async (t) => {
   t.equal(parseVtepMac('02:00:00:00:00:01'), '02:00:00:00:00:01');
   t.equal(parseVtepMac('E6:28:E5:CD:55:90'), 'e6:28:e5:cd:55:90');
 });
 
-t.test('other spellings, multicast and zero are no VTEP MAC', async (t) => {
+t.test('parseVtepMac refuses other spellings, multicast and zero', async (t) => {
   for (const text of [
     '',
     '02:00:00:00:00',
@@ -25,12 +25,12 @@ t.test('other spellings, multicast and zero are no VTEP MAC', async (t) => {
   }
 });
 
-t.test('the dataplane takes two bytes unsigned and four signed', async (t) => {
+t.test('splitMac returns two bytes unsigned and four bytes signed', async (t) => {
   t.same(splitMac('e6:28:e5:cd:55:90'), { high: 0xe628, low: 0xe5cd5590 | 0 });
   t.same(splitMac('02:00:00:00:00:01'), { high: 0x0200, low: 1 });
 });
 
-t.test('a number below 2^48 is written as a MAC', async (t) => {
+t.test('formatMac writes a number below 2^48 as a MAC', async (t) => {
   t.equal(formatMac(0xe628e5cd5590), 'e6:28:e5:cd:55:90');
   t.equal(formatMac(1), '00:00:00:00:00:01');
   t.equal(formatMac(2 ** 48 - 1), 'ff:ff:ff:ff:ff:ff');

@@ -16,7 +16,7 @@ async function read(t: Test, content: unknown): Promise<NetConf> {
 
 const NETWORK = { base: 0x0af40000, prefixLength: 16 };
 
-t.test('what the documentation of flannel shows', async (t) => {
+t.test("readNetConf reads the example of flannel's documentation", async (t) => {
   t.match(await read(t, { Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } }), {
     origin: /net-conf\.json$/,
     networks: { ipv4: { network: NETWORK, subnets: { length: 24, min: 0x0af40100, max: 0x0af4ff00 } } },
@@ -26,11 +26,11 @@ t.test('what the documentation of flannel shows', async (t) => {
   });
 });
 
-t.test('without Backend it is vxlan with the defaults', async (t) => {
+t.test('readNetConf without Backend uses vxlan with its defaults', async (t) => {
   t.same((await read(t, { Network: '10.244.0.0/16' })).backend, VXLAN);
 });
 
-t.test('everything that can be set', async (t) => {
+t.test('readNetConf reads every setting of vxlan', async (t) => {
   const { nftables, backend } = await read(t, {
     Network: '10.244.0.0/16',
     EnableNFTables: true,
@@ -46,7 +46,7 @@ t.test('everything that can be set', async (t) => {
   });
 });
 
-t.test('keys and the type match without regard to case', async (t) => {
+t.test('readNetConf ignores the case of keys and of the backend type', async (t) => {
   const { networks, backend } = await read(t, {
     network: '10.244.0.0/16',
     BACKEND: { type: 'VXLAN', vni: 7, port: 1, mtu: 1400, learning: true },
@@ -55,17 +55,17 @@ t.test('keys and the type match without regard to case', async (t) => {
   t.same(backend, { ...VXLAN, vni: 7, port: 1, outerMtu: 1400, learning: true });
 });
 
-t.test('a later duplicate wins', async (t) => {
+t.test('readNetConf uses the last of duplicate keys', async (t) => {
   const text =
     '{ "Network": "10.1.0.0/16", "network": "10.244.0.0/16", "Backend": { "Type": "udp", "type": "vxlan" } }';
   t.same((await read(t, text)).networks.ipv4?.network, NETWORK);
 });
 
-t.test('host bits of Network are masked off', async (t) => {
+t.test('readNetConf clears the host bits of Network', async (t) => {
   t.same((await read(t, { Network: '10.244.3.7/16' })).networks.ipv4?.network, NETWORK);
 });
 
-t.test('keys that nobody knows are left alone', async (t) => {
+t.test('readNetConf ignores unknown keys', async (t) => {
   t.same(
     (await read(t, { Network: '10.244.0.0/16', Colour: 'blue', Backend: { Type: 'vxlan', Shape: 1 } }))
       .networks.ipv4?.network,
@@ -82,7 +82,7 @@ t.test('Port 0 and MTU 0 mean the default, as in flannel', async (t) => {
   t.equal(backend.outerMtu, undefined);
 });
 
-t.test('the ends of every range are in it', async (t) => {
+t.test('readNetConf accepts both ends of every range', async (t) => {
   for (const backend of [
     { VNI: 0, Port: 1, MTU: 118 },
     { VNI: 9_999_999, Port: 65535, MTU: 65535 },
@@ -92,12 +92,12 @@ t.test('the ends of every range are in it', async (t) => {
   }
 });
 
-t.test('the overhead is that of IPv4 and UDP, with vxlan of VXLAN and Ethernet too', async (t) => {
+t.test('OVERHEAD counts IPv4 and UDP, and with vxlan also VXLAN and Ethernet', async (t) => {
   t.same(OVERHEAD, { vxlan: 50, udp: 28 });
-  t.equal(OVERHEAD6, 70, 'and IPv6 has a longer header');
+  t.equal(OVERHEAD6, 70, 'IPv6 has a longer header');
 });
 
-t.test('backend udp, as the documentation of flannel shows it', async (t) => {
+t.test("readNetConf reads the udp example of flannel's documentation", async (t) => {
   t.match(await read(t, { Network: '10.244.0.0/16', Backend: { Type: 'udp', Port: 7890 } }), {
     networks: { ipv4: { network: NETWORK } },
     backend: { type: 'udp', port: 7890, outerMtu: undefined },
@@ -105,14 +105,14 @@ t.test('backend udp, as the documentation of flannel shows it', async (t) => {
   });
 });
 
-t.test('backend udp has port 8285 where none is given, and takes the MTU of the underlay', async (t) => {
+t.test('backend udp defaults to port 8285 and accepts the MTU of the underlay', async (t) => {
   for (const Port of [undefined, 0]) {
     const { backend } = await read(t, { Network: '10.244.0.0/16', Backend: { type: 'UDP', Port, mtu: 96 } });
     t.same(backend, { type: 'udp', port: 8285, outerMtu: 96 });
   }
 });
 
-t.test('what is a setting of vxlan alone is said to be ignored by udp, whatever its value', async (t) => {
+t.test('backend udp reports the settings of vxlan as ignored, whatever their values', async (t) => {
   const { backend, ignored } = await read(t, {
     Network: '10.244.0.0/16',
     EnableIPv6: false,
@@ -122,12 +122,12 @@ t.test('what is a setting of vxlan alone is said to be ignored by udp, whatever 
   t.same(
     ignored,
     ['VNI', 'learning', 'DirectRouting', 'GBP'].map(
-      (key) => `Backend.${key}: a setting of backend type vxlan, which udp has not`,
+      (key) => `Backend.${key}: backend type udp ignores this setting of vxlan`,
     ),
   );
 });
 
-t.test('what this version does not do is said, not refused', async (t) => {
+t.test('readNetConf reports unsupported settings as ignored and does not refuse them', async (t) => {
   const { ignored } = await read(t, {
     Network: '10.244.0.0/16',
     EnableIPv6: true,
@@ -135,7 +135,7 @@ t.test('what this version does not do is said, not refused', async (t) => {
     Backend: { Type: 'vxlan', DirectRouting: true, GBP: true, learning: true },
   });
   t.equal(ignored.length, 2);
-  mentions(t, ignored.join('\n'), 'Backend.GBP: ', 'Backend.learning: nothing is learned over IPv6');
+  mentions(t, ignored.join('\n'), 'Backend.GBP: ', 'Backend.learning: learning works over IPv4 only');
   const { ignored: none } = await read(t, {
     Network: '10.244.0.0/16',
     EnableIPv6: false,
@@ -144,25 +144,29 @@ t.test('what this version does not do is said, not refused', async (t) => {
   t.same(none, []);
 });
 
-t.test('each family has its network and subnets where it is enabled', async (t) => {
+t.test('readNetConf reads network and subnets of each enabled family', async (t) => {
   const NETWORK6 = { base: 0xfd00_0244n << 96n, prefixLength: 48 };
   const text = { Network: '10.244.0.0/16', EnableIPv6: true, IPv6Network: 'fd00:244::1/48' };
   const dual = await read(t, text);
   t.same(familiesIn(dual.networks), ['ipv4', 'ipv6']);
   t.same(dual.networks.ipv4?.network, NETWORK);
-  t.same(dual.networks.ipv6?.network, NETWORK6, 'the host bits are masked off');
+  t.same(dual.networks.ipv6?.network, NETWORK6, 'the host bits are cleared');
   const min = (0xfd00_0244n << 96n) + (1n << 64n);
   t.same(dual.networks.ipv6?.subnets, { length: 64, min, max: (0xfd00_0244n << 96n) + (0xffffn << 64n) });
   const single = await read(t, { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:244::/48' });
-  t.same(familiesIn(single.networks), ['ipv6'], 'Network is not asked for then');
+  t.same(familiesIn(single.networks), ['ipv6'], 'Network is not required');
   t.same(single.networks.ipv6?.network, NETWORK6);
-  t.same(familiesIn((await read(t, { EnableIPv4: false })).networks), [], 'which nobody can run');
+  t.same(
+    familiesIn((await read(t, { EnableIPv4: false })).networks),
+    [],
+    'no family is valid here; makePlan refuses it',
+  );
 });
 
 const vxlan = { Type: 'vxlan' };
 const base = { Network: '10.244.0.0/16' };
 
-/** The key that is wrong, the file, and what the line has to say besides the path and the value. */
+/** The invalid key, the file, and what the error contains besides path and value. */
 const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp][] = [
   ['Network', {}, 'is missing: please define a correct Network parameter in the flannel config; set it to'],
   ['Network', { Network: '' }, 'like "10.244.0.0/16"'],
@@ -198,7 +202,7 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   [
     'Backend.VNI',
     { ...base, EnableIPv6: true, IPv6Network: 'fd00::/48', Backend: { ...vxlan, VNI: 10_000 } },
-    'no device name as long as flannel-v6.10000; use one up to 9999',
+    'flannel-v6.10000 is too long for a device name in Linux; use a VNI up to 9999',
   ],
   ['Backend.Port', { ...base, Backend: { Type: 'udp', Port: 65536 } }, 'from 0 to 65535'],
   ['Backend.MTU', { ...base, Backend: { Type: 'udp', MTU: 95 } }, 'from 96 to 65535'],
@@ -209,14 +213,14 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   [
     'Backend.Type',
     { ...base, Backend: { Type: 'host-gw' } },
-    'this version of Weft has not; write "vxlan" or "udp"',
+    'this version of Weft does not support this backend type of flannel; write "vxlan" or "udp"',
   ],
   ['Backend.Type', { ...base, Backend: { Type: 1 } }, 'must be a string'],
   ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: -1 } }, 'from 0 to 16777215'],
   ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 16_777_216 } }, 'from 0 to 16777215'],
   ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 1.5 } }, 'must be a whole number'],
   ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: '1' } }, 'must be a whole number'],
-  ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 10_000_000 } }, 'use one up to 9999999'],
+  ['Backend.VNI', { ...base, Backend: { ...vxlan, VNI: 10_000_000 } }, 'use a VNI up to 9999999'],
   ['Backend.Port', { ...base, Backend: { ...vxlan, Port: -1 } }, 'from 0 to 65535'],
   ['Backend.Port', { ...base, Backend: { ...vxlan, Port: 65536 } }, 'from 0 to 65535'],
   ['Backend.Port', { ...base, Backend: { ...vxlan, Port: '8472' } }, 'must be a whole number'],
@@ -229,7 +233,7 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   ['SubnetMin', { ...base, SubnetMin: '10.245.1.0' }, 'SubnetMin is not in the range of the Network'],
 ];
 
-t.test('bad input is one line with file, line, path, value and remedy', async (t) => {
+t.test('readNetConf refuses invalid input in one line with file, line, path, value and remedy', async (t) => {
   for (const [key, content, says] of BAD) {
     const name = JSON.stringify(content);
     const path = write(t, content);
@@ -248,7 +252,7 @@ t.test('bad input is one line with file, line, path, value and remedy', async (t
   }
 });
 
-t.test('the line is that of the value, and the key is spelled as in the file', async (t) => {
+t.test('an error names the line of the value and spells the key as in the file', async (t) => {
   const path = write(
     t,
     '{\n  "network": "10.244.0.0/16",\n  "backend": {\n    "type": "vxlan",\n    "vni": -1\n  }\n}',
@@ -260,7 +264,7 @@ t.test('the line is that of the value, and the key is spelled as in the file', a
   );
 });
 
-t.test('a file that is not there or no JSON is refused', async (t) => {
+t.test('readNetConf refuses a missing file and a file that is not JSON', async (t) => {
   const path = write(t, '{ "Network": "10.244.0.0/16", }');
   mentions(t, await refusal(t, () => readNetConf(path)), `${path}:1:31 (--net-config-path): not JSON`);
   mentions(

@@ -14,7 +14,7 @@ async function check(t: Test, network: string, range: Range): Promise<SubnetRang
   return readSubnetRange(root, cidr(network));
 }
 
-t.test("flannel's own example and everything else that fits", async (t) => {
+t.test("readSubnetRange accepts flannel's example and every other range that fits", async (t) => {
   for (const [network, range] of [
     ['10.3.0.0/16', {}],
     ['10.3.0.0/16', { SubnetLen: 24, SubnetMin: '10.3.1.0', SubnetMax: '10.3.255.0' }],
@@ -29,7 +29,7 @@ t.test("flannel's own example and everything else that fits", async (t) => {
   }
 });
 
-t.test("what does not fit is refused in flannel's words", async (t) => {
+t.test("readSubnetRange refuses a range that does not fit in flannel's words", async (t) => {
   for (const [network, range, key, says] of [
     ['10.3.0.0/16', { SubnetLen: 31 }, 'SubnetLen', 'SubnetLen must be less than /31'],
     ['10.3.0.0/16', { SubnetLen: 32 }, 'SubnetLen', 'SubnetLen must be less than /31'],
@@ -57,13 +57,13 @@ t.test("what does not fit is refused in flannel's words", async (t) => {
   }
 });
 
-t.test('what is no number or address is refused', async (t) => {
+t.test('readSubnetRange refuses a value that is not a number or an address', async (t) => {
   for (const [range, says] of [
     [{ SubnetLen: -1 }, 'must be a whole number from 0 to 32'],
     [{ SubnetLen: 33 }, 'must be a whole number from 0 to 32'],
     [{ SubnetLen: '24' }, 'must be a whole number'],
-    [{ SubnetMin: 'first' }, 'SubnetMin is "first": no IPv4 address'],
-    [{ SubnetMax: '10.3.0.0/24' }, 'SubnetMax is "10.3.0.0/24": no IPv4 address'],
+    [{ SubnetMin: 'first' }, 'SubnetMin is "first": not an IPv4 address'],
+    [{ SubnetMax: '10.3.0.0/24' }, 'SubnetMax is "10.3.0.0/24": not an IPv4 address'],
     [{ SubnetMin: 'fc00::' }, 'SubnetMin is "fc00::": this is IPv6; write an IPv4 address'],
     [{ SubnetMax: 5 }, 'SubnetMax is 5: must be a string'],
   ] as [Range, string][]) {
@@ -71,7 +71,7 @@ t.test('what is no number or address is refused', async (t) => {
   }
 });
 
-t.test('the first subnet is left out, the last is in, and the length follows the network', async (t) => {
+t.test('the default range leaves out the first subnet, and its length follows the network', async (t) => {
   for (const [network, range, length, min, max] of [
     ['10.3.0.0/16', {}, 24, '10.3.1.0', '10.3.255.0'],
     ['10.3.0.0/22', {}, 24, '10.3.1.0', '10.3.3.0'],
@@ -93,7 +93,7 @@ async function check6(range: object): Promise<SubnetRange> {
   return netConfOf(JsonFile.parse('--flag', 'f.json', text)).networks.ipv6?.subnets as SubnetRange;
 }
 
-t.test('IPv6 goes by the same rules', async (t) => {
+t.test('readSubnetRange applies the same rules to IPv6', async (t) => {
   for (const [range, length, min, max] of [
     [{ IPv6Network: 'fc00::/48' }, 64, 'fc00:0:0:1::', 'fc00:0:0:ffff::'],
     [{ ipv6network: 'fc00::5/62' }, 64, 'fc00:0:0:1::', 'fc00:0:0:3::'],
@@ -115,7 +115,7 @@ t.test('IPv6 goes by the same rules', async (t) => {
   }
 });
 
-t.test("what does not fit of IPv6 is refused in flannel's words", async (t) => {
+t.test("readSubnetRange refuses an IPv6 range that does not fit in flannel's words", async (t) => {
   for (const [range, key, says] of [
     [{}, 'IPv6Network', 'please define a correct IPv6Network parameter in the flannel config'],
     [{ IPv6Network: '10.3.0.0/16' }, 'IPv6Network', 'an IPv4 network belongs in Network'],
@@ -141,7 +141,7 @@ t.test("what does not fit of IPv6 is refused in flannel's words", async (t) => {
       'IPv6SubnetMin',
       'IPv6SubnetMin is not on a SubnetLen boundary',
     ],
-    [{ IPv6Network: 'fc00::/48', IPv6SubnetMin: '10.1.2.3' }, 'IPv6SubnetMin', 'no IPv6 address'],
+    [{ IPv6Network: 'fc00::/48', IPv6SubnetMin: '10.1.2.3' }, 'IPv6SubnetMin', 'not an IPv6 address'],
   ] as [object, string, string][]) {
     mentions(t, await refusal(t, () => check6(range)), '(--flag)', key, says);
   }

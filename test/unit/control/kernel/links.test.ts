@@ -4,7 +4,7 @@ import { hasAddress, listLinks, readLinks, untilBindable } from '../../../../src
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-/** As iproute2 prints them, cut to what matters. */
+/** iproute2's output, reduced to what Weft reads. */
 const ADDRESS_SHOW = [
   {
     ifname: 'lo',
@@ -39,33 +39,30 @@ const ADDRESS_SHOW = [
   { ifname: 'wg0', flags: ['POINTOPOINT'], mtu: 1420 },
 ];
 
-t.test(
-  'links have index, name, MAC, MTU, kind, state and IPv4 addresses without the loopback ones',
-  async (t) => {
-    FakeIp.install(t).answer('-details address show', ADDRESS_SHOW);
-    const links = await readLinks();
-    t.same(
-      links.map(({ name, mac, mtu, kind, up, usable }) => [
-        name,
-        mac,
-        mtu,
-        kind,
-        up,
-        usable.ipv4.map(formatIp),
-      ]),
-      [
-        ['lo', '00:00:00:00:00:00', 65536, undefined, true, []],
-        ['eth0', 'aa:bb:cc:dd:ee:ff', 1500, undefined, true, ['192.168.77.1', '10.0.0.7']],
-        ['flannel.1', '02:00:00:00:00:01', 1450, 'vxlan', false, []],
-        ['wg0', '', 1420, undefined, false, []],
-      ],
-    );
-    t.same(links[2]?.data, { id: 1, port: 8472 });
-    t.equal(links[1]?.index, 2);
-  },
-);
+t.test('readLinks returns index, name, MAC, MTU, kind, state and usable IPv4 addresses', async (t) => {
+  FakeIp.install(t).answer('-details address show', ADDRESS_SHOW);
+  const links = await readLinks();
+  t.same(
+    links.map(({ name, mac, mtu, kind, up, usable }) => [
+      name,
+      mac,
+      mtu,
+      kind,
+      up,
+      usable.ipv4.map(formatIp),
+    ]),
+    [
+      ['lo', '00:00:00:00:00:00', 65536, undefined, true, []],
+      ['eth0', 'aa:bb:cc:dd:ee:ff', 1500, undefined, true, ['192.168.77.1', '10.0.0.7']],
+      ['flannel.1', '02:00:00:00:00:01', 1450, 'vxlan', false, []],
+      ['wg0', '', 1420, undefined, false, []],
+    ],
+  );
+  t.same(links[2]?.data, { id: 1, port: 8472 });
+  t.equal(links[1]?.index, 2);
+});
 
-t.test('addresses are ordered as flannel orders them, and one that is deprecated is none', async (t) => {
+t.test("usable addresses are in flannel's order, without deprecated ones", async (t) => {
   const inet = (local: string, flags: object = {}) => ({ family: 'inet', local, prefixlen: 24, ...flags });
   const addresses = [
     inet('169.254.7.7'),
@@ -86,26 +83,34 @@ t.test('addresses are ordered as flannel orders them, and one that is deprecated
   );
 });
 
-t.test('IPv6 addresses: global before link-local, permanent before dynamic and temporary', async (t) => {
-  const inet6 = (local: string, flags: object = {}) => ({ family: 'inet6', local, prefixlen: 64, ...flags });
-  const addresses = [
-    inet6('fe80::1'),
-    inet6('2001:db8::5', { dynamic: true, temporary: true }),
-    inet6('2001:db8::4', { dynamic: true }),
-    inet6('2001:db8::9', { deprecated: true }),
-    inet6('2001:db8::8', { tentative: true, dadfailed: true }),
-    inet6('::1'),
-    inet6('fd00::3', { tentative: true }),
-    inet6('fd00::2'),
-  ];
-  const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
-  FakeIp.install(t).answer('-details address show', [eth0]);
-  const links = await readLinks();
-  t.equal(listLinks(links, ['ipv4', 'ipv6']), 'eth0:[fd00::3 fd00::2 2001:db8::4 2001:db8::5 fe80::1]');
-  t.same(links[0]?.tentative.map(formatIp), ['fd00::3']);
-});
+t.test(
+  'usable IPv6 addresses are global before link-local, permanent before dynamic and temporary',
+  async (t) => {
+    const inet6 = (local: string, flags: object = {}) => ({
+      family: 'inet6',
+      local,
+      prefixlen: 64,
+      ...flags,
+    });
+    const addresses = [
+      inet6('fe80::1'),
+      inet6('2001:db8::5', { dynamic: true, temporary: true }),
+      inet6('2001:db8::4', { dynamic: true }),
+      inet6('2001:db8::9', { deprecated: true }),
+      inet6('2001:db8::8', { tentative: true, dadfailed: true }),
+      inet6('::1'),
+      inet6('fd00::3', { tentative: true }),
+      inet6('fd00::2'),
+    ];
+    const eth0 = { ifindex: 2, ifname: 'eth0', flags: [], mtu: 1500, addr_info: addresses };
+    FakeIp.install(t).answer('-details address show', [eth0]);
+    const links = await readLinks();
+    t.equal(listLinks(links, ['ipv4', 'ipv6']), 'eth0:[fd00::3 fd00::2 2001:db8::4 2001:db8::5 fe80::1]');
+    t.same(links[0]?.tentative.map(formatIp), ['fd00::3']);
+  },
+);
 
-t.test('a tentative address is waited for; one that another machine has is refused', async (t) => {
+t.test('untilBindable waits for a tentative address and refuses one of another machine', async (t) => {
   const ip = FakeIp.install(t);
   const show = (flags: object) =>
     ip.answer('-details address show', [
@@ -124,7 +129,7 @@ t.test('a tentative address is waited for; one that another machine has is refus
   );
 });
 
-t.test('a deprecated address is still there for who is bound to it', async (t) => {
+t.test('hasAddress counts a deprecated address, because a bound socket still uses it', async (t) => {
   FakeIp.install(t).answer('-details address show', [
     { ifname: 'eth0', flags: [], addr_info: [{ family: 'inet6', local: 'fd00::3', deprecated: true }] },
   ]);

@@ -42,7 +42,7 @@ function options(given: Partial<UnderlayOptions>): UnderlayOptions {
   };
 }
 
-/** Interface, its address, the public one, and all in the order in which a lease is looked for. */
+/** The interface, its address, the public address, and all addresses in the order of the lease search. */
 async function choose(given: Partial<UnderlayOptions>): Promise<string> {
   const { link, families } = await chooseUnderlay(LINKS, options(given), ['ipv4']);
   const { address, publicIp, addresses } = valueIn(families, 'ipv4');
@@ -53,12 +53,12 @@ async function refused(t: Test, given: Partial<UnderlayOptions>): Promise<string
   return await refusal(t, () => chooseUnderlay(LINKS, options(given), ['ipv4']));
 }
 
-t.test('--iface names an interface, or the address on it that is used', async (t) => {
+t.test('--iface accepts an interface name or one of its addresses, which is then used', async (t) => {
   t.equal(await choose({ iface: ['eth1'] }), 'eth1 172.16.0.1 172.16.0.1 [172.16.0.1]');
   t.equal(await choose({ iface: ['10.0.0.7'] }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
 });
 
-t.test('the first --iface that finds one decides, then --iface-regex, then --iface-can-reach', async (t) => {
+t.test('the first match decides, in the order --iface, --iface-regex, --iface-can-reach', async (t) => {
   FakeIp.install(t).answer('route get 203.0.113.9', [
     { dst: '203.0.113.9', dev: 'eth0', prefsrc: '10.0.0.7' },
   ]);
@@ -68,7 +68,7 @@ t.test('the first --iface that finds one decides, then --iface-regex, then --ifa
   t.match(await choose({ ...all, iface: ['eth9'], ifaceRegex: ['^wg'] }), /^eth0 10/);
 });
 
-t.test('an own address is reached through the interface that has it', async (t) => {
+t.test('--iface-can-reach with an own address chooses the interface with that address', async (t) => {
   const ip = FakeIp.install(t);
   for (const target of ['10.0.0.7', '127.0.0.1']) {
     ip.answer(`route get ${target}`, [{ type: 'local', dst: target, dev: 'lo', prefsrc: target }]);
@@ -81,19 +81,19 @@ t.test('an own address is reached through the interface that has it', async (t) 
   );
 });
 
-t.test('a regex is tried on all addresses before any name', async (t) => {
+t.test('--iface-regex matches all addresses before any name', async (t) => {
   t.match(await choose({ ifaceRegex: ['^172\\.|eth0'] }), /^eth1 172/);
   t.match(await choose({ ifaceRegex: ['^10\\.'] }), /^eth0 10\.0\.0\.7/);
   t.match(await choose({ ifaceRegex: ['th[1]'] }), /^eth1 /);
 });
 
-t.test("Go's flags at the head of a regex count", async (t) => {
+t.test("--iface-regex accepts Go's flags at the head of the pattern", async (t) => {
   t.match(await choose({ ifaceRegex: ['(?i)^ETH1$'] }), /^eth1 /);
   t.match(await choose({ ifaceRegex: ['(?iUi)^ETH1'] }), /^eth1 /);
   mentions(t, await refused(t, { ifaceRegex: ['^ETH1$'] }), 'could not match pattern ^ETH1$');
 });
 
-t.test('of default routes the first counts, and of its next hops the first', async (t) => {
+t.test('the first default route counts, and its first next hop', async (t) => {
   const ip = FakeIp.install(t);
   ip.answer('-4 route show default', [
     { dst: 'default', dev: 'eth1' },
@@ -107,22 +107,28 @@ t.test('of default routes the first counts, and of its next hops the first', asy
   t.match(await choose({}), /^eth0 192/);
 });
 
-t.test('--public-ip alone finds the interface that has it; with --iface it may be elsewhere', async (t) => {
-  t.equal(await choose({ publicIp: { ipv4: '10.0.0.7' } }), 'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]');
-  t.equal(
-    await choose({ publicIp: { ipv4: '203.0.113.5' }, iface: ['10.0.0.7'] }),
-    'eth0 10.0.0.7 203.0.113.5 [203.0.113.5 10.0.0.7 192.168.77.1]',
-  );
-  const message = await refused(t, { publicIp: { ipv4: '203.0.113.5' } });
-  mentions(
-    t,
-    message,
-    /^Failed to find any valid interface to use: error looking up interface 203\.0\.113\.5: .*--iface/,
-    THERE,
-  );
-});
+t.test(
+  '--public-ip alone chooses its interface; with --iface it may be an address outside the node',
+  async (t) => {
+    t.equal(
+      await choose({ publicIp: { ipv4: '10.0.0.7' } }),
+      'eth0 10.0.0.7 10.0.0.7 [10.0.0.7 192.168.77.1]',
+    );
+    t.equal(
+      await choose({ publicIp: { ipv4: '203.0.113.5' }, iface: ['10.0.0.7'] }),
+      'eth0 10.0.0.7 203.0.113.5 [203.0.113.5 10.0.0.7 192.168.77.1]',
+    );
+    const message = await refused(t, { publicIp: { ipv4: '203.0.113.5' } });
+    mentions(
+      t,
+      message,
+      /^Failed to find any valid interface to use: error looking up interface 203\.0\.113\.5: .*--iface/,
+      THERE,
+    );
+  },
+);
 
-t.test('a --public-ip that no node can have is refused, whatever is named beside it', async (t) => {
+t.test('chooseUnderlay refuses a --public-ip that no node can have, also with --iface', async (t) => {
   for (const publicIp of [
     ...['eth0', '10.0.0', ''],
     ...['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255'],
@@ -135,18 +141,18 @@ t.test('a --public-ip that no node can have is refused, whatever is named beside
   }
 });
 
-t.test('no default route is refused with what there is to name', async (t) => {
+t.test('chooseUnderlay without a default route lists the interfaces', async (t) => {
   FakeIp.install(t);
   mentions(
     t,
     await refused(t, {}),
-    'Failed to find any valid interface to use: unable to find default route; no default route tells',
+    'Failed to find any valid interface to use: unable to find default route; name the interface with',
     '--iface',
     THERE,
   );
 });
 
-t.test('when nothing matches, everything that was tried is told with its reason', async (t) => {
+t.test('chooseUnderlay without a match names every option with its reason', async (t) => {
   FakeIp.install(t);
   const message = await refused(t, {
     iface: ['eth9', '192.168.77.2', '', 'eth2'],
@@ -163,12 +169,12 @@ t.test('when nothing matches, everything that was tried is told with its reason'
     '--iface eth2: failed to find IPv4 address for interface eth2; give it one',
     '--iface-regex ^wg: could not match pattern ^wg to any of the available network interfaces; ',
     "--iface-regex [: could not compile the IP address regex '[': ",
-    '--iface-can-reach eth0: this is no IPv4 address',
+    '--iface-can-reach eth0: not an IPv4 address',
     THERE,
   );
 });
 
-t.test('an interface without MTU is refused', async (t) => {
+t.test('chooseUnderlay refuses an interface without MTU', async (t) => {
   const links = [{ ...link('eth0', '10.0.0.7'), mtu: 0 }];
   mentions(
     t,
@@ -177,19 +183,19 @@ t.test('an interface without MTU is refused', async (t) => {
   );
 });
 
-t.test("the choice is announced in flannel's lines, and what was missed before it", async (t) => {
+t.test("logUnderlay logs the misses and the choice in flannel's lines", async (t) => {
   FakeIp.install(t).answer('-4 route show default', [{ dst: 'default', dev: 'eth1' }]);
   const log = catchLog(t);
-  const said = async (given: Partial<UnderlayOptions>): Promise<string[]> => {
+  const logged = async (given: Partial<UnderlayOptions>): Promise<string[]> => {
     logUnderlay(await chooseUnderlay(LINKS, options(given), ['ipv4']));
     return log.splice(0).map((line) => line.replace(/^I /, ''));
   };
-  t.strictSame(await said({}), [
+  t.strictSame(await logged({}), [
     'Determining IP address of default interface',
     'Using interface with name eth1 and address 172.16.0.1',
     'Defaulting external address to interface address (172.16.0.1)',
   ]);
-  t.strictSame(await said({ iface: ['eth9', '10.0.0.7'], publicIp: { ipv4: '203.0.113.5' } }), [
+  t.strictSame(await logged({ iface: ['eth9', '10.0.0.7'], publicIp: { ipv4: '203.0.113.5' } }), [
     `Could not find valid interface matching eth9: no interface has this name or address ${THERE}`,
     'Searching for interface using 10.0.0.7',
     'Using interface with name eth0 and address 10.0.0.7',
@@ -205,14 +211,14 @@ const DUAL = [
 ];
 const BOTH = ['ipv4', 'ipv6'] as const;
 
-/** Interface, and of each family its address and the public one. */
+/** The interface, and the address and public address of each family. */
 async function chooseOf(wanted: readonly Family[], given: Partial<UnderlayOptions>): Promise<string> {
   const { link, families } = await chooseUnderlay(DUAL, options(given), wanted);
   const addresses = valuesOf(families).flatMap(({ address, publicIp }) => [address, publicIp]);
   return [link.name, ...addresses.map(formatIp)].join(' ');
 }
 
-t.test('with two families the interface has an address of each', async (t) => {
+t.test('chooseUnderlay with two families needs an address of each', async (t) => {
   const eth0 = 'eth0 192.168.77.1 192.168.77.1 fd00:77::1 fd00:77::1';
   for (const given of [
     { iface: ['eth1', 'eth2', 'eth0'] },
@@ -229,13 +235,13 @@ t.test('with two families the interface has an address of each', async (t) => {
   );
 });
 
-t.test('with IPv6 alone no IPv4 address is asked for', async (t) => {
+t.test('chooseUnderlay with IPv6 alone needs no IPv4 address', async (t) => {
   t.equal(await chooseOf(['ipv6'], { iface: ['eth2'] }), 'eth2 fd00:78::1 fd00:78::1');
   FakeIp.install(t).answer('-6 route show default', [{ dst: 'default', dev: 'eth2' }]);
   t.equal(await chooseOf(['ipv6'], {}), 'eth2 fd00:78::1 fd00:78::1');
 });
 
-t.test('default routes of two interfaces are no choice', async (t) => {
+t.test('chooseUnderlay refuses default routes through two interfaces', async (t) => {
   const ip = FakeIp.install(t);
   ip.answer('-4 route show default', [{ dst: 'default', dev: 'eth0' }]);
   mentions(t, await refusal(t, () => chooseOf(BOTH, {})), 'unable to find default v6 route');
@@ -248,7 +254,7 @@ t.test('default routes of two interfaces are no choice', async (t) => {
   );
 });
 
-t.test('a link-local address carries no tunnel', async (t) => {
+t.test('chooseUnderlay refuses a link-local address', async (t) => {
   mentions(
     t,
     await refusal(t, () => chooseOf(BOTH, { iface: ['eth1'] })),
@@ -263,7 +269,7 @@ t.test('a link-local address carries no tunnel', async (t) => {
   }
 });
 
-t.test("the choice of IPv6 is announced in flannel's lines", async (t) => {
+t.test("the notes of an IPv6 choice are flannel's lines", async (t) => {
   const { notes } = await chooseUnderlay(DUAL, options({ iface: ['eth0'] }), BOTH);
   t.same(notes, [
     'Using interface with name eth0 and address 192.168.77.1',

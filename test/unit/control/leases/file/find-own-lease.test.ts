@@ -1,26 +1,26 @@
 import t from 'tap';
-import { parseIpv4 } from '../../../../../src/control/addresses/ipv4.js';
-import { findOwnLease } from '../../../../../src/control/leases/file/find-own-lease.js';
+import { findOwnLease, type OwnAddresses } from '../../../../../src/control/leases/file/find-own-lease.js';
+import { cidr, ip } from '../../../../support/addresses.js';
 import { leaseOf, nodeLease } from '../../../../support/leases.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
-const NETWORK = { base: 0x0af40000, prefixLength: 16 };
+const NETWORK = cidr('10.244.0.0/16');
 
-function own(...addresses: string[]): { interface: string; addresses: number[] } {
-  return { interface: 'eth0', addresses: addresses.map((text) => parseIpv4(text) as number) };
+function own(...addresses: string[]): OwnAddresses {
+  return { interface: 'eth0', addresses: addresses.map(ip) };
 }
 
-t.test('the own lease is the one whose public IP is an address of the interface', async (t) => {
+t.test('findOwnLease returns the lease whose public IP is an address of the interface', async (t) => {
   const leases = [nodeLease(1), nodeLease(2), nodeLease(3)];
   t.equal(findOwnLease(leases, own('192.168.77.2'), NETWORK, 'leases.json'), leases[1]);
 });
 
-t.test('of several addresses the first that has a lease counts', async (t) => {
+t.test('findOwnLease uses the first address with a lease', async (t) => {
   const leases = [nodeLease(1), nodeLease(2)];
   t.equal(findOwnLease(leases, own('10.0.0.1', '192.168.77.2', '192.168.77.1'), NETWORK, 'x'), leases[1]);
 });
 
-t.test('without a lease for this node the interface, its addresses and the remedy are named', async (t) => {
+t.test('findOwnLease without a lease names the interface, its addresses and the remedy', async (t) => {
   const message = await refusal(t, () =>
     findOwnLease([nodeLease(1)], own('192.168.77.9', '10.0.0.1'), NETWORK, 'leases.json'),
   );
@@ -35,7 +35,7 @@ t.test('without a lease for this node the interface, its addresses and the remed
   );
 });
 
-t.test('a subnet outside of Network is refused with both', async (t) => {
+t.test('findOwnLease refuses a subnet outside of Network and names both', async (t) => {
   const lease = leaseOf('10.245.1.0/24', '192.168.77.1', '02:00:00:00:00:01');
   const message = await refusal(t, () => findOwnLease([lease], own('192.168.77.1'), NETWORK, 'leases.json'));
   mentions(
@@ -51,7 +51,7 @@ t.test('a subnet outside of Network is refused with both', async (t) => {
   await refusal(t, () => findOwnLease([wider], own('192.168.77.1'), NETWORK, 'leases.json'));
 });
 
-t.test('the whole Network may be one lease', async (t) => {
+t.test('findOwnLease accepts the whole Network as one lease', async (t) => {
   const lease = leaseOf('10.244.0.0/16', '192.168.77.1', '02:00:00:00:00:01');
   t.equal(findOwnLease([lease], own('192.168.77.1'), NETWORK, 'leases.json'), lease);
 });

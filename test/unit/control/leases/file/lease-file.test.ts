@@ -8,13 +8,13 @@ import { mentions, refusal } from '../../../../support/user-error.js';
 
 type Fields = Record<string, unknown>;
 
-/** A lease a line, so that lease number i is on line i + 2. */
+/** One lease per line: lease i is on line i + 2. */
 function write(t: Test, leases: readonly unknown[]): string {
   const lines = leases.map((lease) => JSON.stringify(lease)).join(',\n');
   return join(t.testdir({ 'leases.json': `{ "leases": [\n${lines}\n] }` }), 'leases.json');
 }
 
-/** A good lease for node `index`, with fields replaced. */
+/** A valid lease of node `index`, with fields replaced. */
 function lease(index: number, fields: Fields = {}): Fields {
   return {
     Subnet: `10.244.${index}.0/24`,
@@ -33,14 +33,17 @@ async function read(t: Test, leases: readonly unknown[], vni = 1): Promise<strin
   );
 }
 
-t.test('subnet, public IP and MAC of every lease, in the order of the file', async (t) => {
-  t.same(await read(t, [lease(2), lease(1)]), [
-    '10.244.2.0/24 192.168.77.2 02:00:00:00:00:02',
-    '10.244.1.0/24 192.168.77.1 02:00:00:00:00:01',
-  ]);
-});
+t.test(
+  'readLeaseFile returns subnet, public IP and MAC of every lease, in the order of the file',
+  async (t) => {
+    t.same(await read(t, [lease(2), lease(1)]), [
+      '10.244.2.0/24 192.168.77.2 02:00:00:00:00:02',
+      '10.244.1.0/24 192.168.77.1 02:00:00:00:00:01',
+    ]);
+  },
+);
 
-t.test('Subnet and PublicIP are enough: the MAC is derived', async (t) => {
+t.test('readLeaseFile derives a missing MAC', async (t) => {
   const derived = deriveVtepMac(1, '192.168.77.1');
   for (const fields of [
     { BackendType: undefined, BackendData: undefined },
@@ -58,12 +61,12 @@ t.test('Subnet and PublicIP are enough: the MAC is derived', async (t) => {
   }
 });
 
-t.test('the derived MAC is that of the VNI', async (t) => {
+t.test('readLeaseFile derives the MAC for the VNI of the cluster', async (t) => {
   const [text] = await read(t, [lease(1, { BackendData: undefined })], 42);
   t.equal(text?.split(' ')[2], deriveVtepMac(42, '192.168.77.1'));
 });
 
-t.test("flannel's other fields, and the peer's VNI, are left alone", async (t) => {
+t.test("readLeaseFile ignores flannel's other fields and the VNI of a lease", async (t) => {
   const fields = {
     PublicIPv6: '2001:db8::1',
     BackendV6Data: null,
@@ -73,18 +76,18 @@ t.test("flannel's other fields, and the peer's VNI, are left alone", async (t) =
   t.same(await read(t, [lease(1, fields)]), ['10.244.1.0/24 192.168.77.1 02:00:00:00:00:01']);
 });
 
-t.test('keys match without regard to case, MACs too', async (t) => {
+t.test('readLeaseFile ignores the case of keys and MACs', async (t) => {
   const text =
     '{ "LEASES": [ { "subnet": "10.244.1.0/24", "publicip": "192.168.77.1", "backenddata": { "vtepmac": "E6:28:E5:CD:55:90" } } ] }';
   const path = join(t.testdir({ f: text }), 'f');
   t.match((await readLeaseFile(path, 1, ['ipv4'])).leases.ipv4, [{ vtepMac: 'e6:28:e5:cd:55:90' }]);
 });
 
-t.test('no leases at all are a set too', async (t) => {
+t.test('readLeaseFile accepts an empty list', async (t) => {
   t.same(await read(t, []), []);
 });
 
-t.test('leases of other backends are left out, with a sentence each', async (t) => {
+t.test('readLeaseFile leaves out leases of other backends, with a log line each', async (t) => {
   const set = await readLeaseFile(
     write(t, [lease(1, { BackendType: 'udp' }), lease(2), lease(3, { BackendType: 'VXLAN' })]),
     1,
@@ -100,12 +103,12 @@ t.test('leases of other backends are left out, with a sentence each', async (t) 
   ]);
 });
 
-t.test('the backend data of another backend is not looked at', async (t) => {
+t.test('readLeaseFile does not check the backend data of another backend', async (t) => {
   const other = lease(1, { BackendType: 'wireguard', BackendData: { VtepMAC: 'none', PublicKey: 'x' } });
   t.same(await read(t, [other, lease(2)]), ['10.244.2.0/24 192.168.77.2 02:00:00:00:00:02']);
 });
 
-t.test('for backend udp a lease of any backend counts, and its backend data is not looked at', async (t) => {
+t.test('readLeaseFile for backend udp accepts leases of any backend, with any backend data', async (t) => {
   const set = await readLeaseFile(
     write(t, [
       lease(1),
@@ -127,7 +130,7 @@ t.test('for backend udp a lease of any backend counts, and its backend data is n
   t.same(set.ignored, []);
 });
 
-t.test('for backend udp too no two leases may claim the same', async (t) => {
+t.test('readLeaseFile for backend udp refuses two leases that claim the same', async (t) => {
   for (const fields of [
     { Subnet: '10.244.1.128/25' },
     { PublicIP: '192.168.77.1' },
@@ -142,14 +145,14 @@ t.test('for backend udp too no two leases may claim the same', async (t) => {
   }
 });
 
-t.test('a lease that is wrong in itself is refused with file, line, path, value and remedy', async (t) => {
+t.test('readLeaseFile refuses an invalid lease with file, line, path, value and remedy', async (t) => {
   const cases: [Fields, key: string, says: string][] = [
     [{ Subnet: undefined }, 'Subnet is missing', 'write the node\'s pod subnet, like "10.244.1.0/24"'],
     [{ Subnet: 7 }, 'Subnet is 7', 'must be a string'],
-    [{ Subnet: '10.244.1.0' }, 'Subnet is "10.244.1.0"', 'no IPv4 subnet, like "10.244.1.0/24"'],
-    [{ Subnet: '10.244.1.0/33' }, 'Subnet is "10.244.1.0/33"', 'no IPv4 subnet'],
-    [{ Subnet: '10.244.1/24' }, 'Subnet is "10.244.1/24"', 'no IPv4 subnet'],
-    [{ Subnet: '10.244.1.0-24' }, 'Subnet is "10.244.1.0-24"', 'no IPv4 subnet'],
+    [{ Subnet: '10.244.1.0' }, 'Subnet is "10.244.1.0"', 'not an IPv4 subnet, like "10.244.1.0/24"'],
+    [{ Subnet: '10.244.1.0/33' }, 'Subnet is "10.244.1.0/33"', 'not an IPv4 subnet'],
+    [{ Subnet: '10.244.1/24' }, 'Subnet is "10.244.1/24"', 'not an IPv4 subnet'],
+    [{ Subnet: '10.244.1.0-24' }, 'Subnet is "10.244.1.0-24"', 'not an IPv4 subnet'],
     [
       { Subnet: '10.244.1.7/24' },
       'Subnet is "10.244.1.7/24"',
@@ -163,9 +166,9 @@ t.test('a lease that is wrong in itself is refused with file, line, path, value 
       'PublicIP is missing',
       'write the node\'s underlay address, like "192.168.77.1"',
     ],
-    [{ PublicIP: 'node1' }, 'PublicIP is "node1"', 'no IPv4 address'],
-    [{ PublicIP: '192.168.77' }, 'PublicIP is "192.168.77"', 'no IPv4 address'],
-    [{ PublicIP: '192.168.77.1/24' }, 'PublicIP is "192.168.77.1/24"', 'no IPv4 address'],
+    [{ PublicIP: 'node1' }, 'PublicIP is "node1"', 'not an IPv4 address'],
+    [{ PublicIP: '192.168.77' }, 'PublicIP is "192.168.77"', 'not an IPv4 address'],
+    [{ PublicIP: '192.168.77.1/24' }, 'PublicIP is "192.168.77.1/24"', 'not an IPv4 address'],
     [{ PublicIP: '2001:db8::1' }, 'PublicIP is "2001:db8::1"', 'this is IPv6; write an IPv4 address'],
     [{ PublicIP: '0.0.0.0' }, 'PublicIP is "0.0.0.0"', 'write a unicast one'],
     [{ PublicIP: '127.0.0.1' }, 'PublicIP is "127.0.0.1"', 'write a unicast one'],
@@ -177,17 +180,17 @@ t.test('a lease that is wrong in itself is refused with file, line, path, value 
     [
       { BackendData: { VtepMAC: '01:00:5e:00:00:01' } },
       'BackendData.VtepMAC is "01:00:5e:00:00:01"',
-      'no unicast MAC',
+      'not a unicast MAC',
     ],
     [
       { BackendData: { VtepMAC: 'ff:ff:ff:ff:ff:ff' } },
       'BackendData.VtepMAC is "ff:ff:ff:ff:ff:ff"',
-      'no unicast MAC',
+      'not a unicast MAC',
     ],
     [
       { BackendData: { VtepMAC: '00:00:00:00:00:00' } },
       'BackendData.VtepMAC is "00:00:00:00:00:00"',
-      'no unicast MAC',
+      'not a unicast MAC',
     ],
   ];
   for (const [fields, found, says] of cases) {
@@ -198,7 +201,7 @@ t.test('a lease that is wrong in itself is refused with file, line, path, value 
 });
 
 t.test(
-  'two leases that claim the same are refused, the later one with the line, naming the earlier',
+  'readLeaseFile refuses the later of two leases that claim the same, and names the earlier',
   async (t) => {
     const derived = deriveVtepMac(1, '192.168.77.1');
     const cases: [string, first: Fields, second: Fields, found: string, says: string][] = [
@@ -207,21 +210,21 @@ t.test(
         {},
         { Subnet: '10.244.1.0/24' },
         'Subnet is "10.244.1.0/24"',
-        'leases[0] has 10.244.1.0/24',
+        'it overlaps 10.244.1.0/24 of leases[0]',
       ],
       [
         'one inside the other',
         {},
         { Subnet: '10.244.1.128/25' },
         'Subnet is "10.244.1.128/25"',
-        'leases[0] has 10.244.1.0/24',
+        'it overlaps 10.244.1.0/24 of leases[0]',
       ],
       [
         'one around the other',
         {},
         { Subnet: '10.244.0.0/16' },
         'Subnet is "10.244.0.0/16"',
-        'leases[0] has 10.244.1.0/24',
+        'it overlaps 10.244.1.0/24 of leases[0]',
       ],
       [
         'one public IP',
@@ -273,7 +276,7 @@ t.test(
   },
 );
 
-t.test('an overlap is found among many subnets of different sizes', async (t) => {
+t.test('readLeaseFile finds an overlap among many subnets of different sizes', async (t) => {
   const leases = Array.from({ length: 50 }, (_, index) => ({
     Subnet: `10.${index}.0.0/${16 + (index % 8)}`,
     PublicIP: `192.168.77.${index + 1}`,
@@ -284,32 +287,35 @@ t.test('an overlap is found among many subnets of different sizes', async (t) =>
     t,
     await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
     'leases[50].Subnet',
-    'leases[16] has 10.16.0.0/16',
+    'it overlaps 10.16.0.0/16 of leases[16]',
   );
 });
 
-t.test('neighbouring subnets do not overlap', async (t) => {
+t.test('readLeaseFile accepts adjacent subnets', async (t) => {
   const subnets = ['10.0.0.0/24', '10.0.1.0/25', '10.0.1.128/25', '10.0.2.0/23', '255.255.255.0/24'];
   const leases = subnets.map((Subnet, index) => ({ Subnet, PublicIP: `192.168.77.${index + 1}` }));
   t.equal((await read(t, leases)).length, subnets.length);
 });
 
-t.test('a node that lives inside a pod subnet is refused: the tunnel would carry itself', async (t) => {
-  const path = write(t, [lease(1), lease(2, { PublicIP: '10.244.1.255' })]);
-  mentions(
-    t,
-    await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
-    `${path}:3 (--lease-file): leases[1].PublicIP is "10.244.1.255": `,
-    'inside leases[0].Subnet 10.244.1.0/24',
-  );
-  t.equal(
-    (await read(t, [lease(1), lease(2, { PublicIP: '10.244.3.0' })])).length,
-    2,
-    'behind the last one is fine',
-  );
-});
+t.test(
+  'readLeaseFile refuses a node inside a pod subnet, because the tunnel would carry itself',
+  async (t) => {
+    const path = write(t, [lease(1), lease(2, { PublicIP: '10.244.1.255' })]);
+    mentions(
+      t,
+      await refusal(t, () => readLeaseFile(path, 1, ['ipv4'])),
+      `${path}:3 (--lease-file): leases[1].PublicIP is "10.244.1.255": `,
+      'inside leases[0].Subnet 10.244.1.0/24',
+    );
+    t.equal(
+      (await read(t, [lease(1), lease(2, { PublicIP: '10.244.3.0' })])).length,
+      2,
+      'an address after the last subnet is valid',
+    );
+  },
+);
 
-t.test('a file that is no lease file is refused', async (t) => {
+t.test('readLeaseFile refuses a file without a list of leases', async (t) => {
   for (const [text, says] of [
     ['{}', ':1 (--lease-file): leases is missing: write { "leases": [ ... ] }'],
     ['{ "leases": null }', 'leases is missing'],
@@ -331,15 +337,12 @@ t.test('a file that is no lease file is refused', async (t) => {
   );
 });
 
-t.test('ten thousand leases are read in well under a second', async (t) => {
+t.test('readLeaseFile accepts ten thousand leases', async (t) => {
   const leases = Array.from({ length: 10_000 }, (_, index) => ({
     Subnet: `10.${index >> 8}.${index & 255}.0/24`,
     PublicIP: `192.${168 + (index >> 14)}.${(index >> 8) & 255}.${index & 255}`,
   }));
-  const path = write(t, leases);
-  const from = performance.now();
-  t.equal((await readLeaseFile(path, 1, ['ipv4'])).leases.ipv4?.length, 10_000);
-  t.ok(performance.now() - from < 2000, `${Math.round(performance.now() - from)} ms`);
+  t.equal((await read(t, leases)).length, 10_000);
 });
 
 const lease6 = (index: number, fields: Fields = {}): Fields => ({
@@ -349,7 +352,7 @@ const lease6 = (index: number, fields: Fields = {}): Fields => ({
   ...fields,
 });
 
-t.test('with two families a lease has both halves, or one', async (t) => {
+t.test('readLeaseFile accepts leases with one family in a cluster with two', async (t) => {
   const none = { Subnet: '0.0.0.0/0', PublicIP: '0.0.0.0', IPv6Subnet: '::/0', PublicIPv6: null };
   const path = write(t, [
     { ...lease(1), ...lease6(1) },
@@ -374,7 +377,7 @@ t.test('with two families a lease has both halves, or one', async (t) => {
   t.same(ignored, ['ignoring non-vxlan v6Subnet(fd00:244:4::/64): type=wireguard']);
 });
 
-t.test('what is wrong of IPv6 is named by its own keys', async (t) => {
+t.test('readLeaseFile names the IPv6 keys in its errors', async (t) => {
   for (const [bad, ...says] of [
     [lease6(2, { IPv6Subnet: '10.1.0.0/16' }), 'IPv6Subnet', 'this is IPv4; write an IPv6 subnet'],
     [lease6(2, { IPv6Subnet: 'fd00::1/64' }), 'host bits are set; the subnet is "fd00::/64"'],
