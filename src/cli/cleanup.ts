@@ -4,7 +4,7 @@ import { rm, rmdir } from 'node:fs/promises';
 import { removeRules } from '../control/firewall/firewall.js';
 import { ask, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
-import { type DeviceRecord, readRunState, removeRunState } from '../control/journal.js';
+import { type DeviceRecord, readJournal, removeJournal } from '../control/journal.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
 
@@ -14,7 +14,7 @@ function print(line: string): void {
 
 /** Removes only what the Weft process of this run directory created, not the device of another process. @throws UserError */
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
-  const state = await readRunState(runDir);
+  const state = await readJournal(runDir);
   let found = await stopRunning(runDir);
   const replacement = found ? undefined : await findReplacement(state?.devices ?? []);
   if (replacement !== undefined) {
@@ -39,7 +39,7 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
 /** Removes the files of `weft run` in the run directory. */
 async function forget(runDir: string): Promise<void> {
   await removeFile(socketPath(runDir));
-  await removeRunState(runDir);
+  await removeJournal(runDir);
   // Fails unless the directory is empty: other files in it are not Weft's.
   await rmdir(runDir).catch(() => {});
 }

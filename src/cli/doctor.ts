@@ -1,11 +1,11 @@
 /** `weft doctor`: reports whether `weft run` would start on this node, and if not, what to do. It changes nothing. */
 
 import { PLAIN_UDP } from '../control/config/net-conf.js';
+import { rehearse } from '../control/doctor.js';
 import { runningPid } from '../control/ipc/client.js';
 import type { Cluster, LeaseSource } from '../control/leases/source.js';
 import { sourceFor } from '../control/leases/source-for.js';
 import type { RunOptions } from '../control/options.js';
-import { rehearse } from '../control/plan.js';
 import { checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/support/user-error.js';
 

@@ -2,7 +2,7 @@
 
 import type { PeerStatus } from '../control/backends/backend.js';
 import { ask } from '../control/ipc/client.js';
-import type { StackStatus, Status } from '../control/node/status.js';
+import type { FamilyStatus, Status } from '../control/node/status.js';
 
 /** How many peers the table shows; --json prints all. */
 const SHOWN_PEERS = 50;
@@ -113,7 +113,7 @@ interface StackRows {
   state: string[][];
 }
 
-function stackRows({ device, underlay, lease, peerCheck, repairs }: StackStatus): StackRows {
+function stackRows({ device, underlay, lease, peerCheck, repairs }: FamilyStatus): StackRows {
   return {
     where: [
       [
@@ -136,7 +136,7 @@ function stackRows({ device, underlay, lease, peerCheck, repairs }: StackStatus)
 }
 
 /** Formats peers, learned entries and counters. */
-function stackSections(type: string, { peers, learned, counters }: StackStatus): string[] {
+function stackSections(type: string, { peers, learned, counters }: FamilyStatus): string[] {
   const sections = [`\npeers (${peers.length})\n`];
   if (peers.length > 0) sections.push(peerTable(type, peers.slice(0, SHOWN_PEERS)));
   if (peers.length > SHOWN_PEERS)

@@ -1,19 +1,26 @@
-/** What a running weft leaves in its run directory so that `weft cleanup` knows what was made, also after a kill -9. */
+/**
+ * The journal in the run directory: what a running Weft made and what does not disappear with its process. `weft cleanup` and
+ * the next start read it, also after a kill -9.
+ */
 
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { deleteRoutes } from './kernel/ip.js';
+import { Serial } from './support/serial.js';
 
 export interface DeviceRecord {
   name: string;
-  /** Its interface index: a device of this name with another one is someone else's. */
+  /** The interface index: a device of this name with another index belongs to someone else. */
   index: number | undefined;
 }
 
-export interface RunState {
+/** The content of state.json. */
+export interface JournalState {
   pid: number;
   devices: DeviceRecord[];
   subnetFile: string;
-  /** Routes that do not go with the device, as `ip route` takes them. */
+  /** Routes that do not disappear with the device, in the form of `ip route`. */
   routes: string[];
 }
 
@@ -21,19 +28,73 @@ function statePath(runDir: string): string {
   return join(runDir, 'state.json');
 }
 
-export async function writeRunState(runDir: string, state: RunState): Promise<void> {
+/** Collects the parts of the state from their owners and writes the file whenever it changes. */
+export class Journal {
+  private readonly runDir: string;
+  private readonly subnetFile: string;
+  private readonly indexes = new Map<string, number | undefined>();
+  private readonly routes = new Map<string, readonly string[]>();
+  private readonly writes = new Serial();
+  private written: JournalState | undefined;
+
+  constructor(runDir: string, subnetFile: string) {
+    this.runDir = runDir;
+    this.subnetFile = subnetFile;
+  }
+
+  /** Records an overlay device. @throws if the file cannot be written */
+  setDevice(name: string, index: number | undefined): Promise<void> {
+    this.indexes.set(name, index);
+    return this.write();
+  }
+
+  /**
+   * Records all routes of one owner; call it before they are added and after they are deleted. @throws if the file cannot be
+   * written
+   */
+  setRoutes(owner: string, routes: readonly string[]): Promise<void> {
+    this.routes.set(owner, routes);
+    return this.write();
+  }
+
+  /**
+   * Deletes every recorded route, from the file too: equal routes that appear later belong to someone else. A file that cannot
+   * be written is left as it is. @throws UserError without `ip`
+   */
+  async removeRoutes(): Promise<void> {
+    await deleteRoutes([...this.routes.values()].flat());
+    this.routes.clear();
+    await this.write().catch(() => {});
+  }
+
+  private write(): Promise<void> {
+    return this.writes.run(async () => {
+      const state: JournalState = {
+        pid: process.pid,
+        devices: [...this.indexes].map(([name, index]) => ({ name, index })),
+        subnetFile: this.subnetFile,
+        routes: [...this.routes.values()].flat(),
+      };
+      if (isDeepStrictEqual(state, this.written)) return;
+      await writeJournal(this.runDir, state);
+      this.written = state;
+    });
+  }
+}
+
+export async function writeJournal(runDir: string, state: JournalState): Promise<void> {
   await writeFile(statePath(runDir), `${JSON.stringify(state)}\n`, { mode: 0o600 });
 }
 
-/** The state, or undefined when there is none that can be read. */
-export async function readRunState(runDir: string): Promise<RunState | undefined> {
+/** Returns the state, or undefined if the file is missing or unreadable. */
+export async function readJournal(runDir: string): Promise<JournalState | undefined> {
   try {
-    return JSON.parse(await readFile(statePath(runDir), 'utf8')) as RunState;
+    return JSON.parse(await readFile(statePath(runDir), 'utf8')) as JournalState;
   } catch {
     return undefined;
   }
 }
 
-export async function removeRunState(runDir: string): Promise<void> {
+export async function removeJournal(runDir: string): Promise<void> {
   await rm(statePath(runDir), { force: true });
 }

@@ -1,225 +1,153 @@
-/** A node in service: sets it up, follows the leases, keeps it as it should be, answers the control socket, takes it down. */
+/** What a running Weft does with its tunnels: follows the leases, checks for drift, answers the control socket. */
 
-import { setTimeout as delay } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
-import { releaseFilePages } from '../sys/pages.js';
 import { version } from '../version.js';
+import { formatCidr } from './addresses/cidr.js';
+import { mapFamilies } from './addresses/family.js';
 import type { Firewall } from './firewall/firewall.js';
 import type { ControlRequest } from './ipc/protocol.js';
-import { ControlServer } from './ipc/server.js';
-import { type RunState, readRunState, writeRunState } from './journal.js';
-import { deleteRoutes } from './kernel/ip.js';
-import type { Change } from './kernel/monitor.js';
+import type { KernelEvent } from './kernel/monitor.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
-import { Watchman } from './node/drift-monitor.js';
-import type { Stack } from './node/family-tunnel.js';
-import { collectStatus } from './node/status.js';
+import type { Monitored } from './node/drift-monitor.js';
+import type { FamilyTunnel } from './node/family-tunnel.js';
+import { collectStatus, type Status } from './node/status.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
+import type { Shutdown } from './shutdown.js';
 import { type PodSubnets, writeSubnetEnv } from './subnet-env.js';
-import { deferred } from './support/deferred.js';
 import { info, warn } from './support/log.js';
 import { show, UserError } from './support/user-error.js';
 
-/** How long the firewall's rules may keep a node from being ready: whoever holds their lock may do so for long. */
-const RULES_MS = 1000;
-
-/** flannel's words for a node whose subnet.env is not written yet. */
+/** flannel's text for a node whose subnet.env is not written yet. */
 export const NOT_READY = 'flanneld is not ready yet';
 
-export interface Parts {
-  plan: Plan;
+export interface ServiceParts {
   options: RunOptions;
+  plan: Plan;
   source: LeaseSource;
   firewall: Firewall;
-  /** One for each family, open. */
-  stacks: readonly Stack[];
+  /** One per family, IPv4 first. */
+  tunnels: readonly FamilyTunnel[];
+  shutdown: Shutdown;
 }
 
-/** The running weft: from the opened dataplanes to the last closed descriptor. */
-export class Service {
-  private readonly parts: Parts;
-  /** Resolves when weft is to leave, rejects when it cannot go on. */
-  private readonly over = deferred();
-  /** Resolves when everything but the control socket is gone. */
-  private readonly down = deferred();
-  private refused: string | null = null;
+export class Service implements Monitored {
+  readonly parts: ServiceParts;
   private ready = false;
-  private stopping = false;
-  private saved: RunState | undefined;
-  /** One writer at a time. */
-  private saving: Promise<void> = Promise.resolve();
+  /** Why the newest leases were rejected; null if they are in force. */
+  private rejected: string | null = null;
 
-  constructor(parts: Parts, leaving: AbortSignal) {
+  constructor(parts: ServiceParts) {
     this.parts = parts;
-    if (leaving.aborted) this.over.resolve();
-    leaving.addEventListener('abort', this.over.resolve, { once: true });
   }
 
-  /** Why this node is not ready, in flannel's words until it is for the first time; null when it is. */
-  get obstacle(): string | null {
-    if (!this.ready) return NOT_READY;
-    return this.parts.stacks.find(({ trouble }) => trouble)?.trouble ?? this.parts.source.notReady;
-  }
-
-  async run(): Promise<void> {
-    const { over } = this;
-    const { options, source, firewall, stacks } = this.parts;
-    const server = await ControlServer.listen(options.runDir, (request) => this.answer(request));
-    // Those of a weft that was killed; its device took the others along.
-    await deleteRoutes((await readRunState(options.runDir))?.routes ?? []);
-    let watchman: Watchman | undefined;
-    try {
-      await Promise.all(stacks.map((stack) => this.startTunnel(stack)));
-      // Whoever wants it to leave need not wait until ten thousand peers are set up.
-      await Promise.race([this.begin(), over.promise]);
-      if (!this.stopping) watchman = new Watchman(this);
-      await over.promise;
-    } finally {
-      this.stopping = true;
-      watchman?.close();
-      await source.close();
-      await Promise.all([...stacks.map(({ node }) => node.stop()), firewall.close()]);
-      await deleteRoutes(stacks.flatMap((stack) => stack.looseRoutes()));
-      await Promise.all(stacks.map((stack) => stack.stop()));
-      // Routes of the same kind are whoever's takes over.
-      await this.saving.then(() => this.writeState([])).catch(() => {});
-      this.down.resolve();
-      await server.close();
-    }
-  }
-
-  private startTunnel(stack: Stack): Promise<void> {
-    return stack.startTunnel({ onFailure: this.over.reject, onState: () => this.saveState() });
-  }
-
-  private async begin(): Promise<void> {
-    const { plan, source, firewall, stacks } = this.parts;
-    await Promise.all(stacks.map((stack) => stack.startNode()));
-    // Behind it: the rules of an earlier run are there still, and no new pod is before subnet.env is.
-    await this.applyRules();
-    if (this.stopping) return;
-    firewall.watch();
-    await this.saveState();
-    await this.writeSubnetEnv();
+  /** Packets pass and subnet.env is written. */
+  markReady(): void {
     this.ready = true;
-    info('flannel is ready');
-    info('Running backend.');
-    info(
-      plan.netConf.backend.type === 'udp'
-        ? 'Watching for new subnet leases'
-        : 'watching for new subnet leases',
-    );
-    source.watch({
-      onLeases: (sets) => this.follow(sets),
-      onRefused: (error) => this.refuse(error),
-      onRevoked: (reason) => {
-        warn(reason);
-        this.over.resolve();
-      },
+  }
+
+  /** Why this node is not ready; null once it is. */
+  get notReady(): string | null {
+    const { tunnels, source } = this.parts;
+    if (!this.ready) return NOT_READY;
+    return tunnels.find(({ notReady }) => notReady !== null)?.notReady ?? source.notReady;
+  }
+
+  /** Writes subnet.env with the present leases. @throws UserError if the file cannot be written */
+  async writeSubnetEnv(): Promise<void> {
+    const { plan, options, tunnels } = this.parts;
+    await writeSubnetEnv(options.subnetFile, {
+      networks: mapFamilies(plan.netConf.networks, ({ network }, family) => {
+        const tunnel = tunnels.find((candidate) => candidate.plan.family === family);
+        return tunnel && { network, subnet: tunnel.own.subnet };
+      }),
+      mtu: plan.podMtu,
+      ipMasq: options.rules.ipMasq,
     });
-    source.markReady();
-    info(`ready: ${stacks.map(({ summary }) => summary).join('; ')}`);
-    releaseFilePages();
-  }
-
-  /** They go on being put in place when this is over. */
-  private async applyRules(): Promise<void> {
-    const { firewall, stacks } = this.parts;
-    const applied = stacks.map((stack) => firewall.apply(stack.firewallRange(this.previousRange(stack))));
-    await Promise.race([Promise.all(applied), delay(RULES_MS, undefined, { ref: false })]);
-  }
-
-  /** What this node had before, by its subnet.env. */
-  private previousRange({ plan: { family } }: Stack): PodSubnets | undefined {
-    const { network, subnet } = this.parts.plan.previous[family] ?? {};
-    return network && subnet && { network, subnet };
-  }
-
-  private async writeSubnetEnv(): Promise<void> {
-    const { plan, options, stacks } = this.parts;
-    const networks = Object.fromEntries(stacks.map((stack) => [stack.plan.family, stack.podSubnets]));
-    await writeSubnetEnv(options.subnetFile, { networks, mtu: plan.podMtu, ipMasq: options.rules.ipMasq });
     info(`Wrote subnet file to ${options.subnetFile}`);
   }
 
-  /** Notes what `weft cleanup` and the next start have to know of, where it has changed. */
-  private saveState(): Promise<void> {
-    const done = this.saving.then(() => this.writeState());
-    this.saving = done.catch(() => {});
-    return done;
-  }
-
-  private async writeState(
-    routes = this.parts.stacks.flatMap((stack) => stack.looseRoutes()),
+  /** Installs the firewall rules for the tunnel's networks; the firewall logs its own failures. */
+  applyRules(
+    { plan: { family, network }, own }: FamilyTunnel,
+    previous?: Partial<PodSubnets>,
   ): Promise<void> {
-    const { options, stacks } = this.parts;
-    const state: RunState = {
-      pid: process.pid,
-      devices: stacks.map(({ device }) => device),
-      subnetFile: options.subnetFile,
-      routes,
-    };
-    if (isDeepStrictEqual(state, this.saved)) return;
-    await writeRunState(options.runDir, state);
-    this.saved = state;
+    const { network: before, subnet } = previous ?? this.parts.plan.previous[family] ?? {};
+    return this.parts.firewall.apply({
+      family,
+      network,
+      subnet: own.subnet,
+      previous: before && subnet && { network: before, subnet },
+    });
   }
 
-  concerns(change: Change): boolean {
-    const { kind, text } = change;
-    const isUnderlay =
-      (kind === 'LINK' || kind === 'ADDR') && text.includes(this.parts.plan.underlay.link.name);
-    return isUnderlay || this.parts.stacks.some((stack) => stack.concerns(change));
-  }
-
-  get deviates(): boolean {
-    return this.parts.stacks.some((stack) => stack.deviates);
-  }
-
-  async check(): Promise<void> {
-    const outcomes = await Promise.allSettled(this.parts.stacks.map((stack) => stack.check()));
-    await this.saveState();
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  }
-
-  private async follow(sets: LeaseSets): Promise<void> {
+  /** Follows later sets of leases. @throws UserError if a device cannot follow */
+  async followLeases(sets: LeaseSets): Promise<void> {
+    const { tunnels, shutdown } = this.parts;
     let moved = false;
-    for (const stack of this.parts.stacks) {
-      const set = sets[stack.plan.family];
-      const before = stack.podSubnets;
-      if (set === undefined || !(await stack.follow(set))) continue;
+    for (const tunnel of tunnels) {
+      const { family, network } = tunnel.plan;
+      const set = sets[family];
+      if (set === undefined) continue;
+      const { subnet } = tunnel.own;
+      await tunnel.update(set);
+      if (formatCidr(tunnel.own.subnet) === formatCidr(subnet)) continue;
       moved = true;
-      void this.parts.firewall.apply(stack.firewallRange(before));
+      // Leases do not wait for a lock of the firewall.
+      void this.applyRules(tunnel, { network, subnet });
     }
-    if (moved && !this.stopping) await this.writeSubnetEnv();
-    this.refused = null;
-    await this.saveState();
+    if (moved && !shutdown.requested) await this.writeSubnetEnv();
+    this.rejected = null;
   }
 
-  private refuse(error: Error): void {
-    this.refused = error.message;
-    warn(`leases refused, the last good ones stay in force: ${error.message}`);
+  rejectLeases(error: Error): void {
+    this.rejected = error.message;
+    warn(`leases rejected, the last good ones stay in force: ${error.message}`);
   }
 
-  private async answer(request: ControlRequest): Promise<unknown> {
-    const { plan, options, source, firewall, stacks } = this.parts;
-    switch (request.command) {
-      case 'status':
-        return collectStatus({
-          version: version(),
-          backend: plan.netConf.backend,
-          workers: options.workers,
-          leaseSource: { name: source.name, refused: this.refused, trouble: source.notReady },
-          stacks: stacks.map((stack) => stack.status()),
-          ruleRepairs: firewall.repairs,
-        });
-      case 'leave':
-        info('weft cleanup: leaving');
-        this.over.resolve();
-        return this.down.promise;
-      default:
-        throw new UserError(`unknown request ${show(request)}; is this another version of weft?`);
-    }
+  affects(event: KernelEvent): boolean {
+    return this.parts.tunnels.some((tunnel) => tunnel.affects(event));
+  }
+
+  get hasDrift(): boolean {
+    return this.parts.tunnels.some((tunnel) => tunnel.hasDrift);
+  }
+
+  /** Checks all families, each even if another one fails. @throws the first failure */
+  async check(): Promise<void> {
+    const results = await Promise.allSettled(this.parts.tunnels.map((tunnel) => tunnel.check()));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** Collects what `weft status` shows. */
+  status(): Promise<Status> {
+    const { plan, options, source, firewall, tunnels } = this.parts;
+    return collectStatus({
+      version: version(),
+      backend: plan.netConf.backend,
+      workers: options.workers,
+      leaseSource: { name: source.name, refused: this.rejected, trouble: source.notReady },
+      tunnels,
+      ruleRepairs: firewall.repairs,
+    });
+  }
+}
+
+/** Answers a request of the control socket; `service` exists once the devices do. @throws UserError */
+export async function answer(
+  request: ControlRequest,
+  service: Service | undefined,
+  shutdown: Shutdown,
+): Promise<unknown> {
+  switch (request.command) {
+    case 'status':
+      if (service === undefined) throw new UserError('weft is starting; try again');
+      return await service.status();
+    case 'leave':
+      info('weft cleanup: stopping');
+      shutdown.request();
+      return await shutdown.drained;
+    default:
+      throw new UserError(`unknown request ${show(request)}; is this another version of weft?`);
   }
 }

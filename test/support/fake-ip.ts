@@ -1,6 +1,6 @@
 /**
- * A command `ip` that writes down what it is told and fails where it is told to, first in PATH. It stands for iproute2
- * where a test is about what Weft asks of the system; what the system does then is the netns tests' business.
+ * A fake `ip`, first in PATH, that records its commands and fails on demand. It replaces iproute2 in tests of what Weft asks
+ * of the system; the netns tests cover what the system does then.
  */
 
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,26 +8,35 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
-// `-json` prints the file named after its arguments; a batch goes on after failures and reports them as iproute2 does.
-const SCRIPT = `#!/bin/sh
-dir=$(dirname "$0")
+// `-json` prints the file named after its arguments; a batch continues after failures and reports them as iproute2 does.
+const SCRIPT = `#!/bin/bash
+dir=\${0%/*}
+answer() {
+  name="$*"
+  file="$dir/answers/\${name//[ \\/]/_}"
+  if [ -f "$file" ]; then echo "$(<"$file")"; else echo '[]'; fi
+}
 if [ "$1" = -json ]; then
-  shift
-  answer="$dir/answers/$(printf %s "$*" | tr ' /' '__')"
-  if [ -f "$answer" ]; then cat "$answer"; else echo '[]'; fi
+  echo "+ ip $*" >> "$dir/reads"
+  if [ "$3" = -batch ]; then
+    while read -r line; do answer "$2 $line"; done
+  else
+    shift
+    answer "$*"
+  fi
   exit 0
 fi
 echo "+ ip $*" >> "$dir/starts"
-hang=$(cat "$dir/hang")
+hang=$(<"$dir/hang")
 code=0
 number=0
 while read -r line; do
   number=$((number + 1))
   case "$line" in "$hang"*) exec sleep 10 ;; esac
   printf '%s\\n' "$line" >> "$dir/log"
-  failure="$dir/failures/$(printf %s "$line" | tr ' /' '__')"
+  failure="$dir/failures/\${line//[ \\/]/_}"
   if [ -f "$failure" ]; then
-    cat "$failure" >&2
+    echo "$(<"$failure")" >&2
     echo "Command failed -:$number" >&2
     code=1
   fi
@@ -46,11 +55,11 @@ export class FakeIp {
     this.dir = dir;
   }
 
-  /** Takes the place of `ip` until the test is over. */
+  /** Replaces `ip` until the test ends. */
   static install(t: Test): FakeIp {
     const dir = mkdtempSync(join(tmpdir(), 'weft-fake-ip-'));
     for (const folder of ['answers', 'failures']) mkdirSync(join(dir, folder));
-    for (const file of ['log', 'starts']) writeFileSync(join(dir, file), '');
+    for (const file of ['log', 'starts', 'reads']) writeFileSync(join(dir, file), '');
     writeFileSync(join(dir, 'hang'), 'nothing begins like this');
     writeFileSync(join(dir, 'ip'), SCRIPT, { mode: 0o755 });
     const path = process.env.PATH;
@@ -62,19 +71,28 @@ export class FakeIp {
     return new FakeIp(dir);
   }
 
-  /** Every command since the last call, in order, without `ip`; and what was noted in between. */
+  /** Returns every command and note since the last call, in order, without `ip`. */
   taken(): string[] {
-    const lines = readFileSync(join(this.dir, 'log'), 'utf8').split('\n').filter(Boolean);
+    const lines = this.lines('log');
     writeFileSync(join(this.dir, 'log'), '');
     return lines;
   }
 
-  /** How many processes were started for commands since the beginning. */
+  /** The number of processes so far that ran commands. */
   get starts(): number {
-    return readFileSync(join(this.dir, 'starts'), 'utf8').split('\n').filter(Boolean).length;
+    return this.lines('starts').length;
   }
 
-  /** Writes a line among the commands: something that happens beside them. */
+  /** The number of processes so far that read the kernel's state. */
+  get reads(): number {
+    return this.lines('reads').length;
+  }
+
+  private lines(file: string): string[] {
+    return readFileSync(join(this.dir, file), 'utf8').split('\n').filter(Boolean);
+  }
+
+  /** Adds a line between the commands, for something that happens beside them. */
   note(line: string): void {
     appendFileSync(join(this.dir, 'log'), `${line}\n`);
   }
@@ -88,12 +106,12 @@ export class FakeIp {
     rmSync(join(this.dir, 'failures', fileName(command)));
   }
 
-  /** Makes a batch stop at a command that begins like this until it is killed, for 10 s at most. */
+  /** Makes a batch hang at a command with this prefix until it is killed, for at most 10 s. */
   hang(command: string): void {
     writeFileSync(join(this.dir, 'hang'), command);
   }
 
-  /** What `ip -json <args>` prints. */
+  /** Sets what `ip -json <args>` prints, also as a line of a batch (`-4 route show`). */
   answer(args: string, json: unknown): void {
     const text = typeof json === 'string' ? json : JSON.stringify(json);
     writeFileSync(join(this.dir, 'answers', fileName(args)), text);

@@ -6,7 +6,7 @@ import type { Backend } from './backend.js';
 import { udpBackend } from './udp.js';
 import { vxlanBackend } from './vxlan/backend.js';
 
-/** The backend that net-conf asks for; udp carries IPv4 only. */
+/** Returns the backend that net-conf names; udp carries IPv4 only. */
 export function backendFor(conf: BackendConf, family: Family): Backend {
   return conf.type === 'udp' ? udpBackend(conf) : vxlanBackend(conf, family);
 }

@@ -1,18 +1,18 @@
-/** What has changed between what was applied and what is wanted, object by object. */
+/** The difference between an applied and a desired state, object by object. */
 
 interface Difference<V> {
   gone: string[];
-  /** New, or with another value. */
+  /** New keys, and keys whose value differs. */
   set: [string, V][];
 }
 
-/** What turns `applied` into `wanted`. */
+/** Returns the changes that turn `applied` into `desired`. */
 export function difference<V>(
   applied: ReadonlyMap<string, V>,
-  wanted: ReadonlyMap<string, V>,
+  desired: ReadonlyMap<string, V>,
 ): Difference<V> {
   return {
-    gone: [...applied.keys()].filter((key) => !wanted.has(key)),
-    set: [...wanted].filter(([key, value]) => applied.get(key) !== value),
+    gone: [...applied.keys()].filter((key) => !desired.has(key)),
+    set: [...desired].filter(([key, value]) => applied.get(key) !== value),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * iproute2's `ip`, the one way Weft configures the system: an operator can repeat by hand what was done, and sees the
- * same command in an error.
+ * iproute2's `ip`: Weft reads and configures the system only through it. An operator can repeat every command by hand, and
+ * an error quotes the command.
  */
 
 import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
@@ -13,20 +13,41 @@ async function ip(args: readonly string[], input = '', signal?: AbortSignal): Pr
   return outcome;
 }
 
-/** Runs `ip -json <args>` and returns what it printed. @throws UserError when ip refuses */
+/** Runs `ip -json <args>` and returns the printed array. @throws UserError if `ip` fails */
 export async function ipJson<T>(...args: string[]): Promise<T[]> {
   const outcome = await ip(['-json', ...args]);
   if (outcome.code !== 0) throw new UserError(`ip ${args.join(' ')}: ${reason(outcome)}`);
+  return parseJson<T>(outcome.stdout.trim() || '[]', args.join(' '));
+}
+
+/**
+ * Runs several `show` commands in one process and returns the array that each one printed. `familyFlag` is `-4` or `-6`.
+ * @throws UserError if one of them fails
+ */
+export async function ipJsonBatch(familyFlag: string, commands: readonly string[]): Promise<unknown[][]> {
+  const outcome = await ip(['-json', familyFlag, '-batch', '-'], `${commands.join('\n')}\n`);
+  const what = `${familyFlag} -batch (${commands.join('; ')})`;
+  if (outcome.code !== 0) throw new UserError(`ip ${what}: ${reason(outcome)}`);
+  const lines = outcome.stdout.split('\n').filter((line) => line.trim() !== '');
+  if (lines.length !== commands.length) throw noJson(what);
+  return lines.map((line) => parseJson(line, what));
+}
+
+function parseJson<T>(text: string, command: string): T[] {
   try {
-    return JSON.parse(outcome.stdout.trim() || '[]') as T[];
+    return JSON.parse(text) as T[];
   } catch {
-    throw new UserError(
-      `ip -json ${args.join(' ')} printed no JSON; install iproute2 (BusyBox's ip cannot be used)`,
-    );
+    throw noJson(command);
   }
 }
 
-/** Asks many questions in one process; what cannot be answered has no answer. @throws UserError when ip cannot be run */
+function noJson(command: string): UserError {
+  return new UserError(
+    `ip -json ${command} did not print JSON; install iproute2 (BusyBox's ip is not supported)`,
+  );
+}
+
+/** Asks many questions in one process and returns the answers there are. @throws UserError if `ip` cannot be run */
 export async function ipLookups<T>(questions: readonly string[]): Promise<T[]> {
   if (questions.length === 0) return [];
   const { stdout } = await ip(['-json', '-force', '-batch', '-'], `${questions.join('\n')}\n`);
@@ -43,8 +64,8 @@ export interface BatchFailure {
 }
 
 /**
- * Runs every command (each an `ip` command line without `ip`) in one process, going on after failures. Aborting the
- * signal kills it half-way. @throws UserError when ip cannot be run, AbortError when it was aborted
+ * Runs every command (an `ip` command line without `ip`) in one process. A failure does not stop the batch; aborting the
+ * signal does. @throws UserError if `ip` cannot be run, AbortError once the signal is aborted
  */
 export async function ipBatch(commands: readonly string[], signal?: AbortSignal): Promise<BatchFailure[]> {
   if (commands.length === 0) return [];
@@ -66,13 +87,13 @@ export async function ipBatch(commands: readonly string[], signal?: AbortSignal)
   throw new UserError(`ip -batch: ${reason(outcome)}`);
 }
 
-/** Runs commands that must all succeed. @throws UserError with the first command that failed */
+/** Runs commands that must all succeed. @throws UserError naming the first command that failed */
 export async function ipRun(commands: readonly string[]): Promise<void> {
   const [failure] = await ipBatch(commands);
   if (failure !== undefined) throw new UserError(`ip ${commands[failure.index]}: ${failure.reason}`);
 }
 
-/** Deletes routes (what follows `ip route delete`); one that is not there is no failure. @throws UserError without ip */
+/** Deletes routes (the arguments of `ip route delete`); a missing route is not an error. @throws UserError without `ip` */
 export async function deleteRoutes(routes: readonly string[]): Promise<void> {
   await ipBatch(routes.map((route) => `route delete ${route}`));
 }

@@ -1,6 +1,6 @@
 /**
- * Routes that an earlier flanneld or weft has left: direct ones (DirectRouting, host-gw) do not go with the device, and who
- * was killed, or has lost its notes, removes none.
+ * Routes that an earlier flanneld or Weft left behind. Direct routes (DirectRouting, host-gw) do not disappear with the
+ * device. A killed process, or one that lost its journal, cannot remove them.
  */
 
 import { type Cidr, contains, formatCidr, parseCidr } from '../addresses/cidr.js';
@@ -8,38 +8,42 @@ import { familyFlag } from '../addresses/family.js';
 import { familyOf } from '../addresses/ip.js';
 import { info } from '../support/log.js';
 import { deleteRoutes, ipJson } from './ip.js';
+import type { IpRoute } from './snapshot.js';
 
-interface IpRoute {
-  dst: string;
-  gateway?: string;
-  dev?: string;
-  metric?: number;
+/** Attributes that flannel never sets: a route with one of them belongs to someone else. */
+interface AttributedRoute extends IpRoute {
   tos?: string;
   prefsrc?: string;
   metrics?: object[];
   expires?: number;
 }
 
-/** What the kernel gives an IPv6 route that asks for none (IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h). */
+/** The metric of an IPv6 route that asks for none (IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h). */
 const METRIC6 = 1024;
 
-export interface Expected {
+export interface ExpectedRoutes {
   /** The pod network of the cluster. */
   network: Cidr;
   device: string;
   own: Cidr;
-  /** Subnets whose routes are seen to elsewhere. */
+  /** Subnets whose routes the peers' reconciler owns. */
   leased: readonly Cidr[];
 }
 
 /**
- * Removes routes in flannel's form to subnets that no node has: inside the pod network, of a node's size, through a
- * gateway, by no routing daemon and without a metric of their own. Only of a start: later such a route has another author.
+ * Removes routes in flannel's form to subnets without a node. Such a route is inside the pod network, has the size of a
+ * node's subnet, uses a gateway, comes from no routing daemon and has no metric of its own. Call it only at the start:
+ * later such a route has another owner.
  */
-export async function removeStaleRoutes({ network, device, own, leased }: Expected): Promise<void> {
-  const family = familyOf(network.base);
-  const routes = await ipJson<IpRoute>(
-    ...[familyFlag(family), 'route', 'show', 'root', formatCidr(network), 'proto', 'boot'],
+export async function removeStaleRoutes({ network, device, own, leased }: ExpectedRoutes): Promise<void> {
+  const routes = await ipJson<AttributedRoute>(
+    familyFlag(familyOf(network.base)),
+    'route',
+    'show',
+    'root',
+    formatCidr(network),
+    'proto',
+    'boot',
   );
   const kept = new Set([own, ...leased].map(formatCidr));
   const stale = routes.filter(({ dst, gateway, dev, metric, tos, prefsrc, metrics, expires }) => {

@@ -1,21 +1,21 @@
 /**
- * Settings of the overlay device under /proc/sys/net, held as they are to be. Nobody announces a change of one, so they are
- * read again; that takes microseconds and no process.
+ * Sysctls of the overlay device under /proc/sys/net. The kernel announces no change of them, so Weft reads them again and
+ * again; that takes microseconds and no process.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Family } from '../addresses/family.js';
 import { warn } from '../support/log.js';
 
-export interface Setting {
+export interface Sysctl {
   path: string;
   value: string;
-  /** What it means that it cannot be set; undefined where nobody need know. */
+  /** What users lose if it cannot be set; undefined if nobody needs to know. */
   loss?: string;
 }
 
-/** flannel switches router advertisements off too. An IPv6 device has IPv6, even where new devices are to have none. */
-export function vxlanSettings(device: string, family: Family): Setting[] {
+/** flannel disables router advertisements too. An IPv6 device needs IPv6 even where new devices get none by default. */
+export function vxlanSysctls(device: string, family: Family): Sysctl[] {
   const directory = `/proc/sys/net/ipv6/conf/${device}`;
   const advertisements = { path: `${directory}/accept_ra`, value: '0' };
   if (family === 'ipv4') return [advertisements];
@@ -23,64 +23,63 @@ export function vxlanSettings(device: string, family: Family): Setting[] {
 }
 
 /**
- * `accept_local` lets packets come in through the device that have its own address as their source: the dataplane's ICMP
- * errors. The kernel takes them for martians otherwise (net/ipv4/fib_frontend.c, fib_validate_source).
+ * With `accept_local` the kernel accepts packets from the device whose source is its own address: the ICMP errors of the
+ * dataplane. Without it they are martians (net/ipv4/fib_frontend.c, fib_validate_source).
  */
-export function udpSettings(device: string): Setting[] {
+export function udpSysctls(device: string): Sysctl[] {
   return [
-    ...vxlanSettings(device, 'ipv4'),
+    ...vxlanSysctls(device, 'ipv4'),
     {
       path: `/proc/sys/net/ipv4/conf/${device}/accept_local`,
       value: '1',
-      loss: 'pods are not told when a packet goes nowhere',
+      loss: 'pods get no ICMP error for a packet that has no route',
     },
   ];
 }
 
-export class Settings {
-  /** Without those that cannot be set here: the kernel has no IPv6, /proc/sys is read-only. */
-  private held: readonly Setting[];
+/** The sysctls of one device. Those that cannot be set (a kernel without IPv6, a read-only /proc/sys) are forgotten. */
+export class Sysctls {
+  private desired: readonly Sysctl[];
 
-  constructor(settings: readonly Setting[]) {
-    this.held = settings;
+  constructor(desired: readonly Sysctl[]) {
+    this.desired = desired;
   }
 
-  /** True when one is there and is not as it is to be. */
-  get deviate(): boolean {
-    return this.held.some(deviates);
+  get hasDrift(): boolean {
+    return this.desired.some(hasOtherValue);
   }
 
-  /** Sets all those of a fresh device; one that it does not have is not asked for again. */
-  establish(): void {
-    this.held = this.held.filter(set);
+  /** Sets all of them on a new device and forgets those that the device does not have. */
+  initialize(): void {
+    this.desired = this.desired.filter(set);
   }
 
-  /** Puts right what someone has changed; returns how many they were. */
-  hold(): number {
-    const changed = this.held.filter(deviates);
-    const refused = changed.filter((setting) => !set(setting));
-    this.held = this.held.filter((setting) => !refused.includes(setting));
-    return changed.length - refused.length;
+  /** Restores changed values and returns their number. */
+  repair(): number {
+    const changed = this.desired.filter(hasOtherValue);
+    const failed = changed.filter((sysctl) => !set(sysctl));
+    this.desired = this.desired.filter((sysctl) => !failed.includes(sysctl));
+    return changed.length - failed.length;
   }
 }
 
-function deviates({ path, value }: Setting): boolean {
+function hasOtherValue({ path, value }: Sysctl): boolean {
   try {
     return readFileSync(path, 'latin1').trim() !== value;
   } catch {
-    // Gone with its device, or with IPv6 on it: both are seen elsewhere.
+    // The file disappears with the device, or with IPv6 on it. Other checks notice both.
     return false;
   }
 }
 
-/** False when it cannot be. */
-function set({ path, value, loss }: Setting): boolean {
+/** Returns false if the write fails. */
+function set({ path, value, loss }: Sysctl): boolean {
   try {
     writeFileSync(path, value);
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Without the device nothing is lost.
+    // ENOENT: the device is gone, so users lose nothing more.
     if (loss !== undefined && code !== 'ENOENT') warn(`${path} cannot be set (${code}): ${loss}`);
     return false;
   }

@@ -1,84 +1,79 @@
-/**
- * Sees to it that the node stays as it should be: looks after a change of something that is ours, and every half a minute
- * whatever happens.
- */
+/** Decides when a check runs: after an event that affects Weft, after drift of a sysctl, and periodically. */
 
-import { type Change, Monitor } from '../kernel/monitor.js';
+import { type KernelEvent, Monitor } from '../kernel/monitor.js';
 import { warn } from '../support/log.js';
+import { Once } from '../support/once.js';
+import { Serial } from '../support/serial.js';
 
-/** Changes come in bursts; the look comes once the first of them is so old. */
+/** Events come in bursts: a check starts this long after the first one. */
 const SETTLE_MS = 150;
 const PERIOD_MS = 30_000;
-/** How often to ask for what changes without a word: sysctls. */
-const GLANCE_MS = 1000;
+/** How often to poll what the kernel announces no event for: sysctls. */
+const POLL_MS = 1000;
 /**
- * When to look again: after a change, for what is given time; after a look that failed; and after `ip monitor` was started,
- * for what happened before it listened.
+ * A second check follows this long after an event (unexpected entries have a grace period), after a failed check, and after
+ * `ip monitor` was started (it reports nothing older).
  */
-const AGAIN_MS = 1200;
+const RECHECK_MS = 1200;
 
-export interface Watched {
-  /** True when a change may be of something that is ours. */
-  concerns(change: Change): boolean;
-  /** True when something deviates that `ip monitor` does not tell of; cheap to ask. */
-  readonly deviates: boolean;
+export interface Monitored {
+  /** Returns true if an event may concern an object of Weft. */
+  affects(event: KernelEvent): boolean;
+  /** True if something has drifted that the kernel announces no event for; cheap to read. */
+  readonly hasDrift: boolean;
   check(): Promise<void>;
 }
 
-export class Watchman {
-  private readonly watched: Watched;
+export class DriftMonitor {
+  private readonly monitored: Monitored;
   private readonly monitor: Monitor;
   private readonly period: NodeJS.Timeout;
-  private readonly glance: NodeJS.Timeout;
-  private readonly again: NodeJS.Timeout;
-  private soon: NodeJS.Timeout | undefined;
-  private checking: Promise<void> = Promise.resolve();
-  /** What was last said of a look that failed, so as to say it once. */
-  private complaint: string | undefined;
+  private readonly poll: NodeJS.Timeout;
+  private readonly recheck: NodeJS.Timeout;
+  private scheduled: NodeJS.Timeout | undefined;
+  private readonly checks = new Serial();
+  private readonly failure = new Once();
   private closed = false;
 
-  constructor(watched: Watched) {
-    this.watched = watched;
-    this.again = setTimeout(() => this.look(), AGAIN_MS);
+  constructor(monitored: Monitored) {
+    this.monitored = monitored;
+    this.recheck = setTimeout(() => this.schedule(), RECHECK_MS);
     this.monitor = new Monitor({
-      onStart: () => this.again.refresh(),
-      onChange: (change) => {
-        if (!this.watched.concerns(change)) return;
-        this.look();
-        this.again.refresh();
+      onStart: () => this.recheck.refresh(),
+      onEvent: (event) => {
+        if (!this.monitored.affects(event)) return;
+        this.schedule();
+        this.recheck.refresh();
       },
     });
-    this.period = setInterval(() => this.look(), PERIOD_MS);
-    this.glance = setInterval(() => {
-      if (this.watched.deviates) this.look();
-    }, GLANCE_MS);
+    this.period = setInterval(() => this.schedule(), PERIOD_MS);
+    this.poll = setInterval(() => {
+      if (this.monitored.hasDrift) this.schedule();
+    }, POLL_MS);
   }
 
   close(): void {
     this.closed = true;
     this.monitor.close();
     clearInterval(this.period);
-    clearInterval(this.glance);
-    clearTimeout(this.again);
-    clearTimeout(this.soon);
+    clearInterval(this.poll);
+    clearTimeout(this.recheck);
+    clearTimeout(this.scheduled);
   }
 
-  private look(): void {
-    this.soon ??= setTimeout(() => {
-      this.checking = this.checking
-        .then(() => {
-          this.soon = undefined;
-          return this.watched.check();
-        })
-        .then(() => {
-          this.complaint = undefined;
-        })
-        .catch(({ message }: Error) => {
-          if (this.closed) return;
-          if (message !== this.complaint) warn(message);
-          this.complaint = message;
-          this.again.refresh();
-        });
-    }, SETTLE_MS);
+  private schedule(): void {
+    this.scheduled ??= setTimeout(() => void this.checks.run(() => this.check()), SETTLE_MS);
+  }
+
+  private async check(): Promise<void> {
+    this.scheduled = undefined;
+    try {
+      await this.monitored.check();
+      this.failure.clear();
+    } catch (error) {
+      if (this.closed) return;
+      this.failure.log((error as Error).message, warn);
+      this.recheck.refresh();
+    }
   }
 }

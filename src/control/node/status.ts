@@ -1,48 +1,40 @@
-/** What `weft status` shows, collected from the node, the dataplane and the system itself. */
+/** Collects what `weft status` shows from the tunnels, their dataplanes and the kernel. */
 
-import type { Dataplane } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
 import type { BackendConf } from '../config/net-conf.js';
-import { ipJson } from '../kernel/ip.js';
-import type { Node } from './reconciler.js';
+import { readSnapshot } from '../kernel/snapshot.js';
+import type { FamilyTunnel } from './family-tunnel.js';
 
-export interface Status extends StackStatus {
+/** The answer of `weft status --json`. Its keys are a contract with scripts. */
+export interface Status extends FamilyStatus {
   version: string;
   pid: number;
   uptimeSeconds: number;
-  /** With vxlan alone: a VNI, and below MACs. */
+  /** `vni` exists with vxlan only. */
   backend: { type: string; vni?: number; port: number };
-  /** `refused`: why the newest leases are not in force; `trouble`: why none can come. */
+  /** `refused`: why the newest leases were rejected; `trouble`: why no new leases can arrive. */
   leaseSource: { name: string; refused: string | null; trouble: string | null };
   workers: number;
-  /** The same of IPv6 where IPv4 is above; absent in a cluster with one family. */
-  ipv6?: StackStatus;
+  /** The IPv6 tunnel of a dual-stack cluster; the IPv4 one is above. Absent in a cluster with one family. */
+  ipv6?: FamilyStatus;
 }
 
-/** What there is of each family. */
-export interface StackStatus {
+/** The status of one family. */
+export interface FamilyStatus {
   device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
   underlay: { interface: string; publicIP: string; mtu: number };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
+  /** `rung` is the offload level. */
   offload: { rung: string; uso: boolean };
   peerCheck: string;
   peers: PeerStatus[];
-  /** What was not as it should be and was put right, by kind, since the start. */
+  /** Repaired objects by kind, since the start. */
   repairs: Record<string, number>;
   learned: { mac: string; publicIP: string; ageSeconds: number }[] | null;
   counters: Record<string, number>;
-}
-
-export interface StackContext {
-  node: Node;
-  dataplane: Dataplane;
-  counters: Record<string, number>;
-  repairs: Record<string, number>;
-  underlay: { interface: string; mtu: number };
-  peerCheck: string;
 }
 
 export interface StatusContext {
@@ -50,16 +42,17 @@ export interface StatusContext {
   backend: BackendConf;
   workers: number;
   leaseSource: Status['leaseSource'];
-  /** How often the firewall's rules, of both families, were put right. */
+  /** How often the firewall's rules, of both families, were repaired. */
   ruleRepairs: number;
-  /** One or two. */
-  stacks: readonly StackContext[];
+  /** One or two, IPv4 first. */
+  tunnels: readonly FamilyTunnel[];
 }
 
 export async function collectStatus(context: StatusContext): Promise<Status> {
-  const { version, backend, workers, leaseSource, ruleRepairs, stacks } = context;
-  const [first, second] = await Promise.all(stacks.map(collectStack));
-  const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first as StackStatus;
+  const { version, backend, workers, leaseSource, ruleRepairs, tunnels } = context;
+  const [first, second] = await Promise.all(tunnels.map(collectFamily));
+  if (first === undefined) throw new Error('no tunnel');
+  const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
   return {
     version,
     pid: process.pid,
@@ -83,42 +76,39 @@ export async function collectStatus(context: StatusContext): Promise<Status> {
   };
 }
 
-async function collectStack(context: StackContext): Promise<StackStatus> {
-  const { node, dataplane } = context;
-  const { backend, mtu } = node.options;
-  const { device } = backend;
-  const { own } = node;
+async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus> {
+  const { plan, own, dataplane } = tunnel;
+  const { backend, mtu, link: underlay } = plan;
   const publicIP = formatIp(own.publicIp);
-  const [links, peers, learned] = await Promise.all([
-    ipJson<{ ifname: string; address?: string; mtu: number; flags: string[] }>('link', 'show'),
-    node.overlay.status(node.peers),
+  const [snapshot, learned] = await Promise.all([
+    readSnapshot(plan.family),
     backend.learning ? dataplane.learned() : null,
   ]);
-  const link = links.find(({ ifname }) => ifname === device);
+  const link = snapshot.links.find(({ name }) => name === backend.device);
   return {
     device: {
-      name: device,
-      ...(own.vtepMac !== undefined && { mac: link?.address ?? own.vtepMac }),
+      name: backend.device,
+      ...(own.vtepMac !== undefined && { mac: link?.mac ?? own.vtepMac }),
       mtu: link?.mtu ?? mtu,
       address: formatHost(own.subnet.base),
-      up: link?.flags.includes('UP') ?? false,
+      up: link?.up ?? false,
     },
-    underlay: { interface: context.underlay.interface, publicIP, mtu: context.underlay.mtu },
+    underlay: { interface: underlay.name, publicIP, mtu: underlay.mtu },
     lease: {
       subnet: formatCidr(own.subnet),
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },
     offload: { rung: dataplane.offload.level, uso: dataplane.offload.uso },
-    peerCheck: context.peerCheck,
-    peers,
-    repairs: context.repairs,
+    peerCheck: plan.peerCheck,
+    peers: await tunnel.reconciler.status(tunnel.peers, snapshot),
+    repairs: tunnel.repairs,
     learned:
       learned?.map(({ mac, address, ageMs }) => ({
         mac: formatMac(mac),
         publicIP: formatIp(address >>> 0),
         ageSeconds: Math.round(ageMs / 1000),
       })) ?? null,
-    counters: context.counters,
+    counters: tunnel.counters(),
   };
 }

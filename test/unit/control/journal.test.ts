@@ -1,35 +1,58 @@
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { readRunState, removeRunState, writeRunState } from '../../../src/control/journal.js';
+import { Journal, readJournal, removeJournal } from '../../../src/control/journal.js';
+import { FakeIp } from '../../support/fake-ip.js';
 
-const STATE = {
-  pid: 7,
-  devices: [{ name: 'flannel.1', index: 5 }],
-  subnetFile: '/run/flannel/subnet.env',
-  routes: [],
-};
+const SUBNET_FILE = '/run/flannel/subnet.env';
 
-t.test('what was written is read, and only its owner can', async (t) => {
+t.test('Journal writes devices and routes of all owners, readable by root alone', async (t) => {
   const dir = t.testdir({});
-  await writeRunState(dir, STATE);
-  t.same(await readRunState(dir), STATE);
-  const [file] = readdirSync(dir);
-  t.equal(statSync(join(dir, file as string)).mode & 0o777, 0o600);
+  const journal = new Journal(dir, SUBNET_FILE);
+  await journal.setDevice('flannel.1', 5);
+  await journal.setRoutes('flannel.1', ['10.244.2.0/24 via 192.168.77.2']);
+  await journal.setRoutes('blackhole', ['blackhole 10.244.1.0/24']);
+  t.same(await readJournal(dir), {
+    pid: process.pid,
+    devices: [{ name: 'flannel.1', index: 5 }],
+    subnetFile: SUBNET_FILE,
+    routes: ['10.244.2.0/24 via 192.168.77.2', 'blackhole 10.244.1.0/24'],
+  });
+  t.equal(statSync(join(dir, 'state.json')).mode & 0o777, 0o600);
 });
 
-t.test('a state that is missing or broken is none', async (t) => {
+t.test('Journal does not write an unchanged state', async (t) => {
   const dir = t.testdir({});
-  t.equal(await readRunState(dir), undefined);
-  await writeRunState(dir, STATE);
-  writeFileSync(join(dir, readdirSync(dir)[0] as string), '{ "pid":');
-  t.equal(await readRunState(dir), undefined);
+  const journal = new Journal(dir, SUBNET_FILE);
+  await journal.setRoutes('flannel.1', ['10.244.2.0/24 via 192.168.77.2']);
+  writeFileSync(join(dir, 'state.json'), 'untouched');
+  await journal.setRoutes('flannel.1', ['10.244.2.0/24 via 192.168.77.2']);
+  t.equal(readFileSync(join(dir, 'state.json'), 'utf8'), 'untouched');
 });
 
-t.test('removing it twice is fine', async (t) => {
+t.test('removeRoutes deletes all routes from the kernel and from the file', async (t) => {
+  const ip = FakeIp.install(t);
   const dir = t.testdir({});
-  await writeRunState(dir, STATE);
-  await removeRunState(dir);
-  await removeRunState(dir);
+  const journal = new Journal(dir, SUBNET_FILE);
+  await journal.setDevice('flannel.1', 5);
+  await journal.setRoutes('flannel.1', ['10.244.2.0/24 via 192.168.77.2']);
+  await journal.setRoutes('blackhole', ['blackhole 10.244.1.0/24']);
+  await journal.removeRoutes();
+  t.same(ip.taken(), ['route delete 10.244.2.0/24 via 192.168.77.2', 'route delete blackhole 10.244.1.0/24']);
+  t.same((await readJournal(dir))?.routes, []);
+});
+
+t.test('readJournal returns undefined for a missing or broken file', async (t) => {
+  const dir = t.testdir({});
+  t.equal(await readJournal(dir), undefined);
+  writeFileSync(join(dir, 'state.json'), '{ "pid":');
+  t.equal(await readJournal(dir), undefined);
+});
+
+t.test('removeJournal accepts a missing file', async (t) => {
+  const dir = t.testdir({});
+  await new Journal(dir, SUBNET_FILE).setDevice('flannel.1', 5);
+  await removeJournal(dir);
+  await removeJournal(dir);
   t.same(readdirSync(dir), []);
 });

@@ -1,12 +1,8 @@
-/**
- * What a node has for its peers, or wants: each peer's neighbour, forwarding entry and route, and where they are read from
- * leases and from the kernel.
- */
+/** The objects of all peers, desired or present: each peer's neighbour, FDB entry and route. */
 
 import { formatCidr } from '../../addresses/cidr.js';
-import { type Family, familyFlag } from '../../addresses/family.js';
 import { formatIp, type Ip } from '../../addresses/ip.js';
-import { ipJson } from '../../kernel/ip.js';
+import type { KernelSnapshot, Route } from '../../kernel/snapshot.js';
 import { type Lease, vtepMacOf } from '../../leases/lease.js';
 
 export interface PeerState {
@@ -14,7 +10,7 @@ export interface PeerState {
   neighbours: Map<string, string>;
   /** VTEP MAC → public IP. */
   fdb: Map<string, Ip>;
-  /** Subnet → how to get there: what follows it in `ip route`. */
+  /** Subnet → route spec: what follows the subnet in `ip route replace`. */
   routes: Map<string, string>;
 }
 
@@ -22,8 +18,8 @@ export function emptyState(): PeerState {
   return { neighbours: new Map(), fdb: new Map(), routes: new Map() };
 }
 
-/** What the leases of all peers ask for; those whose public IP is in `direct` are reached without the tunnel. */
-export function wantedState(
+/** Returns what the leases ask for; the kernel reaches peers whose public IP is in `direct` without the tunnel. */
+export function desiredState(
   device: string,
   peers: readonly Lease[],
   direct: ReadonlySet<Ip> = new Set(),
@@ -33,7 +29,7 @@ export function wantedState(
     const { subnet, publicIp } = lease;
     const vtepMac = vtepMacOf(lease);
     const base = formatIp(subnet.base);
-    // Also of a direct peer: it may see things differently and send through the tunnel.
+    // A direct peer needs its FDB entry too: it may itself send through the tunnel.
     state.fdb.set(vtepMac, publicIp);
     if (direct.has(publicIp)) {
       state.routes.set(formatCidr(subnet), directRoute(formatIp(publicIp)));
@@ -53,57 +49,46 @@ function directRoute(gateway: string): string {
   return `via ${gateway}`;
 }
 
-/** The routes past the device, as `ip route` takes them. */
-export function looseRoutesOf({ routes }: PeerState, device: string): string[] {
-  return [...routes].filter(([, way]) => !isThrough(way, device)).map(([subnet, way]) => `${subnet} ${way}`);
+/** Returns the routes that do not use the device, in the form of `ip route`. */
+export function routesOutsideDevice({ routes }: PeerState, device: string): string[] {
+  return [...routes]
+    .filter(([, routeSpec]) => !usesDevice(routeSpec, device))
+    .map(([subnet, routeSpec]) => `${subnet} ${routeSpec}`);
 }
 
-export function gatewayOf(way: string): string {
-  return way.startsWith('via ') ? (way.split(' ')[1] as string) : way;
+export function gatewayOf(routeSpec: string): string {
+  const [via, gateway] = routeSpec.split(' ');
+  return via === 'via' && gateway !== undefined ? gateway : routeSpec;
 }
 
-export function isThrough(way: string, device: string): boolean {
-  return ` ${way} `.includes(` dev ${device} `);
+export function usesDevice(routeSpec: string, device: string): boolean {
+  return ` ${routeSpec} `.includes(` dev ${device} `);
 }
 
-interface IpRoute {
-  dst: string;
-  gateway?: string;
-  dev?: string;
-  protocol?: string;
-  flags?: string[];
-  metric?: number;
+/** Like flannel's, the spec of a direct route names no device. */
+function routeSpecOf({ gateway, device, onlink }: Route, overlay: string): string {
+  if (device !== overlay) return directRoute(gateway ?? '');
+  if (gateway === undefined) return `dev ${overlay}`;
+  return onlink ? tunnelRoute(gateway, overlay) : `via ${gateway} dev ${overlay}`;
 }
 
-/** What follows the subnet in the command for a route that is there. A direct route names no device, as flannel's. */
-function wayOf({ gateway, dev, flags = [] }: IpRoute, device: string): string {
-  if (dev !== device) return directRoute(gateway ?? '');
-  if (gateway === undefined) return `dev ${device}`;
-  return flags.includes('onlink') ? tunnelRoute(gateway, device) : `via ${gateway} dev ${device}`;
-}
-
-/** The permanent neighbours of a device, and the routes of the main table, as the kernel has them now. */
-export async function readPeerState(
+/** Returns the neighbours of the device, and the routes of the main table. */
+export function presentState(
+  { neighbours, routes }: KernelSnapshot,
   device: string,
-  family: Family,
-): Promise<Pick<PeerState, 'neighbours' | 'routes'>> {
-  const flag = familyFlag(family);
-  const [neighbours, routes] = await Promise.all([
-    ipJson<{ dst: string; dev: string; lladdr?: string }>(flag, 'neighbour', 'show', 'nud', 'permanent'),
-    ipJson<IpRoute>(flag, 'route', 'show'),
-  ]);
+): Pick<PeerState, 'neighbours' | 'routes'> {
   return {
     neighbours: new Map(
-      neighbours.filter(({ dev }) => dev === device).map(({ dst, lladdr = '' }) => [dst, lladdr]),
+      neighbours.filter((neighbour) => neighbour.device === device).map(({ address, mac }) => [address, mac]),
     ),
     routes: new Map(
       routes
-        // The kernel's own: fe80::/64, and one for each address.
-        .filter(({ dev, protocol }) => dev !== device || protocol !== 'kernel')
-        // Of several to one subnet the kernel takes the first of the least metric; in a map the last one counts.
+        // The kernel adds fe80::/64 and a route for each address itself.
+        .filter((route) => route.device !== device || route.protocol !== 'kernel')
+        // The kernel uses the first route of the lowest metric; a map keeps the last one.
         .reverse()
-        .sort((a, b) => (b.metric ?? 0) - (a.metric ?? 0))
-        .map((route) => [route.dst, wayOf(route, device)]),
+        .sort((a, b) => b.metric - a.metric)
+        .map((route) => [route.destination, routeSpecOf(route, device)]),
     ),
   };
 }

@@ -1,78 +1,153 @@
 /**
- * What a node programs for its peers, as flannel's vxlan backend does: for each a permanent neighbour (subnet base →
- * VTEP MAC), a forwarding entry (VTEP MAC → public IP; it lives in Weft) and an onlink route (subnet via subnet base). A
- * peer on the same network, where net-conf asks for DirectRouting, gets a plain route (subnet via public IP) instead.
+ * Reconciles the peers of the vxlan backend. Like flannel, a peer has a permanent neighbour (subnet base → VTEP MAC), an FDB
+ * entry (VTEP MAC → public IP; in the dataplane) and an onlink route (subnet via subnet base). With DirectRouting a peer on
+ * the same network has a plain route (subnet via public IP) instead of neighbour and onlink route.
  *
- * Wanted and applied state are compared object by object, not lease by lease: a MAC that moves to another subnet, two
- * nodes that swap, or a peer that moves to another network need no special case, and nothing stale can stay.
+ * Desired and applied state are compared object by object, not lease by lease. So a MAC that moves to another subnet, or two
+ * nodes that swap their MACs, need no special case, and no stale object stays.
  */
 
-import type { FdbChanges } from '../../../dataplane/dataplane.js';
+import type { Dataplane } from '../../../dataplane/dataplane.js';
+import { formatCidr } from '../../addresses/cidr.js';
 import type { Family } from '../../addresses/family.js';
-import { type Ip, toUnderlay } from '../../addresses/ip.js';
+import { familyOf, formatIp, type Ip, toUnderlay } from '../../addresses/ip.js';
 import { splitMac } from '../../addresses/mac.js';
+import { directlyReachable } from '../../kernel/direct-routes.js';
 import { ipBatch } from '../../kernel/ip.js';
+import type { KernelSnapshot } from '../../kernel/snapshot.js';
+import { removeStaleRoutes } from '../../kernel/stale-routes.js';
+import { type Lease, vtepMacOf } from '../../leases/lease.js';
 import { error, warn } from '../../support/log.js';
-import type { Repaired } from '../backend.js';
+import type { PeerOptions, PeerReconciler, PeerStatus, RepairResult } from '../backend.js';
 import { difference } from '../difference.js';
-import { emptyState, gatewayOf, isThrough, type PeerState, readPeerState } from './peer-state.js';
+import {
+  desiredState,
+  emptyState,
+  gatewayOf,
+  type PeerState,
+  presentState,
+  routesOutsideDevice,
+  usesDevice,
+} from './peer-state.js';
 
-export interface FdbWriter {
-  updateFdb(changes: FdbChanges): Promise<void>;
+export interface VxlanPeerOptions extends PeerOptions {
+  directRouting: boolean;
+  /** Unexpected neighbours and routes may stay: someone set them for VTEPs without a lease. */
+  learning: boolean;
 }
 
-/** How many single failures of a batch are logged before the rest is summed up. */
+/** The part of a dataplane that peers need. */
+export type FdbWriter = Pick<Dataplane, 'updateFdb'>;
+
+/** A batch logs this many failures one by one, and the number of the others. */
 const LOGGED_FAILURES = 5;
-
 /**
- * How long a neighbour or route that nobody asked for is let be: whoever has a reason for one notices that it goes, and is
- * not cut short in the middle of two commands.
+ * Grace period before an unexpected neighbour or route is removed, so that an operator's two-command change is not undone
+ * half-way.
  */
-const STRANGER_MS = 1000;
+const UNEXPECTED_MS = 1000;
 
-/** One system change: the `ip` command, flannel's words for its failure, and what is true once it succeeded. */
+/** One change of the kernel: the `ip` command, flannel's text for its failure, and what success makes true. */
 interface Step {
   command: string;
   failure: string;
   succeeded: () => void;
 }
 
-export class PeerReconciler {
+export class VxlanPeers implements PeerReconciler {
+  /** What this reconciler set and, after a repair, what the kernel reports. */
   readonly applied: PeerState = emptyState();
-  /** What is on the device and nobody asked for, and when it was first seen (performance.now()). */
-  private strangers = new Map<string, number>();
-  /** Subnets whose first route is another's. */
-  private usurped: ReadonlySet<string> = new Set();
-  private readonly device: string;
-  private readonly family: Family;
   private readonly fdb: FdbWriter;
-  private readonly signal: AbortSignal | undefined;
+  private readonly options: VxlanPeerOptions;
+  private readonly family: Family;
+  /** Neighbours and routes on the device that nobody asked for, and when a check first saw them (performance.now()). */
+  private unexpected = new Map<string, number>();
+  /** Subnets whose first route belongs to someone else. */
+  private shadowed: ReadonlySet<string> = new Set();
 
-  constructor(device: string, family: Family, fdb: FdbWriter, signal?: AbortSignal) {
-    this.device = device;
-    this.family = family;
+  constructor(fdb: FdbWriter, options: VxlanPeerOptions) {
     this.fdb = fdb;
-    this.signal = signal;
+    this.options = options;
+    this.family = familyOf(options.network.base);
+  }
+
+  async removeStale(own: Lease, peers: readonly Lease[]): Promise<void> {
+    const { network, device } = this.options;
+    await removeStaleRoutes({ network, device, own: own.subnet, leased: peers.map(({ subnet }) => subnet) });
+  }
+
+  async apply(peers: readonly Lease[]): Promise<number> {
+    return await this.applyState(await this.desired(peers));
+  }
+
+  ownsRoute(destination: string): boolean {
+    return this.applied.routes.has(destination);
+  }
+
+  /** The kernel flushes a device's neighbours, permanent ones too, when its MAC changes (neigh_changeaddr). */
+  forgetNeighbours(): void {
+    this.applied.neighbours.clear();
+  }
+
+  async repair(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<RepairResult> {
+    const desired = await this.desired(peers);
+    this.observe(desired, snapshot);
+    const before = this.drift(desired);
+    if (before.neighbours + before.routes === 0) return { repairs: {}, failed: 0 };
+    const failed = await this.applyState(desired);
+    const after = this.drift(desired);
+    const neighbour = before.neighbours - after.neighbours;
+    const route = before.routes - after.routes;
+    return { repairs: { ...(neighbour > 0 && { neighbour }), ...(route > 0 && { route }) }, failed };
+  }
+
+  async status(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<PeerStatus[]> {
+    const desired = await this.desired(peers);
+    const { neighbours, routes } = presentState(snapshot, this.options.device);
+    return peers.map((lease) => {
+      const base = formatIp(lease.subnet.base);
+      const subnet = formatCidr(lease.subnet);
+      const vtepMAC = vtepMacOf(lease);
+      const direct = !desired.neighbours.has(base);
+      return {
+        subnet,
+        publicIP: formatIp(lease.publicIp),
+        vtepMAC,
+        neighbour: neighbours.get(base) === desired.neighbours.get(base),
+        fdb: this.applied.fdb.get(vtepMAC) === lease.publicIp,
+        route: routes.get(subnet) === desired.routes.get(subnet),
+        ...(direct && { direct: true as const }),
+      };
+    });
+  }
+
+  private async desired(peers: readonly Lease[]): Promise<PeerState> {
+    const { device, directRouting } = this.options;
+    const direct = directRouting ? await directlyReachable(peers.map(({ publicIp }) => publicIp)) : undefined;
+    return desiredState(device, peers, direct);
   }
 
   /**
-   * Brings the system to the wanted state and returns how many changes failed; calling it again tries those again.
+   * Applies the difference to the desired state and returns the number of failed changes. Another call retries them.
    *
-   * A new peer gets neighbour, forwarding entry, route, in this order, so that the kernel never asks for an address
-   * that nobody answers; one that goes loses them the other way round. All peers go in two batches, so ten thousand
-   * cost two processes.
+   * A new peer gets its neighbour, then its FDB entry, then its route: so the kernel never resolves an address that nobody
+   * answers for. A removed peer loses them in reverse. All peers share two batches: ten thousand cost two processes.
    */
-  async apply(wanted: PeerState): Promise<number> {
-    const { applied, device } = this;
+  private async applyState(desired: PeerState): Promise<number> {
+    const { applied } = this;
+    const { device, journal } = this.options;
     const [v6, V6] = this.family === 'ipv6' ? ['v6 ', 'V6'] : ['', ''];
-    const neighbours = difference(applied.neighbours, wanted.neighbours);
-    const routes = difference(applied.routes, wanted.routes);
+    const neighbours = difference(applied.neighbours, desired.neighbours);
+    const routes = difference(applied.routes, desired.routes);
+    const outside = routesOutsideDevice(desired, device);
+    // Before they exist: after a kill the next start finds them in the journal and removes them.
+    await journal.setRoutes(device, [...new Set([...outside, ...routesOutsideDevice(applied, device)])]);
     let failed = await this.run([
       ...routes.gone.map((subnet) => {
-        const way = applied.routes.get(subnet) as string;
+        const routeSpec = applied.routes.get(subnet) ?? '';
         return {
-          command: `route delete ${subnet} ${way.replace(' onlink', '')}`,
-          failure: `failed to delete ${v6}vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
+          command: `route delete ${subnet} ${routeSpec.replace(' onlink', '')}`,
+          failure: `failed to delete ${v6}vxlanRoute (${subnet} -> ${gatewayOf(routeSpec)})`,
           succeeded: () => applied.routes.delete(subnet),
         };
       }),
@@ -82,16 +157,18 @@ export class PeerReconciler {
         succeeded: () => applied.neighbours.set(base, mac),
       })),
     ]);
-    await this.applyFdb(wanted.fdb);
+    await this.applyFdb(desired.fdb);
     failed += await this.run([
       ...routes.set
-        .filter(([, way]) => !isThrough(way, device) || applied.neighbours.has(gatewayOf(way)))
-        .flatMap(([subnet, way]) => [
-          ...this.makeWay(subnet),
+        .filter(
+          ([, routeSpec]) => !usesDevice(routeSpec, device) || applied.neighbours.has(gatewayOf(routeSpec)),
+        )
+        .flatMap(([subnet, routeSpec]) => [
+          ...this.makeRoomFor(subnet),
           {
-            command: `route replace ${subnet} ${way}`,
-            failure: `failed to add ${v6}vxlanRoute (${subnet} -> ${gatewayOf(way)})`,
-            succeeded: () => applied.routes.set(subnet, way),
+            command: `route replace ${subnet} ${routeSpec}`,
+            failure: `failed to add ${v6}vxlanRoute (${subnet} -> ${gatewayOf(routeSpec)})`,
+            succeeded: () => applied.routes.set(subnet, routeSpec),
           },
         ]),
       ...neighbours.gone.map((base) => ({
@@ -100,90 +177,68 @@ export class PeerReconciler {
         succeeded: () => applied.neighbours.delete(base),
       })),
     ]);
+    await journal.setRoutes(device, routesOutsideDevice(applied, device));
     return failed;
   }
 
-  /**
-   * Takes what the kernel has for what was applied: what was set or is wanted, and of what else is on the device that
-   * which has been there for a while. With `foreign` such things may stay: someone has set them for VTEPs that no lease
-   * lists. @throws UserError when it cannot be read
-   */
-  async observe(wanted: PeerState, { foreign }: { foreign: boolean }): Promise<void> {
-    const { applied, device } = this;
-    const { neighbours, routes } = await readPeerState(device, this.family);
+  /** Replaces `applied` by the kernel's state: our entries, plus unexpected ones older than UNEXPECTED_MS. */
+  private observe(desired: PeerState, snapshot: KernelSnapshot): void {
+    const { applied } = this;
+    const { device, learning } = this.options;
+    const { neighbours, routes } = presentState(snapshot, device);
     const now = performance.now();
-    const seen = new Map<string, number>();
-    const counts = (key: string, isOurs: boolean): boolean => {
-      if (isOurs || foreign) return isOurs;
-      const since = this.strangers.get(key) ?? now;
-      seen.set(key, since);
-      return now - since >= STRANGER_MS;
+    const unexpected = new Map<string, number>();
+    const counts = (key: string, kind: 'neighbours' | 'routes'): boolean => {
+      if (desired[kind].has(key) || applied[kind].has(key)) return true;
+      if (learning) return false;
+      const since = this.unexpected.get(key) ?? now;
+      unexpected.set(key, since);
+      return now - since >= UNEXPECTED_MS;
     };
-    const isOurs = (key: string, those: keyof Pick<PeerState, 'neighbours' | 'routes'>): boolean =>
-      wanted[those].has(key) || applied[those].has(key);
-    const neighboursNow = [...neighbours].filter(([base]) => counts(base, isOurs(base, 'neighbours')));
-    const routesNow = [...routes].filter(
-      ([subnet, way]) =>
-        (isThrough(way, device) && counts(subnet, isOurs(subnet, 'routes'))) ||
-        applied.routes.get(subnet) === way,
+    const presentNeighbours = [...neighbours].filter(([base]) => counts(base, 'neighbours'));
+    const presentRoutes = [...routes].filter(
+      ([subnet, routeSpec]) =>
+        (usesDevice(routeSpec, device) && counts(subnet, 'routes')) ||
+        applied.routes.get(subnet) === routeSpec,
     );
-    this.usurped = new Set(
-      [...wanted.routes]
-        .filter(([subnet, way]) => (routes.get(subnet) ?? way) !== way)
+    this.shadowed = new Set(
+      [...desired.routes]
+        .filter(([subnet, routeSpec]) => (routes.get(subnet) ?? routeSpec) !== routeSpec)
         .map(([subnet]) => subnet),
     );
-    applied.neighbours = new Map(neighboursNow);
-    applied.routes = new Map(routesNow);
-    this.strangers = seen;
+    applied.neighbours = new Map(presentNeighbours);
+    applied.routes = new Map(presentRoutes);
+    this.unexpected = unexpected;
   }
 
-  /** Applies what is wanted in place of what was observed, and counts what was otherwise. */
-  async repair(wanted: PeerState): Promise<Repaired> {
-    const before = this.deviations(wanted);
-    if (before.neighbours + before.routes === 0) return { repairs: {}, failed: 0 };
-    const failed = await this.apply(wanted);
-    const after = this.deviations(wanted);
-    const neighbour = before.neighbours - after.neighbours;
-    const route = before.routes - after.routes;
-    return { repairs: { ...(neighbour > 0 && { neighbour }), ...(route > 0 && { route }) }, failed };
-  }
-
-  /** How many neighbours and routes are not as wanted. */
-  private deviations(wanted: PeerState): { neighbours: number; routes: number } {
-    const count = (applied: Map<string, string>, those: Map<string, string>): number => {
-      const { gone, set } = difference(applied, those);
+  /** Returns how many neighbours and routes differ from the desired state. */
+  private drift(desired: PeerState): { neighbours: number; routes: number } {
+    const count = (kind: 'neighbours' | 'routes'): number => {
+      const { gone, set } = difference(this.applied[kind], desired[kind]);
       return gone.length + set.length;
     };
-    return {
-      neighbours: count(this.applied.neighbours, wanted.neighbours),
-      routes: count(this.applied.routes, wanted.routes),
-    };
-  }
-
-  /** The kernel flushes a device's neighbours, permanent ones too, when its MAC changes (neigh_changeaddr). */
-  forgetNeighbours(): void {
-    this.applied.neighbours.clear();
+    return { neighbours: count('neighbours'), routes: count('routes') };
   }
 
   /**
-   * An IPv6 gateway that some route leads to through another device is refused, onlink or not
-   * (net/ipv6/route.c, ip6_route_check_nh_onlink): the route that is to be replaced would be in its own way. Of IPv4 none is
-   * replaced by one that is there already, behind it (net/ipv4/fib_trie.c, fib_table_insert).
+   * IPv6: the kernel refuses a gateway that another route reaches through another device, onlink or not (net/ipv6/route.c,
+   * ip6_route_check_nh_onlink); the shadowing route itself is such a route. IPv4: `replace` does not touch a route behind
+   * the first one (net/ipv4/fib_trie.c, fib_table_insert). So the old route is deleted first.
    */
-  private makeWay(subnet: string): Step[] {
-    if (this.family === 'ipv4' && !this.usurped.has(subnet)) return [];
+  private makeRoomFor(subnet: string): Step[] {
+    if (this.family === 'ipv4' && !this.shadowed.has(subnet)) return [];
     return [
       {
         command: `route delete ${subnet}`,
-        failure: `failed to delete the route to ${subnet} that is there`,
+        failure: `failed to delete the existing route to ${subnet}`,
         succeeded: () => {},
       },
     ];
   }
 
-  private async applyFdb(wanted: ReadonlyMap<string, Ip>): Promise<void> {
+  private async applyFdb(desired: ReadonlyMap<string, Ip>): Promise<void> {
     const { applied } = this;
-    const { gone, set } = difference(applied.fdb, wanted);
+    const { gone, set } = difference(applied.fdb, desired);
     if (gone.length === 0 && set.length === 0) return;
     await this.fdb.updateFdb({
       remove: gone.map(splitMac),
@@ -196,14 +251,14 @@ export class PeerReconciler {
   private async run(steps: readonly Step[]): Promise<number> {
     const failures = await ipBatch(
       steps.map(({ command }) => command),
-      this.signal,
+      this.options.signal,
     );
     const failed = new Map(failures.map(({ index, reason }) => [index, reason]));
     let logged = 0;
     steps.forEach(({ command, failure, succeeded }, index) => {
       const reason = failed.get(index);
-      // What was to go and is not there is gone: someone else removed it.
-      if (reason === undefined || (command.includes(' delete ') && isGone(reason))) {
+      // An object that someone else removed needs no deletion.
+      if (reason === undefined || (command.includes(' delete ') && isMissing(reason))) {
         failed.delete(index);
         succeeded();
       } else if (++logged <= LOGGED_FAILURES) {
@@ -216,7 +271,7 @@ export class PeerReconciler {
   }
 }
 
-/** ESRCH and ENOENT, as rtnetlink answers for a route or neighbour that does not exist. */
-function isGone(reason: string): boolean {
+/** ESRCH and ENOENT: rtnetlink's answers for a route or neighbour that does not exist. */
+function isMissing(reason: string): boolean {
   return /No such (process|file or directory)/.test(reason);
 }

@@ -1,12 +1,15 @@
 import t, { type Test } from 'tap';
 import {
   configureDevice,
+  DeviceGone,
   type DeviceState,
   reconfigureDevice,
   refuseExisting,
   refuseRival,
+  repairDevice,
 } from '../../../../src/control/kernel/device.js';
 import type { Link } from '../../../../src/control/kernel/links.js';
+import type { LinkState } from '../../../../src/control/kernel/snapshot.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
@@ -16,12 +19,12 @@ function link(name: string, kind: string | undefined, data: Record<string, unkno
   return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, ...NO_ADDRESSES };
 }
 
-t.test('a name that is free, or almost the same, is no obstacle', async (t) => {
+t.test('refuseExisting accepts a free name and names that only resemble it', async (t) => {
   refuseExisting([link('flannel.10', 'vxlan'), link('flannel', 'tun'), link('eth0', undefined)], 'flannel.1');
   t.pass('nothing was thrown');
 });
 
-t.test('an existing device is refused with what it is and the command that removes it', async (t) => {
+t.test('refuseExisting names the kind of the device and the command that removes it', async (t) => {
   for (const [existing, says] of [
     [
       link('flannel.1', 'vxlan', { id: 1, port: 8472 }),
@@ -39,9 +42,8 @@ t.test('an existing device is refused with what it is and the command that remov
 const NETWORK = { base: 0x0af40000, prefixLength: 16 };
 const UDP_DEVICES = /^flannel\d+$/;
 
-t.test('a device of another backend is refused where it has an address of the same network', async (t) => {
-  const usable = { ipv4: [0xc0a80101, 0x0af40100], ipv6: [] };
-  const rival = { ...link('flannel0', 'tun'), usable };
+t.test('refuseRival refuses a device of another backend with an address of the same network', async (t) => {
+  const rival = { ...link('flannel0', 'tun'), usable: { ipv4: [0xc0a80101, 0x0af40100], ipv6: [] } };
   const message = await refusal(t, () => refuseRival([link('eth0', undefined), rival], UDP_DEVICES, NETWORK));
   mentions(
     t,
@@ -51,7 +53,7 @@ t.test('a device of another backend is refused where it has an address of the sa
   );
 });
 
-t.test('a vxlan device of flanneld is no rival that --adopt replaces', async (t) => {
+t.test('refuseRival does not offer --adopt for a rival vxlan device', async (t) => {
   const rival = {
     ...link('flannel.1', 'vxlan', { id: 1, port: 8472 }),
     usable: { ipv4: [0x0af40100], ipv6: [] },
@@ -66,7 +68,7 @@ t.test('a vxlan device of flanneld is no rival that --adopt replaces', async (t)
   t.notMatch(message, '--adopt');
 });
 
-t.test('a device of another network, without address or of another name is no rival', async (t) => {
+t.test('refuseRival accepts devices of another network, without address or with another name', async (t) => {
   const usable = { ipv4: [0x0af40100], ipv6: [] };
   refuseRival(
     [
@@ -94,7 +96,7 @@ async function commands(t: Test, after: Partial<DeviceState>): Promise<string[]>
   return ip.taken();
 }
 
-t.test('a device that has no MAC is given none', async (t) => {
+t.test('configureDevice sets no MAC on a device without MAC', async (t) => {
   const ip = FakeIp.install(t);
   ip.answer('-details address show', [{ ifindex: 5, ifname: 'weft-no-dev0', mtu: 1472, flags: ['UP'] }]);
   await configureDevice({ ...BEFORE, name: 'weft-no-dev0', mac: undefined, mtu: 1472 });
@@ -103,19 +105,72 @@ t.test('a device that has no MAC is given none', async (t) => {
   t.same(rest, ['address replace 10.244.1.0/32 dev weft-no-dev0', 'link set dev weft-no-dev0 up']);
 });
 
-t.test('a new MAC is set', async (t) => {
+t.test('reconfigureDevice sets a new MAC', async (t) => {
   t.same(await commands(t, { mac: '02:00:00:00:00:02' }), [
     'link set dev flannel.1 address 02:00:00:00:00:02',
   ]);
 });
 
-t.test('a new address is there before the old one goes', async (t) => {
+t.test('reconfigureDevice adds the new address before it deletes the old one', async (t) => {
   t.same(await commands(t, { subnet: { base: 0x0af40200, prefixLength: 24 } }), [
     'address replace 10.244.2.0/32 dev flannel.1',
     'address delete 10.244.1.0/32 dev flannel.1',
   ]);
 });
 
-t.test('another prefix under the same base changes nothing on the device', async (t) => {
+t.test('reconfigureDevice ignores another prefix length under the same base', async (t) => {
   t.same(await commands(t, { subnet: { base: 0x0af40100, prefixLength: 25 } }), []);
+});
+
+const LINK: LinkState = {
+  index: 5,
+  name: 'flannel.1',
+  mac: '02:00:00:00:00:01',
+  mtu: 1450,
+  up: true,
+  addresses: [{ address: 0x0af40100, prefixLength: 32 }],
+};
+const POD_NETWORK = { base: 0x0af40000, prefixLength: 16 };
+
+async function repaired(t: Test, link: Partial<LinkState>): Promise<unknown[]> {
+  const ip = FakeIp.install(t);
+  const repairs = await repairDevice(BEFORE, 5, POD_NETWORK, [{ ...LINK, ...link }]);
+  return [repairs, ip.taken()];
+}
+
+t.test('repairDevice changes nothing on a device without drift', async (t) => {
+  t.same(await repaired(t, {}), [{}, []]);
+});
+
+t.test('repairDevice restores MAC, MTU, address and link state, and counts each', async (t) => {
+  t.same(await repaired(t, { mac: '02:00:00:00:00:99', mtu: 1500, up: false, addresses: [] }), [
+    { mac: 1, mtu: 1, address: 1, link: 1 },
+    [
+      'link set dev flannel.1 address 02:00:00:00:00:01',
+      'link set dev flannel.1 mtu 1450',
+      'address replace 10.244.1.0/32 dev flannel.1',
+      'link set dev flannel.1 up',
+    ],
+  ]);
+});
+
+t.test('repairDevice removes other addresses of the pod network and keeps the rest', async (t) => {
+  const addresses = [
+    ...LINK.addresses,
+    { address: 0x0af40700, prefixLength: 32 },
+    { address: 0xc0a80001, prefixLength: 24 },
+  ];
+  t.same(await repaired(t, { addresses }), [{ address: 1 }, ['address delete 10.244.7.0/32 dev flannel.1']]);
+});
+
+t.test('repairDevice reports a missing device, and one whose index differs, as gone', async (t) => {
+  FakeIp.install(t);
+  for (const [index, links] of [
+    [5, []],
+    [4, [LINK]],
+    [undefined, [LINK]],
+  ] as const) {
+    const error = await repairDevice(BEFORE, index, POD_NETWORK, links).catch((reason: unknown) => reason);
+    t.ok(error instanceof DeviceGone, `${error}`);
+  }
 });

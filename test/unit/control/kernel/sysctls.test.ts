@@ -1,21 +1,35 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import { Settings } from '../../../../src/control/kernel/sysctls.js';
+import { Sysctls } from '../../../../src/control/kernel/sysctls.js';
 import { catchLog } from '../../../support/catch-log.js';
 
-t.test('a setting that cannot be made is told once, with what it means, and not asked for again', (t) => {
+t.test('Sysctls logs once, with the loss, what cannot be set, and forgets it', (t) => {
   const log = catchLog(t);
   // A directory can be neither read nor written.
-  const settings = new Settings([{ path: '/proc/sys/net', value: '1', loss: 'nothing works' }]);
-  settings.establish();
-  t.equal(settings.deviate, false);
-  t.equal(settings.hold(), 0);
+  const sysctls = new Sysctls([{ path: '/proc/sys/net', value: '1', loss: 'nothing works' }]);
+  sysctls.initialize();
+  t.equal(sysctls.hasDrift, false);
+  t.equal(sysctls.repair(), 0);
   t.strictSame(log, ['W /proc/sys/net cannot be set (EISDIR): nothing works']);
   t.end();
 });
 
-t.test("one that is not there is nobody's loss", (t) => {
+t.test('Sysctls logs no loss for a device that is gone', (t) => {
   const log = catchLog(t);
-  new Settings([{ path: '/proc/sys/net/no-such-thing', value: '1', loss: 'nothing works' }]).establish();
+  new Sysctls([{ path: '/proc/sys/net/no-such-thing', value: '1', loss: 'nothing works' }]).initialize();
   t.strictSame(log, []);
+  t.end();
+});
+
+t.test('Sysctls notices and repairs a changed value', (t) => {
+  const path = join(t.testdir({ forwarding: '0\n' }), 'forwarding');
+  const sysctls = new Sysctls([{ path, value: '1' }]);
+  sysctls.initialize();
+  t.equal(sysctls.hasDrift, false);
+  writeFileSync(path, '0\n');
+  t.equal(sysctls.hasDrift, true);
+  t.equal(sysctls.repair(), 1);
+  t.equal(sysctls.hasDrift, false);
   t.end();
 });

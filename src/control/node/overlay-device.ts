@@ -1,0 +1,66 @@
+/** The overlay device of a tunnel, kept as this node's lease and the backend ask for. */
+
+import type { Cidr } from '../addresses/cidr.js';
+import type { Backend } from '../backends/backend.js';
+import {
+  configureDevice,
+  type DeviceState,
+  type Repairs,
+  reconfigureDevice,
+  repairDevice,
+} from '../kernel/device.js';
+import { readLinks } from '../kernel/links.js';
+import type { LinkState } from '../kernel/snapshot.js';
+import { Sysctls } from '../kernel/sysctls.js';
+import type { Lease } from '../leases/lease.js';
+
+export class OverlayDevice {
+  /** The interface index; undefined while no device has been found. It tells our device from another of its name. */
+  index: number | undefined;
+  private readonly backend: Backend;
+  private readonly mtu: number;
+  private readonly network: Cidr;
+  private readonly sysctls: Sysctls;
+
+  constructor(backend: Backend, mtu: number, network: Cidr) {
+    this.backend = backend;
+    this.mtu = mtu;
+    this.network = network;
+    this.sysctls = new Sysctls(backend.sysctls);
+  }
+
+  /** Looks up the index of the device that a dataplane has just created. */
+  async findIndex(): Promise<void> {
+    this.index = (await readLinks()).find(({ name }) => name === this.backend.device)?.index;
+  }
+
+  /** Configures the new device. @throws DeviceGone; UserError naming the command that failed */
+  async configure(own: Lease): Promise<void> {
+    this.sysctls.initialize();
+    await configureDevice(this.stateFor(own));
+  }
+
+  /** Applies a change of this node's lease. @throws DeviceGone; UserError naming the command that failed */
+  async reconfigure(before: Lease, after: Lease): Promise<void> {
+    await reconfigureDevice(this.stateFor(before), this.stateFor(after));
+  }
+
+  /** Repairs what differs from the desired state. @throws DeviceGone; UserError naming the command that failed */
+  async repair(own: Lease, links: readonly LinkState[]): Promise<Repairs> {
+    // Before the device: without IPv6 it accepts no IPv6 address. After it: below an MTU of 1280 it has no IPv6 sysctls.
+    const before = this.sysctls.repair();
+    const repairs = await repairDevice(this.stateFor(own), this.index, this.network, links);
+    const sysctl = before + this.sysctls.repair();
+    return { ...repairs, ...(sysctl > 0 && { sysctl }) };
+  }
+
+  /** True if a sysctl has drifted; the kernel announces no event for that. */
+  get hasDrift(): boolean {
+    return this.sysctls.hasDrift;
+  }
+
+  private stateFor(own: Lease): DeviceState {
+    const { backend, mtu } = this;
+    return { name: backend.device, mac: backend.deviceMac(own), mtu, subnet: own.subnet };
+  }
+}

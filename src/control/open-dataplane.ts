@@ -1,0 +1,76 @@
+/** Opens the dataplane of a plan, and turns the kernel's errors into text for the operator. */
+
+import { Dataplane, OffloadUnavailable, probeSocket } from '../dataplane/dataplane.js';
+import { SystemError } from '../sys/system-error.js';
+import { formatIp, type Ip, toUnderlay } from './addresses/ip.js';
+import type { Link } from './kernel/links.js';
+import type { Lease } from './leases/lease.js';
+import type { RunOptions } from './options.js';
+import { boundAddress, type FamilyPlan, formatEndpoint } from './plan.js';
+import { UserError } from './support/user-error.js';
+
+/** Binds the sockets and creates the device. @throws UserError; then nothing is left behind */
+export function openDataplane(
+  plan: FamilyPlan,
+  own: Lease,
+  links: readonly Link[],
+  options: RunOptions,
+): Dataplane {
+  const { backend, mtu, podMtu, peerCheck } = plan;
+  const address = boundAddress(plan, own);
+  try {
+    return new Dataplane({
+      device: backend.device,
+      address: toUnderlay(address),
+      port: backend.conf.port,
+      workers: options.workers,
+      offload: options.offload,
+      busyPoll: options.busyPoll,
+      mtu,
+      podMtu,
+      tunnel: backend.tunnel(own, peerCheck),
+    });
+  } catch (error) {
+    if (error instanceof OffloadUnavailable)
+      throw new UserError(`--offload ${options.offload}: ${error.message}; use --offload auto`);
+    throw error instanceof SystemError ? userErrorFor(error, plan, links, address) : error;
+  }
+}
+
+/** Binds and closes the tunnel's port. @throws UserError if another socket has it */
+export function refuseTakenPort(
+  plan: FamilyPlan,
+  links: readonly Link[],
+  own: Pick<Lease, 'publicIp'>,
+): void {
+  const { port } = plan.backend.conf;
+  // The vxlan device that --adopt replaces has the port.
+  if (plan.adopted?.data.port === port) return;
+  const address = boundAddress(plan, own);
+  try {
+    probeSocket(toUnderlay(address), port);
+  } catch (error) {
+    throw error instanceof SystemError ? userErrorFor(error, plan, links, address) : error;
+  }
+}
+
+function userErrorFor(
+  error: SystemError,
+  { backend }: FamilyPlan,
+  links: readonly Link[],
+  address: Ip,
+): UserError {
+  const { port } = backend.conf;
+  if (error.syscall !== 'bind') return new UserError(`${backend.device} cannot be made: ${error.message}`);
+  if (error.code !== 'EADDRINUSE') {
+    return new UserError(
+      `UDP ${formatEndpoint(address, port)} cannot be bound (${error.code}); is the address still on the interface?`,
+    );
+  }
+  const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
+  return new UserError(
+    vxlan === undefined
+      ? `UDP port ${port} of ${formatIp(address)} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
+      : `UDP port ${port} of ${formatIp(address)} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${vxlan.name}), or change Backend.Port on every node`,
+  );
+}

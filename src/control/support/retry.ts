@@ -1,0 +1,33 @@
+/** A retry with growing pauses. */
+
+import { Backoff, type BackoffOptions } from './backoff.js';
+
+export class Retry {
+  private readonly action: () => void;
+  private readonly pauses: Backoff;
+  private timer: NodeJS.Timeout | undefined;
+
+  /** `action` runs at the end of each pause. */
+  constructor(pauses: BackoffOptions, action: () => void) {
+    this.pauses = new Backoff(pauses);
+    this.action = action;
+  }
+
+  /** Schedules the action in place of one that is scheduled, and returns the pause in ms. */
+  schedule(): number {
+    this.cancel();
+    const pause = this.pauses.next();
+    this.timer = setTimeout(this.action, pause);
+    return pause;
+  }
+
+  cancel(): void {
+    clearTimeout(this.timer);
+  }
+
+  /** The action succeeded: the next pause is short again. */
+  reset(): void {
+    this.cancel();
+    this.pauses.reset();
+  }
+}
