@@ -138,7 +138,7 @@ t.test('what changes while ip monitor is away is put right as well', async (t) =
   process.kill(child, 'SIGKILL');
   await ipBatch(netns, ['link set flannel.1 mtu 1300']);
   weft.process.kill('SIGCONT');
-  await weft.process.waitFor(/ip monitor ended \(SIGKILL\); starting it again/);
+  await weft.process.waitFor(/ip monitor ended \(SIGKILL\); restarting it/);
   await until('a repair', async () => (await repairsOf(weft)).mtu === 1);
   t.equal((await deviceOf(weft.node)).mtu, 1450);
 });

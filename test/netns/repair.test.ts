@@ -208,7 +208,7 @@ t.test("the underlay's address goes: weft says which, and ends", async (t) => {
     `address delete 192.168.77.1/24 dev ${weft.node.iface}`,
   ]);
   t.strictSame(await weft.process.exited, { code: 1, signal: null });
-  t.match(weft.process.stderr, /192\.168\.77\.1 is no address of this node any more/);
+  t.match(weft.process.stderr, /192\.168\.77\.1 is no longer an address of this node/);
 });
 
 t.test("the underlay's address goes and comes again: weft goes on", async (t) => {

@@ -126,6 +126,6 @@ t.test('nodes with routed addresses on lo, as in a BGP fabric,', async (t) => {
     }
     await ipBatch(two.netns, ['address delete 10.99.0.2/32 dev lo']);
     t.strictSame(await second.exited, { code: 1, signal: null });
-    t.match(second.stderr, /10\.99\.0\.2 is no address of this node any more/);
+    t.match(second.stderr, /10\.99\.0\.2 is no longer an address of this node/);
   });
 });
