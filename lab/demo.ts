@@ -1,8 +1,10 @@
-// `npm run demo`: three nodes, two pods each, one lease file; pings, iperf3, and the kernel's vxlan beside it.
-//
-//     pod1, pod2 ── node1 ─┐
-//     pod1, pod2 ── node2 ─┤ 192.168.77.0/24: veth without offloads, which is what a Raspberry Pi's NIC is
-//     pod1, pod2 ── node3 ─┘
+/**
+ * `npm run demo`: three nodes, two pods each, one lease file; pings, iperf3, and the kernel's vxlan beside it.
+ *
+ *     pod1, pod2 ── node1 ─┐
+ *     pod1, pod2 ── node2 ─┤ 192.168.77.0/24: veth without offloads, which is what a Raspberry Pi's NIC is
+ *     pod1, pod2 ── node3 ─┘
+ */
 
 import { kernelHasVxlan, startKernel } from './dataplanes/kernel.js';
 import { ready, spawnWeft, type WeftDataplane } from './dataplanes/weft.js';

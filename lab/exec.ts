@@ -1,4 +1,4 @@
-// Short-lived commands: run to the end, inside a network namespace or not, and hand back what they printed.
+/** Short-lived commands: run to the end, inside a network namespace or not, and hand back what they printed. */
 
 import { spawn } from 'node:child_process';
 

@@ -1,4 +1,4 @@
-// iproute2, one process for many changes.
+/** iproute2, one process for many changes. */
 
 import { exec } from './exec.js';
 

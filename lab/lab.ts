@@ -1,14 +1,16 @@
-// The test bed: nodes as network namespaces, joined by an underlay, in the private world of scripts/world.mjs.
-//
-//     ┌ node1 ─────────────────────────┐                        ┌ node2 ─────────────────────────┐
-//     │ pod1 ─┐                        │                        │                        ┌─ pod1 │
-//     │       ├ cni0 10.244.1.1/24     │   192.168.77.0/24      │    10.244.2.1/24 cni0 ─┤       │
-//     │ pod2 ─┘  ⇅ route               │                        │               route ⇅  └─ pod2 │
-//     │         flannel.1 ⇄ dataplane ⇄ ua ─────── veth ─────── ub ⇄ dataplane ⇄ flannel.1         │
-//     └────────────────────────────────┘   (bridge from 3 on)   └────────────────────────────────┘
-//
-//     const lab = await Lab.create({ nodes: 2 });
-//     try { await startWeft(lab.node(1)); … } finally { await lab.dispose(); }
+/**
+ * The test bed: nodes as network namespaces, joined by an underlay, in the private world of scripts/world.mjs.
+ *
+ *     ┌ node1 ─────────────────────────┐                        ┌ node2 ─────────────────────────┐
+ *     │ pod1 ─┐                        │                        │                        ┌─ pod1 │
+ *     │       ├ cni0 10.244.1.1/24     │   192.168.77.0/24      │    10.244.2.1/24 cni0 ─┤       │
+ *     │ pod2 ─┘  ⇅ route               │                        │               route ⇅  └─ pod2 │
+ *     │         flannel.1 ⇄ dataplane ⇄ ua ─────── veth ─────── ub ⇄ dataplane ⇄ flannel.1         │
+ *     └────────────────────────────────┘   (bridge from 3 on)   └────────────────────────────────┘
+ *
+ *     const lab = await Lab.create({ nodes: 2 });
+ *     try { await startWeft(lab.node(1)); … } finally { await lab.dispose(); }
+ */
 
 import { mkdir, rm } from 'node:fs/promises';
 import { exec } from './exec.js';
@@ -37,8 +39,8 @@ export class Lab {
   readonly dir: string;
   readonly mode: VethMode;
   readonly nodes: LabNode[] = [];
-  readonly #owned: Owned[] = [];
-  #hub: string | undefined;
+  private readonly owned: Owned[] = [];
+  private hub: string | undefined;
 
   private constructor(options: LabOptions) {
     this.name = options.name ?? 'lab';
@@ -51,7 +53,7 @@ export class Lab {
     requireWorld();
     const lab = new Lab(options);
     try {
-      await lab.#build(options);
+      await lab.build(options);
       return lab;
     } catch (error) {
       await lab.dispose();
@@ -59,7 +61,7 @@ export class Lab {
     }
   }
 
-  async #build(options: LabOptions): Promise<void> {
+  private async build(options: LabOptions): Promise<void> {
     const count = options.nodes ?? 2;
     const mtu = options.mtu ?? 1500;
     if (count < 1 || count > 250) throw new RangeError(`a lab has 1 to 250 nodes, not ${count}`);
@@ -71,7 +73,7 @@ export class Lab {
         iface: count === 2 ? (index === 1 ? 'ua' : 'ub') : 'eth0',
         podMtu: mtu - (options.overhead ?? 50),
         ipv6: options.ipv6 ?? false,
-        own: (thing) => this.#owned.push(thing),
+        own: (thing) => this.owned.push(thing),
         leases: () => this.leases(),
       });
       this.nodes.push(node);
@@ -91,9 +93,9 @@ export class Lab {
     const [a, b] = ports;
     if (ports.length === 2 && a !== undefined && b !== undefined) await joinByPair(a, b, mtu, this.mode);
     else {
-      this.#hub = `${this.name}-underlay`;
-      await makeNetns(this.#hub, false);
-      await joinByBridge(this.#hub, ports, mtu, this.mode);
+      this.hub = `${this.name}-underlay`;
+      await makeNetns(this.hub, false);
+      await joinByBridge(this.hub, ports, mtu, this.mode);
     }
   }
 
@@ -119,11 +121,11 @@ export class Lab {
   /** Stops what runs, last started first, then removes the namespaces and the files. */
   async dispose(): Promise<void> {
     const failures: unknown[] = [];
-    for (const thing of this.#owned.splice(0).reverse()) {
+    for (const thing of this.owned.splice(0).reverse()) {
       await thing.stop().catch((error: unknown) => failures.push(error));
     }
     const names = this.nodes.flatMap((node) => [...node.pods.map((pod) => pod.netns), node.netns]);
-    if (this.#hub !== undefined) names.push(this.#hub);
+    if (this.hub !== undefined) names.push(this.hub);
     const lines = names.map((name) => `netns delete ${name}`);
     // -force goes on after a line that fails: a lab that was only half built has only some of them.
     await exec(['ip', '-force', '-batch', '-'], { input: `${lines.join('\n')}\n` }).catch(() => undefined);

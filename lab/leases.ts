@@ -1,4 +1,4 @@
-// The two files a node reads: net-conf.json and the lease file, with flannel's own field names.
+/** The two files a node reads: net-conf.json and the lease file, with flannel's own field names. */
 
 import { randomBytes } from 'node:crypto';
 import { rename, writeFile } from 'node:fs/promises';

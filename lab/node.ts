@@ -1,9 +1,11 @@
-// One node: a network namespace with a leg in the underlay, the pod bridge, and pods behind it.
-//
-//     ┌ pod 1 ──────────────┐   ┌ node i ─────────────────────────────────────────────┐
-//     │ eth0 10.244.i.11/24 ├───┤ cni0 10.244.i.1/24 ── route ── flannel.1 ── eth0/ua ├── underlay
-//     └─────────────────────┘   └─────────────────────────────────────────────────────┘
-//                                flannel.1 comes from a dataplane (lab/dataplanes/), not from here
+/**
+ * One node: a network namespace with a leg in the underlay, the pod bridge, and pods behind it.
+ *
+ *     ┌ pod 1 ──────────────┐   ┌ node i ─────────────────────────────────────────────┐
+ *     │ eth0 10.244.i.11/24 ├───┤ cni0 10.244.i.1/24 ── route ── flannel.1 ── eth0/ua ├── underlay
+ *     └─────────────────────┘   └─────────────────────────────────────────────────────┘
+ *                                flannel.1 comes from a dataplane (lab/dataplanes/), not from here
+ */
 
 import { type ExecOptions, exec, type Output } from './exec.js';
 import { ipBatch, sysctl } from './ip.js';
@@ -57,7 +59,7 @@ export class LabNode {
   readonly dir: string;
   readonly podMtu: number;
   readonly pods: Pod[] = [];
-  readonly #settings: NodeSettings;
+  private readonly settings: NodeSettings;
 
   constructor(index: number, settings: NodeSettings) {
     this.index = index;
@@ -70,7 +72,7 @@ export class LabNode {
     this.vtepMac = `02:00:00:00:00:${index.toString(16).padStart(2, '0')}`;
     this.dir = `${settings.dir}/${this.name}`;
     this.podMtu = settings.podMtu;
-    this.#settings = settings;
+    this.settings = settings;
   }
 
   /** This node's lease, complete: what a kernel peer would have published. */
@@ -85,7 +87,7 @@ export class LabNode {
 
   /** The leases of the lab's other nodes. */
   peers(): VxlanLease[] {
-    return this.#settings.leases().filter((lease) => lease.PublicIP !== this.address);
+    return this.settings.leases().filter((lease) => lease.PublicIP !== this.address);
   }
 
   /** Runs a command in the node to its end. */
@@ -105,13 +107,13 @@ export class LabNode {
 
   /** Hands something to the lab to stop on dispose. */
   own<T extends Owned>(thing: T): T {
-    this.#settings.own(thing);
+    this.settings.own(thing);
     return thing;
   }
 
   /** Makes the namespace and its pod bridge; called by Lab.create. */
   async build(): Promise<void> {
-    await makeNetns(this.netns, this.#settings.ipv6);
+    await makeNetns(this.netns, this.settings.ipv6);
     await ipBatch(this.netns, [
       `link add cni0 mtu ${this.podMtu} type bridge`,
       `address add 10.244.${this.index}.1/24 dev cni0`,
@@ -126,11 +128,11 @@ export class LabNode {
     const name = `${this.name}-pod${number}`;
     const pod: Pod = {
       name,
-      netns: `${this.#settings.lab}-${name}`,
+      netns: `${this.settings.lab}-${name}`,
       address: `10.244.${this.index}.${10 + number}`,
     };
     this.pods.push(pod);
-    await makeNetns(pod.netns, this.#settings.ipv6);
+    await makeNetns(pod.netns, this.settings.ipv6);
     const mtu = this.podMtu;
     await ipBatch(this.netns, [
       `link add veth${number} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${pod.netns}`,

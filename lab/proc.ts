@@ -1,4 +1,4 @@
-// What /proc says of processes: CPU time and memory.
+/** What /proc says of processes: CPU time and memory. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 

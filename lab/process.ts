@@ -1,4 +1,4 @@
-// Long-lived processes of the lab: dataplanes, daemons, servers. Output is kept, readiness awaited by what they print.
+/** Long-lived processes of the lab: dataplanes, daemons, servers. Output is kept, readiness awaited by what they print. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -34,9 +34,10 @@ export class LabProcess {
   output = '';
   stdout = '';
   stderr = '';
-  #ended: Exit | undefined;
-  readonly #child: ChildProcess;
-  readonly #listeners = new Set<() => void>();
+  /** How it ended; undefined while it runs. */
+  ended: Exit | undefined;
+  private readonly child: ChildProcess;
+  private readonly listeners = new Set<() => void>();
 
   constructor(argv: readonly string[], options: StartOptions = {}) {
     const [file = '', ...args] = inNetns(options.netns, argv, options.env?.NODE_OPTIONS);
@@ -46,24 +47,24 @@ export class LabProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
     });
-    this.#child = child;
+    this.child = child;
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.stdout = (this.stdout + text).slice(-KEPT_CHARACTERS);
-      this.#said(text);
+      this.said(text);
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.stderr = (this.stderr + text).slice(-KEPT_CHARACTERS);
-      this.#said(text);
+      this.said(text);
     });
     this.exited = new Promise((resolve) => {
       const finish = (code: number | null, signal: NodeJS.Signals | null) => {
-        this.#ended = { code, signal };
-        for (const listener of [...this.#listeners]) listener();
-        resolve(this.#ended);
+        this.ended = { code, signal };
+        for (const listener of [...this.listeners]) listener();
+        resolve(this.ended);
       };
       child.once('close', finish);
       child.once('error', (error) => {
-        this.#said(`${error.message}\n`);
+        this.said(`${error.message}\n`);
         finish(null, null);
       });
     });
@@ -71,12 +72,7 @@ export class LabProcess {
 
   /** Process id; -1 if it could not be started. */
   get pid(): number {
-    return this.#child.pid ?? -1;
-  }
-
-  /** How it ended, or undefined while it runs. */
-  get ended(): Exit | undefined {
-    return this.#ended;
+    return this.child.pid ?? -1;
   }
 
   /** Waits until the output matches; rejects with the end of the log if the process ends or the time is up before. */
@@ -84,19 +80,19 @@ export class LabProcess {
     return new Promise((resolve, reject) => {
       const settle = (result: RegExpExecArray | string) => {
         clearTimeout(timer);
-        this.#listeners.delete(look);
+        this.listeners.delete(look);
         if (typeof result === 'string') reject(new Error(`${this.name}: ${result}\n${this.tail()}`));
         else resolve(result);
       };
       const look = () => {
         const found = pattern.exec(this.output);
         if (found !== null) settle(found);
-        else if (this.#ended !== undefined) {
-          settle(`ended (${this.#ended.code ?? this.#ended.signal}) before it said ${pattern}`);
+        else if (this.ended !== undefined) {
+          settle(`ended (${this.ended.code ?? this.ended.signal}) before it said ${pattern}`);
         }
       };
       const timer = setTimeout(() => settle(`did not say ${pattern} within ${timeoutMs} ms`), timeoutMs);
-      this.#listeners.add(look);
+      this.listeners.add(look);
       look();
     });
   }
@@ -108,7 +104,7 @@ export class LabProcess {
 
   /** Sends a signal, if the process still runs. */
   kill(signal: NodeJS.Signals): void {
-    if (this.#ended === undefined) this.#child.kill(signal);
+    if (this.ended === undefined) this.child.kill(signal);
   }
 
   /** Stops all its threads (SIGSTOP) and waits until they stand still; SIGCONT lets them go on. */
@@ -129,8 +125,8 @@ export class LabProcess {
     return exit;
   }
 
-  #said(text: string): void {
+  private said(text: string): void {
     this.output = (this.output + text).slice(-KEPT_CHARACTERS);
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of [...this.listeners]) listener();
   }
 }

@@ -1,4 +1,4 @@
-// What a person sees while something longer runs: one line a step, with the time it took.
+/** What a person sees while something longer runs: one line a step, with the time it took. */
 
 /** A step that failed: says which, keeps why. */
 export class StepError extends Error {

@@ -1,4 +1,4 @@
-// Aligned columns, for terminals and for Markdown.
+/** Aligned columns, for terminals and for Markdown. */
 
 /** A column's heading and alignment. */
 export interface Column {

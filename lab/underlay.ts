@@ -1,10 +1,12 @@
-// The wires between the nodes.
-//
-//     two nodes:   node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2
-//
-//     more:        node1: eth0 192.168.77.1/24 ── veth ─┐
-//                  node2: eth0 192.168.77.2/24 ── veth ─┤ bridge br0 in the namespace 'underlay'
-//                  node3: eth0 192.168.77.3/24 ── veth ─┘
+/**
+ * The wires between the nodes.
+ *
+ *     two nodes:   node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2
+ *
+ *     more:        node1: eth0 192.168.77.1/24 ── veth ─┐
+ *                  node2: eth0 192.168.77.2/24 ── veth ─┤ bridge br0 in the namespace 'underlay'
+ *                  node3: eth0 192.168.77.3/24 ── veth ─┘
+ */
 
 import { CommandError, exec } from './exec.js';
 import { ipBatch } from './ip.js';

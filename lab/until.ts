@@ -1,4 +1,4 @@
-// Waiting for a state that no event announces.
+/** Waiting for a state that no event announces. */
 
 /**
  * Asks again and again until the answer is neither undefined nor false; throws with `what` when the time is up.

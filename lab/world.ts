@@ -1,4 +1,4 @@
-// Where the lab runs and where its files are.
+/** Where the lab runs and where its files are. */
 
 import { fileURLToPath } from 'node:url';
 

@@ -1,6 +1,8 @@
-// The two ends of the figure 'start': one pod sends a datagram every 2 ms, another says when the first one came.
-//
-// Use: node beacon.js send PORT ADDRESS · node beacon.js receive PORT
+/**
+ * The two ends of the figure 'start': one pod sends a datagram every 2 ms, another says when the first one came.
+ *
+ * Use: node beacon.js send PORT ADDRESS · node beacon.js receive PORT
+ */
 
 import { createSocket } from 'node:dgram';
 

@@ -1,4 +1,4 @@
-// What a figure is: it starts a peer on both nodes, measures, and gives named values.
+/** What a figure is: it starts a peer on both nodes, measures, and gives named values. */
 
 import type { Dataplane } from '../../lab/dataplanes/dataplane.js';
 import type { Lab } from '../../lab/lab.js';

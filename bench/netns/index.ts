@@ -1,9 +1,11 @@
-// `npm run bench:netns`: the figures of docs/benchmarks.md, measured against the kernel, Open vSwitch and a naive dataplane.
-//
-//     pod ── node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2 ── pod
-//
-// For every figure all peers are measured one after the other, round after round, and each round begins with another
-// peer: what drifts on the machine then hits all of them alike.
+/**
+ * `npm run bench:netns`: the figures of docs/benchmarks.md, measured against the kernel, Open vSwitch and a naive dataplane.
+ *
+ *     pod ── node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2 ── pod
+ *
+ * For every figure all peers are measured one after the other, round after round, and each round begins with another
+ * peer: what drifts on the machine then hits all of them alike.
+ */
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -1,4 +1,4 @@
-// The machine a measurement was made on.
+/** The machine a measurement was made on. */
 
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';

@@ -1,4 +1,4 @@
-// The command line of the benchmark.
+/** The command line of the benchmark. */
 
 import { parseArgs } from 'node:util';
 import type { VethMode } from '../../lab/underlay.js';

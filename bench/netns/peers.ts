@@ -1,4 +1,4 @@
-// Who is measured, and how each is started on a node.
+/** Who is measured, and how each is started on a node. */
 
 import { existsSync } from 'node:fs';
 import type { Dataplane, DataplaneKind } from '../../lab/dataplanes/dataplane.js';

@@ -1,4 +1,4 @@
-// From samples to tables: medians, spread, ratio to the kernel.
+/** From samples to tables: medians, spread, ratio to the kernel. */
 
 import { markdownTable } from '../../lab/table.js';
 import type { Figure, Metric } from './figure.js';

@@ -1,4 +1,4 @@
-// Figures of what a dataplane costs: CPU per byte moved, memory.
+/** Figures of what a dataplane costs: CPU per byte moved, memory. */
 
 import { setTimeout } from 'node:timers/promises';
 import type { Dataplane } from '../../lab/dataplanes/dataplane.js';

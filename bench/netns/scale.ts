@@ -1,4 +1,4 @@
-// Figures of many leases: throughput beside them, time to apply them, throughput while they change.
+/** Figures of many leases: throughput beside them, time to apply them, throughput while they change. */
 
 import {
   type Dataplane,
@@ -102,25 +102,25 @@ const churn: Figure = {
 
 /** Changes MAC and address of 100 leases every 100 ms on one node, until ended. */
 class Churn {
-  readonly #dataplane: Dataplane;
-  readonly #leases = madeUp(CHURN_LEASES);
-  readonly #generations = new Uint32Array(CHURN_LEASES);
-  readonly #startedAt = performance.now();
-  #next = 0;
-  #changed = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #step: Promise<void> = Promise.resolve();
-  #ended = false;
+  private readonly dataplane: Dataplane;
+  private readonly leases = madeUp(CHURN_LEASES);
+  private readonly generations = new Uint32Array(CHURN_LEASES);
+  private readonly startedAt = performance.now();
+  private next = 0;
+  private changed = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private step: Promise<void> = Promise.resolve();
+  private ended = false;
 
   constructor(dataplane: Dataplane) {
-    this.#dataplane = dataplane;
-    this.#schedule();
+    this.dataplane = dataplane;
+    this.schedule();
   }
 
   /** No further step is begun. */
   pause(): void {
-    this.#ended = true;
-    clearTimeout(this.#timer);
+    this.ended = true;
+    clearTimeout(this.timer);
   }
 
   /**
@@ -129,11 +129,11 @@ class Churn {
    */
   async end(): Promise<{ rate: number; lag: number }> {
     this.pause();
-    await this.#step;
+    await this.step;
     const endedAt = performance.now();
-    const rate = this.#changed / ((endedAt - this.#startedAt) / 1000);
-    const last = this.#leases[(this.#next + CHURN_LEASES - 1) % CHURN_LEASES];
-    const { netns } = this.#dataplane.node;
+    const rate = this.changed / ((endedAt - this.startedAt) / 1000);
+    const last = this.leases[(this.next + CHURN_LEASES - 1) % CHURN_LEASES];
+    const { netns } = this.dataplane.node;
     await until('the last change is taken up', async () => {
       const base = last.Subnet.slice(0, last.Subnet.indexOf('/'));
       const [entry] = await ipJson<{ lladdr?: string }[]>(netns, 'neigh', 'show', base, 'dev', DEVICE);
@@ -142,36 +142,36 @@ class Churn {
     return { rate, lag: (performance.now() - endedAt) / 1000 };
   }
 
-  #schedule(): void {
+  private schedule(): void {
     // Steps are due at fixed times from the start; a late one is followed at once.
-    const due = this.#startedAt + (this.#changed / CHURN_STEP + 1) * CHURN_EVERY_MS;
-    this.#timer = setTimeout(
+    const due = this.startedAt + (this.changed / CHURN_STEP + 1) * CHURN_EVERY_MS;
+    this.timer = setTimeout(
       () => {
-        this.#step = this.#change().then(() => {
-          if (!this.#ended) this.#schedule();
+        this.step = this.change().then(() => {
+          if (!this.ended) this.schedule();
         });
         // A failure is thrown by end(), which awaits the same promise.
-        this.#step.catch(() => undefined);
+        this.step.catch(() => undefined);
       },
       Math.max(0, due - performance.now()),
     );
   }
 
-  async #change(): Promise<void> {
+  private async change(): Promise<void> {
     const fresh: VxlanLease[] = [];
     const stale: VxlanLease[] = [];
     for (let count = 0; count < CHURN_STEP; count++) {
-      const index = this.#next;
-      this.#next = (index + 1) % CHURN_LEASES;
-      const generation = this.#generations[index] + 1;
-      this.#generations[index] = generation;
-      const [old, lease] = [this.#leases[index], madeUpLease(index, generation)];
+      const index = this.next;
+      this.next = (index + 1) % CHURN_LEASES;
+      const generation = this.generations[index] + 1;
+      this.generations[index] = generation;
+      const [old, lease] = [this.leases[index], madeUpLease(index, generation)];
       stale.push(old);
-      this.#leases[index] = lease;
+      this.leases[index] = lease;
       fresh.push(lease);
     }
-    const { node } = this.#dataplane;
-    if (this.#dataplane.kind === 'kernel') {
+    const { node } = this.dataplane;
+    if (this.dataplane.kind === 'kernel') {
       await ipBatch(node.netns, fresh.map(neighbourLine));
       await bridgeBatch(node.netns, [
         ...fresh.map(fdbLine),
@@ -180,10 +180,10 @@ class Churn {
         ),
       ]);
     } else {
-      const { leaseFile } = this.#dataplane as WeftDataplane;
-      await writeLeases(leaseFile, [node.lease(), ...node.peers(), ...this.#leases]);
+      const { leaseFile } = this.dataplane as WeftDataplane;
+      await writeLeases(leaseFile, [node.lease(), ...node.peers(), ...this.leases]);
     }
-    this.#changed += CHURN_STEP;
+    this.changed += CHURN_STEP;
   }
 }
 

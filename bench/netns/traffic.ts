@@ -1,4 +1,4 @@
-// Figures of plain traffic: TCP, UDP, latency.
+/** Figures of plain traffic: TCP, UDP, latency. */
 
 import { iperf } from '../../lab/traffic/iperf.js';
 import { sockperf } from '../../lab/traffic/sockperf.js';

@@ -1,13 +1,15 @@
-// A one-packet-per-call proxy for flannel's udp backend: the shape of flannel's own, as the baseline that Weft's udp tunnel
-// is measured against.
-//
-//     TUN ── read ──► route, TTL − 1 ──► sendto      one packet a call, poll in between
-//     TUN ◄── write ── TTL − 1 ◄── recvfrom
-//
-// Use: node proxy.js <tun> <own address> <leases.json>     (the TUN exists: ip tuntap add; leases.json holds the peers)
-//
-// System calls go through Weft's FFI module, so that what differs is the number of calls and what is done per packet.
-// Routes are a list, searched from its start, with a hit swapped to the front.
+/**
+ * A one-packet-per-call proxy for flannel's udp backend: the shape of flannel's own, as the baseline that Weft's udp tunnel
+ * is measured against.
+ *
+ *     TUN ── read ──► route, TTL − 1 ──► sendto      one packet a call, poll in between
+ *     TUN ◄── write ── TTL − 1 ◄── recvfrom
+ *
+ * Use: node proxy.js <tun> <own address> <leases.json>     (the TUN exists: ip tuntap add; leases.json holds the peers)
+ *
+ * System calls go through Weft's FFI module, so that what differs is the number of calls and what is done per packet.
+ * Routes are a list, searched from its start, with a hit swapped to the front.
+ */
 
 import { readFileSync } from 'node:fs';
 import { parseIpv4 } from '../../src/control/addresses/ipv4.js';

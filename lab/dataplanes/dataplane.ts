@@ -1,4 +1,4 @@
-// What the lab's dataplanes have in common: Weft, the kernel's vxlan, the naive one, the udp proxy, Open vSwitch.
+/** What the lab's dataplanes have in common: Weft, the kernel's vxlan, the naive one, the udp proxy, Open vSwitch. */
 
 import { bridgeBatch, ipBatch } from '../ip.js';
 import type { VxlanLease } from '../leases.js';

@@ -1,4 +1,4 @@
-// The kernel's vxlan, programmed as flanneld programs it: the peer everything is compared with.
+/** The kernel's vxlan, programmed as flanneld programs it: the peer everything is compared with. */
 
 import { succeeds } from '../exec.js';
 import { ipBatch } from '../ip.js';

@@ -1,4 +1,4 @@
-// The naive Node dataplane of bench/naive on a node.
+/** The naive Node dataplane of bench/naive on a node. */
 
 import { ipBatch } from '../ip.js';
 import type { VxlanLease } from '../leases.js';

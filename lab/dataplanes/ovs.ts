@@ -1,8 +1,10 @@
-// Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN a user could pick.
-//
-//     pod ── cni0 ── kernel route ── flannel.1 (internal port) ┐
-//                                                             br-int ── vxlan ports, key 1, one per peer ─┐
-//     underlay ── ua ── br-phy (internal port, 192.168.77.x) ─────────────── encapsulated by OVS ─────────┘
+/**
+ * Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN a user could pick.
+ *
+ *     pod ── cni0 ── kernel route ── flannel.1 (internal port) ┐
+ *                                                             br-int ── vxlan ports, key 1, one per peer ─┐
+ *     underlay ── ua ── br-phy (internal port, 192.168.77.x) ─────────────── encapsulated by OVS ─────────┘
+ */
 
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';

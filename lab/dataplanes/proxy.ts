@@ -1,4 +1,4 @@
-// The one-packet-per-call proxy of bench/proxy on a node: flannel's udp backend as flannel does it.
+/** The one-packet-per-call proxy of bench/proxy on a node: flannel's udp backend as flannel does it. */
 
 import { ipBatch } from '../ip.js';
 import { type Lease, NETWORK } from '../leases.js';

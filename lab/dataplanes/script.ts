@@ -1,4 +1,4 @@
-// What the baselines of bench/ have in common: a Node program that copies packets of a device made by iproute2.
+/** What the baselines of bench/ have in common: a Node program that copies packets of a device made by iproute2. */
 
 import { ipBatch } from '../ip.js';
 import { type Lease, writeLeases } from '../leases.js';

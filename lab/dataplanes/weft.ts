@@ -1,4 +1,4 @@
-// Weft on a node: the real command, as an operator runs it.
+/** Weft on a node: the real command, as an operator runs it. */
 
 import { mkdir } from 'node:fs/promises';
 import { exec } from '../exec.js';

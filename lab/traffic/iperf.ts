@@ -1,4 +1,4 @@
-// iperf3 from one pod to another.
+/** iperf3 from one pod to another. */
 
 import { exec } from '../exec.js';
 import type { Pod } from '../node.js';

@@ -1,4 +1,4 @@
-// ping, counted and timed.
+/** ping, counted and timed. */
 
 import { exec } from '../exec.js';
 

@@ -1,4 +1,4 @@
-// sockperf: latency of a small message to and fro, over TCP.
+/** sockperf: latency of a small message to and fro, over TCP. */
 
 import { exec } from '../exec.js';
 import type { Pod } from '../node.js';

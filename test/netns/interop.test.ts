@@ -97,17 +97,20 @@ t.test('Weft nodes of both offload levels and a kernel node in one cluster:', op
       }
     }
   });
-  await t.test('TCP arrives unharmed round the ring, and in both directions between the offload levels', async (t) => {
-    for (const [from, to] of [
-      [1, 2],
-      [2, 1],
-      [2, 3],
-      [3, 1],
-    ] as const) {
-      const { sent, received } = await stream(lab.pod(from), lab.pod(to), 8 * MEGABYTE);
-      t.equal(received, sent, `node ${from} to node ${to}`);
-    }
-  });
+  await t.test(
+    'TCP arrives unharmed round the ring, and in both directions between the offload levels',
+    async (t) => {
+      for (const [from, to] of [
+        [1, 2],
+        [2, 1],
+        [2, 3],
+        [3, 1],
+      ] as const) {
+        const { sent, received } = await stream(lab.pod(from), lab.pod(to), 8 * MEGABYTE);
+        t.equal(received, sent, `node ${from} to node ${to}`);
+      }
+    },
+  );
   await t.test('no node drops a packet', async (t) => {
     for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, weft.node.name);
   });

@@ -1,4 +1,4 @@
-// The table behind the FDB and the routes against a Map as its model: any sequence of commands leaves both saying the same.
+/** The table behind the FDB and the routes against a Map as its model: any sequence of commands leaves both saying the same. */
 
 import fc from 'fast-check';
 import t from 'tap';

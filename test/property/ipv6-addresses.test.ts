@@ -1,4 +1,4 @@
-// The numbers of IPv6 addresses against a Map as their model, by the changes to the FDB that give and take them.
+/** The numbers of IPv6 addresses against a Map as their model, by the changes to the FDB that give and take them. */
 
 import fc from 'fast-check';
 import t from 'tap';

@@ -1,5 +1,7 @@
-// Files that people and machines write: whatever is in them, the answer is a result or one line for the person who runs
-// Weft, never another exception.
+/**
+ * Files that people and machines write: whatever is in them, the answer is a result or one line for the person who runs
+ * Weft, never another exception.
+ */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// Longest-prefix match against a list that is searched from end to end.
+/** Longest-prefix match against a list that is searched from end to end. */
 
 import fc from 'fast-check';
 import t from 'tap';

@@ -71,11 +71,11 @@ export class HandmadePeer {
   /** Every datagram received, echo requests that were answered too. */
   readonly received: Arrived[] = [];
   readonly options: VtepOptions;
-  readonly #kind: PeerKind;
-  readonly #child: ChildProcess;
-  readonly #target: { readonly address: string; readonly port: number };
-  readonly #answers = new Map<number, (error: string | undefined) => void>();
-  #requests = 0;
+  private readonly kind: PeerKind;
+  private readonly child: ChildProcess;
+  private readonly target: { readonly address: string; readonly port: number };
+  private readonly answers = new Map<number, (error: string | undefined) => void>();
+  private requests = 0;
 
   private constructor(
     kind: PeerKind,
@@ -83,13 +83,13 @@ export class HandmadePeer {
     options: VtepOptions,
     target: { readonly address: string },
   ) {
-    this.#kind = kind;
-    this.#child = child;
+    this.kind = kind;
+    this.child = child;
     this.options = options;
-    this.#target = { address: target.address, port: options.port ?? kind.port };
+    this.target = { address: target.address, port: options.port ?? kind.port };
     child.on('message', (report: VtepReport) => {
       if (report.received !== undefined) this.received.push(report.received);
-      if (report.done !== undefined) this.#answers.get(report.done)?.(report.error);
+      if (report.done !== undefined) this.answers.get(report.done)?.(report.error);
     });
   }
 
@@ -115,16 +115,16 @@ export class HandmadePeer {
 
   /** Sends a datagram to the target's VTEP; resolves when the kernel has taken it. */
   send(datagram: Buffer, options: SendOptions = {}): Promise<void> {
-    const id = ++this.#requests;
-    const { address: to, port } = this.#target;
+    const id = ++this.requests;
+    const { address: to, port } = this.target;
     const request: VtepRequest = { id, hex: datagram.toString('hex'), to, port, ...options };
     return new Promise((resolve, reject) => {
-      this.#answers.set(id, (error) => {
-        this.#answers.delete(id);
+      this.answers.set(id, (error) => {
+        this.answers.delete(id);
         if (error === undefined) resolve();
         else reject(new Error(error));
       });
-      this.#child.send(request);
+      this.child.send(request);
     });
   }
 
@@ -135,13 +135,13 @@ export class HandmadePeer {
 
   /** The echo requests and replies among what was received, in their order. */
   echoes(): Echo[] {
-    return this.received.flatMap(({ hex }) => this.#kind.echoIn(Buffer.from(hex, 'hex')) ?? []);
+    return this.received.flatMap(({ hex }) => this.kind.echoIn(Buffer.from(hex, 'hex')) ?? []);
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const exited = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
     await exited;
   }
 }

@@ -20,17 +20,17 @@ function* bytes(total: number, connection: number): Generator<Buffer> {
 
 /** Hash and number of the bytes of one connection. */
 class Note {
-  readonly #hash = createHash('sha256');
-  #count = 0;
+  private readonly hash = createHash('sha256');
+  private count = 0;
 
   add(chunk: Buffer): Buffer {
-    this.#hash.update(chunk);
-    this.#count += chunk.length;
+    this.hash.update(chunk);
+    this.count += chunk.length;
     return chunk;
   }
 
   text(): string {
-    return `${this.#hash.digest('hex')} ${this.#count}`;
+    return `${this.hash.digest('hex')} ${this.count}`;
   }
 }
 

@@ -53,28 +53,28 @@ function check(what: string, result: number): number {
 }
 
 export class UdpSocket {
-  readonly #fd: number;
-  readonly #target: Buffer;
+  private readonly fd: number;
+  private readonly target: Buffer;
 
   /** Sends to `address` and `port`, from `source` or what the kernel takes. */
   constructor(address: string, port: number, source?: string) {
-    this.#fd = check('socket', cSocket(isIPv6(address) ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) as number);
-    this.#target = sockaddr(address, port);
+    this.fd = check('socket', cSocket(isIPv6(address) ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) as number);
+    this.target = sockaddr(address, port);
     if (source === undefined) return;
     const own = sockaddr(source, 0);
-    check('bind', cBind(this.#fd, own, own.length) as number);
+    check('bind', cBind(this.fd, own, own.length) as number);
   }
 
   set({ level, name }: { readonly level: number; readonly name: number }, value: number): void {
-    this.#set(level, name, Buffer.from(new Int32Array([value]).buffer));
+    this.setOption(level, name, Buffer.from(new Int32Array([value]).buffer));
   }
 
-  #set(level: number, name: number, value: Buffer): void {
-    check('setsockopt', cSetsockopt(this.#fd, level, name, value, value.length) as number);
+  private setOption(level: number, name: number, value: Buffer): void {
+    check('setsockopt', cSetsockopt(this.fd, level, name, value, value.length) as number);
   }
 
   send(bytes: Buffer): void {
-    check('sendto', cSendto(this.#fd, bytes, bytes.length, 0, this.#target, this.#target.length) as number);
+    check('sendto', cSendto(this.fd, bytes, bytes.length, 0, this.target, this.target.length) as number);
   }
 
   /** The next datagram, waited for; undefined when none comes in time. */
@@ -83,13 +83,13 @@ export class UdpSocket {
       BigInt(Math.floor(patienceMs / 1000)),
       BigInt(patienceMs % 1000) * 1000n,
     ]);
-    this.#set(SOL_SOCKET, SO_RCVTIMEO, Buffer.from(patience.buffer));
+    this.setOption(SOL_SOCKET, SO_RCVTIMEO, Buffer.from(patience.buffer));
     const bytes = Buffer.alloc(2048);
-    const length = cRecv(this.#fd, bytes, bytes.length, 0) as number;
+    const length = cRecv(this.fd, bytes, bytes.length, 0) as number;
     return length < 0 ? undefined : bytes.subarray(0, length);
   }
 
   close(): void {
-    cClose(this.#fd);
+    cClose(this.fd);
   }
 }

@@ -56,19 +56,19 @@ export interface CniPod {
 /** A node's side of CNI: its conflist, and what its plugins keep. */
 export class CniNode {
   readonly node: LabNode;
-  readonly #conflist: Conflist;
-  readonly #state: string;
+  private readonly conflist: Conflist;
+  private readonly state: string;
 
   private constructor(node: LabNode, conflist: Conflist) {
     this.node = node;
-    this.#conflist = conflist;
-    this.#state = `${node.dir}/var-lib`;
+    this.conflist = conflist;
+    this.state = `${node.dir}/var-lib`;
   }
 
   /** Makes the node ready for pods with this conflist, in place of the lab's own bridge. */
   static async create(node: LabNode, conflistPath: string): Promise<CniNode> {
     const made = new CniNode(node, await readConflist(conflistPath));
-    await mkdir(made.#state, { recursive: true });
+    await mkdir(made.state, { recursive: true });
     await node.exec(['ip', 'link', 'delete', 'cni0']);
     return made;
   }
@@ -84,8 +84,8 @@ export class CniNode {
     await makeNetns(netns, ipv6);
     t.teardown(() => exec(['ip', 'netns', 'delete', netns]));
     let result: AddResult | undefined;
-    for (const plugin of this.#conflist.plugins) {
-      const answer = await this.#run('ADD', plugin, { name, netns, portMappings }, result);
+    for (const plugin of this.conflist.plugins) {
+      const answer = await this.run('ADD', plugin, { name, netns, portMappings }, result);
       result = JSON.parse(answer) as AddResult;
     }
     const addresses = result?.ips.map(({ address }) => address) ?? [];
@@ -95,23 +95,23 @@ export class CniNode {
   /** DEL, from the last plugin of the chain to the first; the namespace stays. */
   async delete(pod: CniPod): Promise<void> {
     // Before version 0.4.0 of the specification DEL is not told the result of ADD.
-    for (const plugin of [...this.#conflist.plugins].reverse()) await this.#run('DEL', plugin, pod);
+    for (const plugin of [...this.conflist.plugins].reverse()) await this.run('DEL', plugin, pod);
   }
 
   /** The addresses that host-local holds for pods. */
   async reserved(): Promise<string[]> {
-    const { stdout } = await exec(['ls', `${this.#state}/cni/networks/${this.#conflist.name}`]);
+    const { stdout } = await exec(['ls', `${this.state}/cni/networks/${this.conflist.name}`]);
     return stdout.split('\n').filter((name) => /^[\da-f]+[.:]/.test(name));
   }
 
   /** Runs one plugin; what it prints. */
-  async #run(
+  private async run(
     command: 'ADD' | 'DEL',
     plugin: Plugin,
     { name, netns, portMappings }: Pick<CniPod, 'name' | 'netns' | 'portMappings'>,
     prevResult?: AddResult,
   ): Promise<string> {
-    const { name: network, cniVersion } = this.#conflist;
+    const { name: network, cniVersion } = this.conflist;
     const mapped = plugin.capabilities?.portMappings === true && portMappings.length > 0;
     const configuration = {
       ...plugin,
@@ -124,7 +124,7 @@ export class CniNode {
     ];
     // `ip netns exec` makes a mount namespace: in it every node has a /var/lib of its own for host-local's addresses.
     const script = 'mount --bind "$0" /var/lib && exec env "$@"';
-    const argv = ['sh', '-c', script, this.#state, ...variables, `${PLUGINS}/${plugin.type}`];
+    const argv = ['sh', '-c', script, this.state, ...variables, `${PLUGINS}/${plugin.type}`];
     try {
       return (await this.node.exec(argv, { input: JSON.stringify(configuration) })).stdout;
     } catch (error) {

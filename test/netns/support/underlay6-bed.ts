@@ -55,11 +55,11 @@ export interface DataplaneSetting {
 
 export class RunningDataplane {
   readonly node: LabNode;
-  readonly #child: ChildProcess;
+  private readonly child: ChildProcess;
 
   private constructor(node: LabNode, child: ChildProcess) {
     this.node = node;
-    this.#child = child;
+    this.child = child;
   }
 
   /** Starts one on a node of a lab of makeUnderlay6Bed; it ends with the test. */
@@ -97,16 +97,16 @@ export class RunningDataplane {
 
   /** All counters but that of multicast, which the node's own IPv6 sends whenever it likes. */
   async counters(): Promise<Counters> {
-    const answer = once(this.#child, 'message') as Promise<[Counters]>;
-    this.#child.send('counters');
+    const answer = once(this.child, 'message') as Promise<[Counters]>;
+    this.child.send('counters');
     const [{ tx_drop_multicast, ...counters }] = await answer;
     return counters;
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.disconnect();
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const exited = once(this.child, 'exit');
+    this.child.disconnect();
     await exited;
   }
 }
