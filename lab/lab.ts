@@ -20,22 +20,22 @@ import { joinByBridge, joinByPair, type VethMode } from './underlay.js';
 import { requireWorld, SCRATCH } from './world.js';
 
 export interface LabOptions {
-  /** Prefix of all names; two labs at once in one world need two. */
+  /** Prefix of all names; labs that exist at the same time need different ones. */
   readonly name?: string;
   readonly nodes?: number;
   readonly podsPerNode?: number;
   readonly mode?: VethMode;
   /** MTU of the underlay. */
   readonly mtu?: number;
-  /** Bytes by which the pods' MTU is less: those of the tunnel's headers, 50 with vxlan, when left out, and 28 with udp. */
+  /** Bytes of the tunnel's headers, by which the pods' MTU is less: 50 with vxlan (the default), 28 with udp. */
   readonly overhead?: number;
-  /** Leave IPv6 on in all namespaces. Off by default: then nothing but the test's own packets crosses flannel.1. */
+  /** Keeps IPv6 on in all namespaces. Off by default: then only the test's own packets cross flannel.1. */
   readonly ipv6?: boolean;
 }
 
 export class Lab {
   readonly name: string;
-  /** Scratch directory of this lab; goes with it. */
+  /** Scratch directory of this lab, which dispose removes. */
   readonly dir: string;
   readonly mode: VethMode;
   readonly nodes: LabNode[] = [];
@@ -48,7 +48,7 @@ export class Lab {
     this.mode = options.mode ?? 'virt';
   }
 
-  /** Builds the test bed; if that fails half-way, what was built is taken down again. */
+  /** Builds the test bed; if that fails half-way, removes what was built. */
   static async create(options: LabOptions = {}): Promise<Lab> {
     requireWorld();
     const lab = new Lab(options);
@@ -99,26 +99,26 @@ export class Lab {
     }
   }
 
-  /** A node by its number, from 1. */
+  /** Returns a node by its number, from 1. */
   node(index: number): LabNode {
     const node = this.nodes[index - 1];
     if (node === undefined) throw new RangeError(`this lab has ${this.nodes.length} nodes, no node ${index}`);
     return node;
   }
 
-  /** A pod by the numbers of its node and its own, both from 1. */
+  /** Returns a pod by its node's number and its own, both from 1. */
   pod(node: number, pod = 1): Pod {
     const found = this.node(node).pods[pod - 1];
     if (found === undefined) throw new RangeError(`node ${node} has ${this.node(node).pods.length} pods`);
     return found;
   }
 
-  /** The leases of all nodes. */
+  /** Returns the leases of all nodes. */
   leases(): VxlanLease[] {
     return this.nodes.map((node) => node.lease());
   }
 
-  /** Stops what runs, last started first, then removes the namespaces and the files. */
+  /** Stops everything that runs, last started first, then removes namespaces and files. */
   async dispose(): Promise<void> {
     const failures: unknown[] = [];
     for (const thing of this.owned.splice(0).reverse()) {
@@ -127,7 +127,7 @@ export class Lab {
     const names = this.nodes.flatMap((node) => [...node.pods.map((pod) => pod.netns), node.netns]);
     if (this.hub !== undefined) names.push(this.hub);
     const lines = names.map((name) => `netns delete ${name}`);
-    // -force goes on after a line that fails: a lab that was only half built has only some of them.
+    // -force continues after a line that fails: a half-built lab has only some of the namespaces.
     await exec(['ip', '-force', '-batch', '-'], { input: `${lines.join('\n')}\n` }).catch(() => undefined);
     await rm(this.dir, { recursive: true, force: true });
     if (failures.length > 0) throw failures[0];

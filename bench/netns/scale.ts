@@ -1,4 +1,4 @@
-/** Figures of many leases: throughput beside them, time to apply them, throughput while they change. */
+/** Figures of many leases: throughput with them, time to apply them, throughput while they change. */
 
 import {
   type Dataplane,
@@ -18,7 +18,7 @@ import { type Figure, withBoth } from './figure.js';
 const MANY = 10_000;
 const SIZES = [2, 1000, MANY] as const;
 
-/** Leases beside those that change, and how they change: 100 leases ten times a second. */
+/** Number of leases, and how they change: 100 leases ten times a second. */
 const CHURN_LEASES = 2000;
 const CHURN_STEP = 100;
 const CHURN_EVERY_MS = 100;
@@ -60,7 +60,7 @@ const apply: Figure = {
     }),
 };
 
-/** Rewrites Weft's lease file and waits until the last route is there; routes come last of what a lease sets. */
+/** Rewrites Weft's lease file and waits for the last route; Weft sets a lease's route last. */
 async function replaceLeases(weft: WeftDataplane, extra: readonly VxlanLease[]): Promise<void> {
   const { node } = weft;
   await writeLeases(weft.leaseFile, [node.lease(), ...node.peers(), ...extra]);
@@ -100,7 +100,7 @@ const churn: Figure = {
     ),
 };
 
-/** Changes MAC and address of 100 leases every 100 ms on one node, until ended. */
+/** Changes MAC and address of 100 leases every 100 ms on one node until `end`. */
 class Churn {
   private readonly dataplane: Dataplane;
   private readonly leases = madeUp(CHURN_LEASES);
@@ -117,15 +117,15 @@ class Churn {
     this.schedule();
   }
 
-  /** No further step is begun. */
+  /** Begins no further step. */
   pause(): void {
     this.ended = true;
     clearTimeout(this.timer);
   }
 
   /**
-   * Stops changing. Gives the rate that was reached, which is less where a step took longer than its time, and how long
-   * after the last change the node had it: the proof that changes were taken up and not only written down.
+   * Stops. Returns the rate, which is lower if steps took longer than their time, and the time
+   * from the last change to its neighbour entry, which proves that the node applied the changes.
    */
   async end(): Promise<{ rate: number; lag: number }> {
     this.pause();
@@ -134,7 +134,7 @@ class Churn {
     const rate = this.changed / ((endedAt - this.startedAt) / 1000);
     const last = this.leases[(this.next + CHURN_LEASES - 1) % CHURN_LEASES];
     const { netns } = this.dataplane.node;
-    await until('the last change is taken up', async () => {
+    await until('the last change is applied', async () => {
       const base = last.Subnet.slice(0, last.Subnet.indexOf('/'));
       const [entry] = await ipJson<{ lladdr?: string }[]>(netns, 'neigh', 'show', base, 'dev', DEVICE);
       return entry?.lladdr === last.BackendData.VtepMAC;
@@ -143,14 +143,14 @@ class Churn {
   }
 
   private schedule(): void {
-    // Steps are due at fixed times from the start; a late one is followed at once.
+    // Steps are due at fixed times from the start; after a late step the next follows at once.
     const due = this.startedAt + (this.changed / CHURN_STEP + 1) * CHURN_EVERY_MS;
     this.timer = setTimeout(
       () => {
         this.step = this.change().then(() => {
           if (!this.ended) this.schedule();
         });
-        // A failure is thrown by end(), which awaits the same promise.
+        // end() awaits the same promise and throws its failure.
         this.step.catch(() => undefined);
       },
       Math.max(0, due - performance.now()),

@@ -1,5 +1,5 @@
 /**
- * Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN a user could pick.
+ * Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN that users have today.
  *
  *     pod ── cni0 ── kernel route ── flannel.1 (internal port) ┐
  *                                                             br-int ── vxlan ports, key 1, one per peer ─┐
@@ -20,7 +20,7 @@ const SCHEMAS = [
   '/usr/local/share/openvswitch/vswitch.ovsschema',
 ] as const;
 
-/** `ip` lines that remove what Open vSwitch leaves; any of them may be missing. */
+/** `ip` lines that delete the devices Open vSwitch leaves; any of them may be missing. */
 const TAPS = [DEVICE, 'br-int', 'br-phy', 'ovs-netdev'].map((name) => `link delete ${name}\n`).join('');
 
 /** Starts Open vSwitch on a node with netdev bridges. The underlay address moves to br-phy until it is stopped. */
@@ -68,7 +68,7 @@ export async function startOvs(
       await daemon.stop();
       await database.stop();
       await closeToKernel(node, false);
-      // Open vSwitch makes its taps persistent, for its own restarts.
+      // Open vSwitch makes its TAPs persistent, for its own restarts.
       await node.exec(['ip', '-force', '-batch', '-'], { input: TAPS }).catch(() => undefined);
       await ipBatch(node.netns, [`address replace ${node.address}/24 dev ${node.iface}`]);
     },

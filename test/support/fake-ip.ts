@@ -1,6 +1,6 @@
 /**
- * A command `ip` that writes down what it is told and fails where it is told to, first in PATH. It stands for iproute2
- * where a test is about what Weft asks of the system; what the system does then is the netns tests' business.
+ * A fake `ip`, first in PATH, that records its commands and fails those that a test chooses. It replaces iproute2
+ * in tests of Weft's requests to the system; the netns tests cover their effects.
  */
 
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
-// `-json` prints the file named after its arguments; a batch goes on after failures and reports them as iproute2 does.
+// `-json` prints the file named after its arguments; a batch continues after failures and reports them as iproute2 does.
 const SCRIPT = `#!/bin/sh
 dir=$(dirname "$0")
 if [ "$1" = -json ]; then
@@ -46,7 +46,7 @@ export class FakeIp {
     this.dir = dir;
   }
 
-  /** Takes the place of `ip` until the test is over. */
+  /** Replaces `ip` until the test is over. */
   static install(t: Test): FakeIp {
     const dir = mkdtempSync(join(tmpdir(), 'weft-fake-ip-'));
     for (const folder of ['answers', 'failures']) mkdirSync(join(dir, folder));
@@ -62,24 +62,24 @@ export class FakeIp {
     return new FakeIp(dir);
   }
 
-  /** Every command since the last call, in order, without `ip`; and what was noted in between. */
+  /** Returns every command since the last call, in order and without `ip`, and the notes in between. */
   taken(): string[] {
     const lines = readFileSync(join(this.dir, 'log'), 'utf8').split('\n').filter(Boolean);
     writeFileSync(join(this.dir, 'log'), '');
     return lines;
   }
 
-  /** How many processes were started for commands since the beginning. */
+  /** Returns the number of processes started so far. */
   get starts(): number {
     return readFileSync(join(this.dir, 'starts'), 'utf8').split('\n').filter(Boolean).length;
   }
 
-  /** Writes a line among the commands: something that happens beside them. */
+  /** Adds a line to the commands, for an event between them. */
   note(line: string): void {
     appendFileSync(join(this.dir, 'log'), `${line}\n`);
   }
 
-  /** Makes a command fail with the kernel's answer until `mend`. */
+  /** Makes a command fail with the kernel's answer until `mend` is called. */
   fail(command: string, answer: string): void {
     writeFileSync(join(this.dir, 'failures', fileName(command)), `RTNETLINK answers: ${answer}\n`);
   }
@@ -88,12 +88,12 @@ export class FakeIp {
     rmSync(join(this.dir, 'failures', fileName(command)));
   }
 
-  /** Makes a batch stop at a command that begins like this until it is killed, for 10 s at most. */
+  /** Makes a batch hang at a command with this beginning until it is killed, for 10 s at most. */
   hang(command: string): void {
     writeFileSync(join(this.dir, 'hang'), command);
   }
 
-  /** What `ip -json <args>` prints. */
+  /** Sets what `ip -json <args>` prints. */
   answer(args: string, json: unknown): void {
     const text = typeof json === 'string' ? json : JSON.stringify(json);
     writeFileSync(join(this.dir, 'answers', fileName(args)), text);
