@@ -48,7 +48,7 @@ const size = fc.oneof(
 );
 
 t.test(
-  'the payloads together are the payload of the superpacket, each of the size that was asked for',
+  'Segmenter splits the payload into segments of the requested size',
   async () => {
     fc.assert(
       fc.property(superpacket, size, (frame, segmentSize) => {
@@ -64,7 +64,7 @@ t.test(
   },
 );
 
-t.test('every segment verifies under the slow reference', async () => {
+t.test('every segment has checksums that the slow reference verifies', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, segmentSize) =>
       segments(frame, segmentSize).every(checksumsVerify),
@@ -72,7 +72,7 @@ t.test('every segment verifies under the slow reference', async () => {
   );
 });
 
-t.test('sequence numbers go on by the payload, identifications by one, past their ends', async () => {
+t.test('sequence numbers advance by the payload and identifications by one, and both wrap around', async () => {
   fc.assert(
     fc.property(options.map(tcpFrame), size, (frame, segmentSize) => {
       const { version, ip, transport } = layoutOf(frame);
@@ -90,7 +90,7 @@ t.test('sequence numbers go on by the payload, identifications by one, past thei
   );
 });
 
-t.test('they are the segments of the naive segmenter, byte for byte', async () => {
+t.test('Segmenter equals the naive segmenter byte for byte', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, segmentSize) => {
       const expected = naiveSegments(frame, segmentSize).map(toHex);
@@ -99,7 +99,7 @@ t.test('they are the segments of the naive segmenter, byte for byte', async () =
   );
 });
 
-t.test('the payload of the superpacket is not touched', async () => {
+t.test('Segmenter does not change the payload of the superpacket', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, segmentSize) => {
       const { payload } = layoutOf(frame);

@@ -13,7 +13,7 @@ const body = fc.uint8Array({ maxLength: 300 });
 const vni = fc.nat(0xffffff);
 
 t.test(
-  'what one node encapsulates the other decapsulates to the same frames, in the same order',
+  'decapsulate returns the frames that encapsulate sent, in their order',
   async () => {
     fc.assert(
       fc.property(vni, fc.array(fc.tuple(fc.boolean(), body), { maxLength: 16 }), (number, packets) => {
@@ -38,7 +38,7 @@ t.test(
   },
 );
 
-/** Datagrams from nowhere to near misses. */
+/** Datagrams from random bytes to almost valid ones. */
 const datagram = fc.oneof(
   fc.uint8Array({ maxLength: 80 }),
   fc
@@ -51,7 +51,7 @@ const datagram = fc.oneof(
     ),
 );
 
-t.test('every datagram is either handed on whole or dropped under exactly one counter', async () => {
+t.test('decapsulate delivers a datagram whole or drops it under exactly one counter', async () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(datagram, fc.constantFrom(ADDRESS_A, ADDRESS_B, 1)), { maxLength: 16 }),
