@@ -34,9 +34,9 @@ export class CommandError extends Error {
 }
 
 /**
- * Returns a command line that runs in a network namespace. `ip netns exec` and `env` replace themselves, so the pid is the
- * command's own. NODE_OPTIONS is cleared: tap adds its loader to it, which doubles Weft's start-up time and adds half to
- * its memory.
+ * Returns a command line that runs in a network namespace. `ip netns exec` and `env` replace themselves, so the pid is
+ * the command's own. NODE_OPTIONS is cleared: tap adds its loader to it, which doubles Weft's start-up time and adds
+ * half to its memory.
  */
 export function inNetns(netns: string | undefined, argv: readonly string[], nodeOptions = ''): string[] {
   const bare = ['env', `NODE_OPTIONS=${nodeOptions}`, ...argv];

@@ -1,4 +1,7 @@
-/** Long-lived processes of the lab: dataplanes, daemons, servers. Their output is kept, and a line of it shows readiness. */
+/**
+ * Long-lived processes of the lab: dataplanes, daemons, servers. Their output is kept, and a line of it shows
+ * readiness.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
 /**
- * Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN that users have today.
+ * Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN that users have
+ * today.
  *
  *     pod ── cni0 ── kernel route ── flannel.1 (internal port) ┐
  *                                                             br-int ── vxlan ports, key 1, one per peer ─┐
@@ -120,8 +121,8 @@ export async function startOvs(
 
 /**
  * Keeps the kernel's own stack off the underlay interface while Open vSwitch reads it through a packet socket: packets
- * arrive at both, and the kernel would answer VXLAN with ICMP port unreachable. Strict reverse-path filtering drops them,
- * as their source routes through br-phy.
+ * arrive at both, and the kernel would answer VXLAN with ICMP port unreachable. Strict reverse-path filtering drops
+ * them, as their source routes through br-phy.
  */
 async function closeToKernel(node: LabNode, closed: boolean): Promise<void> {
   await sysctl(node.netns, {

@@ -1,4 +1,7 @@
-/** Between two Weft nodes everything arrives as it was sent: at every offload level, from the least pod MTU to jumbo frames. */
+/**
+ * Between two Weft nodes everything arrives as it was sent: at every offload level, from the least pod MTU to jumbo
+ * frames.
+ */
 
 import t, { type Test } from 'tap';
 import type { WeftDataplane, WeftOptions } from '../../lab/dataplanes/weft.js';

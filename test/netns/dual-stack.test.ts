@@ -81,7 +81,8 @@ t.test('two Weft nodes and a kernel peer with both families', await withKernelVx
   await t.test('TCP arrives unharmed', async (t) => {
     for (const [from, to] of [
       [lab.pod(1), lab.pod(2)],
-      // The kernel's superpackets do not carry the pods' segment size, and the IPv4 device would accept larger segments.
+      // The kernel's superpackets do not carry the pods' segment size, and the IPv4 device would accept larger
+      // segments.
       [lab.pod(3), lab.pod(1)],
       [pod6(lab.pod(1)), pod6(lab.pod(2))],
       [pod6(lab.pod(1)), pod6(lab.pod(3))],

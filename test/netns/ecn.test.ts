@@ -1,6 +1,6 @@
 /**
- * Congestion notification through the tunnel, RFC 6040: the outer header carries the inner ECN field, and marks of routers
- * reach the pod.
+ * Congestion notification through the tunnel, RFC 6040: the outer header carries the inner ECN field, and marks of
+ * routers reach the pod.
  */
 
 import t from 'tap';

@@ -1,4 +1,6 @@
-/** net-conf `Weft with Learning: true`: frames go to the VTEP that last sent from their MAC, unless a lease has the MAC. */
+/**
+ * net-conf `Weft with Learning: true`: frames go to the VTEP that last sent from their MAC, unless a lease has the MAC.
+ */
 
 import t from 'tap';
 import { ipBatch } from '../../lab/ip.js';

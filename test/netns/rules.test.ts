@@ -112,12 +112,12 @@ const TABLE6 = TABLE.replaceAll('ipv4', 'ipv6')
 for (const backEnd of BACK_ENDS) {
   t.test(`iptables, ${backEnd}: the rules of both families equal flannel's`, async (t) => {
     const node = await makeNode(t, `golden-${backEnd}`);
-    const said = await applyOnce(t, node, { backEnd }, BOTH);
+    const log = await applyOnce(t, node, { backEnd }, BOTH);
     t.strictSame(await allSaved(node, backEnd), ALL);
-    t.match(said, /Cleaning-up unused traffic manager rules/);
-    t.match(said, /Starting flannel in iptables mode\.\.\.[^]*Setting up masking rules\n[^]*bootstrap done/);
-    t.match(said, /Setting up masking rules for IPv6\n/);
-    t.match(said, /Changing default FORWARD chain policy to ACCEPT\n/);
+    t.match(log, /Cleaning-up unused traffic manager rules/);
+    t.match(log, /Starting flannel in iptables mode\.\.\.[^]*Setting up masking rules\n[^]*bootstrap done/);
+    t.match(log, /Setting up masking rules for IPv6\n/);
+    t.match(log, /Changing default FORWARD chain policy to ACCEPT\n/);
   });
 
   t.test(
@@ -136,11 +136,11 @@ for (const backEnd of BACK_ENDS) {
         await node.exec(['sh', '-c', `iptables-${backEnd} ${rule}`]);
       }
       const previous = { network: OLD.network, subnet: OLD.subnet };
-      const said = await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [{ ...V4, previous }] });
+      const log = await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [{ ...V4, previous }] });
       t.strictSame(await saved(node, backEnd, 'nat'), [NAT[0], foreign, ...NAT.slice(1)]);
       t.strictSame(await saved(node, backEnd, 'filter'), [FILTER[0], foreignForward, ...FILTER.slice(1)]);
       t.match(
-        said,
+        log,
         'Current network or subnet (10.244.0.0/16, 10.244.1.0/24) is not equal to previous one (10.1.0.0/16, 10.1.7.0/24), trying to recycle old iptables rules\n',
       );
     },
@@ -171,8 +171,8 @@ for (const backEnd of BACK_ENDS) {
   t.test(`a change from iptables, ${backEnd}, to nftables and back leaves no stale rule`, async (t) => {
     const node = await makeNode(t, `switch-${backEnd}`);
     await applyOnce(t, node, { backEnd }, BOTH);
-    const said = await applyOnce(t, node, { backEnd }, BOTH_NFTABLES);
-    t.match(said, /Cleaning-up iptables rules\.\.\.\n[^]*Starting flannel in nftables mode\.\.\.\n/);
+    const log = await applyOnce(t, node, { backEnd }, BOTH_NFTABLES);
+    t.match(log, /Cleaning-up iptables rules\.\.\.\n[^]*Starting flannel in nftables mode\.\.\.\n/);
     t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [NONE, [TABLE, TABLE6]]);
     await applyOnce(t, node, { backEnd }, BOTH);
     t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [ALL, []]);

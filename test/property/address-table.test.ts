@@ -1,4 +1,6 @@
-/** The table behind the FDB and the routes against a Map as its model: after any commands both give the same answers. */
+/**
+ * The table behind the FDB and the routes against a Map as its model: after any commands both give the same answers.
+ */
 
 import fc from 'fast-check';
 import t from 'tap';

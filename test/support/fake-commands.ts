@@ -10,7 +10,9 @@ export interface FakeCommands {
   taken(): string[];
 }
 
-/** Installs commands until the test is over; each is the body of a shell script without other commands than built-ins. */
+/**
+ * Installs commands until the test is over; each is the body of a shell script without other commands than built-ins.
+ */
 export function fakeCommands(t: Test, commands: Readonly<Record<string, string>>): FakeCommands {
   const dir = mkdtempSync(join(tmpdir(), 'weft-fake-commands-'));
   const log = join(dir, 'log');

@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
-// `-json` prints the file named after its arguments; a batch continues after failures and reports them as iproute2 does.
+// `-json` prints the file named after its arguments; a batch continues after failures and reports them as iproute2
+// does.
 const SCRIPT = `#!/bin/sh
 dir=$(dirname "$0")
 if [ "$1" = -json ]; then

@@ -1,5 +1,5 @@
 /**
- * TCP connections full of bytes that nobody could guess, each its own, and their hashes at either end.
+ * TCP connections with pseudo-random bytes, different in each, and their hashes at either end.
  *
  * Use: stream.js receive ADDRESS PORT [C]      prints `listening`, then hash and number of bytes of C connections (one
  *                                              when left out), on one line and in the hashes' order

@@ -1,4 +1,7 @@
-/** Prints the underlay that is chosen in this namespace for the UnderlayOptions in its first argument and the families after it (IPv4), or why there is none. */
+/**
+ * Prints the underlay that is chosen in this namespace, or the error. Arguments: UnderlayOptions as JSON, families
+ * (IPv4).
+ */
 
 import { type Family, formatIp, type Ip } from '../../../src/control/addresses/address.js';
 import { readLinks } from '../../../src/control/kernel/links.js';
