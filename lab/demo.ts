@@ -1,8 +1,10 @@
-// `npm run demo`: three nodes, two pods each, one lease file; pings, iperf3, and the kernel's vxlan beside it.
-//
-//     pod1, pod2 ── node1 ─┐
-//     pod1, pod2 ── node2 ─┤ 192.168.77.0/24: veth without offloads, which is what a Raspberry Pi's NIC is
-//     pod1, pod2 ── node3 ─┘
+/**
+ * `npm run demo`: three nodes with two pods each and one lease file; pings and iperf3 over Weft and over kernel vxlan.
+ *
+ *     pod1, pod2 ── node1 ─┐
+ *     pod1, pod2 ── node2 ─┤ 192.168.77.0/24: veth without offloads, like the NIC of a Raspberry Pi
+ *     pod1, pod2 ── node3 ─┘
+ */
 
 import { kernelHasVxlan, startKernel } from './dataplanes/kernel.js';
 import { ready, spawnWeft, type WeftDataplane } from './dataplanes/weft.js';
@@ -17,41 +19,46 @@ import { type PingResult, ping } from './traffic/ping.js';
 const PINGS = 10;
 const IPERF_SECONDS = 3;
 
-/** What one dataplane did in the test bed. */
-interface Seen {
+/** The results of one dataplane. */
+interface Result {
   readonly pings: readonly PingResult[];
   readonly gbits: readonly number[];
 }
 
 type Pair = readonly [from: Pod, to: Pod];
 
-/** Every pair of pods once: an answered ping has crossed both ways. */
+/** Returns every pair of pods once: an answered ping has crossed in both directions. */
 function podPairs(lab: Lab): Pair[] {
   const pods = lab.nodes.flatMap((node) => node.pods);
   return pods.flatMap((from, index) => pods.slice(index + 1).map((to): Pair => [from, to]));
 }
 
-/** One stream each way round the ring of nodes. */
+/** Returns the pairs of a ring through all nodes. */
 function ring(lab: Lab): Pair[] {
   return lab.nodes.map(
     (node, index): Pair => [lab.pod(node.index), lab.pod(((index + 1) % lab.nodes.length) + 1)],
   );
 }
 
-async function tryOut(lab: Lab, name: string): Promise<Seen> {
+async function measure(lab: Lab, name: string): Promise<Result> {
   const pings: PingResult[] = [];
-  await step('ping', `${name}: every pair of pods, ${PINGS} times`, async () => {
+  await step('ping', `${name}: ping between every pair of pods, ${PINGS} times`, async () => {
     for (const [from, to] of podPairs(lab)) {
-      // The first one pays for ARP between pod and bridge; it counts as a ping, not as a time.
+      // The first one includes ARP between pod and bridge; it counts as a ping, but not for the times.
       const first = await ping(from.netns, to.address, { count: 1 });
       const rest = await ping(from.netns, to.address, { count: PINGS - 1 });
       pings.push({ ...rest, sent: first.sent + rest.sent, received: first.received + rest.received });
     }
   });
   const gbits: number[] = [];
-  await step('iperf3', `${name}: TCP, one stream, ${IPERF_SECONDS} s per path`, async () => {
-    for (const [from, to] of ring(lab)) gbits.push((await iperf(from, to, { seconds: IPERF_SECONDS })).gbits);
-  });
+  await step(
+    'iperf3',
+    `${name}: one TCP stream for ${IPERF_SECONDS} s from each node to the next`,
+    async () => {
+      for (const [from, to] of ring(lab))
+        gbits.push((await iperf(from, to, { seconds: IPERF_SECONDS })).gbits);
+    },
+  );
   return { pings, gbits };
 }
 
@@ -68,11 +75,11 @@ async function stopAll(wefts: readonly WeftDataplane[]): Promise<void> {
   for (const weft of wefts) {
     const exit = await weft.end();
     if (exit.code !== 0)
-      throw new Error(`${weft.process.name} ended with ${exit.code ?? exit.signal}, not with 0`);
+      throw new Error(`${weft.process.name} exited with ${exit.code ?? exit.signal} instead of 0`);
   }
 }
 
-function report(lab: Lab, weft: Seen, kernel: Seen | undefined): void {
+function report(lab: Lab, weft: Result, kernel: Result | undefined): void {
   const beside = (cells: readonly Column[]) => (kernel === undefined ? [] : cells);
   const rtt = (result: PingResult | undefined) => {
     if (result === undefined || result.received < result.sent) {
@@ -85,7 +92,7 @@ function report(lab: Lab, weft: Seen, kernel: Seen | undefined): void {
   show(
     textTable(
       [
-        { title: 'Round trip, ms (min / avg)' },
+        { title: 'Ping round trip, ms (min / avg)' },
         { title: 'Weft', right: true },
         ...beside([{ title: 'kernel vxlan', right: true }]),
         { title: '' },
@@ -101,7 +108,7 @@ function report(lab: Lab, weft: Seen, kernel: Seen | undefined): void {
   show(
     textTable(
       [
-        { title: 'TCP, one stream, Gbit/s   ' },
+        { title: 'One TCP stream, Gbit/s   ' },
         { title: 'Weft', right: true },
         ...beside([
           { title: 'kernel vxlan', right: true },
@@ -120,32 +127,37 @@ function report(lab: Lab, weft: Seen, kernel: Seen | undefined): void {
 
 let running: readonly WeftDataplane[] = [];
 
-// A reader that went away (`npm run demo | head`): the end of this process is the end of its world.
+// A closed pipe (`npm run demo | head`) ends this process, and with it its world.
 process.stdout.on('error', () => process.exit(1));
 
 async function demo(): Promise<boolean> {
-  console.log('Weft: three nodes, two pods each, one lease file\n');
-  const lab = await step('build', '3 nodes and 6 pods as network namespaces, veth without offloads', () =>
+  console.log('Weft demo: a cluster of three nodes on this machine, with two pods per node\n');
+  const lab = await step('build', 'make 3 nodes and 6 pods as network namespaces', () =>
     Lab.create({ nodes: 3, podsPerNode: 2, mode: 'plain' }),
   );
   try {
-    const wefts = await step('weft', 'weft run on every node', () => startAll(lab));
-    const weft = await tryOut(lab, 'Weft');
+    const wefts = await step('weft', 'start `weft run` on every node', () => startAll(lab));
+    const weft = await measure(lab, 'Weft');
     const status = await step(
       'status',
-      'weft status on node1',
+      'read `weft status` on node1',
       async () => (await wefts[0]?.statusText()) ?? '',
     );
-    await step('stop', 'SIGTERM to every weft', () => stopAll(wefts));
+    await step('stop', 'stop Weft on every node (SIGTERM)', () => stopAll(wefts));
 
-    let kernel: Seen | undefined;
+    let kernel: Result | undefined;
     if (await kernelHasVxlan()) {
       for (const node of lab.nodes) await startKernel(node);
-      kernel = await tryOut(lab, 'kernel vxlan');
-    } else console.log('  kernel   this kernel has no vxlan: that is the node Weft is made for');
+      kernel = await measure(lab, 'kernel vxlan');
+    } else
+      console.log(
+        '  kernel   no comparison: this kernel has no vxlan, as on the nodes that Weft is made for',
+      );
 
     report(lab, weft, kernel);
-    console.log(`\n  weft status on node1\n\n${status.trimEnd().replaceAll(/^(?=.)/gm, '    ')}`);
+    console.log(
+      `\n  Output of 'weft status' on node1, before the stop:\n\n${status.trimEnd().replaceAll(/^(?=.)/gm, '    ')}`,
+    );
     const sent = weft.pings.reduce((sum, result) => sum + result.sent, 0);
     const received = weft.pings.reduce((sum, result) => sum + result.received, 0);
     console.log(`\n  ${received} of ${sent} pings over Weft were answered.`);
@@ -159,11 +171,11 @@ try {
   process.exitCode = (await demo()) ? 0 : 1;
 } catch (error) {
   const where = error instanceof StepError ? `step '${error.step}'` : 'the demo';
-  // The message's first line is the reason; the logs, which follow it in the message, are printed for every node below.
+  // The first line of the message is the reason; the logs after it are printed for every node below.
   const reason = error instanceof Error ? error.message.split('\n', 1)[0] : error;
   console.error(`\n${where} failed: ${reason}`);
   for (const weft of running) {
-    if (weft.tail() !== '') console.error(`\n${weft.process.name} said last:\n${weft.tail()}`);
+    if (weft.tail() !== '') console.error(`\n${weft.process.name} logged last:\n${weft.tail()}`);
   }
   process.exitCode = 1;
 }

@@ -1,23 +1,23 @@
-// Short-lived commands: run to the end, inside a network namespace or not, and hand back what they printed.
+/** Runs short-lived commands to their end, in a network namespace if asked, and returns what they print. */
 
 import { spawn } from 'node:child_process';
 
-/** What a finished command left. */
+/** The output of a finished command. */
 export interface Output {
   readonly stdout: string;
   readonly stderr: string;
 }
 
 export interface ExecOptions {
-  /** Network namespace to run in; the world's own when left out. */
+  /** Network namespace to run in; by default the world's own. */
   readonly netns?: string;
   /** Text for standard input. */
   readonly input?: string;
-  /** SIGKILL after this long; 30 s when left out. */
+  /** Time after which SIGKILL ends it; 30 s by default. */
   readonly timeoutMs?: number;
 }
 
-/** A command that did not end with exit code 0. The message is one line: command, code, last line of stderr. */
+/** The error of a command that did not exit with 0. Its message is one line: command, code, last line of stderr. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly code: number | null;
@@ -25,8 +25,8 @@ export class CommandError extends Error {
   readonly stderr: string;
 
   constructor(argv: readonly string[], code: number | null, reason: string, output: Output) {
-    const said = lastLine(output.stderr) || lastLine(output.stdout);
-    super(`${argv.join(' ')}: ${reason}${said === '' ? '' : `: ${said}`}`);
+    const detail = lastLine(output.stderr) || lastLine(output.stdout);
+    super(`${argv.join(' ')}: ${reason}${detail === '' ? '' : `: ${detail}`}`);
     this.code = code;
     this.stdout = output.stdout;
     this.stderr = output.stderr;
@@ -34,9 +34,9 @@ export class CommandError extends Error {
 }
 
 /**
- * Puts a command line into a network namespace. `ip netns exec` and `env` replace themselves: the pid is the command's
- * own. What a test runner has every Node load (tap adds it to NODE_OPTIONS whatever the environment) is left out: a weft
- * would start in twice the time and take half as much memory again.
+ * Returns a command line that runs in a network namespace. `ip netns exec` and `env` replace themselves, so the pid is
+ * the command's own. NODE_OPTIONS is cleared: tap adds its loader to it, which doubles Weft's start-up time and adds
+ * half to its memory.
  */
 export function inNetns(netns: string | undefined, argv: readonly string[], nodeOptions = ''): string[] {
   const bare = ['env', `NODE_OPTIONS=${nodeOptions}`, ...argv];
@@ -69,16 +69,16 @@ export function exec(argv: readonly string[], options: ExecOptions = {}): Promis
     child.once('close', (code, signal) => {
       clearTimeout(timer);
       if (code === 0) return resolve({ stdout, stderr });
-      const reason = late ? `no end after ${timeoutMs} ms` : `exit ${code ?? signal}`;
+      const reason = late ? `killed after ${timeoutMs} ms` : `exit ${code ?? signal}`;
       reject(new CommandError(argv, code, reason, { stdout, stderr }));
     });
-    // A command that fails before reading its input must not take us down with EPIPE.
+    // A command that fails before it reads its input causes EPIPE here.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
   });
 }
 
-/** True when a command ends with exit code 0, false when it does not or cannot be started. */
+/** Returns true if a command exits with 0, false if it does not or cannot be started. */
 export async function succeeds(argv: readonly string[], options: ExecOptions = {}): Promise<boolean> {
   try {
     await exec(argv, options);

@@ -1,4 +1,4 @@
-// iproute2, one process for many changes.
+/** iproute2, with one process for many changes. */
 
 import { exec } from './exec.js';
 
@@ -14,13 +14,13 @@ export async function bridgeBatch(netns: string, lines: readonly string[]): Prom
   await exec(['bridge', '-n', netns, '-batch', '-'], { input: `${lines.join('\n')}\n`, timeoutMs: 120_000 });
 }
 
-/** What `ip -json …` prints, parsed. */
+/** Returns the parsed output of `ip -json …`. */
 export async function ipJson<T>(netns: string, ...args: string[]): Promise<T> {
   const { stdout } = await exec(['ip', '-n', netns, '-json', ...args]);
   return JSON.parse(stdout.trim() === '' ? '[]' : stdout) as T;
 }
 
-/** Writes sysctls of a namespace: names with dots or slashes as under /proc/sys, a name that does not exist is an error. */
+/** Writes sysctls of a namespace; a name is a path under /proc/sys, and an unknown one is an error. */
 export async function sysctl(
   netns: string,
   values: Readonly<Record<string, string | number>>,

@@ -1,4 +1,4 @@
-// The two files a node reads: net-conf.json and the lease file, with flannel's own field names.
+/** The two files that a node reads, net-conf.json and the lease file, with flannel's field names. */
 
 import { randomBytes } from 'node:crypto';
 import { rename, writeFile } from 'node:fs/promises';
@@ -14,13 +14,13 @@ export interface Lease {
   readonly BackendV6Data?: { readonly VNI?: number; readonly VtepMAC?: string };
 }
 
-/** A lease with all that a peer needs to be programmed. */
+/** A lease with everything that a vxlan peer needs. */
 export interface VxlanLease extends Lease {
   readonly BackendType: 'vxlan';
   readonly BackendData: { readonly VNI: number; readonly VtepMAC: string };
 }
 
-/** net-conf.json: what is left out takes flannel's default. */
+/** The content of net-conf.json; absent fields take flannel's defaults. */
 export interface NetConf {
   readonly Network: string;
   readonly EnableIPv4?: boolean;
@@ -37,20 +37,20 @@ export interface NetConf {
   };
 }
 
-/** The whole cluster of the lab. */
+/** The pod network of the lab's cluster. */
 export const NETWORK = '10.244.0.0/16';
 
-/** The lab's net-conf.json, with changes. */
+/** Returns the lab's net-conf.json, with changes. */
 export function netConf(backend: Partial<NetConf['Backend']> = {}): NetConf {
   return { Network: NETWORK, SubnetLen: 24, Backend: { Type: 'vxlan', VNI: 1, Port: 8472, ...backend } };
 }
 
-/** The lab's net-conf.json for backend udp, with changes. */
+/** Returns the lab's net-conf.json for backend udp, with changes. */
 export function udpConf(backend: Partial<NetConf['Backend']> = {}): NetConf {
   return { Network: NETWORK, SubnetLen: 24, Backend: { Type: 'udp', Port: 8285, ...backend } };
 }
 
-/** Replaces a file in one step, as an operator's tool should: a reader sees the old text or the new. */
+/** Replaces a file in one step, so that a reader sees either the old or the new text. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
   const fresh = `${path}.${randomBytes(4).toString('hex')}`;
   await writeFile(fresh, text);
@@ -59,7 +59,7 @@ export async function writeAtomically(path: string, text: string): Promise<void>
 
 /** Writes a lease file atomically. */
 export async function writeLeases(path: string, leases: readonly Lease[]): Promise<void> {
-  // One lease a line: readable in a failure report, and quick to write with ten thousand of them.
+  // One lease per line is readable in a failure report, and fast to write for ten thousand leases.
   const lines = leases.map((lease) => `  ${JSON.stringify(lease)}`);
   await writeAtomically(path, `{ "leases": [\n${lines.join(',\n')}\n] }\n`);
 }
@@ -70,9 +70,9 @@ export async function writeNetConf(path: string, conf: NetConf = netConf()): Pro
 }
 
 /**
- * A made-up peer that exists only as a lease, for scale: one of 16 384 subnets from 10.0.0.0/24 on (so net-conf's Network
- * has to be 10.0.0.0/8), an address in 172.16.0.0/12, which no interface of the lab has a route to.
- * `generation` changes its MAC and address and nothing else.
+ * Returns a peer that exists only as a lease, for scale: one of 16 384 subnets from 10.0.0.0/24 on (net-conf's Network
+ * has to be 10.0.0.0/8) and an address in 172.16.0.0/12, to which no interface of the lab has a route.
+ * `generation` changes its MAC and address only.
  */
 export function madeUpLease(index: number, generation = 0): VxlanLease {
   const host = index + 1 + (generation % 63) * 16_384;

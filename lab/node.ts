@@ -1,16 +1,18 @@
-// One node: a network namespace with a leg in the underlay, the pod bridge, and pods behind it.
-//
-//     ┌ pod 1 ──────────────┐   ┌ node i ─────────────────────────────────────────────┐
-//     │ eth0 10.244.i.11/24 ├───┤ cni0 10.244.i.1/24 ── route ── flannel.1 ── eth0/ua ├── underlay
-//     └─────────────────────┘   └─────────────────────────────────────────────────────┘
-//                                flannel.1 comes from a dataplane (lab/dataplanes/), not from here
+/**
+ * One node: a network namespace with an underlay interface, the pod bridge, and pods behind it.
+ *
+ *     ┌ pod 1 ──────────────┐   ┌ node i ─────────────────────────────────────────────┐
+ *     │ eth0 10.244.i.11/24 ├───┤ cni0 10.244.i.1/24 ── route ── flannel.1 ── eth0/ua ├── underlay
+ *     └─────────────────────┘   └─────────────────────────────────────────────────────┘
+ *                                a dataplane (lab/dataplanes/) creates flannel.1
+ */
 
 import { type ExecOptions, exec, type Output } from './exec.js';
 import { ipBatch, sysctl } from './ip.js';
 import type { VxlanLease } from './leases.js';
 import { LabProcess, type StartOptions } from './process.js';
 
-/** Something the lab has to take down: a process, a dataplane. */
+/** Something that the lab stops: a process or a dataplane. */
 export interface Owned {
   stop(): Promise<unknown>;
 }
@@ -22,7 +24,7 @@ export interface Pod {
   readonly address: string;
 }
 
-/** What all nodes of a lab share. */
+/** The settings that all nodes of a lab share. */
 export interface NodeSettings {
   /** Prefix of the namespaces' names. */
   readonly lab: string;
@@ -32,14 +34,14 @@ export interface NodeSettings {
   readonly iface: string;
   readonly podMtu: number;
   readonly ipv6: boolean;
-  /** Registers what the lab stops when it is disposed of. */
+  /** Registers something that dispose stops. */
   readonly own: (thing: Owned) => void;
-  /** The leases of all nodes of the lab. */
+  /** Returns the leases of all nodes of the lab. */
   readonly leases: () => VxlanLease[];
 }
 
 export class LabNode {
-  /** 1, 2, 3 … */
+  /** The node's number: 1, 2, 3 … */
   readonly index: number;
   readonly name: string;
   readonly netns: string;
@@ -51,13 +53,13 @@ export class LabNode {
   readonly subnet: string;
   /** Its base address, which flannel.1 carries as /32. */
   readonly subnetBase: string;
-  /** MAC that the lease gives flannel.1: 02:00:00:00:00:<index>. */
+  /** The lease's MAC of flannel.1: 02:00:00:00:00:<index>. */
   readonly vtepMac: string;
-  /** Directory for this node's files: exists. */
+  /** Directory for this node's files; it exists. */
   readonly dir: string;
   readonly podMtu: number;
   readonly pods: Pod[] = [];
-  readonly #settings: NodeSettings;
+  private readonly settings: NodeSettings;
 
   constructor(index: number, settings: NodeSettings) {
     this.index = index;
@@ -70,10 +72,10 @@ export class LabNode {
     this.vtepMac = `02:00:00:00:00:${index.toString(16).padStart(2, '0')}`;
     this.dir = `${settings.dir}/${this.name}`;
     this.podMtu = settings.podMtu;
-    this.#settings = settings;
+    this.settings = settings;
   }
 
-  /** This node's lease, complete: what a kernel peer would have published. */
+  /** Returns this node's complete lease, as a kernel peer publishes it. */
   lease(): VxlanLease {
     return {
       Subnet: this.subnet,
@@ -83,9 +85,9 @@ export class LabNode {
     };
   }
 
-  /** The leases of the lab's other nodes. */
+  /** Returns the leases of the lab's other nodes. */
   peers(): VxlanLease[] {
-    return this.#settings.leases().filter((lease) => lease.PublicIP !== this.address);
+    return this.settings.leases().filter((lease) => lease.PublicIP !== this.address);
   }
 
   /** Runs a command in the node to its end. */
@@ -93,7 +95,7 @@ export class LabNode {
     return exec(argv, { ...options, netns: this.netns });
   }
 
-  /** Starts a process in the node; the lab stops it at the latest when it is disposed of. */
+  /** Starts a process in the node; dispose stops it. */
   start(argv: readonly string[], options: Omit<StartOptions, 'netns'> = {}): LabProcess {
     return this.own(new LabProcess(argv, { ...options, netns: this.netns }));
   }
@@ -103,15 +105,15 @@ export class LabNode {
     return this.own(new LabProcess(argv, { ...options, netns: pod.netns }));
   }
 
-  /** Hands something to the lab to stop on dispose. */
+  /** Registers something that dispose stops, and returns it. */
   own<T extends Owned>(thing: T): T {
-    this.#settings.own(thing);
+    this.settings.own(thing);
     return thing;
   }
 
-  /** Makes the namespace and its pod bridge; called by Lab.create. */
+  /** Creates the namespace and its pod bridge; Lab.create calls it. */
   async build(): Promise<void> {
-    await makeNetns(this.netns, this.#settings.ipv6);
+    await makeNetns(this.netns, this.settings.ipv6);
     await ipBatch(this.netns, [
       `link add cni0 mtu ${this.podMtu} type bridge`,
       `address add 10.244.${this.index}.1/24 dev cni0`,
@@ -120,17 +122,17 @@ export class LabNode {
     await sysctl(this.netns, { 'net/ipv4/ip_forward': 1 });
   }
 
-  /** Adds a pod behind cni0, as the CNI bridge plugin would. */
+  /** Adds a pod behind cni0, as the CNI bridge plugin does. */
   async addPod(): Promise<Pod> {
     const number = this.pods.length + 1;
     const name = `${this.name}-pod${number}`;
     const pod: Pod = {
       name,
-      netns: `${this.#settings.lab}-${name}`,
+      netns: `${this.settings.lab}-${name}`,
       address: `10.244.${this.index}.${10 + number}`,
     };
     this.pods.push(pod);
-    await makeNetns(pod.netns, this.#settings.ipv6);
+    await makeNetns(pod.netns, this.settings.ipv6);
     const mtu = this.podMtu;
     await ipBatch(this.netns, [
       `link add veth${number} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${pod.netns}`,
@@ -147,8 +149,8 @@ export class LabNode {
 }
 
 /**
- * Makes a namespace whose settings do not depend on the host's (IPv4 sysctls are inherited). Without IPv6 nothing but
- * what a test sends crosses flannel.1: no router solicitations, no MLD.
+ * Creates a namespace whose settings do not depend on the host's (IPv4 sysctls are inherited). Without IPv6 only the
+ * test's packets cross flannel.1: no router solicitations, no MLD.
  */
 export async function makeNetns(netns: string, ipv6: boolean): Promise<void> {
   await exec(['ip', 'netns', 'add', netns]);
@@ -157,7 +159,7 @@ export async function makeNetns(netns: string, ipv6: boolean): Promise<void> {
     'net/ipv4/conf/default/rp_filter': 0,
   });
   if (!ipv6) {
-    // A kernel without IPv6 has nothing to switch off.
+    // A kernel without IPv6 has no such file.
     await exec(
       [
         'sh',

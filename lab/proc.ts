@@ -1,19 +1,19 @@
-// What /proc says of processes: CPU time and memory.
+/** CPU time and memory of processes, from /proc. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
-/** Clock ticks a second in /proc: USER_HZ, which is 100 on every Linux that Node runs on. */
+/** Clock ticks per second in /proc: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS = 100;
 
-/** User and system CPU seconds of a process, all its threads. */
+/** Returns the user and system CPU seconds of all threads of a process. */
 export function cpuSeconds(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The name in parentheses may hold blanks: count from behind it. utime is field 14, stime 15, of which 2 are gone.
+  // The name in parentheses may contain blanks, so fields count from behind it: utime is field 14 - 2, stime 15 - 2.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-/** CPU seconds that the whole machine has spent working, interrupts included. */
+/** Returns the CPU seconds that the whole machine has spent working, interrupts included. */
 export function machineCpuSeconds(): number {
   const [first = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = first
@@ -25,13 +25,13 @@ export function machineCpuSeconds(): number {
 }
 
 export interface Memory {
-  /** Resident now, MiB. */
+  /** Resident memory now, MiB. */
   readonly resident: number;
-  /** The most it was since it started, or since resetPeak, MiB. */
+  /** Its maximum since the start or the last resetPeak, MiB. */
   readonly peak: number;
 }
 
-/** Resident memory of a process. */
+/** Returns the resident memory of a process. */
 export function memory(pid: number): Memory {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
   const field = (name: string) =>
@@ -39,12 +39,12 @@ export function memory(pid: number): Memory {
   return { resident: field('VmRSS'), peak: field('VmHWM') };
 }
 
-/** Lets `peak` begin anew: what starting took is no measure of what running takes (proc_pid_clear_refs(5)). */
+/** Resets `peak`, so that it does not include the start (proc_pid_clear_refs(5)). */
 export function resetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
-/** Number of IPv4 routes through a device in the network namespace that a process lives in; cheap enough to poll. */
+/** Returns the number of IPv4 routes through a device in a process's network namespace; cheap enough to poll. */
 export function countRoutes(pid: number, device: string): number {
   const lines = readFileSync(`/proc/${pid}/net/route`, 'utf8').split('\n');
   return lines.filter((line) => line.startsWith(`${device}\t`)).length;

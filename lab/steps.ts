@@ -1,6 +1,6 @@
-// What a person sees while something longer runs: one line a step, with the time it took.
+/** Progress on the terminal: one line per step, with the time it took. */
 
-/** A step that failed: says which, keeps why. */
+/** The error of a step that failed, with its cause. */
 export class StepError extends Error {
   readonly step: string;
 
@@ -10,11 +10,11 @@ export class StepError extends Error {
   }
 }
 
-/** Runs a step and prints its line; what the step returns as text goes at the line's end in place of 'ok'. */
+/** Runs a step and prints its line. */
 export async function step<T>(name: string, text: string, body: () => Promise<T>): Promise<T> {
   const line = `  ${name.padEnd(8)} ${text}`;
   const terminal = process.stdout.isTTY === true;
-  // On a terminal the line appears at once; in a file or pipe only whole lines do.
+  // A terminal shows the line at once, a file or pipe only whole lines.
   if (terminal) process.stdout.write(line);
   const startedAt = performance.now();
   try {

@@ -1,4 +1,4 @@
-// Aligned columns, for terminals and for Markdown.
+/** Aligned columns, for terminals and for Markdown. */
 
 /** A column's heading and alignment. */
 export interface Column {
@@ -6,7 +6,7 @@ export interface Column {
   readonly right?: boolean;
 }
 
-/** Lines of a table with aligned columns, two spaces between. */
+/** Returns the lines of a table with aligned columns, two spaces between. */
 export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const widths = widthsOf(columns, rows);
   const line = (cells: readonly string[]) =>
@@ -17,7 +17,7 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
   return [line(columns.map((column) => column.title)), ...rows.map(line)];
 }
 
-/** Lines of a Markdown table, aligned in the source too. */
+/** Returns the lines of a Markdown table, aligned in the source too. */
 export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const widths = widthsOf(columns, rows).map((width) => Math.max(width, 3));
   const line = (cells: readonly string[]) =>

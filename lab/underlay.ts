@@ -1,18 +1,20 @@
-// The wires between the nodes.
-//
-//     two nodes:   node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2
-//
-//     more:        node1: eth0 192.168.77.1/24 ── veth ─┐
-//                  node2: eth0 192.168.77.2/24 ── veth ─┤ bridge br0 in the namespace 'underlay'
-//                  node3: eth0 192.168.77.3/24 ── veth ─┘
+/**
+ * The links between the nodes.
+ *
+ *     two nodes:   node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2
+ *
+ *     more:        node1: eth0 192.168.77.1/24 ── veth ─┐
+ *                  node2: eth0 192.168.77.2/24 ── veth ─┤ bridge br0 in the namespace 'underlay'
+ *                  node3: eth0 192.168.77.3/24 ── veth ─┘
+ */
 
 import { CommandError, exec } from './exec.js';
 import { ipBatch } from './ip.js';
 
-/** 'virt': veth as it comes. 'plain': no offload but GRO, as a physical NIC without offloads has it. */
+/** 'virt': veth with its default offloads. 'plain': GRO alone, like a physical NIC without offloads. */
 export type VethMode = 'virt' | 'plain';
 
-/** What `ethtool -K` sets in mode plain, word for word the benchmark page's line. */
+/** The settings of `ethtool -K` in mode plain. */
 const PLAIN: readonly (readonly [feature: string, value: string])[] = [
   ['tso', 'off'],
   ['gso', 'off'],
@@ -27,7 +29,7 @@ const PLAIN: readonly (readonly [feature: string, value: string])[] = [
 export interface Port {
   readonly netns: string;
   readonly iface: string;
-  /** With prefix length. */
+  /** Address with prefix length. */
   readonly address: string;
 }
 
@@ -42,7 +44,7 @@ export async function joinByPair(a: Port, b: Port, mtu: number, mode: VethMode):
   }
 }
 
-/** Joins any number of namespaces by a bridge in `hub`, a namespace that exists. */
+/** Joins any number of namespaces by a bridge in `hub`, an existing namespace. */
 export async function joinByBridge(
   hub: string,
   ports: readonly Port[],
@@ -77,7 +79,7 @@ async function setMode(netns: string, iface: string, mode: VethMode): Promise<vo
     await exec(['ethtool', '-K', iface, ...PLAIN.flat()], { netns });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    // One name this kernel or ethtool does not know spoils the whole line: then one by one, and that one is left out.
+    // One unknown name fails the whole command: then each feature is set alone, and unknown ones are left out.
     for (const [feature, value] of PLAIN) {
       await exec(['ethtool', '-K', iface, feature, value], { netns }).catch((single: unknown) => {
         if (!(single instanceof CommandError)) throw single;

@@ -1,8 +1,8 @@
-// Waiting for a state that no event announces.
+/** Waits for a state that no event announces. */
 
 /**
- * Asks again and again until the answer is neither undefined nor false; throws with `what` when the time is up.
- * For conditions only; where a process announces its state, await that (LabProcess.waitFor).
+ * Polls until the answer is neither undefined nor false; throws with `what` when the time is up.
+ * Where a process prints its state, LabProcess.waitFor awaits that instead.
  */
 export async function until<T>(
   what: string,

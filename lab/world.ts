@@ -1,17 +1,17 @@
-// Where the lab runs and where its files are.
+/** The lab's private world and the paths of its files. */
 
 import { fileURLToPath } from 'node:url';
 
-/** Scratch space of the lab: on the tmpfs that scripts/world.mjs mounts, so it goes with the world. */
+/** Scratch space of the lab, on the tmpfs that scripts/world.mjs mounts; it disappears with the world. */
 export const SCRATCH = '/run/weft-lab';
 
-/** The compiled tree this module itself was loaded from (dist/): programs of the project are found beside it. */
+/** The compiled tree that this module was loaded from (dist/). */
 export const DIST = fileURLToPath(new URL('../', import.meta.url));
 
-/** The weft command, compiled. */
+/** The compiled weft command. */
 export const WEFT_CLI = `${DIST}src/cli/weft.js`;
 
-/** Refuses to touch the network of the host: the lab runs only inside the world that scripts/world.mjs makes. */
+/** Throws outside the world that scripts/world.mjs makes, so that the lab never touches the host's network. */
 export function requireWorld(): void {
   if (process.env.WEFT_WORLD === '1') return;
   throw new Error(

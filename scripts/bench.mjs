@@ -1,4 +1,5 @@
-// `npm run bench:micro` and `npm run bench:netns -- [flags]`: the set-up, then the benchmark, bench:netns in a private world.
+// `npm run bench:micro` and `npm run bench:netns -- [flags]`: the set-up, then the benchmark, bench:netns in a private
+// world.
 
 import { spawnSync } from 'node:child_process';
 import { main, ROOT, SetupError } from './run.mjs';

@@ -1,4 +1,5 @@
-// The build: TypeScript by tsc, the checksum loops by AssemblyScript, the Kubernetes client bundled by esbuild, into dist/.
+// The build: TypeScript by tsc, the checksum loops by AssemblyScript, the Kubernetes client bundled by esbuild, into
+// dist/.
 //
 // Use: node scripts/build.mjs        always builds
 //      buildIfChanged()              builds if a source differs from what dist/ was built from

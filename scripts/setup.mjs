@@ -1,5 +1,5 @@
-// The set-up for demo, tests and benchmarks: dependencies, build, system packages. It never prompts and does only what is
-// missing, so a second run prints nothing and needs no network.
+// The set-up for demo, tests and benchmarks: dependencies, build, system packages. It never prompts and does only what
+// is missing, so a second run prints nothing and needs no network.
 //
 // Use: node scripts/setup.mjs [demo|test|bench|ovs …]
 

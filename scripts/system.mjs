@@ -1,4 +1,5 @@
-// The system's part of the set-up: checks that Weft can run on this machine, and installs the commands that a task needs.
+// The system's part of the set-up: checks that Weft can run on this machine, and installs the commands that a task
+// needs.
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { onEnd } from './ending.mjs';

@@ -1,7 +1,8 @@
 // `npm test`: set-up, lint, then the compiled tests with tap. The last line it prints is `N passed, N failed`.
 //
-// Unit and property tests run side by side as the user who starts them. The netns tests need root: they run in a private
-// world, those of test/netns/parallel two at a time, the others one after the other. WEFT_SKIP_NETNS=1 leaves them out.
+// Unit and property tests run side by side as the user who starts them. The netns tests need root: they run in a
+// private world, those of test/netns/parallel two at a time, the others one after the other. WEFT_SKIP_NETNS=1 leaves
+// them out.
 //
 // Use: npm test                         everything
 //      npm test -- test/unit/fdb        files whose path has these parts in this order; no lint

@@ -1,12 +1,14 @@
-// The naive Node dataplane: what most people would write, as the baseline that Weft is measured against.
-//
-//     TAP ── fs.read, one frame ──► +8 B ──► dgram send
-//     TAP ◄── fs.write, one frame ── −8 B ◄── dgram 'message'
-//
-// Use: node naive.js <tap> <own address> <leases.json>     (the TAP exists: ip tuntap add; leases.json holds the peers)
-//
-// One packet at a time through Node's own fs and dgram. The one thing Node cannot do, attaching a descriptor to the TAP
-// (TUNSETIFF), is done through koffi once at the start. Kept simple on purpose; not tuned, not hobbled.
+/**
+ * The naive Node dataplane, one packet per call: the baseline that Weft is measured against.
+ *
+ *     TAP ── fs.read, one frame ──► +8 B ──► dgram send
+ *     TAP ◄── fs.write, one frame ── −8 B ◄── dgram 'message'
+ *
+ * Use: node naive.js <tap> <own address> <leases.json>     (the TAP exists: ip tuntap add; leases.json holds the peers)
+ *
+ * Packets pass one at a time through Node's own fs and dgram. Node cannot attach a descriptor to the TAP
+ * (TUNSETIFF), so koffi does that once at the start. The program is simple on purpose, neither tuned nor slowed down.
+ */
 
 import { createSocket } from 'node:dgram';
 import { openSync, read, readFileSync, write } from 'node:fs';

@@ -1,6 +1,8 @@
-// The two ends of the figure 'start': one pod sends a datagram every 2 ms, another says when the first one came.
-//
-// Use: node beacon.js send PORT ADDRESS · node beacon.js receive PORT
+/**
+ * The two ends of the figure 'start': one pod sends a datagram every 2 ms, another prints when the first one arrives.
+ *
+ * Use: node beacon.js send PORT ADDRESS · node beacon.js receive PORT
+ */
 
 import { createSocket } from 'node:dgram';
 
@@ -10,7 +12,7 @@ const [role, port = '', address = ''] = process.argv.slice(2);
 const socket = createSocket('udp4');
 
 if (role === 'send') {
-  // Until the tunnel stands the node answers "unreachable"; that is no reason to stop.
+  // Before the tunnel is up the node answers "unreachable"; sending continues.
   socket.on('error', () => undefined);
   setInterval(() => socket.send('weft', Number(port), address, () => undefined), EVERY_MS);
   console.log('sending');

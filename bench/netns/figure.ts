@@ -1,4 +1,4 @@
-// What a figure is: it starts a peer on both nodes, measures, and gives named values.
+/** A figure starts a peer on both nodes, measures, and returns named values. */
 
 import type { Dataplane } from '../../lab/dataplanes/dataplane.js';
 import type { Lab } from '../../lab/lab.js';
@@ -7,16 +7,16 @@ import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
 import type { Peer } from './peers.js';
 
-/** A value that a figure gives. */
+/** A value that a figure returns. */
 export interface Metric {
   readonly key: string;
   readonly title: string;
   readonly unit: string;
-  /** Which way is better; 'none' for what only explains the others. */
+  /** The better direction; 'none' for values that only explain others. */
   readonly better: 'more' | 'less' | 'none';
 }
 
-/** Where a figure is measured. */
+/** The test bed of one measurement. */
 export interface Bed {
   readonly lab: Lab;
   readonly peer: Peer;
@@ -27,13 +27,13 @@ export interface Bed {
 export interface Figure {
   readonly name: string;
   readonly metrics: readonly Metric[];
-  /** Peers it makes no sense for. */
+  /** Peers that the figure does not apply to. */
   readonly without?: readonly Peer['kind'][];
-  /** Measures once; keys are those of `metrics`, one may be missing. */
+  /** Measures once. The keys are those of `metrics`; a key may be missing. */
   measure(bed: Bed): Promise<Readonly<Record<string, number>>>;
 }
 
-/** Starts the peer on both nodes, waits until pods reach each other, runs the body, takes it down again. */
+/** Starts the peer on both nodes, waits until pods reach each other, runs the body and stops the peer. */
 export async function withBoth<T>(
   bed: Bed,
   body: (dataplanes: readonly Dataplane[]) => Promise<T>,
@@ -52,7 +52,7 @@ export async function withBoth<T>(
   }
 }
 
-/** Waits until a pod of node 1 gets answers from one of node 2. */
+/** Waits until a pod of node 1 gets replies from a pod of node 2. */
 export async function reachable(lab: Lab): Promise<void> {
   await until(
     'pods reach each other',

@@ -1,9 +1,11 @@
-// `npm run bench:netns`: the figures of docs/benchmarks.md, measured against the kernel, Open vSwitch and a naive dataplane.
-//
-//     pod ── node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2 ── pod
-//
-// For every figure all peers are measured one after the other, round after round, and each round begins with another
-// peer: what drifts on the machine then hits all of them alike.
+/**
+ * `npm run bench:netns`: the figures of docs/benchmarks.md for Weft, the kernel, Open vSwitch and a naive dataplane.
+ *
+ *     pod ── node1: ua 192.168.77.1/24 ── veth ── ub 192.168.77.2/24 :node2 ── pod
+ *
+ * For each figure all peers are measured one after the other, round after round. Each round begins with another
+ * peer, so that a drift of the machine affects all of them alike.
+ */
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -23,7 +25,7 @@ interface Failure {
   readonly reason: string;
 }
 
-/** Measures everything; a measurement that fails is noted and the rest goes on. */
+/** Measures everything. A measurement that fails is recorded, and the others continue. */
 async function measureAll(options: Options, peers: readonly Peer[]): Promise<[Sample[], Failure[]]> {
   const samples: Sample[] = [];
   const failures: Failure[] = [];
@@ -51,7 +53,7 @@ async function measureAll(options: Options, peers: readonly Peer[]): Promise<[Sa
   return [samples, failures];
 }
 
-/** One figure of one peer in a test bed of its own: nothing of one measurement is left for the next. */
+/** Measures one figure of one peer in a test bed of its own, so that measurements do not affect each other. */
 async function measureOne(
   mode: VethMode,
   figure: Figure,
@@ -101,13 +103,13 @@ async function main(argv: readonly string[]): Promise<number> {
   await mkdir(dirname(options.out), { recursive: true });
   await writeFile(options.out, `${JSON.stringify(result, null, 1)}\n`);
   await writeFile(options.out.replace(/(\.json)?$/, '.md'), table);
-  console.log(`\n${table}\nwritten: ${options.out} and the table beside it`);
+  console.log(`\n${table}\nwrote ${options.out} and the table beside it as .md`);
   for (const one of failures)
     console.error(`failed: ${one.mode} round ${one.round} ${one.peer} ${one.figure}`);
   return failures.length === 0 ? 0 : 1;
 }
 
-// A reader that went away: the end of this process is the end of its world.
+// A closed pipe ends this process, and with it its world.
 process.stdout.on('error', () => process.exit(1));
 
 try {

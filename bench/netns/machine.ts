@@ -1,4 +1,4 @@
-// The machine a measurement was made on.
+/** The machine of a measurement. */
 
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
@@ -17,7 +17,7 @@ export interface Machine {
   readonly date: string;
 }
 
-/** Describes this machine. */
+/** Returns a description of this machine. */
 export async function describeMachine(): Promise<Machine> {
   const system = /^PRETTY_NAME="?(.*?)"?$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
   return {

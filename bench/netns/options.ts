@@ -1,4 +1,4 @@
-// The command line of the benchmark.
+/** The command line of the benchmark. */
 
 import { parseArgs } from 'node:util';
 import type { VethMode } from '../../lab/underlay.js';
@@ -22,7 +22,7 @@ export interface Options {
   readonly figures: readonly Figure[];
   readonly peers: readonly Peer[];
   readonly modes: readonly VethMode[];
-  /** Path of the JSON; the table goes beside it as .md. */
+  /** Path of the JSON; the table is written beside it as .md. */
   readonly out: string;
 }
 
@@ -31,11 +31,11 @@ export const USAGE = `use: npm run bench:netns -- [flags]
   --seconds N      length of one traffic run                          (8)
   --figures LIST   ${FIGURES.map((figure) => figure.name).join(',')}
                    (all)
-  --peers LIST     kernel,ovs,naive,proxy,weft, or weft@RUNG              (kernel,ovs,naive,weft)
+  --peers LIST     kernel,ovs,naive,proxy,weft, or weft@LEVEL              (kernel,ovs,naive,weft)
   --modes LIST     plain,virt                                         (plain,virt)
   --out FILE.json  samples; a Markdown table is written beside it     (dist/bench-netns.json)`;
 
-/** Parses the command line; throws with a sentence that names flag and value. */
+/** Parses the command line; throws an error that names flag and value. */
 export function parseOptions(argv: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...argv],
@@ -67,11 +67,11 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
 function count(flag: string, text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 1) return value;
-  throw new Error(`${flag}: '${text}' is not a whole number from 1`);
+  throw new Error(`${flag}: '${text}' is not a whole number of at least 1`);
 }
 
 function chosen<T>(flag: string, name: string, from: readonly T[], nameOf: (one: T) => string): T {
   const found = from.find((one) => nameOf(one) === name);
   if (found !== undefined) return found;
-  throw new Error(`${flag}: no '${name}': choose from ${from.map(nameOf).join(', ')}`);
+  throw new Error(`${flag}: '${name}' is unknown; choose from ${from.map(nameOf).join(', ')}`);
 }

@@ -1,4 +1,4 @@
-// Who is measured, and how each is started on a node.
+/** The dataplanes under measurement, and how each starts on a node. */
 
 import { existsSync } from 'node:fs';
 import type { Dataplane, DataplaneKind } from '../../lab/dataplanes/dataplane.js';
@@ -16,17 +16,17 @@ export interface Peer {
   readonly name: string;
   readonly kind: DataplaneKind;
   /**
-   * Starts it on a node with these leases of other nodes beside the lab's own, and for Weft with these flags of Node's;
+   * Starts it on a node with these leases of other nodes besides the lab's own, and Weft with these flags for Node;
    * resolves when it forwards.
    */
   start(node: LabNode, extra?: readonly VxlanLease[], nodeFlags?: readonly string[]): Promise<Dataplane>;
 }
 
-/** net-conf whose Network holds the made-up leases too. */
+/** A net-conf whose Network contains the made-up leases too. */
 export const WIDE = { ...netConf(), Network: '10.0.0.0/8' };
 const WIDE_UDP = { ...udpConf(), Network: '10.0.0.0/8' };
 
-/** The peer of a name given on the command line. */
+/** Returns the peer of a name on the command line. */
 export function peerOf(name: string): Peer {
   const [kind, level] = name.split('@');
   const weft =
@@ -49,13 +49,13 @@ export function peerOf(name: string): Peer {
   const start = starters[kind];
   if (start === undefined || (level !== undefined && !kind.startsWith('weft'))) {
     throw new Error(
-      `--peers: no '${name}': choose from kernel, ovs, naive, proxy, weft, weft-udp, weft@none, weft@gso …`,
+      `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, weft@none, weft@gso …`,
     );
   }
   return { name, kind: (kind === 'weft-udp' ? 'weft' : kind) as DataplaneKind, start };
 }
 
-/** Why a peer cannot be measured on this machine, or undefined if it can. */
+/** Returns why a peer cannot be measured on this machine; undefined if it can. */
 export async function whyNot(peer: Peer): Promise<string | undefined> {
   if (peer.kind === 'kernel' && !(await kernelHasVxlan())) return 'this kernel has no vxlan';
   if (peer.kind === 'ovs') {

@@ -1,4 +1,4 @@
-// From samples to tables: medians, spread, ratio to the kernel.
+/** Turns samples into tables: medians, spread, ratio to the kernel. */
 
 import { markdownTable } from '../../lab/table.js';
 import type { Figure, Metric } from './figure.js';
@@ -29,7 +29,7 @@ export interface Summary {
   readonly rounds: number;
 }
 
-/** Summaries in the order of modes, figures, metrics, peers. */
+/** Returns summaries in the order of modes, figures, metrics, peers. */
 export function summarize(
   samples: readonly Sample[],
   modes: readonly string[],
@@ -63,7 +63,7 @@ function spread(sorted: readonly number[]): Pick<Summary, 'median' | 'min' | 'ma
   return { median, min: at(0), max: at(sorted.length - 1), rounds: sorted.length };
 }
 
-/** The whole report as Markdown. */
+/** Returns the report as Markdown. */
 export function markdownReport(
   machine: Machine,
   summaries: readonly Summary[],
@@ -112,7 +112,7 @@ function cell(own: Summary | undefined, base: Summary | undefined, metric: Metri
   return `${short(own.median)}${range}${ratio}`;
 }
 
-/** Three digits that mean something. */
+/** Formats a number with three significant digits. */
 function short(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);

@@ -1,4 +1,4 @@
-// Figures of what a dataplane costs: CPU per byte moved, memory.
+/** Figures of a dataplane's cost: CPU per byte moved, memory. */
 
 import { setTimeout } from 'node:timers/promises';
 import type { Dataplane } from '../../lab/dataplanes/dataplane.js';
@@ -7,12 +7,12 @@ import { iperf } from '../../lab/traffic/iperf.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { type Bed, type Figure, withBoth } from './figure.js';
 
-/** CPU seconds of all processes of these dataplanes. */
+/** Returns the CPU seconds of all processes of these dataplanes. */
 function spentBy(dataplanes: readonly Dataplane[]): number {
   return dataplanes.flatMap((dataplane) => dataplane.pids()).reduce((sum, pid) => sum + cpuSeconds(pid), 0);
 }
 
-/** As much TCP as goes, both ways. */
+/** Runs TCP as fast as possible in both directions. */
 async function fullLoad(bed: Bed): Promise<void> {
   await iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds, streams: 4, bidirectional: true });
 }
@@ -29,7 +29,7 @@ const cost: Figure = {
       const { bytes } = await iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds });
       const gigabytes = bytes / 1e9;
       const machine = (machineCpuSeconds() - machineBefore) / gigabytes;
-      // The kernel's vxlan has no process: its work shows in the machine's time alone.
+      // Kernel vxlan has no process: its work appears in the machine's time alone.
       return dataplanes.every((dataplane) => dataplane.pids().length === 0)
         ? { machine }
         : { machine, process: (spentBy(dataplanes) - before) / gigabytes };
@@ -53,7 +53,7 @@ const memoryFigure: Figure = {
     }),
 };
 
-/** Memory of the node that has more of it. */
+/** Returns the memory of the node that uses more. */
 function largest(dataplanes: readonly Dataplane[], which: 'resident' | 'peak'): number {
   return Math.max(
     ...dataplanes.map((dataplane) => dataplane.pids().reduce((sum, pid) => sum + memory(pid)[which], 0)),
@@ -106,7 +106,7 @@ const gc: Figure = {
     ),
 };
 
-/** Pauses in ms, of all threads, by what --trace-gc has printed so far. */
+/** Returns the pauses of all threads in ms that --trace-gc has printed so far. */
 function collections(dataplanes: readonly Dataplane[]): number[] {
   const lines = dataplanes.flatMap((dataplane) => dataplane.tail(Number.POSITIVE_INFINITY).split('\n'));
   return lines.flatMap((line) => {

@@ -1,4 +1,4 @@
-// Figures of many leases: throughput beside them, time to apply them, throughput while they change.
+/** Figures of many leases: throughput with them, time to apply them, throughput while they change. */
 
 import {
   type Dataplane,
@@ -18,7 +18,7 @@ import { type Figure, withBoth } from './figure.js';
 const MANY = 10_000;
 const SIZES = [2, 1000, MANY] as const;
 
-/** Leases beside those that change, and how they change: 100 leases ten times a second. */
+/** Number of leases, and how they change: 100 leases ten times a second. */
 const CHURN_LEASES = 2000;
 const CHURN_STEP = 100;
 const CHURN_EVERY_MS = 100;
@@ -60,7 +60,7 @@ const apply: Figure = {
     }),
 };
 
-/** Rewrites Weft's lease file and waits until the last route is there; routes come last of what a lease sets. */
+/** Rewrites Weft's lease file and waits for the last route; Weft sets a lease's route last. */
 async function replaceLeases(weft: WeftDataplane, extra: readonly VxlanLease[]): Promise<void> {
   const { node } = weft;
   await writeLeases(weft.leaseFile, [node.lease(), ...node.peers(), ...extra]);
@@ -100,41 +100,41 @@ const churn: Figure = {
     ),
 };
 
-/** Changes MAC and address of 100 leases every 100 ms on one node, until ended. */
+/** Changes MAC and address of 100 leases every 100 ms on one node until `end`. */
 class Churn {
-  readonly #dataplane: Dataplane;
-  readonly #leases = madeUp(CHURN_LEASES);
-  readonly #generations = new Uint32Array(CHURN_LEASES);
-  readonly #startedAt = performance.now();
-  #next = 0;
-  #changed = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #step: Promise<void> = Promise.resolve();
-  #ended = false;
+  private readonly dataplane: Dataplane;
+  private readonly leases = madeUp(CHURN_LEASES);
+  private readonly generations = new Uint32Array(CHURN_LEASES);
+  private readonly startedAt = performance.now();
+  private next = 0;
+  private changed = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private step: Promise<void> = Promise.resolve();
+  private ended = false;
 
   constructor(dataplane: Dataplane) {
-    this.#dataplane = dataplane;
-    this.#schedule();
+    this.dataplane = dataplane;
+    this.schedule();
   }
 
-  /** No further step is begun. */
+  /** Begins no further step. */
   pause(): void {
-    this.#ended = true;
-    clearTimeout(this.#timer);
+    this.ended = true;
+    clearTimeout(this.timer);
   }
 
   /**
-   * Stops changing. Gives the rate that was reached, which is less where a step took longer than its time, and how long
-   * after the last change the node had it: the proof that changes were taken up and not only written down.
+   * Stops. Returns the rate, which is lower if steps took longer than their time, and the time
+   * from the last change to its neighbour entry, which proves that the node applied the changes.
    */
   async end(): Promise<{ rate: number; lag: number }> {
     this.pause();
-    await this.#step;
+    await this.step;
     const endedAt = performance.now();
-    const rate = this.#changed / ((endedAt - this.#startedAt) / 1000);
-    const last = this.#leases[(this.#next + CHURN_LEASES - 1) % CHURN_LEASES];
-    const { netns } = this.#dataplane.node;
-    await until('the last change is taken up', async () => {
+    const rate = this.changed / ((endedAt - this.startedAt) / 1000);
+    const last = this.leases[(this.next + CHURN_LEASES - 1) % CHURN_LEASES];
+    const { netns } = this.dataplane.node;
+    await until('the last change is applied', async () => {
       const base = last.Subnet.slice(0, last.Subnet.indexOf('/'));
       const [entry] = await ipJson<{ lladdr?: string }[]>(netns, 'neigh', 'show', base, 'dev', DEVICE);
       return entry?.lladdr === last.BackendData.VtepMAC;
@@ -142,36 +142,36 @@ class Churn {
     return { rate, lag: (performance.now() - endedAt) / 1000 };
   }
 
-  #schedule(): void {
-    // Steps are due at fixed times from the start; a late one is followed at once.
-    const due = this.#startedAt + (this.#changed / CHURN_STEP + 1) * CHURN_EVERY_MS;
-    this.#timer = setTimeout(
+  private schedule(): void {
+    // Steps are due at fixed times from the start; after a late step the next follows at once.
+    const due = this.startedAt + (this.changed / CHURN_STEP + 1) * CHURN_EVERY_MS;
+    this.timer = setTimeout(
       () => {
-        this.#step = this.#change().then(() => {
-          if (!this.#ended) this.#schedule();
+        this.step = this.change().then(() => {
+          if (!this.ended) this.schedule();
         });
-        // A failure is thrown by end(), which awaits the same promise.
-        this.#step.catch(() => undefined);
+        // end() awaits the same promise and throws its failure.
+        this.step.catch(() => undefined);
       },
       Math.max(0, due - performance.now()),
     );
   }
 
-  async #change(): Promise<void> {
+  private async change(): Promise<void> {
     const fresh: VxlanLease[] = [];
     const stale: VxlanLease[] = [];
     for (let count = 0; count < CHURN_STEP; count++) {
-      const index = this.#next;
-      this.#next = (index + 1) % CHURN_LEASES;
-      const generation = this.#generations[index] + 1;
-      this.#generations[index] = generation;
-      const [old, lease] = [this.#leases[index], madeUpLease(index, generation)];
+      const index = this.next;
+      this.next = (index + 1) % CHURN_LEASES;
+      const generation = this.generations[index] + 1;
+      this.generations[index] = generation;
+      const [old, lease] = [this.leases[index], madeUpLease(index, generation)];
       stale.push(old);
-      this.#leases[index] = lease;
+      this.leases[index] = lease;
       fresh.push(lease);
     }
-    const { node } = this.#dataplane;
-    if (this.#dataplane.kind === 'kernel') {
+    const { node } = this.dataplane;
+    if (this.dataplane.kind === 'kernel') {
       await ipBatch(node.netns, fresh.map(neighbourLine));
       await bridgeBatch(node.netns, [
         ...fresh.map(fdbLine),
@@ -180,10 +180,10 @@ class Churn {
         ),
       ]);
     } else {
-      const { leaseFile } = this.#dataplane as WeftDataplane;
-      await writeLeases(leaseFile, [node.lease(), ...node.peers(), ...this.#leases]);
+      const { leaseFile } = this.dataplane as WeftDataplane;
+      await writeLeases(leaseFile, [node.lease(), ...node.peers(), ...this.leases]);
     }
-    this.#changed += CHURN_STEP;
+    this.changed += CHURN_STEP;
   }
 }
 

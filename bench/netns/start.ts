@@ -1,6 +1,8 @@
-// The figure 'start': from the start of the dataplane to the first packet of a pod behind it that arrives.
-//
-//     pod of node 1 ── a datagram every 2 ms ── node 1, started now ── node 2, runs already ── pod of node 2: when?
+/**
+ * The figure 'start': the time from the start of the dataplane until the first packet of a pod behind it arrives.
+ *
+ *     pod of node 1 ── a datagram every 2 ms ── node 1, started now ── node 2, runs already ── pod of node 2: when?
+ */
 
 import { DIST } from '../../lab/world.js';
 import { type Figure, reachable } from './figure.js';

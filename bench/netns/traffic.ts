@@ -1,4 +1,4 @@
-// Figures of plain traffic: TCP, UDP, latency.
+/** Figures of plain traffic: TCP, UDP, latency. */
 
 import { iperf } from '../../lab/traffic/iperf.js';
 import { sockperf } from '../../lab/traffic/sockperf.js';
@@ -34,8 +34,8 @@ const tcp4: Figure = {
 const bidir: Figure = {
   name: 'bidir',
   metrics: [
-    { key: 'gbits', title: 'TCP both ways at once, sum', unit: 'Gbit/s', better: 'more' },
-    { key: 'weaker', title: 'TCP both ways, the slower way', unit: 'Gbit/s', better: 'none' },
+    { key: 'gbits', title: 'TCP in both directions at once, sum', unit: 'Gbit/s', better: 'more' },
+    { key: 'weaker', title: 'TCP in both directions, the slower one', unit: 'Gbit/s', better: 'none' },
   ],
   async measure(bed) {
     const { gbits, gbitsBack = 0 } = await run(bed, { bidirectional: true });

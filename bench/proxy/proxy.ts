@@ -1,13 +1,15 @@
-// A one-packet-per-call proxy for flannel's udp backend: the shape of flannel's own, as the baseline that Weft's udp tunnel
-// is measured against.
-//
-//     TUN ── read ──► route, TTL − 1 ──► sendto      one packet a call, poll in between
-//     TUN ◄── write ── TTL − 1 ◄── recvfrom
-//
-// Use: node proxy.js <tun> <own address> <leases.json>     (the TUN exists: ip tuntap add; leases.json holds the peers)
-//
-// System calls go through Weft's FFI module, so that what differs is the number of calls and what is done per packet.
-// Routes are a list, searched from its start, with a hit swapped to the front.
+/**
+ * A one-packet-per-call proxy for flannel's udp backend, built like flannel's own: the baseline that Weft's udp tunnel
+ * is measured against.
+ *
+ *     TUN ── read ──► route, TTL − 1 ──► sendto      one packet a call, poll in between
+ *     TUN ◄── write ── TTL − 1 ◄── recvfrom
+ *
+ * Use: node proxy.js <tun> <own address> <leases.json>     (the TUN exists: ip tuntap add; leases.json holds the peers)
+ *
+ * System calls use Weft's FFI module, so that only their number and the work per packet differ.
+ * Routes are a list that is searched from its start; a hit moves to the front.
+ */
 
 import { readFileSync } from 'node:fs';
 import { parseIpv4 } from '../../src/control/addresses/ipv4.js';
@@ -50,7 +52,7 @@ interface Route {
   readonly peer: number;
 }
 
-/** An IPv4 address in host order, signed. */
+/** Returns an IPv4 address in host order, signed. */
 function ipv4(text: string): number {
   return (parseIpv4(text) ?? 0) | 0;
 }
@@ -90,7 +92,7 @@ for (const [index, fd] of [tun, socket].entries()) {
 }
 console.error('proxy: ready');
 for (;;) {
-  // The socket blocks, so it is read when poll says that something waits.
+  // The socket blocks, so it is read only when poll reports input.
   ppoll(pollAddress, 2, 0n);
   if (hasInput(0)) forwardOut();
   if (hasInput(1)) forwardIn();
@@ -104,21 +106,21 @@ function forwardOut(): void {
   const length = read(tun, packetAddress, PACKET_MAX);
   if (length < IPV4_MIN_LENGTH) return;
   const peer = peerOf(ipv4Destination(arena.view, packet));
-  if (peer === 0 || !takeHop()) return;
+  if (peer === 0 || !decrementTtl()) return;
   arena.view.setInt32(name + 4, peer);
   arena.putIovec(iovec, packet, length);
-  // One message is what sendto sends.
+  // sendmmsg with one message does what sendto does.
   sendmmsg(socket, messageAddress, 1, MSG_DONTWAIT);
 }
 
 function forwardIn(): void {
   const length = read(socket, packetAddress, PACKET_MAX);
-  if (length < IPV4_MIN_LENGTH || !takeHop()) return;
+  if (length < IPV4_MIN_LENGTH || !decrementTtl()) return;
   write(tun, packetAddress, length);
 }
 
-/** Takes one off the packet's TTL; false when it has expired. */
-function takeHop(): boolean {
+/** Decrements the packet's TTL; returns false if it has expired. */
+function decrementTtl(): boolean {
   if (ipv4Ttl(arena.view, packet) <= 1) return false;
   decrementIpv4Ttl(arena.view, packet);
   return true;

@@ -1,4 +1,4 @@
-// What the lab's dataplanes have in common: Weft, the kernel's vxlan, the naive one, the udp proxy, Open vSwitch.
+/** The interface of the lab's dataplanes: Weft, kernel vxlan, the naive dataplane, the udp proxy, Open vSwitch. */
 
 import { bridgeBatch, ipBatch } from '../ip.js';
 import type { VxlanLease } from '../leases.js';
@@ -6,37 +6,37 @@ import type { LabNode, Owned } from '../node.js';
 
 export type DataplaneKind = 'weft' | 'kernel' | 'ovs' | 'naive' | 'proxy';
 
-/** A dataplane that runs on a node and has brought up flannel.1 there. */
+/** A dataplane that runs on a node and has set up flannel.1 there. */
 export interface Dataplane extends Owned {
   readonly kind: DataplaneKind;
   readonly node: LabNode;
-  /** The processes that forward; none for the kernel. */
+  /** Returns the processes that forward; none for the kernel. */
   pids(): number[];
-  /** The end of its log, for a report: so many lines, 15 when left out. */
+  /** Returns the last lines of its log, 15 by default. */
   tail(lines?: number): string;
-  /** Takes it down with its device; the node is as before. May be called twice. */
+  /** Stops it and removes its device, so that the node is as before. May be called twice. */
   stop(): Promise<void>;
 }
 
 /** The tunnel device, as flannel names it for VNI 1. */
 export const DEVICE = 'flannel.1';
 
-/** `ip` lines that give the tunnel device its address and bring it up. */
+/** Returns `ip` lines that give the tunnel device its address and bring it up. */
 export function deviceLines(node: LabNode): string[] {
   return [`address add ${node.subnetBase}/32 dev ${DEVICE}`, `link set ${DEVICE} up`];
 }
 
-/** `ip` lines of a peer's permanent neighbour, replacing an older one. */
+/** Returns the `ip` line of a peer's permanent neighbour; it replaces an older one. */
 export function neighbourLine(lease: VxlanLease): string {
   return `neigh replace ${baseOf(lease)} lladdr ${lease.BackendData.VtepMAC} dev ${DEVICE} nud permanent`;
 }
 
-/** `ip` line of a peer's onlink route. */
+/** Returns the `ip` line of a peer's onlink route. */
 export function routeLine(lease: VxlanLease): string {
   return `route replace ${lease.Subnet} via ${baseOf(lease)} dev ${DEVICE} onlink`;
 }
 
-/** `bridge` line of a peer's entry in the kernel's VXLAN FDB. */
+/** Returns the `bridge` line of a peer's entry in the kernel's VXLAN FDB. */
 export function fdbLine(lease: VxlanLease): string {
   return `fdb replace ${lease.BackendData.VtepMAC} dev ${DEVICE} dst ${lease.PublicIP} self permanent`;
 }

@@ -1,4 +1,4 @@
-// The kernel's vxlan, programmed as flanneld programs it: the peer everything is compared with.
+/** The kernel's vxlan, set up as flanneld does: the peer that everything is compared with. */
 
 import { succeeds } from '../exec.js';
 import { ipBatch } from '../ip.js';
@@ -7,7 +7,7 @@ import type { LabNode } from '../node.js';
 import { type Dataplane, DEVICE, deviceLines, programPeers } from './dataplane.js';
 
 export interface KernelOptions {
-  /** Outer UDP checksums; true is what flanneld leaves, the kernel's default. */
+  /** Outer UDP checksums; true is the kernel's default, which flanneld keeps. */
   readonly udpcsum?: boolean;
   /** Underlay address, of IPv4 or IPv6; the node's own when left out. */
   readonly local?: string;
@@ -41,7 +41,7 @@ export async function startKernel(node: LabNode, options: KernelOptions = {}): P
   return dataplane;
 }
 
-/** True where this kernel can make a vxlan device: tried in the world's own namespace and removed again. */
+/** Returns true if this kernel can create a vxlan device: creates one in the world's own namespace and deletes it. */
 export async function kernelHasVxlan(): Promise<boolean> {
   if (!(await succeeds(['ip', 'link', 'add', 'weft-probe', 'type', 'vxlan', 'id', '1', 'dstport', '8472'])))
     return false;

@@ -1,4 +1,4 @@
-// The naive Node dataplane of bench/naive on a node.
+/** The naive Node dataplane of bench/naive on a node. */
 
 import { ipBatch } from '../ip.js';
 import type { VxlanLease } from '../leases.js';
@@ -6,7 +6,7 @@ import type { LabNode } from '../node.js';
 import { type Dataplane, DEVICE, deviceLines, programPeers } from './dataplane.js';
 import { startScript } from './script.js';
 
-/** Starts the naive dataplane on a node: a persistent TAP made by iproute2, a process that copies packets one by one. */
+/** Starts the naive dataplane on a node: iproute2 makes a persistent TAP, and a process copies packets one by one. */
 export async function startNaive(
   node: LabNode,
   options: { readonly peers?: readonly VxlanLease[] } = {},

@@ -1,8 +1,11 @@
-// Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN a user could pick.
-//
-//     pod ── cni0 ── kernel route ── flannel.1 (internal port) ┐
-//                                                             br-int ── vxlan ports, key 1, one per peer ─┐
-//     underlay ── ua ── br-phy (internal port, 192.168.77.x) ─────────────── encapsulated by OVS ─────────┘
+/**
+ * Open vSwitch's userspace datapath on a node, with its own database and daemon: the userspace VXLAN that users have
+ * today.
+ *
+ *     pod ── cni0 ── kernel route ── flannel.1 (internal port) ┐
+ *                                                             br-int ── vxlan ports, key 1, one per peer ─┐
+ *     underlay ── ua ── br-phy (internal port, 192.168.77.x) ─────────────── encapsulated by OVS ─────────┘
+ */
 
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
@@ -18,7 +21,7 @@ const SCHEMAS = [
   '/usr/local/share/openvswitch/vswitch.ovsschema',
 ] as const;
 
-/** `ip` lines that remove what Open vSwitch leaves; any of them may be missing. */
+/** `ip` lines that delete the devices Open vSwitch leaves; any of them may be missing. */
 const TAPS = [DEVICE, 'br-int', 'br-phy', 'ovs-netdev'].map((name) => `link delete ${name}\n`).join('');
 
 /** Starts Open vSwitch on a node with netdev bridges. The underlay address moves to br-phy until it is stopped. */
@@ -66,7 +69,7 @@ export async function startOvs(
       await daemon.stop();
       await database.stop();
       await closeToKernel(node, false);
-      // Open vSwitch makes its taps persistent, for its own restarts.
+      // Open vSwitch makes its TAPs persistent, for its own restarts.
       await node.exec(['ip', '-force', '-batch', '-'], { input: TAPS }).catch(() => undefined);
       await ipBatch(node.netns, [`address replace ${node.address}/24 dev ${node.iface}`]);
     },
@@ -118,8 +121,8 @@ export async function startOvs(
 
 /**
  * Keeps the kernel's own stack off the underlay interface while Open vSwitch reads it through a packet socket: packets
- * arrive at both, and the kernel would answer VXLAN with ICMP port unreachable. Strict reverse-path filtering drops them,
- * as their source routes through br-phy.
+ * arrive at both, and the kernel would answer VXLAN with ICMP port unreachable. Strict reverse-path filtering drops
+ * them, as their source routes through br-phy.
  */
 async function closeToKernel(node: LabNode, closed: boolean): Promise<void> {
   await sysctl(node.netns, {

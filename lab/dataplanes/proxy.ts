@@ -1,4 +1,4 @@
-// The one-packet-per-call proxy of bench/proxy on a node: flannel's udp backend as flannel does it.
+/** The one-packet-per-call proxy of bench/proxy on a node: the udp backend in the way of flannel's own. */
 
 import { ipBatch } from '../ip.js';
 import { type Lease, NETWORK } from '../leases.js';
@@ -8,10 +8,10 @@ import { startScript } from './script.js';
 
 /** The TUN device, as flannel names it. */
 const TUN = 'flannel0';
-/** What VXLAN adds more than the proxy does: Ethernet and VXLAN headers. */
+/** Bytes that VXLAN adds and the proxy does not: Ethernet and VXLAN headers. */
 const VXLAN_OVER_UDP = 14 + 8;
 
-/** Starts the proxy on a node: a persistent TUN made by iproute2, a process that copies packets one by one. */
+/** Starts the proxy on a node: iproute2 makes a persistent TUN, and a process copies packets one by one. */
 export async function startProxy(
   node: LabNode,
   options: { readonly peers?: readonly Lease[] } = {},

@@ -1,4 +1,4 @@
-// What the baselines of bench/ have in common: a Node program that copies packets of a device made by iproute2.
+/** The start of a baseline of bench/: a Node program that copies packets of a device made by iproute2. */
 
 import { ipBatch } from '../ip.js';
 import { type Lease, writeLeases } from '../leases.js';
@@ -6,7 +6,7 @@ import type { LabNode } from '../node.js';
 import { DIST } from '../world.js';
 import type { Dataplane } from './dataplane.js';
 
-/** Starts bench/<kind>/<kind>.ts on a persistent TAP or TUN of the node, and waits until it says that it is ready. */
+/** Starts bench/<kind>/<kind>.ts on a persistent TAP or TUN of the node, and waits until it prints that it is ready. */
 export async function startScript(
   node: LabNode,
   kind: 'naive' | 'proxy',

@@ -1,4 +1,4 @@
-// Weft on a node: the real command, as an operator runs it.
+/** Weft on a node: the `weft` command as an operator runs it. */
 
 import { mkdir } from 'node:fs/promises';
 import { exec } from '../exec.js';
@@ -9,12 +9,12 @@ import { WEFT_CLI } from '../world.js';
 import type { Dataplane } from './dataplane.js';
 
 export interface WeftOptions {
-  /** Lease file to read; one with `leases` is written in the node's directory when left out. */
+  /** Lease file to read; by default one with `leases` is written to the node's directory. */
   readonly leaseFile?: string;
-  /** Leases for that file; those of all the lab's nodes when left out. */
+  /** Leases for that file; by default those of all nodes of the lab. */
   readonly leases?: readonly Lease[];
   readonly netConf?: NetConf;
-  /** More flags, e.g. ['--offload', 'none']. */
+  /** Further flags, e.g. ['--offload', 'none']. */
   readonly flags?: readonly string[];
   /** Flags for Node itself, e.g. ['--trace-gc']. */
   readonly nodeFlags?: readonly string[];
@@ -27,15 +27,15 @@ export interface WeftDataplane extends Dataplane {
   readonly netConfPath: string;
   readonly subnetFile: string;
   readonly runDir: string;
-  /** `weft status --json`, parsed. */
+  /** Returns the parsed output of `weft status --json`. */
   status(): Promise<unknown>;
-  /** `weft status`, as printed. */
+  /** Returns what `weft status` prints. */
   statusText(): Promise<string>;
-  /** Ends it with a signal (SIGTERM when left out) and says how it went. */
+  /** Ends it with a signal, by default SIGTERM, and returns how it exited. */
   end(signal?: NodeJS.Signals): Promise<Exit>;
 }
 
-/** The line on stderr that says device, routes and workers are set. */
+/** The log line of a Weft process whose device, routes and workers are set up. */
 export const READY = /\] ready: /;
 
 /** Starts `weft run` on a node without waiting: for tests of start-up itself. Await ready(weft) before traffic. */
@@ -76,7 +76,7 @@ export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promi
   };
 }
 
-/** Waits until Weft says that it forwards. */
+/** Waits until Weft logs that it forwards. */
 export async function ready(weft: WeftDataplane, timeoutMs = 10_000): Promise<void> {
   await weft.process.waitFor(READY, timeoutMs);
 }

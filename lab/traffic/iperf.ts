@@ -1,4 +1,4 @@
-// iperf3 from one pod to another.
+/** iperf3 from one pod to another. */
 
 import { exec } from '../exec.js';
 import type { Pod } from '../node.js';
@@ -8,23 +8,23 @@ export interface IperfOptions {
   readonly seconds?: number;
   /** Parallel streams. */
   readonly streams?: number;
-  /** Both ways at once. */
+  /** Both directions at once. */
   readonly bidirectional?: boolean;
-  /** UDP as fast as it goes, with this payload; TCP when left out. */
+  /** UDP with this payload per datagram; TCP by default. */
   readonly udpPayload?: number;
-  /** UDP only: offered bits per second, 0 for as fast as it goes. */
+  /** UDP only: offered bits per second; 0 for as fast as possible. */
   readonly bitrate?: number | string;
   readonly port?: number;
 }
 
 export interface IperfResult {
-  /** What the receiver got. */
+  /** Received Gbit/s. */
   readonly gbits: number;
-  /** The other way, with `bidirectional`. */
+  /** Received Gbit/s of the other direction, with `bidirectional`. */
   readonly gbitsBack: number | undefined;
   readonly bytes: number;
   readonly seconds: number;
-  /** TCP segments sent again. */
+  /** Retransmitted TCP segments. */
   readonly retransmits: number;
   /** UDP datagrams sent and received. */
   readonly sent: number;
@@ -45,7 +45,7 @@ interface Report {
   readonly end?: Readonly<Record<string, Sum>>;
 }
 
-/** Runs iperf3 between two pods: a server for one run, awaited until it listens, then the client. */
+/** Runs iperf3 between two pods: a server for one run, and the client once the server listens. */
 export async function iperf(from: Pod, to: Pod, options: IperfOptions = {}): Promise<IperfResult> {
   const { seconds = 8, streams = 1, port = 5201 } = options;
   const udp = options.udpPayload !== undefined;

@@ -1,11 +1,11 @@
-// ping, counted and timed.
+/** ping, counted and timed. */
 
 import { exec } from '../exec.js';
 
 export interface PingResult {
   readonly sent: number;
   readonly received: number;
-  /** Milliseconds; NaN when nothing came back. */
+  /** Milliseconds; NaN without a reply. */
   readonly min: number;
   readonly avg: number;
   readonly max: number;
@@ -13,26 +13,26 @@ export interface PingResult {
 
 export interface PingOptions {
   readonly count?: number;
-  /** Seconds between two. */
+  /** Seconds between two requests. */
   readonly interval?: number;
-  /** Seconds to wait for the last answer. */
+  /** Seconds to wait for the last reply. */
   readonly wait?: number;
   /** Payload bytes. */
   readonly size?: number;
-  /** Set DF: a packet too big is refused, not fragmented. */
+  /** Sets DF: a packet that is too large is refused, not fragmented. */
   readonly dontFragment?: boolean;
   /** Type of service, ECN included. */
   readonly tos?: number;
 }
 
-/** Pings an address from a namespace. Lost answers are a result, not an error. */
+/** Pings an address from a namespace. Lost replies are a result, not an error. */
 export async function ping(netns: string, address: string, options: PingOptions = {}): Promise<PingResult> {
   const { count = 3, interval = 0.05, wait = 2 } = options;
   const argv = ['ping', '-n', '-q', '-c', `${count}`, '-i', `${interval}`, '-W', `${wait}`];
   if (options.size !== undefined) argv.push('-s', `${options.size}`);
   if (options.dontFragment === true) argv.push('-M', 'do');
   if (options.tos !== undefined) argv.push('-Q', `${options.tos}`);
-  // ping exits with 1 when answers are missing, with 2 when it could not send: the figures say it all.
+  // ping exits with 1 if replies are missing, and with 2 if it cannot send.
   const { stdout } = await exec(['sh', '-c', '"$@"; [ $? -le 1 ]', 'ping', ...argv, address], { netns });
   const counts = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
   const times = /= ([\d.]+)\/([\d.]+)\/([\d.]+)/.exec(stdout);

@@ -1,4 +1,4 @@
-// sockperf: latency of a small message to and fro, over TCP.
+/** sockperf: latency of a small message and its reply over TCP. */
 
 import { exec } from '../exec.js';
 import type { Pod } from '../node.js';
@@ -6,7 +6,7 @@ import { LabProcess } from '../process.js';
 import { until } from '../until.js';
 
 export interface Latency {
-  /** One way (half a round trip), microseconds: sockperf's own reckoning. */
+  /** Half a round trip as sockperf computes it, in microseconds. */
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;

@@ -1,4 +1,7 @@
-/** Weft to Weft on every level of offload, from the smallest pod MTU to jumbo frames: everything arrives as it was sent. */
+/**
+ * Between two Weft nodes everything arrives as it was sent: at every offload level, from the least pod MTU to jumbo
+ * frames.
+ */
 
 import t, { type Test } from 'tap';
 import type { WeftDataplane, WeftOptions } from '../../lab/dataplanes/weft.js';
@@ -12,7 +15,7 @@ import { segmentedDatagrams, stream } from './support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 const GIGABYTE = 1 << 30;
-/** What the tunnel adds: outer IPv4, UDP and VXLAN headers, and the inner Ethernet header. */
+/** Bytes that the tunnel adds: outer IPv4, UDP and VXLAN headers, and the inner Ethernet header. */
 const TUNNEL_HEADERS = 50;
 
 /** Starts Weft on both nodes of a lab. */
@@ -25,11 +28,11 @@ for (const [podMtu, mode] of [
   [1450, 'virt'],
   [8950, 'plain'],
 ] as const) {
-  t.test(`pods of MTU ${podMtu} over ${mode} links`, async (t) => {
+  t.test(`traffic between pods of MTU ${podMtu} over ${mode} links`, async (t) => {
     const lab = await makeBed(t, { name: `mtu${podMtu}`, mtu: podMtu + TUNNEL_HEADERS, mode, ipv6: true });
 
     for (const level of LEVELS) {
-      await t.test(`on level ${level}`, async (t) => {
+      await t.test(`at offload level ${level}`, async (t) => {
         const wefts = await startPair(t, lab, atLevel(level));
         const [first, second] = wefts;
         t.equal((await statusOf(first)).device.mtu, podMtu);
@@ -45,16 +48,16 @@ for (const [podMtu, mode] of [
           t.equal(result, 'whole 2000 damaged 0');
         });
 
-        await t.test('no stack on the way has seen a broken packet', async (t) => {
+        await t.test('no network stack on the path counts a broken packet', async (t) => {
           for (const weft of wefts) {
-            // Where there is IPv6 the kernel's own multicast meets the device.
+            // With IPv6 the kernel sends multicast of its own to the device.
             const { tx_drop_multicast, ...refused } = await refusedBy(weft);
             t.strictSame(refused, {}, `${weft.node.name} has refused nothing`);
           }
-          t.strictSame(await damageIn(lab), {}, 'nor has a kernel');
+          t.strictSame(await damageIn(lab), {}, 'nor does a kernel');
         });
 
-        await t.test(`packets travelled ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
+        await t.test(`packets travel ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
           await superpacketsUsed(t, level, first, second);
           await superpacketsUsed(t, level, second, first);
         });
@@ -63,16 +66,16 @@ for (const [podMtu, mode] of [
   });
 }
 
-t.test('a file of 1 GiB', async (t) => {
+t.test('a stream of 1 GiB', async (t) => {
   const lab = await makeBed(t, { name: 'gigabyte', mode: 'plain' });
   for (const level of LEVELS) {
-    await t.test(`arrives unharmed on level ${level}`, async (t) => {
+    await t.test(`arrives unharmed at offload level ${level}`, async (t) => {
       const wefts = await startPair(t, lab, atLevel(level));
       const { sent, received } = await stream(lab.pod(1), lab.pod(2), GIGABYTE);
       t.match(sent, / 1073741824$/);
       t.equal(received, sent);
       for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, weft.node.name);
-      t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
+      t.strictSame(await damageIn(lab), {}, 'no network stack counts a broken packet');
       await superpacketsUsed(t, level, ...wefts);
     });
   }

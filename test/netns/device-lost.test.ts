@@ -1,4 +1,4 @@
-/** The device is taken away in every way there is, at any time: weft has one again, or says why not. */
+/** The device is deleted, renamed or moved at any time: Weft recreates it, or ends with the reason. */
 
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import t from 'tap';
@@ -20,7 +20,7 @@ function repairsOf(weft: WeftDataplane): Promise<Record<string, number>> {
   return statusOf(weft).then(({ repairs }) => repairs);
 }
 
-t.test('it is deleted again whenever it is there again', async (t) => {
+t.test('Weft recreates the device however often it is deleted', async (t) => {
   const lab = await makeBed(t, { name: 'again' });
   const [weft] = await startWefts(t, lab.nodes);
   const { node } = weft;
@@ -37,10 +37,10 @@ t.test('it is deleted again whenever it is there again', async (t) => {
   t.ok(((await repairsOf(weft)).device ?? 0) > 0, 'counted');
 });
 
-t.test('it is deleted while leases are applied: nothing waits for ever', async (t) => {
+t.test('Weft recreates a device that is deleted while leases are applied', async (t) => {
   const lab = await makeBed(t, { name: 'amid' });
   const node = lab.node(1);
-  // An ip that holds back what it is told to do until a file is there.
+  // An `ip` that delays its batches while a file exists.
   const bin = `${node.dir}/bin`;
   await mkdir(bin);
   const real = (await exec(['sh', '-c', 'command -v ip'])).stdout.trim();
@@ -65,7 +65,7 @@ t.test('it is deleted while leases are applied: nothing waits for ever', async (
   t.strictSame(await weft.end(), { code: 0, signal: null });
 });
 
-t.test('it is deleted while weft starts', async (t) => {
+t.test('Weft recreates a device that is deleted during the start', async (t) => {
   const lab = await makeBed(t, { name: 'early' });
   const node = lab.node(1);
   const weft = await spawnWeft(node);
@@ -77,15 +77,18 @@ t.test('it is deleted while weft starts', async (t) => {
   t.strictSame(await weft.end(), { code: 0, signal: null });
 });
 
-t.test('it is deleted, and someone leads the pod network elsewhere meanwhile', async (t) => {
-  const lab = await makeBed(t, { name: 'elsewhere' });
-  const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
-  await ipBatch(weft.node.netns, ['route replace 10.244.0.0/16 via 192.168.77.9', 'link delete flannel0']);
-  await until('another device', async () => (await repairsOf(weft)).device === 1);
-  await answered(t, lab.pod(1), lab.pod(2).address);
-});
+t.test(
+  'backend udp restores device and route when the route was replaced before the device was deleted',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'elsewhere' });
+    const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
+    await ipBatch(weft.node.netns, ['route replace 10.244.0.0/16 via 192.168.77.9', 'link delete flannel0']);
+    await until('another device', async () => (await repairsOf(weft)).device === 1);
+    await answered(t, lab.pod(1), lab.pod(2).address);
+  },
+);
 
-t.test('it is renamed, or moved to another namespace', async (t) => {
+t.test('Weft recreates a device that is renamed or moved to another namespace', async (t) => {
   for (const [backend, device] of [
     ['vxlan', 'flannel.1'],
     ['udp', 'flannel0'],
@@ -100,28 +103,31 @@ t.test('it is renamed, or moved to another namespace', async (t) => {
       await until('another device', async () => (await repairsOf(weft)).device === index + 1);
       await until('its state', async () => (await deviceOf(node, device)).up);
       t.match(await deviceOf(node, device), { ...before, addresses: [before.addresses[0]] }, harm);
-      t.notOk(await hasDevice(node, 'elsewhere'), 'the old one goes');
+      t.notOk(await hasDevice(node, 'elsewhere'), 'the old device is removed');
       await answered(t, lab.pod(1), lab.pod(2).address, harm);
     }
   }
 });
 
-t.test("it is renamed, and someone else's takes its name: that one is not touched", async (t) => {
-  const lab = await makeBed(t, { name: 'changeling' });
-  const weft = await startWeft(t, lab.node(1));
-  const { netns } = weft.node;
-  await ipBatch(netns, [
-    'link set flannel.1 down',
-    'link set flannel.1 name elsewhere',
-    'link add flannel.1 type bridge',
-  ]);
-  t.strictSame(await weft.process.exited, { code: 1, signal: null });
-  t.match(weft.process.stderr, /flannel\.1 exists: it is a bridge device/);
-  const { stdout } = await exec(['ip', '-4', '-o', 'address', 'show', 'dev', 'flannel.1'], { netns });
-  t.equal(stdout, '');
-});
+t.test(
+  'Weft ends, and leaves a foreign device alone, when that takes the name of its renamed device',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'changeling' });
+    const weft = await startWeft(t, lab.node(1));
+    const { netns } = weft.node;
+    await ipBatch(netns, [
+      'link set flannel.1 down',
+      'link set flannel.1 name elsewhere',
+      'link add flannel.1 type bridge',
+    ]);
+    t.strictSame(await weft.process.exited, { code: 1, signal: null });
+    t.match(weft.process.stderr, /flannel\.1 exists: it is a bridge device/);
+    const { stdout } = await exec(['ip', '-4', '-o', 'address', 'show', 'dev', 'flannel.1'], { netns });
+    t.equal(stdout, '');
+  },
+);
 
-t.test('what changes while ip monitor is away is put right as well', async (t) => {
+t.test('Weft repairs changes that happened while ip monitor was not running', async (t) => {
   const lab = await makeBed(t, { name: 'deaf' });
   const weft = await startWeft(t, lab.node(1));
   const { netns } = weft.node;

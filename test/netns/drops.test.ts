@@ -1,4 +1,4 @@
-/** Every packet that goes no further is counted under its own name, and under no other. */
+/** Every dropped packet is counted under exactly one counter, that of its cause. */
 
 import t from 'tap';
 import { exec } from '../../lab/exec.js';
@@ -20,11 +20,11 @@ import {
 } from './support/drop-bed.js';
 import { type Counters, deliveredBy, statusOf } from './support/state.js';
 
-/** Counters that a test of this file has raised. */
+/** Counters that the tests of this file have raised. */
 const raised = new Set<string>();
 
 /**
- * Counters that nobody can raise from outside. tx_drop_runt and tx_drop_unsegmentable: the kernel hands out no frame
+ * Counters that no test can raise from outside. tx_drop_runt and tx_drop_unsegmentable: the kernel delivers no frame
  * shorter than an Ethernet header, and only TCP and UDP superpackets. rx_drop_truncated: no datagram is longer than the
  * buffer. rx_drop_device_full: only a machine that receives faster than it can forward fills the device. Unit tests
  * cover them.
@@ -39,45 +39,45 @@ async function raisedBy(bed: Bed, act: () => Promise<void>): Promise<Counters> {
   return counters;
 }
 
-t.test('datagrams that may not pass', async (t) => {
+t.test('decapsulate drops datagrams under one counter each:', async (t) => {
   const bed = await makeDropBed(t, 'rxdrops');
   const { lab, peer } = bed;
   await mark(bed);
 
   const cases: DropCase[] = [
     {
-      what: 'datagrams too short for VXLAN and Ethernet header are runts',
+      what: 'a datagram too short for VXLAN and Ethernet headers, rx_drop_runt',
       datagrams: [0, 7, 8, 21].map((length) => request().subarray(0, length)),
       counter: 'rx_drop_runt',
     },
     {
-      what: 'datagrams without I flag have no VNI',
+      what: 'a datagram without the I flag, rx_drop_no_vni_flag',
       datagrams: [request({ header: { flags: 0 } }), request({ header: { flags: 0xf7 } })],
       counter: 'rx_drop_no_vni_flag',
     },
     {
-      what: 'another VNI is unknown',
+      what: 'another VNI, rx_drop_unknown_vni',
       datagrams: [0, 2, 0x010000, 0x000100, 0xffffff].map((vni) => request({ header: { vni } })),
       counter: 'rx_drop_unknown_vni',
     },
     {
-      what: 'a sender whose address no lease has is an unknown VTEP',
+      what: 'an outer source without a lease, rx_drop_unknown_vtep',
       datagrams: [request(), request({ sourceMac: STRANGE_MAC })],
       counter: 'rx_drop_unknown_vtep',
       sent: { from: STRANGER },
     },
     {
-      what: "a known VTEP with another's MAC, or nobody's, has the wrong source MAC",
+      what: "another's or nobody's MAC from a known VTEP, rx_drop_wrong_source_mac",
       datagrams: [request({ sourceMac: LEASED_MAC }), request({ sourceMac: STRANGE_MAC })],
       counter: 'rx_drop_wrong_source_mac',
     },
     {
-      what: 'a frame for another MAC is not ours',
+      what: 'a frame for another MAC, rx_drop_not_our_mac',
       datagrams: [request({ destinationMac: PEER_MAC }), request({ destinationMac: STRANGE_MAC })],
       counter: 'rx_drop_not_our_mac',
     },
     {
-      what: 'congestion met by a packet whose sender knows no ECN is a loss',
+      what: 'an outer CE mark on a packet without ECN, rx_drop_ecn',
       datagrams: [request(), request({ tos: 0xb8 })],
       counter: 'rx_drop_ecn',
       sent: { tos: 3 },
@@ -85,7 +85,7 @@ t.test('datagrams that may not pass', async (t) => {
   ];
   await assertDrops(t, bed, cases, 'flannel.1', (act) => raisedBy(bed, act));
 
-  await t.test('reserved bits are ignored, and counted', async (t) => {
+  await t.test('decapsulate accepts reserved bits and counts rx_reserved_bits', async (t) => {
     const headers = [
       { flags: 0x7f },
       { reserved: [0x80, 0, 0, 0] as const },
@@ -97,10 +97,10 @@ t.test('datagrams that may not pass', async (t) => {
       for (const header of headers) await peer.send(request({ header }));
     });
     t.strictSame(changes, { tx_packets: 4, rx_packets: 4, rx_reserved_bits: 4 });
-    t.equal(peer.echoes().length - replies, 5, 'every frame was answered');
+    t.equal(peer.echoes().length - replies, 5, 'every frame is answered');
   });
 
-  await t.test('a group policy is accepted whatever the group, and counted', async (t) => {
+  await t.test('decapsulate accepts any group policy and counts rx_group_policy', async (t) => {
     const replies = peer.echoes().length;
     const changes = await raisedBy(bed, async () => {
       for (const group of [0, 0x1234]) {
@@ -109,17 +109,17 @@ t.test('datagrams that may not pass', async (t) => {
       }
     });
     t.strictSame(changes, { tx_packets: 2, rx_packets: 2, rx_group_policy: 2 });
-    t.equal(peer.echoes().length - replies, 3, 'every frame was answered');
+    t.equal(peer.echoes().length - replies, 3, 'every frame is answered');
   });
 
-  await t.test('a known VTEP may send from any port', async (t) => {
+  await t.test('decapsulate accepts a known VTEP from any port', async (t) => {
     const changes = await raisedBy(bed, () =>
       peer.send(request(), { from: { address: lab.node(2).address, port: 50_000 } }),
     );
     t.strictSame(changes, { tx_packets: 1, rx_packets: 1 });
   });
 
-  await t.test('datagrams that the socket has no room for are counted by the kernel', async (t) => {
+  await t.test('datagrams that overflow the socket are counted as rx_drop_socket_overflow', async (t) => {
     const large = Buffer.concat([request({ header: { vni: 2 } }), Buffer.alloc(60_000)]);
     const changes = await raisedBy(bed, async () => {
       await bed.weft.process.freeze();
@@ -132,11 +132,11 @@ t.test('datagrams that may not pass', async (t) => {
   });
 });
 
-t.test('frames that go nowhere', async (t) => {
+t.test('encapsulate drops frames under one counter each', async (t) => {
   const bed = await makeDropBed(t, 'txdrops');
   const node = bed.lab.node(1);
   await mark(bed);
-  // Nobody asked for these: they stay for a second.
+  // Weft removes these entries after a second.
   const toStranger = [
     `neigh replace 10.244.99.1 lladdr ${STRANGE_MAC} dev flannel.1 nud permanent`,
     'route replace 10.244.99.1/32 dev flannel.1',
@@ -157,14 +157,14 @@ t.test('frames that go nowhere', async (t) => {
       },
     );
 
-  await t.test('a destination MAC that no lease has is unknown', async (t) => {
+  await t.test('a destination MAC without a lease is counted as tx_drop_unknown_mac', async (t) => {
     await ipBatch(node.netns, toStranger);
     t.strictSame(await raisedBy(bed, async () => void (await unanswered('10.244.99.1'))), {
       tx_drop_unknown_mac: 3,
     });
   });
 
-  await t.test('multicast and broadcast have no entry and are not flooded', async (t) => {
+  await t.test('multicast and broadcast are not flooded, and counted as tx_drop_multicast', async (t) => {
     const changes = await raisedBy(bed, async () => {
       await unanswered('224.0.0.5', '-I', 'flannel.1');
       await unanswered('255.255.255.255', '-b', '-I', 'flannel.1');
@@ -173,7 +173,7 @@ t.test('frames that go nowhere', async (t) => {
     t.equal(bed.peer.received.filter(({ hex }) => hex.startsWith('01', 16)).length, 0);
   });
 
-  await t.test('a peer that the underlay has no route to is unreachable', async (t) => {
+  await t.test('a peer without an underlay route is counted as tx_drop_unreachable', async (t) => {
     await ipBatch(node.netns, ['route add unreachable 192.168.77.3/32']);
     t.strictSame(await raisedBy(bed, async () => void (await unanswered('10.244.3.11'))), {
       tx_drop_unreachable: 3,
@@ -182,7 +182,7 @@ t.test('frames that go nowhere', async (t) => {
   });
 
   await t.test(
-    'every peer is unreachable while the underlay is down, and is there again after it',
+    'every peer is tx_drop_unreachable while the underlay is down, and reachable afterwards',
     async (t) => {
       const changes = await raisedBy(bed, async () => {
         await ipBatch(node.netns, [`link set ${node.iface} down`]);
@@ -193,7 +193,7 @@ t.test('frames that go nowhere', async (t) => {
     },
   );
 
-  await t.test('any other refusal of the kernel is a send error', async (t) => {
+  await t.test('any other send error of the kernel is counted as tx_drop_send_error', async (t) => {
     await ipBatch(node.netns, ['route add prohibit 192.168.77.3/32']);
     t.strictSame(await raisedBy(bed, async () => void (await unanswered('10.244.3.11'))), {
       tx_drop_send_error: 3,
@@ -201,8 +201,8 @@ t.test('frames that go nowhere', async (t) => {
     await ipBatch(node.netns, ['route delete prohibit 192.168.77.3/32']);
   });
 
-  await t.test('what the socket has no room for is dropped, not waited for', async (t) => {
-    // Datagrams for an address that nobody answers for wait for ARP, all of them, and fill the send buffer.
+  await t.test('a full send buffer is counted as tx_drop_socket_full and does not block', async (t) => {
+    // Datagrams to an address without an answer to ARP queue up and fill the send buffer.
     await sysctl(node.netns, { [`net/ipv4/neigh/${node.iface}/unres_qlen_bytes`]: 1 << 28 });
     const sender = [process.execPath, `${DIST}test/netns/peer/datagrams.js`, 'flood', '10.244.3.11', '9'];
     const changes = await raisedBy(bed, async () => {
@@ -214,7 +214,7 @@ t.test('frames that go nowhere', async (t) => {
     t.ok(dropped > 0 && tx_packets > 0, `${dropped} dropped, ${tx_packets} sent`);
   });
 
-  await t.test('what the device has no room for is counted by the kernel', async (t) => {
+  await t.test('frames that overflow the device are counted as tx_drop_device_overflow', async (t) => {
     const changes = await raisedBy(bed, async () => {
       await bed.weft.process.freeze();
       await ipBatch(node.netns, toStranger);
@@ -227,15 +227,15 @@ t.test('frames that go nowhere', async (t) => {
     t.equal(lost + taken, 3000);
   });
 
-  await t.test('a device that is down refuses what is for it', async (t) => {
+  await t.test('a device that is down refuses frames, counted as rx_drop_device_refused', async (t) => {
     const delivered = await deliveredBy(node);
-    // They wait in the socket, and the worker takes them before anyone sees that the device is down.
+    // They wait in the socket, and the worker reads them before control notices that the device is down.
     await bed.weft.process.freeze();
     await bed.peer.send(request(), { times: 3 });
     await ipBatch(node.netns, ['link set flannel.1 down']);
     bed.weft.process.kill('SIGCONT');
     await until(
-      'three refusals',
+      'rx_drop_device_refused of 3',
       async () => (await statusOf(bed.weft)).counters.rx_drop_device_refused === 3,
     );
     raised.add('rx_drop_device_refused');
@@ -256,7 +256,7 @@ t.test('frames that go nowhere', async (t) => {
     }
   });
 
-  await t.test('these were all the drop counters there are', async (t) => {
+  await t.test('the tests above raise every drop counter that can be raised', async (t) => {
     const { counters } = await statusOf(bed.weft);
     const drops = Object.keys(counters).filter((name) => name.includes('_drop_'));
     t.strictSame(

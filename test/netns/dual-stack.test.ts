@@ -1,4 +1,4 @@
-/** Both families at once, and IPv6 alone: a device, a tunnel and leases for each. */
+/** Both families at once, and IPv6 alone: each has a device, a tunnel and leases. */
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';
@@ -28,11 +28,11 @@ import { deviceOf, statusOf } from './support/state.js';
 import { stream } from './support/transfer.js';
 
 const MEGABYTE = 1 << 20;
-/** Of a ping over IPv4 and over IPv6. */
+/** ICMP and IP headers of a ping over IPv4 and over IPv6. */
 const HEADERS = 28;
 const HEADERS6 = 48;
 
-t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), async (t) => {
+t.test('two Weft nodes and a kernel peer with both families', await withKernelVxlan(), async (t) => {
   const lab = await makeDualBed(t, { name: 'dual', nodes: 3 });
   const [one, two, three] = [lab.node(1), lab.node(2), lab.node(3)];
   const leases = lab.nodes.map(dualLease);
@@ -42,14 +42,14 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
     [one, two].map((node) => startWeft(t, node, { leases, netConf: dualConf() })),
   );
 
-  await t.test('each family has its device, with the MTU that its headers leave', async (t) => {
+  await t.test('each family has a device with the MTU that its headers leave', async (t) => {
     t.match(await deviceOf(one), { mtu: 1450, mac: one.vtepMac, up: true });
     t.match(await deviceOf(one, DEVICE6), { kind: 'tun tap', mtu: 1430, mac: vtepMac6(one), up: true });
     t.strictSame(await state6(one), wanted6(one, [two, three]));
     t.strictSame(await settings6(one), ['0', '0'], 'accept_ra and disable_ipv6');
   });
 
-  await t.test('subnet.env has both, and the least MTU', (t) => {
+  await t.test('subnet.env has both families and the lesser MTU', (t) => {
     t.equal(
       readFileSync(weft.subnetFile, 'utf8'),
       'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:1::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n',
@@ -57,7 +57,7 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
     t.end();
   });
 
-  await t.test('pods reach each other both ways, with packets as large as the MTU', async (t) => {
+  await t.test('pods reach each other in both directions, with packets as large as the MTU', async (t) => {
     for (const [from, to] of [
       [1, 2],
       [2, 1],
@@ -81,7 +81,8 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
   await t.test('TCP arrives unharmed', async (t) => {
     for (const [from, to] of [
       [lab.pod(1), lab.pod(2)],
-      // The kernel's superpackets do not say how large the pods' segments are, and the IPv4 device would take larger ones.
+      // The kernel's superpackets do not carry the pods' segment size, and the IPv4 device would accept larger
+      // segments.
       [lab.pod(3), lab.pod(1)],
       [pod6(lab.pod(1)), pod6(lab.pod(2))],
       [pod6(lab.pod(1)), pod6(lab.pod(3))],
@@ -92,7 +93,7 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
     }
   });
 
-  await t.test('weft status has the second family beside the first', async (t) => {
+  await t.test('weft status reports both families', async (t) => {
     const status = await statusOf(weft);
     t.match(status.device, { name: 'flannel.1', address: '10.244.1.0/32', mtu: 1450 });
     t.match(status.ipv6, {
@@ -110,35 +111,38 @@ t.test('two wefts and a kernel peer, both families', await withKernelVxlan(), as
   });
 
   t.strictSame(await weft.end(), { code: 0, signal: null });
-  t.notOk(await succeeds(['ip', 'link', 'show', DEVICE6], { netns: one.netns }), 'its device goes with it');
+  t.notOk(
+    await succeeds(['ip', 'link', 'show', DEVICE6], { netns: one.netns }),
+    'a stop removes the IPv6 device',
+  );
 });
 
 const SETTINGS6 = `net/ipv6/conf/${DEVICE6}`;
 
-/** What is done in node 1. */
+/** Changes that another program makes on node 1. */
 const HARMS: Harm[] = [
   {
-    what: 'the device is set down: the kernel drops its IPv6 address too',
+    what: 'the device set down, which deletes its IPv6 address',
     commands: [`link set ${DEVICE6} down`],
     counted: { address: 1, link: 1, neighbour: 1, route: 1 },
   },
   {
-    what: 'its route is deleted',
+    what: 'a deleted route',
     commands: ['route delete fd00:244:2::/64'],
     counted: { route: 1 },
   },
   {
-    what: "someone leads a peer's route elsewhere",
+    what: "a peer's route replaced by a foreign one",
     commands: ['route replace fd00:244:2::/64 via fd00:77::9'],
     counted: { route: 1 },
   },
   {
-    what: "someone's own route to a peer's subnet comes before ours",
+    what: "a foreign route to a peer's subnet with a better metric",
     commands: ['route add fd00:244:2::/64 via fd00:77::9 metric 5'],
     counted: { route: 1 },
   },
   {
-    what: 'a neighbour gets another MAC, and a foreign address appears',
+    what: 'a changed neighbour MAC and an added address',
     commands: [
       `neighbour replace fd00:244:2:: lladdr 02:aa:aa:aa:aa:aa dev ${DEVICE6} nud permanent`,
       `address add fd00:244:99::1/64 dev ${DEVICE6} nodad`,
@@ -146,24 +150,24 @@ const HARMS: Harm[] = [
     counted: { address: 1, neighbour: 1 },
   },
   {
-    what: 'its MTU is too small for IPv6: the kernel takes IPv6 from it',
+    what: 'an MTU too small for IPv6, which removes IPv6 from the device',
     commands: [`link set ${DEVICE6} mtu 1200`],
     counted: { mtu: 1, sysctl: 1, address: 1, neighbour: 1, route: 1 },
   },
   {
-    what: 'IPv6 is switched off on it',
+    what: 'IPv6 disabled on the device',
     settings: { [`${SETTINGS6}/disable_ipv6`]: 1 },
     counted: { sysctl: 1, address: 1, neighbour: 1, route: 1 },
   },
   {
-    what: 'router advertisements are switched on',
+    what: 'router advertisements accepted',
     settings: { [`${SETTINGS6}/accept_ra`]: 1 },
     counted: { sysctl: 1 },
   },
-  { what: 'it is deleted', commands: [`link delete ${DEVICE6}`], counted: { device: 1 } },
+  { what: 'a deleted device', commands: [`link delete ${DEVICE6}`], counted: { device: 1 } },
 ];
 
-t.test('what is broken of IPv6 is put right', async (t) => {
+t.test('Weft repairs every change to its IPv6 state and counts it under IPv6:', async (t) => {
   const lab = await makeDualBed(t, { name: 'repair6' });
   const [one, two] = [lab.node(1), lab.node(2)];
   const leases = lab.nodes.map(dualLease);
@@ -174,7 +178,7 @@ t.test('what is broken of IPv6 is put right', async (t) => {
   t.strictSame(
     await whole(),
     { state: wanted6(one, [two]), settings: ['0', '0'] },
-    'as it should be; accept_ra and disable_ipv6',
+    'the desired state; accept_ra and disable_ipv6',
   );
   for (const harm of HARMS) {
     await t.test(harm.what, async (t) => {
@@ -182,10 +186,10 @@ t.test('what is broken of IPv6 is put right', async (t) => {
       await answered(t, lab.pod(1), pod6(lab.pod(2)).address);
     });
   }
-  t.strictSame((await statusOf(weft)).repairs, {}, 'nothing of it is counted to IPv4');
+  t.strictSame((await statusOf(weft)).repairs, {}, 'no repair is counted under IPv4');
 });
 
-t.test('IPv6 alone', async (t) => {
+t.test('Weft runs with IPv6 alone', async (t) => {
   const lab = await makeDualBed(t, { name: 'only6' });
   const one = lab.node(1);
   const leases = lab.nodes.map(({ index }) => ({
@@ -208,7 +212,7 @@ t.test('IPv6 alone', async (t) => {
   t.notMatch(await rules('iptables-save'), /FLANNEL/);
   const status = await statusOf(weft);
   t.match(status.device, { name: DEVICE6, address: 'fd00:244:1::/128' });
-  t.notOk('ipv6' in status, 'the one family is the first');
+  t.notOk('ipv6' in status, 'status reports the only family at the top level');
   await answered(t, lab.pod(1), pod6(lab.pod(2)).address, 'IPv6', {
     size: MTU6 - HEADERS6,
     dontFragment: true,
@@ -234,7 +238,7 @@ t.test('a peer may have one family only', async (t) => {
   );
 });
 
-t.test('with DirectRouting the route is plain, and goes with weft', async (t) => {
+t.test('DirectRouting over IPv6 sets a plain route, and a stop deletes it', async (t) => {
   const lab = await makeDualBed(t, { name: 'direct6' });
   const leases = lab.nodes.map(dualLease);
   const netConf = dualConf({}, { DirectRouting: true });
@@ -245,7 +249,7 @@ t.test('with DirectRouting the route is plain, and goes with weft', async (t) =>
     'inet6 fd00:244:1::/128',
     'mtu 1430',
   ]);
-  // Neighbour discovery between the nodes may take its second try.
+  // Neighbour discovery between the nodes may need a second solicitation.
   const there = pod6(lab.pod(2)).address;
   await until('a way', async () => (await ping(lab.pod(1).netns, there, { count: 1 })).received === 1);
   await answered(t, lab.pod(1), there);

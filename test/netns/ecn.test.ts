@@ -1,6 +1,6 @@
 /**
- * Congestion notification through the tunnel, RFC 6040: the outer header tells routers what the inner one says of ECN, and
- * the pod hears what routers made of it.
+ * Congestion notification through the tunnel, RFC 6040: the outer header carries the inner ECN field, and marks of
+ * routers reach the pod.
  */
 
 import t from 'tap';
@@ -15,10 +15,10 @@ import { snmpOf } from './support/state.js';
 import { stream } from './support/transfer.js';
 
 const ECN = ['Not-ECT', 'ECT(1)', 'ECT(0)', 'CE'] as const;
-/** Expedited forwarding, as a pod's telephone would ask for: none of the underlay's business. */
+/** Expedited forwarding (RFC 3246): a DSCP of the pod, which the underlay does not see. */
 const DSCP = 0xb8;
 
-/** What arrives in the pod, by what the packet said (rows) and what the underlay made of it: RFC 6040, figure 4. */
+/** The pod's ECN field by the inner (rows) and the outer field: RFC 6040, figure 4. */
 const DECAPSULATED: readonly (readonly (number | undefined)[])[] = [
   [0, 0, 0, undefined],
   [1, 1, 1, 3],
@@ -26,7 +26,7 @@ const DECAPSULATED: readonly (readonly (number | undefined)[])[] = [
   [3, 3, 3, 3],
 ];
 
-t.test('the outer header carries the ECN field of the packet, and not its DSCP', async (t) => {
+t.test("encapsulate copies the packet's ECN field to the outer header, and not its DSCP", async (t) => {
   for (const level of LEVELS) {
     const lab = await makeBed(t, { name: `ecnout-${level}`, mode: 'plain' });
     await HandmadePeer.start(lab.node(2), lab.node(1), { answers: ['10.244.2.11'] });
@@ -39,13 +39,13 @@ t.test('the outer header carries the ECN field of the packet, and not its DSCP',
     t.strictSame(
       packets.map((packet) => [packet[inner + 1], packet[1]]),
       wanted.map((tos) => [tos, tos & 3]),
-      `inner and outer type of service on level ${level}`,
+      `inner and outer type of service at offload level ${level}`,
     );
   }
 });
 
 for (const level of LEVELS) {
-  t.test(`what the underlay makes of it comes back into the packet, on level ${level}`, async (t) => {
+  t.test(`decapsulate combines outer and inner ECN by RFC 6040, at offload level ${level}`, async (t) => {
     const bed = await makeDropBed(t, `ecnin-${level}`, atLevel(level));
     await mark(bed);
     for (const [inner, row] of DECAPSULATED.entries()) {
@@ -64,7 +64,7 @@ for (const level of LEVELS) {
   });
 }
 
-/** A router that marks every fiftieth packet it may mark. */
+/** A router that marks every fiftieth ECN-capable packet. */
 const CONGESTION = `table ip congestion {
   chain out {
     type filter hook output priority mangle
@@ -76,7 +76,7 @@ const CONGESTION = `table ip congestion {
 const nftables = await withNftables();
 for (const level of LEVELS) {
   t.test(
-    `TCP hears of congestion underneath and arrives unharmed, on level ${level}`,
+    `TCP learns of congestion in the underlay and arrives unharmed, at offload level ${level}`,
     nftables,
     async (t) => {
       const lab = await makeBed(t, { name: `ecntcp-${level}` });
@@ -94,9 +94,9 @@ for (const level of LEVELS) {
       await lab.node(1).exec(['nft', '-f', '-'], { input: CONGESTION });
       await transfer();
       t.ok(Number(await marked()) > 0, `${await marked()} marked packets reached the pod`);
-      t.ok(Number((await snmpOf(from))['TcpExt.TCPDeliveredCE']) > 0, 'and its sender was told');
+      t.ok(Number((await snmpOf(from))['TcpExt.TCPDeliveredCE']) > 0, 'its sender learns of the marks');
       for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, `${weft.node.name} refused none`);
-      t.strictSame(await damageIn(lab), {}, 'and no stack has seen a broken packet');
+      t.strictSame(await damageIn(lab), {}, 'no network stack counts a broken packet');
     },
   );
 }

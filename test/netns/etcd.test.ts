@@ -1,4 +1,4 @@
-/** Nodes that share one real etcd and no file. */
+/** Nodes with leases in a real etcd. */
 
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
@@ -24,7 +24,7 @@ const CONFIG = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
 interface Cluster {
   lab: Lab;
   etcd: Etcd;
-  /** Starts weft on a node, by default with the subnet that the lab's pods there have. */
+  /** Starts Weft on a node, by default with the subnet of the lab's pods there. */
   start(t: Test, index: number, ...flags: string[]): Promise<Member>;
 }
 
@@ -43,11 +43,11 @@ function values(keys: Awaited<ReturnType<Etcd['list']>>): string[] {
   return keys.map(({ key, value }) => `${key} ${value}`);
 }
 
-t.test('three nodes', async (t) => {
+t.test('three Weft nodes with leases in etcd', async (t) => {
   const { lab, etcd, start } = await makeCluster(t, 'etcd', null);
   const first = await start(t, 1, '--healthz-port=8081');
 
-  await t.test('wait until the configuration is there, say so, and are not ready', async (t) => {
+  await t.test('log that the configuration is missing, wait for it, and are not ready', async (t) => {
     await first.process.waitFor(/Couldn't fetch network config: flannel config not found in etcd store/);
     t.equal(await readiness(first), '503 flanneld is not ready yet');
     await etcd.put(`${PREFIX}/config`, JSON.stringify(CONFIG));
@@ -58,7 +58,7 @@ t.test('three nodes', async (t) => {
   const [, second, third] = [first, await start(t, 2), await start(t, 3)];
   await Promise.all([second, third].map((member) => isReady(member as Member)));
 
-  await t.test("have flannel's keys and values in etcd, each with a lease of a day", async (t) => {
+  await t.test("write flannel's keys and values into etcd, each with a lease of a day", async (t) => {
     const keys = await etcd.list(`${PREFIX}/subnets/`);
     const macs = new Map<string, string>();
     for (const { runDir } of [first, second, third] as Member[]) {
@@ -86,24 +86,27 @@ t.test('three nodes', async (t) => {
     }
   });
 
-  await t.test('forget one that stops and whose lease is deleted; it comes back as it was', async (t) => {
-    const { lease } = await statusOf(third as Member);
-    t.strictSame(await third.process.stop(), { code: 0, signal: null });
-    await etcd.delete(`${PREFIX}/subnets/10.244.3.0-24`);
-    for (const index of [1, 2]) {
-      await until('its route goes', async () => (await routesOf(lab.node(index))).length === 1);
-      t.notMatch((await neighboursOf(lab.node(index))).join(), '10.244.3.0');
-    }
-    const again = await start(t, 3);
-    await isReady(again);
-    t.strictSame((await statusOf(again)).lease, lease, 'the same subnet and MAC');
-    await until('its route comes', async () => (await routesOf(lab.node(1))).length === 2);
-    await answered(t, lab.pod(1), lab.pod(3).address);
-    await again.process.stop();
-  });
+  await t.test(
+    'remove a stopped node whose lease is deleted; it returns with the same subnet and MAC',
+    async (t) => {
+      const { lease } = await statusOf(third as Member);
+      t.strictSame(await third.process.stop(), { code: 0, signal: null });
+      await etcd.delete(`${PREFIX}/subnets/10.244.3.0-24`);
+      for (const index of [1, 2]) {
+        await until('its route goes', async () => (await routesOf(lab.node(index))).length === 1);
+        t.notMatch((await neighboursOf(lab.node(index))).join(), '10.244.3.0');
+      }
+      const again = await start(t, 3);
+      await isReady(again);
+      t.strictSame((await statusOf(again)).lease, lease, 'the same subnet and MAC');
+      await until('its route comes', async () => (await routesOf(lab.node(1))).length === 2);
+      await answered(t, lab.pod(1), lab.pod(3).address);
+      await again.process.stop();
+    },
+  );
 
   await t.test(
-    'go on without etcd, say so, and follow what happened meanwhile once it is back',
+    'forward without etcd, report the outage, and apply missed changes once etcd is back',
     async (t) => {
       const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
       await etcd.kill();
@@ -118,17 +121,17 @@ t.test('three nodes', async (t) => {
         timeoutMs: 15_000,
       });
       await until('the route of node 3 goes', async () => (await routesOf(lab.node(1))).length === 1);
-      t.strictSame((await flood.end()).missing, [], 'no ping between the others was lost');
+      t.strictSame((await flood.end()).missing, [], 'no ping between the others is lost');
     },
   );
 
-  await t.test('end with a clear line when their own lease is deleted', async (t) => {
+  await t.test('end with one line of reason when their own lease is deleted', async (t) => {
     await etcd.delete(`${PREFIX}/subnets/10.244.2.0-24`);
     t.strictSame(await second.process.exited, { code: 0, signal: null });
     t.match(second.process.stderr, /\] Lease has been revoked\. Shutting down daemon\.\n/);
   });
 
-  await t.test('that have one public IP are warned, both', async (t) => {
+  await t.test('both log a warning if they share one public IP', async (t) => {
     const twin = await start(t, 3, '--public-ip=192.168.77.1');
     for (const { process } of [first, twin]) {
       await process.waitFor(
@@ -138,7 +141,7 @@ t.test('three nodes', async (t) => {
   });
 });
 
-t.test('a node without any memory takes one of the first hundred free subnets', async (t) => {
+t.test('a node without a previous subnet takes a free one', async (t) => {
   const { lab, etcd } = await makeCluster(t, 'fresh', {
     ...CONFIG,
     SubnetMin: '10.244.7.0',
@@ -149,11 +152,11 @@ t.test('a node without any memory takes one of the first hundred free subnets', 
     `--etcd-endpoints=http://${SERVER_ADDRESS}:${etcd.port}`,
   ]);
   await isReady(member);
-  t.equal((await statusOf(member)).lease.subnet, '10.244.8.0/24', 'the only one that is left');
+  t.equal((await statusOf(member)).lease.subnet, '10.244.8.0/24', 'the only free subnet');
   t.match(await readFile(member.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.8.1/24');
 });
 
-t.test('backend udp: the value is the public IP alone', async (t) => {
+t.test('backend udp writes a lease value with the public IP alone', async (t) => {
   const { lab, etcd, start } = await makeCluster(t, 'etcdudp', { ...CONFIG, Backend: { Type: 'udp' } });
   const members = [await start(t, 1), await start(t, 2)];
   await Promise.all(members.map((member) => isReady(member)));
@@ -168,29 +171,32 @@ t.test('backend udp: the value is the public IP alone', async (t) => {
   await answered(t, lab.pod(1), lab.pod(2).address);
 });
 
-t.test('two wefts a node, each with its own prefix, network and subnet file', async (t) => {
-  const { lab, etcd } = await makeCluster(t, 'multi');
-  const networks = [
-    { prefix: '/one', Network: '10.11.0.0/16', Backend: { Type: 'vxlan', VNI: 1 } },
-    { prefix: '/two', Network: '10.12.0.0/16', Backend: { Type: 'vxlan', VNI: 2, Port: 8473 } },
-  ];
-  for (const { prefix, ...config } of networks) await etcd.put(`${prefix}/config`, JSON.stringify(config));
-  const subnets: string[] = [];
-  for (const { prefix } of networks) {
-    for (const node of [lab.node(1), lab.node(2)]) {
-      const flags = [`--etcd-endpoints=http://${SERVER_ADDRESS}:${etcd.port}`, `--etcd-prefix=${prefix}`];
-      const member = await startMember(t, node, flags, { name: prefix.slice(1) });
-      await isReady(member);
-      const own = /FLANNEL_SUBNET=(\S+)/.exec(await readFile(member.subnetFile, 'utf8'))?.[1] ?? '';
-      await exec(['ip', 'address', 'add', own, 'dev', 'lo'], { netns: node.netns });
-      subnets.push(own);
+t.test(
+  'two Weft processes on a node run side by side with their own prefix, network and subnet file',
+  async (t) => {
+    const { lab, etcd } = await makeCluster(t, 'multi');
+    const networks = [
+      { prefix: '/one', Network: '10.11.0.0/16', Backend: { Type: 'vxlan', VNI: 1 } },
+      { prefix: '/two', Network: '10.12.0.0/16', Backend: { Type: 'vxlan', VNI: 2, Port: 8473 } },
+    ];
+    for (const { prefix, ...config } of networks) await etcd.put(`${prefix}/config`, JSON.stringify(config));
+    const subnets: string[] = [];
+    for (const { prefix } of networks) {
+      for (const node of [lab.node(1), lab.node(2)]) {
+        const flags = [`--etcd-endpoints=http://${SERVER_ADDRESS}:${etcd.port}`, `--etcd-prefix=${prefix}`];
+        const member = await startMember(t, node, flags, { name: prefix.slice(1) });
+        await isReady(member);
+        const own = /FLANNEL_SUBNET=(\S+)/.exec(await readFile(member.subnetFile, 'utf8'))?.[1] ?? '';
+        await exec(['ip', 'address', 'add', own, 'dev', 'lo'], { netns: node.netns });
+        subnets.push(own);
+      }
     }
-  }
-  const [one, other] = [1, 3].map((index) => subnets[index].split('/')[0]);
-  await until('both routes', async () => {
-    const { stdout } = await exec(['ip', '-4', 'route'], { netns: lab.node(1).netns });
-    return /dev flannel\.1 /.test(stdout) && /dev flannel\.2 /.test(stdout);
-  });
-  await answered(t, lab.node(1), one);
-  await answered(t, lab.node(1), other);
-});
+    const [one, other] = [1, 3].map((index) => subnets[index].split('/')[0]);
+    await until('both routes', async () => {
+      const { stdout } = await exec(['ip', '-4', 'route'], { netns: lab.node(1).netns });
+      return /dev flannel\.1 /.test(stdout) && /dev flannel\.2 /.test(stdout);
+    });
+    await answered(t, lab.node(1), one);
+    await answered(t, lab.node(1), other);
+  },
+);

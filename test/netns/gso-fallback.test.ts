@@ -1,4 +1,4 @@
-/** Trains that the kernel refuses go again, datagram by datagram. */
+/** GSO runs that the kernel refuses are sent again, datagram by datagram. */
 
 import t from 'tap';
 import { ipBatch } from '../../lab/ip.js';
@@ -9,13 +9,13 @@ import { segmentedDatagrams, stream } from './support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 
-t.test('a route whose MTU is smaller than the datagrams of a train', async (t) => {
+t.test('a route whose MTU is less than the datagrams of a GSO run', async (t) => {
   const lab = await makeBed(t, { name: 'narrow', mode: 'plain' });
   const wefts = await startWefts(t, lab.nodes, atLevel('gso'));
   const counters = () => Promise.all(wefts.map(async (weft) => (await statusOf(weft)).counters));
   await ipBatch(lab.node(1).netns, [`route replace 192.168.77.2/32 dev ${lab.node(1).iface} mtu 1300`]);
 
-  await t.test('TCP arrives unharmed either way', async (t) => {
+  await t.test('TCP arrives unharmed in both directions', async (t) => {
     for (const [from, to] of [
       [lab.pod(1), lab.pod(2)],
       [lab.pod(2), lab.pod(1)],
@@ -29,23 +29,23 @@ t.test('a route whose MTU is smaller than the datagrams of a train', async (t) =
     t.equal(await segmentedDatagrams(lab.pod(1), lab.pod(2), 1000, 1400), 'whole 1000 damaged 0');
   });
 
-  await t.test('trains were refused and went again, and Weft stays on its level', async (t) => {
+  await t.test('refused GSO runs are replayed, and Weft keeps its offload level', async (t) => {
     const [narrow, wide] = await counters();
-    t.ok(Number(narrow.tx_trains_replayed) > 0, `${narrow.tx_trains_replayed} went again`);
-    t.equal(wide.tx_trains_replayed, 0, 'none where the route is as wide as the interface');
+    t.ok(Number(narrow.tx_trains_replayed) > 0, `${narrow.tx_trains_replayed} replayed`);
+    t.equal(wide.tx_trains_replayed, 0, "no replay where the route's MTU is the interface's");
     t.equal(narrow.offload_step_downs, 0);
     t.equal(wide.offload_step_downs, 0);
   });
 
-  await t.test('datagrams that are small enough still travel in trains', async (t) => {
+  await t.test('datagrams that are small enough still travel in GSO runs', async (t) => {
     const [before] = await counters();
     t.equal(await segmentedDatagrams(lab.pod(1), lab.pod(2), 1000, 1000), 'whole 1000 damaged 0');
     const [after] = await counters();
-    t.ok(Number(after.tx_trains) > Number(before.tx_trains), `${after.tx_trains} trains`);
-    t.equal(after.tx_trains_replayed, before.tx_trains_replayed, 'none of which went again');
+    t.ok(Number(after.tx_trains) > Number(before.tx_trains), `${after.tx_trains} GSO runs`);
+    t.equal(after.tx_trains_replayed, before.tx_trains_replayed, 'none of them replayed');
   });
 
-  await t.test('nothing was refused for good, and nothing broken', async (t) => {
+  await t.test('no packet is dropped or damaged', async (t) => {
     for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, weft.node.name);
     t.strictSame(await damageIn(lab), {});
   });

@@ -1,4 +1,4 @@
-/** The health endpoints of a running weft, as a kubelet on the node asks them. */
+/** The health endpoints of a running Weft, as a kubelet on the node requests them. */
 
 import t from 'tap';
 import type { LabNode } from '../../lab/node.js';
@@ -14,7 +14,7 @@ async function probe(node: LabNode, path: string): Promise<string> {
   return stdout.trim();
 }
 
-t.test('a weft that forwards is running and ready', async (t) => {
+t.test('/healthz and /readyz answer 200 once Weft forwards', async (t) => {
   const lab = await makeBed(t, { name: 'health' });
   const weft = await startWeft(t, lab.node(1), { flags: ['--healthz-port', PORT] });
   t.equal(await probe(lab.node(1), '/healthz'), '200 flanneld is running');
@@ -22,7 +22,7 @@ t.test('a weft that forwards is running and ready', async (t) => {
   t.match(weft.process.stderr, /\] Start healthz server on 0\.0\.0\.0:8081\n/);
 });
 
-t.test('an address that cannot be listened on', async (t) => {
+t.test('weft run refuses a health address that it cannot bind', async (t) => {
   const lab = await makeBed(t, { name: 'badhealth', nodes: 1 });
   await refused(t, lab.node(1), {
     flags: ['--healthz-ip', '192.0.2.1', '--healthz-port', PORT],

@@ -1,6 +1,6 @@
 /**
- * Weft, on every level, and the kernel's vxlan in one cluster: the same traffic, whatever the kernel peer leaves to its
- * network card.
+ * Weft, at every offload level, and the kernel's vxlan in one cluster: the same traffic, whatever the kernel peer
+ * leaves to its network card.
  */
 
 import t from 'tap';
@@ -28,7 +28,7 @@ for (const mode of ['virt', 'plain'] as const) {
       ] as const;
 
       for (const level of LEVELS) {
-        await t.test(`and Weft on level ${level}`, async (t) => {
+        await t.test(`and Weft at offload level ${level}`, async (t) => {
           const weft = await startWeft(t, lab.node(1), atLevel(level));
           t.equal((await statusOf(weft)).offload.rung, level);
 
@@ -63,15 +63,15 @@ for (const mode of ['virt', 'plain'] as const) {
             }
           });
 
-          await t.test('no stack on the way has seen a broken packet', async (t) => {
-            t.strictSame(await refusedBy(weft), {}, 'Weft has refused nothing');
-            t.strictSame(await damageIn(lab), {}, 'nor has a kernel');
+          await t.test('no network stack on the path counts a broken packet', async (t) => {
+            t.strictSame(await refusedBy(weft), {}, 'Weft drops nothing');
+            t.strictSame(await damageIn(lab), {}, 'nor does a kernel');
           });
 
-          await t.test('superpackets and unfinished checksums come over a virtual link only', async (t) => {
+          await t.test('superpackets and partial checksums arrive over a virtual link only', async (t) => {
             const { rx_superpackets, rx_partial_checksums, rx_packets } = (await statusOf(weft)).counters;
             t.equal(Number(rx_superpackets) > 0, mode === 'virt', `${rx_superpackets} superpackets`);
-            // Now and then a complete checksum looks unfinished: then completing changes nothing.
+            // Now and then a complete checksum looks partial; completing it changes nothing.
             t.equal(
               Number(rx_partial_checksums) > Number(rx_packets) / 10,
               mode === 'virt',
@@ -84,7 +84,7 @@ for (const mode of ['virt', 'plain'] as const) {
   }
 }
 
-t.test('a Weft node on either level and a kernel node in one cluster', options, async (t) => {
+t.test('Weft nodes of both offload levels and a kernel node in one cluster:', options, async (t) => {
   const lab = await makeBed(t, { name: 'mixed', nodes: 3 });
   const wefts = await Promise.all(
     LEVELS.map((level, index) => startWeft(t, lab.node(index + 1), atLevel(level))),
@@ -97,18 +97,21 @@ t.test('a Weft node on either level and a kernel node in one cluster', options, 
       }
     }
   });
-  await t.test('TCP arrives unharmed round the ring, and either way between the rungs', async (t) => {
-    for (const [from, to] of [
-      [1, 2],
-      [2, 1],
-      [2, 3],
-      [3, 1],
-    ] as const) {
-      const { sent, received } = await stream(lab.pod(from), lab.pod(to), 8 * MEGABYTE);
-      t.equal(received, sent, `node ${from} to node ${to}`);
-    }
-  });
-  await t.test('nothing was refused', async (t) => {
+  await t.test(
+    'TCP arrives unharmed round the ring, and in both directions between the offload levels',
+    async (t) => {
+      for (const [from, to] of [
+        [1, 2],
+        [2, 1],
+        [2, 3],
+        [3, 1],
+      ] as const) {
+        const { sent, received } = await stream(lab.pod(from), lab.pod(to), 8 * MEGABYTE);
+        t.equal(received, sent, `node ${from} to node ${to}`);
+      }
+    },
+  );
+  await t.test('no node drops a packet', async (t) => {
     for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, weft.node.name);
   });
 });

@@ -1,4 +1,4 @@
-/** Nodes that have their leases from Kubernetes: the API server is the tests' own, the rest is real. */
+/** Nodes with leases from Kubernetes: the API server is the tests' own, the rest is real. */
 
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
@@ -13,7 +13,7 @@ import { annotationsOf, dualAnnotations, dualNode, makeCluster, TOKEN } from './
 import { answered, startFlood } from './support/pings.js';
 import { routesOf, settled, stateFor, statusOf } from './support/state.js';
 
-t.test('two nodes', async (t) => {
+t.test('two Weft nodes with leases from Kubernetes', async (t) => {
   const lab = await makeBed(t, { name: 'kube', nodes: 3 });
   const { api, start } = await makeCluster(t, lab, {
     Network: '10.244.0.0/16',
@@ -24,23 +24,26 @@ t.test('two nodes', async (t) => {
   const [first] = members as [Member];
   await Promise.all(members.map((member) => isReady(member)));
 
-  await t.test("publish flannel's annotations and say that their network is available", async (t) => {
-    for (const [index, member] of members.entries()) {
-      const name = `node${index + 1}`;
-      const { lease } = await statusOf(member);
-      await until('the condition', () => api.nodes.get(name)?.status.conditions?.length === 2);
-      t.strictSame(annotationsOf(api, name), {
-        [`${PREFIX}backend-data`]: `{"VNI":1,"VtepMAC":"${lease.vtepMAC}"}`,
-        [`${PREFIX}backend-type`]: 'vxlan',
-        [`${PREFIX}kube-subnet-manager`]: 'true',
-        [`${PREFIX}public-ip`]: `192.168.77.${index + 1}`,
-      });
-      t.match(api.nodes.get(name)?.status.conditions, [
-        {},
-        { type: 'NetworkUnavailable', status: 'False', reason: 'FlannelIsUp' },
-      ]);
-    }
-  });
+  await t.test(
+    "publish flannel's annotations and set the condition NetworkUnavailable to False",
+    async (t) => {
+      for (const [index, member] of members.entries()) {
+        const name = `node${index + 1}`;
+        const { lease } = await statusOf(member);
+        await until('the condition', () => api.nodes.get(name)?.status.conditions?.length === 2);
+        t.strictSame(annotationsOf(api, name), {
+          [`${PREFIX}backend-data`]: `{"VNI":1,"VtepMAC":"${lease.vtepMAC}"}`,
+          [`${PREFIX}backend-type`]: 'vxlan',
+          [`${PREFIX}kube-subnet-manager`]: 'true',
+          [`${PREFIX}public-ip`]: `192.168.77.${index + 1}`,
+        });
+        t.match(api.nodes.get(name)?.status.conditions, [
+          {},
+          { type: 'NetworkUnavailable', status: 'False', reason: 'FlannelIsUp' },
+        ]);
+      }
+    },
+  );
 
   await t.test("reach each other's pods", async (t) => {
     for (const node of [lab.node(1), lab.node(2)])
@@ -75,7 +78,7 @@ t.test('two nodes', async (t) => {
     t.notMatch(stderr, TOKEN);
   });
 
-  await t.test('ask for nothing that the role of flannel does not grant', async (t) => {
+  await t.test("send no request that flannel's role does not grant", async (t) => {
     const kinds = new Set(
       api.requests.map(
         ({ method, path }) => `${method} ${path.replace(/\?.*/, '').replace(/node\d/, 'NAME')}`,
@@ -84,7 +87,7 @@ t.test('two nodes', async (t) => {
     t.strictSame([...kinds].sort(), ['GET /api/v1/nodes', 'PATCH /api/v1/nodes/NAME/status']);
   });
 
-  await t.test('keep MAC and subnet over a restart, and patch no annotation then', async (t) => {
+  await t.test('keep MAC and subnet over a restart without patching an annotation', async (t) => {
     const [, second] = members as [Member, Member];
     const { lease } = await statusOf(second);
     t.strictSame(await second.process.stop(), { code: 0, signal: null });
@@ -98,7 +101,7 @@ t.test('two nodes', async (t) => {
     await answered(t, lab.pod(1), lab.pod(2).address);
   });
 
-  await t.test('go on without the API server, say so, and follow what happened meanwhile', async (t) => {
+  await t.test('forward without the API server, report the outage, and apply missed changes', async (t) => {
     const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
     await api.stop();
     await until('readyz tells', async () => (await readiness(first)).startsWith('503 '), {
@@ -110,29 +113,29 @@ t.test('two nodes', async (t) => {
     await until('readyz', async () => (await readiness(first)) === '200 flanneld is ready', {
       timeoutMs: 40_000,
     });
-    // 10.100.7.0/24 lies outside of Network, as flannel allows it for others.
+    // 10.100.7.0/24 is outside Network, which flannel allows for peers.
     await until('the new route', async () => (await routesOf(lab.node(1))).length === 2);
-    t.strictSame((await flood.end()).missing, [], 'no ping was lost');
+    t.strictSame((await flood.end()).missing, [], 'no ping is lost');
   });
 
-  await t.test('remove a node that leaves', async (t) => {
+  await t.test('remove a deleted node', async (t) => {
     api.remove('node-7');
     await until('its route goes', async () => (await routesOf(lab.node(1))).length === 1);
     t.pass();
   });
 });
 
-t.test('two nodes of both families', async (t) => {
+t.test('two Weft nodes of both families with leases from Kubernetes', async (t) => {
   const lab = await makeDualBed(t, { name: 'kube6', nodes: 3 });
   const [one, two, three] = [lab.node(1), lab.node(2), lab.node(3)];
   const { api, start } = await makeCluster(t, lab, dualConf());
-  // The second was here before, with another address.
+  // The second node was in the cluster before, with another address.
   api.fill([dualNode(one), dualNode(two, dualAnnotations(two, { 'public-ipv6': 'fd00:77::99' }))]);
   const members = [await start(t, 1), await start(t, 2)];
   const [first] = members as [Member];
   await Promise.all(members.map((member) => isReady(member)));
 
-  await t.test("publish flannel's annotations of both, and keep both MACs", async (t) => {
+  await t.test("publish flannel's annotations of both families and keep both MACs", async (t) => {
     const { lease, ipv6 } = await statusOf(first);
     t.strictSame(annotationsOf(api, 'node1'), {
       'flannel.alpha.coreos.com/backend-data': `{"VNI":1,"VtepMAC":"${lease.vtepMAC}"}`,
@@ -153,7 +156,7 @@ t.test('two nodes of both families', async (t) => {
     });
   });
 
-  await t.test('write both into subnet.env', (t) => {
+  await t.test('write both families into subnet.env', (t) => {
     t.equal(
       readFileSync(first.subnetFile, 'utf8'),
       'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:1::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n',
@@ -161,7 +164,7 @@ t.test('two nodes of both families', async (t) => {
     t.end();
   });
 
-  /** Waits until the first has these peers, of both families, and nothing else. */
+  /** Waits until the first node has exactly these peers of both families. */
   const has = async (t: Test, ...peers: LabNode[]) => {
     const leases = peers.map((peer) => peer.lease());
     t.strictSame(await settled(one, first, leases), stateFor(leases), 'IPv4');
@@ -170,7 +173,7 @@ t.test('two nodes of both families', async (t) => {
     t.strictSame(await state6(one), wanted, 'IPv6');
   };
 
-  await t.test("reach each other's pods both ways", async (t) => {
+  await t.test("reach each other's pods in both directions", async (t) => {
     await has(t, two);
     await until('the other knows', async () => (await statusOf(members[1] as Member)).ipv6?.peers.length);
     for (const [here, there] of [
@@ -182,7 +185,7 @@ t.test('two nodes of both families', async (t) => {
     }
   });
 
-  await t.test('follow a node that comes and goes', async (t) => {
+  await t.test('add and remove a node of both families', async (t) => {
     api.put(dualNode(three, dualAnnotations(three)));
     await has(t, two, three);
     api.remove('node3');
@@ -190,7 +193,7 @@ t.test('two nodes of both families', async (t) => {
   });
 });
 
-t.test('five thousand nodes', async (t) => {
+t.test('Weft in a cluster of five thousand nodes keeps its memory small:', async (t) => {
   const lab = await makeBed(t, { name: 'kube5000', nodes: 3 });
   const { api, start } = await makeCluster(t, lab, { Network: '10.0.0.0/8', Backend: { Type: 'vxlan' } });
   api.fill([1, 2].map((index) => kubeNode(`node${index}`, [`10.244.${index}.0/24`])));
@@ -205,7 +208,7 @@ t.test('five thousand nodes', async (t) => {
   await isReady(second, 60_000);
   await until('the peer', async () => (await routesOf(lab.node(1))).length === 5001);
 
-  await t.test('one that flaps does not disturb the rest', async (t) => {
+  await t.test('a node that flaps causes no other change', async (t) => {
     const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
     const flapping = '10.100.9.0/24';
     const has = async () => (await statusOf(first)).peers.some(({ subnet }) => subnet === flapping);
@@ -215,8 +218,8 @@ t.test('five thousand nodes', async (t) => {
       api.put(realisticNode(9));
       await until('it comes', has);
     }
-    t.strictSame((await flood.end()).missing, [], 'no ping was lost');
+    t.strictSame((await flood.end()).missing, [], 'no ping is lost');
     const { stderr } = first.process;
-    t.equal(stderr.match(/removing subnet/g)?.length, 5, 'nothing but its own changes was made');
+    t.equal(stderr.match(/removing subnet/g)?.length, 5, 'only its own subnet is removed');
   });
 });

@@ -1,4 +1,6 @@
-/** net-conf `Learning: true`: where a MAC was last seen is where frames for it go, unless a lease says otherwise. */
+/**
+ * net-conf `Weft with Learning: true`: frames go to the VTEP that last sent from their MAC, unless a lease has the MAC.
+ */
 
 import t from 'tap';
 import { ipBatch } from '../../lab/ip.js';
@@ -18,13 +20,13 @@ import {
 import { answered } from './support/pings.js';
 import { statusOf } from './support/state.js';
 
-/** Lets the node send to a MAC that no lease has. */
+/** `ip` lines that let the node send to a MAC without a lease. */
 const TO_STRANGER = [
   `neigh replace 10.244.99.1 lladdr ${STRANGE_MAC} dev flannel.1 nud permanent`,
   'route replace 10.244.99.1/32 dev flannel.1',
 ];
 
-t.test('Learning: true', async (t) => {
+t.test('Weft with Learning: true', async (t) => {
   const bed = await makeDropBed(t, 'learning', { netConf: netConf({ Learning: true }) });
   const node = bed.lab.node(1);
   const elsewhere = await HandmadePeer.start(bed.lab.node(2), node, {
@@ -37,13 +39,13 @@ t.test('Learning: true', async (t) => {
   const learned = async () =>
     (await statusOf(bed.weft)).learned?.map(({ mac, publicIP }) => `${mac} ${publicIP}`);
 
-  await t.test('nothing is known before a frame came', async (t) => {
+  await t.test('learns nothing before the first frame', async (t) => {
     t.strictSame(await learned(), []);
     const { received } = await ping(node.netns, '10.244.99.1', { count: 1, wait: 0.1 });
     t.equal(received, 0);
   });
 
-  await t.test('a MAC is learned from a frame of an address that no lease has', async (t) => {
+  await t.test('learns a MAC from a frame of an address without a lease', async (t) => {
     t.strictSame(await counted(bed, () => elsewhere.send(request({ sourceMac: STRANGE_MAC }))), {
       tx_packets: 1,
       rx_packets: 1,
@@ -55,11 +57,11 @@ t.test('Learning: true', async (t) => {
     );
   });
 
-  await t.test('frames for it then go there', async (t) => {
+  await t.test('sends frames for a learned MAC to that address', async (t) => {
     await answered(t, node, '10.244.99.1');
   });
 
-  await t.test('it moves with the last frame', async (t) => {
+  await t.test('moves a learned MAC to the source of its last frame', async (t) => {
     await bed.peer.send(request({ sourceMac: STRANGE_MAC }));
     await mark(bed);
     t.strictSame(await learned(), [`${STRANGE_MAC} ${bed.lab.node(2).address}`]);
@@ -68,18 +70,18 @@ t.test('Learning: true', async (t) => {
     t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
   });
 
-  await t.test('the MAC of a lease is not learned: the lease wins', async (t) => {
+  await t.test('does not learn the MAC of a lease', async (t) => {
     const before = elsewhere.received.length;
     await elsewhere.send(request({ sourceMac: LEASED_MAC }));
     await mark(bed);
     t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
     await ping(node.netns, '10.244.3.11', { count: 1, wait: 0.1 });
     await mark(bed);
-    t.equal(elsewhere.received.length, before, 'frames for it do not follow the impostor');
+    t.equal(elsewhere.received.length, before, 'frames for the lease do not go to the forger');
   });
 });
 
-t.test('without Learning nothing is learned, whoever may send', async (t) => {
+t.test('Weft without Learning learns nothing, even with --peer-check off', async (t) => {
   const bed = await makeDropBed(t, 'nolearning', { flags: ['--peer-check', 'off'] });
   const node = bed.lab.node(1);
   await mark(bed);
@@ -93,7 +95,7 @@ t.test('without Learning nothing is learned, whoever may send', async (t) => {
   t.equal((await statusOf(bed.weft)).learned, null);
 });
 
-t.test('two Weft nodes that learn still reach each other by their leases', async (t) => {
+t.test('two Weft nodes with Learning reach each other by their leases', async (t) => {
   const lab = await makeBed(t, { name: 'learnboth' });
   for (const node of lab.nodes) await startWeft(t, node, { netConf: netConf({ Learning: true }) });
   await answered(t, lab.pod(1), lab.pod(2).address);

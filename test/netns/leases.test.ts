@@ -1,6 +1,6 @@
 /**
- * The lease file edited while traffic flows: what changes is applied exactly and within a second, what does not change
- * loses nothing.
+ * Edits of the lease file while traffic flows are applied exactly and within a second; peers that do not change lose
+ * no packet.
  *
  *     node 1 (Weft, watched) ── pings all the time ── node 2 (Weft)
  *            └── nodes 3 and 4 (kernel vxlan, set by hand): added, changed, swapped, removed
@@ -19,14 +19,14 @@ import { makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.j
 import { answered, startFlood } from './support/pings.js';
 import { routesOf, settled, stateFor, statusOf } from './support/state.js';
 
-/** The issue's own promise. */
+/** The time that Weft promises (docs/lease-file.md). */
 const APPLIED_MS = 1000;
 
 function withMac(lease: VxlanLease, mac: string): VxlanLease {
   return { ...lease, BackendData: { VNI: 1, VtepMAC: mac } };
 }
 
-/** Edits the lease file and waits for the state it asks for; tells how long that took. */
+/** Edits the lease file, waits for the desired state and asserts the time. */
 async function edited(
   t: Test,
   lab: Lab,
@@ -36,99 +36,103 @@ async function edited(
 ): Promise<void> {
   await write(weft.leaseFile, [lab.node(1).lease(), ...peers]);
   const startedAt = performance.now();
-  t.strictSame(await settled(lab.node(1), weft, peers), stateFor(peers), 'exactly what the leases say');
+  t.strictSame(await settled(lab.node(1), weft, peers), stateFor(peers), 'exactly the state of the leases');
   const elapsed = performance.now() - startedAt;
   t.ok(elapsed <= APPLIED_MS, `within ${elapsed.toFixed(0)} ms`);
 }
 
-t.test('peers come, change and go while traffic flows', await withKernelVxlan(), async (t) => {
-  const lab = await makeBed(t, { name: 'leases', nodes: 4 });
-  const [, two, three, four] = lab.leases();
-  if (two === undefined || three === undefined || four === undefined)
-    throw new Error('four nodes, four leases');
-  const weft = await startWeft(t, lab.node(1), { leases: [lab.node(1).lease(), two] });
-  await startWeft(t, lab.node(2));
-  const kernel = [await startKernel(lab.node(3)), await startKernel(lab.node(4))];
-  const answers = (t: Test, address: string) => answered(t, lab.node(1), address);
-  // The kernel forgets every neighbour of a device whose MAC is changed, permanent or not.
-  const remember = 'neigh replace 10.244.1.0 lladdr 02:00:00:00:00:01 dev flannel.1 nud permanent';
-  const setMac = (node: LabNode, mac: string) =>
-    ipBatch(node.netns, [`link set flannel.1 address ${mac}`, remember]);
-  const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+t.test(
+  'Weft applies added, changed and removed peers while traffic flows',
+  await withKernelVxlan(),
+  async (t) => {
+    const lab = await makeBed(t, { name: 'leases', nodes: 4 });
+    const [, two, three, four] = lab.leases();
+    if (two === undefined || three === undefined || four === undefined)
+      throw new Error('four nodes, four leases');
+    const weft = await startWeft(t, lab.node(1), { leases: [lab.node(1).lease(), two] });
+    await startWeft(t, lab.node(2));
+    const kernel = [await startKernel(lab.node(3)), await startKernel(lab.node(4))];
+    const answers = (t: Test, address: string) => answered(t, lab.node(1), address);
+    // The kernel deletes every neighbour of a device whose MAC changes, even a permanent one.
+    const remember = 'neigh replace 10.244.1.0 lladdr 02:00:00:00:00:01 dev flannel.1 nud permanent';
+    const setMac = (node: LabNode, mac: string) =>
+      ipBatch(node.netns, [`link set flannel.1 address ${mac}`, remember]);
+    const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
 
-  await t.test('two peers are added, by a file renamed over the old one', async (t) => {
-    await edited(t, lab, weft, [two, three, four]);
-    await answers(t, '10.244.3.0');
-    await answers(t, '10.244.4.0');
-  });
-
-  const otherMac = withMac(three, '0a:00:00:00:00:33');
-  await t.test('a peer gets another MAC, by the file rewritten in place', async (t) => {
-    await setMac(lab.node(3), '0a:00:00:00:00:33');
-    await edited(t, lab, weft, [two, otherMac, four], async (path, leases) => {
-      await writeFile(path, JSON.stringify({ leases }));
+    await t.test('two peers are added by renaming a file over the old one', async (t) => {
+      await edited(t, lab, weft, [two, three, four]);
+      await answers(t, '10.244.3.0');
+      await answers(t, '10.244.4.0');
     });
-    await answers(t, '10.244.3.0');
-  });
 
-  await t.test('the other MAC moves on to another peer', async (t) => {
-    await setMac(lab.node(3), three.BackendData.VtepMAC);
-    await setMac(lab.node(4), '0a:00:00:00:00:33');
-    await edited(t, lab, weft, [two, three, withMac(four, '0a:00:00:00:00:33')]);
-    await answers(t, '10.244.3.0');
-    await answers(t, '10.244.4.0');
-    await setMac(lab.node(4), four.BackendData.VtepMAC);
-    await edited(t, lab, weft, [two, three, four]);
-  });
+    const otherMac = withMac(three, '0a:00:00:00:00:33');
+    await t.test("a peer's MAC changes by rewriting the file in place", async (t) => {
+      await setMac(lab.node(3), '0a:00:00:00:00:33');
+      await edited(t, lab, weft, [two, otherMac, four], async (path, leases) => {
+        await writeFile(path, JSON.stringify({ leases }));
+      });
+      await answers(t, '10.244.3.0');
+    });
 
-  await t.test('a peer moves to another address', async (t) => {
-    const node = lab.node(3);
-    await kernel[0].stop();
-    await ipBatch(node.netns, [
-      `address add 192.168.77.33/24 dev ${node.iface}`,
-      `link add flannel.1 address ${node.vtepMac} mtu ${node.podMtu} type vxlan id 1 dev ${node.iface} local 192.168.77.33 dstport 8472 nolearning`,
-      'address add 10.244.3.0/32 dev flannel.1',
-      'link set flannel.1 up',
-      remember,
-      'route replace 10.244.1.0/24 via 10.244.1.0 dev flannel.1 onlink',
-    ]);
-    await node.exec('bridge fdb replace 02:00:00:00:00:01 dev flannel.1 dst 192.168.77.1 self'.split(' '));
-    await edited(t, lab, weft, [two, { ...three, PublicIP: '192.168.77.33' }, four]);
-    await answers(t, '10.244.3.0');
-  });
+    await t.test('a MAC moves from one peer to another', async (t) => {
+      await setMac(lab.node(3), three.BackendData.VtepMAC);
+      await setMac(lab.node(4), '0a:00:00:00:00:33');
+      await edited(t, lab, weft, [two, three, withMac(four, '0a:00:00:00:00:33')]);
+      await answers(t, '10.244.3.0');
+      await answers(t, '10.244.4.0');
+      await setMac(lab.node(4), four.BackendData.VtepMAC);
+      await edited(t, lab, weft, [two, three, four]);
+    });
 
-  const swapped = [
-    { ...three, PublicIP: '192.168.77.33', Subnet: four.Subnet },
-    { ...four, Subnet: three.Subnet },
-  ];
-  await t.test('two peers swap their subnets', async (t) => {
-    for (const [node, old, fresh] of [
-      [lab.node(3), '10.244.3.0/32', '10.244.4.0/32'],
-      [lab.node(4), '10.244.4.0/32', '10.244.3.0/32'],
-    ] as const) {
-      // In this order: with its last address a device loses its routes.
+    await t.test('a peer moves to another public IP', async (t) => {
+      const node = lab.node(3);
+      await kernel[0].stop();
       await ipBatch(node.netns, [
-        `address add ${fresh} dev flannel.1`,
-        `address delete ${old} dev flannel.1`,
+        `address add 192.168.77.33/24 dev ${node.iface}`,
+        `link add flannel.1 address ${node.vtepMac} mtu ${node.podMtu} type vxlan id 1 dev ${node.iface} local 192.168.77.33 dstport 8472 nolearning`,
+        'address add 10.244.3.0/32 dev flannel.1',
+        'link set flannel.1 up',
+        remember,
+        'route replace 10.244.1.0/24 via 10.244.1.0 dev flannel.1 onlink',
       ]);
-    }
-    await edited(t, lab, weft, [two, ...swapped]);
-    await answers(t, '10.244.3.0');
-    await answers(t, '10.244.4.0');
-  });
+      await node.exec('bridge fdb replace 02:00:00:00:00:01 dev flannel.1 dst 192.168.77.1 self'.split(' '));
+      await edited(t, lab, weft, [two, { ...three, PublicIP: '192.168.77.33' }, four]);
+      await answers(t, '10.244.3.0');
+    });
 
-  await t.test('two peers are removed', async (t) => {
-    await edited(t, lab, weft, [two]);
-  });
+    const swapped = [
+      { ...three, PublicIP: '192.168.77.33', Subnet: four.Subnet },
+      { ...four, Subnet: three.Subnet },
+    ];
+    await t.test('two peers swap their subnets', async (t) => {
+      for (const [node, old, fresh] of [
+        [lab.node(3), '10.244.3.0/32', '10.244.4.0/32'],
+        [lab.node(4), '10.244.4.0/32', '10.244.3.0/32'],
+      ] as const) {
+        // In this order, as a device loses its routes with its last address.
+        await ipBatch(node.netns, [
+          `address add ${fresh} dev flannel.1`,
+          `address delete ${old} dev flannel.1`,
+        ]);
+      }
+      await edited(t, lab, weft, [two, ...swapped]);
+      await answers(t, '10.244.3.0');
+      await answers(t, '10.244.4.0');
+    });
 
-  await t.test('no packet to the peer that did not change was lost', async (t) => {
-    const { answered: pings, missing } = await flood.end();
-    t.ok(pings > 100, `${pings} pings answered`);
-    t.strictSame(missing, []);
-  });
-});
+    await t.test('two peers are removed', async (t) => {
+      await edited(t, lab, weft, [two]);
+    });
 
-t.test('the own lease changes while weft runs', async (t) => {
+    await t.test('no packet to the unchanged peer is lost', async (t) => {
+      const { answered: pings, missing } = await flood.end();
+      t.ok(pings > 100, `${pings} pings answered`);
+      t.strictSame(missing, []);
+    });
+  },
+);
+
+t.test('Weft follows changes of its own lease', async (t) => {
   const lab = await makeBed(t, { name: 'own' });
   const leaseFile = `${lab.dir}/leases.json`;
   await writeLeases(leaseFile, lab.leases());
@@ -136,29 +140,37 @@ t.test('the own lease changes while weft runs', async (t) => {
   const changed = withMac(lab.node(1).lease(), '0a:00:00:00:00:11');
   const theirs = lab.node(2).lease();
 
-  await t.test('another MAC: the device has it and the pods still reach each other', async (t) => {
+  await t.test('a new MAC is set on the device, and pods still reach each other', async (t) => {
     await writeLeases(leaseFile, [changed, theirs]);
     t.strictSame(await settled(lab.node(2), peer, [changed]), stateFor([changed]), 'the peer follows');
     await until('the device follows', async () => (await statusOf(weft)).device.mac === '0a:00:00:00:00:11');
-    t.strictSame(await settled(lab.node(1), weft, [theirs]), stateFor([theirs]), 'its own peers stay');
+    t.strictSame(
+      await settled(lab.node(1), weft, [theirs]),
+      stateFor([theirs]),
+      'its own peers do not change',
+    );
     await answered(t, lab.pod(1), lab.pod(2).address);
   });
 
-  await t.test('another subnet: address, subnet.env and the peers follow', async (t) => {
+  await t.test("a new subnet changes address, subnet.env and the peers' state", async (t) => {
     const moved = { ...changed, Subnet: '10.244.101.0/24' };
     await writeLeases(leaseFile, [moved, theirs]);
     t.strictSame(await settled(lab.node(2), peer, [moved]), stateFor([moved]), 'the peer follows');
     await until('subnet.env follows', async () =>
       /^FLANNEL_SUBNET=10\.244\.101\.1\/24$/m.test(await readFile(weft.subnetFile, 'utf8')),
     );
-    t.strictSame(await settled(lab.node(1), weft, [theirs]), stateFor([theirs]), 'its own peers stay');
+    t.strictSame(
+      await settled(lab.node(1), weft, [theirs]),
+      stateFor([theirs]),
+      'its own peers do not change',
+    );
     const { stdout } = await lab.node(1).exec('ip -4 -oneline address show dev flannel.1'.split(' '));
-    t.strictSame(stdout.match(/inet \S+/g), ['inet 10.244.101.0/32'], 'the old address is gone');
+    t.strictSame(stdout.match(/inet \S+/g), ['inet 10.244.101.0/32'], 'the old address is removed');
     await answered(t, lab.node(2), '10.244.101.0', 'the peer reaches it');
   });
 });
 
-t.test('thousands of leases are applied, and taken away again, while traffic flows', async (t) => {
+t.test('Weft applies and removes thousands of leases while traffic flows', async (t) => {
   const lab = await makeBed(t, { name: 'scale' });
   const conf = { ...netConf(), Network: '10.0.0.0/8' };
   const weft = await startWeft(t, lab.node(1), { netConf: conf });
@@ -179,11 +191,11 @@ t.test('thousands of leases are applied, and taken away again, while traffic flo
   t.match(
     await weft.statusText(),
     /^peers \(2001\)$[^]*^ {2}\.\.\. and \d+ more \(--json has them all\)$/m,
-    'status stays short',
+    'status text stays short',
   );
   await follow([real, ...many.map((_, index) => madeUpLease(index, 1))]);
   await follow([real]);
   const { answered: pings, missing } = await flood.end();
   t.ok(pings > 100, `${pings} pings answered`);
-  t.strictSame(missing, [], 'and none lost');
+  t.strictSame(missing, [], 'no ping is lost');
 });

@@ -1,4 +1,4 @@
-/** How weft ends, and how it starts again. */
+/** The end of Weft, and its next start. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
@@ -14,12 +14,12 @@ import { answered } from './support/pings.js';
 import { holdLock, pathOf } from './support/rules.js';
 import { networkOf, statusOf } from './support/state.js';
 
-/** The issue's own promise. */
+/** The time that Weft promises for a stop. */
 const ENDS_WITHIN_MS = 1000;
 
 const DEVICE = ['ip', 'link', 'show', 'dev', 'flannel.1'];
 
-/** Nothing of a weft is left: no device (with it go routes and neighbours), no socket, no control socket. */
+/** Asserts that Weft has left no device (and so no route or neighbour), no UDP socket and no control socket. */
 async function isGone(t: Test, weft: WeftDataplane): Promise<void> {
   const { stdout } = await weft.node.exec(['sh', '-c', 'ip -o link; ip -4 route; ip neigh; ss -Hlun']);
   t.notMatch(stdout, /flannel|:8472/, 'no device, route, neighbour or UDP socket');
@@ -27,7 +27,7 @@ async function isGone(t: Test, weft: WeftDataplane): Promise<void> {
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  t.test(`${signal} under load: exit code 0 within a second, and nothing is left`, async (t) => {
+  t.test(`${signal} under load ends Weft with code 0 within a second and leaves nothing`, async (t) => {
     const lab = await makeBed(t, { name: signal.toLowerCase() });
     const [weft] = await startWefts(t, lab.nodes);
     await startLoad(t, weft, lab.pod(1), lab.pod(2));
@@ -46,7 +46,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 for (const moment of ['at the start', 'after an edit'] as const) {
-  t.test(`SIGTERM while thousands of leases are applied ${moment}: within a second, too`, async (t) => {
+  t.test(`SIGTERM while thousands of leases are applied ${moment} ends Weft within a second`, async (t) => {
     const lab = await makeBed(t, { name: moment.replaceAll(' ', '') });
     const node = lab.node(1);
     const real = [node.lease(), ...node.peers()];
@@ -68,7 +68,7 @@ for (const moment of ['at the start', 'after an edit'] as const) {
   });
 }
 
-t.test('a lock on the firewall keeps nothing waiting but the rules', async (t) => {
+t.test('a locked firewall delays the rules and nothing else', async (t) => {
   const lab = await makeBed(t, { name: 'locked' });
   const node = lab.node(1);
   await holdLock(t);
@@ -83,10 +83,10 @@ t.test('a lock on the firewall keeps nothing waiting but the rules', async (t) =
   t.strictSame(await weft.end(), { code: 0, signal: null });
   const elapsed = performance.now() - startedAt;
   t.ok(elapsed <= ENDS_WITHIN_MS, `${elapsed.toFixed(0)} ms`);
-  t.notMatch(weft.process.stderr, /bootstrap done/, 'the rules were never put in place');
+  t.notMatch(weft.process.stderr, /bootstrap done/, 'the rules are not applied');
 });
 
-t.test('SIGTERM while weft starts leaves nothing', async (t) => {
+t.test('SIGTERM during the start leaves nothing', async (t) => {
   const lab = await makeBed(t, { name: 'termstart' });
   for (const moment of [/Found network config/, /adding subnet/, /Wrote subnet file/]) {
     const weft = await spawnWeft(lab.node(1));
@@ -97,7 +97,7 @@ t.test('SIGTERM while weft starts leaves nothing', async (t) => {
   }
 });
 
-t.test('kill -9 leaves no device, and weft starts again in the same run directory', async (t) => {
+t.test('kill -9 leaves no device, and Weft starts again in the same run directory', async (t) => {
   const lab = await makeBed(t, { name: 'kill9' });
   const [killed] = await startWefts(t, lab.nodes);
   await killed.end('SIGKILL');
@@ -106,7 +106,7 @@ t.test('kill -9 leaves no device, and weft starts again in the same run director
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other again');
 });
 
-t.test('a stop and a start leave things as they were', async (t) => {
+t.test('pods reach each other again after a stop and a start', async (t) => {
   const lab = await makeBed(t, { name: 'restart' });
   const [first] = await startWefts(t, lab.nodes);
   t.strictSame(await first.end(), { code: 0, signal: null });
@@ -114,7 +114,7 @@ t.test('a stop and a start leave things as they were', async (t) => {
   await answered(t, lab.pod(1), lab.pod(2).address);
 });
 
-t.test('the control socket is for root alone', async (t) => {
+t.test('the control socket is accessible to root alone', async (t) => {
   const lab = await makeBed(t, { name: 'socket' });
   const weft = await startWeft(t, lab.node(1));
   const socket = await lstat(`${weft.runDir}/weft.sock`);
@@ -122,7 +122,7 @@ t.test('the control socket is for root alone', async (t) => {
   t.equal(socket.mode & 0o777, 0o600);
 });
 
-t.test('a second weft', async (t) => {
+t.test('a second Weft process', async (t) => {
   const lab = await makeBed(t, { name: 'second' });
   const [one, two] = lab.nodes;
   const weft = await startWeft(t, one);
@@ -147,14 +147,14 @@ t.test('a second weft', async (t) => {
     },
   ];
   for (const { what, node, flags, says } of cases) {
-    await t.test(`${what} is refused, and the first goes on`, async (t) => {
+    await t.test(`${what} is refused, and the first keeps running`, async (t) => {
       const before = await networkOf(node);
       const { code, stderr } = await runCommand(node, flags);
       t.equal(code, 1);
       t.match(stderr, says);
       t.equal(stderr.trimEnd().split('\n').length, 1, 'one line');
-      t.strictSame(await networkOf(node), before, 'nothing was changed');
-      t.equal((await statusOf(weft)).pid, weft.process.pid, 'the first answers');
+      t.strictSame(await networkOf(node), before, 'nothing has changed');
+      t.equal((await statusOf(weft)).pid, weft.process.pid, 'the first process answers');
     });
   }
 });

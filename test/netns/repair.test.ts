@@ -1,4 +1,4 @@
-/** Whatever others do to what weft set up, under load: it is put right within two seconds, and counted. */
+/** Under load Weft repairs every change that others make to its state, within two seconds, and counts it. */
 
 import t from 'tap';
 import { exec } from '../../lab/exec.js';
@@ -18,51 +18,51 @@ const ACCEPT_RA = 'net/ipv6/conf/flannel.1/accept_ra';
 const ACCEPT_LOCAL = `net/ipv4/conf/${UDP_DEVICE}/accept_local`;
 
 const HARMS: Harm[] = [
-  { what: 'the device is deleted', commands: ['link delete flannel.1'], counted: { device: 1 } },
+  { what: 'a deleted device', commands: ['link delete flannel.1'], counted: { device: 1 } },
   {
-    what: 'the device is set down: its address stays, its route and neighbour go',
+    what: 'the device set down, which deletes route and neighbour',
     commands: ['link set flannel.1 down'],
     counted: { link: 1, neighbour: 1, route: 1 },
   },
-  { what: 'its routes are flushed', commands: ['route flush dev flannel.1'], counted: { route: 1 } },
+  { what: 'flushed routes', commands: ['route flush dev flannel.1'], counted: { route: 1 } },
   {
-    what: 'a neighbour gets another MAC',
+    what: 'a neighbour with another MAC',
     commands: ['neighbour replace 10.244.2.0 lladdr 02:aa:aa:aa:aa:aa dev flannel.1 nud permanent'],
     counted: { neighbour: 1 },
   },
   {
-    what: 'a neighbour is deleted',
+    what: 'a deleted neighbour',
     commands: ['neighbour delete 10.244.2.0 dev flannel.1'],
     counted: { neighbour: 1 },
   },
   {
-    what: 'the device gets another MAC, as from systemd-udevd: the kernel flushes the neighbours',
+    what: 'another MAC on the device, as systemd-udevd sets it, which flushes the neighbours',
     commands: ['link set flannel.1 address 02:bb:bb:bb:bb:bb'],
     counted: { mac: 1, neighbour: 1 },
   },
-  { what: 'the device gets another MTU', commands: ['link set flannel.1 mtu 1300'], counted: { mtu: 1 } },
+  { what: 'another MTU on the device', commands: ['link set flannel.1 mtu 1300'], counted: { mtu: 1 } },
   {
-    what: 'its address, the only one, is deleted: the kernel flushes neighbours and routes too',
+    what: 'a deleted address, which flushes neighbours and routes too',
     commands: ['address delete 10.244.1.0/32 dev flannel.1'],
     counted: { address: 1, neighbour: 1, route: 1 },
   },
   {
-    what: "it gets a second address of the cluster's network",
+    what: "a second address of the cluster's network on the device",
     commands: ['address add 10.244.77.1/24 dev flannel.1'],
     counted: { address: 1 },
   },
   {
-    what: "someone leads a peer's route elsewhere",
+    what: "a peer's route replaced by a foreign one",
     commands: ['route replace 10.244.2.0/24 via 192.168.77.9'],
     counted: { route: 1 },
   },
   {
-    what: "someone's own route to a peer's subnet comes before ours",
+    what: "a foreign route in front of a peer's route",
     commands: ['route prepend 10.244.2.0/24 via 192.168.77.9'],
     counted: { route: 1 },
   },
   {
-    what: 'a foreign route and a foreign neighbour appear on the device',
+    what: 'a foreign route and a foreign neighbour on the device',
     commands: [
       'route add 10.244.9.0/24 via 10.244.9.0 dev flannel.1 onlink',
       'neighbour add 10.244.9.0 lladdr 02:cc:cc:cc:cc:cc dev flannel.1 nud permanent',
@@ -70,7 +70,7 @@ const HARMS: Harm[] = [
     counted: { neighbour: 1, route: 1 },
   },
   {
-    what: 'router advertisements are switched on, of which no monitor tells',
+    what: 'router advertisements accepted, which ip monitor does not report',
     settings: { [ACCEPT_RA]: 1 },
     counted: { sysctl: 1 },
   },
@@ -78,26 +78,26 @@ const HARMS: Harm[] = [
 
 /** The same with backend udp. */
 const UDP_HARMS: Harm[] = [
-  { what: 'the device is deleted', commands: [`link delete ${UDP_DEVICE}`], counted: { device: 1 } },
+  { what: 'a deleted device', commands: [`link delete ${UDP_DEVICE}`], counted: { device: 1 } },
   {
-    what: 'the device is set down',
+    what: 'the device set down',
     commands: [`link set ${UDP_DEVICE} down`],
     counted: { link: 1, route: 1 },
   },
-  { what: 'its route is flushed', commands: [`route flush dev ${UDP_DEVICE}`], counted: { route: 1 } },
+  { what: 'a flushed route', commands: [`route flush dev ${UDP_DEVICE}`], counted: { route: 1 } },
   {
-    what: 'someone leads the whole network elsewhere',
+    what: "a foreign route in place of the network's",
     commands: ['route replace 10.244.0.0/16 via 192.168.77.9'],
     counted: { route: 1 },
   },
   {
-    what: 'another route of the same metric comes before it',
+    what: "a foreign route of the same metric in front of the network's",
     commands: ['route prepend 10.244.0.0/16 via 192.168.77.9'],
     counted: { route: 1 },
   },
-  { what: 'it gets another MTU', commands: [`link set ${UDP_DEVICE} mtu 1300`], counted: { mtu: 1 } },
+  { what: 'another MTU on the device', commands: [`link set ${UDP_DEVICE} mtu 1300`], counted: { mtu: 1 } },
   {
-    what: "its address gives way to another of the cluster's",
+    what: "the device's address replaced by another of the cluster",
     commands: [
       `address delete 10.244.1.0/32 dev ${UDP_DEVICE}`,
       `address add 10.244.77.1/24 dev ${UDP_DEVICE}`,
@@ -105,7 +105,7 @@ const UDP_HARMS: Harm[] = [
     counted: { address: 2, route: 1 },
   },
   {
-    what: 'packets from its own address are martians again',
+    what: "accept_local switched off, which makes the device's own address a martian",
     settings: { [ACCEPT_LOCAL]: 0 },
     counted: { sysctl: 1 },
   },
@@ -115,7 +115,7 @@ async function settingsOf(node: LabNode, names: readonly string[]): Promise<stri
   return (await node.exec(['cat', ...names.map((name) => `/proc/sys/${name}`)])).stdout;
 }
 
-t.test('what is broken is put right', async (t) => {
+t.test('backend vxlan repairs', async (t) => {
   const lab = await makeBed(t, { name: 'repair' });
   const [weft] = await startWefts(t, lab.nodes);
   const { node } = weft;
@@ -132,7 +132,7 @@ t.test('what is broken is put right', async (t) => {
     peers: await peerState(node, weft),
   });
   const wanted = await whole();
-  t.strictSame(wanted.peers, stateFor([lab.node(2).lease()]), 'as it should be');
+  t.strictSame(wanted.peers, stateFor([lab.node(2).lease()]), 'the desired state');
   await startLoad(t, weft, lab.pod(1), lab.pod(2));
 
   for (const one of HARMS) {
@@ -141,15 +141,15 @@ t.test('what is broken is put right', async (t) => {
       const pinging = ping(lab.pod(1).netns, lab.pod(2).address, { count: 60, interval: 0.01, wait: 1 });
       const elapsed = await doHarm(t, weft, one, whole);
       const { sent, received } = await pinging;
-      t.comment(`put right after ${elapsed.toFixed(0)} ms, ${sent - received} of ${sent} pings lost`);
+      t.comment(`repaired after ${elapsed.toFixed(0)} ms, ${sent - received} of ${sent} pings lost`);
       const after = (await statusOf(weft)).counters;
-      t.ok(after.tx_packets >= counters.tx_packets, 'counters go on from where they were');
+      t.ok(after.tx_packets >= counters.tx_packets, 'the counters continue');
       await answered(t, lab.pod(1), lab.pod(2).address);
     });
   }
 });
 
-t.test('what is broken of backend udp is put right', async (t) => {
+t.test('backend udp repairs', async (t) => {
   const lab = await makeBed(t, { name: 'repairudp' });
   const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
   const { node } = weft;
@@ -167,11 +167,11 @@ t.test('what is broken of backend udp is put right', async (t) => {
   }
 });
 
-t.test('the blackhole route is deleted: it is put back', async (t) => {
+t.test('Weft restores a deleted blackhole route', async (t) => {
   const lab = await makeBed(t, { name: 'blackhole' });
   const weft = await startWeft(t, lab.node(1), { flags: ['--ip-blackhole-route'] });
   const { netns } = weft.node;
-  // The bridge has a route to the subnet too.
+  // Without the bridge, whose route covers the same subnet.
   await ipBatch(netns, ['link delete cni0']);
   const shown = async () =>
     (await exec(['ip', 'route', 'show', 'type', 'blackhole'], { netns })).stdout.trim();
@@ -182,7 +182,7 @@ t.test('the blackhole route is deleted: it is put back', async (t) => {
   t.equal(await shown(), 'blackhole 10.244.1.0/24');
 });
 
-t.test('what is not ours stays', async (t) => {
+t.test('Weft leaves foreign addresses and routes alone', async (t) => {
   const lab = await makeBed(t, { name: 'foreign' });
   const weft = await startWeft(t, lab.node(1));
   const { netns } = weft.node;
@@ -200,7 +200,7 @@ t.test('what is not ours stays', async (t) => {
   t.match(stdout, /172\.31\.0\.0\/16 via 192\.168\.77\.2/);
 });
 
-t.test("the underlay's address goes: weft says which, and ends", async (t) => {
+t.test('Weft ends, and names the address, when the underlay address is deleted', async (t) => {
   const lab = await makeBed(t, { name: 'gone' });
   const weft = await startWeft(t, lab.node(1));
   await ipBatch(weft.node.netns, [
@@ -211,7 +211,7 @@ t.test("the underlay's address goes: weft says which, and ends", async (t) => {
   t.match(weft.process.stderr, /192\.168\.77\.1 is no longer an address of this node/);
 });
 
-t.test("the underlay's address goes and comes again: weft goes on", async (t) => {
+t.test('Weft keeps running when the underlay address is deleted and added again', async (t) => {
   const lab = await makeBed(t, { name: 'renewed' });
   const [weft] = await startWefts(t, lab.nodes);
   const { netns, iface } = weft.node;
@@ -224,7 +224,7 @@ t.test("the underlay's address goes and comes again: weft goes on", async (t) =>
   await answered(t, lab.pod(1), lab.pod(2).address);
 });
 
-t.test('a device of that name that someone else makes meanwhile is not taken', async (t) => {
+t.test('Weft ends when a foreign device takes the name of its deleted device', async (t) => {
   const lab = await makeBed(t, { name: 'usurped' });
   const weft = await startWeft(t, lab.node(1));
   await weft.process.freeze();

@@ -1,4 +1,4 @@
-/** The firewall's rules in real firewalls: what is in force, what stays, what comes back. */
+/** Weft's rules in real firewalls: the rules in force, foreign rules, and repairs. */
 
 import t, { type Test } from 'tap';
 import type { LabNode } from '../../lab/node.js';
@@ -23,19 +23,19 @@ const NFTABLES = { ...OPTIONS, mode: 'nftables' } as const;
 const BOTH_NFTABLES = { ...BOTH, options: { ...BOTH.options, mode: 'nftables' } } as const;
 const OLD = { ...V4, network: '10.1.0.0/16', subnet: '10.1.7.0/24' };
 
-/** A node for one test alone. */
+/** Makes a node for one test. */
 async function makeNode(t: Test, name: string): Promise<LabNode> {
   return (await makeBed(t, { name: `rules-${name}`, nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
 }
 
-/** Changes rules while the firewall does not look: it never sees half of that. */
+/** Changes rules while the firewall is frozen, so that it never sees half of the change. */
 async function harm(node: LabNode, firewall: LabProcess, line: string): Promise<void> {
   await firewall.freeze();
   await node.exec(['sh', '-c', line]);
   firewall.kill('SIGCONT');
 }
 
-/** What it has logged once it has repaired this often. */
+/** Matches the log after this many repairs. */
 function repaired(mode: string, times: number): RegExp {
   return new RegExp(
     `(Some ${mode} rules are missing; deleting and recreating rules[^]*?bootstrap done[^]*?){${times}}`,
@@ -64,7 +64,7 @@ function filter(network: string): string[] {
   );
 }
 
-/** As iptables-save prints them with nothing else beside them. */
+/** The rules as iptables-save prints them, and no other rules. */
 const NAT = [
   ':FLANNEL-POSTRTG - [0:0]',
   POSTROUTING,
@@ -110,40 +110,43 @@ const TABLE6 = TABLE.replaceAll('ipv4', 'ipv6')
   .replaceAll(/\bip (?=flannel|saddr|daddr)/g, 'ip6 ');
 
 for (const backEnd of BACK_ENDS) {
-  t.test(`iptables, ${backEnd}: the rules are flannel's, of both families`, async (t) => {
+  t.test(`iptables, ${backEnd}: the rules of both families equal flannel's`, async (t) => {
     const node = await makeNode(t, `golden-${backEnd}`);
-    const said = await applyOnce(t, node, { backEnd }, BOTH);
+    const log = await applyOnce(t, node, { backEnd }, BOTH);
     t.strictSame(await allSaved(node, backEnd), ALL);
-    t.match(said, /Cleaning-up unused traffic manager rules/);
-    t.match(said, /Starting flannel in iptables mode\.\.\.[^]*Setting up masking rules\n[^]*bootstrap done/);
-    t.match(said, /Setting up masking rules for IPv6\n/);
-    t.match(said, /Changing default FORWARD chain policy to ACCEPT\n/);
+    t.match(log, /Cleaning-up unused traffic manager rules/);
+    t.match(log, /Starting flannel in iptables mode\.\.\.[^]*Setting up masking rules\n[^]*bootstrap done/);
+    t.match(log, /Setting up masking rules for IPv6\n/);
+    t.match(log, /Changing default FORWARD chain policy to ACCEPT\n/);
   });
 
-  t.test(`iptables, ${backEnd}: an old subnet's rules go, foreign ones stay, the jump is last`, async (t) => {
-    const node = await makeNode(t, `old-${backEnd}`);
-    const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
-    const foreignForward = '-A FORWARD -s 172.30.0.0/16 -j ACCEPT';
-    await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [OLD] });
-    for (const rule of [
-      // As flannel inserted it up to 0.20, which leaves two of them.
-      `-t nat -I${POSTROUTING.slice(2)}`,
-      `-t nat ${foreign}`,
-      `-t filter ${foreignForward}`,
-    ]) {
-      await node.exec(['sh', '-c', `iptables-${backEnd} ${rule}`]);
-    }
-    const previous = { network: OLD.network, subnet: OLD.subnet };
-    const said = await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [{ ...V4, previous }] });
-    t.strictSame(await saved(node, backEnd, 'nat'), [NAT[0], foreign, ...NAT.slice(1)]);
-    t.strictSame(await saved(node, backEnd, 'filter'), [FILTER[0], foreignForward, ...FILTER.slice(1)]);
-    t.match(
-      said,
-      'Current network or subnet (10.244.0.0/16, 10.244.1.0/24) is not equal to previous one (10.1.0.0/16, 10.1.7.0/24), trying to recycle old iptables rules\n',
-    );
-  });
+  t.test(
+    `iptables, ${backEnd}: apply deletes an old subnet's rules, keeps foreign ones and puts the jump last`,
+    async (t) => {
+      const node = await makeNode(t, `old-${backEnd}`);
+      const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
+      const foreignForward = '-A FORWARD -s 172.30.0.0/16 -j ACCEPT';
+      await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [OLD] });
+      for (const rule of [
+        // The jump as flannel inserted it up to 0.20; with it there are two.
+        `-t nat -I${POSTROUTING.slice(2)}`,
+        `-t nat ${foreign}`,
+        `-t filter ${foreignForward}`,
+      ]) {
+        await node.exec(['sh', '-c', `iptables-${backEnd} ${rule}`]);
+      }
+      const previous = { network: OLD.network, subnet: OLD.subnet };
+      const log = await applyOnce(t, node, { backEnd }, { options: OPTIONS, ranges: [{ ...V4, previous }] });
+      t.strictSame(await saved(node, backEnd, 'nat'), [NAT[0], foreign, ...NAT.slice(1)]);
+      t.strictSame(await saved(node, backEnd, 'filter'), [FILTER[0], foreignForward, ...FILTER.slice(1)]);
+      t.match(
+        log,
+        'Current network or subnet (10.244.0.0/16, 10.244.1.0/24) is not equal to previous one (10.1.0.0/16, 10.1.7.0/24), trying to recycle old iptables rules\n',
+      );
+    },
+  );
 
-  t.test(`iptables, ${backEnd}: what is deleted, added or flushed by hand is put right`, async (t) => {
+  t.test(`iptables, ${backEnd}: deleted, added and flushed rules are repaired`, async (t) => {
     const node = await makeNode(t, `repair-${backEnd}`);
     const firewall = await startFirewall(t, node, { backEnd }, BOTH);
     await firewall.waitFor(/^applied$/m);
@@ -165,17 +168,17 @@ for (const backEnd of BACK_ENDS) {
     t.strictSame(await allSaved(node, backEnd), ALL, 'the rules outlive the process');
   });
 
-  t.test(`from iptables, ${backEnd}, to nftables and back leaves nothing behind`, async (t) => {
+  t.test(`a change from iptables, ${backEnd}, to nftables and back leaves no stale rule`, async (t) => {
     const node = await makeNode(t, `switch-${backEnd}`);
     await applyOnce(t, node, { backEnd }, BOTH);
-    const said = await applyOnce(t, node, { backEnd }, BOTH_NFTABLES);
-    t.match(said, /Cleaning-up iptables rules\.\.\.\n[^]*Starting flannel in nftables mode\.\.\.\n/);
+    const log = await applyOnce(t, node, { backEnd }, BOTH_NFTABLES);
+    t.match(log, /Cleaning-up iptables rules\.\.\.\n[^]*Starting flannel in nftables mode\.\.\.\n/);
     t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [NONE, [TABLE, TABLE6]]);
     await applyOnce(t, node, { backEnd }, BOTH);
     t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [ALL, []]);
   });
 
-  t.test(`iptables, ${backEnd}: rules that are not asked for any more go`, async (t) => {
+  t.test(`iptables, ${backEnd}: rules of options that are switched off are deleted`, async (t) => {
     const node = await makeNode(t, `fewer-${backEnd}`);
     await applyOnce(t, node, { backEnd }, BOTH);
     await applyOnce(t, node, { backEnd }, { ...BOTH, options: { ...BOTH.options, ipMasq: false } });
@@ -184,7 +187,7 @@ for (const backEnd of BACK_ENDS) {
     t.strictSame(await allSaved(node, backEnd), [NAT, FILTER, [], []], 'IPv6');
   });
 
-  t.test(`clean-up removes what is ours from iptables, ${backEnd}, and from nftables`, async (t) => {
+  t.test(`removeRules deletes Weft's rules from iptables, ${backEnd}, and from nftables`, async (t) => {
     const node = await makeNode(t, `remove-${backEnd}`);
     const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
     await node.exec(['sh', '-c', `iptables-${backEnd} -t nat ${foreign}; nft add table ip theirs`]);
@@ -195,39 +198,42 @@ for (const backEnd of BACK_ENDS) {
       /^removed: iptables, ip6tables, nftables \(ipv4\), nftables \(ipv6\)$/m,
     );
     t.strictSame([await allSaved(node, backEnd), await ruleset(node)], [[[foreign], [], [], []], [THEIRS]]);
-    t.match(await applyOnce(t, node, { backEnd }, {}), /^removed: $/m, 'a second time there is nothing');
+    t.match(await applyOnce(t, node, { backEnd }, {}), /^removed: $/m, 'a second clean-up finds nothing');
   });
 }
 
-t.test("a rule of nft in the kernel's chain, which iptables cannot print", async (t) => {
-  const node = await makeNode(t, 'foreign');
-  const theirs = 'ct mark 0x00000005 accept';
-  const jump = 'counter jump FLANNEL-POSTRTG';
-  const postrouting = () => printedByNft(node, 'nat POSTROUTING');
-  const firewall = await startFirewall(t, node, { backEnd: 'nft' }, { options: OPTIONS });
-  await firewall.waitFor(/^applied$/m);
+t.test(
+  'iptables, nft: a rule of nft in the same chain, which iptables cannot print, does no harm',
+  async (t) => {
+    const node = await makeNode(t, 'foreign');
+    const theirs = 'ct mark 0x00000005 accept';
+    const jump = 'counter jump FLANNEL-POSTRTG';
+    const postrouting = () => printedByNft(node, 'nat POSTROUTING');
+    const firewall = await startFirewall(t, node, { backEnd: 'nft' }, { options: OPTIONS });
+    await firewall.waitFor(/^applied$/m);
 
-  await node.exec(['nft', `insert rule ip nat POSTROUTING ${theirs}`]);
-  await node.exec(['iptables-nft', '--wait', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
-  await firewall.waitFor(repaired('iptables', 1));
-  t.strictSame(await postrouting(), [theirs, jump], 'no second jump, and the one is last');
-  await firewall.stop();
-  t.match(firewall.output, /^1 repairs$/m, 'and that rule was not taken for ours missing');
+    await node.exec(['nft', `insert rule ip nat POSTROUTING ${theirs}`]);
+    await node.exec(['iptables-nft', '--wait', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
+    await firewall.waitFor(repaired('iptables', 1));
+    t.strictSame(await postrouting(), [theirs, jump], 'one jump, which is last');
+    await firewall.stop();
+    t.match(firewall.output, /^1 repairs$/m, 'the foreign rule causes no repair');
 
-  const blind = await applyOnce(t, node, { backEnd: 'nft', nft: false });
-  t.match(blind, /Failed to ensure iptables rules: iptables cannot print POSTROUTING .*install nftables/);
-  t.strictSame(await postrouting(), [theirs, jump], 'what nobody can find without nft stays as it is');
+    const blind = await applyOnce(t, node, { backEnd: 'nft', nft: false });
+    t.match(blind, /Failed to ensure iptables rules: iptables cannot print POSTROUTING .*install nftables/);
+    t.strictSame(await postrouting(), [theirs, jump], 'without nft the jump is not changed');
 
-  t.match(await applyOnce(t, node, { backEnd: 'nft' }, {}), /^removed: iptables$/m);
-  t.strictSame(await postrouting(), [theirs]);
+    t.match(await applyOnce(t, node, { backEnd: 'nft' }, {}), /^removed: iptables$/m);
+    t.strictSame(await postrouting(), [theirs]);
 
-  await applyOnce(t, node, { backEnd: 'nft', nft: false });
-  t.strictSame(await postrouting(), [theirs, jump], 'a chain that is new is written without nft, too');
-});
+    await applyOnce(t, node, { backEnd: 'nft', nft: false });
+    t.strictSame(await postrouting(), [theirs, jump], 'without nft a new chain is written all the same');
+  },
+);
 
 for (const backEnd of BACK_ENDS) {
   t.test(
-    `iptables, ${backEnd}: a chain that another's rule leads to is emptied, and all else goes`,
+    `iptables, ${backEnd}: clean-up empties a chain that a foreign rule jumps to, and deletes the rest`,
     async (t) => {
       const node = await makeNode(t, `used-${backEnd}`);
       await applyOnce(t, node, { backEnd }, BOTH);
@@ -255,7 +261,7 @@ for (const backEnd of BACK_ENDS) {
   );
 }
 
-t.test("iptables' rules go without iptables, nftables' without nft", async (t) => {
+t.test('rules of iptables are deleted without iptables, those of nftables without nft', async (t) => {
   const node = await makeNode(t, 'without');
   const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';
   await node.exec(['sh', '-c', `iptables-nft -t nat ${foreign}; nft add table ip theirs`]);
@@ -272,7 +278,7 @@ t.test("iptables' rules go without iptables, nftables' without nft", async (t) =
   t.strictSame([await ruleset(node), await allSaved(node, 'legacy')], [[THEIRS], ALL]);
 });
 
-t.test("nftables: the tables are flannel's, without any iptables in PATH", async (t) => {
+t.test("nftables: the tables equal flannel's, without iptables in PATH", async (t) => {
   const node = await makeNode(t, 'golden-nft');
   await applyOnce(t, node, { backEnd: 'none' }, { ...BOTH_NFTABLES, ranges: [OLD, ...BOTH.ranges] });
   t.strictSame(await ruleset(node), [TABLE, TABLE6]);
@@ -280,7 +286,7 @@ t.test("nftables: the tables are flannel's, without any iptables in PATH", async
   t.strictSame(await ruleset(node), [TABLE.replaceAll(' fully-random', ''), EMPTY6]);
 });
 
-t.test('nftables: what is changed by hand is put right, foreign tables stay', async (t) => {
+t.test('nftables: changed tables are repaired, foreign tables stay', async (t) => {
   const node = await makeNode(t, 'repair-nftables');
   const firewall = await startFirewall(t, node, { backEnd: 'none' }, BOTH_NFTABLES);
   await firewall.waitFor(/^applied$/m);
@@ -299,16 +305,16 @@ t.test('nftables: what is changed by hand is put right, foreign tables stay', as
   t.match(firewall.output, /^8 repairs$/m, 'four of each family');
 });
 
-t.test('nftables: the table of a family that the cluster does not have is held empty', async (t) => {
+t.test('nftables: the table of a family that the cluster does not have stays empty', async (t) => {
   const node = await makeNode(t, 'empty-nftables');
   const firewall = await startFirewall(t, node, { backEnd: 'none' }, { options: NFTABLES });
   await firewall.waitFor(/^applied$/m);
   await node.exec(['nft', 'flush ruleset']);
-  await until('the tables are back', async () => (await ruleset(node)).length === 2);
+  await until('both tables', async () => (await ruleset(node)).length === 2);
   t.strictSame(await ruleset(node), [TABLE, EMPTY6]);
 });
 
-t.test('a lock that another process holds is waited for, and a look later tried again', async (t) => {
+t.test('apply waits for the lock of another process, and the next check retries', async (t) => {
   const node = await makeNode(t, 'lock');
   const holder = await holdLock(t);
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options: OPTIONS });
@@ -320,11 +326,11 @@ t.test('a lock that another process holds is waited for, and a look later tried 
   t.strictSame(await saved(node, 'legacy', 'filter'), FILTER);
 });
 
-t.test("the other mode's rules that a lock protects at the start go later", async (t) => {
+t.test('stale rules of the other mode behind a lock are deleted later', async (t) => {
   const node = await makeNode(t, 'leftovers');
   await applyOnce(t, node, { backEnd: 'legacy' });
   const holder = await holdLock(t);
-  // Nothing else is to be looked at.
+  // No other check runs meanwhile.
   const options = { ...NFTABLES, ipMasq: false, forwardRules: false };
   const firewall = await startFirewall(t, node, { backEnd: 'legacy' }, { options });
   await firewall.waitFor(/Failed to clean up iptables: .*xtables lock.*; retrying every 0\.2 s/);
@@ -334,7 +340,7 @@ t.test("the other mode's rules that a lock protects at the start go later", asyn
   t.strictSame([await saved(node, 'legacy', 'nat'), await saved(node, 'legacy', 'filter')], [[], []]);
 });
 
-t.test('a table of legacy iptables that nobody uses is not loaded to look for leftovers', async (t) => {
+t.test('the search for stale rules loads no unused table of legacy iptables', async (t) => {
   const node = await makeNode(t, 'unloaded');
   await applyOnce(t, node, { backEnd: 'legacy' }, { options: NFTABLES });
   const { stdout } = await node.exec([
@@ -345,7 +351,7 @@ t.test('a table of legacy iptables that nobody uses is not loaded to look for le
   t.equal(stdout, '');
 });
 
-t.test('without br_netfilter there is a warning with the remedy, and the rules', async (t) => {
+t.test('without br_netfilter the rules are applied, with a warning that names the remedy', async (t) => {
   const node = await makeNode(t, 'bridge');
   const hidden = [
     'unshare',

@@ -1,4 +1,4 @@
-/** Backend udp, Weft to Weft: the device, what pods can do with each other, and leases that come and go. */
+/** Backend udp between Weft nodes: the device, traffic between pods, and changing leases. */
 
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
@@ -25,10 +25,10 @@ import { UDP_DEVICE } from './support/udp-bed.js';
 
 /** Outer IPv4 and UDP headers. */
 const TUNNEL_HEADERS = 28;
-/** The issue's own promise. */
+/** The time that Weft promises (docs/lease-file.md). */
 const APPLIED_MS = 1000;
 
-t.test('what weft makes of lease and net-conf', async (t) => {
+t.test('weft run with backend udp', async (t) => {
   const lab = await makeBed(t, { name: 'udpdevice', nodes: 3 });
   const node = lab.node(1);
   const weft = await startWeft(t, node, { netConf: udpConf() });
@@ -48,12 +48,12 @@ t.test('what weft makes of lease and net-conf', async (t) => {
     t.strictSame(await neighboursOf(node, UDP_DEVICE), []);
   });
 
-  await t.test("it listens on flannel's port of the interface's address", async (t) => {
+  await t.test("Weft listens on flannel's port at the interface's address", async (t) => {
     const { stdout } = await node.exec(['ss', '-Hlun']);
     t.match(stdout, /192\.168\.77\.1:8285\s/);
   });
 
-  await t.test("subnet.env is flannel's to the byte", async (t) => {
+  await t.test("subnet.env equals flannel's to the byte", async (t) => {
     t.equal(
       await readFile(weft.subnetFile, 'utf8'),
       [
@@ -66,11 +66,11 @@ t.test('what weft makes of lease and net-conf', async (t) => {
     );
   });
 
-  await t.test('every other lease is a peer, those of vxlan nodes too', async (t) => {
+  await t.test('every other lease is a peer, also one of a vxlan node', async (t) => {
     t.strictSame(await udpPeers(weft), udpPeersFor(node.peers()));
   });
 
-  await t.test('status has what this backend has, and nothing of vxlan', async (t) => {
+  await t.test('status reports this backend and nothing of vxlan', async (t) => {
     const { backend, device, lease, peerCheck, learned } = await statusOf(weft);
     t.strictSame(
       { backend, device, lease, peerCheck, learned },
@@ -89,7 +89,7 @@ t.test('what weft makes of lease and net-conf', async (t) => {
 });
 
 for (const level of LEVELS) {
-  t.test(`pods on level ${level}`, async (t) => {
+  t.test(`traffic between pods over backend udp at offload level ${level}`, async (t) => {
     const lab = await makeBed(t, { name: `udp${level}`, overhead: TUNNEL_HEADERS, mode: 'plain' });
     const wefts = await startWefts(t, lab.nodes, { netConf: udpConf(), ...atLevel(level) });
     const [here, there] = [lab.pod(1), lab.pod(2)];
@@ -111,12 +111,12 @@ for (const level of LEVELS) {
       await answered(t, here, there.address, '8000 bytes of payload', { size: 8000 });
     });
 
-    await t.test('no stack on the way has seen a broken packet', async (t) => {
+    await t.test('no network stack on the path counts a broken packet', async (t) => {
       for (const weft of wefts) t.strictSame(await refusedBy(weft), {}, `${weft.node.name} refused nothing`);
-      t.strictSame(await damageIn(lab), {}, 'nor did a kernel');
+      t.strictSame(await damageIn(lab), {}, 'nor does a kernel');
     });
 
-    await t.test(`packets travelled ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
+    await t.test(`packets travel ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
       const [first, second] = wefts;
       await superpacketsUsed(t, level, first, second);
       await superpacketsUsed(t, level, second, first);
@@ -124,7 +124,7 @@ for (const level of LEVELS) {
   });
 }
 
-t.test('two workers on one node', async (t) => {
+t.test('two workers share the traffic of backend udp', async (t) => {
   const lab = await makeBed(t, { name: 'udpworkers' });
   const weft = await startWeft(t, lab.node(1), { netConf: udpConf(), flags: ['--workers', '2'] });
   await startWeft(t, lab.node(2), { netConf: udpConf() });
@@ -133,9 +133,9 @@ t.test('two workers on one node', async (t) => {
   t.strictSame(await weft.end(), { code: 0, signal: null });
 });
 
-t.test('other port and MTU, under keys in other case', async (t) => {
+t.test('net-conf keys in another case set port and MTU', async (t) => {
   const lab = await makeBed(t, { name: 'udpconf' });
-  // What NetConf spells otherwise, and what only vxlan has.
+  // Keys in another case, and one that only vxlan has.
   const conf = { Network: '10.244.0.0/16', Backend: { Type: 'UDP', port: 7890, mtu: 1400, VNI: 1 } };
   const [weft] = await startWefts(t, lab.nodes, { netConf: conf });
   t.match(weft.process.stderr, /^W.*\] net-conf Backend\.VNI: .*vxlan/m);
@@ -145,7 +145,7 @@ t.test('other port and MTU, under keys in other case', async (t) => {
   await answered(t, lab.pod(1), lab.pod(2).address);
 });
 
-t.test('leases come, change and go while traffic flows', async (t) => {
+t.test('backend udp applies added, changed and removed peers while traffic flows', async (t) => {
   const lab = await makeBed(t, { name: 'udpleases', nodes: 3 });
   const [one, two, three] = lab.leases();
   const netConf = udpConf();
@@ -157,7 +157,7 @@ t.test('leases come, change and go while traffic flows', async (t) => {
   const edited = async (peers: readonly Lease[]) => {
     await writeLeases(weft.leaseFile, [one, ...peers]);
     const startedAt = performance.now();
-    t.strictSame(await settledUdp(weft, peers), udpPeersFor(peers), 'exactly what the leases say');
+    t.strictSame(await settledUdp(weft, peers), udpPeersFor(peers), 'exactly the peers of the leases');
     const elapsed = performance.now() - startedAt;
     t.ok(elapsed <= APPLIED_MS, `within ${elapsed.toFixed(0)} ms`);
   };
@@ -169,7 +169,7 @@ t.test('leases come, change and go while traffic flows', async (t) => {
     await answered(t, lab.pod(1), lab.pod(3).address);
   });
 
-  await t.test('a peer moves to another address', async (t) => {
+  await t.test('a peer moves to another public IP', async (t) => {
     const moved = { ...three, PublicIP: '192.168.77.33' };
     await third.end();
     await ipBatch(lab.node(3).netns, ['address add 192.168.77.33/24 dev eth0']);
@@ -178,7 +178,7 @@ t.test('leases come, change and go while traffic flows', async (t) => {
     await answered(t, lab.pod(1), lab.pod(3).address);
   });
 
-  await t.test('a lease file that is no good changes nothing', async (t) => {
+  await t.test('a faulty lease file changes nothing', async (t) => {
     const before = await udpPeers(weft);
     await writeLeases(weft.leaseFile, [one, two, { Subnet: '10.244.2.128/25', PublicIP: '192.168.77.9' }]);
     await until('the refusal', async () => (await statusOf(weft)).leaseSource.refused !== null);
@@ -194,13 +194,13 @@ t.test('leases come, change and go while traffic flows', async (t) => {
     t.equal(await reached(lab.pod(3).address), false);
   });
 
-  await t.test('no packet to the peer that did not change was lost', async (t) => {
+  await t.test('no packet to the unchanged peer is lost', async (t) => {
     const { answered: pings, missing } = await flood.end();
     t.ok(pings > 100, `${pings} pings answered`);
     t.strictSame(missing, []);
   });
 
-  await t.test('the own subnet changes: device, subnet.env, peers and ICMP errors follow', async (t) => {
+  await t.test('a new own subnet changes device, subnet.env, peers and ICMP errors', async (t) => {
     const moved = { ...one, Subnet: '10.244.101.0/24' };
     await writeLeases(weft.leaseFile, [moved, two]);
     await writeLeases(other.leaseFile, [moved, two]);
@@ -209,7 +209,11 @@ t.test('leases come, change and go while traffic flows', async (t) => {
       /^FLANNEL_SUBNET=10\.244\.101\.1\/24$/m.test(await readFile(weft.subnetFile, 'utf8')),
     );
     t.strictSame((await deviceOf(lab.node(1), UDP_DEVICE)).addresses, ['10.244.101.0/32 global']);
-    t.strictSame(await routesOf(lab.node(1), UDP_DEVICE), ['10.244.0.0/16 dev flannel0'], 'the route stays');
+    t.strictSame(
+      await routesOf(lab.node(1), UDP_DEVICE),
+      ['10.244.0.0/16 dev flannel0'],
+      'the route does not change',
+    );
     await answered(t, lab.node(2), '10.244.101.0', 'the peer reaches it');
     const argv = ['sh', '-c', 'ping -n -c 1 -W 1 10.244.99.1; [ $? -eq 1 ]'];
     const { stdout } = await exec(argv, { netns: lab.pod(1).netns });
@@ -217,7 +221,7 @@ t.test('leases come, change and go while traffic flows', async (t) => {
   });
 });
 
-t.test('ten thousand leases are applied, and taken away again, while traffic flows', async (t) => {
+t.test('backend udp applies and removes ten thousand leases while traffic flows', async (t) => {
   const lab = await makeBed(t, { name: 'udpscale' });
   const netConf = { ...udpConf(), Network: '10.0.0.0/8' };
   const [weft] = await startWefts(t, lab.nodes, { netConf });
@@ -237,7 +241,7 @@ t.test('ten thousand leases are applied, and taken away again, while traffic flo
   );
   await answered(t, lab.pod(1), lab.pod(2).address, 'a ping passes');
   const { counters: before } = await statusOf(weft);
-  // First, last and one in between: the underlay has no route to any of them, but Weft has.
+  // First, last and one in between: Weft has a route to each, the underlay has none.
   for (const lease of [many[0], many[5000], many[9999]]) {
     const address = lease.Subnet.replace('.0/24', '.7');
     t.equal((await ping(lab.pod(1).netns, address, { count: 1, wait: 0.1 })).received, 0);
@@ -248,5 +252,5 @@ t.test('ten thousand leases are applied, and taken away again, while traffic flo
   await follow([real]);
   const { answered: pings, missing } = await flood.end();
   t.ok(pings > 100, `${pings} pings answered`);
-  t.strictSame(missing, [], 'and none lost');
+  t.strictSame(missing, [], 'no ping is lost');
 });

@@ -1,4 +1,4 @@
-/** An IPv6 network under the tunnel: the dataplane itself, without control, and the kernel's vxlan as its peer. */
+/** An IPv6 underlay: the dataplane without control, and the kernel's vxlan as its peer. */
 
 import t from 'tap';
 import { ipBatch } from '../../lab/ip.js';
@@ -22,7 +22,7 @@ import {
 
 const MEGABYTE = 1 << 20;
 const kernel = await withKernelVxlan();
-/** A router that has nothing but congestion. */
+/** A router that marks every packet. */
 const CONGESTION = `table ip6 congestion {
   chain out {
     type filter hook output priority mangle
@@ -33,11 +33,11 @@ const CONGESTION = `table ip6 congestion {
 const nftables = await withNftables();
 
 for (const mode of ['virt', 'plain'] as const) {
-  t.test(`a kernel peer on a ${mode} link`, kernel, async (t) => {
+  t.test(`an IPv6 underlay with a kernel peer on a ${mode} link`, kernel, async (t) => {
     const lab = await makeUnderlay6Bed(t, { name: `six-${mode}`, mode });
     await startKernel6(lab.node(2));
     for (const level of LEVELS) {
-      await t.test(`and level ${level}`, async (t) => {
+      await t.test(`and Weft at offload level ${level}`, async (t) => {
         const dataplane = await RunningDataplane.start(t, lab, lab.node(1), level);
         const [ours, theirs] = await withIpv6(lab);
         const mtu = lab.node(1).podMtu;
@@ -63,17 +63,17 @@ for (const mode of ['virt', 'plain'] as const) {
           });
         }
         const counters = await dataplane.counters();
-        t.strictSame(refusalsIn(counters), {}, 'nothing was refused');
-        t.strictSame(await damageIn(lab), {}, 'no stack has seen a broken packet');
-        t.equal(Number(counters.tx_trains) > 0, level === 'gso', `${counters.tx_trains} trains`);
-        t.equal(counters.tx_trains_replayed, 0, 'none of which was refused');
+        t.strictSame(refusalsIn(counters), {}, 'Weft drops nothing');
+        t.strictSame(await damageIn(lab), {}, 'no network stack counts a broken packet');
+        t.equal(Number(counters.tx_trains) > 0, level === 'gso', `${counters.tx_trains} GSO runs`);
+        t.equal(counters.tx_trains_replayed, 0, 'none of them replayed');
         await dataplane.stop();
       });
     }
   });
 }
 
-t.test('a route whose MTU is smaller than the datagrams: they go in fragments', kernel, async (t) => {
+t.test("datagrams larger than the route's MTU go in fragments over IPv6", kernel, async (t) => {
   const lab = await makeUnderlay6Bed(t, { name: 'six-narrow', mode: 'plain' });
   await startKernel6(lab.node(2));
   const dataplane = await RunningDataplane.start(t, lab, lab.node(1), 'gso');
@@ -85,14 +85,14 @@ t.test('a route whose MTU is smaller than the datagrams: they go in fragments', 
   t.equal(received, sent, 'TCP arrives unharmed');
   t.equal(await segmentedDatagrams(ours, theirs, 400, 1300), 'whole 400 damaged 0');
   const counters = await dataplane.counters();
-  t.ok(Number(counters.tx_trains_replayed) > 0, `${counters.tx_trains_replayed} trains went again`);
+  t.ok(Number(counters.tx_trains_replayed) > 0, `${counters.tx_trains_replayed} GSO runs replayed`);
   t.equal(counters.offload_step_downs, 0);
   t.strictSame(refusalsIn(counters), {});
   t.strictSame(await damageIn(lab), {});
 });
 
 for (const level of LEVELS) {
-  t.test(`a peer made by hand and level ${level}`, async (t) => {
+  t.test(`an IPv6 underlay with a hand-made peer and Weft at offload level ${level}`, async (t) => {
     const lab = await makeUnderlay6Bed(t, { name: `six-hand-${level}`, mode: 'plain' });
     const target = { address: underlayAddress(lab.node(1)) };
     const peer = await HandmadePeer.start(lab.node(2), target, {
@@ -110,13 +110,13 @@ for (const level of LEVELS) {
         sequence: ++sequence,
         ...fields,
       });
-    /** A good request: when it is answered, everything sent before has been looked at too. */
+    /** Sends a good request: its reply shows that everything sent before has been handled. */
     const mark = async (fields: { tos?: number } = {}) => {
       await peer.send(request(fields));
       const wanted = sequence;
       return await peer.waitForEcho('a reply', (echo) => echo.type === 0 && echo.sequence === wanted);
     };
-    /** Counters that rose, but for bytes and those of the good request at the end. */
+    /** Returns the counters that rose, without bytes and without the good request at the end. */
     const raisedBy = async (
       datagram: Buffer,
       from?: { address: string; port: number },
@@ -129,7 +129,7 @@ for (const level of LEVELS) {
     };
     await mark();
 
-    await t.test('what may not pass is counted under its own name, and under no other', async (t) => {
+    await t.test('every dropped datagram is counted under exactly one counter', async (t) => {
       const stranger = { address: STRANGER, port: 8472 };
       t.strictSame(await raisedBy(request(), stranger), { rx_drop_unknown_vtep: 1 }, "a stranger's address");
       t.strictSame(
@@ -144,7 +144,7 @@ for (const level of LEVELS) {
       t.strictSame(await raisedBy(group), counted, 'a group policy passes');
     });
 
-    await t.test('the outer headers: hop limit, ECN of the packet, checksum', async (t) => {
+    await t.test("the outer headers have hop limit, the packet's ECN field and a checksum", async (t) => {
       const [packet = Buffer.alloc(0)] = await captured(
         lab.node(2),
         `udp dst port 8472 and src host ${target.address}`,
@@ -155,12 +155,12 @@ for (const level of LEVELS) {
       t.equal(packet.readUInt16BE(0) >> 4, 0x602, 'version 6, ECT(0), no DSCP');
       t.strictSame([packet[6], packet[7]], [17, 64], 'UDP, hop limit 64');
       t.equal(udp.readUInt16BE(2), 8472);
-      t.not(udp.readUInt16BE(6), 0, 'a UDP checksum');
+      t.not(udp.readUInt16BE(6), 0, 'with a UDP checksum');
       const pseudoHeader = Buffer.concat([packet.subarray(8, 40), Buffer.from([0, 17]), udp.subarray(4, 6)]);
-      t.equal(internetChecksum(Buffer.concat([pseudoHeader, udp])), 0, 'that is right');
+      t.equal(internetChecksum(Buffer.concat([pseudoHeader, udp])), 0, 'which is correct');
     });
 
-    await t.test('congestion that the underlay has met comes back into the packet', nftables, async (t) => {
+    await t.test('decapsulate copies an outer CE mark into the packet', nftables, async (t) => {
       t.equal((await mark({ tos: 2 })).tos, 2);
       await lab.node(2).exec(['nft', '-f', '-'], { input: CONGESTION });
       t.equal((await mark({ tos: 2 })).tos, 3);

@@ -1,4 +1,6 @@
-// The table behind the FDB and the routes against a Map as its model: any sequence of commands leaves both saying the same.
+/**
+ * The table behind the FDB and the routes against a Map as its model: after any commands both give the same answers.
+ */
 
 import fc from 'fast-check';
 import t from 'tap';
@@ -79,7 +81,7 @@ const address = fc.constantFrom(...ADDRESSES);
 const high = fc.constantFrom(0, 0x0200, 0xffff);
 const low = fc.oneof(fc.integer({ min: 0, max: 60 }), fc.integer());
 
-t.test('any sequence of set and delete', async () => {
+t.test('AddressTable equals a Map after any sequence of set and delete', async () => {
   const commands = fc.commands(
     [
       fc.tuple(high, low, address).map((args) => new SetCommand(...args)),
@@ -95,7 +97,7 @@ t.test('any sequence of set and delete', async () => {
   );
 });
 
-t.test('growth loses nothing, and a table that shrinks again neither', async () => {
+t.test('AddressTable loses no entry when it grows and shrinks', async () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.tuple(high, fc.integer()), {
@@ -128,7 +130,7 @@ t.test('growth loses nothing, and a table that shrinks again neither', async () 
 });
 
 t.test(
-  'learned entries: the newest address within 300 s of the last frame, whatever the order of events',
+  'LearnedFdb returns the newest address for 300 s after the last frame, in any order of events',
   async () => {
     const event = fc.record({
       wait: fc.oneof(fc.nat(2000), fc.nat(400_000)),
@@ -147,7 +149,7 @@ t.test(
           for (const [other, last] of seen) {
             const found = learned.lookup(0x0a00, other);
             const age = now - last.at;
-            // A refresh may be skipped for a second, so an entry may go up to a second early.
+            // A refresh may be skipped for a second, so an entry may expire up to a second early.
             if (age <= 299_000 && found !== last.address) return false;
             if (age > 300_000 && found !== 0) return false;
             if (found !== 0 && found !== last.address) return false;

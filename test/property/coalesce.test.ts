@@ -302,7 +302,7 @@ function essence(frame: Uint8Array, joined: boolean): string {
 for (const uso of [true, false]) {
   const name = uso ? 'with USO' : 'without USO';
 
-  t.test(`${name}: coalesced and split again, every packet is what it was`, async () => {
+  t.test(`${name}: a coalesced packet splits into the original packets`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
         for (const train of coalesce(made, uso)) {
@@ -317,7 +317,7 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: every packet leaves once; a flow's payload stays in order`, async () => {
+  t.test(`${name}: every packet leaves once, and a flow's payload stays in order`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
         const order = coalesce(made, uso).flatMap(({ packets }) => packets);
@@ -335,7 +335,7 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: trains leave in the order their first packets came`, async () => {
+  t.test(`${name}: entries leave in the order of their first packets`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
         const heads = coalesce(made, uso).map(({ packets }) => packets[0] as number);
@@ -344,7 +344,7 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: every superpacket is one a kernel takes`, async () => {
+  t.test(`${name}: the kernel's rules for GRO accept every superpacket`, async () => {
     let superpackets = 0;
     fc.assert(
       fc.property(burst, (made) => {
@@ -374,7 +374,7 @@ for (const uso of [true, false]) {
   });
 }
 
-t.test('a frame with a wrong checksum is in no superpacket', async () => {
+t.test('Coalescer joins no frame with a wrong checksum', async () => {
   fc.assert(
     fc.property(burst, (made) =>
       coalesce(made, true)
@@ -481,8 +481,8 @@ for (const [family, underlay, trains] of [
   ['IPv6', WIRES.IPv6, true],
   ['IPv6', WIRES.IPv6, false],
 ] as const) {
-  const how = trains ? 'as trains' : 'one by one';
-  t.test(`what is sent ${how} over ${family} is what a naive segmenter makes`, async () => {
+  const how = trains ? 'in GSO runs' : 'one by one';
+  t.test(`UdpPort sends ${how} over ${family} what a naive segmenter makes`, async () => {
     const near = new Kit(16, 16384, UdpPort.footprint(16));
     const far = new Kit(16, 2048, UdpPort.footprint(16));
     const sender = portOn(near, underlay, trains);

@@ -9,19 +9,19 @@ import { macKey } from '../../src/dataplane/tunnel/learned.js';
 const address = fc.nat(0xffffffff);
 const prefix = fc.nat(32);
 
-t.test('an address that is written is read back', async () => {
+t.test('parseIpv4 returns the address that formatIp wrote', async () => {
   fc.assert(fc.property(address, (value) => parseIpv4(formatIp(value)) === value));
 });
 
-t.test('text that is read is written the same', async () => {
+t.test('formatIp returns the text that parseIpv4 read', async () => {
   fc.assert(fc.property(fc.ipV4(), (text) => formatIp(parseIpv4(text) as number) === text));
 });
 
-t.test('an address as the dataplane has it, signed, is written the same', async () => {
+t.test('formatIp writes a signed address like the unsigned one', async () => {
   fc.assert(fc.property(address, (value) => formatIp(value | 0) === formatIp(value)));
 });
 
-t.test('a network that is written is read back', async () => {
+t.test('parseCidr returns the network that was written', async () => {
   fc.assert(
     fc.property(address, prefix, (value, length) => {
       const base = baseOf(value, length);
@@ -31,7 +31,7 @@ t.test('a network that is written is read back', async () => {
   );
 });
 
-t.test('no text makes the parsers throw, and what they take they write back', async () => {
+t.test('no text makes the parsers throw, and what they accept is written the same', async () => {
   const text = fc.oneof(
     fc.string(),
     fc.string({ unit: fc.constantFrom(...'0123456789./:x -') }),
@@ -50,7 +50,7 @@ t.test('no text makes the parsers throw, and what they take they write back', as
   );
 });
 
-t.test('a network contains its addresses from first to last and no other', async () => {
+t.test('a network contains exactly its addresses from first to last', async () => {
   fc.assert(
     fc.property(address, prefix, address, (value, length, other) => {
       const network = { base: baseOf(value, length), prefixLength: length };
@@ -64,7 +64,7 @@ t.test('a network contains its addresses from first to last and no other', async
   );
 });
 
-t.test('a MAC is the same as text, as one number and as two', async () => {
+t.test('a MAC has the same value as text, as one number and as two', async () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 2 ** 48 - 1 }), (number) => {
       const text = formatMac(number);

@@ -1,4 +1,4 @@
-// The numbers of IPv6 addresses against a Map as their model, by the changes to the FDB that give and take them.
+/** The numbers of IPv6 addresses against a Map as their model, after changes of the FDB that allocate and free them. */
 
 import fc from 'fast-check';
 import t from 'tap';
@@ -10,7 +10,7 @@ import { viewOf } from '../support/bytes.js';
 
 const WORD = 3;
 
-/** An address as a sockaddr has it, from word WORD on. */
+/** Returns an address as a sockaddr holds it, from word WORD on. */
 function inMemory(address: Ipv6Address): Int32Array {
   const memory = new Int32Array(8).fill(-1);
   const view = viewOf(new Uint8Array(memory.buffer));
@@ -31,13 +31,13 @@ const address = fc
   .tuple(word, word, word, word)
   .filter((words) => words.some((part) => part !== 0)) as fc.Arbitrary<Ipv6Address>;
 const key = fc.nat(20);
-/** A change of some entries: keys that go, keys with their new addresses. */
+/** A change of some entries: keys to delete, and keys with new addresses. */
 const change = fc.record({
   remove: fc.array(key, { maxLength: 10 }),
   set: fc.array(fc.tuple(key, address), { maxLength: 10 }),
 });
 
-t.test('after any changes an address has a number exactly as long as some entry has it', async () => {
+t.test('Ipv6Addresses keeps a number for an address exactly while an entry uses it', async () => {
   fc.assert(
     fc.property(fc.array(change, { maxLength: 40 }), fc.array(address), (changes, strangers) => {
       const addresses = new Ipv6Addresses();
@@ -69,7 +69,7 @@ t.test('after any changes an address has a number exactly as long as some entry 
   );
 });
 
-t.test('growth loses nothing, and no number is above the most there ever were at once', async () => {
+t.test('Ipv6Addresses loses no address when it grows, and reuses free numbers', async () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.tuple(fc.integer(), fc.integer(), fc.integer(), fc.integer({ min: 1 })), {

@@ -1,5 +1,7 @@
-// Files that people and machines write: whatever is in them, the answer is a result or one line for the person who runs
-// Weft, never another exception.
+/**
+ * Files that people and machines write: any content gives a result or an error of one line for the operator, never
+ * another exception.
+ */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +12,7 @@ import { readNetConf } from '../../src/control/config/net-conf.js';
 import { readLeaseFile } from '../../src/control/leases/file/lease-file.js';
 import { UserError } from '../../src/control/support/user-error.js';
 
-/** Values of the shape that the parsers look into, each part of it right, wrong or something else. */
+/** Values in the shape that the parsers expect, each part valid, invalid or of another type. */
 const anything = fc.oneof(fc.jsonValue(), fc.constantFrom('', null, true, -1, 1.5, 1e300, [], {}));
 const address = fc.oneof(fc.ipV4(), fc.constantFrom('10.244.1.0', '192.168.77.1', '::1', 'x'), anything);
 const cidr = fc.oneof(
@@ -20,7 +22,7 @@ const cidr = fc.oneof(
 );
 const mac = fc.oneof(fc.constantFrom('02:00:00:00:00:01', 'ff:ff:ff:ff:ff:ff', '02:00'), anything);
 
-/** An object with some of these keys, spelled in any case. */
+/** Makes an object with some of these keys, spelled in any case. */
 function some(fields: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<Record<string, unknown>> {
   return fc.record(fields, { requiredKeys: [] }).chain((value) => {
     const keys = Object.keys(value).map((key) => fc.mixedCase(fc.constant(key)));
@@ -63,7 +65,7 @@ const lease = fc.oneof(
 );
 const leases = fc.oneof(some({ leases: fc.oneof(fc.array(lease, { maxLength: 6 }), anything) }), anything);
 
-/** JSON in some layout, sometimes damaged. */
+/** Makes JSON text in some layout, sometimes damaged. */
 function written(value: fc.Arbitrary<unknown>): fc.Arbitrary<string> {
   const text = fc
     .tuple(value, fc.constantFrom(0, 1, '\t'))
@@ -74,7 +76,7 @@ function written(value: fc.Arbitrary<unknown>): fc.Arbitrary<string> {
   return fc.oneof({ weight: 3, arbitrary: text }, { weight: 2, arbitrary: damaged }, fc.string());
 }
 
-/** Fails unless `read` gives a result or a UserError of one line that names the file. */
+/** Fails unless `read` returns a result or throws a UserError of one line that names the file. */
 async function survives(
   t: Test,
   text: fc.Arbitrary<string>,
@@ -97,15 +99,15 @@ async function survives(
   );
 }
 
-t.test('net-conf.json', async (t) => {
+t.test('readNetConf returns a result or a UserError of one line for any text', async (t) => {
   await survives(t, written(netConf), readNetConf);
 });
 
-t.test('the lease file', async (t) => {
+t.test('readLeaseFile returns a result or a UserError of one line for any text', async (t) => {
   await survives(t, written(leases), (path) => readLeaseFile(path, 1, ['ipv4']));
 });
 
-t.test('a set of leases that is taken has no two that share anything', async (t) => {
+t.test('readLeaseFile accepts only leases that share no subnet, public IP or MAC', async (t) => {
   const path = join(t.testdir({}), 'file.json');
   const good = fc.array(
     fc.record({
@@ -140,5 +142,5 @@ t.test('a set of leases that is taken has no two that share anything', async (t)
     }),
     { numRuns: 500 },
   );
-  t.ok(taken > 50, `${taken} of 500 sets were good`);
+  t.ok(taken > 50, `${taken} of 500 sets were accepted`);
 });

@@ -1,4 +1,4 @@
-// Longest-prefix match against a list that is searched from end to end.
+/** Longest-prefix match against a linear search. */
 
 import fc from 'fast-check';
 import t from 'tap';
@@ -10,7 +10,7 @@ interface NaiveRoute {
   address: number;
 }
 
-/** Unsigned arithmetic only: nothing of the table's masks. */
+/** Uses unsigned arithmetic only, without the table's masks. */
 function holds({ base, prefix }: NaiveRoute, address: number): boolean {
   const size = 2 ** (32 - prefix);
   return Math.floor((base >>> 0) / size) === Math.floor((address >>> 0) / size);
@@ -21,7 +21,7 @@ function naiveLookup(routes: readonly NaiveRoute[], address: number): number {
   return found[0]?.address ?? 0;
 }
 
-/** Few bits vary, so that prefixes nest and meet the addresses asked for. */
+/** Few bits vary, so that prefixes nest and match the addresses. */
 const ip = fc.oneof(
   fc.tuple(fc.constantFrom(0x0af40000, 0xc0a80000, 0, 0xffff0000), fc.nat(0x3ff)).map(([a, b]) => a | b | 0),
   fc.integer(),
@@ -34,7 +34,7 @@ const change = fc.record({
   address: fc.oneof({ weight: 3, arbitrary: peer }, fc.constant(0)),
 });
 
-t.test('any changes, any address: the peer of the longest prefix that holds it', async () => {
+t.test('Routes returns the peer of the longest matching prefix after any changes', async () => {
   fc.assert(
     fc.property(
       fc.array(change, { maxLength: 40 }),

@@ -47,24 +47,21 @@ const size = fc.oneof(
   fc.integer({ min: 1, max: 9000 }).map((n) => Math.max(n, 20)),
 );
 
-t.test(
-  'the payloads together are the payload of the superpacket, each of the size that was asked for',
-  async () => {
-    fc.assert(
-      fc.property(superpacket, size, (frame, segmentSize) => {
-        const { payload } = layoutOf(frame);
-        const parts = segments(frame, segmentSize).map((segment) => segment.slice(payload));
-        return (
-          toHex(concat(...parts)) === toHex(frame.slice(payload)) &&
-          parts.slice(0, -1).every(({ length }) => length === segmentSize) &&
-          parts.every(({ length }) => length > 0)
-        );
-      }),
-    );
-  },
-);
+t.test('Segmenter splits the payload into segments of the requested size', async () => {
+  fc.assert(
+    fc.property(superpacket, size, (frame, segmentSize) => {
+      const { payload } = layoutOf(frame);
+      const parts = segments(frame, segmentSize).map((segment) => segment.slice(payload));
+      return (
+        toHex(concat(...parts)) === toHex(frame.slice(payload)) &&
+        parts.slice(0, -1).every(({ length }) => length === segmentSize) &&
+        parts.every(({ length }) => length > 0)
+      );
+    }),
+  );
+});
 
-t.test('every segment verifies under the slow reference', async () => {
+t.test('every segment has checksums that the slow reference verifies', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, segmentSize) =>
       segments(frame, segmentSize).every(checksumsVerify),
@@ -72,25 +69,28 @@ t.test('every segment verifies under the slow reference', async () => {
   );
 });
 
-t.test('sequence numbers go on by the payload, identifications by one, past their ends', async () => {
-  fc.assert(
-    fc.property(options.map(tcpFrame), size, (frame, segmentSize) => {
-      const { version, ip, transport } = layoutOf(frame);
-      const first = viewOf(frame);
-      return segments(frame, segmentSize).every((segment, index) => {
-        const view = viewOf(segment);
-        const sequence = (first.getUint32(transport + 4) + index * segmentSize) % 2 ** 32;
-        const identification = (first.getUint16(ip + 4) + index) % 2 ** 16;
-        return (
-          view.getUint32(transport + 4) === sequence &&
-          (version === 6 || view.getUint16(ip + 4) === identification)
-        );
-      });
-    }),
-  );
-});
+t.test(
+  'sequence numbers advance by the payload and identifications by one, and both wrap around',
+  async () => {
+    fc.assert(
+      fc.property(options.map(tcpFrame), size, (frame, segmentSize) => {
+        const { version, ip, transport } = layoutOf(frame);
+        const first = viewOf(frame);
+        return segments(frame, segmentSize).every((segment, index) => {
+          const view = viewOf(segment);
+          const sequence = (first.getUint32(transport + 4) + index * segmentSize) % 2 ** 32;
+          const identification = (first.getUint16(ip + 4) + index) % 2 ** 16;
+          return (
+            view.getUint32(transport + 4) === sequence &&
+            (version === 6 || view.getUint16(ip + 4) === identification)
+          );
+        });
+      }),
+    );
+  },
+);
 
-t.test('they are the segments of the naive segmenter, byte for byte', async () => {
+t.test('Segmenter equals the naive segmenter byte for byte', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, segmentSize) => {
       const expected = naiveSegments(frame, segmentSize).map(toHex);
@@ -99,7 +99,7 @@ t.test('they are the segments of the naive segmenter, byte for byte', async () =
   );
 });
 
-t.test('the payload of the superpacket is not touched', async () => {
+t.test('Segmenter does not change the payload of the superpacket', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, segmentSize) => {
       const { payload } = layoutOf(frame);

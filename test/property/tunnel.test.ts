@@ -12,33 +12,30 @@ const STRANGE_MAC = '02:00:00:00:00:99';
 const body = fc.uint8Array({ maxLength: 300 });
 const vni = fc.nat(0xffffff);
 
-t.test(
-  'what one node encapsulates the other decapsulates to the same frames, in the same order',
-  async () => {
-    fc.assert(
-      fc.property(vni, fc.array(fc.tuple(fc.boolean(), body), { maxLength: 16 }), (number, packets) => {
-        const from = new Kit(16, 512);
-        const sender = from.tunnel({ vni: number });
-        setFdb(sender, MAC_B, ADDRESS_B);
-        const frames = packets.map(([known, bytes]) => rawFrame(known ? MAC_B : MAC_C, MAC_A, bytes));
-        from.fill(frames);
-        sender.encapsulate(from.batch);
+t.test('decapsulate returns the frames that encapsulate sent, in their order', async () => {
+  fc.assert(
+    fc.property(vni, fc.array(fc.tuple(fc.boolean(), body), { maxLength: 16 }), (number, packets) => {
+      const from = new Kit(16, 512);
+      const sender = from.tunnel({ vni: number });
+      setFdb(sender, MAC_B, ADDRESS_B);
+      const frames = packets.map(([known, bytes]) => rawFrame(known ? MAC_B : MAC_C, MAC_A, bytes));
+      from.fill(frames);
+      sender.encapsulate(from.batch);
 
-        const to = new Kit(16, 512);
-        const receiver = to.tunnel({ vni: number });
-        setOwnMac(receiver, MAC_B);
-        setFdb(receiver, MAC_A, ADDRESS_A);
-        to.fill(from.packets(), ADDRESS_A);
-        receiver.decapsulate(to.batch);
+      const to = new Kit(16, 512);
+      const receiver = to.tunnel({ vni: number });
+      setOwnMac(receiver, MAC_B);
+      setFdb(receiver, MAC_A, ADDRESS_A);
+      to.fill(from.packets(), ADDRESS_A);
+      receiver.decapsulate(to.batch);
 
-        const expected = frames.filter((_, index) => packets[index][0] === true);
-        return JSON.stringify(to.packets().map(toHex)) === JSON.stringify(expected.map(toHex));
-      }),
-    );
-  },
-);
+      const expected = frames.filter((_, index) => packets[index][0] === true);
+      return JSON.stringify(to.packets().map(toHex)) === JSON.stringify(expected.map(toHex));
+    }),
+  );
+});
 
-/** Datagrams from nowhere to near misses. */
+/** Datagrams from random bytes to almost valid ones. */
 const datagram = fc.oneof(
   fc.uint8Array({ maxLength: 80 }),
   fc
@@ -51,7 +48,7 @@ const datagram = fc.oneof(
     ),
 );
 
-t.test('every datagram is either handed on whole or dropped under exactly one counter', async () => {
+t.test('decapsulate delivers a datagram whole or drops it under exactly one counter', async () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(datagram, fc.constantFrom(ADDRESS_A, ADDRESS_B, 1)), { maxLength: 16 }),

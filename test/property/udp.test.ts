@@ -46,7 +46,7 @@ const packet = fc
     return concat(header, fields.body);
   });
 
-t.test('a TTL taken down one by one keeps a right checksum right', async () => {
+t.test('decrementIpv4Ttl keeps a correct checksum correct', async () => {
   fc.assert(
     fc.property(packet, (bytes) => {
       const ttl = bytes[8];
@@ -65,7 +65,7 @@ t.test('a TTL taken down one by one keeps a right checksum right', async () => {
   );
 });
 
-/** From nowhere to near misses. */
+/** Packets from random bytes to almost valid ones. */
 const anything = fc.oneof(
   packet,
   fc.uint8Array({ maxLength: 90 }),
@@ -80,7 +80,7 @@ const FILLER = 0xa5;
 
 for (const direction of ['tx', 'rx'] as const) {
   t.test(
-    `${direction}: every packet is forwarded or dropped under one counter; nothing else is touched`,
+    `${direction} forwards a packet or drops it under one counter, and changes no other byte`,
     async () => {
       fc.assert(
         fc.property(
@@ -105,7 +105,7 @@ for (const direction of ['tx', 'rx'] as const) {
             if (kit.batch.count + sum(`${direction}_drop`) !== packets.length) return false;
             if (sum(direction) !== sum(`${direction}_drop`) + sum(`${direction}_icmp`)) return false;
             if (replies.count !== sum(`${direction}_icmp`)) return false;
-            // Around the packets all is as it was.
+            // The bytes around the packets do not change.
             for (const [index, bytes] of packets.entries()) {
               const from = kit.batch.slot(index) + bytes.length;
               const to = index === 7 ? kit.batch.slot(7) + SLOT : kit.batch.slot(index + 1);

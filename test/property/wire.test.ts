@@ -17,7 +17,7 @@ const bytes = (length: number): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength: length, maxLength: length });
 const word = fc.nat(0xffff);
 
-t.test('a VXLAN header that was written is read back, whatever was there before and around it', async () => {
+t.test('writeVxlan writes a header that reads back, and changes no byte around it', async () => {
   fc.assert(
     fc.property(fc.nat(0xffffff), bytes(32), fc.nat(32 - VXLAN_LENGTH), (vni, before, at) => {
       const after = before.slice();
@@ -34,7 +34,7 @@ t.test('a VXLAN header that was written is read back, whatever was there before 
   );
 });
 
-t.test('any eight bytes are a VXLAN header, split into I flag, VNI and reserved bits', async () => {
+t.test('the VXLAN accessors split any eight bytes into I flag, VNI and reserved bits', async () => {
   fc.assert(
     fc.property(bytes(8), (header) => {
       const view = viewOf(header);
@@ -49,7 +49,7 @@ t.test('any eight bytes are a VXLAN header, split into I flag, VNI and reserved 
   );
 });
 
-t.test('Ethernet addresses put together again are the bytes of the frame', async () => {
+t.test('the Ethernet accessors return the addresses of the frame', async () => {
   fc.assert(
     fc.property(bytes(20), fc.nat(6), (frame, at) => {
       const view = viewOf(frame);
@@ -64,7 +64,7 @@ t.test('Ethernet addresses put together again are the bytes of the frame', async
   );
 });
 
-/** Setting a field and reading it gives the value, and every byte outside of the field is as it was. */
+/** Asserts that a field reads back as set and that no other byte changes. */
 function roundTrips(
   length: number,
   field: [from: number, to: number],
@@ -83,17 +83,17 @@ function roundTrips(
   );
 }
 
-t.test('IPv4 fields round trip', async () => {
+t.test('IPv4 fields read back as written', async () => {
   roundTrips(20, [2, 4], ipv4.setIpv4TotalLength, ipv4.ipv4TotalLength, word);
   roundTrips(20, [4, 6], ipv4.setIpv4Identification, ipv4.ipv4Identification, word);
   roundTrips(20, [10, 12], ipv4.setIpv4HeaderChecksum, (view, at) => view.getUint16(at + 10), word);
 });
 
-t.test('IPv6 fields round trip', async () => {
+t.test('IPv6 fields read back as written', async () => {
   roundTrips(40, [4, 6], ipv6.setIpv6PayloadLength, ipv6.ipv6PayloadLength, word);
 });
 
-t.test('TCP fields round trip', async () => {
+t.test('TCP fields read back as written', async () => {
   roundTrips(20, [4, 8], tcp.setTcpSequence, tcp.tcpSequence, fc.integer());
   roundTrips(20, [13, 14], tcp.setTcpFlags, tcp.tcpFlags, fc.nat(255));
 });

@@ -1,6 +1,6 @@
 /**
- * What a piece of code leaves on the JavaScript heap. Use in a process of its own, started with --expose-gc and a young
- * generation large enough that nothing is collected while it is measured.
+ * Measures the JavaScript heap that code allocates. Use it in a process of its own with --expose-gc and a young
+ * generation so large that no collection runs during the measurement.
  */
 
 import { PerformanceObserver } from 'node:perf_hooks';
@@ -8,7 +8,7 @@ import { setImmediate as nextTick } from 'node:timers/promises';
 import { getHeapSpaceStatistics } from 'node:v8';
 
 export interface Allocation {
-  /** Bytes that were allocated, garbage included. */
+  /** Allocated bytes, garbage included. */
   bytes: number;
   /** Garbage collections while the code ran; more than 0 makes `bytes` too small. */
   collections: number;
@@ -16,7 +16,7 @@ export interface Allocation {
 
 declare const gc: () => void;
 
-/** Where objects live; code and its metadata are apart. */
+/** The heap spaces of objects; code and its metadata have others. */
 const SPACES = new Set(['new_space', 'old_space', 'new_large_object_space', 'large_object_space']);
 
 function usedBytes(): number {
@@ -25,7 +25,7 @@ function usedBytes(): number {
     .reduce((sum, { space_used_size }) => sum + space_used_size, 0);
 }
 
-/** Runs `body` and tells what it allocated. Warm it up first: compiling allocates too. */
+/** Runs `body` and returns what it allocated. Warm it up first: compilation allocates too. */
 export async function allocationOf(body: () => void): Promise<Allocation> {
   const starts: number[] = [];
   const observer = new PerformanceObserver((list) => {
@@ -38,7 +38,7 @@ export async function allocationOf(body: () => void): Promise<Allocation> {
   body();
   const bytes = usedBytes() - before;
   const to = performance.now();
-  // The observer hears of a collection some turns of the event loop later.
+  // The observer learns of a collection some turns of the event loop later.
   for (let turn = 0; turn < 10; turn++) await nextTick();
   observer.disconnect();
   return { bytes, collections: starts.filter((start) => start > from && start < to).length };

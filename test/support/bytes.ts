@@ -1,6 +1,6 @@
-/** Bytes as tests write them down. */
+/** Bytes, addresses and MACs from the text that tests write. */
 
-/** The bytes of hexadecimal text; blanks and line ends mean nothing. */
+/** Returns the bytes of hexadecimal text; white space is ignored. */
 export function hex(text: string): Uint8Array {
   return Uint8Array.from(text.replaceAll(/\s/g, '').match(/../g) ?? [], (digits) =>
     Number.parseInt(digits, 16),
@@ -19,7 +19,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** `length` bytes that differ from their neighbours; the same for the same seed. */
+/** Returns `length` pseudo-random bytes, the same for the same seed. */
 export function pattern(length: number, seed = 1): Uint8Array {
   let state = seed >>> 0;
   return Uint8Array.from({ length }, () => {
@@ -28,12 +28,12 @@ export function pattern(length: number, seed = 1): Uint8Array {
   });
 }
 
-/** A dotted IPv4 address as the dataplane takes it: signed, host order. */
+/** Returns an IPv4 address in the dataplane's form: signed, host order. */
 export function ipv4(text: string): number {
   return text.split('.').reduce((sum, part) => (sum << 8) | Number(part), 0);
 }
 
-/** An IPv6 address as the dataplane takes it: four words, signed, host order. */
+/** Returns an IPv6 address in the dataplane's form: four words, signed, host order. */
 export function ipv6(text: string): [number, number, number, number] {
   const groups = (part: string) => part.split(':').filter((group) => group !== '');
   const [head = '', tail] = text.split('::');
@@ -45,7 +45,7 @@ export function ipv6(text: string): [number, number, number, number] {
   return [word(0), word(1), word(2), word(3)];
 }
 
-/** A MAC as the dataplane takes it. */
+/** Returns a MAC in the dataplane's form. */
 export function mac(text: string): { high: number; low: number } {
   const view = viewOf(hex(text.replaceAll(':', '')));
   return { high: view.getUint16(0), low: view.getInt32(2) };

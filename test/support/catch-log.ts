@@ -1,13 +1,13 @@
 import type { Test } from 'tap';
 
-/** Keeps what goes to stderr off the terminal until the test is over; returns it line by line as it comes. */
+/** Captures stderr until the test is over; returns its lines as they are written. */
 export function catchStderr(t: Test): string[] {
   const lines: string[] = [];
   catchLines(t, (line) => lines.push(line));
   return lines;
 }
 
-/** Keeps log lines off the terminal until the test is over; returns them as `W message`, severity and all, as they come. */
+/** Captures log lines until the test is over; returns them as `W message`, with the severity. */
 export function catchLog(t: Test): string[] {
   const lines: string[] = [];
   catchLines(t, (line) => lines.push(line.replace(/^([IWE])\d{4} [^\]]*\] /, '$1 ')));

@@ -1,4 +1,4 @@
-/** Commands that a test writes, as the only ones in PATH. */
+/** Commands of a test that replace everything in PATH. */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 
 export interface FakeCommands {
-  /** What the commands appended to $LOG since the last call, line by line. */
+  /** Returns the lines that the commands appended to $LOG since the last call. */
   taken(): string[];
 }
 
-/** Each command is the body of a shell script that has only the shell's own commands, until the test is over. */
+/**
+ * Installs commands until the test is over; each is the body of a shell script without other commands than built-ins.
+ */
 export function fakeCommands(t: Test, commands: Readonly<Record<string, string>>): FakeCommands {
   const dir = mkdtempSync(join(tmpdir(), 'weft-fake-commands-'));
   const log = join(dir, 'log');

@@ -10,7 +10,7 @@ export function fixture(name: string): string {
   return readFileSync(new URL(name, FIXTURES), 'utf8');
 }
 
-/** The packets of a `tcpdump -xxx` text: a line for people, then lines `0x0010:  0063 0000 …`. */
+/** Returns the packets of a `tcpdump -xxx` text: a description line, then lines `0x0010:  0063 0000 …`. */
 export function tcpdumpPackets(text: string): Uint8Array[] {
   const packets: string[] = [];
   for (const line of text.split('\n')) {

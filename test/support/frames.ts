@@ -1,4 +1,4 @@
-/** Inner frames, built from what a test wants to say about them; all checksums right. */
+/** Builds inner frames with correct checksums. */
 
 import { concat, hex, pattern, viewOf } from './bytes.js';
 import { withChecksums } from './reference.js';
@@ -20,11 +20,11 @@ export interface FrameOptions {
   sequence?: number;
   flags?: number;
   payload?: Uint8Array;
-  /** A last touch before the checksums are computed. */
+  /** A last change before the checksums are computed. */
   mutate?: (frame: Uint8Array) => void;
 }
 
-/** An Ethernet header and nothing in it that anyone could parse. */
+/** Returns a frame with an Ethernet header and an unknown payload. */
 export function rawFrame(destination: string, source: string, body = hex('0123456789abcdef')): Uint8Array {
   return concat(ethernet(destination, source, 0x88b5), body);
 }
@@ -46,17 +46,17 @@ export function udpFrame(options: FrameOptions = {}): Uint8Array {
   return frame(17, concat(header, payload), options);
 }
 
-/** The IP packet in a frame, which is what a TUN device has. */
+/** Returns the IP packet in a frame, which is what a TUN device carries. */
 export function packetOf(frame: Uint8Array): Uint8Array {
   return frame.slice(14);
 }
 
-/** A copy of a frame with an 802.1Q tag. */
+/** Returns a copy of a frame with an 802.1Q tag. */
 export function tagged(untagged: Uint8Array, tag = 0x2064): Uint8Array {
   return concat(untagged.slice(0, 12), Uint8Array.of(0x81, 0x00, tag >> 8, tag & 255), untagged.slice(12));
 }
 
-/** A copy of an IPv6 frame with a hop-by-hop header of 8 * (`units` + 1) bytes, all padding. */
+/** Returns a copy of an IPv6 frame with a hop-by-hop header of 8 * (`units` + 1) bytes of padding. */
 export function withHopByHop(plain: Uint8Array, units: number): Uint8Array {
   const header = new Uint8Array(8 * (units + 1));
   header[0] = plain[14 + 6];

@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-/** A UDP port that nobody has on any loopback address right now. */
+/** Returns a UDP port that is free on this address. */
 export async function freePort(address: string): Promise<number> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
   socket.bind(0, address);

@@ -1,5 +1,5 @@
 /**
- * Reading the kernel's structures (64-bit ABI, little-endian) out of an arena, with offsets of its own:
+ * Reads the kernel's structures (64-bit ABI, little-endian) from an arena, with offsets independent of src:
  *
  *     mmsghdr 64 B: name @0, namelen u32 @8, iov @16, iovlen @24, control @32, controllen @40, flags @48, msg_len @56
  *     iovec 16 B: base @0, len @8
@@ -14,12 +14,12 @@ export interface Control {
   data: Uint8Array;
 }
 
-/** The arena offset that the pointer at `at` leads to. */
+/** Returns the arena offset that the pointer at `at` points to. */
 export function follow(arena: Arena, at: number): number {
   return Number(arena.view.getBigUint64(at, true) - BigInt(arena.base));
 }
 
-/** The bytes a message sends: its iovecs one after the other. */
+/** Returns the bytes that a message sends: its iovecs concatenated. */
 export function gathered(arena: Arena, message: number): Uint8Array {
   const count = Number(arena.view.getBigUint64(message + 24, true));
   return vector(arena, follow(arena, message + 16), count);
@@ -33,7 +33,7 @@ export function vector(arena: Arena, iovecs: number, count: number): Uint8Array 
   return new Uint8Array(Buffer.concat(parts));
 }
 
-/** The control messages a message carries. */
+/** Returns the control messages of a message. */
 export function controls(arena: Arena, message: number): Control[] {
   const { view, bytes } = arena;
   const start = follow(arena, message + 32);
@@ -51,7 +51,7 @@ export function controls(arena: Arena, message: number): Control[] {
   return found;
 }
 
-/** UDP_SEGMENT of a message; 0 where it asks for none. */
+/** Returns UDP_SEGMENT of a message; 0 without it. */
 export function segmentSize(arena: Arena, message: number): number {
   const found = controls(arena, message).find(({ level, type }) => level === 17 && type === 103);
   return found === undefined ? 0 : found.data[0] | (found.data[1] << 8);

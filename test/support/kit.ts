@@ -1,4 +1,4 @@
-/** What a dataplane module needs around it: an arena, counters, a batch with frames in it. */
+/** The environment of a dataplane module under test: an arena, counters, a batch of frames. */
 
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER_NAMES, type CounterName } from '../../src/dataplane/counters.js';
@@ -10,7 +10,7 @@ import { UdpTunnel } from '../../src/dataplane/tunnel/udp.js';
 import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
 import { ipv4, mac } from './bytes.js';
 
-/** Room for the tables of a module under test. */
+/** Bytes for the tables of a module under test. */
 const SMALL_STRUCTURES = 65536;
 
 export class Kit {
@@ -26,7 +26,7 @@ export class Kit {
     this.batch = new PacketBatch(this.arena, capacity, slotSize);
   }
 
-  /** Clears the batch and puts these packets into it; `address` is the other VTEP's. */
+  /** Fills the batch with these packets alone; `address` is the other VTEP's. */
   fill(packets: readonly Uint8Array[], address = 0): void {
     this.batch.clear();
     for (const packet of packets) this.add(packet, address);
@@ -41,7 +41,7 @@ export class Kit {
     batch.count++;
   }
 
-  /** A copy of packet `index`. */
+  /** Returns a copy of packet `index`. */
   packet(index: number): Uint8Array {
     return this.arena.bytes.slice(
       this.batch.offset[index],
@@ -53,14 +53,14 @@ export class Kit {
     return this.packetsOf(this.batch);
   }
 
-  /** Copies of the packets of another batch in the same arena. */
+  /** Returns copies of the packets of another batch in the same arena. */
   packetsOf({ count, offset, length }: PacketBatch): Uint8Array[] {
     return Array.from({ length: count }, (_, index) =>
       this.arena.bytes.slice(offset[index], offset[index] + length[index]),
     );
   }
 
-  /** Every counter that is not zero. */
+  /** Returns every counter that is not zero. */
   counted(): Partial<Record<CounterName, number>> {
     return Object.fromEntries(
       COUNTER_NAMES.map((name, index) => [name, this.counters[index]]).filter(([, value]) => value !== 0),
@@ -76,7 +76,7 @@ export class Kit {
     });
   }
 
-  /** A udp tunnel whose device has the address 10.244.1.0, and a batch for `replies` replies of its. */
+  /** Returns a udp tunnel whose device has the address 10.244.1.0, and a batch for its ICMP replies. */
   udpTunnel(
     options: Partial<UdpTunnelOptions> = {},
     { clock, replies = 8 }: { clock?: { now(): number }; replies?: number } = {},

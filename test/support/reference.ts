@@ -1,11 +1,11 @@
 /**
- * Slow, obvious implementations to compare the dataplane with. They share no code with it and none of its tricks: whole
- * arrays are copied, words are big-endian, the carry goes round after every addition.
+ * Slow, obvious implementations to compare the dataplane with. They share neither its code nor its tricks: whole
+ * arrays are copied, words are big-endian, the carry is added after every addition.
  */
 
 import { concat, viewOf } from './bytes.js';
 
-/** The one's-complement sum of RFC 1071: big-endian words, an odd last byte padded with zero. */
+/** Returns the one's-complement sum of RFC 1071: big-endian words, an odd last byte padded with zero. */
 export function slowSum(bytes: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < bytes.length; i += 2) {
@@ -15,12 +15,12 @@ export function slowSum(bytes: Uint8Array): number {
   return sum;
 }
 
-/** What a checksum field holds for these bytes, the field itself being zero in them. */
+/** Returns the checksum of these bytes, in which the checksum field is zero. */
 export function slowChecksum(bytes: Uint8Array): number {
   return 0xffff - slowSum(bytes);
 }
 
-/** Where the parts of an Ethernet frame with TCP or UDP in it begin and end. */
+/** Offsets of the parts of an Ethernet frame with TCP or UDP. */
 export interface Layout {
   version: number;
   /** Offsets of the network and the transport header and of the payload; `end` is behind the payload. */
@@ -53,7 +53,7 @@ export function pseudoHeader(frame: Uint8Array): Uint8Array {
     : concat(frame.slice(ip + 8, ip + 40), Uint8Array.of(0, 0, length >> 8, length & 255, 0, 0, 0, protocol));
 }
 
-/** The transport checksum as it should be (0 is not turned into 0xffff). */
+/** Returns the correct transport checksum (0 is not replaced by 0xffff). */
 export function transportChecksum(frame: Uint8Array): number {
   const { transport, end, checksum } = layoutOf(frame);
   const zeroed = frame.slice();
@@ -68,14 +68,14 @@ export function ipv4HeaderChecksum(frame: Uint8Array): number {
   return slowChecksum(header);
 }
 
-/** True when every checksum of the frame verifies as a receiver verifies it: the sum over all is 0xffff. */
+/** Returns true if every checksum of the frame verifies as in a receiver: the sum over all bytes is 0xffff. */
 export function checksumsVerify(frame: Uint8Array): boolean {
   const { version, ip, transport, end } = layoutOf(frame);
   if (version === 4 && slowSum(frame.slice(ip, transport)) !== 0xffff) return false;
   return slowSum(concat(pseudoHeader(frame), frame.slice(transport, end))) === 0xffff;
 }
 
-/** Writes the right checksums into a copy of the frame. */
+/** Returns a copy of the frame with correct checksums. */
 export function withChecksums(frame: Uint8Array): Uint8Array {
   const copy = frame.slice();
   const { version, ip, protocol, checksum } = layoutOf(copy);
@@ -86,14 +86,14 @@ export function withChecksums(frame: Uint8Array): Uint8Array {
   return copy;
 }
 
-/** A copy of the frame as a sender with checksum offload leaves it: the field holds the pseudo-header's sum only. */
+/** Returns a copy of the frame from a sender with checksum offload: the field holds the pseudo-header's sum only. */
 export function withPartialChecksum(frame: Uint8Array): Uint8Array {
   const copy = frame.slice();
   viewOf(copy).setUint16(layoutOf(copy).checksum, slowSum(pseudoHeader(copy)));
   return copy;
 }
 
-/** TCP and UDP segmentation offload, naively: each segment is a copy of the headers with a copy of its part of the payload. */
+/** Segments a TCP or UDP superpacket naively: each segment copies the headers and its part of the payload. */
 export function naiveSegments(frame: Uint8Array, segmentSize: number): Uint8Array[] {
   const { version, ip, transport, payload, end, protocol } = layoutOf(frame);
   const segments: Uint8Array[] = [];

@@ -1,9 +1,9 @@
 /**
- * What `npm test` prints and counts of tap's output: a line for each file, every failure with all that tap says of it, and
- * what tests say themselves (t.comment).
- * tap loads it as a reporter (`--reporter=dist/test/support/report.js`): TAP goes in, text for people comes out, the
- * totals go to the file that WEFT_TEST_TOTALS names. (tap's own reporters redraw a screen, which fills a log with escape
- * sequences, and their totals leave out files that crashed.)
+ * Prints and counts tap's output for `npm test`: a line for each file, every failure with its details, every skipped test
+ * with its reason, and the comments of tests (t.comment).
+ * tap loads it as a reporter (`--reporter=dist/test/support/report.js`): it reads TAP, prints text, and writes the totals
+ * to the file that WEFT_TEST_TOTALS names. (tap's own reporters redraw a screen, which fills a log with escape sequences,
+ * and their totals leave out files that crashed.)
  */
 
 import { writeFileSync } from 'node:fs';
@@ -15,10 +15,10 @@ export interface Totals {
   skipped: number;
 }
 
-/** A level of nesting that is open: a file, a test, a test in it. */
+/** An open level of nesting: a file, a test, a subtest. */
 interface Level {
   name: string;
-  /** The totals when it began. */
+  /** The totals at its start. */
   before: Totals;
 }
 
@@ -26,15 +26,15 @@ interface Level {
 interface Point {
   bad: boolean;
   name: string;
-  /** SKIP or TODO. */
-  directive: string | undefined;
+  /** What follows SKIP or TODO; undefined without either. */
+  skipped: string | undefined;
   time: string | undefined;
 }
 
-/** Keys of a failure's details that say nothing the others do not. */
+/** Keys of a failure's details that repeat the others. */
 const LEFT_OUT = /^(stack|source|typeName|tapCaught|stdio|cwd|externalID|command|args):/;
 
-/** What a test itself wants to say, as a figure; not what tap says of every file. */
+/** A comment of a test, such as a figure, but not tap's comments on every file. */
 const COMMENT = /^# (?!time=|\{ |failed \d|test count|skip:|todo:|No coverage)(.+)$/;
 
 export default class Report extends Transform {
@@ -42,16 +42,16 @@ export default class Report extends Transform {
   private rest = '';
   /** The subtests that are open, outermost first; level 0 is a file. */
   private levels: Level[] = [];
-  /** Inside the details of a test point: how far they are indented, whether they are shown, and the key left out. */
+  /** Inside the details of a test point: their indentation, whether they are shown, and whether the key is left out. */
   private details: { indent: number; shown: boolean; hidden: boolean } | undefined;
   /** The test point before the details was a failure. */
   private failing = false;
-  /** The line of a file, until the details of its end have been told. */
+  /** The line of a file, printed after the details of its end. */
   private closing = '';
 
   override _transform(chunk: unknown, _: BufferEncoding, callback: TransformCallback): void {
     const lines = (this.rest + String(chunk)).split('\n');
-    this.rest = lines.pop() as string;
+    this.rest = lines.pop() ?? '';
     for (const line of lines) this.line(line);
     callback();
   }
@@ -77,7 +77,7 @@ export default class Report extends Transform {
     const subtest = /^# Subtest: (.*)$/.exec(text);
     if (subtest !== null) {
       this.levels.length = Math.min(this.levels.length, indent / 4);
-      this.levels.push({ name: subtest[1] as string, before: { ...this.totals } });
+      this.levels.push({ name: subtest[1], before: { ...this.totals } });
       return;
     }
     const comment = COMMENT.exec(text);
@@ -85,14 +85,14 @@ export default class Report extends Transform {
       this.push(`# ${this.levels.at(-1)?.name}: ${comment[1]}\n`);
       return;
     }
-    const point = /^(not )?ok(?: \d+)?(?: - )?(.*?)(?: # (?:(skip|todo)\b.*|time=(.*)))?$/i.exec(text);
+    const point = /^(not )?ok(?: \d+)?(?: - )?(.*?)(?: # (?:(?:skip|todo)\b *(.*)|time=(.*)))?$/i.exec(text);
     if (point === null || !/^(not )?ok\b/.test(text) || indent % 4 !== 0) return;
-    const [, not, name, directive, time] = point;
-    this.point(indent / 4, { bad: not !== undefined, name: name as string, directive, time });
+    const [, not, name, skipped, time] = point;
+    this.point(indent / 4, { bad: not !== undefined, name, skipped, time });
   }
 
   private point(depth: number, point: Point): void {
-    const { bad, name, directive, time } = point;
+    const { bad, name, skipped, time } = point;
     const { totals } = this;
     const closed = this.levels[depth];
     this.levels.length = Math.min(this.levels.length, depth);
@@ -100,8 +100,8 @@ export default class Report extends Transform {
     if (closed !== undefined) {
       this.close(closed, point);
       if (depth === 0) this.file(closed, time);
-    } else if (directive !== undefined) {
-      totals.skipped++;
+    } else if (skipped !== undefined) {
+      this.skip(name, skipped);
     } else if (bad) {
       this.failure(name);
     } else {
@@ -109,23 +109,32 @@ export default class Report extends Transform {
     }
   }
 
-  /** The end of a subtest repeats what was counted inside; it counts itself when it says more than that. */
-  private close({ before }: Level, { bad, name, directive }: Point): void {
+  /** Counts the end of a subtest if it tells more than the points inside. */
+  private close({ before }: Level, { bad, name, skipped }: Point): void {
     const { totals } = this;
     const same = (key: keyof Totals): boolean => totals[key] === before[key];
     // It failed and nothing inside did: it crashed or ran out of time.
-    if (bad && directive === undefined && same('failed')) this.failure(name);
-    // A test that only has to come to its end, as those of fast-check.
+    if (bad && skipped === undefined && same('failed')) this.failure(name);
+    // A test without assertions, such as those of fast-check.
     else if (!bad && same('passed') && same('failed') && same('skipped')) {
-      if (directive === undefined) totals.passed++;
-      else totals.skipped++;
+      if (skipped === undefined) totals.passed++;
+      else this.skip(name, skipped);
     }
   }
 
   private failure(name: string): void {
     this.totals.failed++;
     this.failing = true;
-    this.push(`not ok: ${[...this.levels.map((level) => level.name), name].join(' > ')}\n`);
+    this.push(`not ok: ${this.path(name)}\n`);
+  }
+
+  private skip(name: string, reason: string): void {
+    this.totals.skipped++;
+    this.push(`skipped: ${this.path(name)}${reason === '' ? '' : `: ${reason}`}\n`);
+  }
+
+  private path(name: string): string {
+    return [...this.levels.map((level) => level.name), name].join(' > ');
   }
 
   private file({ name, before }: Level, time: string | undefined): void {
@@ -146,7 +155,7 @@ export default class Report extends Transform {
   }
 }
 
-/** tap's `1.5s`, `20.6ms`, `2:03.1` as seconds. */
+/** Returns tap's `1.5s`, `20.6ms` or `2:03.1` in seconds. */
 function seconds(time: string): string {
   const ms = /^([\d.]+)ms$/.exec(time);
   return ms === null ? time : `${(Number(ms[1]) / 1000).toFixed(1)} s`;

@@ -1,4 +1,4 @@
-/** A pair of connected sockets that keep packet boundaries: to a port it behaves like a TAP queue, and needs no root. */
+/** A pair of connected sockets that keep packet boundaries: it acts like a TAP queue and needs no root. */
 
 import koffi from 'koffi';
 import { addressOf, read, write } from '../../src/sys/ffi.js';
@@ -11,7 +11,7 @@ const SOCK_CLOEXEC = 0x80000;
 
 const cSocketpair = koffi.load(null).func('int socketpair(int domain, int type, int protocol, void *fds)');
 
-/** Two non-blocking descriptors, the caller's to close. */
+/** Returns two non-blocking descriptors, which the caller closes. */
 export function socketpair(): [near: number, far: number] {
   const fds = new Int32Array(2);
   const result = cSocketpair(
@@ -31,7 +31,7 @@ export function sendPacket(fd: number, packet: Uint8Array): void {
   if (result !== packet.length) throw new Error(`write: ${result} of ${packet.length}`);
 }
 
-/** The next packet; undefined when none waits. */
+/** Returns the next packet; undefined if none waits. */
 export function receivePacket(fd: number): Uint8Array | undefined {
   const length = read(fd, addressOf(buffer), buffer.length);
   return length < 0 ? undefined : buffer.slice(0, length);

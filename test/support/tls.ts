@@ -1,4 +1,4 @@
-/** Certificates made with openssl, for a server at 127.0.0.1 and its clients. */
+/** Makes certificates with openssl for a server at 127.0.0.1 and its clients. */
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ function openssl(...argv: string[]): void {
   execFileSync('openssl', ['req', '-x509', ...NEW_KEY, ...argv], { stdio: 'pipe' });
 }
 
-/** A new authority `name`, and a certificate of it, in `directory`. */
+/** Makes a certificate authority `name`, and a certificate that it signs, in `directory`. */
 export function makeTls(directory: string, name: string): TlsFiles {
   const path = (file: string): string => join(directory, `${name}-${file}`);
   const files = { ca: path('ca.crt'), cert: path('node.crt'), key: path('node.key') };

@@ -1,9 +1,9 @@
-/** What every refusal has to be: a UserError whose one line says what, where and what to do. */
+/** Asserts that errors are UserErrors with one line that names the fault, its place and the remedy. */
 
 import type { Test } from 'tap';
 import { UserError } from '../../src/control/support/user-error.js';
 
-/** The message of the UserError that `action` throws or rejects with; anything else fails the test. */
+/** Returns the message of the UserError that `action` throws or rejects with; anything else fails the test. */
 export async function refusal(t: Test, action: () => unknown, name = 'refused'): Promise<string> {
   try {
     await action();
@@ -17,7 +17,7 @@ export async function refusal(t: Test, action: () => unknown, name = 'refused'):
   return '';
 }
 
-/** Fails unless `message` has every one of these in it. */
+/** Fails unless `message` contains every one of these. */
 export function mentions(t: Test, message: string, ...parts: readonly (string | RegExp)[]): void {
   for (const part of parts) {
     const found = typeof part === 'string' ? message.includes(part) : part.test(message);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import Report, { type Totals } from '../support/report.js';
 
-/** What the reporter makes of a TAP text, fed to it in pieces of `size`. */
+/** Returns the report of a TAP text that arrives in pieces of `size`. */
 async function report(tap: string, size = tap.length): Promise<{ text: string; totals: Totals }> {
   const stream = new Report();
   for (let at = 0; at < tap.length; at += size) stream.write(tap.slice(at, at + size));
@@ -80,16 +80,21 @@ const TEXT = `not ok: dist/test/unit/a.test.js > the second rule > should be equ
       -2
       +1
 dist/test/unit/a.test.js: 1 FAILED, 1.1 s
+skipped: dist/test/unit/b.test.js > left out: not here
+skipped: dist/test/unit/b.test.js > later
 dist/test/unit/b.test.js: 1 passed, 0.0 s
 `;
 
-t.test('assertions are counted once, and a failure is told with its path and its difference', async (t) => {
-  const { text, totals } = await report(TWO_FILES);
-  t.equal(text, TEXT);
-  t.same(totals, { passed: 5, failed: 1, skipped: 2 });
-});
+t.test(
+  'the report counts assertions once, and prints failures with path and difference and skips with their reason',
+  async (t) => {
+    const { text, totals } = await report(TWO_FILES);
+    t.equal(text, TEXT);
+    t.same(totals, { passed: 5, failed: 1, skipped: 2 });
+  },
+);
 
-t.test('it does not matter in which pieces the text comes', async (t) => {
+t.test('the report does not depend on the pieces in which the text arrives', async (t) => {
   for (const size of [1, 7, 64]) {
     const { text, totals } = await report(TWO_FILES, size);
     t.equal(text, TEXT);
@@ -97,7 +102,7 @@ t.test('it does not matter in which pieces the text comes', async (t) => {
   }
 });
 
-t.test('a file that crashed after its assertions passed is one failure', async (t) => {
+t.test('a file that crashes after its assertions counts as one failure', async (t) => {
   const { text, totals } = await report(`TAP version 14
 # Subtest: crash.test.js
     # Subtest: b
@@ -123,7 +128,7 @@ crash.test.js: 1 FAILED, 0.9 s
   );
 });
 
-t.test('a file that failed before its first test is one failure', async (t) => {
+t.test('a file that fails before its first test counts as one failure', async (t) => {
   const { totals } = await report(`# Subtest: broken.test.js
     1..0 # no tests found
 not ok 1 - broken.test.js # time=310.944ms
@@ -134,7 +139,7 @@ not ok 1 - broken.test.js # time=310.944ms
   t.same(totals, { passed: 0, failed: 1, skipped: 0 });
 });
 
-t.test('a test without assertions counts by its end, one that was left out does not pass', async (t) => {
+t.test('a test without assertions counts by its end, and a skipped one does not pass', async (t) => {
   const { text, totals } = await report(`# Subtest: property.test.js
     # Subtest: holds
         1..0
@@ -155,7 +160,7 @@ ok 2 - empty.test.js # SKIP no tests found
   t.match(text, 'property.test.js: 1 passed');
 });
 
-t.test('a test that ran out of time is one failure, not one for every test around it', async (t) => {
+t.test('a test that times out counts as one failure, not one for each level of nesting', async (t) => {
   const { totals } = await report(`# Subtest: hang.test.js
     # Subtest: b
         ok 1 - should be equal
@@ -174,7 +179,7 @@ not ok 1 - hang.test.js # time=3035.672ms
   t.same(totals, { passed: 1, failed: 1, skipped: 0 });
 });
 
-t.test('the totals are left in the file that is asked for', async (t: Test) => {
+t.test('the report writes the totals to the file of WEFT_TEST_TOTALS', async (t: Test) => {
   const path = join(t.testdir({}), 'totals');
   const before = process.env.WEFT_TEST_TOTALS;
   process.env.WEFT_TEST_TOTALS = path;
@@ -186,7 +191,7 @@ t.test('the totals are left in the file that is asked for', async (t: Test) => {
   t.same(JSON.parse(readFileSync(path, 'utf8')), { passed: 5, failed: 1, skipped: 2 });
 });
 
-t.test('what a test says itself is told, with its name; what tap says of a file is not', async (t) => {
+t.test('the report prints the comments of a test with its name, and not those of tap', async (t) => {
   const { text } = await report(`TAP version 14
 # Subtest: dist/test/netns/a.test.js
     # Subtest: a repair

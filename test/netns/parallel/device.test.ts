@@ -103,7 +103,7 @@ t.test('net-conf keys in another case set VNI, port and MTU', async (t) => {
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
 });
 
-t.test('net-conf with Backend.Type alone means VNI 1 and port 8472', async (t) => {
+t.test('a net-conf without Backend means vxlan with VNI 1 and port 8472', async (t) => {
   const lab = await makeBed(t, { name: 'nobackend' });
   const node = lab.node(1);
   const place = await makePlace(node, { netConf: { Network: '10.244.0.0/16' } });

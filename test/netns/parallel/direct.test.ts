@@ -1,4 +1,7 @@
-/** DirectRouting: a peer on the same network gets a plain route, any other peer the tunnel; changes leave no stale route. */
+/**
+ * DirectRouting: a peer on the same network gets a plain route, any other peer the tunnel; changes leave no stale
+ * route.
+ */
 
 import t, { type Test } from 'tap';
 import { ipBatch } from '../../../lab/ip.js';

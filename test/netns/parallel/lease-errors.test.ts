@@ -59,13 +59,13 @@ t.test('a running Weft refuses faulty lease files while traffic flows', async (t
       `${what} is refused in one line, changes nothing, and the next good edit is applied`,
       async (t) => {
         const before = weft.process.stderr.length;
-        const saidSince = () =>
+        const loggedSince = () =>
           weft.process.stderr
             .slice(before)
             .split('\n')
-            .filter((said) => said !== '');
+            .filter((line) => line !== '');
         await edit();
-        await until('the refusal', () => saidSince().some((said) => said.includes('refused')), {
+        await until('the refusal', () => loggedSince().some((line) => line.includes('refused')), {
           timeoutMs: 2000,
         });
         const { leaseSource } = await statusOf(weft);
@@ -74,8 +74,8 @@ t.test('a running Weft refuses faulty lease files while traffic flows', async (t
         t.strictSame(state, stateFor(lab.node(1).peers()), 'the state does not change');
         await writeLeases(path, lab.leases());
         await until('the good edit', async () => (await statusOf(weft)).leaseSource.refused === null);
-        t.equal(saidSince().length, 1, `one line in the log: ${saidSince().join(' | ')}`);
-        t.match(saidSince()[0], line, 'the log reports the reason');
+        t.equal(loggedSince().length, 1, `one line in the log: ${loggedSince().join(' | ')}`);
+        t.match(loggedSince()[0], line, 'the log reports the reason');
       },
     );
   }

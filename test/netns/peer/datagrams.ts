@@ -1,23 +1,23 @@
 /**
- * Numbered UDP datagrams whose every byte follows from the number.
+ * Numbered UDP datagrams; the number determines every byte.
  *
- * Use: datagrams.js receive ADDRESS PORT COUNT SIZE          prints `listening`, then how many came whole, how many not
- *      datagrams.js send ADDRESS PORT COUNT SIZE SEGMENTS    sends them, SEGMENTS to a system call and never more than the
- *                                                            receiver has room for: it says how far it has got
- *      datagrams.js flood ADDRESS PORT COUNT SIZE SEGMENTS   sends them as fast as it goes
+ * Use: datagrams.js receive ADDRESS PORT COUNT SIZE          prints `listening`, then how many arrived whole and damaged
+ *      datagrams.js send ADDRESS PORT COUNT SIZE SEGMENTS    sends them, SEGMENTS per system call, and never more than
+ *                                                            the receiver has acknowledged room for
+ *      datagrams.js flood ADDRESS PORT COUNT SIZE SEGMENTS   sends them as fast as possible
  *
- * More than one to a system call are a superpacket, by UDP_SEGMENT, as QUIC libraries send them.
+ * Several datagrams of a system call are a UDP_SEGMENT superpacket, as QUIC libraries send them.
  */
 
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { UDP_SEGMENT, UdpSocket } from './udp-socket.js';
 
-/** How long either side waits for what is still missing. */
+/** Time that either side waits for missing datagrams. */
 const PATIENCE_MS = 3000;
-/** Bytes under way at most: what a receive buffer of the default size holds, with the kernel's own. */
+/** Most bytes in flight: a receive buffer of the default size holds them with the kernel's overhead. */
 const WINDOW_BYTES = 160_000;
-/** Datagrams under way at most: small ones take the kernel's own bytes too. */
+/** Most datagrams in flight: small ones have the kernel's overhead too. */
 const WINDOW = 128;
 
 function datagram(number: number, size: number): Buffer {
@@ -27,7 +27,7 @@ function datagram(number: number, size: number): Buffer {
   return bytes;
 }
 
-/** Datagrams of a size that may be under way; the receiver says where it is four times a window. */
+/** Returns the number of datagrams in flight; the receiver acknowledges four times per window. */
 function windowOf(size: number): number {
   return Math.max(8, Math.min(WINDOW, Math.floor(WINDOW_BYTES / size)));
 }
@@ -45,7 +45,7 @@ function receive(address: string, port: number, count: number, size: number): vo
   const timer = setTimeout(finish, PATIENCE_MS);
   socket.on('message', (message, from) => {
     const number = message.length >= 4 ? message.readUInt32BE() : -1;
-    // One that comes twice is not as it was sent either.
+    // A duplicate counts as damaged too.
     if (!message.equals(datagram(number, size)) || !missing.delete(number)) damaged++;
     timer.refresh();
     const got = count - missing.size;
@@ -61,7 +61,7 @@ interface Sending {
   readonly count: number;
   readonly size: number;
   readonly segments: number;
-  /** Whether to wait for the receiver. */
+  /** Whether to wait for the receiver's acknowledgements. */
   readonly paced: boolean;
 }
 
@@ -73,7 +73,7 @@ function send({ address, port, count, size, segments, paced }: Sending): void {
     const numbers = Array.from({ length: Math.min(segments, count - first) }, (_, index) => first + index);
     while (paced && first + numbers.length - received > windowOf(size)) {
       const progress = socket.receive(PATIENCE_MS);
-      // Something was lost: the receiver says what.
+      // Something was lost, and the receiver counts it.
       if (progress === undefined) return;
       received = Number(progress.toString());
     }

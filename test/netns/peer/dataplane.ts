@@ -1,6 +1,6 @@
 /**
- * A dataplane without control: forwards with one peer list for as long as its parent holds the IPC channel, and tells the
- * counters when asked. Its one argument is a DataplaneSetting as JSON; the device is the parent's to bring up.
+ * A dataplane without control: it forwards with one peer list while its parent keeps the IPC channel open, and sends
+ * its counters on request. Its argument is a DataplaneSetting as JSON; the parent brings the device up.
  */
 
 import { Dataplane, type FdbEntry, type Ipv6Address } from '../../../src/dataplane/dataplane.js';
@@ -28,7 +28,7 @@ await dataplane.start({
   onFailure: (error) => {
     throw error;
   },
-  onOffloadFallback: (code) => console.error(`no trains any more: ${code}`),
+  onOffloadFallback: (code) => console.error(`fall back to single datagrams: ${code}`),
 });
 const own = entry(setting.vtepMac, setting.address);
 await dataplane.setOwnMac(own.high, own.low);

@@ -1,6 +1,6 @@
 /**
- * A firewall held as the daemon holds it, in the namespace it is started in: applies, says `applied`, watches until
- * SIGTERM, says how often it repaired. Its one argument is a FirewallJob as JSON.
+ * A firewall as the daemon runs it, in the namespace of its start: it applies rules, prints `applied`, watches until
+ * SIGTERM, and prints the number of repairs. Its argument is a FirewallJob as JSON.
  */
 
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import type { PodSubnets } from '../../../src/control/subnet-env.js';
 import { cidr } from '../../support/addresses.js';
 
 export interface FirewallJob {
-  /** Left out: removes all rules and says where there were some. */
+  /** Without options it removes all rules and prints where there were some. */
   readonly options?: FirewallOptions;
   readonly ranges: readonly TextRange[];
 }

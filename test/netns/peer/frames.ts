@@ -1,9 +1,9 @@
 /**
- * Frames and datagrams put together byte by byte, and taken apart again, by the RFCs' own tables. Nothing of src/ is used
- * here: this is the second opinion.
+ * Builds and parses frames and datagrams byte by byte from the tables of the RFCs. It uses nothing of src/, to be a
+ * second opinion.
  */
 
-/** RFC 1071, one word at a time. */
+/** Returns the checksum of RFC 1071, added one word at a time. */
 export function internetChecksum(bytes: Buffer): number {
   let sum = 0;
   for (let i = 0; i < bytes.length; i += 2) {
@@ -21,12 +21,12 @@ function addressBytes(address: string): Buffer {
   return Buffer.from(address.split('.').map(Number));
 }
 
-/** An Ethernet II frame. */
+/** Builds an Ethernet II frame. */
 export function ethernet(to: string, from: string, type: number, payload: Buffer): Buffer {
   return Buffer.concat([macBytes(to), macBytes(from), Buffer.from([type >> 8, type & 0xff]), payload]);
 }
 
-/** An IPv4 packet without options or DF, TTL 64. */
+/** Builds an IPv4 packet without options or DF, TTL 64. */
 export function ipv4(from: string, to: string, protocol: number, payload: Buffer, tos = 0): Buffer {
   const header = Buffer.alloc(20);
   header[0] = 0x45;
@@ -40,7 +40,7 @@ export function ipv4(from: string, to: string, protocol: number, payload: Buffer
   return Buffer.concat([header, payload]);
 }
 
-/** An ICMP echo request (type 8) or reply (0). */
+/** Builds an ICMP echo request (type 8) or reply (0). */
 export function icmpEcho(type: 8 | 0, id: number, sequence: number, data: Buffer): Buffer {
   const message = Buffer.concat([Buffer.alloc(8), data]);
   message[0] = type;
@@ -58,7 +58,7 @@ export interface VxlanHeader {
   readonly vni?: number;
 }
 
-/** RFC 7348 section 5: flags, three reserved bytes, VNI, a reserved byte, the frame. */
+/** Builds a VXLAN datagram (RFC 7348, section 5): flags, three reserved bytes, VNI, a reserved byte, the frame. */
 export function vxlan(
   frame: Buffer,
   { flags = 0x08, reserved = [0, 0, 0, 0], vni = 1 }: VxlanHeader = {},
@@ -68,7 +68,7 @@ export function vxlan(
   return Buffer.concat([header, frame]);
 }
 
-/** An echo request or reply found in a frame. */
+/** An echo request or reply from a frame. */
 export interface Echo {
   readonly to: string;
   readonly from: string;
@@ -86,7 +86,7 @@ function macText(bytes: Buffer): string {
   return bytes.toString('hex').replaceAll(/(..)(?!$)/g, '$1:');
 }
 
-/** An IPv4 packet with bytes of its header set, by their offset, and its checksum made right again. */
+/** Returns an IPv4 packet with changed header bytes, by their offset, and the correct checksum. */
 export function withHeader(packet: Buffer, bytes: Readonly<Record<number, number>>): Buffer {
   const changed = Buffer.from(packet);
   for (const [offset, value] of Object.entries(bytes)) changed[Number(offset)] = value;
@@ -95,12 +95,12 @@ export function withHeader(packet: Buffer, bytes: Readonly<Record<number, number
   return changed;
 }
 
-/** The ICMP echo in an IPv4 packet, if it is one and every checksum is right; its MACs are zero. */
+/** Returns the ICMP echo in an IPv4 packet, with zero MACs; undefined without one or with a wrong checksum. */
 export function echoInPacket(packet: Buffer): Echo | undefined {
   return echoIn(ethernet('00:00:00:00:00:00', '00:00:00:00:00:00', 0x0800, packet));
 }
 
-/** The ICMP echo in an Ethernet frame, if it is one and every checksum is right. */
+/** Returns the ICMP echo in an Ethernet frame; undefined without one or with a wrong checksum. */
 export function echoIn(frame: Buffer): Echo | undefined {
   if (frame.length < 14 + 20 + 8 || frame.readUInt16BE(12) !== 0x0800 || frame[14] !== 0x45) return undefined;
   const packet = frame.subarray(14, 14 + frame.readUInt16BE(16));

@@ -1,6 +1,6 @@
 /**
- * The test's side of a peer made by hand, for vxlan (vtep.ts) or udp (udp-peer.ts): starts it in a node, sends through it,
- * sees what it receives.
+ * The test's side of a hand-made peer for vxlan (vtep.ts) or udp (udp-peer.ts): starts it in a node, sends through it,
+ * and returns what it receives.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -15,7 +15,7 @@ export interface VtepOptions {
   readonly port?: number;
   readonly vni?: number;
   readonly mac: string;
-  /** Inner addresses for which it answers echo requests. */
+  /** Inner addresses whose echo requests it answers. */
   readonly answers: readonly string[];
 }
 
@@ -24,14 +24,14 @@ export interface VtepRequest {
   readonly hex: string;
   readonly to: string;
   readonly port: number;
-  /** Another source than the VTEP's own. */
+  /** A source other than the VTEP's own. */
   readonly from?: { readonly address: string; readonly port: number };
   readonly times?: number;
-  /** Type of service of the outer header, ECN included; it leaves from a port of the kernel's choice then. */
+  /** Type of service of the outer header, ECN included; with it the kernel chooses the source port. */
   readonly tos?: number;
 }
 
-/** A UDP datagram as it arrived. */
+/** A received UDP datagram. */
 interface Arrived {
   readonly hex: string;
   readonly from: string;
@@ -51,7 +51,7 @@ export interface SendOptions {
   readonly tos?: number;
 }
 
-/** A kind of peer: the program that is one, its port, and the echo in a datagram of its. */
+/** A kind of peer: its program, its port, and a parser of echoes in its datagrams. */
 export interface PeerKind {
   readonly program: string;
   readonly port: number;
@@ -64,18 +64,18 @@ const VTEP: PeerKind = {
   echoIn: (datagram) => echoIn(datagram.subarray(8)),
 };
 
-/** One of backend udp. */
+/** A peer of backend udp. */
 export const UDP_PEER: PeerKind = { program: 'udp-peer.js', port: 8285, echoIn: echoInPacket };
 
 export class HandmadePeer {
-  /** Every datagram received, echo requests that were answered too. */
+  /** Every received datagram, including answered echo requests. */
   readonly received: Arrived[] = [];
   readonly options: VtepOptions;
-  readonly #kind: PeerKind;
-  readonly #child: ChildProcess;
-  readonly #target: { readonly address: string; readonly port: number };
-  readonly #answers = new Map<number, (error: string | undefined) => void>();
-  #requests = 0;
+  private readonly kind: PeerKind;
+  private readonly child: ChildProcess;
+  private readonly target: { readonly address: string; readonly port: number };
+  private readonly answers = new Map<number, (error: string | undefined) => void>();
+  private requests = 0;
 
   private constructor(
     kind: PeerKind,
@@ -83,17 +83,17 @@ export class HandmadePeer {
     options: VtepOptions,
     target: { readonly address: string },
   ) {
-    this.#kind = kind;
-    this.#child = child;
+    this.kind = kind;
+    this.child = child;
     this.options = options;
-    this.#target = { address: target.address, port: options.port ?? kind.port };
+    this.target = { address: target.address, port: options.port ?? kind.port };
     child.on('message', (report: VtepReport) => {
       if (report.received !== undefined) this.received.push(report.received);
-      if (report.done !== undefined) this.#answers.get(report.done)?.(report.error);
+      if (report.done !== undefined) this.answers.get(report.done)?.(report.error);
     });
   }
 
-  /** Starts one in `node`, for datagrams to and from `target`; the lab stops it. */
+  /** Starts a peer in `node` for datagrams to and from `target`; the lab stops it. */
   static async start(
     node: LabNode,
     target: { readonly address: string },
@@ -101,7 +101,7 @@ export class HandmadePeer {
     kind = VTEP,
   ): Promise<HandmadePeer> {
     const whole = { address: node.address, mac: node.vtepMac, answers: [], ...options };
-    // `ip netns exec` in place of node: it hands the IPC descriptor on.
+    // `ip netns exec` instead of node: it passes the IPC descriptor on.
     const child = fork(`${DIST}test/netns/peer/${kind.program}`, [JSON.stringify(whole)], {
       execPath: 'ip',
       execArgv: ['netns', 'exec', node.netns, process.execPath],
@@ -113,40 +113,40 @@ export class HandmadePeer {
     return peer;
   }
 
-  /** Sends a datagram to the target's VTEP; resolves when the kernel has taken it. */
+  /** Sends a datagram to the target's VTEP; resolves once the kernel has accepted it. */
   send(datagram: Buffer, options: SendOptions = {}): Promise<void> {
-    const id = ++this.#requests;
-    const { address: to, port } = this.#target;
+    const id = ++this.requests;
+    const { address: to, port } = this.target;
     const request: VtepRequest = { id, hex: datagram.toString('hex'), to, port, ...options };
     return new Promise((resolve, reject) => {
-      this.#answers.set(id, (error) => {
-        this.#answers.delete(id);
+      this.answers.set(id, (error) => {
+        this.answers.delete(id);
         if (error === undefined) resolve();
         else reject(new Error(error));
       });
-      this.#child.send(request);
+      this.child.send(request);
     });
   }
 
-  /** Waits for an echo, request or reply, that fits; throws when none comes. */
+  /** Waits for a matching echo request or reply; throws if none arrives. */
   async waitForEcho(what: string, fits: (echo: Echo) => boolean): Promise<Echo> {
     return await until(what, () => this.echoes().find(fits));
   }
 
-  /** The echo requests and replies among what was received, in their order. */
+  /** Returns the received echo requests and replies in their order. */
   echoes(): Echo[] {
-    return this.received.flatMap(({ hex }) => this.#kind.echoIn(Buffer.from(hex, 'hex')) ?? []);
+    return this.received.flatMap(({ hex }) => this.kind.echoIn(Buffer.from(hex, 'hex')) ?? []);
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const exited = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
     await exited;
   }
 }
 
-/** A datagram with an echo request in it, as a peer's pod would send one; everything can be wrong on purpose. */
+/** Builds a datagram with an echo request of a peer's pod; every field can be wrong on purpose. */
 export function echoRequest(fields: {
   readonly sourceMac: string;
   readonly destinationMac: string;

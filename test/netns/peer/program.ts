@@ -1,8 +1,8 @@
 /**
- * What every peer made by hand is: node:dgram on a peer node's address, told over the process's IPC channel what to send,
- * telling what it receives. Echo requests for its own addresses it answers itself.
+ * The program of every hand-made peer: node:dgram on a peer node's address. It gets datagrams to send over the IPC
+ * channel and reports received ones. It answers echo requests for its own addresses.
  *
- * Its one argument is a VtepOptions as JSON.
+ * Its argument is a VtepOptions as JSON.
  */
 
 import { createSocket, type Socket } from 'node:dgram';
@@ -12,7 +12,7 @@ import { IP_TOS, UdpSocket } from './udp-socket.js';
 
 export const options = JSON.parse(process.argv[2] ?? '{}') as VtepOptions;
 
-/** The answer to a datagram: what to send to the peer's address, and to which of its ports. */
+/** The answer to a datagram, and the port of the peer's address to send it to. */
 export interface Answer {
   readonly datagram: Buffer;
   readonly port: number;
@@ -24,7 +24,7 @@ function tell(report: VtepReport): void {
   process.send?.(report);
 }
 
-/** Runs until the test lets go; `answer` makes the reply to a datagram that came from `port`, if it asks for one. */
+/** Runs until the test disconnects; `answer` returns the reply to a datagram from `port`, if it needs one. */
 export async function runPeer(
   defaultPort: number,
   answer: (datagram: Buffer, port: number) => Answer | undefined,

@@ -1,5 +1,5 @@
 /**
- * TCP connections full of bytes that nobody could guess, each its own, and their hashes at either end.
+ * TCP connections with pseudo-random bytes, different in each, and their hashes at either end.
  *
  * Use: stream.js receive ADDRESS PORT [C]      prints `listening`, then hash and number of bytes of C connections (one
  *                                              when left out), on one line and in the hashes' order
@@ -20,17 +20,17 @@ function* bytes(total: number, connection: number): Generator<Buffer> {
 
 /** Hash and number of the bytes of one connection. */
 class Note {
-  readonly #hash = createHash('sha256');
-  #count = 0;
+  private readonly hash = createHash('sha256');
+  private count = 0;
 
   add(chunk: Buffer): Buffer {
-    this.#hash.update(chunk);
-    this.#count += chunk.length;
+    this.hash.update(chunk);
+    this.count += chunk.length;
     return chunk;
   }
 
   text(): string {
-    return `${this.#hash.digest('hex')} ${this.#count}`;
+    return `${this.hash.digest('hex')} ${this.count}`;
   }
 }
 

@@ -1,4 +1,4 @@
-/** A peer of backend udp made by hand (program.ts): raw IPv4 packets in datagrams. Started by handmade.ts. */
+/** A hand-made peer of backend udp (program.ts): IPv4 packets in datagrams. handmade.ts starts it. */
 
 import { echoInPacket, icmpEcho, ipv4 } from './frames.js';
 import { options, runPeer } from './program.js';

@@ -1,5 +1,5 @@
 /**
- * A UDP socket with the options that node:dgram does not know, by koffi. The structures are those of linux/in.h,
+ * A UDP socket with options that node:dgram lacks, through koffi. The structures are those of linux/in.h,
  * linux/in6.h and asm-generic/socket.h.
  */
 
@@ -14,7 +14,7 @@ const SO_RCVTIMEO = 20;
 
 /** Type of service of what is sent, ECN included (linux/in.h). */
 export const IP_TOS = { level: 0, name: 1 };
-/** Length of the datagrams that one call's bytes are (linux/udp.h, 4.18). */
+/** Size of the datagrams that the bytes of one call form (linux/udp.h, since 4.18). */
 export const UDP_SEGMENT = { level: 17, name: 103 };
 
 const libc = koffi.load(null);
@@ -27,7 +27,7 @@ const cSendto = libc.func(
 const cRecv = libc.func('long recv(int fd, _Out_ void *buffer, size_t length, int flags)');
 const cClose = libc.func('int close(int fd)');
 
-/** A sockaddr_in or sockaddr_in6. */
+/** Returns a sockaddr_in or sockaddr_in6. */
 function sockaddr(address: string, port: number): Buffer {
   const ipv6 = isIPv6(address);
   const bytes = Buffer.alloc(ipv6 ? 28 : 16);
@@ -53,43 +53,43 @@ function check(what: string, result: number): number {
 }
 
 export class UdpSocket {
-  readonly #fd: number;
-  readonly #target: Buffer;
+  private readonly fd: number;
+  private readonly target: Buffer;
 
-  /** Sends to `address` and `port`, from `source` or what the kernel takes. */
+  /** Sends to `address` and `port`, from `source` or an address that the kernel chooses. */
   constructor(address: string, port: number, source?: string) {
-    this.#fd = check('socket', cSocket(isIPv6(address) ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) as number);
-    this.#target = sockaddr(address, port);
+    this.fd = check('socket', cSocket(isIPv6(address) ? AF_INET6 : AF_INET, SOCK_DGRAM, 0) as number);
+    this.target = sockaddr(address, port);
     if (source === undefined) return;
     const own = sockaddr(source, 0);
-    check('bind', cBind(this.#fd, own, own.length) as number);
+    check('bind', cBind(this.fd, own, own.length) as number);
   }
 
   set({ level, name }: { readonly level: number; readonly name: number }, value: number): void {
-    this.#set(level, name, Buffer.from(new Int32Array([value]).buffer));
+    this.setOption(level, name, Buffer.from(new Int32Array([value]).buffer));
   }
 
-  #set(level: number, name: number, value: Buffer): void {
-    check('setsockopt', cSetsockopt(this.#fd, level, name, value, value.length) as number);
+  private setOption(level: number, name: number, value: Buffer): void {
+    check('setsockopt', cSetsockopt(this.fd, level, name, value, value.length) as number);
   }
 
   send(bytes: Buffer): void {
-    check('sendto', cSendto(this.#fd, bytes, bytes.length, 0, this.#target, this.#target.length) as number);
+    check('sendto', cSendto(this.fd, bytes, bytes.length, 0, this.target, this.target.length) as number);
   }
 
-  /** The next datagram, waited for; undefined when none comes in time. */
+  /** Waits for the next datagram; returns undefined if none arrives in time. */
   receive(patienceMs: number): Buffer | undefined {
     const patience = new BigInt64Array([
       BigInt(Math.floor(patienceMs / 1000)),
       BigInt(patienceMs % 1000) * 1000n,
     ]);
-    this.#set(SOL_SOCKET, SO_RCVTIMEO, Buffer.from(patience.buffer));
+    this.setOption(SOL_SOCKET, SO_RCVTIMEO, Buffer.from(patience.buffer));
     const bytes = Buffer.alloc(2048);
-    const length = cRecv(this.#fd, bytes, bytes.length, 0) as number;
+    const length = cRecv(this.fd, bytes, bytes.length, 0) as number;
     return length < 0 ? undefined : bytes.subarray(0, length);
   }
 
   close(): void {
-    cClose(this.#fd);
+    cClose(this.fd);
   }
 }

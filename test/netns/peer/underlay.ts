@@ -1,4 +1,7 @@
-/** Prints the underlay that is chosen in this namespace for the UnderlayOptions in its first argument and the families after it (IPv4), or why there is none. */
+/**
+ * Prints the underlay that is chosen in this namespace, or the error. Arguments: UnderlayOptions as JSON, families
+ * (IPv4).
+ */
 
 import { type Family, valuesOf } from '../../../src/control/addresses/family.js';
 import { formatIp } from '../../../src/control/addresses/ip.js';

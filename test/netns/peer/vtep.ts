@@ -1,4 +1,4 @@
-/** A VTEP made by hand (program.ts); started by handmade.ts. */
+/** A hand-made VTEP (program.ts); handmade.ts starts it. */
 
 import { echoIn, ethernet, icmpEcho, ipv4, vxlan } from './frames.js';
 import { options, runPeer } from './program.js';

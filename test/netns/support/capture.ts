@@ -1,9 +1,9 @@
-/** What arrives at a node's underlay interface or at a pod, by tcpdump. */
+/** Packets that arrive at a node's underlay interface or at a pod, by tcpdump. */
 
 import type { LabNode, Pod } from '../../../lab/node.js';
 
 /**
- * Does something and returns the first `count` IP packets that then arrive at the node, or at one of its pods, and pass
+ * Runs `act` and returns the first `count` IP packets that then arrive at the node, or at one of its pods, and match
  * tcpdump's filter.
  */
 export async function captured(
@@ -35,7 +35,7 @@ export async function captured(
   await act();
   await capture.waitFor(/packets? captured/);
   await capture.exited;
-  // Lines that describe the packet, then its bytes, Ethernet header first, in lines of their own.
+  // A description of each packet precedes the lines of its bytes, Ethernet header first.
   const dumps = capture.stdout.match(/(^\s+0x[0-9a-f]+:.*\n)+/gm) ?? [];
   return dumps.map((dump) => {
     const hex = dump.replaceAll(/^\s+0x[0-9a-f]+:|\s/gm, '');

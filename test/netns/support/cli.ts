@@ -1,4 +1,4 @@
-/** The weft command run by hand: with files that a test chooses, to its end or until it is ready. */
+/** The weft command with files that a test chooses, run to its end or until it is ready. */
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import type { Test } from 'tap';
@@ -7,7 +7,7 @@ import type { LabNode } from '../../../lab/node.js';
 import { type Exit, LabProcess } from '../../../lab/process.js';
 import { WEFT_CLI } from '../../../lab/world.js';
 
-/** Where one weft finds and leaves its things. */
+/** The paths of the files of one Weft process. */
 export interface Place {
   readonly leaseFile: string;
   readonly netConfPath: string;
@@ -16,9 +16,9 @@ export interface Place {
 }
 
 export interface PlaceOptions {
-  /** Directory under the node's own; a name for every weft whose files must not meet. */
+  /** Directory under the node's own; Weft processes with separate files need different names. */
   readonly name?: string;
-  /** What the files hold: a value to be written as JSON, or the text itself. */
+  /** Content of the files: a value to write as JSON, or the text itself. */
   readonly leases?: readonly Lease[] | string;
   readonly netConf?: NetConf | object | string;
 }
@@ -27,7 +27,7 @@ function text(value: unknown): string {
   return typeof value === 'string' ? value : `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** Writes lease file and net-conf; run directory and subnet file are left for weft to make. */
+/** Writes lease file and net-conf; Weft makes run directory and subnet file. */
 export async function makePlace(node: LabNode, options: PlaceOptions = {}): Promise<Place> {
   const dir = `${node.dir}/${options.name ?? 'place'}`;
   const { leases = [node.lease(), ...node.peers()] } = options;
@@ -43,7 +43,7 @@ export async function makePlace(node: LabNode, options: PlaceOptions = {}): Prom
   return place;
 }
 
-/** The flags of `weft run`; without an interface it is left to the default route. */
+/** Returns the flags of `weft run`; without an interface the default route decides. */
 export function runFlags(place: Place, iface: string | undefined, ...more: readonly string[]): string[] {
   return [
     ...['run', '--lease-file', place.leaseFile, '--net-config-path', place.netConfPath],
@@ -55,11 +55,11 @@ export function runFlags(place: Place, iface: string | undefined, ...more: reado
 
 export interface CommandOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** A command that runs the one it is given: `setpriv …`, `unshare …`. */
+  /** A command that runs the weft command: `setpriv …`, `unshare …`. */
   readonly under?: readonly string[];
 }
 
-/** Starts the weft command in a node; it is ended with the test at the latest. */
+/** Starts the weft command in a node; the end of the test stops it. */
 export function startCommand(
   t: Test,
   node: LabNode,
@@ -80,7 +80,7 @@ export interface Finished extends Exit {
   readonly stderr: string;
 }
 
-/** Runs the weft command to its end; one that does not end is killed and has no exit code. */
+/** Runs the weft command to its end; after the timeout it is killed and has no exit code. */
 export async function runCommand(
   node: LabNode,
   flags: readonly string[],

@@ -1,4 +1,4 @@
-/** Wefts that have their leases from a server which all nodes of a lab reach. */
+/** Weft processes with leases from a server that all nodes of a lab reach. */
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import type { Test } from 'tap';
@@ -9,10 +9,10 @@ import type { LabNode } from '../../../lab/node.js';
 import type { LabProcess } from '../../../lab/process.js';
 import { startCommand } from './cli.js';
 
-/** Where the test's own processes are on the underlay of a lab with three nodes or more. */
+/** The underlay address of the test's own processes, in a lab with three nodes or more. */
 export const SERVER_ADDRESS = '192.168.77.100';
 
-/** Gives the world an interface on the lab's underlay, until the test is over. */
+/** Adds an interface of the world to the lab's underlay until the test is over. */
 export async function joinUnderlay(t: Test, lab: Lab): Promise<void> {
   const hub = `${lab.name}-underlay`;
   await exec(['ip', 'link', 'add', 'server0', 'type', 'veth', 'peer', 'name', 'server', 'netns', hub]);
@@ -33,11 +33,11 @@ export interface MemberOptions {
   /** Directory under the node's own, for a node with several. */
   readonly name?: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** The subnet that an earlier run has left in subnet.env, as `10.244.1.1/24`. */
+  /** The subnet in the subnet.env of an earlier run, as `10.244.1.1/24`. */
   readonly previous?: string;
 }
 
-/** Starts `weft run` with these flags on a node; it ends with the test at the latest, and its log appears when that fails. */
+/** Starts `weft run` with these flags on a node; the end of the test stops it, and a failed test shows its log. */
 export async function startMember(
   t: Test,
   node: LabNode,
@@ -52,17 +52,17 @@ export async function startMember(
   const own = ['--iface', node.iface, '--subnet-file', subnetFile, '--run-dir', runDir];
   const process = startCommand(t, node, ['run', ...flags, ...own], { env });
   t.teardown(() => {
-    if (!t.passing()) t.comment(`${process.name} said:\n${process.tail(40)}`);
+    if (!t.passing()) t.comment(`${process.name} logged:\n${process.tail(40)}`);
   });
   return { node, process, runDir, subnetFile };
 }
 
-/** Waits until it forwards. */
+/** Waits until Weft forwards. */
 export async function isReady({ process }: Member, timeoutMs = 20_000): Promise<void> {
   await process.waitFor(READY, timeoutMs);
 }
 
-/** What a node's health server on port 8081 says to /readyz: code and text. */
+/** Returns the answer of a node's health server on port 8081 to /readyz: code and text. */
 export async function readiness({ node }: Member): Promise<string> {
   const script =
     "fetch('http://127.0.0.1:8081/readyz').then(async (r) => console.log(r.status, await r.text()))";

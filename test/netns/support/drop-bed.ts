@@ -1,4 +1,4 @@
-/** A weft and a hand-made VTEP that sends it what a test wants to see counted. */
+/** Weft and a hand-made VTEP that sends it the datagrams of a test. */
 
 import type { Test } from 'tap';
 import type { WeftDataplane, WeftOptions } from '../../../lab/dataplanes/weft.js';
@@ -12,7 +12,7 @@ export const OWN_MAC = '02:00:00:00:00:01';
 export const PEER_MAC = '02:00:00:00:00:02';
 export const LEASED_MAC = '02:00:00:00:00:03';
 export const STRANGE_MAC = '0a:00:00:00:00:99';
-/** A second address of the peer node, which no lease has. */
+/** A second address of the peer node, without a lease. */
 export const STRANGER = { address: '192.168.77.22', port: 8472 };
 
 export interface Bed {
@@ -35,7 +35,7 @@ export async function makeDropBed(t: Test, name: string, options: WeftOptions = 
 
 let sequence = 0;
 
-/** An echo request from the peer for the node's own tunnel address, right in every respect but those given. */
+/** Returns a valid echo request from the peer to the node's own tunnel address, changed in these fields. */
 export function request(fields: Partial<Parameters<typeof echoRequest>[0]> = {}): Buffer {
   return echoRequest({
     sourceMac: PEER_MAC,
@@ -47,7 +47,7 @@ export function request(fields: Partial<Parameters<typeof echoRequest>[0]> = {})
   });
 }
 
-/** Sends a good echo request and waits for its reply: then everything sent before has been looked at too. */
+/** Sends a good echo request and waits for its reply, which shows that everything sent before has been handled. */
 export async function mark({ peer }: Bed): Promise<void> {
   await peer.send(request());
   const wanted = sequence;
@@ -58,8 +58,8 @@ export async function mark({ peer }: Bed): Promise<void> {
 }
 
 /**
- * Does something and returns what it did to the counters; bytes, trains and the good echo that ends it, `end`, are left
- * out.
+ * Runs `act` and returns the counters that rose, without bytes, GSO runs, joined packets and the good echo of `end`,
+ * which follows it.
  */
 export async function counted(bed: Bed, act: () => Promise<void>, end = mark): Promise<Counters> {
   const before = (await statusOf(bed.weft)).counters;
@@ -77,7 +77,7 @@ export interface DropCase {
   readonly what: string;
   readonly datagrams: readonly Buffer[];
   readonly counter: string;
-  /** The source of the datagrams and their outer header; the peer's own when left out. */
+  /** The source of the datagrams and their outer header; the peer's own when left which follows it. */
   readonly sent?: SendOptions;
 }
 

@@ -1,4 +1,4 @@
-/** Labs whose nodes and pods have addresses of both families, the leases for that, and what is programmed for IPv6. */
+/** Labs with addresses of both families, their leases, and the kernel's IPv6 state. */
 
 import type { Test } from 'tap';
 import { bridgeBatch, ipBatch, ipJson, sysctl } from '../../../lab/ip.js';
@@ -12,14 +12,14 @@ import { makeBed } from './bed.js';
 export const DEVICE6 = 'flannel-v6.1';
 export const NETWORK6 = 'fd00:244::/32';
 
-/** The device's MTU on an underlay of 1500, and so that of the pods. */
+/** The MTU of device and pods on an underlay of 1500. */
 export const MTU6 = 1500 - 70;
 
 export function underlay6({ index }: LabNode): string {
   return `fd00:77::${index}`;
 }
 
-/** Base of the IPv6 pod subnet. */
+/** Returns the base of the IPv6 pod subnet. */
 export function base6({ index }: LabNode): string {
   return `fd00:244:${index}::`;
 }
@@ -28,13 +28,13 @@ export function vtepMac6({ index }: LabNode): string {
   return `02:00:00:00:06:0${index}`;
 }
 
-/** A pod with its IPv6 address. */
+/** Returns a pod with its IPv6 address. */
 export function pod6(pod: Pod): Pod {
   const [, , index, last] = pod.address.split('.');
   return { ...pod, address: `fd00:244:${index}::${last}` };
 }
 
-/** A lease with both halves. */
+/** Returns a lease with both families. */
 export function dualLease(node: LabNode): VxlanLease {
   return {
     ...node.lease(),
@@ -44,7 +44,7 @@ export function dualLease(node: LabNode): VxlanLease {
   };
 }
 
-/** net-conf.json of a cluster with both families, with changes. */
+/** Returns the net-conf.json of a cluster with both families, with changes. */
 export function dualConf(
   changes: Partial<NetConf> & { readonly EnableNFTables?: boolean } = {},
   backend: Partial<NetConf['Backend']> = {},
@@ -65,7 +65,7 @@ export async function makeDualBed(t: Test, options: LabOptions & { readonly name
         `address add ${pod6(pod).address}/64 dev eth0 nodad`,
         `route add default via ${base6(node)}1`,
       ]);
-      // Until the bridge knows who listens to its multicast, neighbour discovery may take its second try.
+      // Until the bridge knows its multicast listeners, neighbour discovery may need a second solicitation.
       await until(`${pod.name} knows its gateway`, async () => {
         const { received } = await ping(pod.netns, `${base6(node)}1`, { count: 1, wait: 0.5 });
         return received === 1;
@@ -75,7 +75,9 @@ export async function makeDualBed(t: Test, options: LabOptions & { readonly name
   return lab;
 }
 
-/** Waits until the kernel has asked for all of a node's addresses (RFC 4862, 5.4): from then on it changes nothing by itself. */
+/**
+ * Waits for the end of duplicate address detection on a node (RFC 4862, 5.4), after which nothing changes by itself.
+ */
 export async function settled6(node: LabNode): Promise<void> {
   const { netns } = node;
   await until(`no address of ${node.name} is tentative`, async () => {
@@ -84,7 +86,7 @@ export async function settled6(node: LabNode): Promise<void> {
   });
 }
 
-/** The kernel's vxlan over IPv6 on a node, as flanneld programs it. */
+/** Sets up the kernel's vxlan over IPv6 on a node, as flanneld does. */
 export async function startKernel6(node: LabNode, peers: readonly LabNode[]): Promise<void> {
   await ipBatch(node.netns, [
     `link add ${DEVICE6} address ${vtepMac6(node)} mtu ${MTU6} type vxlan id 1 dev ${node.iface} ` +
@@ -103,7 +105,7 @@ export async function startKernel6(node: LabNode, peers: readonly LabNode[]): Pr
   );
 }
 
-/** What a node's kernel has for IPv6: address, neighbours, routes on the device and those of the pod network beside it. */
+/** Returns a node's IPv6 state: address, neighbours, routes on the device, and other routes of the pod network. */
 export async function state6(node: LabNode): Promise<string[]> {
   const { stdout } = await node.exec([
     'sh',
@@ -119,7 +121,7 @@ export async function state6(node: LabNode): Promise<string[]> {
     .sort();
 }
 
-/** What that has to be. */
+/** Returns the desired IPv6 state. */
 export function wanted6(node: LabNode, peers: readonly LabNode[]): string[] {
   return [
     `inet6 ${base6(node)}/128`,
@@ -129,7 +131,7 @@ export function wanted6(node: LabNode, peers: readonly LabNode[]): string[] {
   ].sort();
 }
 
-/** `accept_ra` and `disable_ipv6` of the device. */
+/** Returns `accept_ra` and `disable_ipv6` of the device. */
 export async function settings6(node: LabNode): Promise<string[]> {
   const directory = `/proc/sys/net/ipv6/conf/${DEVICE6}`;
   const { stdout } = await node.exec(['cat', `${directory}/accept_ra`, `${directory}/disable_ipv6`]);

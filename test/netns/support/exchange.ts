@@ -1,4 +1,4 @@
-/** Everything two pods can send each other, checked at the other end. */
+/** Traffic of every kind between two pods, verified at the receiver. */
 
 import type { Test } from 'tap';
 import type { WeftDataplane } from '../../../lab/dataplanes/weft.js';
@@ -9,7 +9,7 @@ import { datagrams, segmentedDatagrams, stream } from './transfer.js';
 
 const MEGABYTE = 1 << 20;
 
-/** Over IPv4, with packets of up to `podMtu` bytes. */
+/** Tests the exchange over IPv4, with packets of up to `podMtu` bytes. */
 export async function exchange(t: Test, here: Pod, there: Pod, podMtu: number): Promise<void> {
   const ways = [
     ['there', here, there],
@@ -22,25 +22,25 @@ export async function exchange(t: Test, here: Pod, there: Pod, podMtu: number): 
     }
   });
 
-  await t.test('TCP arrives unharmed both ways at once', async (t) => {
+  await t.test('TCP arrives unharmed in both directions at once', async (t) => {
     const transfers = await Promise.all(ways.map(([, from, to]) => stream(from, to, 64 * MEGABYTE)));
     for (const { sent, received } of transfers) t.equal(received, sent);
   });
 
-  await t.test('32 flows at once arrive whole, none in another', async (t) => {
+  await t.test('32 flows at once arrive whole and separate', async (t) => {
     const { sent, received } = await stream(here, there, 2 * MEGABYTE, 32);
     t.equal(sent.split(', ').length, 32);
     t.equal(received, sent);
   });
 
   for (const [way, from, to] of ways) {
-    await t.test(`UDP datagrams arrive ${way}, every one`, async (t) => {
+    await t.test(`every UDP datagram arrives ${way}`, async (t) => {
       for (const size of [64, 1400]) {
         t.equal(await datagrams(from, to, 3000, size), 'whole 3000 damaged 0', `${size} bytes`);
       }
     });
 
-    await t.test(`superpackets of UDP_SEGMENT arrive ${way} as their datagrams, every one`, async (t) => {
+    await t.test(`every datagram of UDP_SEGMENT superpackets arrives ${way}`, async (t) => {
       for (const size of [200, podMtu - 28]) {
         t.equal(await segmentedDatagrams(from, to, 4000, size), 'whole 4000 damaged 0', `${size} bytes`);
       }
@@ -48,7 +48,9 @@ export async function exchange(t: Test, here: Pod, there: Pod, podMtu: number): 
   }
 }
 
-/** Asserts that one weft sent trains and the other joined packets on level gso, and neither of them on level none. */
+/**
+ * Asserts that at level gso one Weft sent GSO runs and the other joined packets, and that at level none neither did.
+ */
 export async function superpacketsUsed(
   t: Test,
   level: string,
@@ -59,12 +61,12 @@ export async function superpacketsUsed(
   t.strictSame([sent.offload.rung, received.offload.rung], [level, level]);
   const { tx_trains, offload_step_downs } = sent.counters;
   const { rx_coalesced } = received.counters;
-  t.equal(Number(tx_trains) > 0, level === 'gso', `${sender.node.name} sent ${tx_trains} trains`);
+  t.equal(Number(tx_trains) > 0, level === 'gso', `${sender.node.name} sent ${tx_trains} GSO runs`);
   t.equal(Number(rx_coalesced) > 0, level === 'gso', `${receiver.node.name} joined ${rx_coalesced} packets`);
-  t.equal(offload_step_downs, 0, `and ${sender.node.name} never left its level`);
+  t.equal(offload_step_downs, 0, `${sender.node.name} did not fall back`);
 }
 
-/** 32 flows either way, for what has several workers. */
+/** Sends 32 flows in each direction, to use several workers. */
 export async function manyFlows(t: Test, here: Pod, there: Pod): Promise<void> {
   for (const [from, to] of [
     [here, there],

@@ -1,4 +1,4 @@
-/** Harm on the way: packets that a kernel found broken, and packets that Weft would not pass on. */
+/** Damage on the path: packets that a kernel counts as broken, and packets that Weft drops. */
 
 import type { Lab } from '../../../lab/lab.js';
 import { type Counters, snmpOf, statusOf } from './state.js';
@@ -15,7 +15,7 @@ const BROKEN = [
   'Udp6InCsumErrors',
 ] as const;
 
-/** What the stacks of a lab's nodes and pods have counted as broken since they were made; no name when nothing. */
+/** Returns the counters of broken packets of a lab's nodes and pods that are not 0. */
 export async function damageIn(lab: Lab): Promise<Counters> {
   const found: Counters = {};
   const namespaces = lab.nodes.flatMap((node) => [node, ...node.pods]);
@@ -25,7 +25,7 @@ export async function damageIn(lab: Lab): Promise<Counters> {
       if (value !== 0) found[`${place.name} ${counter}`] = value ?? Number.NaN;
     };
     for (const counter of BROKEN) note(counter, counters[counter] ?? (counter.includes('6') ? 0 : undefined));
-    // A receive buffer that is full makes an error of a datagram too, and is no harm done on the way.
+    // A full receive buffer counts as an error too, but is no damage on the path.
     for (const udp of ['Udp.', 'Udp6']) {
       const of = (counter: string) => counters[`${udp}${counter}`] ?? 0;
       note(`${udp}InErrors`, of('InErrors') - of('RcvbufErrors') - of('MemErrors'));
@@ -34,12 +34,12 @@ export async function damageIn(lab: Lab): Promise<Counters> {
   return found;
 }
 
-/** The drop counters of a weft that are not 0, but for full queues: those are nobody's fault. */
+/** Returns the drop counters of a Weft process that are not 0, without those of full queues. */
 export async function refusedBy(weft: { readonly runDir: string }): Promise<Counters> {
   return refusalsIn((await statusOf(weft)).counters);
 }
 
-/** The same of counters. */
+/** Returns the drop counters that are not 0, without those of full queues. */
 export function refusalsIn(counters: Counters): Counters {
   return Object.fromEntries(
     Object.entries(counters).filter(

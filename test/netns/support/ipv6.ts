@@ -1,4 +1,4 @@
-/** IPv6 for pods, which flannel's leases do not carry: addresses, routes and neighbours given by hand. */
+/** IPv6 for pods over an IPv4 tunnel: addresses, routes and neighbours set by hand. */
 
 import { ipBatch, sysctl } from '../../../lab/ip.js';
 import type { Lab } from '../../../lab/lab.js';
@@ -7,8 +7,8 @@ import { ping } from '../../../lab/traffic/ping.js';
 import { until } from '../../../lab/until.js';
 
 /**
- * Gives the first pod of both nodes of a lab, made with `ipv6`, an IPv6 address and the ways there, on wefts that run.
- * Returns these pods with that address; may be called again for other wefts.
+ * Sets an IPv6 address of the first pod of both nodes of a lab made with `ipv6`, and routes to it, while Weft runs.
+ * Returns these pods with that address; may be called again for other Weft processes.
  */
 export async function withIpv6(lab: Lab): Promise<readonly [Pod, Pod]> {
   const address = (node: LabNode) => `fd00:244:${node.index}::11`;
@@ -26,7 +26,7 @@ export async function withIpv6(lab: Lab): Promise<readonly [Pod, Pod]> {
       `route replace default via fd00:244:${node.index}::1`,
     ]);
   }
-  // Until the bridge knows who listens to its multicast, neighbour discovery may take its second try.
+  // Until the bridge knows its multicast listeners, neighbour discovery may need a second solicitation.
   for (const node of lab.nodes) {
     await until(`${node.name} knows its pod`, async () => {
       const gateway = `fd00:244:${node.index}::1`;

@@ -1,4 +1,4 @@
-/** Wefts that have their leases from Kubernetes: the API server is the tests' own, the rest is real. */
+/** Weft processes with leases from Kubernetes: the API server is the tests' own, the rest is real. */
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import type { Test } from 'tap';
@@ -19,11 +19,11 @@ export interface ClusterStart {
 
 export interface KubeCluster {
   readonly api: KubeApi;
-  /** Starts weft on a node of the lab, which Kubernetes knows by the same name. */
+  /** Starts Weft on a node of the lab, which has the same name in Kubernetes. */
   start(t: Test, index: number, options?: ClusterStart): Promise<Member>;
 }
 
-/** An API server that a lab with three nodes or more reaches, until the test is over. */
+/** Starts an API server for a lab with three nodes or more; the end of the test stops it. */
 export async function makeCluster(t: Test, lab: Lab, netConf: NetConf): Promise<KubeCluster> {
   await joinUnderlay(t, lab);
   const dir = `${lab.dir}/api`;
@@ -46,7 +46,7 @@ export function annotationsOf(api: KubeApi, name: string): Record<string, string
   return api.nodes.get(name)?.metadata.annotations ?? {};
 }
 
-/** What a node of both families with the lab's MACs has published; `more` with undefined takes one away. */
+/** Returns the annotations of a node of both families with the lab's MACs; undefined in `more` removes one. */
 export function dualAnnotations(
   node: LabNode,
   more: Record<string, string | undefined> = {},
@@ -58,7 +58,7 @@ export function dualAnnotations(
   });
 }
 
-/** A node of the lab as Kubernetes has it, with a pod CIDR of each family. */
+/** Returns a node of the lab in Kubernetes' form, with a pod CIDR of each family. */
 export function dualNode(node: LabNode, annotations: Record<string, string> = {}): KubeNode {
   return kubeNode(node.name, [node.subnet, `${base6(node)}/64`], annotations);
 }

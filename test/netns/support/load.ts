@@ -1,4 +1,4 @@
-/** Traffic in the background, for what has to work under load. */
+/** Traffic in the background. */
 
 import type { Test } from 'tap';
 import type { WeftDataplane } from '../../../lab/dataplanes/weft.js';
@@ -7,7 +7,7 @@ import { LabProcess } from '../../../lab/process.js';
 import { until } from '../../../lab/until.js';
 import { statusOf } from './state.js';
 
-/** Packets that have to have passed before it counts as load. */
+/** Packets that have to pass before it counts as load. */
 const UNDER_LOAD = 20_000;
 
 /** Starts iperf3 both ways between two pods, until the test is over, and waits until packets flow through `weft`. */

@@ -1,12 +1,12 @@
 /**
- * Pings of which every one has to be answered, by their sequence numbers: ping's own figures call an answer lost that
- * comes later than two round trips after the last request, which on a busy machine is soon.
+ * Pings that all have to be answered, by their sequence numbers. ping's own figures count a reply as lost that
+ * arrives later than two round trips after the last request, which happens on a busy machine.
  */
 
 import type { Test } from 'tap';
 import { LabProcess } from '../../../lab/process.js';
 
-/** What a finished ping has printed. */
+/** Returns the replies in the output of a finished ping. */
 function sequencesIn(output: string): { answered: number; missing: number[] } {
   const seen = new Set([...output.matchAll(/icmp_seq=(\d+) ttl/g)].map((found) => Number(found[1])));
   const last = Math.max(0, ...seen);
@@ -16,14 +16,14 @@ function sequencesIn(output: string): { answered: number; missing: number[] } {
 
 export interface PingsOptions {
   readonly count?: number;
-  /** Seconds between two. */
+  /** Seconds between two requests. */
   readonly interval?: number;
   /** Payload bytes. */
   readonly size?: number;
   readonly dontFragment?: boolean;
 }
 
-/** Pings from a pod or node until so many are answered, and asserts that none of them was lost on the way. */
+/** Pings from a pod or node until `count` replies arrived, and asserts that none is lost. */
 export async function answered(
   t: Test,
   from: { readonly netns: string },
@@ -43,11 +43,11 @@ export async function answered(
 }
 
 export interface Flood {
-  /** Ends it. What was under way at that moment counts as neither answered nor missing. */
+  /** Ends it. Requests in flight at that moment count as neither answered nor missing. */
   end(): Promise<{ answered: number; missing: number[] }>;
 }
 
-/** Pings every 2 ms until it is ended. */
+/** Pings every 2 ms until `end`. */
 export function startFlood(t: Test, from: { readonly netns: string }, address: string): Flood {
   const running = new LabProcess(['ping', '-n', '-i', '0.002', address], { netns: from.netns });
   t.teardown(() => running.stop('SIGKILL'));

@@ -1,4 +1,4 @@
-/** A start that is to be refused: one line, exit code 1, and a system that is as it was. */
+/** Asserts that a start is refused: one line, exit code 1, and an unchanged system. */
 
 import { readdir, stat } from 'node:fs/promises';
 import type { Test } from 'tap';
@@ -7,14 +7,14 @@ import { type CommandOptions, makePlace, type PlaceOptions, runCommand, runFlags
 import { networkOf } from './state.js';
 
 export interface Refusal extends PlaceOptions, CommandOptions {
-  /** The message: what stands behind the line's header. */
+  /** The message behind the line's header. */
   readonly line: RegExp;
-  /** In place of the node's own interface. */
+  /** Interface instead of the node's own. */
   readonly iface?: string;
   readonly flags?: readonly string[];
 }
 
-/** Every file and directory under a node's directory, with what a write would change. */
+/** Returns every file and directory of a node with the attributes that a write changes. */
 async function filesOf(node: LabNode): Promise<string[]> {
   const names = (await readdir(node.dir, { recursive: true })).sort();
   return await Promise.all(
@@ -33,6 +33,6 @@ export async function refused(t: Test, node: LabNode, refusal: Refusal): Promise
   t.equal(code, 1, 'exit code');
   t.equal(stdout, '', 'nothing on stdout');
   t.match(stderr, /^E[^\n]+\] [^\n]+\n$/, 'one line on stderr');
-  t.match(stderr, refusal.line, 'what is wrong');
-  t.strictSame({ network: await networkOf(node), files: await filesOf(node) }, before, 'nothing was changed');
+  t.match(stderr, refusal.line, 'the reason');
+  t.strictSame({ network: await networkOf(node), files: await filesOf(node) }, before, 'nothing has changed');
 }

@@ -1,4 +1,4 @@
-/** Harm that others do to what weft has set up, and how it is put right. */
+/** Changes that others make to Weft's state, and their repair. */
 
 import type { Test } from 'tap';
 import { ipBatch, sysctl } from '../../../lab/ip.js';
@@ -6,10 +6,10 @@ import type { LabNode } from '../../../lab/node.js';
 import { until } from '../../../lab/until.js';
 import { type Counters, risen, statusOf } from './state.js';
 
-/** The issue's own promise. */
+/** The time that Weft promises for a repair. */
 const REPAIRED_WITHIN_MS = 2000;
 
-/** What is done on a node, and as what it is counted. */
+/** A change on a node, and the repairs that are counted for it. */
 export interface Harm {
   what: string;
   /** Lines for `ip -batch`. */
@@ -19,7 +19,7 @@ export interface Harm {
   counted: Record<string, number>;
 }
 
-/** Does the harm, waits for what was to be as it was and for its count, and says how long that took, in ms. */
+/** Makes the change, waits for the former state and its count, and returns how long that took in ms. */
 export async function doHarm(
   t: Test,
   { node, ...weft }: { readonly node: LabNode; readonly runDir: string },
@@ -42,7 +42,7 @@ export async function doHarm(
     Object.keys(await counts()).length > 0;
   await until('the wanted state', repaired, { timeoutMs: REPAIRED_WITHIN_MS }).catch(() => undefined);
   const elapsed = performance.now() - from;
-  t.strictSame(await whole(), wanted, 'as it was');
+  t.strictSame(await whole(), wanted, 'the former state');
   t.strictSame(await counts(), counted, 'counted');
   return elapsed;
 }

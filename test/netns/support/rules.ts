@@ -1,4 +1,4 @@
-/** Firewalls of a node: which commands there are, the rules in force, and Weft's hand on them. */
+/** Firewalls of a node: the available commands, the rules in force, and Weft's changes to them. */
 
 import { mkdir, symlink } from 'node:fs/promises';
 import type { Test } from 'tap';
@@ -8,7 +8,7 @@ import { DIST } from '../../../lab/world.js';
 import type { FirewallOptions } from '../../../src/control/firewall/rules.js';
 import type { FirewallJob } from '../peer/firewall.js';
 
-/** What of iptables a machine has: which back end it uses, or none. */
+/** The back end of a machine's iptables, or none. */
 export type BackEnd = 'nft' | 'legacy' | 'none';
 
 export const BACK_ENDS = ['nft', 'legacy'] as const;
@@ -42,7 +42,7 @@ export const BOTH = {
   ranges: [V4, V6],
 } as const;
 
-/** A PATH with nothing but this back end's iptables, and nft where it is to be. */
+/** Returns a PATH with this back end's iptables alone, and nft if asked for. */
 export async function pathOf(node: LabNode, backEnd: BackEnd, nft: boolean): Promise<string> {
   const dir = `${node.dir}/path-${backEnd}-${nft}`;
   await mkdir(dir).catch(() => undefined);
@@ -55,11 +55,11 @@ export async function pathOf(node: LabNode, backEnd: BackEnd, nft: boolean): Pro
 
 export interface Commands {
   readonly backEnd: BackEnd;
-  /** Whether there is nft; there is when left out. */
+  /** Whether nft exists; true by default. */
   readonly nft?: boolean;
 }
 
-/** Starts a firewall program on a node; it ends with the test at the latest. */
+/** Starts a firewall program on a node; the end of the test stops it. */
 export async function startFirewall(
   t: Test,
   node: LabNode,
@@ -75,12 +75,12 @@ export async function startFirewall(
   );
   t.teardown(async () => {
     await running.stop();
-    if (!t.passing()) t.comment(`${running.name} said:\n${running.tail()}`);
+    if (!t.passing()) t.comment(`${running.name} logged:\n${running.tail()}`);
   });
   return running;
 }
 
-/** Puts the rules in place and ends; returns what it logged. */
+/** Applies the rules, ends, and returns the log. */
 export async function applyOnce(
   t: Test,
   node: LabNode,
@@ -93,7 +93,7 @@ export async function applyOnce(
   return running.output;
 }
 
-/** Has another process hold the lock of legacy iptables until it is stopped. */
+/** Starts a process that holds the lock of legacy iptables until it is stopped. */
 export async function holdLock(t: Test): Promise<LabProcess> {
   const held = ['sh', '-c', 'echo held; exec sleep 60'];
   const holder = new LabProcess(['flock', '--no-fork', '/run/xtables.lock', ...held]);
@@ -102,7 +102,7 @@ export async function holdLock(t: Test): Promise<LabProcess> {
   return holder;
 }
 
-/** The rules of iptables' chain in nf_tables, as nft prints them. */
+/** Returns the rules of an iptables chain in nf_tables, as nft prints them. */
 export async function printedByNft(node: LabNode, chain: string): Promise<string[]> {
   const { stdout } = await node.exec(['nft', '--stateless', 'list', 'chain', 'ip', ...chain.split(' ')]);
   return stdout
@@ -111,7 +111,7 @@ export async function printedByNft(node: LabNode, chain: string): Promise<string
     .map((line) => line.trim());
 }
 
-/** What `iptables-save` says of a table, without comments, counters and chains that hold nothing. */
+/** Returns the lines of `iptables-save` for a table, without comments, counters and foreign chains. */
 export async function saved(
   node: LabNode,
   backEnd: 'nft' | 'legacy',
@@ -122,7 +122,7 @@ export async function saved(
   return stdout.split('\n').filter((line) => line.startsWith('-A ') || line.startsWith(':FLANNEL'));
 }
 
-/** The same of every table that rules of ours may be in: nat and filter, of IPv4 and then of IPv6. */
+/** Returns these lines for each table with rules of Weft: nat and filter of IPv4, then of IPv6. */
 export async function allSaved(node: LabNode, backEnd: 'nft' | 'legacy'): Promise<string[][]> {
   const tables: string[][] = [];
   for (const command of ['iptables', 'ip6tables'] as const) {
@@ -131,7 +131,7 @@ export async function allSaved(node: LabNode, backEnd: 'nft' | 'legacy'): Promis
   return tables;
 }
 
-/** The tables of nftables that iptables does not own, sorted. */
+/** Returns the tables of nftables that iptables does not own, sorted. */
 export async function ruleset(node: LabNode): Promise<string[]> {
   const { stdout } = await node.exec(['nft', 'list', 'ruleset']);
   return stdout

@@ -1,4 +1,4 @@
-/** What the system has and what it should have, in forms that can be compared whole. */
+/** The actual and the desired state of the system, in forms that compare as a whole. */
 
 import { exec } from '../../../lab/exec.js';
 import { ipJson } from '../../../lab/ip.js';
@@ -8,14 +8,14 @@ import { until } from '../../../lab/until.js';
 import { ask } from '../../../src/control/ipc/client.js';
 import type { Status } from '../../../src/control/node/status.js';
 
-/** What `weft status --json` prints, asked for without the price of a new process. */
+/** Returns what `weft status --json` prints, without starting a process. */
 export async function statusOf(weft: { readonly runDir: string }): Promise<Status> {
   return (await ask(weft.runDir, { command: 'status' })) as Status;
 }
 
 export type Counters = Record<string, number>;
 
-/** The counters that are not the same, and by how much. */
+/** Returns the counters that changed, and by how much. */
 export function risen(before: Counters, after: Counters): Counters {
   return Object.fromEntries(
     Object.entries(after)
@@ -24,19 +24,19 @@ export function risen(before: Counters, after: Counters): Counters {
   );
 }
 
-/** What a node's kernel and its weft hold for the peers. */
+/** The state of the peers in a node's kernel and in its Weft process. */
 export interface PeerState {
   /** Lines of `ip neigh show dev flannel.1`: `10.244.2.0 lladdr 02:00:00:00:00:02 PERMANENT`. */
   readonly neighbours: string[];
   /** Lines of `ip route` through the device, word for word. */
   readonly routes: string[];
-  /** The peers of `weft status`: `10.244.2.0/24 192.168.77.2 02:00:00:00:00:02`, and what is missing of each. */
+  /** The peers of `weft status`: `10.244.2.0/24 192.168.77.2 02:00:00:00:00:02`, and the missing parts of each. */
   readonly peers: string[];
 }
 
 const DEVICE = 'flannel.1';
 
-/** Lines of a command, without indentation and empty lines, in an order of their own. */
+/** Returns the sorted lines of a command, without indentation and empty lines. */
 function sortedLines(text: string): string[] {
   return text
     .split('\n')
@@ -73,7 +73,7 @@ export async function peerState(node: LabNode, weft: { readonly runDir: string }
   };
 }
 
-/** What these leases of peers, all with a MAC, ask for. */
+/** Returns the desired state for these leases of peers, all with a MAC. */
 export function stateFor(peers: readonly Lease[]): PeerState {
   const base = ({ Subnet }: Lease) => Subnet.slice(0, Subnet.indexOf('/'));
   const mac = ({ BackendData }: Lease) => BackendData?.VtepMAC ?? '';
@@ -84,7 +84,7 @@ export function stateFor(peers: readonly Lease[]): PeerState {
   };
 }
 
-/** Waits until a node has what these peers ask for and nothing else; returns what it had in the end either way. */
+/** Waits until a node has exactly the state for these peers; returns the last state either way. */
 export async function settled(
   node: LabNode,
   weft: { readonly runDir: string },
@@ -97,11 +97,11 @@ export async function settled(
     last = await peerState(node, weft);
     return JSON.stringify(last) === wanted;
   };
-  await until('the wanted state', reached, { timeoutMs }).catch(() => undefined);
+  await until('the desired state', reached, { timeoutMs }).catch(() => undefined);
   return last ?? (await peerState(node, weft));
 }
 
-/** The peers of a weft with backend udp: `10.244.2.0/24 192.168.77.2`, and what is missing of each. */
+/** Returns the peers of backend udp: `10.244.2.0/24 192.168.77.2`, and the missing parts of each. */
 export async function udpPeers(weft: { readonly runDir: string }): Promise<string[]> {
   const { peers } = await statusOf(weft);
   return peers
@@ -109,12 +109,12 @@ export async function udpPeers(weft: { readonly runDir: string }): Promise<strin
     .sort();
 }
 
-/** What these leases of peers ask of backend udp. */
+/** Returns the desired peers of backend udp for these leases. */
 export function udpPeersFor(peers: readonly Lease[]): string[] {
   return peers.map(({ Subnet, PublicIP }) => `${Subnet} ${PublicIP}`).sort();
 }
 
-/** Waits until a weft with backend udp has what these peers ask for; returns what it had in the end either way. */
+/** Waits until backend udp has exactly these peers; returns the last state either way. */
 export async function settledUdp(
   weft: { readonly runDir: string },
   peers: readonly Lease[],
@@ -122,11 +122,11 @@ export async function settledUdp(
 ): Promise<string[]> {
   const wanted = udpPeersFor(peers).join();
   const reached = async () => (await udpPeers(weft)).join() === wanted;
-  await until('the wanted peers', reached, { timeoutMs }).catch(() => undefined);
+  await until('the desired peers', reached, { timeoutMs }).catch(() => undefined);
   return await udpPeers(weft);
 }
 
-/** Frames that the device has handed to the node's kernel. */
+/** Returns the number of frames that the device has delivered to the node's kernel. */
 export async function deliveredBy(node: LabNode, device = DEVICE): Promise<number> {
   const [link] = await ipJson<{ stats64: { rx: { packets: number } } }[]>(
     node.netns,
@@ -152,7 +152,7 @@ interface LinkAndAddresses {
   }[];
 }
 
-/** What matters of the device, in one line each. */
+/** Returns the device's kind, MAC, MTU and addresses. */
 export async function deviceOf(node: LabNode, name = DEVICE) {
   const [link] = await ipJson<LinkAndAddresses[]>(node.netns, '-details', 'address', 'show', 'dev', name);
   if (link === undefined) throw new Error(`no ${name}`);
@@ -165,7 +165,7 @@ export async function deviceOf(node: LabNode, name = DEVICE) {
   };
 }
 
-/** Everything of a node's network that a refused start could have changed, and nothing that changes by itself. */
+/** Returns everything of a node's network that a start could change, without what changes by itself. */
 export async function networkOf(node: LabNode): Promise<string[]> {
   const links = await ipJson<LinkAndAddresses[]>(node.netns, '-details', 'address', 'show');
   const { stdout } = await node.exec([
@@ -185,15 +185,15 @@ export async function networkOf(node: LabNode): Promise<string[]> {
 }
 
 /**
- * Counters of a node's or pod's stack, of /proc/net/snmp and netstat, as `Udp.InCsumErrors`; of snmp6 where there is
- * IPv6, as `Udp6InErrors`.
+ * Returns the counters of a node's or pod's network stack: of /proc/net/snmp and netstat as `Udp.InCsumErrors`, and of
+ * snmp6, if there is IPv6, as `Udp6InErrors`.
  */
 export async function snmpOf({ netns }: { readonly netns: string }): Promise<Counters> {
   const files = 'cd /proc/net; cat snmp netstat; [ ! -e snmp6 ] || cat snmp6';
   const { stdout } = await exec(['sh', '-c', files], { netns });
   const counters: Counters = {};
   const all = stdout.trimEnd().split('\n');
-  // snmp6 has a counter a line; snmp a line of names, then one of values, both of which begin with the group.
+  // snmp6 has a counter per line; snmp a line of names, then one of values, which both begin with the group.
   const lines = all.filter((line) => line.includes(':'));
   for (const line of all.filter((line) => !line.includes(':'))) {
     const [name = '', value] = line.split(/\s+/);

@@ -1,4 +1,4 @@
-/** Data from pod to pod by the programs of test/netns/peer, checked at the other end. */
+/** Data from pod to pod by the programs of test/netns/peer, verified at the receiver. */
 
 import { exec } from '../../../lab/exec.js';
 import type { Pod } from '../../../lab/node.js';
@@ -7,11 +7,11 @@ import { DIST } from '../../../lab/world.js';
 
 const PEER = `${DIST}test/netns/peer/`;
 const TIMEOUT_MS = 120_000;
-/** Datagrams a superpacket: as many as fit into one of IPv4 or IPv6, and fewer than UDP_MAX_SEGMENTS of every kernel. */
+/** Bytes of a superpacket, and its datagrams: fewer than UDP_MAX_SEGMENTS of every kernel. */
 const SUPERPACKET_BYTES = 65507;
 const SEGMENTS = 40;
 
-/** What sender and receiver said last. */
+/** The last output lines of sender and receiver. */
 export interface Transfer {
   readonly sent: string;
   readonly received: string;
@@ -43,17 +43,17 @@ async function through(
   }
 }
 
-/** Sends bytes over each of some TCP connections at once; hash and number of bytes of each at either end. */
+/** Sends bytes over TCP connections at once; returns hash and number of bytes of each at either end. */
 export function stream(from: Pod, to: Pod, bytes: number, connections = 1): Promise<Transfer> {
   return through('stream.js', [from, to], 7001, [connections], [bytes, connections]);
 }
 
-/** Sends numbered datagrams one by one; says how many arrived: `whole 100 damaged 0`. */
+/** Sends numbered datagrams one by one; returns how many arrived: `whole 100 damaged 0`. */
 export async function datagrams(from: Pod, to: Pod, count: number, size: number): Promise<string> {
   return (await through('datagrams.js', [from, to], 7002, [count, size], [count, size, 1])).received;
 }
 
-/** Sends numbered datagrams as UDP_SEGMENT superpackets; says how many arrived: `whole 100 damaged 0`. */
+/** Sends numbered datagrams as UDP_SEGMENT superpackets; returns how many arrived: `whole 100 damaged 0`. */
 export async function segmentedDatagrams(from: Pod, to: Pod, count: number, size: number): Promise<string> {
   const segments = Math.min(SEGMENTS, Math.floor(SUPERPACKET_BYTES / size));
   const args = [count, size];

@@ -1,4 +1,4 @@
-/** A weft with backend udp and a peer made by hand that sends it what a test wants to see. */
+/** Weft with backend udp and a hand-made peer that sends it the packets of a test. */
 
 import type { Test } from 'tap';
 import type { WeftOptions } from '../../../lab/dataplanes/weft.js';
@@ -12,7 +12,7 @@ import type { Counters } from './state.js';
 
 export const UDP_DEVICE = 'flannel0';
 
-/** A second address of the peer node, which no lease has. */
+/** A second address of the peer node, without a lease. */
 export const UDP_STRANGER = { address: '192.168.77.22', port: 8285 };
 
 /** Weft on node 1, a hand-made peer on node 2, a lease for a node 3 that does not exist. */
@@ -30,13 +30,13 @@ export async function makeUdpBed(t: Test, name: string, options: WeftOptions = {
 
 let sequence = 0;
 
-/** An echo request from the peer for the node's own tunnel address, right in every respect but those given. */
+/** Returns a valid echo request from the peer to the node's own tunnel address, changed in these fields. */
 export function packet(fields: { readonly from?: string; readonly to?: string } = {}): Buffer {
   const message = icmpEcho(8, 0x7766, ++sequence, Buffer.from('weft netns test'));
   return ipv4(fields.from ?? '10.244.2.11', fields.to ?? '10.244.1.0', 1, message);
 }
 
-/** Sends a good echo request and waits for its reply: then everything sent before has been looked at too. */
+/** Sends a good echo request and waits for its reply, which shows that everything sent before has been handled. */
 export async function markUdp({ peer }: Bed): Promise<void> {
   await peer.send(packet());
   const wanted = sequence;
@@ -46,7 +46,7 @@ export async function markUdp({ peer }: Bed): Promise<void> {
   );
 }
 
-/** `counted`, with the good echo of backend udp. */
+/** Runs `counted` with the good echo of backend udp. */
 export function countedUdp(bed: Bed, act: () => Promise<void>): Promise<Counters> {
   return counted(bed, act, markUdp);
 }

@@ -1,6 +1,6 @@
 /**
- * A lab whose nodes reach each other over IPv6, and dataplanes on it that are told their peers without leases. Their device
- * has the IPv4 one's name, so that everything the lab knows of that goes for it.
+ * A lab whose nodes reach each other over IPv6, and dataplanes on it that get their peers without leases. Their device
+ * has the name of the IPv4 one, so that the lab's functions work with it.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -20,7 +20,7 @@ import type { Counters } from './state.js';
 /** IPv6, UDP, VXLAN and the inner Ethernet header. */
 const OVERHEAD = 70;
 
-/** A second address of node 2, which no peer has. */
+/** A second address of node 2, without a peer. */
 export const STRANGER = 'fd00:77::22';
 
 export function underlayAddress({ index }: LabNode): string {
@@ -31,7 +31,7 @@ function wordsOf({ index }: LabNode): Ipv6Address {
   return [0xfd000077 | 0, 0, 0, index];
 }
 
-/** Two nodes with an IPv6 address each on the underlay. */
+/** Builds two nodes with an IPv6 address each on the underlay. */
 export async function makeUnderlay6Bed(
   t: Test,
   options: LabOptions & { readonly name: string },
@@ -43,7 +43,7 @@ export async function makeUnderlay6Bed(
   return lab;
 }
 
-/** What peer/dataplane.ts is told. */
+/** The setting of peer/dataplane.ts. */
 export interface DataplaneSetting {
   readonly device: string;
   readonly address: Ipv6Address;
@@ -55,14 +55,14 @@ export interface DataplaneSetting {
 
 export class RunningDataplane {
   readonly node: LabNode;
-  readonly #child: ChildProcess;
+  private readonly child: ChildProcess;
 
   private constructor(node: LabNode, child: ChildProcess) {
     this.node = node;
-    this.#child = child;
+    this.child = child;
   }
 
-  /** Starts one on a node of a lab of makeUnderlay6Bed; it ends with the test. */
+  /** Starts a dataplane on a node of such a lab; the end of the test stops it. */
   static async start(
     t: Test,
     lab: Lab,
@@ -78,7 +78,7 @@ export class RunningDataplane {
       vtepMac: node.vtepMac,
       peers: others.map((other) => ({ vtepMac: other.vtepMac, address: wordsOf(other) })),
     };
-    // `ip netns exec` in place of node: it hands the IPC descriptor on.
+    // `ip netns exec` instead of node: it passes the IPC descriptor on.
     const child = fork(`${DIST}test/netns/peer/dataplane.js`, [JSON.stringify(setting)], {
       execPath: 'ip',
       execArgv: ['netns', 'exec', node.netns, process.execPath],
@@ -95,18 +95,18 @@ export class RunningDataplane {
     return running;
   }
 
-  /** All counters but that of multicast, which the node's own IPv6 sends whenever it likes. */
+  /** Returns all counters except multicast, which the node's own IPv6 sends at any time. */
   async counters(): Promise<Counters> {
-    const answer = once(this.#child, 'message') as Promise<[Counters]>;
-    this.#child.send('counters');
+    const answer = once(this.child, 'message') as Promise<[Counters]>;
+    this.child.send('counters');
     const [{ tx_drop_multicast, ...counters }] = await answer;
     return counters;
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.disconnect();
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const exited = once(this.child, 'exit');
+    this.child.disconnect();
     await exited;
   }
 }
