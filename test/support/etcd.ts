@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { until } from '../../lab/until.js';
 
-export interface EtcdOptions {
+export interface EtcdServerOptions {
   /** Addresses to listen on beside 127.0.0.1. */
   addresses?: string[];
   /** Files for TLS on a second loopback port. */
@@ -45,7 +45,7 @@ export class Etcd {
   private child: ChildProcess | undefined;
   private token: string | undefined;
 
-  private constructor([port, peerPort, tlsPort]: [number, number, number], options: EtcdOptions) {
+  private constructor([port, peerPort, tlsPort]: [number, number, number], options: EtcdServerOptions) {
     const { addresses = [], tls, flags = [] } = options;
     this.port = port;
     this.url = `http://127.0.0.1:${port}`;
@@ -72,7 +72,7 @@ export class Etcd {
   }
 
   /** Starts etcd, waits until it serves, and removes it when the test ends. */
-  static async start(t: Test, options: EtcdOptions = {}): Promise<Etcd> {
+  static async start(t: Test, options: EtcdServerOptions = {}): Promise<Etcd> {
     const etcd = new Etcd((await freeTcpPorts(3)) as [number, number, number], options);
     t.teardown(() => etcd.stop());
     await etcd.launch();

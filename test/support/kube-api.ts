@@ -24,8 +24,6 @@ export interface SeenRequest {
   /** CN of the client's certificate. */
   client: string | undefined;
   body: string;
-  /** performance.now() when it arrived. */
-  at: number;
 }
 
 interface WatchEvent {
@@ -241,7 +239,6 @@ export class KubeApi {
       authorization: request.headers.authorization,
       client: clientOf(request.socket as TLSSocket),
       body,
-      at: performance.now(),
     };
     this.requests.push(seen);
     const replay = this.replays.find(({ applies, times }) => times > 0 && applies(seen));

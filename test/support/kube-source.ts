@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mock } from 'node:test';
 import type { Test } from 'tap';
 import { until } from '../../lab/until.js';
 import { formatCidr } from '../../src/control/addresses/cidr.js';
@@ -12,6 +13,7 @@ import type { KubernetesTiming } from '../../src/control/leases/kubernetes/timin
 import type { LeaseSets } from '../../src/control/leases/lease.js';
 import type { Cluster, FamilyRequest, LeaseRequest } from '../../src/control/leases/source.js';
 import type { KubernetesOptions } from '../../src/control/options.js';
+import { Backoff } from '../../src/control/support/backoff.js';
 import { ip } from './addresses.js';
 import { catchLog } from './catch-log.js';
 import { KubeApi } from './kube-api.js';
@@ -133,6 +135,19 @@ export async function harness(
     await api.stop();
   });
   return new Harness(api, source, lines);
+}
+
+/** Records the milliseconds of every back-off until the test ends. */
+export function recordWaits(t: Test): number[] {
+  const waits: number[] = [];
+  const { next } = Backoff.prototype;
+  const spy = mock.method(Backoff.prototype, 'next', function (this: Backoff, leastMs?: number): number {
+    const waitMs = next.call(this, leastMs);
+    waits.push(waitMs);
+    return waitMs;
+  });
+  t.teardown(() => spy.mock.restore());
+  return waits;
 }
 
 export function setEnv(t: Test, values: Record<string, string | undefined>): void {

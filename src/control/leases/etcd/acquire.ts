@@ -99,14 +99,14 @@ function subnetRequestOf({ netConf, families }: NodeRequest): SubnetRequest {
     if (subnets === undefined) throw new Error('a network configuration in etcd has subnet ranges');
     return subnets;
   });
-  const previous = mapFamilies(families, (family: FamilyRequest) => family.previous);
+  const previous = mapFamilies(families, (family) => family.previous);
   return { origin: netConf.origin, publicIp: families.ipv4.publicIp, ranges, previous };
 }
 
 function leasesFor(selection: UsableSelection, { netConf, families }: NodeRequest): EtcdLeases {
   const stored = selection.kind === 'own' ? selection.entry.vtepMacs : {};
   return mapWithIpv4(keyOf(selection), (subnet, family) => {
-    const { publicIp, vtepMac } = valueIn<FamilyRequest>(families, family);
+    const { publicIp, vtepMac } = valueIn(families, family);
     const storedMac = (): string | undefined => parseVtepMac(stored[family] ?? '');
     return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, storedMac, vtepMac, publicIp) };
   });

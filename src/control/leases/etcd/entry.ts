@@ -74,7 +74,7 @@ export class EntryReader {
       return undefined;
     }
     const bad: string[] = [];
-    const leases = mapFamilies<SubnetKey['ipv4'], Lease>(key, (subnet, family) => {
+    const leases = mapFamilies(key, (subnet, family) => {
       if (!this.families.includes(family)) return undefined;
       const decoded = decode(entry, family);
       if (typeof decoded !== 'string') return { subnet, ...decoded };

@@ -162,56 +162,42 @@ export class EtcdClient {
     });
   }
 
-  private stream(
+  private async stream(
     member: Member,
     request: WatchRequest,
     metadata: Metadata,
     onResponse: (response: WatchResponse) => void,
   ): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.throwIfClosed();
-      const stream = member.client.makeBidiStreamRequest(
-        WATCH.path,
-        WATCH.encode,
-        WATCH.decode,
-        metadata,
-        {},
-      );
-      this.calls.add(stream);
-      const end = (settle: () => void): void => {
-        clearTimeout(silence);
-        this.calls.delete(stream);
-        settle();
-      };
-      const fail = (error: Error): void => {
-        end(() => reject(error));
-        stream.cancel();
-      };
-      // A stream has no deadline in gRPC; this one ends with etcd's first response.
-      const silence = setTimeout(() => {
+    this.throwIfClosed();
+    const { path, encode, decode } = WATCH;
+    const stream = member.client.makeBidiStreamRequest(path, encode, decode, metadata, {});
+    this.calls.add(stream);
+    let silence: NodeJS.Timeout | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const fail = (error: ServiceError): void => reject(etcdErrorFrom(error, member.name, this.options));
+        // A stream has no deadline in gRPC; this one ends with etcd's first response.
         const details = `no answer within ${this.timing.answerMs} ms`;
-        fail(
-          etcdErrorFrom(
-            { code: status.DEADLINE_EXCEEDED, details } as ServiceError,
-            member.name,
-            this.options,
-          ),
-        );
-      }, this.timing.answerMs);
-      stream.on('data', (response: WatchResponse) => {
-        clearTimeout(silence);
-        try {
-          onResponse(response);
-        } catch (error) {
-          fail(error as Error);
-        }
+        const timeout = { code: status.DEADLINE_EXCEEDED, details } as ServiceError;
+        silence = setTimeout(() => fail(timeout), this.timing.answerMs);
+        stream.on('data', (response: WatchResponse) => {
+          clearTimeout(silence);
+          try {
+            onResponse(response);
+          } catch (error) {
+            stream.pause();
+            reject(error as Error);
+          }
+        });
+        stream.on('error', fail);
+        stream.on('end', resolve);
+        stream.write(request);
       });
-      stream.on('error', (error: ServiceError) =>
-        end(() => reject(etcdErrorFrom(error, member.name, this.options))),
-      );
-      stream.on('end', () => end(resolve));
-      stream.write(request);
-    });
+    } finally {
+      clearTimeout(silence);
+      this.calls.delete(stream);
+      stream.cancel();
+    }
   }
 
   private throwIfClosed(): void {

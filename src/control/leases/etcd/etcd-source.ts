@@ -9,7 +9,7 @@ import { JsonFile } from '../../support/json-file.js';
 import { info } from '../../support/log.js';
 import { Serial } from '../../support/serial.js';
 import { UserError } from '../../support/user-error.js';
-import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
+import type { LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { PeerFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
@@ -121,16 +121,16 @@ export class EtcdLeaseSource implements LeaseSource {
     this.keyWatcher = new KeyWatcher(client, registry, this.watching, timing.backoff, {
       onSnapshot: (later) => {
         const kv = later.kvs.find(isOwn);
-        if (kv === undefined) keeper.gone();
-        else keeper.seen(kv);
+        if (kv === undefined) keeper.onDelete();
+        else keeper.onPut(kv);
         deliverIf(this.replacePeers(acquired, later));
       },
       onPut: (kv) => {
-        if (isOwn(kv)) keeper.seen(kv);
+        if (isOwn(kv)) keeper.onPut(kv);
         else deliverIf(peers.put(registry.nameOf(kv), kv));
       },
       onDelete: (kv) => {
-        if (isOwn(kv)) keeper.gone();
+        if (isOwn(kv)) keeper.onDelete();
         else deliverIf(peers.remove(registry.nameOf(kv)));
       },
     });
@@ -210,13 +210,13 @@ export class EtcdLeaseSource implements LeaseSource {
   }
 
   private setsOf({ own, peers }: AcquiredKey): LeaseSets {
-    return mapFamilies(own.leases, (lease: Lease, family) => ({
+    return mapFamilies(own.leases, (lease, family) => ({
       own: lease,
       peers: this.filters[family].accept({ name: own.name, lease }, peers.all(family)),
     }));
   }
 
-  /** Delivers one set for all changes within `collectMs`, after the listener has taken the set before. */
+  /** Delivers one set for all changes within `collectMs`, after the listener has applied the set before. */
   private deliverSoon(acquired: AcquiredKey, listener: LeaseListener): void {
     if (this.collecting !== undefined) return;
     const deliver = async (): Promise<void> => {

@@ -14,19 +14,19 @@ export class Keeper {
   private readonly registry: Registry;
   private readonly own: OwnKey;
   private readonly timing: EtcdTiming;
-  private readonly onGone: () => void;
+  private readonly onRevoked: () => void;
   private timer: NodeJS.Timeout | undefined;
   /** Serializes renewals and events: the event of a renewal may arrive before its reply. */
   private readonly serial = new Serial();
   private putAt = performance.now();
   private stopped = false;
 
-  /** @param onGone called once, when the key no longer belongs to this node */
-  constructor(registry: Registry, own: OwnKey, timing: EtcdTiming, onGone: () => void) {
+  /** @param onRevoked called once, when the key no longer belongs to this node */
+  constructor(registry: Registry, own: OwnKey, timing: EtcdTiming, onRevoked: () => void) {
     this.registry = registry;
     this.own = own;
     this.timing = timing;
-    this.onGone = onGone;
+    this.onRevoked = onRevoked;
   }
 
   start(): void {
@@ -39,17 +39,17 @@ export class Keeper {
   }
 
   /** Handles the key's current state, from an event or a list. */
-  seen(kv: KeyValue): void {
+  onPut(kv: KeyValue): void {
     void this.serial.run(async () => {
       if (!this.stopped && kv.modRevision.greaterThan(this.own.revision)) await this.adopt(kv);
     });
   }
 
   /** Handles that the key was deleted or has expired. */
-  gone(): void {
+  onDelete(): void {
     if (this.stopped) return;
     this.stop();
-    this.onGone();
+    this.onRevoked();
   }
 
   private schedule(): void {
@@ -85,7 +85,7 @@ export class Keeper {
       }
       // The key has changed, and the event has not arrived yet.
       const kv = await registry.read(own.name);
-      if (kv === undefined) this.gone();
+      if (kv === undefined) this.onDelete();
       else await this.adopt(kv);
     } catch (failure) {
       if (this.stopped) return;
@@ -100,7 +100,7 @@ export class Keeper {
     const { own, registry } = this;
     const text = kv.value.toString();
     if (isOfAnotherNode(own, text)) {
-      this.gone();
+      this.onDelete();
       return;
     }
     const duplicate = duplicatePublicIp(own, kv, registry);

@@ -107,7 +107,10 @@ export class Registry {
     return this.put(key, value, ttl, { target: MOD_REVISION, key, modRevision: revision });
   }
 
-  /** Puts a key again unchanged, which tells its watchers. Returns the new revision; undefined if the key has changed. @throws EtcdError */
+  /**
+   * Puts a key again unchanged, so that its watchers get an event. Returns the new revision, or undefined if the key has
+   * changed. @throws EtcdError
+   */
   async touch({ key, value, lease, modRevision }: KeyValue): Promise<Long | undefined> {
     const { header, succeeded } = await this.client.call(TXN, {
       compare: [{ target: MOD_REVISION, key, modRevision }],

@@ -74,7 +74,7 @@ export function fits(key: SubnetKey, { ranges }: SubnetRequest): boolean {
 
 function overlapsAny(key: SubnetKey, taken: WithIpv4<Span[]>): boolean {
   return familiesIn(key).some((family) => {
-    const span = spanOf(valueIn<Cidr>(key, family));
+    const span = spanOf(valueIn(key, family));
     return taken[family]?.some((other) => overlap(span, other));
   });
 }

@@ -9,7 +9,7 @@ import type { WithIpv4 } from './with-ipv4.js';
 export type SubnetKey = WithIpv4<Cidr>;
 
 export function formatSubnetKey(key: SubnetKey): string {
-  return valuesOf<Cidr>(key)
+  return valuesOf(key)
     .map(({ base, prefixLength }) => `${formatIp(base)}-${prefixLength}`)
     .join('&');
 }

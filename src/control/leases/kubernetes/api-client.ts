@@ -19,7 +19,7 @@ const KEEP_ALIVE_MS = 30_000;
 /** Headers, and an agent with certificates. */
 export type Credentials = Pick<RequestOptions, 'headers' | 'agent' | 'auth'>;
 
-export interface WatchRequest {
+export interface WatchCall {
   /** Path and query. */
   path: string;
   /** Longest silence of an accepted watch; a longer one fails it. */
@@ -86,7 +86,7 @@ export class ApiClient {
   }
 
   /** Resolves when the server ends the watch. @throws ApiError, and what `onEvent` throws */
-  async watch({ path, silenceMs, onAccepted, onEvent }: WatchRequest, signal: AbortSignal): Promise<void> {
+  async watch({ path, silenceMs, onAccepted, onEvent }: WatchCall, signal: AbortSignal): Promise<void> {
     await this.send({ method: 'GET', path, signal }, async (response) => {
       response.socket.setTimeout(silenceMs);
       response.socket.setKeepAlive(true, KEEP_ALIVE_MS);

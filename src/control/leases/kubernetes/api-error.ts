@@ -1,6 +1,6 @@
 /** Failed requests to the API server. */
 
-/** Upper limit on Retry-After: a larger value is taken for a mistake. */
+/** Upper limit on Retry-After; a larger value is probably a mistake. */
 const LONGEST_RETRY_AFTER_S = 60;
 
 export class ApiError extends Error {
@@ -15,6 +15,11 @@ export class ApiError extends Error {
     this.status = status;
     const seconds = /^\d+$/.test(retryAfter ?? '') ? Number(retryAfter) : 0;
     this.retryAfterMs = Math.min(seconds, LONGEST_RETRY_AFTER_S) * 1000;
+  }
+
+  /** Returns an ApiError as it is; wraps any other error. */
+  static from(error: unknown): ApiError {
+    return error instanceof ApiError ? error : new ApiError((error as Error).message);
   }
 
   /** Returns the same failure with another message. */

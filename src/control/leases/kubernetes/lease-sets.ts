@@ -40,7 +40,7 @@ export class LeaseSetBuilder {
       .filter((record) => record.name !== name)
       .map((record) => ({ name: record.name, leases: this.leasesOf(record) }));
     this.problems.retain((node) => nodes.has(node));
-    return mapFamilies(own, (ownLease: Lease, family) => {
+    return mapFamilies(own, (ownLease, family) => {
       const candidates = others.flatMap(({ name: other, leases: { [family]: lease } }) =>
         lease === undefined ? [] : [{ name: other, lease }],
       );

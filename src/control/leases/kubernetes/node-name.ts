@@ -2,7 +2,7 @@
 
 import { UserError } from '../../support/user-error.js';
 import type { ApiClient } from './api-client.js';
-import { type ApiError, explainApiError } from './api-error.js';
+import { ApiError, explainApiError } from './api-error.js';
 
 /** @throws UserError in flannel's words; ApiError when a retry may help */
 export async function findNodeName(client: ApiClient, signal: AbortSignal): Promise<string> {
@@ -14,8 +14,8 @@ export async function findNodeName(client: ApiClient, signal: AbortSignal): Prom
     );
   }
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}`;
-  const object = (await client.get(path, signal).catch((error: ApiError) => {
-    throw podError(`${namespace}/${pod}`, error);
+  const object = (await client.get(path, signal).catch((error: unknown) => {
+    throw podError(`${namespace}/${pod}`, ApiError.from(error));
   })) as { spec?: { nodeName?: string } };
   if (!object.spec?.nodeName) {
     throw new UserError(

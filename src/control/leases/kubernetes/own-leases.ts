@@ -8,7 +8,7 @@ import type { NetConf } from '../../config/net-conf.js';
 import { info, warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
 import type { NodeLeases } from '../lease.js';
-import type { FamilyRequest, LeaseRequest } from '../source.js';
+import type { LeaseRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';
 import { FAMILY_ANNOTATIONS, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
@@ -28,7 +28,7 @@ export function podCidr({ podCidrs }: NodeRecord, family: Family): Cidr | undefi
  */
 export function ownLeasesOf(record: NodeRecord, request: LeaseRequest, before?: NodeLeases): NodeLeases {
   const { netConf, families } = request;
-  return mapFamilies(families, ({ publicIp: found, vtepMac }: FamilyRequest, family) => {
+  return mapFamilies(families, ({ publicIp: found, vtepMac }, family) => {
     const subnet = ownSubnet(record, netConf, family);
     const publicIp = ownPublicIp(record, family, found);
     const had = before?.[family];

@@ -10,7 +10,7 @@ import { UserError } from '../../support/user-error.js';
 import { Outage } from '../outage.js';
 import type { Annotation, Annotations } from './annotations.js';
 import type { ApiClient } from './api-client.js';
-import { type ApiError, explainApiError } from './api-error.js';
+import { ApiError, explainApiError } from './api-error.js';
 import type { NodeRecord } from './node-record.js';
 import type { NodeReflector } from './reflector.js';
 import type { KubernetesTiming } from './timing.js';
@@ -60,11 +60,11 @@ export class Publisher {
       try {
         await this.patchAnnotations(signal);
         return;
-      } catch (error) {
+      } catch (failure) {
         signal.throwIfAborted();
-        const { retryAfterMs } = error as ApiError;
-        const reason = await this.reasonOf(error as ApiError);
-        const waitMs = Math.max(this.timing.acquireRetryMs, retryAfterMs);
+        const error = ApiError.from(failure);
+        const reason = await this.reasonOf(error);
+        const waitMs = Math.max(this.timing.acquireRetryMs, error.retryAfterMs);
         if (performance.now() + waitMs > deadline) {
           throw new UserError(
             `timeout contacting kube-api, failed to patch node "${this.options.node}". Error: ${reason}`,
@@ -113,10 +113,11 @@ export class Publisher {
         if (await this.patchAnnotations(signal)) this.check();
         else if (this.conditionDue) await this.patchCondition(signal);
         backoff.reset();
-      } catch (error) {
+      } catch (failure) {
         if (signal.aborted) return;
-        waitMs = backoff.next((error as ApiError).retryAfterMs);
-        const reason = await this.reasonOf(error as ApiError);
+        const error = ApiError.from(failure);
+        waitMs = backoff.next(error.retryAfterMs);
+        const reason = await this.reasonOf(error);
         this.logFailure(this.differences().length > 0 ? this.failedPatch : FAILED_CONDITION, reason);
         this.check();
       }

@@ -62,14 +62,14 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
         if (this.version === undefined) await withSmallHeap(() => this.list(signal));
         const lastedMs = await this.watch(signal);
         if (lastedMs >= this.timing.steadyMs) backoff.reset();
-      } catch (error) {
+      } catch (failure) {
         if (signal.aborted) return;
-        const { status, retryAfterMs: askedMs } = error as ApiError;
-        retryAfterMs = askedMs;
-        // One 410 is what a server that has restarted answers; only several in a row back off.
-        if (status === GONE && lastStatus !== GONE) backoff.reset();
-        lastStatus = status;
-        await this.handleFailure(error as ApiError);
+        const error = ApiError.from(failure);
+        retryAfterMs = error.retryAfterMs;
+        // A restarted server answers 410 once; only several in a row back off.
+        if (error.status === GONE && lastStatus !== GONE) backoff.reset();
+        lastStatus = error.status;
+        await this.handleFailure(error);
       }
       await delay(backoff.next(retryAfterMs), undefined, { signal }).catch(() => undefined);
     }
@@ -89,7 +89,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       if (page !== undefined) query.set('continue', page);
       const { metadata, items } = (await this.client
         .get(`${NODES}?${query}`, signal, credentials)
-        .catch((error: ApiError) => this.fail('list', error))) as NodeList;
+        .catch((error: unknown) => this.fail('list', ApiError.from(error)))) as NodeList;
       if (!Array.isArray(items) || metadata?.resourceVersion === undefined) {
         this.fail('list', new ApiError('the answer is not a list of nodes', 400));
       }
@@ -143,7 +143,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
         },
         signal,
       )
-      .catch((error: ApiError) => this.fail('watch', error));
+      .catch((error: unknown) => this.fail('watch', ApiError.from(error)));
     const lastedMs = performance.now() - acceptedAt;
     // A server restored from a backup accepts a version it never had, and sends neither error nor event. For a version
     // that exists it sends a bookmark every minute.
