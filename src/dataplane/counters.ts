@@ -1,12 +1,12 @@
 /**
- * What the dataplane counts, by name. Workers write, control reads, nothing is locked: each worker has its own row of
- * doubles in shared memory (exact to 2^53, and a 64-bit machine reads and writes one whole), and only that worker adds
- * to it.
+ * The counters of the dataplane. Workers write and control reads without locks: each worker alone adds to its own row of
+ * doubles in shared memory. A double is exact to 2^53, and a 64-bit machine reads and writes it as a whole.
  *
- * Names are part of `weft status --json`: `tx` is overlay to underlay, `rx` the other way, and a `_drop_` is a packet
- * that went no further, counted under exactly one reason. An `_icmp_sent` is an error message to the sender of such a packet.
+ * The names are part of `weft status --json`. `tx` means overlay to underlay, `rx` the other direction. Every dropped
+ * packet counts under exactly one `_drop_` name. `_icmp_sent` counts error messages to the sources of dropped packets.
  */
 
+/** Counters that workers keep. */
 export const COUNTER_NAMES = [
   'tx_packets',
   'tx_bytes',
@@ -64,13 +64,13 @@ export const COUNTER: CounterIndex = Object.fromEntries(
   COUNTER_NAMES.map((name, index) => [name, index]),
 ) as CounterIndex;
 
-/** Bytes of shared memory a row takes. */
+/** Bytes of a row in shared memory. */
 export const COUNTER_ROW_SIZE = COUNTER_NAMES.length * Float64Array.BYTES_PER_ELEMENT;
 
 /** A worker's row, indexed by COUNTER. */
 export type CounterRow = Float64Array;
 
-/** The sums over all workers' rows. */
+/** Returns the sum of all rows, counter by counter. */
 export function sumCounters(rows: readonly CounterRow[]): Record<CounterName, number> {
   const total = {} as Record<CounterName, number>;
   for (const name of COUNTER_NAMES) {

@@ -1,6 +1,6 @@
 /**
- * Numbers of the Linux ABI that Weft uses: each with its header and, where it is younger than 3.10, the first
- * kernel that has it. All are the values of the generic ABI (x86-64, arm64, riscv64).
+ * Constants of the Linux ABI, each with its header and, if newer than 3.10, the first kernel that has it. All values are
+ * those of the generic ABI (x86-64, arm64, riscv64).
  */
 
 // asm-generic/fcntl.h

@@ -1,4 +1,4 @@
-/** Error numbers of asm-generic/errno-base.h and errno.h. System calls in this tree return them negated. */
+/** Error numbers of asm-generic/errno-base.h and errno.h. The functions of ffi.ts return them negated. */
 
 import { getSystemErrorName } from 'node:util';
 
@@ -7,7 +7,7 @@ export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
 export const EINVAL = 22;
-/** What a tun descriptor answers whose device was deleted (drivers/net/tun.c). */
+/** The error of a tun descriptor whose device was deleted (drivers/net/tun.c). */
 export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
@@ -17,13 +17,13 @@ export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
 
-/** The name of a (positive) errno, for people: `EBUSY`. */
+/** Returns the name of a (positive) errno, for example `EBUSY`. */
 export function errnoName(errno: number): string {
-  // Node has no name for it.
+  // Node has no name for EBADFD.
   return errno === EBADFD ? 'EBADFD' : getSystemErrorName(-errno);
 }
 
-/** True when the network, not the packet or the socket, refused a datagram: no route, no neighbour, link down. */
+/** Returns whether the network, not packet or socket, caused the error: no route, no neighbour, link down. */
 export function isUnreachable(errno: number): boolean {
   return errno === ENETUNREACH || errno === EHOSTUNREACH || errno === ENETDOWN;
 }

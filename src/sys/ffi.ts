@@ -1,19 +1,19 @@
 /**
- * The one module with foreign functions: every system call Weft makes goes through here, by koffi.
+ * The only module with foreign functions: Weft makes its system calls here, with koffi.
  *
- * Contract: a call returns what the C function returns, or the negated errno; it never throws and never retries.
- * Memory is passed as an absolute address inside an arena, or as a Uint8Array where the call is made once at set-up. The
- * caller keeps that memory alive until the call is back.
+ * Contract: a function returns the result of the C function, or the negated errno. It never throws and never retries.
+ * The forwarding loop passes memory as absolute addresses inside an arena, set-up code as a Uint8Array. The caller keeps
+ * that memory alive until the call returns.
  */
 
 import koffi from 'koffi';
 
-// The process's own symbols: the C library is there whatever it is called (glibc, musl).
+// null loads the process's own symbols, which include the C library under any name (glibc, musl).
 const libc = koffi.load(null);
 
 const errno = koffi.errno;
-// ioctl and open are variadic in C; with one pointer or integer argument the calling conventions of every 64-bit
-// Linux pass it like a fixed one.
+// ioctl and open are variadic in C. The calling conventions of every 64-bit Linux pass a single variadic pointer or
+// integer like a fixed argument.
 const cOpen = libc.func('int open(const char *path, int flags)');
 const cClose = libc.func('int close(int fd)');
 const cIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
@@ -35,17 +35,17 @@ const cRecvmmsg = libc.func(
 );
 
 /**
- * An absolute address, made once at set-up and never computed with. A number would do as well, but one of this size is
- * boxed anew each time it is passed to a native function: 16 bytes of garbage a call.
+ * An absolute address, created once at set-up. It is a BigInt because V8 boxes a number of this size for every call of a
+ * native function: 16 bytes of garbage per call.
  */
 export type Address = bigint;
 
-/** The absolute address of a view's first byte. The view must never be detached, resized or moved while it is used. */
+/** Returns the absolute address of a view's first byte. Its buffer must not be detached or resized while in use. */
 export function addressOf(view: Uint8Array): Address {
   return koffi.address(view) as bigint;
 }
 
-// Set-up calls: memory as Uint8Array.
+// Set-up calls take memory as Uint8Array.
 
 export function open(path: string, flags: number): number {
   const result = cOpen(path, flags) as number;
@@ -62,7 +62,7 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): number
   return result < 0 ? -errno() : result;
 }
 
-/** An ioctl whose argument is a number, not a pointer. */
+/** Calls an ioctl whose argument is a number, not a pointer. */
 export function ioctlValue(fd: number, request: number, argument: number): number {
   const result = cIoctlValue(fd, request, argument) as number;
   return result < 0 ? -errno() : result;
@@ -83,7 +83,7 @@ export function setsockopt(fd: number, level: number, name: number, value: Uint8
   return result < 0 ? -errno() : result;
 }
 
-/** `length` holds the size of `value` (u32, host order) and receives the size the kernel wrote. */
+/** `length` contains the size of `value` (u32, host order) and receives the size that the kernel wrote. */
 export function getsockopt(
   fd: number,
   level: number,
@@ -105,7 +105,7 @@ export function madvise(address: Address, length: number, advice: number): numbe
   return result < 0 ? -errno() : result;
 }
 
-// Calls of the forwarding loop: memory as absolute addresses.
+// Calls of the forwarding loop take memory as absolute addresses.
 
 export function read(fd: number, buffer: Address, length: number): number {
   const result = cRead(fd, buffer, length) as number;
@@ -122,13 +122,13 @@ export function writev(fd: number, vector: Address, count: number): number {
   return result < 0 ? -errno() : result;
 }
 
-/** `timeout`: a struct timespec, or 0 to wait for ever. */
+/** `timeout` is a struct timespec, or 0 to wait without limit. */
 export function ppoll(fds: Address, count: number, timeout: Address): number {
   const result = cPpoll(fds, count, timeout, 0) as number;
   return result < 0 ? -errno() : result;
 }
 
-/** Lets another thread that is ready have this core. */
+/** Lets another runnable thread use this core. */
 export function schedYield(): void {
   cSchedYield();
 }

@@ -1,6 +1,6 @@
 /**
- * Giving back what only starting up needed. Node maps some 90 MB of its own file, and starting touches half of it: the
- * snapshot, the compiler, the module loader. What forwarding needs comes back by itself, from the page cache.
+ * Releases memory that only start-up needed. Node maps some 90 MB of its own binary, and start-up touches half of it: the
+ * snapshot, the compiler, the module loader. Pages that forwarding needs return from the page cache on access.
  */
 
 import { readFileSync } from 'node:fs';
@@ -11,11 +11,11 @@ const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) r-.p \S+ \S+ [1-9]\d* +\//;
 const ANONYMOUS = /^Anonymous: +(\d+) kB/m;
 
 /**
- * Drops the pages of read-only file mappings from this process. Only of those that have no page of their own, as
- * relocated ones have (Anonymous in proc_pid_smaps(5)): the others are in the file as they are in memory.
+ * Drops the pages of read-only file mappings from this process. Mappings with private pages, such as relocated ones, are
+ * left alone (Anonymous in proc_pid_smaps(5)): the file does not have their content.
  */
 export function releaseFilePages(): void {
-  // A new mapping begins with its addresses, everything else with a capital letter.
+  // Each mapping begins with a line of addresses; its other lines begin with a capital letter.
   for (const mapping of readFileSync('/proc/self/smaps', 'utf8').split(/\n(?=[0-9a-f]+-)/)) {
     const range = MAPPING.exec(mapping);
     if (range === null || ANONYMOUS.exec(mapping)?.[1] !== '0') continue;

@@ -1,4 +1,4 @@
-/** The underlay's two address families: what a socket has to be told differently for each. */
+/** Addresses of the underlay, and the socket options that differ between its two address families. */
 
 import {
   AF_INET,
@@ -17,13 +17,13 @@ import {
   SOCKADDR_IN6_SIZE,
 } from './constants.js';
 
-/** In host order, signed. */
+/** An IPv4 address in host order, signed. */
 export type Ipv4Address = number;
 
-/** Four words in the order of their bytes, each in host order and signed: `::1` is [0, 0, 0, 1]. */
+/** An IPv6 address as four words in network order, each in host order and signed: `::1` is [0, 0, 0, 1]. */
 export type Ipv6Address = readonly [number, number, number, number];
 
-/** An address of this node or of a peer in the network under the tunnel. */
+/** An address of this node or of a peer in the underlay. */
 export type UnderlayAddress = Ipv4Address | Ipv6Address;
 
 export interface SocketFamily {
@@ -67,7 +67,7 @@ export function socketFamilyOf(address: UnderlayAddress): SocketFamily {
   return isIpv6Address(address) ? IPV6 : IPV4;
 }
 
-/** The sockaddr_in or sockaddr_in6 of an address and port (host order). */
+/** Returns the sockaddr_in or sockaddr_in6 of an address and port (host order). */
 export function sockaddr(address: UnderlayAddress, port: number): Uint8Array {
   const { domain, nameSize } = socketFamilyOf(address);
   const view = new DataView(new ArrayBuffer(nameSize));

@@ -1,15 +1,15 @@
-/** A system call that failed at set-up. The forwarding loop never throws; it has negated errnos. */
+/** A failed system call at set-up. The forwarding loop never throws; it handles negated errnos. */
 
 import { errnoName } from './errno.js';
 
 export class SystemError extends Error {
   readonly syscall: string;
-  /** Positive. */
+  /** The positive errno. */
   readonly errno: number;
-  /** The errno's name: EBUSY. */
+  /** The errno's name, for example EBUSY. */
   readonly code: string;
 
-  /** `result` is what sys/ffi.ts returned: the negated errno. */
+  /** `result` is the negated errno that a function of ffi.ts returned. */
   constructor(syscall: string, result: number) {
     const code = errnoName(-result);
     super(`${syscall}: ${code}`);

@@ -242,7 +242,7 @@ t.test('encapsulate drops frames under one counter each', async (t) => {
     t.equal(await deliveredBy(node), delivered);
   });
 
-  await t.test('overflow counters continue after the device is rebuilt', async (t) => {
+  await t.test('tx_drop_device_overflow continues after the device is rebuilt', async (t) => {
     const before = await statusOf(bed.weft);
     await ipBatch(node.netns, ['link delete flannel.1']);
     await until('another device', async () => {
@@ -250,10 +250,8 @@ t.test('encapsulate drops frames under one counter each', async (t) => {
       return (repairs.device ?? 0) > (before.repairs.device ?? 0);
     });
     const after = await statusOf(bed.weft);
-    for (const name of ['rx_drop_socket_overflow', 'tx_drop_device_overflow'] as const) {
-      const [earlier = 0, later = 0] = [before.counters[name], after.counters[name]];
-      t.ok(earlier > 0 && later >= earlier, `${name}: ${earlier} before, ${later} after`);
-    }
+    const [earlier = 0, later = 0] = [before, after].map(({ counters }) => counters.tx_drop_device_overflow);
+    t.ok(earlier > 0 && later >= earlier, `${earlier} before, ${later} after`);
   });
 
   await t.test('the tests above raise every drop counter that can be raised', async (t) => {

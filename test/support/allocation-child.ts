@@ -135,7 +135,7 @@ class Switch {
 
   loop(arena: Arena, path: Path): ForwardingLoop {
     // There is always traffic; the ring that ends it may find the loop waiting.
-    return new ForwardingLoop(path, this.doorbell, new Idle(arena, [this.doorbell.eventFd], 0, 0));
+    return new ForwardingLoop(path, this.doorbell, new Idle(arena, [this.doorbell.eventFd], 0));
   }
 
   run(loop: ForwardingLoop): void {

@@ -1,14 +1,14 @@
 /**
- * What stands behind a key of two numbers: the address of a peer. The FDB of the leases has MACs as keys (their first
- * two bytes, unsigned, and their last four, signed), the routes have prefixes (routes.ts). Entries are permanent: only
- * control adds and removes them.
+ * A table from keys of two numbers to peers' addresses. The leases' FDB uses MACs as keys (the first two bytes, unsigned,
+ * and the last four, signed); the routes use prefixes (routes.ts). Entries are permanent: only control adds and removes
+ * them.
  *
- * An open-addressing hash table in typed arrays, linear probing, at most half full, so that a lookup with ten thousand
- * entries costs what it costs with two and allocates nothing. Removal shifts the rest of the run back; there are no
- * tombstones that would slow lookups down over the weeks a node runs. Owned by one worker; nothing is locked.
+ * The table is an open-addressing hash table in typed arrays with linear probing, at most half full. A lookup allocates
+ * nothing, and costs the same with ten thousand entries as with two. Removal shifts the rest of the probe run back, so no
+ * tombstones slow lookups down over the weeks a node runs. One worker owns the table; nothing is locked.
  *
- * An address is a signed 32-bit number: IPv4 in host order, or what stands for an IPv6 address (tunnel/ipv6-addresses.ts).
- * 0 is no peer's and means "none".
+ * An address is a signed 32-bit number: an IPv4 address in host order, or the number of an IPv6 address
+ * (ipv6-addresses.ts). 0 means "no address".
  */
 
 const MIN_CAPACITY = 64;
@@ -26,30 +26,30 @@ export class AddressTable {
   private addresses = new Int32Array(MIN_CAPACITY);
   private mask = MIN_CAPACITY - 1;
   private entries = 0;
-  /** How many entries each address has: tells a known peer from a stranger. */
-  private readonly peers = new Map<number, number>();
+  /** The number of entries of each address. */
+  private readonly references = new Map<number, number>();
 
   get size(): number {
     return this.entries;
   }
 
-  /** The address behind a key, or 0. */
+  /** Returns the address of a key, or 0. */
   lookup(high: number, low: number): number {
     return this.addresses[this.find(high, low)];
   }
 
-  /** True when some entry has this address. */
+  /** Returns whether some entry has this address. */
   hasAddress(address: number): boolean {
-    return this.peers.has(address);
+    return this.references.has(address);
   }
 
-  /** Adds an entry or gives it another address. */
+  /** Adds an entry or replaces its address. */
   set(high: number, low: number, address: number): void {
-    if (address === 0) throw new RangeError("0 is no peer's address");
+    if (address === 0) throw new RangeError('0 cannot be the address of a peer');
     let slot = this.find(high, low);
     const previous = this.addresses[slot];
     if (previous !== 0) {
-      this.forget(previous);
+      this.unreference(previous);
     } else {
       if ((this.entries + 1) * 2 > this.mask + 1) {
         this.grow();
@@ -57,21 +57,21 @@ export class AddressTable {
       }
       this.entries++;
     }
-    this.put(slot, high, low, address);
-    this.peers.set(address, (this.peers.get(address) ?? 0) + 1);
+    this.write(slot, high, low, address);
+    this.references.set(address, (this.references.get(address) ?? 0) + 1);
   }
 
-  /** Removes an entry; false when there was none. */
+  /** Removes an entry; returns false when the key has no entry. */
   delete(high: number, low: number): boolean {
     let gap = this.find(high, low);
     if (this.addresses[gap] === 0) return false;
-    this.forget(this.addresses[gap]);
+    this.unreference(this.addresses[gap]);
     this.entries--;
     for (let next = (gap + 1) & this.mask; this.addresses[next] !== 0; next = (next + 1) & this.mask) {
       const home = hash(this.highs[next], this.lows[next]) & this.mask;
-      // An entry may move back into the gap unless its home lies between the gap and where it stands.
+      // An entry may move back into the gap unless its home slot lies between the gap and its present slot.
       if (((next - home) & this.mask) >= ((next - gap) & this.mask)) {
-        this.put(gap, this.highs[next], this.lows[next], this.addresses[next]);
+        this.write(gap, this.highs[next], this.lows[next], this.addresses[next]);
         gap = next;
       }
     }
@@ -79,7 +79,7 @@ export class AddressTable {
     return true;
   }
 
-  /** The slot that holds a key, or the empty one where it would go. */
+  /** Returns the slot of a key, or the empty slot where it would be inserted. */
   private find(high: number, low: number): number {
     let slot = hash(high, low) & this.mask;
     while (this.addresses[slot] !== 0 && (this.lows[slot] !== low || this.highs[slot] !== high)) {
@@ -88,16 +88,16 @@ export class AddressTable {
     return slot;
   }
 
-  private put(slot: number, high: number, low: number, address: number): void {
+  private write(slot: number, high: number, low: number, address: number): void {
     this.highs[slot] = high;
     this.lows[slot] = low;
     this.addresses[slot] = address;
   }
 
-  private forget(address: number): void {
-    const left = (this.peers.get(address) ?? 0) - 1;
-    if (left > 0) this.peers.set(address, left);
-    else this.peers.delete(address);
+  private unreference(address: number): void {
+    const remaining = (this.references.get(address) ?? 0) - 1;
+    if (remaining > 0) this.references.set(address, remaining);
+    else this.references.delete(address);
   }
 
   private grow(): void {
@@ -108,7 +108,7 @@ export class AddressTable {
     this.addresses = new Int32Array(capacity);
     this.mask = capacity - 1;
     for (let i = 0; i < addresses.length; i++) {
-      if (addresses[i] !== 0) this.put(this.find(highs[i], lows[i]), highs[i], lows[i], addresses[i]);
+      if (addresses[i] !== 0) this.write(this.find(highs[i], lows[i]), highs[i], lows[i], addresses[i]);
     }
   }
 }

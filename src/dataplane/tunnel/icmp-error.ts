@@ -1,6 +1,6 @@
 /**
- * ICMP errors about IPv4 packets that cannot be forwarded: RFC 792, and RFC 1812 section 4.3.2 on what they quote and
- * about which packets there are none.
+ * ICMP errors about IPv4 packets that cannot be forwarded (RFC 792). RFC 1812 section 4.3.2 defines what they quote and
+ * which packets cause no error.
  */
 
 import type { Checksum } from '../checksum/checksum.js';
@@ -30,21 +30,21 @@ export const LARGEST_ERROR = 576;
 /** Internetwork control: RFC 1812 section 4.3.2.5. */
 const TOS = 0xc0;
 
-/** As net.ipv4.icmp_msgs_per_sec and icmp_msgs_burst of the kernel. */
-const PER_MS = 1;
-const BURST = 50;
+/** The kernel's defaults of net.ipv4.icmp_msgs_per_sec and icmp_msgs_burst. */
+const TOKENS_PER_MS = 1;
+const MAX_TOKENS = 50;
 
 export class IcmpErrors {
   private readonly arena: Arena;
   private readonly checksum: Checksum;
-  /** The address errors come from: IPv4, host order, signed. */
+  /** The source address of the errors: IPv4, host order, signed. */
   source: number;
   private readonly clock: { now(): number };
-  /** The token bucket: how many may be sent at once, and when it was last looked at. */
-  private tokens = BURST;
+  /** The token bucket: each error takes a token. `time` is when it was last filled. */
+  private tokens = MAX_TOKENS;
   private time: number;
 
-  /** `source`: as the field. `clock` gives milliseconds that only go forward. */
+  /** `clock` returns monotonic milliseconds. */
   constructor(arena: Arena, checksum: Checksum, source: number, clock: { now(): number }) {
     this.arena = arena;
     this.checksum = checksum;
@@ -54,8 +54,8 @@ export class IcmpErrors {
   }
 
   /**
-   * Appends an error about the IPv4 packet of `length` bytes at `packet`, whose header is whole, to `errors`, whose slots
-   * have LARGEST_ERROR bytes. False, with nothing done, when there may be none or there were too many.
+   * Appends an error about the IPv4 packet of `length` bytes at `packet`, whose header is complete, to `errors`, whose
+   * slots have LARGEST_ERROR bytes. Returns false and appends nothing if RFC 1812 forbids an error or too many were sent.
    */
   append(errors: PacketBatch, type: number, code: number, packet: number, length: number): boolean {
     const { view, bytes } = this.arena;
@@ -77,7 +77,7 @@ export class IcmpErrors {
     return true;
   }
 
-  /** RFC 1812 section 4.3.2.7. */
+  /** Returns whether RFC 1812 section 4.3.2.7 allows an error about a packet. */
   private mayReport(packet: number, length: number): boolean {
     const { view } = this.arena;
     if (!isHost(ipv4Source(view, packet)) || !isUnicast(ipv4Destination(view, packet))) return false;
@@ -89,7 +89,7 @@ export class IcmpErrors {
 
   private takeToken(): boolean {
     const now = this.clock.now();
-    this.tokens = Math.min(BURST, this.tokens + (now - this.time) * PER_MS);
+    this.tokens = Math.min(MAX_TOKENS, this.tokens + (now - this.time) * TOKENS_PER_MS);
     this.time = now;
     if (this.tokens < 1) return false;
     this.tokens--;
@@ -97,12 +97,12 @@ export class IcmpErrors {
   }
 }
 
-/** Not multicast, broadcast or reserved (RFC 1112). */
+/** Returns whether an address is not multicast, broadcast or reserved (RFC 1112). */
 function isUnicast(address: number): boolean {
   return address >>> 24 < 224;
 }
 
-/** An address that says which host it is: also neither of this network (0.0.0.0/8) nor loopback (RFC 1122). */
+/** Returns whether an address identifies a host: unicast, but neither 0.0.0.0/8 nor loopback (RFC 1122). */
 function isHost(address: number): boolean {
   const first = address >>> 24;
   return isUnicast(address) && first !== 0 && first !== 127;

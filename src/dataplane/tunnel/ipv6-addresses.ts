@@ -1,10 +1,9 @@
 /**
- * Numbers for the IPv6 addresses of peers. Everything between the sockets handles a peer's address as one 32-bit number;
- * over IPv6 it is the one that this table has given the address, from 1 up. 0 stands for every address without one.
+ * Numbers for the IPv6 addresses of peers. Between the sockets, a peer's address is one 32-bit number; over IPv6 it is
+ * the number that this table assigned to the address, from 1 up. 0 stands for every address without a number.
  *
- * A number goes back with its address and is given again, so that a cluster whose nodes come and go for years does not
- * make the table grow. A chained hash table in typed arrays: a lookup allocates nothing. Owned by one worker; nothing is
- * locked.
+ * The number of a deleted address is assigned again, so the table does not grow while nodes join and leave for years. It
+ * is a chained hash table in typed arrays: a lookup allocates nothing. One worker owns it; nothing is locked.
  */
 
 import type { Ipv6Address } from '../../sys/sockaddr.js';
@@ -13,7 +12,7 @@ const MIN_CAPACITY = 64;
 /** 32-bit words of an address. */
 const WORDS = 4;
 
-/** Addresses of one network differ in a few bits, so all have to reach the lowest: the finalizer of MurmurHash3. */
+/** Addresses of one network differ in few bits; the finaliser of MurmurHash3 spreads each of them to the lowest bits. */
 function hash(a: number, b: number, c: number, d: number): number {
   let mixed = d ^ Math.imul(c, 0x9e3779b1) ^ Math.imul(b, 0x27d4eb2f) ^ Math.imul(a, 0x165667b1);
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
@@ -22,15 +21,16 @@ function hash(a: number, b: number, c: number, d: number): number {
 }
 
 export class Ipv6Addresses {
-  /** Per number: its address as it lies in memory, in network order. */
+  /** Per number: its address in network order. */
   private words = new Int32Array(WORDS * MIN_CAPACITY);
-  /** Per number: the next in its chain, of a hash or of those that were given back; 0 ends it. */
+  /** Per number: the next number in its hash chain or in the free list; 0 ends both. */
   private next = new Int32Array(MIN_CAPACITY);
   /** Per hash: the first number of its chain. */
   private heads = new Int32Array(MIN_CAPACITY);
   private mask = MIN_CAPACITY - 1;
-  private returned = 0;
-  /** The lowest number that was never given. */
+  /** The first number of the free list. */
+  private free = 0;
+  /** The lowest number that was never assigned. */
   private fresh = 1;
   private readonly scratch = new Int32Array(WORDS);
   private readonly scratchView = new DataView(this.scratch.buffer);
@@ -40,7 +40,7 @@ export class Ipv6Addresses {
     return this.entries;
   }
 
-  /** The number of the address whose 16 bytes begin at word `at`; 0 when it has none. */
+  /** Returns the number of the address whose 16 bytes begin at word `at`; 0 without a number. */
   find(memory: Int32Array, at: number): number {
     const a = memory[at];
     const b = memory[at + 1];
@@ -50,14 +50,14 @@ export class Ipv6Addresses {
     let found = this.heads[hash(a, b, c, d) & this.mask];
     while (found !== 0) {
       const word = found * WORDS;
-      // The last words first: those of one network differ there.
+      // The last words first: addresses of one network differ there.
       if (words[word + 3] === d && words[word + 2] === c && words[word + 1] === b && words[word] === a) break;
       found = next[found];
     }
     return found;
   }
 
-  /** Writes the 16 bytes of a number's address from word `at` on. */
+  /** Writes the 16 bytes of a number's address, starting at word `at`. */
   write(number: number, memory: Int32Array, at: number): void {
     const { words } = this;
     const word = number * WORDS;
@@ -67,20 +67,20 @@ export class Ipv6Addresses {
     memory[at + 3] = words[word + 3];
   }
 
-  /** The number of an address, which is given one if it has none. Not `::`, which is no peer's. */
+  /** Returns the number of an address, and assigns one if necessary. @throws RangeError for `::` */
   add(address: Ipv6Address): number {
-    if (address.every((word) => word === 0)) throw new RangeError(":: is no peer's address");
+    if (address.every((word) => word === 0)) throw new RangeError(':: cannot be the address of a peer');
     address.forEach((word, index) => this.scratchView.setInt32(4 * index, word));
     const known = this.find(this.scratch, 0);
     if (known !== 0) return known;
-    const number = this.take();
+    const number = this.allocate();
     this.words.set(this.scratch, number * WORDS);
     this.link(number);
     this.entries++;
     return number;
   }
 
-  /** Takes a number, which has an address, back from it. */
+  /** Deletes the address of a number and frees the number. */
   delete(number: number): void {
     const { next, heads } = this;
     const chain = this.chainOf(number);
@@ -91,15 +91,15 @@ export class Ipv6Addresses {
       while (next[before] !== number) before = next[before];
       next[before] = next[number];
     }
-    next[number] = this.returned;
-    this.returned = number;
+    next[number] = this.free;
+    this.free = number;
     this.entries--;
   }
 
-  private take(): number {
-    const number = this.returned;
+  private allocate(): number {
+    const number = this.free;
     if (number !== 0) {
-      this.returned = this.next[number];
+      this.free = this.next[number];
       return number;
     }
     if (this.fresh === this.next.length) this.grow();
@@ -118,7 +118,7 @@ export class Ipv6Addresses {
     this.heads[chain] = number;
   }
 
-  /** Called when every number is given: none is in the chain of those returned. */
+  /** Doubles the capacity; the free list is empty then. */
   private grow(): void {
     const capacity = this.next.length * 2;
     const words = new Int32Array(WORDS * capacity);

@@ -1,7 +1,7 @@
 /**
- * flannel's udp backend: the inner IPv4 packet is the datagram, without any header; its peer is found by longest prefix
- * match. The node's end is a router: it takes one off the TTL in each direction and reports what it cannot forward by ICMP
- * (RFC 1812 sections 4.3.3.1 and 5.3.1).
+ * flannel's udp backend: a datagram is an inner IPv4 packet without a tunnel header. Longest prefix match finds the peer.
+ * Like a router, the tunnel decrements the TTL in both directions and reports undeliverable packets by ICMP (RFC 1812
+ * sections 4.3.3.1 and 5.3.1).
  */
 
 import type { Checksum } from '../checksum/checksum.js';
@@ -32,10 +32,10 @@ import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import { Routes } from './routes.js';
 import type { Tunnel } from './tunnel.js';
 
-/** No counter has this index. */
+/** The verdict on a packet that passes; a counter's index otherwise. */
 const ACCEPTED = -1;
 
-/** Counters of what is no IPv4 packet of the length it says, by direction. */
+/** Counters of malformed packets, by direction. */
 const TX = {
   runt: COUNTER.tx_drop_runt,
   notIpv4: COUNTER.tx_drop_not_ipv4,
@@ -54,7 +54,7 @@ export class UdpTunnel implements Tunnel {
   private readonly peerCheck: PeerCheck;
   private readonly errors: IcmpErrors;
 
-  /** `clock` (milliseconds that only go forward) is for the rate of ICMP errors. */
+  /** `clock` returns monotonic milliseconds; it limits the rate of ICMP errors. */
   constructor(
     arena: Arena,
     checksum: Checksum,
@@ -98,7 +98,7 @@ export class UdpTunnel implements Tunnel {
         this.counters[reason]++;
         continue;
       }
-      // A superpacket's segments get the TTL of its one header.
+      // All segments of a superpacket get the TTL of its header.
       decrementIpv4Ttl(view, packet);
       batch.move(i, kept);
       batch.address[kept] = address;
@@ -130,14 +130,14 @@ export class UdpTunnel implements Tunnel {
     batch.count = kept;
   }
 
-  /** The counter under which something is dropped that is no whole IPv4 packet and nothing else, or ACCEPTED. */
+  /** Returns ACCEPTED for exactly one complete IPv4 packet, otherwise the counter it is dropped under. */
   private refuseHeader(packet: number, length: number, counters: typeof TX): number {
     const { view } = this;
     if (length < IPV4_MIN_LENGTH) return counters.runt;
     if (ipv4Version(view, packet) !== 4) return counters.notIpv4;
     const header = ipv4HeaderLength(view, packet);
-    const honest = ipv4TotalLength(view, packet) === length && header >= IPV4_MIN_LENGTH && header <= length;
-    return honest ? ACCEPTED : counters.badLength;
+    const exact = ipv4TotalLength(view, packet) === length && header >= IPV4_MIN_LENGTH && header <= length;
+    return exact ? ACCEPTED : counters.badLength;
   }
 
   private unreachable(packet: number, length: number, replies: PacketBatch): number {
@@ -154,7 +154,7 @@ export class UdpTunnel implements Tunnel {
     return COUNTER.tx_drop_ttl;
   }
 
-  /** A packet of a peer has expired: the error goes back through the tunnel, where there is a route. */
+  /** Answers a peer's expired packet with an ICMP error through the tunnel, if a route leads to its source. */
   private expiredHere(packet: number, length: number, replies: PacketBatch): number {
     const address = this.routes.lookup(ipv4Source(this.view, packet));
     if (address !== 0 && this.errors.append(replies, ICMP_TIME_EXCEEDED, ICMP_TTL_EXCEEDED, packet, length)) {
@@ -164,9 +164,9 @@ export class UdpTunnel implements Tunnel {
     return COUNTER.rx_drop_ttl;
   }
 
-  /** The peer check: the counter under which a packet is dropped, or ACCEPTED. */
+  /** Applies the peer check: returns the counter that a packet is dropped under, or ACCEPTED. */
   private refuseSource(inner: number, outer: number): number {
-    // The device lets packets in that come from its own address, because the errors made here do (accept_local).
+    // The device accepts packets from its own address (accept_local), because this node's ICMP errors have it.
     if (inner === this.errors.source) return COUNTER.rx_drop_wrong_source;
     if (this.peerCheck === 'off') return ACCEPTED;
     const leased = this.routes.lookup(inner);

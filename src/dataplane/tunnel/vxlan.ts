@@ -1,4 +1,4 @@
-/** VXLAN, RFC 7348: the inner Ethernet frame behind an 8-byte header, its VTEP found by MAC in the FDB. */
+/** VXLAN, RFC 7348: an 8-byte header and the inner Ethernet frame. The FDB maps its destination MAC to a VTEP. */
 
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -30,7 +30,7 @@ import type { PeerCheck, VxlanOptions } from './options.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import type { Tunnel } from './tunnel.js';
 
-/** No counter has this index. */
+/** The verdict on a packet that passes; a counter's index otherwise. */
 const ACCEPTED = -1;
 
 export class VxlanTunnel implements Tunnel {
@@ -102,19 +102,19 @@ export class VxlanTunnel implements Tunnel {
 
   decapsulate(batch: PacketBatch): void {
     let kept = 0;
-    // A burst is mostly of one peer: what was found out of a packet holds for the next with the same headers.
-    let accepted = -1;
-    let acceptedSource = 0;
+    // Batches mostly come from one peer, so the verdict on a packet is reused for the next one with identical headers.
+    let lastGood = -1;
+    let lastGoodSource = 0;
     for (let i = 0; i < batch.count; i++) {
       const at = batch.offset[i];
       const length = batch.length[i];
       const source = batch.address[i];
       let reason = ACCEPTED;
-      if (accepted < 0 || source !== acceptedSource || !this.sameHeaders(at, length, accepted)) {
+      if (lastGood < 0 || source !== lastGoodSource || !this.sameHeaders(at, length, lastGood)) {
         reason = this.refuse(at, length, source);
-        // What is counted although it is accepted is looked at each time.
-        accepted = reason === ACCEPTED && isPlainVxlan(this.view, at) ? at : -1;
-        acceptedSource = source;
+        // A verdict that also counts something (GBP, reserved bits) is never reused.
+        lastGood = reason === ACCEPTED && isPlainVxlan(this.view, at) ? at : -1;
+        lastGoodSource = source;
       }
       if (reason === ACCEPTED) reason = this.refuseEcn(at, length, batch.tos[i] & ECN_MASK);
       if (reason !== ACCEPTED) {
@@ -135,7 +135,7 @@ export class VxlanTunnel implements Tunnel {
     return this.learned.lookup(high, low);
   }
 
-  /** The counter under which a datagram is dropped, or ACCEPTED. */
+  /** Returns the counter that a datagram is dropped under, or ACCEPTED. */
   private refuse(at: number, length: number, source: number): number {
     const { view } = this;
     if (length < VXLAN_LENGTH + ETHERNET_LENGTH) return COUNTER.rx_drop_runt;
@@ -154,7 +154,7 @@ export class VxlanTunnel implements Tunnel {
     return ACCEPTED;
   }
 
-  /** What a peer says and this node does not act on. */
+  /** Counts header bits that this node ignores. */
   private countExtras(at: number): void {
     if (hasGroupPolicy(this.view, at)) this.counters[COUNTER.rx_group_policy]++;
     if (hasReservedBits(this.view, at)) this.counters[COUNTER.rx_reserved_bits]++;
@@ -166,7 +166,7 @@ export class VxlanTunnel implements Tunnel {
     return carried ? ACCEPTED : COUNTER.rx_drop_ecn;
   }
 
-  /** True for a datagram whose VXLAN header and inner MAC addresses are those of the one at `other`. */
+  /** Returns whether a datagram has the same VXLAN header and inner MAC addresses as the datagram at `other`. */
   private sameHeaders(at: number, length: number, other: number): boolean {
     const { view } = this;
     if (length < VXLAN_LENGTH + ETHERNET_LENGTH) return false;
@@ -176,7 +176,7 @@ export class VxlanTunnel implements Tunnel {
     return true;
   }
 
-  /** The peer check; learns a MAC that no lease has, where learning is on. */
+  /** Applies the peer check. With learning, also learns a MAC that belongs to no lease. */
   private refuseSource(high: number, low: number, source: number): number {
     const leased = this.fdb.lookup(high, low);
     if (leased !== 0 && leased === source) return ACCEPTED;

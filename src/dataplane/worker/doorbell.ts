@@ -1,6 +1,6 @@
 /**
- * How control gets the attention of a worker, blocked in poll or busy forwarding: a flag in shared memory that the
- * worker looks at once a round, and an eventfd in its poll set that wakes it.
+ * How control interrupts a worker that is blocked in poll or busy forwarding: a flag in shared memory, which the worker
+ * checks once per round, and an eventfd in its poll set, which wakes it.
  */
 
 import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../sys/constants.js';
@@ -8,8 +8,9 @@ import { addressOf, close, eventfd, read, write } from '../../sys/ffi.js';
 import { SystemError } from '../../sys/system-error.js';
 import type { DoorbellHandle } from './messages.js';
 
-const RUNG = 0;
-const STOP = 1;
+/** Indices of the flags. */
+const RINGING = 0;
+const STOPPED = 1;
 
 export class Doorbell {
   readonly eventFd: number;
@@ -23,42 +24,42 @@ export class Doorbell {
     this.flags = new Int32Array(handle.flags);
   }
 
-  /** Control's side: a new doorbell. @throws SystemError */
+  /** Control: creates the handle that both ends are made from. @throws SystemError */
   static create(): DoorbellHandle {
     const eventFd = eventfd(EFD_NONBLOCK | EFD_CLOEXEC);
     if (eventFd < 0) throw new SystemError('eventfd', eventFd);
     return { eventFd, flags: new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT) };
   }
 
-  /** Control: there is a message to take. */
+  /** Control: tells the worker that messages are waiting. */
   ring(): void {
-    Atomics.store(this.flags, RUNG, 1);
+    Atomics.store(this.flags, RINGING, 1);
     this.transfer[0] = 1;
     write(this.eventFd, this.transferAddress, 8);
   }
 
-  /** Control: the worker is to return from its loop. Also from an exit handler: nothing here waits. */
+  /** Control: makes the worker leave its loop. Never blocks, so it may be called from an exit handler. */
   stop(): void {
-    Atomics.store(this.flags, STOP, 1);
+    Atomics.store(this.flags, STOPPED, 1);
     this.ring();
   }
 
-  /** Control, once the worker is gone. */
+  /** Control: closes the eventfd after the worker has exited. */
   close(): void {
     close(this.eventFd);
   }
 
-  /** Worker: true once for any number of rings since the last time. */
+  /** Worker: returns true once for all rings since the last call. */
   answer(): boolean {
-    if (Atomics.load(this.flags, RUNG) === 0) return false;
-    // In this order a ring in between is not lost: the flag is set again and the next round sees it.
+    if (Atomics.load(this.flags, RINGING) === 0) return false;
+    // This order keeps a ring that comes in between: it sets the flag again, and the next round sees it.
     read(this.eventFd, this.transferAddress, 8);
-    Atomics.store(this.flags, RUNG, 0);
+    Atomics.store(this.flags, RINGING, 0);
     return true;
   }
 
-  /** Worker. */
+  /** Worker: true after `stop`. */
   get stopped(): boolean {
-    return Atomics.load(this.flags, STOP) === 1;
+    return Atomics.load(this.flags, STOPPED) === 1;
   }
 }

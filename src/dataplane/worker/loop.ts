@@ -1,14 +1,16 @@
 /**
- * The forwarding loop: everything that happens to a packet happens in one round of it.
+ * The forwarding loop. Each round forwards in both directions:
  *
  *     overlay.receive → tunnel.encapsulate → underlay.send
  *     underlay.receive → tunnel.decapsulate → overlay.send
  *
- * and what the tunnel replies goes back to the port the burst came from.
+ * The tunnel's replies go back to the port that the batch came from.
  *
- * A round serves each side that has something, up to a batch each, so that neither can starve the other; with nothing
- * left on either side the worker waits (idle.ts) until a packet or control comes.
+ * A round takes at most one batch per direction, so that neither can starve the other. When both ports are drained, the
+ * worker waits (idle.ts) for a packet or for control.
  */
+
+import { schedYield } from '../../sys/ffi.js';
 
 import { DRAINED, type Port } from '../io/port.js';
 import type { PacketBatch } from '../memory/batch.js';
@@ -22,11 +24,11 @@ export interface Path {
   tunnel: Pick<Tunnel, 'encapsulate' | 'decapsulate'>;
   outbound: PacketBatch;
   inbound: PacketBatch;
-  /** What the tunnel has to say to the senders of packets; empty between two bursts. */
+  /** Error messages of the tunnel; empty between two batches. */
   replies: PacketBatch;
 }
 
-/** A port that cannot be used any more, as when the device was deleted. */
+/** A port that failed, for example because its device was deleted. */
 export interface LoopFailure {
   port: 'overlay' | 'underlay';
   errno: number;
@@ -37,14 +39,14 @@ export class ForwardingLoop {
   private readonly doorbell: Doorbell;
   private readonly idle: Idle;
 
-  /** `idle` has to watch the doorbell too. */
+  /** `idle` must watch the doorbell too. */
   constructor(path: Path, doorbell: Doorbell, idle: Idle) {
     this.path = path;
     this.doorbell = doorbell;
     this.idle = idle;
   }
 
-  /** Forwards until the doorbell says stop; calls `onRing` between two rounds whenever control rang. */
+  /** Forwards until the doorbell is stopped or a port fails. Calls `onRing` between two rounds after a ring. */
   run(onRing: () => void): LoopFailure | undefined {
     while (true) {
       if (this.doorbell.answer()) {
@@ -58,6 +60,17 @@ export class ForwardingLoop {
       if (this.path.outbound.count > 0 || this.path.inbound.count > 0) this.idle.reset();
       else if (out === DRAINED && back === DRAINED) this.idle.wait();
     }
+  }
+
+  /** Forwards for some rounds without waiting and returns the mean duration of one, in microseconds. */
+  measureRound(rounds: number): number {
+    const start = performance.now();
+    for (let i = 0; i < rounds; i++) {
+      this.forwardOut();
+      this.forwardIn();
+      schedYield();
+    }
+    return ((performance.now() - start) * 1000) / rounds;
   }
 
   private forwardOut(): number {

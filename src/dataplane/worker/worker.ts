@@ -1,7 +1,6 @@
 /** Entry point of a forwarding thread: builds the path of one device queue from its options and runs the loop. */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { schedYield } from '../../sys/ffi.js';
 import { Checksum } from '../checksum/checksum.js';
 import { OverlayPort } from '../io/overlay.js';
 import { OverlayGsoPort } from '../io/overlay-gso.js';
@@ -33,7 +32,7 @@ const VLAN_TAGS = 8;
 const LARGEST_FRAME = 65536 + 64;
 /** iovec tables, pollfds, header scratch. */
 const SMALL_STRUCTURES = 65536;
-/** Empty rounds that are timed to learn the duration of one. */
+/** Rounds whose duration is measured at the start. */
 const CALIBRATION_ROUNDS = 200;
 
 const options = workerData as WorkerOptions;
@@ -89,26 +88,13 @@ const underlay = new UdpPort(
   counters,
   (errno) => reply({ type: 'fallback', errno }),
 );
-const idle = new Idle(
-  arena,
-  [options.deviceFd, options.socketFd, doorbell.eventFd],
-  busyRounds(),
-  options.busyPoll,
-);
+const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.eventFd], options.busyPoll);
 const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);
 
-/** How many empty rounds fill the time the worker may look on; the clock is not read while it forwards. */
-function busyRounds(): number {
-  if (options.busyPoll === 0) return 0;
-  const start = performance.now();
-  // The device is still down, so this takes no packet; the socket's side costs about as much.
-  for (let i = 0; i < CALIBRATION_ROUNDS; i++) {
-    overlay.receive(outbound);
-    overlay.receive(outbound);
-    schedYield();
-  }
-  const round = ((performance.now() - start) * 1000) / CALIBRATION_ROUNDS;
-  return Math.max(1, Math.round(options.busyPoll / round));
+if (options.busyPoll > 0) {
+  // Polling time is counted in rounds, so that the loop never reads the clock. The device is still down, and few packets
+  // arrive on the socket, so the measured rounds are empty ones.
+  idle.busyRounds = Math.max(1, Math.round(options.busyPoll / loop.measureRound(CALIBRATION_ROUNDS)));
 }
 
 function reply(message: Reply): void {

@@ -7,20 +7,25 @@ import {
   sumCounters,
 } from '../../../src/dataplane/counters.js';
 
-t.test('every name has an index of its own', async (t) => {
+t.test('COUNTER gives every name its own index', async (t) => {
   t.equal(new Set(COUNTER_NAMES).size, COUNTER_NAMES.length);
   for (const [index, name] of COUNTER_NAMES.entries()) t.equal(COUNTER[name], index, name);
 });
 
-t.test('a name says the direction, and drops say so', async (t) => {
+t.test('COUNTER_NAMES begin with a direction, and drops contain _drop_', async (t) => {
   for (const name of COUNTER_NAMES) t.match(name, /^([rt]x_(drop_)?[a-z0-9_]+|offload_step_downs)$/);
 });
 
-t.test('a row has room for every counter', async (t) => {
-  t.equal(new Float64Array(new SharedArrayBuffer(COUNTER_ROW_SIZE)).length, COUNTER_NAMES.length);
+t.test('COUNTER_ROW_SIZE is enough for a worker to count under every name', async (t) => {
+  const row = new Float64Array(new SharedArrayBuffer(COUNTER_ROW_SIZE));
+  for (const [index, name] of COUNTER_NAMES.entries()) row[COUNTER[name]] += index + 1;
+  t.same(
+    Object.values(sumCounters([row])),
+    Array.from(COUNTER_NAMES.keys(), (index) => index + 1),
+  );
 });
 
-t.test('the sum is over all workers, counter by counter', async (t) => {
+t.test('sumCounters adds the rows of all workers, counter by counter', async (t) => {
   const rows: CounterRow[] = [1, 2, 3].map(() => new Float64Array(COUNTER_NAMES.length));
   for (const [worker, row] of rows.entries()) {
     row[COUNTER.tx_packets] = 10 ** worker;
@@ -33,13 +38,13 @@ t.test('the sum is over all workers, counter by counter', async (t) => {
   t.same(Object.keys(sum), COUNTER_NAMES);
 });
 
-t.test('counts are exact beyond 32 bits', async (t) => {
+t.test('sumCounters is exact beyond 32 bits', async (t) => {
   const row = new Float64Array(COUNTER_NAMES.length);
   row[COUNTER.rx_bytes] = 2 ** 52;
   row[COUNTER.rx_bytes]++;
   t.equal(sumCounters([row]).rx_bytes, 2 ** 52 + 1);
 });
 
-t.test('without workers every counter is zero', async (t) => {
+t.test('sumCounters returns zeros without workers', async (t) => {
   t.ok(Object.values(sumCounters([])).every((value) => value === 0));
 });

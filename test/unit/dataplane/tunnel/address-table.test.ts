@@ -1,12 +1,12 @@
 import t from 'tap';
 import { AddressTable } from '../../../../src/dataplane/tunnel/address-table.js';
 
-/** A MAC of the shape a cluster of Weft nodes has: 02:xx and four bytes that differ anywhere. */
+/** Returns a MAC like those of a cluster of Weft nodes: 02:xx and four bytes of any value. */
 function nth(index: number): [high: number, low: number] {
   return [0x0200 | (index & 0xff), Math.imul(index, 0x9e3779b1)];
 }
 
-t.test('an empty table knows nothing', async (t) => {
+t.test('AddressTable returns 0 for every key while it is empty', async (t) => {
   const fdb = new AddressTable();
   t.equal(fdb.size, 0);
   t.equal(fdb.lookup(0x0200, 1), 0);
@@ -15,7 +15,7 @@ t.test('an empty table knows nothing', async (t) => {
   t.equal(fdb.delete(0x0200, 1), false);
 });
 
-t.test('an entry is found by both parts of its MAC', async (t) => {
+t.test('AddressTable compares both parts of a key', async (t) => {
   const fdb = new AddressTable();
   fdb.set(0x0200, 1, 0x0a000001);
   t.equal(fdb.lookup(0x0200, 1), 0x0a000001);
@@ -25,7 +25,7 @@ t.test('an entry is found by both parts of its MAC', async (t) => {
   t.equal(fdb.size, 1);
 });
 
-t.test('MACs and addresses with the highest bit set are numbers like any other', async (t) => {
+t.test('AddressTable supports keys and addresses with the highest bit set', async (t) => {
   const fdb = new AddressTable();
   fdb.set(0xfeff, -1, 0xc0a84d01 | 0);
   fdb.set(0xfeff, -0x80000000, 0xdfffffff | 0);
@@ -34,7 +34,7 @@ t.test('MACs and addresses with the highest bit set are numbers like any other',
   t.equal(fdb.hasAddress(0xc0a84d01 | 0), true);
 });
 
-t.test('a MAC of zeros is a MAC like any other', async (t) => {
+t.test('AddressTable supports a key of zeros', async (t) => {
   const fdb = new AddressTable();
   fdb.set(0, 0, 7);
   t.equal(fdb.lookup(0, 0), 7);
@@ -42,7 +42,7 @@ t.test('a MAC of zeros is a MAC like any other', async (t) => {
   t.equal(fdb.lookup(0, 0), 0);
 });
 
-t.test('set gives an entry another address', async (t) => {
+t.test('AddressTable.set replaces the address of an entry', async (t) => {
   const fdb = new AddressTable();
   fdb.set(0x0200, 1, 100);
   fdb.set(0x0200, 1, 200);
@@ -52,11 +52,11 @@ t.test('set gives an entry another address', async (t) => {
   t.equal(fdb.hasAddress(200), true);
 });
 
-t.test('0.0.0.0 is refused, as it means "none"', async (t) => {
+t.test('AddressTable.set refuses the address 0', async (t) => {
   t.throws(() => new AddressTable().set(0x0200, 1, 0), RangeError);
 });
 
-t.test('delete removes an entry once', async (t) => {
+t.test('AddressTable.delete removes an entry once', async (t) => {
   const fdb = new AddressTable();
   fdb.set(0x0200, 1, 100);
   t.equal(fdb.delete(0x0200, 1), true);
@@ -65,7 +65,7 @@ t.test('delete removes an entry once', async (t) => {
   t.equal(fdb.size, 0);
 });
 
-t.test('a VTEP is known as long as it has an entry', async (t) => {
+t.test('AddressTable.hasAddress is true as long as an entry has the address', async (t) => {
   const fdb = new AddressTable();
   fdb.set(0x0200, 1, 100);
   fdb.set(0x0200, 2, 100);
@@ -78,7 +78,7 @@ t.test('a VTEP is known as long as it has an entry', async (t) => {
   t.equal(fdb.hasAddress(200), false, 'the last one went');
 });
 
-t.test('ten thousand entries are all found, with their own addresses', async (t) => {
+t.test('AddressTable finds each of ten thousand entries', async (t) => {
   const fdb = new AddressTable();
   const count = 10_000;
   for (let i = 1; i <= count; i++) fdb.set(...nth(i), i);
@@ -89,7 +89,7 @@ t.test('ten thousand entries are all found, with their own addresses', async (t)
   t.equal(wrong, 0);
 });
 
-t.test('MACs that count up, as derived by hand, do not crowd', async (t) => {
+t.test('AddressTable distributes consecutive MACs over the table', async (t) => {
   const fdb = new AddressTable();
   for (let i = 1; i <= 10_000; i++) fdb.set(0x0200, i, i);
   let wrong = 0;
@@ -97,8 +97,8 @@ t.test('MACs that count up, as derived by hand, do not crowd', async (t) => {
   t.equal(wrong, 0);
 });
 
-t.test('removal leaves every other entry findable, in whatever order the entries go', async (t) => {
-  // At the sizes where the table is fullest, just before it grows, runs are longest and go round its end.
+t.test('AddressTable.delete keeps every other entry findable, for every order of deletion', async (t) => {
+  // Just before it grows the table is fullest: probe runs are longest and wrap around its end.
   for (const count of [2, 31, 32, 64, 512]) {
     for (const step of [1, 3, 7, 11]) {
       const fdb = new AddressTable();
@@ -118,7 +118,7 @@ t.test('removal leaves every other entry findable, in whatever order the entries
   }
 });
 
-t.test('a table that was emptied takes entries again', async (t) => {
+t.test('AddressTable accepts entries again after all were deleted', async (t) => {
   const fdb = new AddressTable();
   for (let round = 1; round <= 5; round++) {
     for (let i = 1; i <= 200; i++) fdb.set(...nth(i), i * round);

@@ -37,7 +37,7 @@ function datagram(packet: Uint8Array): Datagram {
 
 const DATAGRAMS = tcpdumpPackets(fixture('flannel-vxlan-capture.txt')).map(datagram);
 
-/** The tunnel of one of the two nodes. */
+/** Returns the tunnel of one of the two nodes. */
 function tunnelOf(kit: Kit, address: string): VxlanTunnel {
   const tunnel = kit.tunnel({ vni: 1, peerCheck: 'strict' });
   for (const [node, nodeMac] of Object.entries(NODES)) {
@@ -47,7 +47,7 @@ function tunnelOf(kit: Kit, address: string): VxlanTunnel {
   return tunnel;
 }
 
-t.test('the capture is six datagrams between the two nodes, as tcpdump printed them', async (t) => {
+t.test('the capture contains six datagrams between the two nodes', async (t) => {
   t.same(
     DATAGRAMS.map(({ from, to, payload }) => [from, to, payload.length]),
     [
@@ -62,7 +62,7 @@ t.test('the capture is six datagrams between the two nodes, as tcpdump printed t
   t.ok(DATAGRAMS.every(({ payload }) => checksumsVerify(payload.slice(VXLAN))));
 });
 
-t.test('each header is that of VNI 1 without reserved bits, and is written like that', async (t) => {
+t.test('writeVxlan reproduces each header of the capture: VNI 1 without reserved bits', async (t) => {
   for (const { payload } of DATAGRAMS) {
     const view = viewOf(payload);
     t.equal(hasVni(view, 0), true);
@@ -77,19 +77,16 @@ t.test('each header is that of VNI 1 without reserved bits, and is written like 
 for (const [index, { from, to, payload }] of DATAGRAMS.entries()) {
   const inner = payload.slice(VXLAN);
 
-  t.test(
-    `datagram ${index + 1}: the sender makes of the inner frame exactly the captured payload`,
-    async (t) => {
-      const kit = new Kit();
-      kit.fill([inner]);
-      tunnelOf(kit, from).encapsulate(kit.batch);
-      t.same(kit.packets().map(toHex), [toHex(payload)]);
-      t.equal(kit.batch.address[0], ipv4(to));
-      t.same(kit.counted(), {});
-    },
-  );
+  t.test(`encapsulate reproduces the captured payload of datagram ${index + 1}`, async (t) => {
+    const kit = new Kit();
+    kit.fill([inner]);
+    tunnelOf(kit, from).encapsulate(kit.batch);
+    t.same(kit.packets().map(toHex), [toHex(payload)]);
+    t.equal(kit.batch.address[0], ipv4(to));
+    t.same(kit.counted(), {});
+  });
 
-  t.test(`datagram ${index + 1}: the receiver gets the inner frame back`, async (t) => {
+  t.test(`decapsulate returns the inner frame of datagram ${index + 1}`, async (t) => {
     const kit = new Kit();
     kit.fill([payload], ipv4(from));
     tunnelOf(kit, to).decapsulate(kit.batch);
@@ -100,7 +97,7 @@ for (const [index, { from, to, payload }] of DATAGRAMS.entries()) {
   });
 }
 
-t.test('a burst of them goes through as it is', async (t) => {
+t.test('decapsulate returns the inner frames of a captured batch in order', async (t) => {
   const to = '172.16.100.231';
   const payloads = DATAGRAMS.filter((one) => one.to === to).map(({ payload }) => payload);
   const kit = new Kit();

@@ -10,7 +10,7 @@ const SOURCE = ipv4('10.244.1.0');
 
 interface Rig {
   clock: { time: number; now(): number };
-  /** Net unreachable about this packet; undefined when none may be. */
+  /** Returns the net unreachable about a packet; undefined when RFC 1812 forbids it. */
   about(packet: Uint8Array): Uint8Array | undefined;
 }
 
@@ -38,12 +38,12 @@ function rig(capacity = 1): Rig {
   };
 }
 
-/** A packet of 10.244.1.2 with this touch. */
+/** Returns a packet of 10.244.1.2 with this change. */
 function packet(touch: (packet: DataView) => void = () => {}, options: FrameOptions = {}): Uint8Array {
   return packetOf(udpFrame({ ...options, mutate: (frame) => touch(viewOf(frame.subarray(14))) }));
 }
 
-t.test('it quotes as much as fits into 576 bytes', async (t) => {
+t.test('IcmpErrors quotes as much of the packet as fits into 576 bytes', async (t) => {
   for (const length of [0, 100, 520, 521, 1400]) {
     const original = packet(() => {}, { payload: pattern(length) });
     const error = rig().about(original) as Uint8Array;
@@ -56,7 +56,7 @@ t.test('it quotes as much as fits into 576 bytes', async (t) => {
   }
 });
 
-t.test('there is none about an ICMP error, and one about an echo request', async (t) => {
+t.test('IcmpErrors reports an echo request but no ICMP error', async (t) => {
   const icmp = (type: number): Uint8Array =>
     packet((view) => {
       view.setUint8(9, 1);
@@ -71,23 +71,26 @@ t.test('there is none about an ICMP error, and one about an echo request', async
   );
 });
 
-t.test('there is one about the first fragment only', async (t) => {
+t.test('IcmpErrors reports only the first fragment', async (t) => {
   t.ok(rig().about(packet((view) => view.setUint16(6, 0x2000))));
   t.equal(rig().about(packet((view) => view.setUint16(6, 0x20b9))), undefined);
   t.equal(rig().about(packet((view) => view.setUint16(6, 0x00b9))), undefined);
 });
 
-t.test('there is none to a source that is no host, and none about multicast and broadcast', async (t) => {
-  for (const source of ['0.0.0.0', '0.1.2.3', '127.0.0.1', '224.0.0.1', '240.0.0.1', '255.255.255.255']) {
-    t.equal(rig().about(packet((view) => view.setInt32(12, ipv4(source)))), undefined, source);
-  }
-  for (const destination of ['224.0.0.1', '239.1.2.3', '255.255.255.255']) {
-    t.equal(rig().about(packet((view) => view.setInt32(16, ipv4(destination)))), undefined, destination);
-  }
-  t.ok(rig().about(packet((view) => view.setInt32(12, ipv4('223.255.255.255')))));
-});
+t.test(
+  'IcmpErrors sends nothing to a source that is not a host, nor about multicast and broadcast',
+  async (t) => {
+    for (const source of ['0.0.0.0', '0.1.2.3', '127.0.0.1', '224.0.0.1', '240.0.0.1', '255.255.255.255']) {
+      t.equal(rig().about(packet((view) => view.setInt32(12, ipv4(source)))), undefined, source);
+    }
+    for (const destination of ['224.0.0.1', '239.1.2.3', '255.255.255.255']) {
+      t.equal(rig().about(packet((view) => view.setInt32(16, ipv4(destination)))), undefined, destination);
+    }
+    t.ok(rig().about(packet((view) => view.setInt32(12, ipv4('223.255.255.255')))));
+  },
+);
 
-t.test('50 at once, then one a millisecond', async (t) => {
+t.test('IcmpErrors allows 50 errors at once, then one per millisecond', async (t) => {
   const { clock, about } = rig();
   const sent = (): number => {
     let count = 0;
@@ -105,12 +108,12 @@ t.test('50 at once, then one a millisecond', async (t) => {
   t.equal(sent(), 50);
 });
 
-t.test('what may not be reported costs nothing of the rate', async (t) => {
+t.test('IcmpErrors takes no token for a packet that must not be reported', async (t) => {
   const { about } = rig();
   for (let i = 0; i < 100; i++) about(packet((view) => view.setUint16(6, 0x00b9)));
   t.ok(about(packet()));
 });
 
-t.test('with no room in the batch there is none', async (t) => {
+t.test('IcmpErrors appends nothing to a full batch', async (t) => {
   t.equal(rig(0).about(packet()), undefined);
 });

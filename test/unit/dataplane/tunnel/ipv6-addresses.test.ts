@@ -6,7 +6,7 @@ function wordsOf(text: string): Int32Array {
   return new Int32Array(hex(text).buffer);
 }
 
-t.test('an address is found by its 16 bytes in network order', async (t) => {
+t.test('Ipv6Addresses.find reads 16 bytes in network order', async (t) => {
   const addresses = new Ipv6Addresses();
   const number = addresses.add(ipv6('2001:db8:1:2:3:4:5:6'));
   t.equal(addresses.find(wordsOf('20010db8000100020003000400050006'), 0), number);
@@ -17,7 +17,7 @@ t.test('an address is found by its 16 bytes in network order', async (t) => {
   t.equal(toHex(new Uint8Array(written.buffer)), `ffffffff${'20010db8000100020003000400050006'}ffffffff`);
 });
 
-t.test('numbers begin at 1; an address has one, however often it is added', async (t) => {
+t.test('Ipv6Addresses.add returns numbers from 1 up, and one number per address', async (t) => {
   const addresses = new Ipv6Addresses();
   t.same(
     ['fd00::1', 'fd00::2', 'fd00::1'].map((text) => addresses.add(ipv6(text))),
@@ -26,7 +26,7 @@ t.test('numbers begin at 1; an address has one, however often it is added', asyn
   t.equal(addresses.size, 2);
 });
 
-t.test('a number that was taken back is given again', async (t) => {
+t.test('Ipv6Addresses reuses the number of a deleted address', async (t) => {
   const addresses = new Ipv6Addresses();
   const first = addresses.add(ipv6('fd00::1'));
   addresses.add(ipv6('fd00::2'));
@@ -35,6 +35,6 @@ t.test('a number that was taken back is given again', async (t) => {
   t.equal(addresses.add(ipv6('fd00::1')), 3);
 });
 
-t.test(":: is no peer's address", async (t) => {
+t.test('Ipv6Addresses.add refuses ::', async (t) => {
   t.throws(() => new Ipv6Addresses().add(ipv6('::')), RangeError);
 });

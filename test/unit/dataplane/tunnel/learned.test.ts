@@ -1,7 +1,7 @@
 import t from 'tap';
 import { AGEING_MS, LearnedFdb, MAX_LEARNED, macKey } from '../../../../src/dataplane/tunnel/learned.js';
 
-/** A clock that stands until a test moves it. */
+/** A clock that only the test advances. */
 class Clock {
   ms = 1_000_000;
 
@@ -18,13 +18,13 @@ function setUp(capacity?: number): { clock: Clock; learned: LearnedFdb } {
 const A = [0x0a00, 1] as const;
 const B = [0x0a00, -2] as const;
 
-t.test('a MAC is one number below 2^48', async (t) => {
+t.test('macKey returns one number below 2^48', async (t) => {
   t.equal(macKey(0x0102, 0x03040506), 0x010203040506);
   t.equal(macKey(0xffff, -1), 2 ** 48 - 1);
   t.equal(macKey(0, -0x80000000), 0x80000000);
 });
 
-t.test('what was learned is found', async (t) => {
+t.test('LearnedFdb.lookup returns the learned address', async (t) => {
   const { learned } = setUp();
   learned.learn(...A, 100);
   learned.learn(...B, 200);
@@ -34,7 +34,7 @@ t.test('what was learned is found', async (t) => {
   t.equal(learned.size, 2);
 });
 
-t.test('an entry ages out 300 s after the last frame', async (t) => {
+t.test('LearnedFdb forgets an entry 300 s after its last frame', async (t) => {
   t.equal(AGEING_MS, 300_000);
   const { clock, learned } = setUp();
   learned.learn(...A, 100);
@@ -45,7 +45,7 @@ t.test('an entry ages out 300 s after the last frame', async (t) => {
   t.same(learned.entries(), []);
 });
 
-t.test('looking up does not keep an entry alive', async (t) => {
+t.test('LearnedFdb.lookup does not refresh an entry', async (t) => {
   const { clock, learned } = setUp();
   learned.learn(...A, 100);
   for (let i = 0; i < 10; i++) {
@@ -56,7 +56,7 @@ t.test('looking up does not keep an entry alive', async (t) => {
   t.equal(learned.lookup(...A), 0);
 });
 
-t.test('another frame keeps an entry alive', async (t) => {
+t.test('LearnedFdb.learn refreshes an entry', async (t) => {
   const { clock, learned } = setUp();
   learned.learn(...A, 100);
   clock.ms += 299_000;
@@ -65,7 +65,7 @@ t.test('another frame keeps an entry alive', async (t) => {
   t.equal(learned.lookup(...A), 100);
 });
 
-t.test('an entry is refreshed at most once a second', async (t) => {
+t.test('LearnedFdb.learn refreshes an entry at most once per second', async (t) => {
   const { clock, learned } = setUp();
   learned.learn(...A, 100);
   clock.ms += 999;
@@ -76,7 +76,7 @@ t.test('an entry is refreshed at most once a second', async (t) => {
   t.equal(learned.entries()[0]?.ageMs, 0, 'written again');
 });
 
-t.test('a MAC that moves to another VTEP is followed at once', async (t) => {
+t.test('LearnedFdb.learn replaces the address at once when a MAC moves to another VTEP', async (t) => {
   const { clock, learned } = setUp();
   learned.learn(...A, 100);
   clock.ms += 1;
@@ -85,7 +85,7 @@ t.test('a MAC that moves to another VTEP is followed at once', async (t) => {
   t.equal(learned.size, 1);
 });
 
-t.test('an aged-out MAC is learned anew', async (t) => {
+t.test('LearnedFdb.learn learns an aged-out MAC again', async (t) => {
   const { clock, learned } = setUp();
   learned.learn(...A, 100);
   clock.ms += 300_001;
@@ -94,7 +94,7 @@ t.test('an aged-out MAC is learned anew', async (t) => {
   t.equal(learned.entries()[0]?.ageMs, 0);
 });
 
-t.test('when full, the entry unused for longest goes', async (t) => {
+t.test('LearnedFdb evicts the least recently used entry when it is full', async (t) => {
   const { clock, learned } = setUp(3);
   for (const low of [1, 2, 3]) learned.learn(0, low, low);
   clock.ms += 10;
@@ -108,7 +108,7 @@ t.test('when full, the entry unused for longest goes', async (t) => {
   );
 });
 
-t.test('without further notice the bound is MAX_LEARNED', async (t) => {
+t.test('LearnedFdb has a default capacity of MAX_LEARNED', async (t) => {
   const { learned } = setUp();
   for (let low = 1; low <= MAX_LEARNED + 10; low++) learned.learn(0, low, low);
   t.equal(learned.size, MAX_LEARNED);
@@ -116,7 +116,7 @@ t.test('without further notice the bound is MAX_LEARNED', async (t) => {
   t.equal(learned.lookup(0, 11), 11);
 });
 
-t.test('entries lists MAC, address and age, the one used last first', async (t) => {
+t.test('LearnedFdb.entries returns MAC, address and age, most recently used first', async (t) => {
   const { clock, learned } = setUp();
   learned.learn(...A, 100);
   clock.ms += 2000;
@@ -128,7 +128,7 @@ t.test('entries lists MAC, address and age, the one used last first', async (t) 
   ]);
 });
 
-t.test('the real clock is used where none is given', async (t) => {
+t.test('LearnedFdb uses the real clock by default', async (t) => {
   const learned = new LearnedFdb();
   learned.learn(...A, 100);
   t.equal(learned.lookup(...A), 100);

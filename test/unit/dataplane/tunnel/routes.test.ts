@@ -11,7 +11,7 @@ function set(routes: Routes, cidr: string, address: number): void {
   routes.set(ipv4(base), Number(prefix), address);
 }
 
-t.test('no route leads nowhere', async (t) => {
+t.test('Routes.lookup returns 0 without routes', async (t) => {
   const routes = new Routes();
   t.equal(routes.size, 0);
   t.equal(routes.lookup(ipv4('10.244.1.2')), 0);
@@ -19,17 +19,20 @@ t.test('no route leads nowhere', async (t) => {
   t.equal(routes.hasPeer(A), false);
 });
 
-t.test('a prefix holds its first and its last address and no neighbour', async (t) => {
-  const routes = new Routes();
-  set(routes, '10.244.2.0/23', A);
-  t.equal(routes.lookup(ipv4('10.244.2.0')), A);
-  t.equal(routes.lookup(ipv4('10.244.3.255')), A);
-  t.equal(routes.lookup(ipv4('10.244.1.255')), 0);
-  t.equal(routes.lookup(ipv4('10.244.4.0')), 0);
-  t.equal(routes.hasPeer(A), true);
-});
+t.test(
+  'Routes.lookup matches the first and the last address of a prefix, and not their neighbours',
+  async (t) => {
+    const routes = new Routes();
+    set(routes, '10.244.2.0/23', A);
+    t.equal(routes.lookup(ipv4('10.244.2.0')), A);
+    t.equal(routes.lookup(ipv4('10.244.3.255')), A);
+    t.equal(routes.lookup(ipv4('10.244.1.255')), 0);
+    t.equal(routes.lookup(ipv4('10.244.4.0')), 0);
+    t.equal(routes.hasPeer(A), true);
+  },
+);
 
-t.test('the longest prefix wins, whatever the order they came in', async (t) => {
+t.test('Routes.lookup prefers the longest prefix, for every order of insertion', async (t) => {
   const cidrs: [string, number][] = [
     ['10.244.2.0/24', B],
     ['10.244.0.0/16', A],
@@ -45,7 +48,7 @@ t.test('the longest prefix wins, whatever the order they came in', async (t) => 
   }
 });
 
-t.test('0.0.0.0/0 holds everything and /32 one address, above the sign bit too', async (t) => {
+t.test('Routes supports 0.0.0.0/0 and /32, also with the highest bit set', async (t) => {
   const routes = new Routes();
   set(routes, '0.0.0.0/0', A);
   set(routes, '200.1.2.3/32', B);
@@ -55,7 +58,7 @@ t.test('0.0.0.0/0 holds everything and /32 one address, above the sign bit too',
   t.equal(routes.lookup(-1), A);
 });
 
-t.test('bits beyond the prefix mean nothing', async (t) => {
+t.test('Routes ignores host bits of the base', async (t) => {
   const routes = new Routes();
   set(routes, '10.244.2.77/24', A);
   t.equal(routes.lookup(ipv4('10.244.2.1')), A);
@@ -63,7 +66,7 @@ t.test('bits beyond the prefix mean nothing', async (t) => {
   t.equal(routes.lookup(ipv4('10.244.2.1')), 0);
 });
 
-t.test('a route that goes uncovers the shorter one, and goes once', async (t) => {
+t.test('Routes.delete exposes the shorter prefix and removes a route once', async (t) => {
   const routes = new Routes();
   set(routes, '10.244.0.0/16', A);
   set(routes, '10.244.2.0/24', B);
@@ -75,7 +78,7 @@ t.test('a route that goes uncovers the shorter one, and goes once', async (t) =>
   t.equal(routes.size, 1);
 });
 
-t.test('a route that is set again has its new peer only', async (t) => {
+t.test('Routes.set replaces the peer of a route', async (t) => {
   const routes = new Routes();
   set(routes, '10.244.2.0/24', A);
   set(routes, '10.244.2.0/24', B);

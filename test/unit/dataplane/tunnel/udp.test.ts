@@ -13,14 +13,14 @@ const ADDRESS_B = ipv4('192.168.77.2');
 const ADDRESS_C = ipv4('192.168.77.3');
 const STRANGER = ipv4('203.0.113.9');
 
-/** 10.244.1.2:40000 to 10.244.2.3:53, "weft", and the other way. The header is TTL, protocol, checksum from byte 8. */
+/** 10.244.1.2:40000 to 10.244.2.3:53, payload "weft", and back. Byte 8 begins TTL, protocol, checksum. */
 const OUT_64 = hex('4500 0020 1267 4000 4011 0f7a 0af40102 0af40203 9c40 0035 000c 6c9a 77656674');
 const OUT_63 = hex('4500 0020 1267 4000 3f11 107a 0af40102 0af40203 9c40 0035 000c 6c9a 77656674');
 const OUT_1 = hex('4500 0020 1267 4000 0111 4e7a 0af40102 0af40203 9c40 0035 000c 6c9a 77656674');
 const IN_63 = hex('4500 0020 1267 4000 3f11 107a 0af40203 0af40102 0035 9c40 000c 6c9a 77656674');
 const IN_62 = hex('4500 0020 1267 4000 3e11 117a 0af40203 0af40102 0035 9c40 000c 6c9a 77656674');
 const IN_1 = hex('4500 0020 1267 4000 0111 4e7a 0af40203 0af40102 0035 9c40 000c 6c9a 77656674');
-/** To 10.244.9.9, which no lease has. */
+/** A packet to 10.244.9.9, which belongs to no lease. */
 const OUT_NOWHERE = hex('4500 0020 1267 4000 4011 0874 0af40102 0af40909 9c40 0035 000c 6594 77656674');
 
 interface Node {
@@ -55,18 +55,18 @@ function node(peerCheck: PeerCheck = 'strict'): Node {
   };
 }
 
-/** A copy with other bytes at `at`. */
+/** Returns a copy with other bytes at `at`. */
 function poked(packet: Uint8Array, at: number, text: string): Uint8Array {
   const bytes = hex(text);
   return concat(packet.slice(0, at), bytes, packet.slice(at + bytes.length));
 }
 
-/** The packet of a frame built with this touch, its checksums right. */
+/** Returns the packet of a frame with this change and correct checksums. */
 function touched(touch: (packet: DataView) => void, options: FrameOptions = {}): Uint8Array {
   return packetOf(udpFrame({ ...options, mutate: (frame) => touch(viewOf(frame.subarray(14))) }));
 }
 
-t.test('a packet goes out as it is, its TTL one less, to the peer of its destination', async (t) => {
+t.test('encapsulate addresses a packet to the peer of its destination and decrements its TTL', async (t) => {
   const { kit, encapsulate, said } = node();
   t.same(encapsulate(OUT_64, poked(OUT_64, 16, '0af40309')).slice(0, 1), [toHex(OUT_63)]);
   t.same([...kit.batch.address.slice(0, 2)], [ADDRESS_B, ADDRESS_C]);
@@ -74,20 +74,20 @@ t.test('a packet goes out as it is, its TTL one less, to the peer of its destina
   t.same([kit.counted(), said()], [{}, []]);
 });
 
-t.test('a datagram comes in as a packet, its TTL one less', async (t) => {
+t.test('decapsulate delivers a datagram as a packet and decrements its TTL', async (t) => {
   const { kit, decapsulate, said } = node();
   t.same(decapsulate(ADDRESS_B, IN_63), [toHex(IN_62)]);
   t.same([kit.counted(), said()], [{}, []]);
 });
 
-t.test('the longest prefix decides', async (t) => {
+t.test('encapsulate follows the longest prefix', async (t) => {
   const { kit, tunnel, encapsulate } = node();
   tunnel.routes.set(ipv4('10.244.2.0'), 28, ADDRESS_C);
   encapsulate(OUT_64);
   t.equal(kit.batch.address[0], ADDRESS_C);
 });
 
-t.test('every protocol, header options and every fragment are forwarded', async (t) => {
+t.test('UdpTunnel forwards every protocol, header options and fragments', async (t) => {
   const { kit, encapsulate } = node();
   const packets = [
     touched((packet) => packet.setUint8(9, 47)),
@@ -100,7 +100,7 @@ t.test('every protocol, header options and every fragment are forwarded', async 
   t.same(kit.counted(), {});
 });
 
-t.test('a superpacket stays one, with one header changed', async (t) => {
+t.test('encapsulate changes only the one header of a superpacket', async (t) => {
   const kit = new Kit(1, 65536);
   const { tunnel, replies } = kit.udpTunnel();
   tunnel.routes.set(ipv4('10.244.2.0'), 24, ADDRESS_B);
@@ -115,7 +115,7 @@ t.test('a superpacket stays one, with one header changed', async (t) => {
   t.equal(toHex(sent.slice(12)), toHex(whole.slice(12)));
 });
 
-t.test('what is no IPv4 packet of the length it says is dropped and counted, either way', async (t) => {
+t.test('UdpTunnel drops malformed packets in both directions, each under its own counter', async (t) => {
   const cases: [string, 'runt' | 'not_ipv4' | 'bad_length', Uint8Array, Uint8Array][] = [
     ['19 bytes', 'runt', OUT_64.slice(0, 19), IN_63.slice(0, 19)],
     ['nothing', 'runt', hex(''), hex('')],
@@ -135,10 +135,10 @@ t.test('what is no IPv4 packet of the length it says is dropped and counted, eit
   }
 });
 
-t.test('a packet without a route: net unreachable to its sender', async (t) => {
+t.test('encapsulate answers a packet without a route with net unreachable', async (t) => {
   const { kit, encapsulate, said, replies } = node();
   t.same(encapsulate(OUT_NOWHERE, OUT_64), [toHex(OUT_63)]);
-  // From 10.244.1.0 with TOS c0, DF, TTL 64; type 3 code 0, quoting the whole packet as it came.
+  // From 10.244.1.0 with TOS c0, DF, TTL 64; type 3 code 0; quotes the whole original packet.
   const expected = concat(
     hex('45c0 003c 0000 4000 4001 2218 0af40100 0af40102'),
     hex('0300 1d10 0000 0000'),
@@ -149,7 +149,7 @@ t.test('a packet without a route: net unreachable to its sender', async (t) => {
   t.same(kit.counted(), { tx_drop_no_route: 1, tx_icmp_sent: 1 });
 });
 
-t.test('a packet that expires on its way out: time exceeded to its sender', async (t) => {
+t.test('encapsulate answers an expired packet with time exceeded', async (t) => {
   const { kit, encapsulate, said } = node();
   t.same(encapsulate(OUT_1), []);
   const expected = concat(
@@ -161,7 +161,7 @@ t.test('a packet that expires on its way out: time exceeded to its sender', asyn
   t.same(kit.counted(), { tx_drop_ttl: 1, tx_icmp_sent: 1 });
 });
 
-t.test('a packet that expires on its way in: time exceeded back through the tunnel', async (t) => {
+t.test('decapsulate answers an expired packet with time exceeded through the tunnel', async (t) => {
   const { kit, decapsulate, said, replies } = node();
   t.same(decapsulate(ADDRESS_B, IN_1, IN_63), [toHex(IN_62)]);
   const expected = concat(
@@ -174,34 +174,40 @@ t.test('a packet that expires on its way in: time exceeded back through the tunn
   t.same(kit.counted(), { rx_drop_ttl: 1, rx_icmp_sent: 1 });
 });
 
-t.test('errors come from the address that the device has now', async (t) => {
+t.test('ICMP errors come from the present address of the device', async (t) => {
   const { tunnel, encapsulate, said } = node();
   tunnel.handle({ type: 'own-address', address: ipv4('10.244.7.0') });
   encapsulate(OUT_1);
   t.match(said()[0]?.slice(24, 32), '0af40700');
 });
 
-t.test('a TTL of 0 has expired like one of 1', async (t) => {
+t.test('UdpTunnel.handle returns undefined for a request of the vxlan tunnel', async (t) => {
+  const { tunnel } = node();
+  t.equal(tunnel.handle({ type: 'learned' }), undefined);
+  t.equal(tunnel.handle({ type: 'own-mac', high: 0x0200, low: 1 }), undefined);
+});
+
+t.test('UdpTunnel treats TTL 0 as expired, like TTL 1', async (t) => {
   const { kit, encapsulate, decapsulate } = node();
   t.same(encapsulate(touched((packet) => packet.setUint8(8, 0))), []);
   t.same(decapsulate(ADDRESS_B, poked(IN_63, 8, '00')), []);
   t.match(kit.counted(), { tx_drop_ttl: 1, rx_drop_ttl: 1 });
 });
 
-t.test('time exceeded goes to no sender without a route', async (t) => {
+t.test('decapsulate sends no time exceeded to a source without a route', async (t) => {
   const { kit, decapsulate, said } = node('off');
   t.same(decapsulate(STRANGER, poked(IN_1, 12, 'cb007109')), []);
   t.same([kit.counted(), said()], [{ rx_drop_ttl: 1 }, []]);
 });
 
-t.test('multicast and broadcast without a route are dropped without a word', async (t) => {
+t.test('encapsulate drops multicast and broadcast without a route and sends no error', async (t) => {
   const { kit, encapsulate, said } = node();
   const to = (address: number): Uint8Array => touched((packet) => packet.setInt32(16, address));
   t.same(encapsulate(to(ipv4('224.0.0.22')), to(ipv4('239.255.255.255')), to(-1)), []);
   t.same([kit.counted(), said()], [{ tx_drop_multicast: 3 }, []]);
 });
 
-t.test('peer check: whose packets come in', async (t) => {
+t.test('decapsulate accepts sources as the peer check allows', async (t) => {
   const own = ipv4('10.244.1.7');
   const unleased = ipv4('203.0.113.1');
   const rows: [PeerCheck, number, number, CounterName | undefined][] = [
@@ -225,13 +231,13 @@ t.test('peer check: whose packets come in', async (t) => {
   }
 });
 
-t.test('the outer header gets the ECN field of the inner one and no DSCP', async (t) => {
+t.test('encapsulate copies the inner ECN field to the outer header, without DSCP', async (t) => {
   const { kit, encapsulate } = node();
   encapsulate(...[0xb8, 0xb9, 0xba, 0xbb].map((tos) => touched((packet) => packet.setUint8(1, tos))));
   t.same([...kit.batch.tos.slice(0, 4)], [0, 1, 2, 3]);
 });
 
-t.test('congestion that the outer header met comes into the inner one, or drops the packet', async (t) => {
+t.test('decapsulate marks congestion in the inner header, or drops the packet', async (t) => {
   const { kit, tunnel, replies } = node();
   const packet = (tos: number, ttl: number): Uint8Array =>
     touched((view) => {
@@ -246,8 +252,7 @@ t.test('congestion that the outer header met comes into the inner one, or drops 
   t.same(kit.counted(), { rx_drop_ecn: 1 });
 });
 
-/** What was kept of the other arrays of a batch closes the gap with its packet. */
-t.test('what stays keeps its order and what is known of it', async (t: Test) => {
+t.test('encapsulate keeps the order and the metadata of the remaining packets', async (t: Test) => {
   const { kit, tunnel, replies } = node();
   kit.fill([OUT_NOWHERE, OUT_64, OUT_1, OUT_64]);
   kit.batch.segmentSize[3] = 7;

@@ -38,7 +38,7 @@ function learnedAddress(tunnel: VxlanTunnel, address: string): number | undefine
   return tunnel.learned?.lookup(high, low);
 }
 
-t.test('encapsulate puts the header into the headroom and names the VTEP', async (t) => {
+t.test('encapsulate writes the header into the headroom and sets the address of the VTEP', async (t) => {
   const { kit, tunnel } = node();
   const frame = rawFrame(MAC_A, MAC_B);
   kit.fill([frame]);
@@ -65,7 +65,7 @@ t.test('encapsulate writes its own VNI', async (t) => {
   }
 });
 
-t.test('the header is written afresh over whatever the headroom holds', async (t) => {
+t.test('encapsulate overwrites every byte of the header in the headroom', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([rawFrame(MAC_A, MAC_B)]);
   kit.arena.bytes.fill(0xff, kit.batch.offset[0] - 8, kit.batch.offset[0]);
@@ -73,7 +73,7 @@ t.test('the header is written afresh over whatever the headroom holds', async (t
   t.equal(toHex(kit.packet(0).slice(0, 8)), HEADER);
 });
 
-t.test('a superpacket stays one through encapsulate', async (t) => {
+t.test('encapsulate keeps a superpacket whole', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([rawFrame(STRANGE_MAC, MAC_B), rawFrame(MAC_A, MAC_B)]);
   kit.batch.segmentSize[1] = 1400;
@@ -83,7 +83,7 @@ t.test('a superpacket stays one through encapsulate', async (t) => {
   t.equal(kit.batch.checksum[0], CHECKSUM_PARTIAL);
 });
 
-t.test('encapsulate drops, each under its own counter', async (t) => {
+t.test('encapsulate drops undeliverable frames, each under its own counter', async (t) => {
   const cases: [string, Uint8Array, CounterName][] = [
     ['no byte at all', new Uint8Array(0), 'tx_drop_runt'],
     ['thirteen bytes', rawFrame(MAC_A, MAC_B).slice(0, 13), 'tx_drop_runt'],
@@ -101,14 +101,14 @@ t.test('encapsulate drops, each under its own counter', async (t) => {
   }
 });
 
-t.test('an Ethernet header alone is a frame', async (t) => {
+t.test('encapsulate accepts a bare Ethernet header as a frame', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([rawFrame(MAC_A, MAC_B).slice(0, 14)]);
   tunnel.encapsulate(kit.batch);
   t.equal(kit.batch.count, 1);
 });
 
-t.test('multicast with an entry goes to that VTEP', async (t) => {
+t.test('encapsulate sends multicast with an FDB entry to its VTEP', async (t) => {
   const { kit, tunnel } = node();
   setFdb(tunnel, MULTICAST_MAC, ADDRESS_C);
   kit.fill([rawFrame(MULTICAST_MAC, MAC_B)]);
@@ -136,7 +136,7 @@ t.test('encapsulate keeps the order and closes the gaps', async (t) => {
   t.same(kit.counted(), { tx_drop_unknown_mac: 7 });
 });
 
-t.test('decapsulate takes the header off and touches nothing else', async (t) => {
+t.test('decapsulate removes the header and changes nothing else', async (t) => {
   const { kit, tunnel } = node();
   const frame = tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(99) });
   kit.fill([datagram(frame)], ADDRESS_A);
@@ -147,7 +147,7 @@ t.test('decapsulate takes the header off and touches nothing else', async (t) =>
   t.same(kit.counted(), {});
 });
 
-t.test('decapsulate drops what is no VXLAN packet of this VNI, each under its own counter', async (t) => {
+t.test('decapsulate drops packets that are not VXLAN of this VNI, each under its own counter', async (t) => {
   const frame = rawFrame(MAC_B, MAC_A);
   const cases: [string, Uint8Array, CounterName][] = [
     ['no byte at all', new Uint8Array(0), 'rx_drop_runt'],
@@ -172,7 +172,7 @@ t.test('decapsulate drops what is no VXLAN packet of this VNI, each under its ow
   }
 });
 
-t.test('reserved bits are ignored, as RFC 7348 wants it, and counted', async (t) => {
+t.test('decapsulate ignores reserved bits, as RFC 7348 requires, and counts them', async (t) => {
   for (const header of ['0c00000000000100', '0800002a00000100', '08000000000001ff', '7fffffff000001ff']) {
     const { kit, tunnel } = node();
     kit.fill([datagram(rawFrame(MAC_B, MAC_A), header)], ADDRESS_A);
@@ -182,7 +182,7 @@ t.test('reserved bits are ignored, as RFC 7348 wants it, and counted', async (t)
   }
 });
 
-t.test('a frame with a group policy is accepted whatever its group, and counted', async (t) => {
+t.test('decapsulate accepts a frame with any group policy and counts it', async (t) => {
   for (const [header, counted] of [
     ['8800000000000100', { rx_group_policy: 2 }],
     ['8800123400000100', { rx_group_policy: 2 }],
@@ -198,7 +198,7 @@ t.test('a frame with a group policy is accepted whatever its group, and counted'
   }
 });
 
-t.test('each packet of a burst is judged by itself, however much it is like the one before', async (t) => {
+t.test('decapsulate never reuses a verdict for a packet that differs from the one before', async (t) => {
   const { kit, tunnel } = node();
   const frame = tcpFrame({ destination: MAC_B, source: MAC_A });
   kit.fill([]);
@@ -206,7 +206,7 @@ t.test('each packet of a burst is judged by itself, however much it is like the 
   const reserved = datagram(frame, '0800000000000101');
   for (const packet of [good, good, reserved, reserved, good, good, good.slice(0, 21)])
     kit.add(packet, ADDRESS_A);
-  // Congestion met on the way by a packet that knows none.
+  // Congestion marked on a packet that is Not-ECT.
   kit.batch.tos[1] = 3;
   kit.batch.address[5] = STRANGER;
   tunnel.decapsulate(kit.batch);
@@ -214,14 +214,14 @@ t.test('each packet of a burst is judged by itself, however much it is like the 
   t.same(kit.counted(), { rx_drop_ecn: 1, rx_reserved_bits: 2, rx_drop_unknown_vtep: 1, rx_drop_runt: 1 });
 });
 
-t.test('reserved bits of a dropped packet are not counted', async (t) => {
+t.test('decapsulate does not count reserved bits of a dropped packet', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([datagram(rawFrame(MAC_B, MAC_A), '8c00000000000100')], STRANGER);
   tunnel.decapsulate(kit.batch);
   t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
 });
 
-/** What becomes of a frame by its outer source, its inner source, the peer check and learning. */
+/** The fate of a frame by outer source, inner source, peer check and learning. */
 type Fate = 'accepted' | 'learned' | 'rx_drop_unknown_vtep' | 'rx_drop_wrong_source_mac';
 
 const SENDERS: { name: string; address: number; source: string }[] = [
@@ -254,7 +254,7 @@ const FATES: Record<string, Fate[]> = {
 };
 
 for (const [mode, fates] of Object.entries(FATES)) {
-  t.test(`peer check ${mode}`, async (t) => {
+  t.test(`decapsulate applies peer check ${mode}`, async (t) => {
     for (const [index, { name, address, source }] of SENDERS.entries()) {
       const fate = fates[index];
       const dropped = fate !== 'accepted' && fate !== 'learned';
@@ -268,39 +268,45 @@ for (const [mode, fates] of Object.entries(FATES)) {
   });
 }
 
-t.test('without learning only frames for this node, or for all, come in', async (t) => {
-  for (const [destination, accepted] of [
-    [MAC_B, true],
-    [BROADCAST, true],
-    [MULTICAST_MAC, true],
-    [MAC_C, false],
-    [STRANGE_MAC, false],
-  ] as const) {
-    for (const peerCheck of ['strict', 'mac', 'off'] as const) {
-      const { kit, tunnel } = node(peerCheck);
-      kit.fill([datagram(rawFrame(destination, MAC_A))], ADDRESS_A);
-      tunnel.decapsulate(kit.batch);
-      t.equal(kit.batch.count, accepted ? 1 : 0, `${destination}, ${peerCheck}`);
-      t.same(kit.counted(), accepted ? {} : { rx_drop_not_our_mac: 1 }, `${destination}, ${peerCheck}`);
+t.test(
+  'decapsulate without learning accepts only frames for this node, multicast and broadcast',
+  async (t) => {
+    for (const [destination, accepted] of [
+      [MAC_B, true],
+      [BROADCAST, true],
+      [MULTICAST_MAC, true],
+      [MAC_C, false],
+      [STRANGE_MAC, false],
+    ] as const) {
+      for (const peerCheck of ['strict', 'mac', 'off'] as const) {
+        const { kit, tunnel } = node(peerCheck);
+        kit.fill([datagram(rawFrame(destination, MAC_A))], ADDRESS_A);
+        tunnel.decapsulate(kit.batch);
+        t.equal(kit.batch.count, accepted ? 1 : 0, `${destination}, ${peerCheck}`);
+        t.same(kit.counted(), accepted ? {} : { rx_drop_not_our_mac: 1 }, `${destination}, ${peerCheck}`);
+      }
     }
-  }
-});
+  },
+);
 
-t.test('with learning the device may be in a bridge: frames for any MAC come in', async (t) => {
-  const { kit, tunnel } = node('off', true);
-  kit.fill([datagram(rawFrame(STRANGE_MAC, MAC_A))], ADDRESS_A);
-  tunnel.decapsulate(kit.batch);
-  t.equal(kit.batch.count, 1);
-});
+t.test(
+  'decapsulate with learning accepts frames for any MAC, because the device may be in a bridge',
+  async (t) => {
+    const { kit, tunnel } = node('off', true);
+    kit.fill([datagram(rawFrame(STRANGE_MAC, MAC_A))], ADDRESS_A);
+    tunnel.decapsulate(kit.batch);
+    t.equal(kit.batch.count, 1);
+  },
+);
 
-t.test('who sends is checked before whom it is for', async (t) => {
+t.test('decapsulate checks the source before the destination', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([datagram(rawFrame(STRANGE_MAC, MAC_A))], STRANGER);
   tunnel.decapsulate(kit.batch);
   t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
 });
 
-t.test("this node's MAC may change while it runs", async (t) => {
+t.test('decapsulate follows a change of the own MAC', async (t) => {
   const { kit, tunnel } = node();
   setOwnMac(tunnel, 'fe:ff:ff:ff:ff:fe');
   kit.fill([datagram(rawFrame('fe:ff:ff:ff:ff:fe', MAC_A)), datagram(rawFrame(MAC_B, MAC_A))], ADDRESS_A);
@@ -325,7 +331,7 @@ t.test('decapsulate keeps the order and closes the gaps', async (t) => {
   t.same(kit.counted(), { rx_drop_unknown_vni: 3, rx_drop_unknown_vtep: 2 });
 });
 
-t.test('a learned MAC is where frames for it go', async (t) => {
+t.test('encapsulate sends frames for a learned MAC to its VTEP', async (t) => {
   const { kit, tunnel } = node('off', true);
   kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
   tunnel.decapsulate(kit.batch);
@@ -337,7 +343,7 @@ t.test('a learned MAC is where frames for it go', async (t) => {
 });
 
 t.test(
-  'a MAC that no frame came from stays unknown with learning, and multicast is not flooded',
+  'encapsulate with learning drops frames for an unknown MAC and does not flood multicast',
   async (t) => {
     const { kit, tunnel } = node('off', true);
     kit.fill([rawFrame(STRANGE_MAC, MAC_B), rawFrame(BROADCAST, MAC_B)]);
@@ -347,7 +353,7 @@ t.test(
   },
 );
 
-t.test('a lease wins: its MAC is never learned from elsewhere', async (t) => {
+t.test('decapsulate never learns the MAC of a lease', async (t) => {
   const { kit, tunnel } = node('off', true);
   kit.fill([datagram(rawFrame(MAC_B, MAC_A))], STRANGER);
   tunnel.decapsulate(kit.batch);
@@ -357,7 +363,7 @@ t.test('a lease wins: its MAC is never learned from elsewhere', async (t) => {
   t.equal(kit.batch.address[0], ADDRESS_A);
 });
 
-t.test('a lease wins: it is asked before what was learned earlier', async (t) => {
+t.test('encapsulate prefers a lease to an earlier learned entry', async (t) => {
   const { kit, tunnel } = node('off', true);
   kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
   tunnel.decapsulate(kit.batch);
@@ -367,14 +373,14 @@ t.test('a lease wins: it is asked before what was learned earlier', async (t) =>
   t.equal(kit.batch.address[0], ADDRESS_C);
 });
 
-t.test('a multicast source is never learned', async (t) => {
+t.test('decapsulate never learns a multicast source', async (t) => {
   const { kit, tunnel } = node('off', true);
   kit.fill([datagram(rawFrame(MAC_B, BROADCAST)), datagram(rawFrame(MAC_B, MULTICAST_MAC))], STRANGER);
   tunnel.decapsulate(kit.batch);
   t.equal(tunnel.learned?.size, 0);
 });
 
-t.test('a dropped frame teaches nothing', async (t) => {
+t.test('decapsulate learns nothing from a dropped frame', async (t) => {
   const { kit, tunnel } = node('strict', true);
   kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
   kit.add(datagram(rawFrame(MAC_B, STRANGE_MAC), '0800000000000200'), ADDRESS_A);
@@ -382,11 +388,17 @@ t.test('a dropped frame teaches nothing', async (t) => {
   t.equal(tunnel.learned?.size, 0);
 });
 
-t.test('without learning nothing is learned', async (t) => {
+t.test('VxlanTunnel has no learned entries without learning', async (t) => {
   t.equal(node('off', false).tunnel.learned, undefined);
 });
 
-t.test('an empty batch stays empty', async (t) => {
+t.test('VxlanTunnel.handle returns undefined for a request of the udp tunnel', async (t) => {
+  const { tunnel } = node('strict', false);
+  t.equal(tunnel.handle({ type: 'routes', remove: Int32Array.of(), set: Int32Array.of() }), undefined);
+  t.equal(tunnel.handle({ type: 'own-address', address: 1 }), undefined);
+});
+
+t.test('VxlanTunnel leaves an empty batch empty', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([]);
   tunnel.encapsulate(kit.batch);

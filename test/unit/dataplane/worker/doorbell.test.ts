@@ -3,7 +3,7 @@ import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
 import { POLLFD_SIZE, POLLIN } from '../../../../src/sys/constants.js';
 import { addressOf, ppoll } from '../../../../src/sys/ffi.js';
 
-/** Control's end and the worker's, made of one handle as in two threads. */
+/** Creates control's end and the worker's end from one handle, as two threads do. */
 function ends(t: Test): { control: Doorbell; worker: Doorbell } {
   const handle = Doorbell.create();
   const control = new Doorbell(handle);
@@ -11,7 +11,7 @@ function ends(t: Test): { control: Doorbell; worker: Doorbell } {
   return { control, worker: new Doorbell(structuredClone(handle)) };
 }
 
-/** True when a poll on the doorbell would return at once. */
+/** Returns whether a poll on the doorbell would return at once. */
 function wakes(doorbell: Doorbell): boolean {
   const pollfd = new Int32Array(POLLFD_SIZE / 4);
   pollfd[0] = doorbell.eventFd;
@@ -20,14 +20,14 @@ function wakes(doorbell: Doorbell): boolean {
   return ppoll(addressOf(new Uint8Array(pollfd.buffer)), 1, atOnce) === 1;
 }
 
-t.test('a doorbell nobody rang is silent', async (t) => {
+t.test('Doorbell neither wakes nor stops the worker before a ring', async (t) => {
   const { worker } = ends(t);
   t.equal(worker.answer(), false);
   t.equal(worker.stopped, false);
   t.equal(wakes(worker), false);
 });
 
-t.test('a ring wakes the worker and is answered once', async (t) => {
+t.test('Doorbell.ring wakes the worker and is answered once', async (t) => {
   const { control, worker } = ends(t);
   control.ring();
   t.equal(wakes(worker), true);
@@ -37,7 +37,7 @@ t.test('a ring wakes the worker and is answered once', async (t) => {
   t.equal(worker.stopped, false);
 });
 
-t.test('several rings are answered as one', async (t) => {
+t.test('Doorbell.answer answers several rings at once', async (t) => {
   const { control, worker } = ends(t);
   for (let i = 0; i < 300; i++) control.ring();
   t.equal(worker.answer(), true);
@@ -45,7 +45,7 @@ t.test('several rings are answered as one', async (t) => {
   t.equal(wakes(worker), false);
 });
 
-t.test('a ring after an answer is heard again', async (t) => {
+t.test('Doorbell.ring wakes the worker again after an answer', async (t) => {
   const { control, worker } = ends(t);
   control.ring();
   worker.answer();
@@ -54,7 +54,7 @@ t.test('a ring after an answer is heard again', async (t) => {
   t.equal(worker.answer(), true);
 });
 
-t.test('stop rings too, and stays', async (t) => {
+t.test('Doorbell.stop wakes the worker and stays set', async (t) => {
   const { control, worker } = ends(t);
   control.stop();
   t.equal(wakes(worker), true);

@@ -7,13 +7,13 @@ import { addressOf, read } from '../../../../src/sys/ffi.js';
 import { Kit } from '../../../support/kit.js';
 
 const BUSY_ROUNDS = 3;
-/** Microseconds of looking on. None: then a block ends soon only when there is something to read already. */
-const NONE = 0;
+/** With 0 microseconds, a block only counts as short when a descriptor is readable already. */
+const NO_BUSY_POLL = 0;
 
 interface Rig {
   idle: Idle;
   eventFd: number;
-  /** A packet: the worker waits, it comes, it is taken. */
+  /** Lets a packet arrive: the worker waits, is woken and reads it. */
   packet(): void;
 }
 
@@ -21,7 +21,8 @@ function rig(t: Test, busyRounds: number): Rig {
   const handle = Doorbell.create();
   const doorbell = new Doorbell(handle);
   t.teardown(() => doorbell.close());
-  const idle = new Idle(new Kit(1).arena, [handle.eventFd], busyRounds, NONE);
+  const idle = new Idle(new Kit(1).arena, [handle.eventFd], NO_BUSY_POLL);
+  idle.busyRounds = busyRounds;
   const packet = (): void => {
     doorbell.ring();
     idle.wait();
@@ -32,31 +33,31 @@ function rig(t: Test, busyRounds: number): Rig {
 }
 
 const CALLS = 0;
-const RUNG = 1;
+const WOKEN = 1;
 
-/** Says so and makes the descriptor readable once the count of calls stands still: then `wait` blocks. */
+/** Makes the descriptor readable, and sets WOKEN, once the count of calls no longer changes because `wait` blocks. */
 const RINGER = `
   const { flags, eventFd } = require('node:worker_threads').workerData;
   let seen = -1;
-  const look = () => {
+  const check = () => {
     const calls = Atomics.load(flags, ${CALLS});
     if (calls > 0 && calls === seen) {
-      Atomics.store(flags, ${RUNG}, 1);
+      Atomics.store(flags, ${WOKEN}, 1);
       require('node:fs').writeSync(eventFd, new Uint8Array(new BigUint64Array([1n]).buffer));
     } else {
       seen = calls;
-      setTimeout(look, 100);
+      setTimeout(check, 100);
     }
   };
-  look();`;
+  check();`;
 
-/** How often `wait` returns before it blocks. */
+/** Returns how often `wait` returns before it blocks. */
 async function roundsBeforeBlock({ idle, eventFd }: Rig): Promise<number> {
   const flags = new Int32Array(new SharedArrayBuffer(8));
   const ringer = new Worker(RINGER, { eval: true, workerData: { flags, eventFd } });
   const exited = once(ringer, 'exit');
   await once(ringer, 'online');
-  while (Atomics.load(flags, RUNG) === 0) {
+  while (Atomics.load(flags, WOKEN) === 0) {
     Atomics.add(flags, CALLS, 1);
     idle.wait();
   }
@@ -64,11 +65,11 @@ async function roundsBeforeBlock({ idle, eventFd }: Rig): Promise<number> {
   return Atomics.load(flags, CALLS) - 1;
 }
 
-t.test('a worker that nothing has come to blocks at once', async (t) => {
+t.test('Idle blocks at once before the first packet', async (t) => {
   for (const busyRounds of [0, BUSY_ROUNDS]) t.equal(await roundsBeforeBlock(rig(t, busyRounds)), 0);
 });
 
-t.test('after a block that ended soon it looks on for so many rounds', async (t) => {
+t.test('Idle polls busyRounds times after a short block', async (t) => {
   for (const busyRounds of [0, BUSY_ROUNDS]) {
     const made = rig(t, busyRounds);
     made.packet();
@@ -76,7 +77,7 @@ t.test('after a block that ended soon it looks on for so many rounds', async (t)
   }
 });
 
-t.test('a packet meanwhile gives it as many again', async (t) => {
+t.test('Idle polls busyRounds times again after a packet', async (t) => {
   const made = rig(t, BUSY_ROUNDS);
   made.packet();
   made.idle.wait();
@@ -85,11 +86,11 @@ t.test('a packet meanwhile gives it as many again', async (t) => {
   t.equal(await roundsBeforeBlock(made), BUSY_ROUNDS);
 });
 
-t.test('after a block that was long it blocks at once again', async (t) => {
+t.test('Idle blocks at once after a long block', async (t) => {
   const made = rig(t, BUSY_ROUNDS);
   made.packet();
   await roundsBeforeBlock(made);
-  // What ended that block is still to be read: it is taken, and nothing follows.
+  // Read the event that ended the block; nothing follows it.
   read(made.eventFd, addressOf(new Uint8Array(8)), 8);
   made.idle.reset();
   t.equal(await roundsBeforeBlock(made), 0);

@@ -8,10 +8,10 @@ import { Kit } from '../../../support/kit.js';
 
 const CAPACITY = 4;
 
-/** How many packets `receive` brings each time it is called, or an errno, or a function that tells. */
+/** The result of each `receive` call: a number of packets, a negated errno, or a function that returns one. */
 type Bursts = (number | (() => number))[];
 
-/** Writes down what the loop does with it: `overlay.receive 4`, `overlay.send 4`. */
+/** Logs the loop's calls: `overlay.receive 4`, `overlay.send 4`. */
 class FakePort implements Port {
   private readonly name: string;
   private readonly log: string[];
@@ -42,14 +42,16 @@ class FakePort implements Port {
 interface Rig {
   doorbell: Doorbell;
   log: string[];
-  /** Runs the loop; it is stopped when both ports have given out what they had. */
+  /** Runs the loop until both ports have delivered all their bursts. */
   run(overlay: Bursts, underlay: Bursts): LoopFailure | undefined;
+  /** Measures this many rounds. */
+  measure(rounds: number, overlay: Bursts, underlay: Bursts): number;
 }
 
-/** The tunnel has so many replies to every burst in that direction. */
+/** `outReplies` and `inReplies`: the number of the tunnel's replies to each burst in that direction. */
 function rig(t: Test, { outReplies = 0, inReplies = 0 } = {}): Rig {
   const doorbell = new Doorbell(Doorbell.create());
-  // Always readable: to wait is never to block.
+  // An always readable descriptor keeps `Idle.wait` from blocking.
   const readable = new Doorbell(Doorbell.create());
   readable.ring();
   t.teardown(() => {
@@ -67,30 +69,32 @@ function rig(t: Test, { outReplies = 0, inReplies = 0 } = {}): Rig {
       replies.count += inReplies;
     },
   };
+  const makeLoop = (overlay: Bursts, underlay: Bursts): ForwardingLoop => {
+    const stop = (): void => {
+      if (overlay.length === 0 && underlay.length === 0) doorbell.stop();
+    };
+    const { arena, batch } = new Kit(CAPACITY);
+    const path = {
+      overlay: new FakePort('overlay', log, overlay, stop),
+      underlay: new FakePort('underlay', log, underlay, stop),
+      tunnel,
+      outbound: batch,
+      inbound: new Kit(CAPACITY).batch,
+      replies: new Kit(CAPACITY).batch,
+    };
+    const idle = new Idle(arena, [readable.eventFd, doorbell.eventFd], 0);
+    return new ForwardingLoop(path, doorbell, idle);
+  };
   return {
     doorbell,
     log,
-    run: (overlay, underlay) => {
-      const stop = (): void => {
-        if (overlay.length === 0 && underlay.length === 0) doorbell.stop();
-      };
-      const { arena, batch } = new Kit(CAPACITY);
-      const path = {
-        overlay: new FakePort('overlay', log, overlay, stop),
-        underlay: new FakePort('underlay', log, underlay, stop),
-        tunnel,
-        outbound: batch,
-        inbound: new Kit(CAPACITY).batch,
-        replies: new Kit(CAPACITY).batch,
-      };
-      const idle = new Idle(arena, [readable.eventFd, doorbell.eventFd], 0, 0);
-      return new ForwardingLoop(path, doorbell, idle).run(() => log.push('ring'));
-    },
+    run: (overlay, underlay) => makeLoop(overlay, underlay).run(() => log.push('ring')),
+    measure: (rounds, overlay, underlay) => makeLoop(overlay, underlay).measureRound(rounds),
   };
 }
 
 t.test(
-  'a burst from the device is encapsulated and sent out; one from the network goes the other way',
+  'ForwardingLoop encapsulates and sends bursts of the device, decapsulates and delivers bursts of the network',
   async (t) => {
     const { log, run } = rig(t);
     t.equal(run([2], [3]), undefined);
@@ -105,7 +109,7 @@ t.test(
   },
 );
 
-t.test('what the tunnel replies goes back to the side the burst came from, once', async (t) => {
+t.test('ForwardingLoop sends replies once, to the port that the burst came from', async (t) => {
   const { log, run } = rig(t, { outReplies: 2, inReplies: 1 });
   run([3, 0], [4, 0]);
   t.same(
@@ -114,7 +118,7 @@ t.test('what the tunnel replies goes back to the side the burst came from, once'
   );
 });
 
-t.test('two full sides take turns, a batch each', async (t) => {
+t.test('ForwardingLoop alternates between two busy ports, one batch each', async (t) => {
   const { log, run } = rig(t);
   run([CAPACITY, CAPACITY, 1], [CAPACITY, CAPACITY, 1]);
   t.same(
@@ -123,7 +127,7 @@ t.test('two full sides take turns, a batch each', async (t) => {
   );
 });
 
-t.test('a round asks both sides, the quiet one too', async (t) => {
+t.test('ForwardingLoop polls both ports in every round, also an idle one', async (t) => {
   const { log, run } = rig(t);
   run([1, 1], [CAPACITY, CAPACITY, 1]);
   t.same(
@@ -132,13 +136,13 @@ t.test('a round asks both sides, the quiet one too', async (t) => {
   );
 });
 
-t.test('nothing is handed on when nothing came', async (t) => {
+t.test('ForwardingLoop neither encapsulates nor sends after an empty receive', async (t) => {
   const { log, run } = rig(t);
   run([0], [0]);
   t.same(log, ['overlay.receive 0', 'underlay.receive 0']);
 });
 
-t.test('control is heard between two rounds, also under load', async (t) => {
+t.test('ForwardingLoop answers the doorbell between two rounds under load', async (t) => {
   const { doorbell, log, run } = rig(t);
   const ring = (): number => {
     doorbell.ring();
@@ -159,18 +163,42 @@ t.test('control is heard between two rounds, also under load', async (t) => {
   );
 });
 
-t.test('a loop that is told to stop takes no more packets', async (t) => {
+t.test('ForwardingLoop receives nothing after a stop', async (t) => {
   const { doorbell, log, run } = rig(t);
   doorbell.stop();
   t.equal(run([1], [1]), undefined);
   t.same(log, []);
 });
 
-t.test('a device that is gone ends the loop', async (t) => {
+t.test('ForwardingLoop returns the errno of a failed device', async (t) => {
   t.same(rig(t).run([CAPACITY, -77], [0]), { port: 'overlay', errno: 77 });
-  t.same(rig(t).run([0, -77], [0]), { port: 'overlay', errno: 77 }, 'also when it had nothing before');
+  t.same(rig(t).run([0, -77], [0]), { port: 'overlay', errno: 77 }, 'also after an empty round');
 });
 
-t.test('a socket that is gone ends the loop', async (t) => {
+t.test('ForwardingLoop stops between two rounds although both ports have more packets', async (t) => {
+  const { doorbell, log, run } = rig(t);
+  const stop = (): number => {
+    doorbell.stop();
+    return CAPACITY;
+  };
+  const busy = Array.from({ length: 10 }, () => CAPACITY);
+  t.equal(run([CAPACITY, stop, ...busy], [CAPACITY, CAPACITY, ...busy]), undefined);
+  t.same(
+    log.filter((line) => line.includes('receive')),
+    [1, 2].flatMap(() => [`overlay.receive ${CAPACITY}`, `underlay.receive ${CAPACITY}`]),
+  );
+});
+
+t.test('ForwardingLoop.measureRound forwards packets that arrive meanwhile', async (t) => {
+  const { log, measure } = rig(t);
+  t.ok(measure(2, [1], [3]) > 0);
+  t.same(log, [
+    ...['overlay.receive 1', 'encapsulate 1', 'underlay.send 1'],
+    ...['underlay.receive 3', 'decapsulate 3', 'overlay.send 3'],
+    ...['overlay.receive 0', 'underlay.receive 0'],
+  ]);
+});
+
+t.test('ForwardingLoop returns the errno of a failed socket', async (t) => {
   t.same(rig(t).run([0], [-9]), { port: 'underlay', errno: 9 });
 });
