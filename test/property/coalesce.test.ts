@@ -4,8 +4,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { Ipv4Names, Ipv6Names, type Names } from '../../src/dataplane/io/sockaddr-codec.js';
+import { UdpPort } from '../../src/dataplane/io/udp-port.js';
 import { openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
-import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import type { Arena } from '../../src/dataplane/memory/arena.js';
 import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
 import { Coalescer } from '../../src/dataplane/offload/coalesce.js';

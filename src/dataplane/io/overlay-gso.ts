@@ -10,9 +10,9 @@ import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { Coalescer } from '../offload/coalesce.js';
-import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
+import { Layer4 } from '../wire/inner-headers.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import {
   VNET_GSO_NONE,

@@ -9,9 +9,9 @@ import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
-import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
+import { Layer4 } from '../wire/inner-headers.js';
 import { DeviceWriter } from './device-writer.js';
 import { DRAINED, MORE, type Port } from './port.js';
 

@@ -14,13 +14,13 @@ import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { hashLocated } from '../tunnel/flow-hash.js';
+import { Layer4 } from '../wire/inner-headers.js';
 import { IPV4_MIN_LENGTH, ipv4HeaderChecksum, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';
 import { setUdpLength, udpLength } from '../wire/udp.js';
-import { FlowHeaders } from './flow-headers.js';
-import { Layer4 } from './layer4.js';
 import type { PartialChecksum } from './partial-checksum.js';
+import { FlowHeaders } from './same-flow.js';
 
 /** UDP_MAX_SEGMENTS of the first kernels; the kernel's own GRO has no higher limit for TCP (MAX_SKB_FRAGS). */
 const MAX_SEGMENTS = 64;

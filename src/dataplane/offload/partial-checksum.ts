@@ -10,9 +10,9 @@ import { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import type { Layer4 } from '../wire/inner-headers.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import { IPPROTO_UDP } from '../wire/udp.js';
-import type { Layer4 } from './layer4.js';
 
 export class PartialChecksum {
   /** The pseudo-header's sum of the packet that `mark` looked at last. */

@@ -13,6 +13,7 @@
 
 import { Checksum, swap } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
+import { Layer4 } from '../wire/inner-headers.js';
 import {
   ipv4Identification,
   setIpv4HeaderChecksum,
@@ -31,7 +32,6 @@ import {
   tcpSequence,
 } from '../wire/tcp.js';
 import { IPPROTO_UDP, setUdpLength } from '../wire/udp.js';
-import { Layer4 } from './layer4.js';
 
 /** Ethernet with a VLAN tag, the longest IPv4 header (longer than IPv6's) and the longest TCP header: 18 + 60 + 60. */
 export const MAX_HEADERS = 138;

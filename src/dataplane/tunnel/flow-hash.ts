@@ -1,7 +1,7 @@
 /** The hash of an inner flow, for spreading flows over source ports, NIC queues and paths (RFC 7348 section 5). */
 
-import { Layer4 } from '../offload/layer4.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
+import { Layer4 } from '../wire/inner-headers.js';
 
 const layer4 = new Layer4(ETHERNET_LENGTH);
 

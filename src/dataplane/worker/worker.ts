@@ -6,7 +6,7 @@ import { Checksum } from '../checksum/checksum.js';
 import { OverlayPort } from '../io/overlay.js';
 import { OverlayGsoPort } from '../io/overlay-gso.js';
 import { Ipv4Names, Ipv6Names } from '../io/sockaddr-codec.js';
-import { UdpPort } from '../io/underlay.js';
+import { UdpPort } from '../io/udp-port.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
 import type { AddressTable } from '../tunnel/address-table.js';

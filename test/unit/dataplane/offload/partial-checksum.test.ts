@@ -1,8 +1,8 @@
 import t from 'tap';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
-import { Layer4 } from '../../../../src/dataplane/offload/layer4.js';
 import { PartialChecksum } from '../../../../src/dataplane/offload/partial-checksum.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { Layer4 } from '../../../../src/dataplane/wire/inner-headers.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { Layer4 } from '../../../../src/dataplane/offload/layer4.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { Layer4 } from '../../../../src/dataplane/wire/inner-headers.js';
 import { concat, hex, pattern, viewOf } from '../../../support/bytes.js';
 import { rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 

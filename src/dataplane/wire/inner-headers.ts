@@ -12,7 +12,7 @@ import {
   ETHERTYPE_VLAN,
   etherType,
   VLAN_TAG_LENGTH,
-} from '../wire/ethernet.js';
+} from './ethernet.js';
 import {
   IPV4_MIN_LENGTH,
   ipv4HeaderLength,
@@ -20,7 +20,7 @@ import {
   ipv4TotalLength,
   ipv4Version,
   isIpv4Fragment,
-} from '../wire/ipv4.js';
+} from './ipv4.js';
 import {
   IPV6_LENGTH,
   ipv6NextHeader,
@@ -28,9 +28,9 @@ import {
   ipv6PayloadLength,
   ipv6Version,
   isIpv6Option,
-} from '../wire/ipv6.js';
-import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from '../wire/tcp.js';
-import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from '../wire/udp.js';
+} from './ipv6.js';
+import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from './tcp.js';
+import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from './udp.js';
 
 /** Reused for packet after packet; its fields hold until the next `locate`. All are arena offsets or bytes. */
 export class Layer4 {

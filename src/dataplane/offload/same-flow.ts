@@ -3,9 +3,9 @@
  * field at the same distance from the start of each frame, so that only one of the two needs to have been located.
  */
 
+import type { Layer4 } from '../wire/inner-headers.js';
 import { hasDontFragment, ipv4Identification } from '../wire/ipv4.js';
 import { IPPROTO_TCP, TCP_PSH } from '../wire/tcp.js';
-import type { Layer4 } from './layer4.js';
 
 export class FlowHeaders {
   isIpv6 = false;
