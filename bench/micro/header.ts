@@ -48,7 +48,7 @@ function fill(
 
 function reset(length: number): void {
   for (let i = 0; i < BURST; i++) {
-    batch.put(i, batch.slot(i), length);
+    batch.set(i, batch.slot(i), length);
     batch.address[i] = PEER.address;
   }
   batch.count = BURST;

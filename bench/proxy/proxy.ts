@@ -79,9 +79,9 @@ const tun = openTun(device);
 const [socket = -1] = openUdpSockets(ipv4(address), UDP_PORT, 1);
 arena.view.setUint16(name, AF_INET, true);
 arena.view.setUint16(name + 2, UDP_PORT);
-arena.putPointer(message + MSGHDR_NAME, name);
+arena.writePointer(message + MSGHDR_NAME, name);
 arena.words[(message + MSGHDR_NAMELEN) >> 2] = SOCKADDR_IN_SIZE;
-arena.putPointer(message + MSGHDR_IOV, iovec);
+arena.writePointer(message + MSGHDR_IOV, iovec);
 arena.words[(message + MSGHDR_IOVLEN) >> 2] = 1;
 for (const [index, fd] of [tun, socket].entries()) {
   const word = (pollfds + index * POLLFD_SIZE) >> 2;
@@ -106,7 +106,7 @@ function forwardOut(): void {
   const peer = peerOf(ipv4Destination(arena.view, packet));
   if (peer === 0 || !takeHop()) return;
   arena.view.setInt32(name + 4, peer);
-  arena.putIovec(iovec, packet, length);
+  arena.writeIovec(iovec, packet, length);
   // One message is what sendto sends.
   sendmmsg(socket, messageAddress, 1, MSG_DONTWAIT);
 }

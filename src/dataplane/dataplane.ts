@@ -12,12 +12,12 @@ import { familyOf, IPV4, isIpv6, type UnderlayAddress } from '../sys/sockaddr.js
 import { COUNTER_ROW_SIZE, type CounterName, type CounterRow, sumCounters } from './counters.js';
 import { createDevice } from './io/device.js';
 import {
-  acceptTrains,
-  allowSending,
-  canSendTrains,
-  openSenders,
+  configureTxSocket,
+  enableUdpGro,
+  openTxSockets,
   openUdpSockets,
   receiveOverflows,
+  supportsUdpGso,
 } from './io/udp-socket.js';
 import type { Offload, Rung } from './offload/level.js';
 import type { LearnedEntry } from './tunnel/learned.js';
@@ -205,10 +205,10 @@ export class Dataplane {
       opened.push(...this.socketFds);
       const isVxlan = options.tunnel.type === 'vxlan';
       // flannel's udp peers send from the port they receive on.
-      this.senderFds = isVxlan ? openSenders(options.address) : [];
+      this.senderFds = isVxlan ? openTxSockets(options.address) : [];
       opened.push(...this.senderFds);
-      if (!isVxlan) for (const fd of this.socketFds) allowSending(fd, IPV4);
-      const superpackets = options.offload !== 'none' && canSendTrains();
+      if (!isVxlan) for (const fd of this.socketFds) configureTxSocket(fd, IPV4);
+      const superpackets = options.offload !== 'none' && supportsUdpGso();
       const device = createDevice(isVxlan ? 'tap' : 'tun', options.device, options.workers, superpackets);
       this.deviceFds = device.fds;
       this.offload = device.offload;
@@ -218,7 +218,7 @@ export class Dataplane {
           'rung gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
         );
       }
-      if (device.offload.rung === 'gso') for (const fd of this.socketFds) acceptTrains(fd);
+      if (device.offload.rung === 'gso') for (const fd of this.socketFds) enableUdpGro(fd);
     } catch (error) {
       for (const fd of opened) close(fd);
       throw error;

@@ -4,7 +4,6 @@ import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
 import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
-import { Layer4 } from '../../src/dataplane/wire/inner-headers.js';
 import { concat, toHex } from '../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../support/frames.js';
 import { Kit } from '../support/kit.js';
@@ -27,7 +26,7 @@ t.test('the sum is that of the slow reference, at any length and alignment', asy
     fc.property(bytes, at, (data, offset) => {
       arena.bytes.fill(0xff);
       arena.bytes.set(data, offset);
-      return Checksum.finish(checksum.partial(offset, data.length)) === slowChecksum(data);
+      return Checksum.field(checksum.sum(offset, data.length)) === slowChecksum(data);
     }),
     { numRuns: 500 },
   );
@@ -43,10 +42,10 @@ t.test('sums of even parts add up to that of the whole', async () => {
       let sum = 0;
       let from = 0;
       for (const end of ends) {
-        sum += checksum.partial(64 + from, end - from);
+        sum += checksum.sum(64 + from, end - from);
         from = end;
       }
-      return Checksum.finish(sum) === slowChecksum(data);
+      return Checksum.field(sum) === slowChecksum(data);
     }),
   );
 });
@@ -69,7 +68,7 @@ t.test('the pseudo-header is that of the slow reference', async () => {
       const sum = ipv6
         ? checksum.pseudoHeader(64 + 14 + 8, 32, packet[20] as number, packet.length - transport)
         : checksum.pseudoHeader(64 + 14 + 12, 8, packet[23] as number, packet.length - transport);
-      return Checksum.unfinished(sum) === slowSum(pseudoHeader(packet));
+      return Checksum.pseudoHeaderField(sum) === slowSum(pseudoHeader(packet));
     }),
   );
 });
@@ -80,13 +79,12 @@ t.test(
     fc.assert(
       fc.property(frame, fc.nat(20), (packet, padding) => {
         const kit = new Kit(1, 4096);
-        const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1500);
-        const layer4 = new Layer4(ETHERNET_LENGTH);
+        const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1500);
         kit.fill([concat(withPartialChecksum(packet), new Uint8Array(padding).fill(0x5a))]);
-        if (!layer4.locate(kit.arena.view, kit.batch.offset[0], kit.batch.length[0])) return false;
-        partial.mark(kit.batch, 0, layer4);
-        if (kit.batch.checksum[0] !== 1 || kit.batch.segmentSize[0] !== 0) return false;
-        partial.complete(layer4);
+        if (!kit.locate(0)) return false;
+        const pseudoHeader = partial.detect(kit.batch, 0);
+        if (kit.batch.checksum[0] !== 1 || kit.batch.gsoSize[0] !== 0) return false;
+        partial.complete(kit.batch, 0, pseudoHeader);
         const done = kit.packet(0);
         return checksumsVerify(done) && toHex(done.slice(0, packet.length)) === toHex(packet);
       }),
@@ -106,15 +104,11 @@ t.test('no bytes at all, however broken, are marked or completed outside of them
   fc.assert(
     fc.property(fc.oneof(broken, fc.uint8Array({ maxLength: 80 })), (packet) => {
       const kit = new Kit(1, 4096);
-      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
-      const layer4 = new Layer4(ETHERNET_LENGTH);
+      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1450);
       kit.fill([packet]);
       const end = kit.batch.offset[0] + packet.length;
       kit.arena.bytes.fill(0xee, end, end + 128);
-      if (layer4.locate(kit.arena.view, kit.batch.offset[0], packet.length)) {
-        partial.mark(kit.batch, 0, layer4);
-        partial.complete(layer4);
-      }
+      if (kit.locate(0)) partial.complete(kit.batch, 0, partial.detect(kit.batch, 0));
       return kit.batch.count === 1 && kit.arena.bytes.slice(end, end + 128).every((byte) => byte === 0xee);
     }),
     { numRuns: 500 },

@@ -3,9 +3,13 @@
 
 import fc from 'fast-check';
 import t from 'tap';
-import { Ipv4Names, Ipv6Names, type Names } from '../../src/dataplane/io/sockaddr-codec.js';
+import {
+  Ipv4SockaddrCodec,
+  Ipv6SockaddrCodec,
+  type SockaddrCodec,
+} from '../../src/dataplane/io/sockaddr-codec.js';
 import { UdpPort } from '../../src/dataplane/io/udp-port.js';
-import { openSenders, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
+import { openTxSockets, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import type { Arena } from '../../src/dataplane/memory/arena.js';
 import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
 import { Coalescer } from '../../src/dataplane/offload/coalesce.js';
@@ -238,11 +242,11 @@ const burst: fc.Arbitrary<Burst> = fc
   });
 
 const kit = new Kit(PACKETS, 2048);
-const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
+const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1450);
 const coalescers = [true, false].map(
   (uso) =>
     new Coalescer(kit.arena, kit.checksum, partial, {
-      packets: PACKETS,
+      maxBatch: PACKETS,
       udp: uso,
       linkLength: ETHERNET_LENGTH,
     }),
@@ -251,7 +255,7 @@ const coalescers = [true, false].map(
 interface Train {
   packets: number[];
   bytes: Uint8Array;
-  segmentSize: number;
+  gsoSize: number;
 }
 
 function coalesce(burst: Burst, uso: boolean): Train[] {
@@ -260,14 +264,16 @@ function coalesce(burst: Burst, uso: boolean): Train[] {
   burst.partial.forEach((partial, index) => {
     if (partial) kit.batch.checksum[index] = CHECKSUM_PARTIAL;
   });
-  coalescer.run(kit.batch);
+  coalescer.coalesce(kit.batch);
   return Array.from({ length: coalescer.count }, (_, train) => {
     const packets: number[] = [];
     const head = coalescer.head[train] as number;
     for (let at = head; at >= 0; at = coalescer.next[at] as number) packets.push(at);
-    const parts = packets.map((at) => kit.packet(at).slice(at === head ? 0 : coalescer.headers[at]));
-    const segmentSize = packets.length > 1 ? (kit.batch.segmentSize[head] as number) : 0;
-    return { packets, bytes: concat(...parts), segmentSize };
+    const parts = packets.map((at) =>
+      kit.packet(at).slice(at === head ? 0 : kit.batch.headers[head].headersLength),
+    );
+    const gsoSize = packets.length > 1 ? (kit.batch.gsoSize[head] as number) : 0;
+    return { packets, bytes: concat(...parts), gsoSize };
   });
 }
 
@@ -280,8 +286,8 @@ function untagged(frame: Uint8Array): Uint8Array {
 }
 
 function split(train: Train): Uint8Array[] {
-  if (train.segmentSize === 0) return [train.bytes];
-  const segments = naiveSegments(untagged(train.bytes), train.segmentSize);
+  if (train.gsoSize === 0) return [train.bytes];
+  const segments = naiveSegments(untagged(train.bytes), train.gsoSize);
   return isTagged(train.bytes)
     ? segments.map((segment) => tagged(segment, viewOf(train.bytes).getUint16(14)))
     : segments;
@@ -349,7 +355,7 @@ for (const uso of [true, false]) {
     fc.assert(
       fc.property(burst, (made) => {
         for (const train of coalesce(made, uso)) {
-          if (train.segmentSize === 0) continue;
+          if (train.gsoSize === 0) continue;
           superpackets++;
           const whole = untagged(train.bytes);
           const { ip, transport, payload, end, checksum, protocol, version } = layoutOf(whole);
@@ -362,9 +368,9 @@ for (const uso of [true, false]) {
             (version === 6 || slowSum(whole.slice(ip, transport)) === 0xffff) &&
             (protocol === 6 || view.getUint16(transport + 4) === end - transport) &&
             view.getUint16(checksum) === slowSum(pseudoHeader(whole)) &&
-            Math.ceil(total / train.segmentSize) === train.packets.length &&
+            Math.ceil(total / train.gsoSize) === train.packets.length &&
             train.packets.length <= 64 &&
-            naiveSegments(whole, train.segmentSize).every(checksumsVerify);
+            naiveSegments(whole, train.gsoSize).every(checksumsVerify);
           if (!valid) return false;
         }
         return true;
@@ -397,27 +403,28 @@ function isPureAck(frame: Uint8Array): boolean {
 
 const TUNNEL = hex('0800000000000100');
 
-/** Two ends of the underlay: what the senders send to `peer` arrives at `receiving`. */
+/** Two ends of the underlay: what the txSockets send to `peer` arrives at `receiving`. */
 interface Wire {
   receiving: number;
-  senders: readonly number[];
+  txSockets: readonly number[];
   port: number;
   /** As the batch has it. */
   peer: number;
-  names: (arena: Arena) => Names;
+  codec: (arena: Arena) => SockaddrCodec;
 }
 
 async function wire(from: UnderlayAddress, to: UnderlayAddress, text: string): Promise<Wire> {
   const port = await freePort(text);
   const [receiving] = openUdpSockets(to, port, 1) as [number];
-  const senders = openSenders(from);
+  const txSockets = openTxSockets(from);
   t.teardown(() => {
-    for (const fd of [receiving, ...senders]) close(fd);
+    for (const fd of [receiving, ...txSockets]) close(fd);
   });
-  if (!isIpv6(to)) return { receiving, senders, port, peer: to, names: (arena) => new Ipv4Names(arena) };
+  if (!isIpv6(to))
+    return { receiving, txSockets, port, peer: to, codec: (arena) => new Ipv4SockaddrCodec(arena) };
   const addresses = new Ipv6Addresses();
   const peer = addresses.add(to);
-  return { receiving, senders, port, peer, names: (arena) => new Ipv6Names(arena, addresses) };
+  return { receiving, txSockets, port, peer, codec: (arena) => new Ipv6SockaddrCodec(arena, addresses) };
 }
 
 const WIRES = {
@@ -425,20 +432,20 @@ const WIRES = {
   IPv6: await wire(ipv6('::1'), ipv6('::1'), '::1'),
 };
 
-function portOn(kit: Kit, { receiving, senders, port, names }: Wire, trains: boolean): UdpPort {
+function portOn(kit: Kit, { receiving, txSockets, port, codec }: Wire, gso: boolean): UdpPort {
   return new UdpPort(
     kit.arena,
     {
       fd: receiving,
-      senders,
-      names: names(kit.arena),
+      txSockets,
+      codec: codec(kit.arena),
       port,
       tunnelLength: TUNNEL.length,
       linkLength: ETHERNET_LENGTH,
       kernelPeers: true,
-      trains,
-      receives: 16,
-      burst: 16,
+      gso,
+      receiveMessages: 16,
+      maxBatch: 16,
     },
     kit.checksum,
     kit.counters,
@@ -448,7 +455,7 @@ function portOn(kit: Kit, { receiving, senders, port, names }: Wire, trains: boo
 
 interface Sent {
   frame: Uint8Array;
-  segmentSize: number;
+  gsoSize: number;
   vlan: boolean;
 }
 
@@ -470,7 +477,7 @@ const sent: fc.Arbitrary<Sent> = fc
   })
   .map(({ make, options, length, segments, vlan }) => ({
     frame: make({ ...options, payload: pattern(segments === 0 ? Math.min(length, 200) : length, length) }),
-    segmentSize: segments === 0 ? 0 : Math.ceil(length / segments),
+    gsoSize: segments === 0 ? 0 : Math.ceil(length / segments),
     vlan,
   }));
 
@@ -490,13 +497,13 @@ for (const [family, underlay, trains] of [
       fc.property(fc.array(sent, { maxLength: 8 }), fc.nat(15), (packets, lane) => {
         near.fill([]);
         const expected: string[] = [];
-        for (const { frame, segmentSize, vlan } of packets) {
+        for (const { frame, gsoSize, vlan } of packets) {
           const index = near.batch.count;
-          const whole = segmentSize > 0 ? withPartialChecksum(frame) : frame;
+          const whole = gsoSize > 0 ? withPartialChecksum(frame) : frame;
           near.add(concat(TUNNEL, vlan ? tagged(whole) : whole), underlay.peer);
-          near.batch.segmentSize[index] = segmentSize;
+          near.batch.gsoSize[index] = gsoSize;
           near.batch.flow[index] = lane << 8;
-          for (const part of segmentSize > 0 ? naiveSegments(frame, segmentSize) : [frame]) {
+          for (const part of gsoSize > 0 ? naiveSegments(frame, gsoSize) : [frame]) {
             expected.push(toHex(concat(TUNNEL, vlan ? tagged(part) : part)));
           }
         }

@@ -7,6 +7,7 @@ import { PacketBatch } from '../../src/dataplane/memory/batch.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
 import { UdpTunnel, type UdpTunnelOptions } from '../../src/dataplane/tunnel/udp.js';
 import { type VxlanOptions, VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
+import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { ipv4, mac } from './bytes.js';
 
 /** Room for the tables of a module under test. */
@@ -35,9 +36,15 @@ export class Kit {
     const { batch } = this;
     const slot = batch.slot(batch.count);
     this.arena.bytes.set(packet, slot);
-    batch.put(batch.count, slot, packet.length);
+    batch.set(batch.count, slot, packet.length);
     batch.address[batch.count] = address;
     batch.count++;
+  }
+
+  /** Locates the headers of packet `index`; returns false unless it is whole TCP or UDP. */
+  locate(index: number): boolean {
+    const { headers, offset, length } = this.batch;
+    return headers[index].locate(this.arena.view, offset[index], length[index], ETHERNET_LENGTH);
   }
 
   /** A copy of packet `index`. */

@@ -1,4 +1,4 @@
-/** Making a TAP or TUN device. It is not persistent: it goes when its last descriptor is closed, also after a kill -9. */
+/** Creating a TAP or TUN device. It is not persistent: the kernel removes it with its last descriptor, even after kill -9. */
 
 import {
   IFF_MULTI_QUEUE,
@@ -35,45 +35,44 @@ function openTun(): number {
   return fd;
 }
 
-/** Opens and closes the tun driver. @throws SystemError when it is not there or may not be used */
+/** Opens and closes the tun driver. @throws SystemError when it is missing or its use is not permitted */
 export function probeTun(): void {
   close(openTun());
 }
 
 /**
- * How many bytes of written frames may wait for the device's NAPI: some 3500 full frames. Without a limit a
- * flood would fill the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
+ * Bytes of written frames that may wait for the device's NAPI: about 3500 full frames. Without a limit a flood would fill
+ * the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
  */
 const SEND_BUFFER = 8 * 1024 * 1024;
 
-/** TUNSETOFFLOAD masks, tried from most to least. */
+/** Parts of TUNSETOFFLOAD masks. */
 const TSO = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 const USO = TUN_F_USO4 | TUN_F_USO6;
 
-/** `tap`: frames with an Ethernet header. `tun`: IP packets and nothing in front of them. */
+/** `tap`: frames with an Ethernet header. `tun`: IP packets without any header in front. */
 export type DeviceKind = 'tap' | 'tun';
 
 const KIND_FLAGS: Record<DeviceKind, number> = { tap: IFF_TAP, tun: IFF_TUN };
 
 export interface Device {
-  /** A descriptor (non-blocking, the caller's) per queue. */
+  /** One non-blocking descriptor per queue, the caller's to close. */
   fds: number[];
   offload: Offload;
 }
 
 /**
- * Creates the device `name`; fails when a device of that name exists. The device is down, without address.
- * With `superpackets` its packets have a virtio-net header, where the kernel can: `offload` says what came of it.
- * @throws SystemError; then nothing is left behind
+ * Creates the device `name`; fails when a device of that name exists. The device is down and has no address. With
+ * `superpackets` its packets have a virtio-net header if the kernel supports that; `offload` is the result.
+ * @throws SystemError and leaves nothing behind
  */
 export function createDevice(kind: DeviceKind, name: string, queues: number, superpackets: boolean): Device {
   if (superpackets) {
     const fds = openQueues(kind, name, queues, IFF_VNET_HDR);
-    // Every queue has its own mask: the one that the first accepts is replayed on all.
-    const mask = [TSO | USO, TSO].find((candidate) => ioctlValue(fds[0], TUNSETOFFLOAD, candidate) === 0);
-    if (mask !== undefined && fds.every((fd) => ioctlValue(fd, TUNSETOFFLOAD, mask) === 0)) {
+    const uso = enableOffload(fds, TSO | USO);
+    if (uso || enableOffload(fds, TSO)) {
       limitSendBuffer(fds[0]);
-      return { fds, offload: { rung: 'gso', uso: mask !== TSO } };
+      return { fds, offload: { rung: 'gso', uso } };
     }
     for (const fd of fds) close(fd);
   }
@@ -82,10 +81,15 @@ export function createDevice(kind: DeviceKind, name: string, queues: number, sup
   return { fds, offload: NO_OFFLOAD };
 }
 
+/** Enables a TUNSETOFFLOAD mask on all queues, each of which has its own. Returns false when a queue refuses it. */
+function enableOffload(fds: readonly number[], mask: number): boolean {
+  return fds.every((fd) => ioctlValue(fd, TUNSETOFFLOAD, mask) === 0);
+}
+
 /**
- * Where the kernel can (IFF_NAPI), plain packets that are written go to a NAPI context, which joins the segments of a TCP
- * flow again (GRO) before the rest of the stack sees them; it pays once that NAPI has a thread of its own (control sets
- * /sys/class/net/<name>/threaded).
+ * Opens queues without a virtio-net header. With IFF_NAPI, if the kernel supports it, written packets enter the stack through
+ * a NAPI context, which joins the segments of a TCP flow (GRO). That pays off once the NAPI has a thread of its own (control
+ * sets /sys/class/net/<name>/threaded).
  */
 function openPlainQueues(kind: DeviceKind, name: string, queues: number): number[] {
   try {

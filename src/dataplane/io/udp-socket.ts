@@ -1,4 +1,4 @@
-/** Making the UDP sockets of a tunnel's end. */
+/** Opening and configuring the UDP sockets of a node. */
 
 import {
   AF_INET,
@@ -23,7 +23,7 @@ import { bind, close, getsockopt, setsockopt, socket } from '../../sys/ffi.js';
 import { type Family, familyOf, isIpv6, sockaddr, type UnderlayAddress } from '../../sys/sockaddr.js';
 import { SystemError } from '../../sys/system-error.js';
 
-/** Some 4000 full datagrams: what a burst of a 10 Gbit/s peer leaves while the worker is not scheduled for 5 ms. */
+/** About 4000 full datagrams: what a 10 Gbit/s peer sends while the worker is not scheduled for 5 ms. */
 const BUFFER_BYTES = 7 * 1024 * 1024;
 
 function int(value: number): Uint8Array {
@@ -43,81 +43,77 @@ function openBound(address: UnderlayAddress, port: number, reusePort: boolean): 
   return fd;
 }
 
-/** The limits of net.core.[rw]mem_max hold for everyone but CAP_NET_ADMIN of the first user namespace. */
+/** Sets a buffer's size. net.core.[rw]mem_max limits it, except with CAP_NET_ADMIN in the initial user namespace. */
 function setBuffer(fd: number, force: number, plain: number): void {
   if (setsockopt(fd, SOL_SOCKET, force, int(BUFFER_BYTES)) < 0) {
     setsockopt(fd, SOL_SOCKET, plain, int(BUFFER_BYTES));
   }
 }
 
-/** Source ports for the flows: enough that a few flows rarely share one, few enough to keep a train's flows together. */
-const SENDERS = 16;
+/** Source ports for the flows: enough that few flows share one, few enough that GSO runs stay long. */
+const TX_SOCKETS = 16;
 
-/** Probes whether the kernel cuts and joins trains: UDP_SEGMENT (4.18) and UDP_GRO (5.0). */
-export function canSendTrains(): boolean {
+/** Returns true when the kernel cuts GSO runs and joins GRO runs: UDP_SEGMENT (4.18) and UDP_GRO (5.0). */
+export function supportsUdpGso(): boolean {
   const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
-  const can =
+  const supported =
     setsockopt(fd, SOL_UDP, UDP_SEGMENT, int(0)) === 0 && setsockopt(fd, SOL_UDP, UDP_GRO, int(1)) === 0;
   close(fd);
-  return can;
+  return supported;
 }
 
-/** Lets the kernel join arriving datagrams to trains. */
-export function acceptTrains(fd: number): void {
+/** Lets the kernel join arriving datagrams to GRO runs. */
+export function enableUdpGro(fd: number): void {
   setsockopt(fd, SOL_UDP, UDP_GRO, int(1));
 }
 
 /**
- * Prepares a socket to be sent through.
+ * Configures a socket for transmission.
  *
- * Over IPv4 outer packets go without DF, as the kernel's vxlan device sends them (flannel's peers rely on it). Over IPv6 no
- * router fragments; there the kernel's device drops what is larger than the path and lowers the inner route's MTU
- * (skb_tunnel_check_pmtu, net/ipv4/ip_tunnel_core.c), which a TAP cannot. So this node fragments such a packet, after what
- * routers say of the path (Packet Too Big), and the peer's kernel joins it before its tunnel sees it.
+ * Over IPv4 outer packets have no DF, as those of the kernel's vxlan device (flannel's peers rely on it). Over IPv6 routers
+ * do not fragment; the kernel's device drops packets that are larger than the path MTU and lowers the inner route's MTU
+ * (skb_tunnel_check_pmtu, net/ipv4/ip_tunnel_core.c), which a TAP cannot do. So this node's kernel fragments such a packet,
+ * by the path MTU that routers report (Packet Too Big), and the peer's kernel reassembles it.
  */
-export function allowSending(fd: number, family: Family): void {
+export function configureTxSocket(fd: number, family: Family): void {
   setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
   setsockopt(fd, family.level, family.mtuDiscover, int(family.mtuDiscoverNever));
 }
 
 /**
- * Sockets to send from, each with a source port of the kernel's choice on this address: RFC 7348 section 5 wants a
- * flow's source port to depend on the flow, so that NIC queues, ECMP paths and a peer's SO_REUSEPORT sockets tell flows
- * apart. They receive nothing. @throws SystemError
+ * Opens the transmit sockets (the caller's to close), each with a source port that the kernel chooses on this address. They
+ * receive nothing. RFC 7348 section 5: a flow's source port depends on the flow, so NIC queues, ECMP paths and a peer's
+ * SO_REUSEPORT sockets distinguish flows. @throws SystemError
  */
-export function openSenders(address: UnderlayAddress): number[] {
+export function openTxSockets(address: UnderlayAddress): number[] {
   const fds: number[] = [];
   try {
-    while (fds.length < SENDERS) fds.push(openBound(address, 0, false));
+    while (fds.length < TX_SOCKETS) fds.push(openBound(address, 0, false));
   } catch (error) {
     for (const fd of fds) close(fd);
     throw error;
   }
   for (const fd of fds) {
-    allowSending(fd, familyOf(address));
+    configureTxSocket(fd, familyOf(address));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, int(0));
   }
   return fds;
 }
 
 /**
- * `count` sockets (the caller's to close) on one address and port (host order); with several the
- * kernel spreads the senders over them. @throws SystemError with EADDRINUSE when anyone else, another weft too, has
- * the port
+ * Opens `count` sockets (the caller's to close) on one address and port (host order); the kernel spreads the peers over
+ * several. @throws SystemError with EADDRINUSE when another socket has the port, one of another Weft process too
  */
 export function openUdpSockets(address: UnderlayAddress, port: number, count: number): number[] {
   const { level, receiveTos } = familyOf(address);
-  // SO_REUSEPORT would let a second process of the same user share the port and take half of the packets; so the
-  // port is first bound without it.
-  const first = openBound(address, port, false);
-  const fds = [first];
-  if (count > 1) {
-    close(first);
-    fds.length = 0;
-  }
+  const shared = count > 1;
+  // With SO_REUSEPORT a second process of the same user could share the port and receive half of the packets. A socket
+  // without it fails to bind then, so it is tried first.
+  if (shared) close(openBound(address, port, false));
+  const fds: number[] = [];
   try {
-    while (fds.length < count) fds.push(openBound(address, port, true));
+    while (fds.length < count) fds.push(openBound(address, port, shared));
   } catch (error) {
     for (const fd of fds) close(fd);
     throw error;
@@ -129,7 +125,7 @@ export function openUdpSockets(address: UnderlayAddress, port: number, count: nu
   return fds;
 }
 
-/** Datagrams the kernel dropped because the socket's receive buffer was full; 0 where the kernel cannot tell. */
+/** Returns how many datagrams the kernel dropped because the socket's receive buffer was full; 0 if it does not tell. */
 export function receiveOverflows(fd: number): number {
   const words = new Uint32Array(SK_MEMINFO_VARS);
   const result = getsockopt(fd, SOL_SOCKET, SO_MEMINFO, new Uint8Array(words.buffer), int(words.byteLength));

@@ -87,8 +87,10 @@ export class VxlanTunnel implements Tunnel {
       batch.offset[kept] = frame - VXLAN_LENGTH;
       batch.length[kept] += VXLAN_LENGTH;
       batch.address[kept] = address;
-      batch.tos[kept] = encapsulateEcn(view, frame, length);
-      batch.flow[kept] = flowHash(view, frame, length);
+      const headers = batch.headers[kept];
+      headers.locate(view, frame, length, ETHERNET_LENGTH);
+      batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
+      batch.flow[kept] = flowHash(view, frame, headers);
       kept++;
     }
     batch.count = kept;
@@ -110,7 +112,7 @@ export class VxlanTunnel implements Tunnel {
         accepted = reason === ACCEPTED && isPlainVxlan(this.view, at) ? at : -1;
         acceptedSource = source;
       }
-      if (reason === ACCEPTED) reason = this.refuseEcn(at, length, batch.tos[i] & ECN_MASK);
+      if (reason === ACCEPTED) reason = this.refuseEcn(batch, i);
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
         continue;
@@ -154,10 +156,15 @@ export class VxlanTunnel implements Tunnel {
     if (hasReservedBits(this.view, at)) this.counters[COUNTER.rx_reserved_bits]++;
   }
 
-  private refuseEcn(at: number, length: number, ecn: number): number {
+  private refuseEcn(batch: PacketBatch, index: number): number {
+    const ecn = batch.tos[index] & ECN_MASK;
     if (ecn === NOT_ECT) return ACCEPTED;
-    const carried = decapsulateEcn(this.view, at + VXLAN_LENGTH, length - VXLAN_LENGTH, ecn);
-    return carried ? ACCEPTED : COUNTER.rx_drop_ecn;
+    const { view } = this;
+    const headers = batch.headers[index];
+    const frame = batch.offset[index] + VXLAN_LENGTH;
+    const length = batch.length[index] - VXLAN_LENGTH;
+    if (!headers.locateIp(view, frame, length, ETHERNET_LENGTH)) return ACCEPTED;
+    return decapsulateEcn(view, frame + headers.ip, ecn) ? ACCEPTED : COUNTER.rx_drop_ecn;
   }
 
   /** True for a datagram whose VXLAN header and inner MAC addresses are those of the one at `other`. */

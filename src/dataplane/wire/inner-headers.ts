@@ -1,8 +1,11 @@
 /**
- * Where the TCP or UDP header of an inner frame is, for the code that finishes checksums, segments and coalesces.
+ * The headers of an inner packet: where its IP header and its TCP or UDP header are.
  *
- * The packet is checked once, here: after `locate` returned true, every header this object names is inside the frame
- * and the wire accessors may be used on it.
+ * A packet is parsed once. Every packet of a batch has an object of this class, and only the first `locate` parses; the
+ * later stages use its result. All offsets count from the packet's first byte (the link header, where there is one), so
+ * they also hold for a copy of the headers and after a tunnel header was added or removed.
+ *
+ * After `locate` returned true, every header named here is inside the packet and the wire accessors may be used on it.
  */
 
 import {
@@ -14,6 +17,7 @@ import {
   VLAN_TAG_LENGTH,
 } from './ethernet.js';
 import {
+  IPV4_ADDRESSES,
   IPV4_MIN_LENGTH,
   ipv4HeaderLength,
   ipv4Protocol,
@@ -22,6 +26,7 @@ import {
   isIpv4Fragment,
 } from './ipv4.js';
 import {
+  IPV6_ADDRESSES,
   IPV6_LENGTH,
   ipv6NextHeader,
   ipv6OptionLength,
@@ -32,100 +37,126 @@ import {
 import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from './tcp.js';
 import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from './udp.js';
 
-/** Reused for packet after packet; its fields hold until the next `locate`. All are arena offsets or bytes. */
-export class Layer4 {
-  /** Bytes of link header in front of every packet. */
-  readonly linkLength: number;
+/** How far a packet has been parsed. */
+const UNPARSED = 0;
+const IP_PARSED = 1;
+const PARSED = 2;
+
+export class InnerHeaders {
+  /** Offset of the IP header; -1 for a packet that is not IP or has no whole IP header. */
+  ip = -1;
   isIpv6 = false;
+  /** Offset of the TCP or UDP header; 0 for any other packet, and for a fragment. The fields below need it. */
+  transport = 0;
   /** IPPROTO_TCP or IPPROTO_UDP. */
   protocol = 0;
-  ip = 0;
-  /** Bytes of the IP header with options and extension headers. */
-  ipLength = 0;
-  /** Source and destination address, `addressBytes` in all. */
+  /** Offset of source and destination address, and the bytes of both. */
   addresses = 0;
   addressBytes = 0;
-  header = 0;
-  headerLength = 0;
+  /** Offset of the TCP or UDP checksum. */
   checksumField = 0;
-  /** Bytes of layer-4 header and payload, by the IP header. */
-  length = 0;
+  /** Bytes of TCP or UDP header and payload, by the IP header. */
+  transportLength = 0;
+  /** Bytes of all headers, so also the offset of the payload. */
+  headersLength = 0;
+  private parsed = UNPARSED;
 
-  /** `linkLength`: ETHERNET_LENGTH for frames (a VLAN tag may come on top), 0 for packets that begin with their IP header. */
-  constructor(linkLength: number) {
-    this.linkLength = linkLength;
+  /** Forgets the packet: this object describes another one from now on. */
+  clear(): void {
+    this.parsed = UNPARSED;
   }
 
-  /** Looks at the frame of `frameLength` bytes at `frame`; false when it is not whole, unfragmented TCP or UDP over IP. */
-  locate(view: DataView, frame: number, frameLength: number): boolean {
-    if (frameLength < this.linkLength + IPV4_MIN_LENGTH) return false;
-    if (this.linkLength === 0) return this.locateIp(view, frame, frameLength);
-    let type = etherType(view, frame);
-    this.ip = frame + ETHERNET_LENGTH;
-    if (type === ETHERTYPE_VLAN) {
-      type = etherType(view, frame + VLAN_TAG_LENGTH);
-      this.ip += VLAN_TAG_LENGTH;
+  /**
+   * Parses the packet of `length` bytes at `packet`, unless that was done before. `linkLength`: ETHERNET_LENGTH for a frame
+   * (one VLAN tag may come on top), 0 for an IP packet. Returns false unless it is whole, unfragmented TCP or UDP over IP.
+   */
+  locate(view: DataView, packet: number, length: number, linkLength: number): boolean {
+    if (this.parsed !== PARSED) {
+      const found =
+        this.locateIp(view, packet, length, linkLength) &&
+        (this.isIpv6 ? this.parseIpv6(view, packet, length) : this.parseIpv4(view, packet, length)) &&
+        this.parseTransport(view, packet);
+      if (!found) this.transport = 0;
+      this.parsed = PARSED;
     }
-    const available = frame + frameLength - this.ip;
-    if (type === ETHERTYPE_IPV4) return this.locateIpv4(view, available) && this.locateTransport(view);
-    if (type === ETHERTYPE_IPV6) return this.locateIpv6(view, available) && this.locateTransport(view);
-    return false;
+    return this.transport > 0;
   }
 
-  private locateIp(view: DataView, packet: number, length: number): boolean {
-    this.ip = packet;
-    const found =
-      ipv4Version(view, packet) === 4 ? this.locateIpv4(view, length) : this.locateIpv6(view, length);
-    return found && this.locateTransport(view);
+  /** Does the same up to the fixed part of the IP header, whatever follows it. Returns false when there is no IP header. */
+  locateIp(view: DataView, packet: number, length: number, linkLength: number): boolean {
+    if (this.parsed === UNPARSED) {
+      this.ip = this.parseLink(view, packet, length, linkLength);
+      this.parsed = IP_PARSED;
+    }
+    return this.ip >= 0;
   }
 
-  private locateIpv4(view: DataView, available: number): boolean {
+  /** Returns the offset of the IP header, or -1. */
+  private parseLink(view: DataView, packet: number, length: number, linkLength: number): number {
+    if (length < linkLength + IPV4_MIN_LENGTH) return -1;
+    let ip = linkLength;
+    if (linkLength === 0) {
+      this.isIpv6 = ipv6Version(view, packet) === 6;
+    } else {
+      let type = etherType(view, packet);
+      if (type === ETHERTYPE_VLAN) {
+        type = etherType(view, packet + VLAN_TAG_LENGTH);
+        ip = ETHERNET_LENGTH + VLAN_TAG_LENGTH;
+      }
+      this.isIpv6 = type === ETHERTYPE_IPV6;
+      if (!this.isIpv6 && type !== ETHERTYPE_IPV4) return -1;
+    }
+    if (ip + (this.isIpv6 ? IPV6_LENGTH : IPV4_MIN_LENGTH) > length) return -1;
+    return ipv4Version(view, packet + ip) === (this.isIpv6 ? 6 : 4) ? ip : -1;
+  }
+
+  private parseIpv4(view: DataView, packet: number, length: number): boolean {
     const { ip } = this;
-    if (available < IPV4_MIN_LENGTH || ipv4Version(view, ip) !== 4) return false;
-    const total = ipv4TotalLength(view, ip);
-    this.isIpv6 = false;
-    this.ipLength = ipv4HeaderLength(view, ip);
-    this.protocol = ipv4Protocol(view, ip);
-    this.addresses = ip + 12;
+    const headerLength = ipv4HeaderLength(view, packet + ip);
+    const total = ipv4TotalLength(view, packet + ip);
+    this.protocol = ipv4Protocol(view, packet + ip);
+    this.addresses = ip + IPV4_ADDRESSES;
     this.addressBytes = 8;
-    this.header = ip + this.ipLength;
-    this.length = total - this.ipLength;
+    this.transport = ip + headerLength;
+    this.transportLength = total - headerLength;
     return (
-      this.ipLength >= IPV4_MIN_LENGTH && this.length >= 0 && total <= available && !isIpv4Fragment(view, ip)
+      headerLength >= IPV4_MIN_LENGTH &&
+      total >= headerLength &&
+      ip + total <= length &&
+      !isIpv4Fragment(view, packet + ip)
     );
   }
 
-  private locateIpv6(view: DataView, available: number): boolean {
+  private parseIpv6(view: DataView, packet: number, length: number): boolean {
     const { ip } = this;
-    if (available < IPV6_LENGTH || ipv6Version(view, ip) !== 6) return false;
-    const end = ip + IPV6_LENGTH + ipv6PayloadLength(view, ip);
-    if (end > ip + available) return false;
+    const end = ip + IPV6_LENGTH + ipv6PayloadLength(view, packet + ip);
+    if (end > length) return false;
     let header = ip + IPV6_LENGTH;
-    let protocol = ipv6NextHeader(view, ip);
+    let protocol = ipv6NextHeader(view, packet + ip);
     while (isIpv6Option(protocol)) {
       if (header + 8 > end) return false;
-      protocol = view.getUint8(header);
-      header += ipv6OptionLength(view, header);
+      protocol = view.getUint8(packet + header);
+      header += ipv6OptionLength(view, packet + header);
     }
-    this.isIpv6 = true;
-    this.ipLength = header - ip;
     this.protocol = protocol;
-    this.addresses = ip + 8;
+    this.addresses = ip + IPV6_ADDRESSES;
     this.addressBytes = 32;
-    this.header = header;
-    this.length = end - header;
+    this.transport = header;
+    this.transportLength = end - header;
     return true;
   }
 
-  private locateTransport(view: DataView): boolean {
-    if (this.protocol === IPPROTO_TCP) {
-      if (this.length < TCP_MIN_LENGTH) return false;
-      this.headerLength = tcpHeaderLength(view, this.header);
-      this.checksumField = this.header + TCP_CHECKSUM;
-      return this.headerLength >= TCP_MIN_LENGTH && this.headerLength <= this.length;
+  private parseTransport(view: DataView, packet: number): boolean {
+    const { protocol, transport, transportLength } = this;
+    if (protocol === IPPROTO_TCP) {
+      if (transportLength < TCP_MIN_LENGTH) return false;
+      const headerLength = tcpHeaderLength(view, packet + transport);
+      this.checksumField = transport + TCP_CHECKSUM;
+      this.headersLength = transport + headerLength;
+      return headerLength >= TCP_MIN_LENGTH && headerLength <= transportLength;
     }
-    this.headerLength = UDP_LENGTH;
-    this.checksumField = this.header + UDP_CHECKSUM;
-    return this.protocol === IPPROTO_UDP && this.length >= UDP_LENGTH;
+    this.checksumField = transport + UDP_CHECKSUM;
+    this.headersLength = transport + UDP_LENGTH;
+    return protocol === IPPROTO_UDP && transportLength >= UDP_LENGTH;
   }
 }

@@ -9,6 +9,11 @@
  */
 
 export const IPV4_MIN_LENGTH = 20;
+export const IPV4_TOTAL_LENGTH = 2;
+/** Flags and fragment offset; TTL and protocol follow. */
+export const IPV4_FLAGS = 6;
+/** Source, then destination: 8 bytes. */
+export const IPV4_ADDRESSES = 12;
 
 export function ipv4Version(view: DataView, at: number): number {
   return view.getUint8(at) >> 4;
@@ -26,11 +31,11 @@ export function ipv4Tos(view: DataView, at: number): number {
 
 /** Bytes of header and payload. */
 export function ipv4TotalLength(view: DataView, at: number): number {
-  return view.getUint16(at + 2);
+  return view.getUint16(at + IPV4_TOTAL_LENGTH);
 }
 
 export function setIpv4TotalLength(view: DataView, at: number, length: number): void {
-  view.setUint16(at + 2, length);
+  view.setUint16(at + IPV4_TOTAL_LENGTH, length);
 }
 
 export function ipv4Identification(view: DataView, at: number): number {
@@ -43,17 +48,17 @@ export function setIpv4Identification(view: DataView, at: number, identification
 
 /** DF: routers may not fragment the packet, and its identification means nothing (RFC 6864). */
 export function hasDontFragment(view: DataView, at: number): boolean {
-  return (view.getUint16(at + 6) & 0x4000) !== 0;
+  return (view.getUint16(at + IPV4_FLAGS) & 0x4000) !== 0;
 }
 
 /** True for a fragment that is not its packet's first, so that no layer-4 header is in it. */
 export function isLaterIpv4Fragment(view: DataView, at: number): boolean {
-  return (view.getUint16(at + 6) & 0x1fff) !== 0;
+  return (view.getUint16(at + IPV4_FLAGS) & 0x1fff) !== 0;
 }
 
 /** True for any part of a fragmented packet: MF set or an offset. */
 export function isIpv4Fragment(view: DataView, at: number): boolean {
-  return (view.getUint16(at + 6) & 0x3fff) !== 0;
+  return (view.getUint16(at + IPV4_FLAGS) & 0x3fff) !== 0;
 }
 
 export function ipv4Ttl(view: DataView, at: number): number {
@@ -73,11 +78,11 @@ export function setIpv4HeaderChecksum(view: DataView, at: number, checksum: numb
 }
 
 export function ipv4Source(view: DataView, at: number): number {
-  return view.getInt32(at + 12);
+  return view.getInt32(at + IPV4_ADDRESSES);
 }
 
 export function ipv4Destination(view: DataView, at: number): number {
-  return view.getInt32(at + 16);
+  return view.getInt32(at + IPV4_ADDRESSES + 4);
 }
 
 /** Sets DSCP and ECN; a right header checksum stays right. */
@@ -108,6 +113,6 @@ export function writeIpv4(view: DataView, at: number, tos: number, length: numbe
 }
 
 export function setIpv4Addresses(view: DataView, at: number, source: number, destination: number): void {
-  view.setInt32(at + 12, source);
-  view.setInt32(at + 16, destination);
+  view.setInt32(at + IPV4_ADDRESSES, source);
+  view.setInt32(at + IPV4_ADDRESSES + 4, destination);
 }

@@ -8,6 +8,11 @@
  */
 
 export const IPV6_LENGTH = 40;
+export const IPV6_PAYLOAD_LENGTH = 4;
+/** Next header; hop limit follows. */
+export const IPV6_NEXT_HEADER = 6;
+/** Source, then destination: 32 bytes. */
+export const IPV6_ADDRESSES = 8;
 
 export function ipv6Version(view: DataView, at: number): number {
   return view.getUint8(at) >> 4;
@@ -24,15 +29,15 @@ export function setIpv6TrafficClass(view: DataView, at: number, trafficClass: nu
 
 /** Bytes after the header. */
 export function ipv6PayloadLength(view: DataView, at: number): number {
-  return view.getUint16(at + 4);
+  return view.getUint16(at + IPV6_PAYLOAD_LENGTH);
 }
 
 export function setIpv6PayloadLength(view: DataView, at: number, length: number): void {
-  view.setUint16(at + 4, length);
+  view.setUint16(at + IPV6_PAYLOAD_LENGTH, length);
 }
 
 export function ipv6NextHeader(view: DataView, at: number): number {
-  return view.getUint8(at + 6);
+  return view.getUint8(at + IPV6_NEXT_HEADER);
 }
 
 /** Extension headers that may stand before TCP or UDP: their first byte is the next header, their second the length. */

@@ -9,7 +9,11 @@
 
 export const IPPROTO_TCP = 6;
 export const TCP_MIN_LENGTH = 20;
+export const TCP_ACKNOWLEDGMENT = 8;
+/** Data offset; flags and window follow. */
+export const TCP_DATA_OFFSET = 12;
 export const TCP_CHECKSUM = 16;
+export const TCP_URGENT = 18;
 
 export const TCP_FIN = 0x01;
 export const TCP_PSH = 0x08;
@@ -19,7 +23,7 @@ export const TCP_CWR = 0x80;
 
 /** Bytes of the header with its options. */
 export function tcpHeaderLength(view: DataView, at: number): number {
-  return (view.getUint8(at + 12) >> 4) * 4;
+  return (view.getUint8(at + TCP_DATA_OFFSET) >> 4) * 4;
 }
 
 export function tcpSequence(view: DataView, at: number): number {

@@ -3,9 +3,10 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { schedYield } from '../../sys/ffi.js';
 import { Checksum } from '../checksum/checksum.js';
+import { GroSplitter } from '../io/gro-splitter.js';
 import { OverlayPort } from '../io/overlay.js';
 import { OverlayGsoPort } from '../io/overlay-gso.js';
-import { Ipv4Names, Ipv6Names } from '../io/sockaddr-codec.js';
+import { Ipv4SockaddrCodec, Ipv6SockaddrCodec } from '../io/sockaddr-codec.js';
 import { UdpPort } from '../io/udp-port.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
@@ -63,13 +64,13 @@ const tunnel =
 const ipv6Addresses = options.ipv6 ? new Ipv6Addresses() : undefined;
 const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, BURST, frameSize);
-const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
+const inbound = new PacketBatch(arena, GroSplitter.maxPackets(receives, gso), 0);
 const replies = new PacketBatch(arena, REPLIES, LARGEST_ERROR);
 const device = { fd: options.deviceFd, podMtu: options.podMtu, linkLength };
 const overlay = gso
   ? new OverlayGsoPort(
       arena,
-      { ...device, packets: inbound.capacity, uso: options.offload.uso },
+      { ...device, maxBatch: inbound.capacity, uso: options.offload.uso },
       checksum,
       counters,
       outbound,
@@ -79,15 +80,18 @@ const underlay = new UdpPort(
   arena,
   {
     fd: options.socketFd,
-    senders: options.senderFds,
-    names: ipv6Addresses === undefined ? new Ipv4Names(arena) : new Ipv6Names(arena, ipv6Addresses),
+    txSockets: options.senderFds,
+    codec:
+      ipv6Addresses === undefined
+        ? new Ipv4SockaddrCodec(arena)
+        : new Ipv6SockaddrCodec(arena, ipv6Addresses),
     port: options.port,
     tunnelLength,
     linkLength,
     kernelPeers: isVxlan,
-    trains: gso,
-    receives,
-    burst: BURST,
+    gso,
+    receiveMessages: receives,
+    maxBatch: BURST,
   },
   checksum,
   counters,

@@ -13,7 +13,7 @@ const checksum = new Checksum(arena);
 function fast(bytes: Uint8Array, at: number): number {
   arena.bytes.fill(0xa5, Math.max(0, at - 64), at + bytes.length + 64);
   arena.bytes.set(bytes, at);
-  return Checksum.finish(checksum.partial(at, bytes.length));
+  return Checksum.field(checksum.sum(at, bytes.length));
 }
 
 t.test('the example of RFC 1071 section 3', async (t) => {
@@ -59,26 +59,26 @@ t.test('no bytes and zeros sum to zero', async (t) => {
 });
 
 t.test('finish folds the carries, inverts and gives network order', async (t) => {
-  t.equal(Checksum.finish(0), 0xffff);
-  t.equal(Checksum.finish(0xffff), 0);
-  t.equal(Checksum.finish(0x0100), 0xfffe);
-  t.equal(Checksum.finish(0x0001), 0xfeff);
-  t.equal(Checksum.finish(0x10000), 0xfeff, 'the carry comes round');
-  t.equal(Checksum.finish(0xffff0001), 0xfeff, 'and carries again');
-  t.equal(Checksum.finish(0xffffffff), 0);
+  t.equal(Checksum.field(0), 0xffff);
+  t.equal(Checksum.field(0xffff), 0);
+  t.equal(Checksum.field(0x0100), 0xfffe);
+  t.equal(Checksum.field(0x0001), 0xfeff);
+  t.equal(Checksum.field(0x10000), 0xfeff, 'the carry comes round');
+  t.equal(Checksum.field(0xffff0001), 0xfeff, 'and carries again');
+  t.equal(Checksum.field(0xffffffff), 0);
 });
 
 t.test('unfinished is finish without the inversion', async (t) => {
   for (const sum of [0, 1, 0x1234, 0xffff, 0x10000, 0xffff0001, 0xffffffff]) {
-    t.equal(Checksum.unfinished(sum), 0xffff - Checksum.finish(sum), sum.toString(16));
+    t.equal(Checksum.pseudoHeaderField(sum), 0xffff - Checksum.field(sum), sum.toString(16));
   }
 });
 
 t.test('partial sums of even parts may be added', async (t) => {
   const bytes = pattern(300, 3);
   arena.bytes.set(bytes, 0);
-  const sum = checksum.partial(0, 40) + checksum.partial(40, 100) + checksum.partial(140, 159);
-  t.equal(Checksum.finish(sum), slowChecksum(bytes.slice(0, 299)));
+  const sum = checksum.sum(0, 40) + checksum.sum(40, 100) + checksum.sum(140, 159);
+  t.equal(Checksum.field(sum), slowChecksum(bytes.slice(0, 299)));
 });
 
 t.test('a pseudo-header and a segment give the checksum that flannel nodes put on the wire', async (t) => {
@@ -90,7 +90,7 @@ t.test('a pseudo-header and a segment give the checksum that flannel nodes put o
     const udpSum = checksum.pseudoHeader(outer + 12, 8, 17, datagram.length - 40);
     t.equal(
       arena.view.getUint16(udp + 6),
-      Checksum.finish(udpSum + withoutField(udp, 6, datagram.length - 40)),
+      Checksum.field(udpSum + withoutField(udp, 6, datagram.length - 40)),
     );
     const inner = udp + 8 + 8 + 14;
     const tcp = inner + 20;
@@ -98,7 +98,7 @@ t.test('a pseudo-header and a segment give the checksum that flannel nodes put o
     const tcpSum = checksum.pseudoHeader(inner + 12, 8, 6, length);
     t.equal(
       arena.view.getUint16(tcp + 16),
-      Checksum.finish(tcpSum + withoutField(tcp, 16, length)),
+      Checksum.field(tcpSum + withoutField(tcp, 16, length)),
       `packet ${index + 1}`,
     );
   }
@@ -106,7 +106,7 @@ t.test('a pseudo-header and a segment give the checksum that flannel nodes put o
 
 /** The partial sum of `length` bytes at `at` but for the 16-bit field at `field`. */
 function withoutField(at: number, field: number, length: number): number {
-  return checksum.partial(at, field) + checksum.partial(at + field + 2, length - field - 2);
+  return checksum.sum(at, field) + checksum.sum(at + field + 2, length - field - 2);
 }
 
 t.test('the pseudo-header of IPv6 is that of RFC 8200 section 8.1', async (t) => {
@@ -115,15 +115,15 @@ t.test('the pseudo-header of IPv6 is that of RFC 8200 section 8.1', async (t) =>
   const datagram = hex('3039 0035 000d 0000 7765667421');
   arena.bytes.set(concat(addresses, datagram), 0);
   const pseudoHeader = checksum.pseudoHeader(0, 32, 17, 13);
-  t.equal(Checksum.unfinished(pseudoHeader), 0x5b93);
-  t.equal(Checksum.finish(pseudoHeader + checksum.partial(32, 13)), 0x7517);
+  t.equal(Checksum.pseudoHeaderField(pseudoHeader), 0x5b93);
+  t.equal(Checksum.field(pseudoHeader + checksum.sum(32, 13)), 0x7517);
 });
 
 t.test('a pseudo-header counts lengths above 255 in network order', async (t) => {
   arena.bytes.set(hex('0a000001 0a000002'), 0);
   // 0a00 + 0001 + 0a00 + 0002 + 0006 + ffff
-  t.equal(Checksum.unfinished(checksum.pseudoHeader(0, 8, 6, 0xffff)), 0x1409);
-  t.equal(Checksum.unfinished(checksum.pseudoHeader(0, 8, 6, 0x1234)), 0x1409 + 0x1234);
+  t.equal(Checksum.pseudoHeaderField(checksum.pseudoHeader(0, 8, 6, 0xffff)), 0x1409);
+  t.equal(Checksum.pseudoHeaderField(checksum.pseudoHeader(0, 8, 6, 0x1234)), 0x1409 + 0x1234);
 });
 
 t.test(
@@ -145,6 +145,6 @@ t.test('two arenas have sums of their own', async (t) => {
   const otherChecksum = new Checksum(other);
   arena.bytes.set(hex('0001'), 0);
   other.bytes.set(hex('0002'), 0);
-  t.equal(Checksum.finish(checksum.partial(0, 2)), 0xfffe);
-  t.equal(Checksum.finish(otherChecksum.partial(0, 2)), 0xfffd);
+  t.equal(Checksum.field(checksum.sum(0, 2)), 0xfffe);
+  t.equal(Checksum.field(otherChecksum.sum(0, 2)), 0xfffd);
 });

@@ -52,7 +52,7 @@ function rig(
     kit,
     port: new OverlayGsoPort(
       kit.arena,
-      { fd: gone ? -1 : near, linkLength, podMtu: mtu, packets: capacity, uso },
+      { fd: gone ? -1 : near, linkLength, podMtu: mtu, maxBatch: capacity, uso },
       kit.checksum,
       kit.counters,
       kit.batch,
@@ -73,7 +73,7 @@ t.test('receive takes all frames that wait, each into its slot without its heade
   t.same(kit.packets().map(toHex), frames.map(toHex));
   for (let i = 0; i < 3; i++) {
     t.same(
-      [kit.batch.offset[i], kit.batch.segmentSize[i], kit.batch.checksum[i]],
+      [kit.batch.offset[i], kit.batch.gsoSize[i], kit.batch.checksum[i]],
       [kit.batch.slot(i), 0, CHECKSUM_COMPLETE],
     );
   }
@@ -98,7 +98,7 @@ t.test('a superpacket comes with its segment size', async (t) => {
   send(hex('01 81 0000 7805 2200 1000'), tcp);
   port.receive(kit.batch);
   t.same(kit.packets().map(toHex), [tcp, udp, tcp].map(toHex));
-  t.same([...kit.batch.segmentSize.slice(0, 3)], [1400, 1000, 1400]);
+  t.same([...kit.batch.gsoSize.slice(0, 3)], [1400, 1000, 1400]);
   t.same([...kit.batch.checksum.slice(0, 3)], [CHECKSUM_PARTIAL, CHECKSUM_PARTIAL, CHECKSUM_PARTIAL]);
 });
 
@@ -218,7 +218,7 @@ for (const [kind, make, options, header] of [
     const isTcp = make === tcpFrame;
     kit.fill([whole]);
     // Of UDP the underlay port knows the size; of TCP it is what fills the MTU.
-    if (!isTcp) kit.batch.segmentSize[0] = SIZE;
+    if (!isTcp) kit.batch.gsoSize[0] = SIZE;
     port.send(kit.batch);
     const packet = receive();
     t.equal(packet?.header, toHex(hex(header)));
@@ -249,7 +249,7 @@ t.test('without USO a UDP superpacket of a kernel peer leaves as datagrams', asy
     const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4, uso: false });
     const whole = udpFrame({ ipv6, payload: pattern(3500) });
     kit.fill([withPartialChecksum(whole)]);
-    kit.batch.segmentSize[0] = SIZE;
+    kit.batch.gsoSize[0] = SIZE;
     port.send(kit.batch);
     for (const segment of naiveSegments(whole, SIZE)) {
       const packet = receive();

@@ -67,7 +67,7 @@ t.test('receive takes all frames that wait, in order, each into its slot', async
   );
   for (let i = 0; i < 3; i++) {
     t.same(
-      [kit.batch.offset[i], kit.batch.address[i], kit.batch.segmentSize[i], kit.batch.checksum[i]],
+      [kit.batch.offset[i], kit.batch.address[i], kit.batch.gsoSize[i], kit.batch.checksum[i]],
       [kit.batch.slot(i), 0, 0, 0],
     );
   }
@@ -146,7 +146,7 @@ t.test('on a TUN packets have no Ethernet header, either way', async (t) => {
 t.test('send counts what the device refuses and goes on', async (t) => {
   const { kit, port } = rig(t, { gone: true });
   kit.fill([frameNumber(0), tcpFrame({ payload: pattern(30) })]);
-  kit.batch.segmentSize[1] = 10;
+  kit.batch.gsoSize[1] = 10;
   port.send(kit.batch);
   t.same(kit.counted(), { rx_drop_device_refused: 4 });
 });

@@ -5,9 +5,9 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
-import { Ipv4Names } from '../../../../src/dataplane/io/sockaddr-codec.js';
+import { Ipv4SockaddrCodec } from '../../../../src/dataplane/io/sockaddr-codec.js';
 import { UdpPort } from '../../../../src/dataplane/io/udp-port.js';
-import { acceptTrains, openSenders, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { enableUdpGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { bind, close, setsockopt, socket } from '../../../../src/sys/ffi.js';
@@ -28,7 +28,7 @@ interface Near {
   kit: Kit;
   port: UdpPort;
   udpPort: number;
-  senders: readonly number[];
+  txSockets: readonly number[];
   steps: number[];
 }
 
@@ -44,42 +44,42 @@ interface Options {
   capacity?: number;
   slotSize?: number;
   gone?: boolean;
-  trains?: boolean;
-  senders?: number[];
+  gso?: boolean;
+  txSockets?: number[];
   /** Without any header in front of IP packets and without kernel peers, as the udp tunnel has it. */
   bare?: boolean;
 }
 
 /** A port on its own address. */
 function near(t: Test, address: string, udpPort: number, options: Options = {}): Near {
-  const { capacity = 64, slotSize = 2048, gone = false, trains = false, bare = false } = options;
+  const { capacity = 64, slotSize = 2048, gone = false, gso = false, bare = false } = options;
   const kit = new Kit(capacity, slotSize, UdpPort.footprint(RECEIVES));
   const [fd] = openUdpSockets(ipv4(address), udpPort, 1);
-  if (trains) acceptTrains(fd);
-  const senders = options.senders ?? openSenders(ipv4(address));
+  if (gso) enableUdpGro(fd);
+  const txSockets = options.txSockets ?? openTxSockets(ipv4(address));
   t.teardown(() => {
-    for (const opened of [fd, ...senders]) close(opened);
+    for (const opened of [fd, ...txSockets]) close(opened);
   });
   const steps: number[] = [];
   const port = new UdpPort(
     kit.arena,
     {
       fd: gone ? -1 : fd,
-      senders: gone ? [-1] : senders,
-      names: new Ipv4Names(kit.arena),
+      txSockets: gone ? [-1] : txSockets,
+      codec: new Ipv4SockaddrCodec(kit.arena),
       port: udpPort,
       tunnelLength: bare ? 0 : VXLAN.length,
       linkLength: bare ? 0 : ETHERNET_LENGTH,
       kernelPeers: !bare,
-      trains,
-      receives: RECEIVES,
-      burst: capacity,
+      gso,
+      receiveMessages: RECEIVES,
+      maxBatch: capacity,
     },
     kit.checksum,
     kit.counters,
     (errno) => steps.push(errno),
   );
-  return { kit, port, udpPort, senders, steps };
+  return { kit, port, udpPort, txSockets, steps };
 }
 
 async function rig(t: Test, options: Options = {}): Promise<Rig> {
@@ -115,9 +115,9 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 /** A superpacket as the overlay port and the tunnel hand it over. */
-function addSuperpacket(kit: Kit, frame: Uint8Array, segmentSize: number, address = THEIRS): void {
+function addSuperpacket(kit: Kit, frame: Uint8Array, gsoSize: number, address = THEIRS): void {
   kit.add(concat(VXLAN, withPartialChecksum(frame)), ipv4(address));
-  kit.batch.segmentSize[kit.batch.count - 1] = segmentSize;
+  kit.batch.gsoSize[kit.batch.count - 1] = gsoSize;
 }
 
 function encapsulated(frames: Uint8Array[]): string[] {
@@ -133,7 +133,7 @@ t.test('receive takes all datagrams that wait, with the addresses they came from
   t.same(kit.packets().map(toHex), datagrams.map(toHex));
   for (let i = 0; i < 3; i++) {
     t.same(
-      [kit.batch.address[i], kit.batch.segmentSize[i], kit.batch.checksum[i], kit.batch.tos[i]],
+      [kit.batch.address[i], kit.batch.gsoSize[i], kit.batch.checksum[i], kit.batch.tos[i]],
       [ipv4(THEIRS), 0, CHECKSUM_COMPLETE, 0],
     );
   }
@@ -162,8 +162,8 @@ t.test('receive returns the negated errno of a socket that is gone', async (t) =
 });
 
 t.test('send sends every packet to its VTEP, in order, and counts it', async (t) => {
-  for (const trains of [false, true]) {
-    const { kit, port, received } = await rig(t, { trains });
+  for (const gso of [false, true]) {
+    const { kit, port, received } = await rig(t, { gso });
     const packets = [pattern(100), pattern(1), pattern(1458)];
     kit.fill(packets, ipv4(THEIRS));
     port.send(kit.batch);
@@ -184,8 +184,8 @@ t.test('what one direction received does not change where the other sends', asyn
 });
 
 t.test('a packet that cannot go costs the others nothing', async (t) => {
-  for (const trains of [false, true]) {
-    const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, trains });
+  for (const gso of [false, true]) {
+    const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, gso });
     kit.fill([]);
     kit.add(pattern(10), ipv4(THEIRS));
     // A socket bound to loopback reaches nothing else; and no datagram has more than 65507 bytes.
@@ -203,8 +203,8 @@ t.test('a packet that cannot go costs the others nothing', async (t) => {
 });
 
 t.test('send on a socket that is gone drops and counts everything', async (t) => {
-  for (const trains of [false, true]) {
-    const { kit, port } = await rig(t, { gone: true, trains });
+  for (const gso of [false, true]) {
+    const { kit, port } = await rig(t, { gone: true, gso });
     kit.fill([pattern(10), pattern(10), pattern(10)], ipv4(THEIRS));
     port.send(kit.batch);
     t.same(kit.counted(), { tx_drop_send_error: 3 });
@@ -219,7 +219,7 @@ t.test('an empty batch sends nothing', async (t) => {
 });
 
 t.test('a flow leaves from one source port, many flows from several', async (t) => {
-  const { kit, port, received, sources, udpPort } = await rig(t, { trains: true });
+  const { kit, port, received, sources, udpPort } = await rig(t, { gso: true });
   const flows = 32;
   for (let round = 0; round < 2; round++) {
     kit.fill(
@@ -242,12 +242,12 @@ t.test('a flow leaves from one source port, many flows from several', async (t) 
   t.ok(sources.every(({ address }) => address === OURS));
 });
 
-for (const trains of [false, true]) {
-  const rung = trains ? 'gso' : 'none';
-  t.test(`rung ${rung}: the outer TOS goes out and comes in`, async (t) => {
+for (const gso of [false, true]) {
+  const level = gso ? 'gso' : 'none';
+  t.test(`level ${level}: the outer TOS goes out and comes in`, async (t) => {
     const udpPort = await freePort(OURS);
-    const ours = near(t, OURS, udpPort, { trains });
-    const theirs = near(t, THEIRS, udpPort, { trains });
+    const ours = near(t, OURS, udpPort, { gso });
+    const theirs = near(t, THEIRS, udpPort, { gso });
     ours.kit.fill([pattern(10, 1), pattern(10, 2), pattern(10, 3), pattern(10, 4)], ipv4(THEIRS));
     ours.kit.batch.tos.set([3, 3, 0, 2]);
     ours.port.send(ours.kit.batch);
@@ -263,8 +263,8 @@ for (const trains of [false, true]) {
     ['UDP', udpFrame, {}],
     ['UDP over IPv6', udpFrame, { ipv6: true }],
   ] as [string, (options: FrameOptions) => Uint8Array, FrameOptions][]) {
-    t.test(`rung ${rung}: a superpacket of ${kind} leaves as its segments`, async (t) => {
-      const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, trains });
+    t.test(`level ${level}: a superpacket of ${kind} leaves as its segments`, async (t) => {
+      const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, gso });
       const whole = frame({ ...options, payload: pattern(60_000) });
       kit.fill([]);
       addSuperpacket(kit, whole, 1400);
@@ -273,13 +273,13 @@ for (const trains of [false, true]) {
       await until(() => received.length === expected.length);
       t.same(received.map(toHex), expected);
       t.match(kit.counted(), { tx_packets: 43 });
-      t.equal(kit.counted().tx_trains, trains ? 1 : undefined);
+      t.equal(kit.counted().tx_trains, gso ? 1 : undefined);
     });
   }
 }
 
 t.test('a train has at most 64 datagrams', async (t) => {
-  const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 200, trains: true });
+  const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 200, gso: true });
   const whole = tcpFrame({ payload: pattern(13_000) });
   kit.fill([]);
   addSuperpacket(kit, whole, 100);
@@ -300,7 +300,7 @@ t.test('a train has at most 64 datagrams', async (t) => {
 });
 
 t.test('a train has at most 65507 bytes', async (t) => {
-  const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, trains: true });
+  const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, gso: true });
   const whole = tcpFrame({ payload: pattern(65_000) });
   kit.fill([]);
   addSuperpacket(kit, whole, 8900);
@@ -313,7 +313,7 @@ t.test('a train has at most 65507 bytes', async (t) => {
 });
 
 t.test('a superpacket whose segments fill a datagram each leaves as single ones', async (t) => {
-  const { kit, port, received } = await rig(t, { slotSize: 65700, capacity: 8, trains: true });
+  const { kit, port, received } = await rig(t, { slotSize: 65700, capacity: 8, gso: true });
   const whole = tcpFrame({ payload: pattern(65_400) });
   kit.fill([]);
   addSuperpacket(kit, whole, 40_000);
@@ -326,10 +326,10 @@ t.test('a superpacket whose segments fill a datagram each leaves as single ones'
 });
 
 t.test('a superpacket that is no TCP or UDP is dropped and counted', async (t) => {
-  const { kit, port, received } = await rig(t, { trains: true });
+  const { kit, port, received } = await rig(t, { gso: true });
   kit.fill([]);
   kit.add(concat(VXLAN, rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')), ipv4(THEIRS));
-  kit.batch.segmentSize[0] = 1400;
+  kit.batch.gsoSize[0] = 1400;
   kit.add(pattern(10), ipv4(THEIRS));
   port.send(kit.batch);
   await until(() => received.length === 1);
@@ -337,7 +337,7 @@ t.test('a superpacket that is no TCP or UDP is dropped and counted', async (t) =
 });
 
 t.test('runs of equally large packets to one VTEP are trains; a shorter one ends its run', async (t) => {
-  const { kit, port, received } = await rig(t, { trains: true });
+  const { kit, port, received } = await rig(t, { gso: true });
   const sizes = [60, 60, 60, 40, 60, 70, 70, 70, 30, 30, 30];
   const packets = sizes.map((size, index) => pattern(size, index));
   kit.fill(packets, ipv4(THEIRS));
@@ -348,7 +348,7 @@ t.test('runs of equally large packets to one VTEP are trains; a shorter one ends
 });
 
 t.test('segments of one superpacket follow those of another in a train, until a shorter one', async (t) => {
-  const { kit, port, received } = await rig(t, { trains: true, slotSize: 9000 });
+  const { kit, port, received } = await rig(t, { gso: true, slotSize: 9000 });
   const sizes = [3000, 3000, 2500, 3000];
   const wholes = sizes.map((size, index) =>
     tcpFrame({ payload: pattern(size, index), identification: index }),
@@ -363,7 +363,7 @@ t.test('segments of one superpacket follow those of another in a train, until a 
 });
 
 t.test('on rung none there are no trains', async (t) => {
-  const { kit, port, received } = await rig(t, { trains: false });
+  const { kit, port, received } = await rig(t, { gso: false });
   kit.fill([pattern(60), pattern(60), pattern(60)], ipv4(THEIRS));
   port.send(kit.batch);
   await until(() => received.length === 3);
@@ -371,7 +371,7 @@ t.test('on rung none there are no trains', async (t) => {
 });
 
 t.test('packets to different VTEPs, or with a different TOS, share no train', async (t) => {
-  const { kit, port, received } = await rig(t, { trains: true });
+  const { kit, port, received } = await rig(t, { gso: true });
   kit.fill([pattern(60, 1), pattern(60, 2), pattern(60, 3), pattern(60, 4)], ipv4(THEIRS));
   kit.batch.address[1] = ipv4('127.0.0.3');
   kit.batch.tos[3] = 2;
@@ -381,7 +381,7 @@ t.test('packets to different VTEPs, or with a different TOS, share no train', as
 });
 
 t.test('a superpacket between single packets of its flow keeps its place', async (t) => {
-  const { kit, port, received } = await rig(t, { trains: true, slotSize: 9000 });
+  const { kit, port, received } = await rig(t, { gso: true, slotSize: 9000 });
   const whole = tcpFrame({ payload: pattern(3000) });
   kit.fill([pattern(60, 1), pattern(60, 2)], ipv4(THEIRS));
   addSuperpacket(kit, whole, 1400);
@@ -397,7 +397,7 @@ t.test('a superpacket between single packets of its flow keeps its place', async
 });
 
 t.test('more than the tables hold goes in several calls, and nothing is lost', async (t) => {
-  const { kit, port, received } = await rig(t, { trains: true, slotSize: 9000, capacity: 96 });
+  const { kit, port, received } = await rig(t, { gso: true, slotSize: 9000, capacity: 96 });
   const expected: string[] = [];
   kit.fill([]);
   for (let i = 0; i < 70; i++) {
@@ -422,22 +422,22 @@ t.test('more than the tables hold goes in several calls, and nothing is lost', a
 
 t.test('a train arrives as the datagrams it was made of', async (t) => {
   const udpPort = await freePort(OURS);
-  const ours = near(t, OURS, udpPort, { trains: true });
-  const theirs = near(t, THEIRS, udpPort, { trains: true });
+  const ours = near(t, OURS, udpPort, { gso: true });
+  const theirs = near(t, THEIRS, udpPort, { gso: true });
   const packets = [...Array.from({ length: 20 }, (_, index) => pattern(1000, index)), pattern(33)];
   ours.kit.fill(packets, ipv4(THEIRS));
   ours.port.send(ours.kit.batch);
   t.equal(theirs.port.receive(theirs.kit.batch), DRAINED);
   t.same(theirs.kit.packets().map(toHex), packets.map(toHex));
   for (let i = 0; i < packets.length; i++) {
-    t.same([theirs.kit.batch.address[i], theirs.kit.batch.segmentSize[i]], [ipv4(OURS), 0]);
+    t.same([theirs.kit.batch.address[i], theirs.kit.batch.gsoSize[i]], [ipv4(OURS), 0]);
   }
 });
 
 t.test('trains with more datagrams than the batch holds do no harm', async (t) => {
   const udpPort = await freePort(OURS);
-  const ours = near(t, OURS, udpPort, { trains: true, capacity: 128 });
-  const theirs = near(t, THEIRS, udpPort, { trains: true, capacity: 70 });
+  const ours = near(t, OURS, udpPort, { gso: true, capacity: 128 });
+  const theirs = near(t, THEIRS, udpPort, { gso: true, capacity: 70 });
   ours.kit.fill(
     Array.from({ length: 128 }, (_, index) => pattern(100, index)),
     ipv4(THEIRS),
@@ -450,8 +450,8 @@ t.test('trains with more datagrams than the batch holds do no harm', async (t) =
 
 t.test('a burst of more segments than there is room for headers loses none', async (t) => {
   const udpPort = await freePort(OURS);
-  const ours = near(t, OURS, udpPort, { trains: true, slotSize: 9000, capacity: 96 });
-  const theirs = near(t, THEIRS, udpPort, { trains: true, capacity: 1024, slotSize: 64 });
+  const ours = near(t, OURS, udpPort, { gso: true, slotSize: 9000, capacity: 96 });
+  const theirs = near(t, THEIRS, udpPort, { gso: true, capacity: 1024, slotSize: 64 });
   const expected: string[] = [];
   ours.kit.fill([]);
   for (let i = 0; i < 60; i++) {
@@ -469,17 +469,17 @@ t.test('a burst of more segments than there is room for headers loses none', asy
   t.same(arrived, expected);
 });
 
-for (const trains of [true, false]) {
+for (const gso of [true, false]) {
   t.test(
-    `a superpacket without any header in front leaves as its segments ${trains ? 'in a train' : 'one by one'}, through the socket that receives`,
+    `a superpacket without any header in front leaves as its segments ${gso ? 'in a train' : 'one by one'}, through the socket that receives`,
     async (t) => {
       const udpPort = await freePort(OURS);
-      const ours = near(t, OURS, udpPort, { slotSize: 65600, capacity: 4, bare: true, trains });
-      const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, trains, senders: [] });
+      const ours = near(t, OURS, udpPort, { slotSize: 65600, capacity: 4, bare: true, gso });
+      const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, gso, txSockets: [] });
       for (const make of [tcpFrame, udpFrame]) {
         const frame = make({ payload: pattern(5000) });
         ours.kit.fill([packetOf(withPartialChecksum(frame))], ipv4(THEIRS));
-        ours.kit.batch.segmentSize[0] = 1000;
+        ours.kit.batch.gsoSize[0] = 1000;
         ours.port.send(ours.kit.batch);
         theirs.port.receive(theirs.kit.batch);
         t.same(
@@ -493,8 +493,8 @@ for (const trains of [true, false]) {
 
 t.test('without kernel peers a train is a train, whatever its first packet says of its length', async (t) => {
   const udpPort = await freePort(OURS);
-  const ours = near(t, OURS, udpPort, { slotSize: 16_384, capacity: 10, bare: true, trains: true });
-  const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, trains: true, senders: [] });
+  const ours = near(t, OURS, udpPort, { slotSize: 16_384, capacity: 10, bare: true, gso: true });
+  const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, gso: true, txSockets: [] });
   const whole = packetOf(udpFrame({ payload: pattern(10_000 - 28) }));
   const pieces = Array.from({ length: 10 }, (_, index) => whole.slice(index * 1000, (index + 1) * 1000));
   ours.kit.fill(pieces, ipv4(THEIRS));
@@ -508,7 +508,7 @@ t.test('without kernel peers a train is a train, whatever its first packet says 
 for (const ipv6 of [false, true]) {
   t.test(`an inner UDP superpacket is told from a train (IPv${ipv6 ? 6 : 4})`, async (t) => {
     const udpPort = await freePort(OURS);
-    const theirs = near(t, THEIRS, udpPort, { trains: true });
+    const theirs = near(t, THEIRS, udpPort, { gso: true });
     const whole = concat(VXLAN, withPartialChecksum(udpFrame({ ipv6, payload: pattern(10_000) })));
     const [fd] = openUdpSockets(ipv4(OURS), udpPort, 1);
     t.teardown(() => close(fd));
@@ -521,15 +521,15 @@ for (const ipv6 of [false, true]) {
       burst.arena,
       {
         fd,
-        senders: [fd],
-        names: new Ipv4Names(burst.arena),
+        txSockets: [fd],
+        codec: new Ipv4SockaddrCodec(burst.arena),
         port: udpPort,
         tunnelLength: VXLAN.length,
         linkLength: ETHERNET_LENGTH,
         kernelPeers: true,
-        trains: true,
-        receives: 1,
-        burst: pieces.length,
+        gso: true,
+        receiveMessages: 1,
+        maxBatch: pieces.length,
       },
       burst.checksum,
       burst.counters,
@@ -540,7 +540,7 @@ for (const ipv6 of [false, true]) {
     theirs.port.receive(theirs.kit.batch);
     t.equal(theirs.kit.batch.count, 1);
     t.equal(toHex(theirs.kit.packet(0)), toHex(whole));
-    t.equal(theirs.kit.batch.segmentSize[0], 1000);
+    t.equal(theirs.kit.batch.gsoSize[0], 1000);
     t.same(theirs.kit.counted(), { rx_superpackets: 1 });
   });
 }
@@ -557,8 +557,8 @@ t.test('a train that the kernel refuses goes again datagram by datagram, and not
   const { kit, port, received, steps } = await rig(t, {
     slotSize: 65600,
     capacity: 8,
-    trains: true,
-    senders: [uncheckedSender()],
+    gso: true,
+    txSockets: [uncheckedSender()],
   });
   const tcp = tcpFrame({ payload: pattern(20_000) });
   const udp = udpFrame({ ipv6: true, payload: pattern(3001, 5) });
@@ -592,7 +592,7 @@ t.test('EIO is the end of trains, told once, and nothing is lost', async (t) => 
     return;
   }
   bind(fd, hex('02000000 7f000001 0000000000000000'));
-  const { kit, port, steps } = await rig(t, { trains: true, senders: [fd], slotSize: 9000 });
+  const { kit, port, steps } = await rig(t, { gso: true, txSockets: [fd], slotSize: 9000 });
   for (let round = 1; round <= 2; round++) {
     kit.fill([pattern(60), pattern(60)], ipv4(THEIRS));
     addSuperpacket(kit, tcpFrame({ payload: pattern(3000) }), 1000);

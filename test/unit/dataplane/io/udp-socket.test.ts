@@ -2,8 +2,8 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import t from 'tap';
 import {
-  allowSending,
-  openSenders,
+  configureTxSocket,
+  openTxSockets,
   openUdpSockets,
   receiveOverflows,
 } from '../../../../src/dataplane/io/udp-socket.js';
@@ -95,7 +95,7 @@ t.test('the receive buffer holds more than the kernel gives without asking', asy
 t.test('a socket that is sent through sends without DF', async (t) => {
   const [fd] = openUdpSockets(ipv4(ADDRESS), 0, 1);
   t.not(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
-  allowSending(fd, IPV4);
+  configureTxSocket(fd, IPV4);
   t.equal(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
   close(fd);
 });
@@ -110,11 +110,11 @@ t.test('an IPv6 socket is of IPv6 only: the same port of IPv4 is free', async (t
 });
 
 t.test('an IPv6 address that is not on this machine is refused by the errno', async (t) => {
-  t.throws(() => openSenders(ipv6('2001:db8::1')), { syscall: 'bind', code: 'EADDRNOTAVAIL' });
+  t.throws(() => openTxSockets(ipv6('2001:db8::1')), { syscall: 'bind', code: 'EADDRNOTAVAIL' });
 });
 
 t.test('an IPv6 socket that is sent through leaves no datagram unsent for its size', async (t) => {
-  const fds = openSenders(ipv6('::1'));
+  const fds = openTxSockets(ipv6('::1'));
   const IPV6_PMTUDISC_DONT = 0;
   for (const fd of fds) {
     t.equal(option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER), IPV6_PMTUDISC_DONT);

@@ -46,20 +46,20 @@ t.test('the base is the absolute address of offset 0', async (t) => {
   close(fd);
 });
 
-t.test('putPointer writes an absolute address as a 64-bit number', async (t) => {
+t.test('writePointer writes an absolute address as a 64-bit number', async (t) => {
   const arena = new Arena(65536);
-  arena.putPointer(16, 0x1234);
+  arena.writePointer(16, 0x1234);
   t.equal(arena.view.getBigUint64(16, true), BigInt(arena.base) + 0x1234n);
 });
 
-t.test('putPointer keeps both halves of an address', async (t) => {
+t.test('writePointer keeps both halves of an address', async (t) => {
   const arena = new Arena(65536);
   const pretend = Object.create(arena, {
     baseHigh: { value: 0x7fff },
     baseLow: { value: 0x8000_0000 },
   }) as Arena;
-  pretend.putPointer(16, 0x7fff_ffff);
+  pretend.writePointer(16, 0x7fff_ffff);
   t.equal(arena.view.getBigUint64(16, true), 0x7fff_ffff_ffffn);
-  pretend.putPointer(16, 0x8000_0000);
+  pretend.writePointer(16, 0x8000_0000);
   t.equal(arena.view.getBigUint64(16, true), 0x8000_0000_0000n);
 });

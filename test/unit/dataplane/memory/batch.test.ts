@@ -41,11 +41,11 @@ t.test('the headroom holds the largest tunnel header: Ethernet, IPv6, UDP, VXLAN
 t.test('put describes a single packet, complete, to nowhere', async (t) => {
   const batch = new PacketBatch(new Arena(PacketBatch.footprint(2, 64)), 2, 64);
   batch.address[1] = 1;
-  batch.segmentSize[1] = 1;
+  batch.gsoSize[1] = 1;
   batch.checksum[1] = CHECKSUM_PARTIAL;
-  batch.put(1, 300, 60);
+  batch.set(1, 300, 60);
   t.same(
-    [batch.offset[1], batch.length[1], batch.address[1], batch.segmentSize[1], batch.checksum[1]],
+    [batch.offset[1], batch.length[1], batch.address[1], batch.gsoSize[1], batch.checksum[1]],
     [300, 60, 0, 0, CHECKSUM_COMPLETE],
   );
   t.equal(batch.count, 0, 'whoever fills the batch counts');
@@ -53,13 +53,13 @@ t.test('put describes a single packet, complete, to nowhere', async (t) => {
 
 t.test('move takes all that is known of a packet along', async (t) => {
   const batch = new PacketBatch(new Arena(PacketBatch.footprint(3, 64)), 3, 64);
-  batch.put(2, 300, 60);
+  batch.set(2, 300, 60);
   batch.address[2] = -5;
-  batch.segmentSize[2] = 1400;
+  batch.gsoSize[2] = 1400;
   batch.checksum[2] = CHECKSUM_PARTIAL;
   batch.move(2, 0);
   t.same(
-    [batch.offset[0], batch.length[0], batch.address[0], batch.segmentSize[0], batch.checksum[0]],
+    [batch.offset[0], batch.length[0], batch.address[0], batch.gsoSize[0], batch.checksum[0]],
     [300, 60, -5, 1400, CHECKSUM_PARTIAL],
   );
 });

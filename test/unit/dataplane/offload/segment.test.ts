@@ -1,6 +1,5 @@
 import t from 'tap';
 import { MAX_HEADERS, Segmenter } from '../../../../src/dataplane/offload/segment.js';
-import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {
   type FrameOptions,
@@ -20,20 +19,26 @@ const ECE = 0x40;
 const CWR = 0x80;
 
 const kit = new Kit(1, 65536);
-const segmenter = new Segmenter(kit.arena, kit.checksum, ETHERNET_LENGTH);
+const segmenter = new Segmenter(kit.arena, kit.checksum);
 const headers = kit.arena.reserve(MAX_HEADERS);
 
+/** Starts the segmenter on the packet in the batch. */
+function begin(gsoSize: number): boolean {
+  kit.locate(0);
+  return segmenter.begin(kit.batch.offset[0], kit.batch.headers[0], gsoSize);
+}
+
 /** The segments as frames, each put together from the headers and the payload that the segmenter names. */
-function segments(frame: Uint8Array, segmentSize: number): Uint8Array[] {
+function segments(frame: Uint8Array, gsoSize: number): Uint8Array[] {
   kit.fill([frame]);
   const made: Uint8Array[] = [];
-  if (!segmenter.begin(kit.batch.offset[0], kit.batch.length[0], segmentSize)) return made;
+  if (!begin(gsoSize)) return made;
   for (let index = 0; index < segmenter.count; index++) {
     segmenter.write(index, headers);
-    const { headerLength, payloadOffset, payloadLength } = segmenter;
+    const { headersLength, payloadOffset, payloadLength } = segmenter;
     made.push(
       concat(
-        kit.arena.bytes.slice(headers, headers + headerLength),
+        kit.arena.bytes.slice(headers, headers + headersLength),
         kit.arena.bytes.slice(payloadOffset, payloadOffset + payloadLength),
       ),
     );
@@ -132,7 +137,7 @@ t.test('sequence number and identification count on, past their ends', async (t)
 t.test('the payload is named where it stands, never copied', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000) });
   kit.fill([frame]);
-  segmenter.begin(kit.batch.offset[0], frame.length, 1400);
+  begin(1400);
   const payload = kit.batch.offset[0] + 54;
   const named: [number, number][] = [];
   for (let index = 0; index < segmenter.count; index++) {
@@ -152,12 +157,12 @@ t.test('MAX_HEADERS holds the longest headers there are, and longer ones are ref
   for (const frame of [tcpFrame, udpFrame]) {
     const whole = tagged(frame({ ipOptions: longest, tcpOptions: longest, payload: pattern(100) }));
     kit.fill([whole]);
-    t.ok(segmenter.begin(kit.batch.offset[0], whole.length, 60));
-    t.ok(segmenter.headerLength <= MAX_HEADERS, `${segmenter.headerLength} B`);
+    t.ok(begin(60));
+    t.ok(segmenter.headersLength <= MAX_HEADERS, `${segmenter.headersLength} B`);
   }
   const extended = withHopByHop(tcpFrame({ ipv6: true, payload: pattern(3000) }), 31);
   kit.fill([extended]);
-  t.notOk(segmenter.begin(kit.batch.offset[0], extended.length, 1000), 'they would not fit');
+  t.notOk(begin(1000), 'they would not fit');
 });
 
 t.test('a VLAN tag goes with every segment', async (t) => {
@@ -177,7 +182,7 @@ t.test('padding behind the IP packet is no payload', async (t) => {
 t.test('what is neither TCP nor UDP is not taken', async (t) => {
   const frame = rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a');
   kit.fill([frame]);
-  t.equal(segmenter.begin(kit.batch.offset[0], frame.length, 1400), false);
+  t.equal(begin(1400), false);
 });
 
 t.test('without payload there is one segment', async (t) => {
@@ -198,7 +203,7 @@ t.test('segments may be written in any order, and again', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000) });
   const expected = naiveSegments(frame, 1400).map((segment) => toHex(segment.slice(0, 54)));
   kit.fill([frame]);
-  segmenter.begin(kit.batch.offset[0], frame.length, 1400);
+  begin(1400);
   for (const index of [2, 0, 1, 0]) {
     segmenter.write(index, headers);
     t.equal(toHex(kit.arena.bytes.slice(headers, headers + 54)), expected[index]);
@@ -208,7 +213,7 @@ t.test('segments may be written in any order, and again', async (t) => {
 t.test('a superpacket left half done does not show in the next', async (t) => {
   const first = tcpFrame({ payload: pattern(5000) });
   kit.fill([first]);
-  segmenter.begin(kit.batch.offset[0], first.length, 1000);
+  begin(1000);
   segmenter.write(0, headers);
   const second = tcpFrame({ ipv6: true, payload: pattern(2500, 9), flags: ACK | CWR });
   t.same(segments(second, 1000).map(toHex), naiveSegments(second, 1000).map(toHex));

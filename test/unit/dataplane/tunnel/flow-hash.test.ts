@@ -1,11 +1,15 @@
 import t from 'tap';
 import { flowHash } from '../../../../src/dataplane/tunnel/flow-hash.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { InnerHeaders } from '../../../../src/dataplane/wire/inner-headers.js';
 import { pattern, viewOf } from '../../../support/bytes.js';
 import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 
 function hashOf(frame: Uint8Array): number {
-  return flowHash(viewOf(frame), 0, frame.length);
+  const headers = new InnerHeaders();
+  headers.locate(viewOf(frame), 0, frame.length, ETHERNET_LENGTH);
+  return flowHash(viewOf(frame), 0, headers);
 }
 
 function port(number: number, ipv6 = false): FrameOptions {

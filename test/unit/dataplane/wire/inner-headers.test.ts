@@ -1,102 +1,137 @@
 import t from 'tap';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
-import { Layer4 } from '../../../../src/dataplane/wire/inner-headers.js';
+import { InnerHeaders } from '../../../../src/dataplane/wire/inner-headers.js';
 import { concat, hex, pattern, viewOf } from '../../../support/bytes.js';
-import { rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { rawFrame, tagged, tcpFrame, udpFrame, withHopByHop } from '../../../support/frames.js';
 
-/** Where the frame stands in the view. */
+/** Offset of the frame in the view; the fields do not depend on it. */
 const AT = 5;
 
-function locate(frame: Uint8Array, length = frame.length): Layer4 | undefined {
-  const layer4 = new Layer4(ETHERNET_LENGTH);
+function locate(
+  frame: Uint8Array,
+  length = frame.length,
+  linkLength = ETHERNET_LENGTH,
+): InnerHeaders | undefined {
+  const headers = new InnerHeaders();
   const view = viewOf(concat(new Uint8Array(AT), frame, new Uint8Array(64)));
-  return layer4.locate(view, AT, length) ? layer4 : undefined;
+  return headers.locate(view, AT, length, linkLength) ? headers : undefined;
 }
 
-t.test('TCP over IPv4', async (t) => {
+t.test('locate finds TCP over IPv4', async (t) => {
   t.match(locate(tcpFrame({ payload: pattern(100) })), {
+    ip: 14,
     isIpv6: false,
+    transport: 34,
     protocol: 6,
-    ip: AT + 14,
-    addresses: AT + 14 + 12,
+    addresses: 26,
     addressBytes: 8,
-    header: AT + 34,
-    headerLength: 20,
-    checksumField: AT + 34 + 16,
-    length: 120,
+    checksumField: 50,
+    transportLength: 120,
+    headersLength: 54,
   });
 });
 
-t.test('IPv4 options and TCP options move what comes behind', async (t) => {
+t.test('locate accepts IPv4 options and TCP options', async (t) => {
   const frame = tcpFrame({ ipOptions: hex('01010101'), tcpOptions: new Uint8Array(12).fill(1) });
   t.match(locate(frame), {
-    addresses: AT + 14 + 12,
-    header: AT + 38,
-    headerLength: 32,
-    checksumField: AT + 38 + 16,
-    length: 132,
+    transport: 38,
+    addresses: 26,
+    checksumField: 54,
+    transportLength: 132,
+    headersLength: 70,
   });
 });
 
-t.test('UDP over IPv4', async (t) => {
+t.test('locate finds UDP over IPv4', async (t) => {
   t.match(locate(udpFrame({ payload: pattern(3) })), {
+    transport: 34,
     protocol: 17,
-    header: AT + 34,
-    headerLength: 8,
-    checksumField: AT + 34 + 6,
-    length: 11,
+    checksumField: 40,
+    transportLength: 11,
+    headersLength: 42,
   });
 });
 
-t.test('TCP and UDP over IPv6', async (t) => {
-  const addresses = { isIpv6: true, ip: AT + 14, addresses: AT + 14 + 8, addressBytes: 32, header: AT + 54 };
-  t.match(locate(tcpFrame({ ipv6: true })), { ...addresses, protocol: 6, checksumField: AT + 54 + 16 });
-  t.match(locate(udpFrame({ ipv6: true })), { ...addresses, protocol: 17, checksumField: AT + 54 + 6 });
+t.test('locate finds TCP and UDP over IPv6', async (t) => {
+  const addresses = { isIpv6: true, ip: 14, addresses: 22, addressBytes: 32, transport: 54 };
+  t.match(locate(tcpFrame({ ipv6: true })), { ...addresses, protocol: 6, checksumField: 70 });
+  t.match(locate(udpFrame({ ipv6: true })), { ...addresses, protocol: 17, checksumField: 60 });
 });
 
-t.test('a VLAN tag moves what comes behind', async (t) => {
-  t.match(locate(tagged(tcpFrame())), { ip: AT + 18, addresses: AT + 18 + 12, header: AT + 38, length: 120 });
-  t.match(locate(tagged(udpFrame({ ipv6: true }))), { ip: AT + 18, addresses: AT + 18 + 8, header: AT + 58 });
+t.test('locate accepts IPv6 extension headers in front of TCP', async (t) => {
+  const frame = withHopByHop(tcpFrame({ ipv6: true, payload: pattern(10) }), 1);
+  t.match(locate(frame), { transport: 70, transportLength: 30, headersLength: 90, protocol: 6 });
 });
 
-t.test('the IP header says how long the packet is, not the frame, which may be padded', async (t) => {
+t.test('locate accepts one VLAN tag', async (t) => {
+  t.match(locate(tagged(tcpFrame())), { ip: 18, addresses: 30, transport: 38, transportLength: 120 });
+  t.match(locate(tagged(udpFrame({ ipv6: true }))), { ip: 18, addresses: 26, transport: 58 });
+});
+
+t.test('locate takes the length from the IP header and ignores padding', async (t) => {
   const frame = tcpFrame({ payload: new Uint8Array(0) });
-  t.match(locate(concat(frame, new Uint8Array(6))), { length: 20 });
+  t.match(locate(concat(frame, new Uint8Array(6))), { transportLength: 20 });
 });
 
-t.test('one object serves packet after packet', async (t) => {
-  const layer4 = new Layer4(ETHERNET_LENGTH);
+t.test('locate parses only once until clear', async (t) => {
+  const headers = new InnerHeaders();
   const v6 = viewOf(tcpFrame({ ipv6: true }));
   const v4 = viewOf(udpFrame());
-  t.equal(layer4.locate(v6, 0, v6.byteLength), true);
-  t.equal(layer4.locate(v4, 0, v4.byteLength), true);
-  t.match(layer4, { isIpv6: false, protocol: 17, header: 34, addressBytes: 8 });
+  t.equal(headers.locate(v6, 0, v6.byteLength, ETHERNET_LENGTH), true);
+  t.equal(headers.locate(v4, 0, v4.byteLength, ETHERNET_LENGTH), true);
+  t.match(headers, { isIpv6: true, protocol: 6, transport: 54, addressBytes: 32 });
+  headers.clear();
+  t.equal(headers.locate(v4, 0, v4.byteLength, ETHERNET_LENGTH), true);
+  t.match(headers, { isIpv6: false, protocol: 17, transport: 34, addressBytes: 8 });
+  headers.clear();
+  t.equal(headers.locate(v4, 0, 20, ETHERNET_LENGTH), false);
+  t.equal(headers.locate(v4, 0, v4.byteLength, ETHERNET_LENGTH), false, 'a negative result holds too');
+  t.match(headers, { ip: -1, transport: 0 });
 });
 
-/** What a TUN device has: the fields are the same, the link header's length before those of the frame. */
-t.test('without a link header all is the same from the IP header on', async (t) => {
-  const raw = new Layer4(0);
+t.test('locateIp finds the IP header whatever follows it', async (t) => {
+  const icmp = poked(tcpFrame(), 23, 1);
+  const fragment = poked(udpFrame(), 21, 0x01);
+  const shorterThanItClaims = tcpFrame().slice(0, 34);
+  for (const [frame, ip] of [
+    [icmp, 14],
+    [fragment, 14],
+    [shorterThanItClaims, 14],
+    [tagged(icmp), 18],
+    [tcpFrame({ ipv6: true }).slice(0, 54), 14],
+  ] as const) {
+    const headers = new InnerHeaders();
+    t.equal(headers.locateIp(viewOf(frame), 0, frame.length, ETHERNET_LENGTH), true);
+    t.equal(headers.ip, ip);
+    t.equal(headers.locate(viewOf(frame), 0, frame.length, ETHERNET_LENGTH), false);
+    t.match(headers, { ip, transport: 0 }, 'locate keeps it');
+  }
+  const short = tcpFrame().slice(0, 33);
+  t.equal(new InnerHeaders().locateIp(viewOf(short), 0, short.length, ETHERNET_LENGTH), false);
+});
+
+t.test('without a link header all offsets are 14 less, as on a TUN', async (t) => {
   for (const frame of [
     tcpFrame({ ipOptions: hex('01010101'), tcpOptions: new Uint8Array(12).fill(1) }),
     udpFrame(),
     tcpFrame({ ipv6: true }),
     udpFrame({ ipv6: true }),
   ]) {
-    const view = viewOf(concat(new Uint8Array(AT), frame.slice(14)));
-    t.equal(raw.locate(view, AT, frame.length - 14), true);
-    const { ip, header, addresses, checksumField, ...sizes } = locate(frame) as Layer4;
-    t.same(raw, {
-      ...sizes,
-      linkLength: 0,
+    const { ip, transport, addresses, checksumField, headersLength, ...others } = locate(
+      frame,
+    ) as InnerHeaders;
+    t.same(locate(frame.slice(14), frame.length - 14, 0), {
+      ...others,
       ip: ip - 14,
-      header: header - 14,
+      transport: transport - 14,
       addresses: addresses - 14,
       checksumField: checksumField - 14,
+      headersLength: headersLength - 14,
     });
   }
 });
 
-t.test('what is not whole, plain TCP or UDP over IP is left alone', async (t) => {
+t.test('locate returns false for anything but whole, unfragmented TCP or UDP over IP', async (t) => {
   const tcp = tcpFrame();
   const udp = udpFrame();
   const v6 = tcpFrame({ ipv6: true });
@@ -122,14 +157,11 @@ t.test('what is not whole, plain TCP or UDP over IP is left alone', async (t) =>
     ['an IPv6 extension header', poked(v6, 20, 0)],
   ];
   for (const [name, frame, length] of cases) t.equal(locate(frame, length), undefined, name);
-  const raw = new Layer4(0);
-  for (const [name, frame, length = frame.length] of cases) {
-    const view = viewOf(concat(frame.slice(14), new Uint8Array(64)));
-    t.equal(raw.locate(view, 0, length - 14), false, `${name}, without Ethernet`);
-  }
+  for (const [name, frame, length = frame.length] of cases)
+    t.equal(locate(frame.slice(14), length - 14, 0), undefined, `${name}, without Ethernet`);
 });
 
-/** A copy with one byte changed. */
+/** Returns a copy with one byte changed. */
 function poked(frame: Uint8Array, at: number, value: number): Uint8Array {
   const copy = frame.slice();
   copy[at] = value;

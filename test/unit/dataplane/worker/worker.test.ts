@@ -6,9 +6,9 @@ import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
 import {
-  acceptTrains,
-  allowSending,
-  openSenders,
+  configureTxSocket,
+  enableUdpGro,
+  openTxSockets,
   openUdpSockets,
 } from '../../../../src/dataplane/io/udp-socket.js';
 import type { TunnelOptions } from '../../../../src/dataplane/tunnel/tunnel.js';
@@ -54,9 +54,9 @@ class Thread {
     this.peer = peer;
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
-    if (options.offload?.rung === 'gso') acceptTrains(this.socket);
-    if (tunnel.type === 'udp') allowSending(this.socket, IPV4);
-    this.senders = tunnel.type === 'vxlan' ? openSenders(ipv4(OURS)) : [];
+    if (options.offload?.rung === 'gso') enableUdpGro(this.socket);
+    if (tunnel.type === 'udp') configureTxSocket(this.socket, IPV4);
+    this.senders = tunnel.type === 'vxlan' ? openTxSockets(ipv4(OURS)) : [];
     const workerData: WorkerOptions = {
       deviceFd: this.tap[0],
       socketFd: this.socket,
