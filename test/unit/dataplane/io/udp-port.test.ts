@@ -10,9 +10,9 @@ import { UdpPort } from '../../../../src/dataplane/io/udp-port.js';
 import { enableUdpGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
-import { bind, close, setsockopt, socket } from '../../../../src/sys/ffi.js';
+import { close } from '../../../../src/sys/ffi.js';
 import { concat, hex, ipv4, pattern, toHex } from '../../../support/bytes.js';
-import { type FrameOptions, packetOf, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { type FrameOptions, packetOf, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';
 import { Kit } from '../../../support/kit.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
@@ -325,61 +325,6 @@ t.test('a superpacket whose segments fill a datagram each leaves as single ones'
   t.same(received.map(toHex), encapsulated(expected));
 });
 
-t.test('a superpacket that is no TCP or UDP is dropped and counted', async (t) => {
-  const { kit, port, received } = await rig(t, { gso: true });
-  kit.fill([]);
-  kit.add(concat(VXLAN, rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')), ipv4(THEIRS));
-  kit.batch.gsoSize[0] = 1400;
-  kit.add(pattern(10), ipv4(THEIRS));
-  port.send(kit.batch);
-  await until(() => received.length === 1);
-  t.same(kit.counted(), { tx_drop_unsegmentable: 1, tx_packets: 1, tx_bytes: 10 - VXLAN.length });
-});
-
-t.test('runs of equally large packets to one VTEP are trains; a shorter one ends its run', async (t) => {
-  const { kit, port, received } = await rig(t, { gso: true });
-  const sizes = [60, 60, 60, 40, 60, 70, 70, 70, 30, 30, 30];
-  const packets = sizes.map((size, index) => pattern(size, index));
-  kit.fill(packets, ipv4(THEIRS));
-  port.send(kit.batch);
-  await until(() => received.length === sizes.length);
-  t.same(received.map(toHex), packets.map(toHex));
-  t.match(kit.counted(), { tx_packets: sizes.length, tx_trains: 3 }, '60 60 60 40; 60; 70 70 70 30; 30 30');
-});
-
-t.test('segments of one superpacket follow those of another in a train, until a shorter one', async (t) => {
-  const { kit, port, received } = await rig(t, { gso: true, slotSize: 9000 });
-  const sizes = [3000, 3000, 2500, 3000];
-  const wholes = sizes.map((size, index) =>
-    tcpFrame({ payload: pattern(size, index), identification: index }),
-  );
-  kit.fill([]);
-  for (const whole of wholes) addSuperpacket(kit, whole, 1000);
-  port.send(kit.batch);
-  const expected = wholes.flatMap((whole) => encapsulated(naiveSegments(whole, 1000)));
-  await until(() => received.length === expected.length);
-  t.same(received.map(toHex), expected);
-  t.match(kit.counted(), { tx_packets: 12, tx_trains: 2 }, '3 + 3 + 3, the last shorter; 3');
-});
-
-t.test('on rung none there are no trains', async (t) => {
-  const { kit, port, received } = await rig(t, { gso: false });
-  kit.fill([pattern(60), pattern(60), pattern(60)], ipv4(THEIRS));
-  port.send(kit.batch);
-  await until(() => received.length === 3);
-  t.same(kit.counted(), { tx_packets: 3, tx_bytes: 180 - 3 * VXLAN.length });
-});
-
-t.test('packets to different VTEPs, or with a different TOS, share no train', async (t) => {
-  const { kit, port, received } = await rig(t, { gso: true });
-  kit.fill([pattern(60, 1), pattern(60, 2), pattern(60, 3), pattern(60, 4)], ipv4(THEIRS));
-  kit.batch.address[1] = ipv4('127.0.0.3');
-  kit.batch.tos[3] = 2;
-  port.send(kit.batch);
-  await until(() => received.length === 3);
-  t.same(kit.counted(), { tx_packets: 4, tx_bytes: 240 - 4 * VXLAN.length });
-});
-
 t.test('a superpacket between single packets of its flow keeps its place', async (t) => {
   const { kit, port, received } = await rig(t, { gso: true, slotSize: 9000 });
   const whole = tcpFrame({ payload: pattern(3000) });
@@ -544,60 +489,3 @@ for (const ipv6 of [false, true]) {
     t.same(theirs.kit.counted(), { rx_superpackets: 1 });
   });
 }
-
-// A socket without UDP checksums (SO_NO_CHECK) cuts no trains: EINVAL, as for datagrams larger than the route's MTU.
-function uncheckedSender(): number {
-  const fd = socket(2, 2 | 0x80000, 0);
-  bind(fd, hex('02000000 7f000001 0000000000000000'));
-  setsockopt(fd, 1, 11, hex('01000000'));
-  return fd;
-}
-
-t.test('a train that the kernel refuses goes again datagram by datagram, and nothing is lost', async (t) => {
-  const { kit, port, received, steps } = await rig(t, {
-    slotSize: 65600,
-    capacity: 8,
-    gso: true,
-    txSockets: [uncheckedSender()],
-  });
-  const tcp = tcpFrame({ payload: pattern(20_000) });
-  const udp = udpFrame({ ipv6: true, payload: pattern(3001, 5) });
-  kit.fill([pattern(60, 1), pattern(60, 2), pattern(30, 3)], ipv4(THEIRS));
-  addSuperpacket(kit, tcp, 1400);
-  addSuperpacket(kit, udp, 1000);
-  kit.add(pattern(70, 4), ipv4(THEIRS));
-  kit.batch.tos[2] = 0;
-  port.send(kit.batch);
-  const expected = [
-    toHex(pattern(60, 1)),
-    toHex(pattern(60, 2)),
-    toHex(pattern(30, 3)),
-    ...encapsulated(naiveSegments(tcp, 1400)),
-    ...encapsulated(naiveSegments(udp, 1000)),
-    toHex(pattern(70, 4)),
-  ];
-  await until(() => received.length === expected.length);
-  t.same(received.map(toHex), expected);
-  t.match(kit.counted(), { tx_packets: expected.length, tx_trains_replayed: 3 });
-  t.notOk(kit.counted().tx_trains);
-  t.notOk(kit.counted().tx_drop_send_error);
-  t.same(steps, [], 'such a train is no reason to send no more');
-});
-
-// UDP-Lite sockets refuse UDP_SEGMENT with EIO, as paths without checksum offload do.
-t.test('EIO is the end of trains, told once, and nothing is lost', async (t) => {
-  const fd = socket(2, 2 | 0x80000, 136);
-  if (fd < 0) {
-    t.comment('this kernel has no UDP-Lite');
-    return;
-  }
-  bind(fd, hex('02000000 7f000001 0000000000000000'));
-  const { kit, port, steps } = await rig(t, { gso: true, txSockets: [fd], slotSize: 9000 });
-  for (let round = 1; round <= 2; round++) {
-    kit.fill([pattern(60), pattern(60)], ipv4(THEIRS));
-    addSuperpacket(kit, tcpFrame({ payload: pattern(3000) }), 1000);
-    port.send(kit.batch);
-    t.match(kit.counted(), { tx_packets: 5 * round, offload_step_downs: 1 });
-  }
-  t.same(steps, [5]);
-});
