@@ -43,8 +43,7 @@ export class Kit {
 
   /** Locates the headers of packet `index`; returns false unless it is whole TCP or UDP. */
   locate(index: number): boolean {
-    const { headers, offset, length } = this.batch;
-    return headers[index].locate(this.arena.view, offset[index], length[index], ETHERNET_LENGTH);
+    return this.batch.locate(index, 0, ETHERNET_LENGTH);
   }
 
   /** A copy of packet `index`. */

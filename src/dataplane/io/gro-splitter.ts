@@ -4,7 +4,6 @@
  */
 
 import { COUNTER, type CounterRow } from '../counters.js';
-import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { ReceiveTable } from './receive-table.js';
 
@@ -20,15 +19,13 @@ export interface GroSplitterOptions {
 }
 
 export class GroSplitter {
-  private readonly view: DataView;
   private readonly counters: CounterRow;
   private readonly table: ReceiveTable;
   private readonly tunnelLength: number;
   private readonly linkLength: number;
   private readonly kernelPeers: boolean;
 
-  constructor(arena: Arena, table: ReceiveTable, options: GroSplitterOptions, counters: CounterRow) {
-    this.view = arena.view;
+  constructor(table: ReceiveTable, options: GroSplitterOptions, counters: CounterRow) {
     this.counters = counters;
     this.table = table;
     this.tunnelLength = options.tunnelLength;
@@ -61,9 +58,8 @@ export class GroSplitter {
       batch.set(index, start + at, Math.min(size, length - at));
       batch.address[index] = source;
       batch.tos[index] = tos;
-      if (at === 0 && isRun && this.kernelPeers && this.isSuperpacket(batch, index, length)) {
+      if (at === 0 && isRun && this.kernelPeers && this.extendSuperpacket(batch, index, length)) {
         // For a superpacket UDP_GRO reports the size of the inner payload.
-        batch.length[index] = length;
         batch.gsoSize[index] = datagramSize;
         this.counters[COUNTER.rx_superpackets]++;
         return;
@@ -73,17 +69,19 @@ export class GroSplitter {
   }
 
   /**
-   * Returns true when packet `index` is an inner UDP superpacket that a kernel peer on a virtual link sent as one datagram
-   * of `length` bytes. Unlike in a GRO run, its inner packet spans the whole message.
+   * Extends packet `index` to the message of `length` bytes and returns true if it is an inner UDP superpacket, which a kernel
+   * peer on a virtual link sent as one datagram: unlike in a GRO run, its inner packet spans the whole message.
    */
-  private isSuperpacket(batch: PacketBatch, index: number, length: number): boolean {
-    const { view, tunnelLength } = this;
-    const packet = batch.offset[index] + tunnelLength;
-    const headers = batch.headers[index];
-    const located = headers.locate(view, packet, length - tunnelLength, this.linkLength);
-    if (located && tunnelLength + headers.transport + headers.transportLength === length) return true;
-    // The first datagram of a run is shorter than the message its headers were checked against.
-    headers.clear();
+  private extendSuperpacket(batch: PacketBatch, index: number, length: number): boolean {
+    const { tunnelLength } = this;
+    const datagramSize = batch.length[index];
+    batch.length[index] = length;
+    if (batch.locate(index, tunnelLength, this.linkLength)) {
+      const { transport, transportLength } = batch.headers[index];
+      if (tunnelLength + transport + transportLength === length) return true;
+    }
+    batch.length[index] = datagramSize;
+    batch.forgetHeaders(index);
     return false;
   }
 }

@@ -25,8 +25,12 @@ import type { SockaddrCodec } from './sockaddr-codec.js';
  * header, there would be room for 20 bytes more.
  */
 const MAX_RUN_BYTES = 65507;
-/** UDP_MAX_SEGMENTS (linux/udp.h); 128 since 6.9. */
-const MAX_RUN_DATAGRAMS = 64;
+/**
+ * One less than UDP_MAX_SEGMENTS (linux/udp.h; 64, since 6.9 128). Before 5.16, and over IPv6 before 5.17, udp_send_skb
+ * compared skb->len with the headers against gso_size * UDP_MAX_SEGMENTS, so a run of 64 full datagrams was EINVAL (fixed by
+ * 158390e45612, net/ipv4/udp.c). A burst of 64 equal packets is two messages of one sendmmsg.
+ */
+const MAX_RUN_DATAGRAMS = 63;
 /** Messages and segment headers between two system calls: a burst of superpackets, or of small packets. */
 const MESSAGES = 64;
 const HEADERS = 768;
@@ -47,7 +51,6 @@ export class GsoPlanner {
 
   /** The transmit socket of everything that is added until the next `flush`. */
   txSocket = 0;
-  private readonly view: DataView;
   private readonly counters: CounterRow;
   private readonly sender: Sender;
   private readonly table: SendTable;
@@ -71,7 +74,6 @@ export class GsoPlanner {
     options: GsoPlannerOptions,
     counters: CounterRow,
   ) {
-    this.view = arena.view;
     this.counters = counters;
     this.sender = sender;
     this.table = new SendTable(arena, MESSAGES, 2 * HEADERS, options.codec, options.port);
@@ -105,7 +107,7 @@ export class GsoPlanner {
     const { table, segmenter, tunnelLength } = this;
     const packet = batch.offset[index] + tunnelLength;
     const headers = batch.headers[index];
-    headers.locate(this.view, packet, batch.length[index] - tunnelLength, this.linkLength);
+    batch.locate(index, tunnelLength, this.linkLength);
     if (!segmenter.begin(packet, headers, batch.gsoSize[index], tunnelLength)) {
       this.counters[COUNTER.tx_drop_unsegmentable]++;
       return;

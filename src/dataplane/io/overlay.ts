@@ -24,7 +24,6 @@ export interface OverlayPortOptions {
 const MAX_PIECES = 2;
 
 export class OverlayPort implements Port {
-  private readonly view: DataView;
   private readonly fd: number;
   private readonly linkLength: number;
   private readonly partialChecksum: PartialChecksum;
@@ -42,7 +41,6 @@ export class OverlayPort implements Port {
     outbound: PacketBatch,
   ) {
     const { fd, podMtu, linkLength } = options;
-    this.view = arena.view;
     this.fd = fd;
     this.linkLength = linkLength;
     this.partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
@@ -66,10 +64,9 @@ export class OverlayPort implements Port {
   }
 
   send(batch: PacketBatch): void {
-    const { view, partialChecksum, writer, linkLength } = this;
+    const { partialChecksum, writer, linkLength } = this;
     for (let i = 0; i < batch.count; i++) {
-      const located = batch.headers[i].locate(view, batch.offset[i], batch.length[i], linkLength);
-      const pseudoHeader = located ? partialChecksum.detect(batch, i) : 0;
+      const pseudoHeader = batch.locate(i, 0, linkLength) ? partialChecksum.detect(batch, i) : 0;
       if (batch.gsoSize[i] > 0) {
         this.segmentWriter.write(batch, i);
       } else {

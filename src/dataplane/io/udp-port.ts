@@ -54,7 +54,7 @@ export class UdpPort implements Port {
     this.fd = options.fd;
     this.counters = counters;
     this.table = new ReceiveTable(arena, options.receiveMessages, MAX_MESSAGE_BYTES, options.codec);
-    this.splitter = new GroSplitter(arena, this.table, options, counters);
+    this.splitter = new GroSplitter(this.table, options, counters);
     const sender = new Sender(arena, options, counters, onFallback);
     this.planner = new GsoPlanner(arena, checksum, sender, options, counters);
     this.txSockets = options.txSockets.length;

@@ -27,6 +27,11 @@ export const CHECKSUM_PARTIAL = 1;
  */
 export const STAGGER = 33 * 64;
 
+/** How far the headers of a packet have been parsed. */
+const UNPARSED = 0;
+const IP_PARSED = 1;
+const PARSED = 2;
+
 export class PacketBatch {
   readonly capacity: number;
   /** Bytes of a slot, without its headroom. */
@@ -49,8 +54,9 @@ export class PacketBatch {
   readonly tos: Uint8Array;
   /** Hash of the inner flow, equal for all its packets. Set on the way out. */
   readonly flow: Int32Array;
-  /** Where the headers of the inner packet are, once a stage has parsed them. */
+  /** The headers of the inner packet, once `locate` or `locateIp` has parsed them. */
   readonly headers: InnerHeaders[];
+  private readonly parsed: Uint8Array;
   private readonly first: number;
   private readonly stride: number;
   private readonly arena: Arena;
@@ -70,6 +76,7 @@ export class PacketBatch {
     this.tos = new Uint8Array(capacity);
     this.flow = new Int32Array(capacity);
     this.headers = Array.from({ length: capacity }, () => new InnerHeaders());
+    this.parsed = new Uint8Array(capacity);
   }
 
   /** Returns the bytes of arena that a batch needs. */
@@ -107,7 +114,7 @@ export class PacketBatch {
     this.checksum[index] = CHECKSUM_COMPLETE;
     this.tos[index] = 0;
     this.flow[index] = 0;
-    this.headers[index].clear();
+    this.parsed[index] = UNPARSED;
   }
 
   /** Moves packet `from` to index `to` <= `from`, which closes the gap that a dropped packet leaves. */
@@ -123,5 +130,40 @@ export class PacketBatch {
     const headers = this.headers[to];
     this.headers[to] = this.headers[from];
     this.headers[from] = headers;
+    this.parsed[to] = this.parsed[from];
+  }
+
+  /**
+   * Locates the TCP or UDP header of packet `index`, behind `tunnelLength` bytes of tunnel header and with `linkLength` bytes
+   * of link header (see InnerHeaders). Returns false unless the packet is whole, unfragmented TCP or UDP over IP.
+   *
+   * A packet is parsed once: the first stage that needs its headers parses them, later stages use `headers[index]`.
+   */
+  locate(index: number, tunnelLength: number, linkLength: number): boolean {
+    const headers = this.headers[index];
+    if (this.parsed[index] !== PARSED) {
+      if (this.locateIp(index, tunnelLength, linkLength)) {
+        const packet = this.offset[index] + tunnelLength;
+        headers.parseTransport(this.arena.view, packet, this.length[index] - tunnelLength);
+      }
+      this.parsed[index] = PARSED;
+    }
+    return headers.transport > 0;
+  }
+
+  /** Locates the IP header of packet `index` in the same way, whatever follows it. Returns false when there is none. */
+  locateIp(index: number, tunnelLength: number, linkLength: number): boolean {
+    const headers = this.headers[index];
+    if (this.parsed[index] === UNPARSED) {
+      const packet = this.offset[index] + tunnelLength;
+      headers.parseIp(this.arena.view, packet, this.length[index] - tunnelLength, linkLength);
+      this.parsed[index] = IP_PARSED;
+    }
+    return headers.ip >= 0;
+  }
+
+  /** Discards what `locate` found, for a packet whose length has changed. */
+  forgetHeaders(index: number): void {
+    this.parsed[index] = UNPARSED;
   }
 }

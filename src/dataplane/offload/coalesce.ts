@@ -15,6 +15,7 @@ import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { flowHash } from '../tunnel/flow-hash.js';
+import { InnerHeaders } from '../wire/inner-headers.js';
 import { IPV4_MIN_LENGTH, ipv4HeaderChecksum, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';
@@ -58,9 +59,10 @@ export class Coalescer {
   private readonly slotGeneration = new Int32Array(SLOTS);
   private generation = 0;
 
-  /** The entry that the last packet opened or joined, its slot, and the sum of its packets' pseudo-header. */
+  /** The entry that the last packet opened or joined, its slot, headers, and the sum of its packets' pseudo-header. */
   private latest = NONE;
   private latestSlot = 0;
+  private latestHeaders = new InnerHeaders();
   private latestPseudoHeader = 0;
 
   private readonly view: DataView;
@@ -101,19 +103,18 @@ export class Coalescer {
   }
 
   private add(batch: PacketBatch, index: number): void {
-    const packet = batch.offset[index];
-    const headers = batch.headers[index];
     this.next[index] = NONE;
     if (this.latest !== NONE && this.follows(batch, index)) return;
     this.latest = NONE;
-    if (!headers.locate(this.view, packet, batch.length[index], this.linkLength)) {
+    if (!batch.locate(index, 0, this.linkLength)) {
       // It may be a fragment, whose flow is unknown, and no datagram of that flow may overtake it.
       this.addSealed(index);
       this.closeAll();
       return;
     }
     const pseudoHeader = this.partialChecksum.detect(batch, index);
-    const slot = flowHash(this.view, packet, headers) & (SLOTS - 1);
+    const headers = batch.headers[index];
+    const slot = flowHash(this.view, batch.offset[index], headers) & (SLOTS - 1);
     if (headers.protocol === IPPROTO_TCP) this.addTcp(batch, index, slot, pseudoHeader);
     else this.addUdp(batch, index, slot, pseudoHeader);
   }
@@ -125,9 +126,8 @@ export class Coalescer {
    */
   private follows(batch: PacketBatch, index: number): boolean {
     const { view, latest } = this;
-    const head = this.head[latest];
-    const headers = batch.headers[head];
-    const first = batch.offset[head];
+    const headers = this.latestHeaders;
+    const first = batch.offset[this.head[latest]];
     const packet = batch.offset[index];
     const payload = this.gsoSize[latest];
     if (batch.length[index] !== headers.headersLength + payload || batch.gsoSize[index] > 0) return false;
@@ -137,7 +137,7 @@ export class Coalescer {
     const isTcp = headers.protocol === IPPROTO_TCP;
     const transport = packet + headers.transport;
     if (isTcp && tcpSequence(view, transport) !== this.sequence[latest]) return false;
-    if (!this.hasSoundChecksums(batch, index, head)) return false;
+    if (!this.hasSoundChecksums(batch, index, first)) return false;
     this.join(latest, index, payload);
     if (isTcp) {
       this.sequence[latest] = (this.sequence[latest] + payload) | 0;
@@ -146,15 +146,15 @@ export class Coalescer {
     return true;
   }
 
-  /** Returns true when the checksums of packet `index` hold, given that its headers match those of packet `head`. */
-  private hasSoundChecksums(batch: PacketBatch, index: number, head: number): boolean {
+  /** Returns true when the checksums of packet `index` hold, given that its headers match those at `first`. */
+  private hasSoundChecksums(batch: PacketBatch, index: number, first: number): boolean {
     const { view, latestPseudoHeader } = this;
-    const headers = batch.headers[head];
+    const headers = this.latestHeaders;
     const packet = batch.offset[index];
     if (!headers.isIpv6) {
       // Of the words under this checksum only the identification may differ; sums are equal modulo 0xffff.
       const ip = packet + headers.ip;
-      const firstIp = batch.offset[head] + headers.ip;
+      const firstIp = first + headers.ip;
       const sum = ipv4HeaderChecksum(view, ip) + ipv4Identification(view, ip);
       const firstSum = ipv4HeaderChecksum(view, firstIp) + ipv4Identification(view, firstIp);
       if ((sum - firstSum) % 0xffff !== 0) return false;
@@ -200,7 +200,7 @@ export class Coalescer {
     const entry = joins ? open : this.count - 1;
     this.sequence[entry] = (sequence + payload) | 0;
     if (payload < this.gsoSize[entry] || (flags & TCP_PSH) !== 0) this.close(slot);
-    else this.remember(entry, slot, pseudoHeader);
+    else this.remember(entry, slot, headers, pseudoHeader);
   }
 
   private addUdp(batch: PacketBatch, index: number, slot: number, pseudoHeader: number): void {
@@ -225,17 +225,18 @@ export class Coalescer {
     if (open !== NONE && this.mayJoin(batch, open, index, payload)) {
       this.join(open, index, payload);
       if (payload < this.gsoSize[open]) this.close(slot);
-      else this.remember(open, slot, pseudoHeader);
+      else this.remember(open, slot, headers, pseudoHeader);
     } else {
       this.addOpen(batch, index, slot, payload);
-      this.remember(this.count - 1, slot, pseudoHeader);
+      this.remember(this.count - 1, slot, headers, pseudoHeader);
     }
   }
 
   /** Enables the fast path for an entry: its last packet has the layout and length of all its packets. */
-  private remember(entry: number, slot: number, pseudoHeader: number): void {
+  private remember(entry: number, slot: number, headers: InnerHeaders, pseudoHeader: number): void {
     this.latest = entry;
     this.latestSlot = slot;
+    this.latestHeaders = headers;
     this.latestPseudoHeader = pseudoHeader;
   }
 

@@ -87,8 +87,8 @@ export class VxlanTunnel implements Tunnel {
       batch.offset[kept] = frame - VXLAN_LENGTH;
       batch.length[kept] += VXLAN_LENGTH;
       batch.address[kept] = address;
+      batch.locate(kept, VXLAN_LENGTH, ETHERNET_LENGTH);
       const headers = batch.headers[kept];
-      headers.locate(view, frame, length, ETHERNET_LENGTH);
       batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
       batch.flow[kept] = flowHash(view, frame, headers);
       kept++;
@@ -159,12 +159,9 @@ export class VxlanTunnel implements Tunnel {
   private refuseEcn(batch: PacketBatch, index: number): number {
     const ecn = batch.tos[index] & ECN_MASK;
     if (ecn === NOT_ECT) return ACCEPTED;
-    const { view } = this;
-    const headers = batch.headers[index];
-    const frame = batch.offset[index] + VXLAN_LENGTH;
-    const length = batch.length[index] - VXLAN_LENGTH;
-    if (!headers.locateIp(view, frame, length, ETHERNET_LENGTH)) return ACCEPTED;
-    return decapsulateEcn(view, frame + headers.ip, ecn) ? ACCEPTED : COUNTER.rx_drop_ecn;
+    if (!batch.locateIp(index, VXLAN_LENGTH, ETHERNET_LENGTH)) return ACCEPTED;
+    const ip = batch.offset[index] + VXLAN_LENGTH + batch.headers[index].ip;
+    return decapsulateEcn(this.view, ip, ecn) ? ACCEPTED : COUNTER.rx_drop_ecn;
   }
 
   /** True for a datagram whose VXLAN header and inner MAC addresses are those of the one at `other`. */

@@ -1,11 +1,9 @@
 /**
  * The headers of an inner packet: where its IP header and its TCP or UDP header are.
  *
- * A packet is parsed once. Every packet of a batch has an object of this class, and only the first `locate` parses; the
- * later stages use its result. All offsets count from the packet's first byte (the link header, where there is one), so
- * they also hold for a copy of the headers and after a tunnel header was added or removed.
- *
- * After `locate` returned true, every header named here is inside the packet and the wire accessors may be used on it.
+ * All offsets count from the packet's first byte (the link header, where there is one). So they also hold for a copy of the
+ * headers, and after a tunnel header was added or removed. While `transport` is not 0, every header named here is inside
+ * the packet and the wire accessors may be used on it.
  */
 
 import {
@@ -37,11 +35,6 @@ import {
 import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from './tcp.js';
 import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from './udp.js';
 
-/** How far a packet has been parsed. */
-const UNPARSED = 0;
-const IP_PARSED = 1;
-const PARSED = 2;
-
 export class InnerHeaders {
   /** Offset of the IP header; -1 for a packet that is not IP or has no whole IP header. */
   ip = -1;
@@ -59,41 +52,15 @@ export class InnerHeaders {
   transportLength = 0;
   /** Bytes of all headers, so also the offset of the payload. */
   headersLength = 0;
-  private parsed = UNPARSED;
-
-  /** Forgets the packet: this object describes another one from now on. */
-  clear(): void {
-    this.parsed = UNPARSED;
-  }
 
   /**
-   * Parses the packet of `length` bytes at `packet`, unless that was done before. `linkLength`: ETHERNET_LENGTH for a frame
-   * (one VLAN tag may come on top), 0 for an IP packet. Returns false unless it is whole, unfragmented TCP or UDP over IP.
+   * Parses the packet of `length` bytes at `packet` up to the fixed part of its IP header. `linkLength`: ETHERNET_LENGTH for a
+   * frame (one VLAN tag may come on top), 0 for an IP packet. Returns false when there is no whole IP header.
    */
-  locate(view: DataView, packet: number, length: number, linkLength: number): boolean {
-    if (this.parsed !== PARSED) {
-      const found =
-        this.locateIp(view, packet, length, linkLength) &&
-        (this.isIpv6 ? this.parseIpv6(view, packet, length) : this.parseIpv4(view, packet, length)) &&
-        this.parseTransport(view, packet);
-      if (!found) this.transport = 0;
-      this.parsed = PARSED;
-    }
-    return this.transport > 0;
-  }
-
-  /** Does the same up to the fixed part of the IP header, whatever follows it. Returns false when there is no IP header. */
-  locateIp(view: DataView, packet: number, length: number, linkLength: number): boolean {
-    if (this.parsed === UNPARSED) {
-      this.ip = this.parseLink(view, packet, length, linkLength);
-      this.parsed = IP_PARSED;
-    }
-    return this.ip >= 0;
-  }
-
-  /** Returns the offset of the IP header, or -1. */
-  private parseLink(view: DataView, packet: number, length: number, linkLength: number): number {
-    if (length < linkLength + IPV4_MIN_LENGTH) return -1;
+  parseIp(view: DataView, packet: number, length: number, linkLength: number): boolean {
+    this.ip = -1;
+    this.transport = 0;
+    if (length < linkLength + IPV4_MIN_LENGTH) return false;
     let ip = linkLength;
     if (linkLength === 0) {
       this.isIpv6 = ipv6Version(view, packet) === 6;
@@ -104,10 +71,24 @@ export class InnerHeaders {
         ip = ETHERNET_LENGTH + VLAN_TAG_LENGTH;
       }
       this.isIpv6 = type === ETHERTYPE_IPV6;
-      if (!this.isIpv6 && type !== ETHERTYPE_IPV4) return -1;
+      if (!this.isIpv6 && type !== ETHERTYPE_IPV4) return false;
     }
-    if (ip + (this.isIpv6 ? IPV6_LENGTH : IPV4_MIN_LENGTH) > length) return -1;
-    return ipv4Version(view, packet + ip) === (this.isIpv6 ? 6 : 4) ? ip : -1;
+    if (ip + (this.isIpv6 ? IPV6_LENGTH : IPV4_MIN_LENGTH) > length) return false;
+    if (ipv4Version(view, packet + ip) !== (this.isIpv6 ? 6 : 4)) return false;
+    this.ip = ip;
+    return true;
+  }
+
+  /**
+   * Parses the rest of the packet, after `parseIp` returned true for it. Returns false unless it is whole, unfragmented TCP or
+   * UDP.
+   */
+  parseTransport(view: DataView, packet: number, length: number): boolean {
+    const found =
+      (this.isIpv6 ? this.parseIpv6(view, packet, length) : this.parseIpv4(view, packet, length)) &&
+      this.parseTcpOrUdp(view, packet);
+    if (!found) this.transport = 0;
+    return found;
   }
 
   private parseIpv4(view: DataView, packet: number, length: number): boolean {
@@ -146,7 +127,7 @@ export class InnerHeaders {
     return true;
   }
 
-  private parseTransport(view: DataView, packet: number): boolean {
+  private parseTcpOrUdp(view: DataView, packet: number): boolean {
     const { protocol, transport, transportLength } = this;
     if (protocol === IPPROTO_TCP) {
       if (transportLength < TCP_MIN_LENGTH) return false;

@@ -6,6 +6,10 @@ import {
   HEADROOM,
   PacketBatch,
 } from '../../../../src/dataplane/memory/batch.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { concat, viewOf } from '../../../support/bytes.js';
+import { MAC_A, MAC_B, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
+import { Kit } from '../../../support/kit.js';
 
 t.test('every slot has its headroom before it and its size after it, apart from all others', async (t) => {
   for (const slotSize of [64, 1472, 1500, 65536]) {
@@ -62,6 +66,49 @@ t.test('move takes all that is known of a packet along', async (t) => {
     [batch.offset[0], batch.length[0], batch.address[0], batch.gsoSize[0], batch.checksum[0]],
     [300, 60, -5, 1400, CHECKSUM_PARTIAL],
   );
+});
+
+t.test('locate parses a packet once, with or without a tunnel header in front', async (t) => {
+  const kit = new Kit(2);
+  kit.fill([concat(new Uint8Array(8), tcpFrame({ ipv6: true })), rawFrame(MAC_B, MAC_A)]);
+  t.equal(kit.batch.locate(0, 8, ETHERNET_LENGTH), true);
+  t.match(kit.batch.headers[0], { isIpv6: true, transport: 54 });
+  kit.arena.bytes.fill(0, kit.batch.offset[0], kit.batch.offset[0] + kit.batch.length[0]);
+  kit.batch.offset[0] += 8;
+  kit.batch.length[0] -= 8;
+  t.equal(kit.batch.locate(0, 0, ETHERNET_LENGTH), true, 'the header is zero now');
+  kit.batch.forgetHeaders(0);
+  t.equal(kit.batch.locate(0, 0, ETHERNET_LENGTH), false);
+  t.equal(kit.batch.locate(1, 0, ETHERNET_LENGTH), false);
+  kit.arena.bytes.set(tcpFrame(), kit.batch.offset[1]);
+  t.equal(kit.batch.locate(1, 0, ETHERNET_LENGTH), false, 'a negative result holds too');
+});
+
+t.test('locateIp finds the IP header only, and locate continues from there', async (t) => {
+  const kit = new Kit(2);
+  kit.fill([udpFrame(), udpFrame({ mutate: (frame) => viewOf(frame).setUint8(23, 1) })]);
+  for (const [index, isUdp] of [true, false].entries()) {
+    t.equal(kit.batch.locateIp(index, 0, ETHERNET_LENGTH), true);
+    t.match(kit.batch.headers[index], { ip: 14, transport: 0 });
+    t.equal(kit.batch.locate(index, 0, ETHERNET_LENGTH), isUdp);
+    t.equal(kit.batch.locateIp(index, 0, ETHERNET_LENGTH), true);
+    t.match(kit.batch.headers[index], { ip: 14, transport: isUdp ? 34 : 0 });
+  }
+});
+
+t.test('set forgets the headers of the packet before, move keeps them', async (t) => {
+  const kit = new Kit(2);
+  kit.fill([tcpFrame({ ipv6: true }), udpFrame()]);
+  t.ok(kit.locate(0) && kit.locate(1));
+  kit.batch.move(1, 0);
+  t.equal(kit.locate(0), true);
+  t.match(kit.batch.headers[0], { isIpv6: false, protocol: 17 });
+  kit.fill([udpFrame({ ipv6: true }), tcpFrame()]);
+  t.ok(kit.locate(0) && kit.locate(1));
+  t.match(kit.batch.headers.slice(0, 2), [
+    { isIpv6: true, protocol: 17 },
+    { isIpv6: false, protocol: 6 },
+  ]);
 });
 
 t.test('clear empties the batch and keeps the slots', async (t) => {

@@ -8,8 +8,9 @@ import { naiveSegments, withPartialChecksum } from '../../../support/reference.j
 
 function hashOf(frame: Uint8Array): number {
   const headers = new InnerHeaders();
-  headers.locate(viewOf(frame), 0, frame.length, ETHERNET_LENGTH);
-  return flowHash(viewOf(frame), 0, headers);
+  const view = viewOf(frame);
+  if (headers.parseIp(view, 0, frame.length, ETHERNET_LENGTH)) headers.parseTransport(view, 0, frame.length);
+  return flowHash(view, 0, headers);
 }
 
 function port(number: number, ipv6 = false): FrameOptions {

@@ -7,18 +7,20 @@ import { rawFrame, tagged, tcpFrame, udpFrame, withHopByHop } from '../../../sup
 /** Offset of the frame in the view; the fields do not depend on it. */
 const AT = 5;
 
-function locate(
+function parsed(
   frame: Uint8Array,
   length = frame.length,
   linkLength = ETHERNET_LENGTH,
 ): InnerHeaders | undefined {
   const headers = new InnerHeaders();
   const view = viewOf(concat(new Uint8Array(AT), frame, new Uint8Array(64)));
-  return headers.locate(view, AT, length, linkLength) ? headers : undefined;
+  const found = headers.parseIp(view, AT, length, linkLength) && headers.parseTransport(view, AT, length);
+  t.equal(headers.transport > 0, found);
+  return found ? headers : undefined;
 }
 
-t.test('locate finds TCP over IPv4', async (t) => {
-  t.match(locate(tcpFrame({ payload: pattern(100) })), {
+t.test('InnerHeaders finds TCP over IPv4', async (t) => {
+  t.match(parsed(tcpFrame({ payload: pattern(100) })), {
     ip: 14,
     isIpv6: false,
     transport: 34,
@@ -31,9 +33,9 @@ t.test('locate finds TCP over IPv4', async (t) => {
   });
 });
 
-t.test('locate accepts IPv4 options and TCP options', async (t) => {
+t.test('InnerHeaders accepts IPv4 options and TCP options', async (t) => {
   const frame = tcpFrame({ ipOptions: hex('01010101'), tcpOptions: new Uint8Array(12).fill(1) });
-  t.match(locate(frame), {
+  t.match(parsed(frame), {
     transport: 38,
     addresses: 26,
     checksumField: 54,
@@ -42,8 +44,8 @@ t.test('locate accepts IPv4 options and TCP options', async (t) => {
   });
 });
 
-t.test('locate finds UDP over IPv4', async (t) => {
-  t.match(locate(udpFrame({ payload: pattern(3) })), {
+t.test('InnerHeaders finds UDP over IPv4', async (t) => {
+  t.match(parsed(udpFrame({ payload: pattern(3) })), {
     transport: 34,
     protocol: 17,
     checksumField: 40,
@@ -52,44 +54,41 @@ t.test('locate finds UDP over IPv4', async (t) => {
   });
 });
 
-t.test('locate finds TCP and UDP over IPv6', async (t) => {
+t.test('InnerHeaders finds TCP and UDP over IPv6', async (t) => {
   const addresses = { isIpv6: true, ip: 14, addresses: 22, addressBytes: 32, transport: 54 };
-  t.match(locate(tcpFrame({ ipv6: true })), { ...addresses, protocol: 6, checksumField: 70 });
-  t.match(locate(udpFrame({ ipv6: true })), { ...addresses, protocol: 17, checksumField: 60 });
+  t.match(parsed(tcpFrame({ ipv6: true })), { ...addresses, protocol: 6, checksumField: 70 });
+  t.match(parsed(udpFrame({ ipv6: true })), { ...addresses, protocol: 17, checksumField: 60 });
 });
 
-t.test('locate accepts IPv6 extension headers in front of TCP', async (t) => {
+t.test('InnerHeaders accepts IPv6 extension headers in front of TCP', async (t) => {
   const frame = withHopByHop(tcpFrame({ ipv6: true, payload: pattern(10) }), 1);
-  t.match(locate(frame), { transport: 70, transportLength: 30, headersLength: 90, protocol: 6 });
+  t.match(parsed(frame), { transport: 70, transportLength: 30, headersLength: 90, protocol: 6 });
 });
 
-t.test('locate accepts one VLAN tag', async (t) => {
-  t.match(locate(tagged(tcpFrame())), { ip: 18, addresses: 30, transport: 38, transportLength: 120 });
-  t.match(locate(tagged(udpFrame({ ipv6: true }))), { ip: 18, addresses: 26, transport: 58 });
+t.test('InnerHeaders accepts one VLAN tag', async (t) => {
+  t.match(parsed(tagged(tcpFrame())), { ip: 18, addresses: 30, transport: 38, transportLength: 120 });
+  t.match(parsed(tagged(udpFrame({ ipv6: true }))), { ip: 18, addresses: 26, transport: 58 });
 });
 
-t.test('locate takes the length from the IP header and ignores padding', async (t) => {
+t.test('InnerHeaders takes the length from the IP header and ignores padding', async (t) => {
   const frame = tcpFrame({ payload: new Uint8Array(0) });
-  t.match(locate(concat(frame, new Uint8Array(6))), { transportLength: 20 });
+  t.match(parsed(concat(frame, new Uint8Array(6))), { transportLength: 20 });
 });
 
-t.test('locate parses only once until clear', async (t) => {
+t.test('one object parses packet after packet', async (t) => {
   const headers = new InnerHeaders();
   const v6 = viewOf(tcpFrame({ ipv6: true }));
   const v4 = viewOf(udpFrame());
-  t.equal(headers.locate(v6, 0, v6.byteLength, ETHERNET_LENGTH), true);
-  t.equal(headers.locate(v4, 0, v4.byteLength, ETHERNET_LENGTH), true);
-  t.match(headers, { isIpv6: true, protocol: 6, transport: 54, addressBytes: 32 });
-  headers.clear();
-  t.equal(headers.locate(v4, 0, v4.byteLength, ETHERNET_LENGTH), true);
+  headers.parseIp(v6, 0, v6.byteLength, ETHERNET_LENGTH);
+  t.equal(headers.parseTransport(v6, 0, v6.byteLength), true);
+  headers.parseIp(v4, 0, v4.byteLength, ETHERNET_LENGTH);
+  t.equal(headers.parseTransport(v4, 0, v4.byteLength), true);
   t.match(headers, { isIpv6: false, protocol: 17, transport: 34, addressBytes: 8 });
-  headers.clear();
-  t.equal(headers.locate(v4, 0, 20, ETHERNET_LENGTH), false);
-  t.equal(headers.locate(v4, 0, v4.byteLength, ETHERNET_LENGTH), false, 'a negative result holds too');
+  t.equal(headers.parseIp(v4, 0, 20, ETHERNET_LENGTH), false);
   t.match(headers, { ip: -1, transport: 0 });
 });
 
-t.test('locateIp finds the IP header whatever follows it', async (t) => {
+t.test('parseIp finds the IP header whatever follows it', async (t) => {
   const icmp = poked(tcpFrame(), 23, 1);
   const fragment = poked(udpFrame(), 21, 0x01);
   const shorterThanItClaims = tcpFrame().slice(0, 34);
@@ -101,13 +100,13 @@ t.test('locateIp finds the IP header whatever follows it', async (t) => {
     [tcpFrame({ ipv6: true }).slice(0, 54), 14],
   ] as const) {
     const headers = new InnerHeaders();
-    t.equal(headers.locateIp(viewOf(frame), 0, frame.length, ETHERNET_LENGTH), true);
+    t.equal(headers.parseIp(viewOf(frame), 0, frame.length, ETHERNET_LENGTH), true);
     t.equal(headers.ip, ip);
-    t.equal(headers.locate(viewOf(frame), 0, frame.length, ETHERNET_LENGTH), false);
-    t.match(headers, { ip, transport: 0 }, 'locate keeps it');
+    t.equal(headers.parseTransport(viewOf(frame), 0, frame.length), false);
+    t.match(headers, { ip, transport: 0 });
   }
   const short = tcpFrame().slice(0, 33);
-  t.equal(new InnerHeaders().locateIp(viewOf(short), 0, short.length, ETHERNET_LENGTH), false);
+  t.equal(new InnerHeaders().parseIp(viewOf(short), 0, short.length, ETHERNET_LENGTH), false);
 });
 
 t.test('without a link header all offsets are 14 less, as on a TUN', async (t) => {
@@ -117,10 +116,10 @@ t.test('without a link header all offsets are 14 less, as on a TUN', async (t) =
     tcpFrame({ ipv6: true }),
     udpFrame({ ipv6: true }),
   ]) {
-    const { ip, transport, addresses, checksumField, headersLength, ...others } = locate(
+    const { ip, transport, addresses, checksumField, headersLength, ...others } = parsed(
       frame,
     ) as InnerHeaders;
-    t.same(locate(frame.slice(14), frame.length - 14, 0), {
+    t.same(parsed(frame.slice(14), frame.length - 14, 0), {
       ...others,
       ip: ip - 14,
       transport: transport - 14,
@@ -131,7 +130,7 @@ t.test('without a link header all offsets are 14 less, as on a TUN', async (t) =
   }
 });
 
-t.test('locate returns false for anything but whole, unfragmented TCP or UDP over IP', async (t) => {
+t.test('InnerHeaders rejects anything but whole, unfragmented TCP or UDP over IP', async (t) => {
   const tcp = tcpFrame();
   const udp = udpFrame();
   const v6 = tcpFrame({ ipv6: true });
@@ -156,9 +155,9 @@ t.test('locate returns false for anything but whole, unfragmented TCP or UDP ove
     ['an IPv6 payload beyond the frame', v6, v6.length - 1],
     ['an IPv6 extension header', poked(v6, 20, 0)],
   ];
-  for (const [name, frame, length] of cases) t.equal(locate(frame, length), undefined, name);
+  for (const [name, frame, length] of cases) t.equal(parsed(frame, length), undefined, name);
   for (const [name, frame, length = frame.length] of cases)
-    t.equal(locate(frame.slice(14), length - 14, 0), undefined, `${name}, without Ethernet`);
+    t.equal(parsed(frame.slice(14), length - 14, 0), undefined, `${name}, without Ethernet`);
 });
 
 /** Returns a copy with one byte changed. */
