@@ -1,4 +1,4 @@
-/** The internet checksum, SIMD against the obvious loop. */
+/** The internet checksum: SIMD compared with a plain loop. */
 
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';

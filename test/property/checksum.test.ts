@@ -21,7 +21,7 @@ const checksum = new Checksum(arena);
 const bytes = fc.uint8Array({ maxLength: 2000, size: 'max' });
 const at = fc.nat(200);
 
-t.test('the sum is that of the slow reference, at any length and alignment', async () => {
+t.test('Checksum.sum equals the slow reference at any length and alignment', async () => {
   fc.assert(
     fc.property(bytes, at, (data, offset) => {
       arena.bytes.fill(0xff);
@@ -32,7 +32,7 @@ t.test('the sum is that of the slow reference, at any length and alignment', asy
   );
 });
 
-t.test('sums of even parts add up to that of the whole', async () => {
+t.test('Checksum.sum of even parts adds up to the sum of the whole', async () => {
   fc.assert(
     fc.property(bytes, fc.array(fc.nat(1000), { maxLength: 5 }), (data, cuts) => {
       arena.bytes.set(data, 64);
@@ -59,7 +59,7 @@ const frame = fc
   .tuple(fc.boolean(), options)
   .map(([tcp, chosen]) => (tcp ? tcpFrame(chosen) : udpFrame(chosen)));
 
-t.test('the pseudo-header is that of the slow reference', async () => {
+t.test('Checksum.pseudoHeader equals the slow reference', async () => {
   fc.assert(
     fc.property(frame, (packet) => {
       const ipv6 = packet[12] === 0x86;
@@ -73,27 +73,24 @@ t.test('the pseudo-header is that of the slow reference', async () => {
   );
 });
 
-t.test(
-  'a partial checksum is found and completed to the one the sender left out, padding or not',
-  async () => {
-    fc.assert(
-      fc.property(frame, fc.nat(20), (packet, padding) => {
-        const kit = new Kit(1, 4096);
-        const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1500);
-        kit.fill([concat(withPartialChecksum(packet), new Uint8Array(padding).fill(0x5a))]);
-        if (!kit.locate(0)) return false;
-        const pseudoHeader = partial.detect(kit.batch, 0);
-        if (kit.batch.checksum[0] !== 1 || kit.batch.gsoSize[0] !== 0) return false;
-        partial.complete(kit.batch, 0, pseudoHeader);
-        const done = kit.packet(0);
-        return checksumsVerify(done) && toHex(done.slice(0, packet.length)) === toHex(packet);
-      }),
-      { numRuns: 300 },
-    );
-  },
-);
+t.test('PartialChecksum detects a partial checksum and completes it, with padding or without', async () => {
+  fc.assert(
+    fc.property(frame, fc.nat(20), (packet, padding) => {
+      const kit = new Kit(1, 4096);
+      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1500);
+      kit.fill([concat(withPartialChecksum(packet), new Uint8Array(padding).fill(0x5a))]);
+      if (!kit.locate(0)) return false;
+      const pseudoHeader = partial.detect(kit.batch, 0);
+      if (kit.batch.checksum[0] !== 1 || kit.batch.gsoSize[0] !== 0) return false;
+      partial.complete(kit.batch, 0, pseudoHeader);
+      const done = kit.packet(0);
+      return checksumsVerify(done) && toHex(done.slice(0, packet.length)) === toHex(packet);
+    }),
+    { numRuns: 300 },
+  );
+});
 
-t.test('no bytes at all, however broken, are marked or completed outside of themselves', async () => {
+t.test('PartialChecksum writes nothing outside a packet, however broken', async () => {
   const broken = fc
     .tuple(frame, fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { maxLength: 6 }), fc.nat(100))
     .map(([packet, pokes, cut]) => {

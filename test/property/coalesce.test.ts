@@ -48,7 +48,7 @@ interface Flow {
   tcpOptions: number;
 }
 
-/** What happens to a packet: most are plain, so that trains become long. */
+/** What happens to a packet: most are plain, so that entries become long. */
 type Event =
   | 'plain'
   | 'short'
@@ -252,22 +252,22 @@ const coalescers = [true, false].map(
     }),
 );
 
-interface Train {
+interface Entry {
   packets: number[];
   bytes: Uint8Array;
   gsoSize: number;
 }
 
-function coalesce(burst: Burst, uso: boolean): Train[] {
+function coalesce(burst: Burst, uso: boolean): Entry[] {
   const coalescer = coalescers[uso ? 0 : 1] as Coalescer;
   kit.fill(burst.frames);
   burst.partial.forEach((partial, index) => {
     if (partial) kit.batch.checksum[index] = CHECKSUM_PARTIAL;
   });
   coalescer.coalesce(kit.batch);
-  return Array.from({ length: coalescer.count }, (_, train) => {
+  return Array.from({ length: coalescer.count }, (_, entry) => {
     const packets: number[] = [];
-    const head = coalescer.head[train] as number;
+    const head = coalescer.head[entry] as number;
     for (let at = head; at >= 0; at = coalescer.next[at] as number) packets.push(at);
     const parts = packets.map((at) =>
       kit.packet(at).slice(at === head ? 0 : kit.batch.headers[head].headersLength),
@@ -285,11 +285,11 @@ function untagged(frame: Uint8Array): Uint8Array {
   return isTagged(frame) ? concat(frame.slice(0, 12), frame.slice(16)) : frame;
 }
 
-function split(train: Train): Uint8Array[] {
-  if (train.gsoSize === 0) return [train.bytes];
-  const segments = naiveSegments(untagged(train.bytes), train.gsoSize);
-  return isTagged(train.bytes)
-    ? segments.map((segment) => tagged(segment, viewOf(train.bytes).getUint16(14)))
+function split(entry: Entry): Uint8Array[] {
+  if (entry.gsoSize === 0) return [entry.bytes];
+  const segments = naiveSegments(untagged(entry.bytes), entry.gsoSize);
+  return isTagged(entry.bytes)
+    ? segments.map((segment) => tagged(segment, viewOf(entry.bytes).getUint16(14)))
     : segments;
 }
 
@@ -308,13 +308,13 @@ function essence(frame: Uint8Array, joined: boolean): string {
 for (const uso of [true, false]) {
   const name = uso ? 'with USO' : 'without USO';
 
-  t.test(`${name}: coalesced and split again, every packet is what it was`, async () => {
+  t.test(`${name}: segmenting the superpackets of Coalescer restores every packet`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
-        for (const train of coalesce(made, uso)) {
-          const joined = train.packets.length > 1;
-          const expected = train.packets.map((at) => essence(made.frames[at] as Uint8Array, joined));
-          const parts = split(train).map((part) => essence(part, joined));
+        for (const entry of coalesce(made, uso)) {
+          const joined = entry.packets.length > 1;
+          const expected = entry.packets.map((at) => essence(made.frames[at] as Uint8Array, joined));
+          const parts = split(entry).map((part) => essence(part, joined));
           if (JSON.stringify(parts) !== JSON.stringify(expected)) return false;
         }
         return true;
@@ -323,7 +323,7 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: every packet leaves once; a flow's payload stays in order`, async () => {
+  t.test(`${name}: Coalescer keeps every packet once and the payload of each flow in order`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
         const order = coalesce(made, uso).flatMap(({ packets }) => packets);
@@ -341,7 +341,7 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: trains leave in the order their first packets came`, async () => {
+  t.test(`${name}: Coalescer orders entries by their first packets`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
         const heads = coalesce(made, uso).map(({ packets }) => packets[0] as number);
@@ -350,14 +350,14 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: every superpacket is one a kernel takes`, async () => {
+  t.test(`${name}: Coalescer makes superpackets that a kernel accepts`, async () => {
     let superpackets = 0;
     fc.assert(
       fc.property(burst, (made) => {
-        for (const train of coalesce(made, uso)) {
-          if (train.gsoSize === 0) continue;
+        for (const entry of coalesce(made, uso)) {
+          if (entry.gsoSize === 0) continue;
           superpackets++;
-          const whole = untagged(train.bytes);
+          const whole = untagged(entry.bytes);
           const { ip, transport, payload, end, checksum, protocol, version } = layoutOf(whole);
           const view = viewOf(whole);
           const total = end - payload;
@@ -368,9 +368,9 @@ for (const uso of [true, false]) {
             (version === 6 || slowSum(whole.slice(ip, transport)) === 0xffff) &&
             (protocol === 6 || view.getUint16(transport + 4) === end - transport) &&
             view.getUint16(checksum) === slowSum(pseudoHeader(whole)) &&
-            Math.ceil(total / train.gsoSize) === train.packets.length &&
-            train.packets.length <= 64 &&
-            naiveSegments(whole, train.gsoSize).every(checksumsVerify);
+            Math.ceil(total / entry.gsoSize) === entry.packets.length &&
+            entry.packets.length <= 64 &&
+            naiveSegments(whole, entry.gsoSize).every(checksumsVerify);
           if (!valid) return false;
         }
         return true;
@@ -380,7 +380,7 @@ for (const uso of [true, false]) {
   });
 }
 
-t.test('a frame with a wrong checksum is in no superpacket', async () => {
+t.test('Coalescer joins no frame with a wrong checksum', async () => {
   fc.assert(
     fc.property(burst, (made) =>
       coalesce(made, true)
@@ -399,11 +399,11 @@ function isPureAck(frame: Uint8Array): boolean {
   return protocol === 6 && payload === end;
 }
 
-// Sending: the kernel cuts the trains, over loopback.
+// Sending: the kernel cuts the GSO runs, over loopback.
 
 const TUNNEL = hex('0800000000000100');
 
-/** Two ends of the underlay: what the txSockets send to `peer` arrives at `receiving`. */
+/** Two ends of the underlay: datagrams to `peer` from the transmit sockets arrive at `receiving`. */
 interface Wire {
   receiving: number;
   txSockets: readonly number[];
@@ -481,20 +481,20 @@ const sent: fc.Arbitrary<Sent> = fc
     vlan,
   }));
 
-for (const [family, underlay, trains] of [
+for (const [family, underlay, gso] of [
   ['IPv4', WIRES.IPv4, true],
   ['IPv4', WIRES.IPv4, false],
   ['IPv6', WIRES.IPv6, true],
   ['IPv6', WIRES.IPv6, false],
 ] as const) {
-  const how = trains ? 'as trains' : 'one by one';
-  t.test(`what is sent ${how} over ${family} is what a naive segmenter makes`, async () => {
+  const how = gso ? 'in GSO runs' : 'datagram by datagram';
+  t.test(`UdpPort.send ${how} over ${family} equals a naive segmenter`, async () => {
     const near = new Kit(16, 16384, UdpPort.footprint(16));
     const far = new Kit(16, 2048, UdpPort.footprint(16));
-    const sender = portOn(near, underlay, trains);
+    const sender = portOn(near, underlay, gso);
     const receiver = portOn(far, underlay, false);
     fc.assert(
-      fc.property(fc.array(sent, { maxLength: 8 }), fc.nat(15), (packets, lane) => {
+      fc.property(fc.array(sent, { maxLength: 8 }), fc.nat(15), (packets, txSocket) => {
         near.fill([]);
         const expected: string[] = [];
         for (const { frame, gsoSize, vlan } of packets) {
@@ -502,7 +502,7 @@ for (const [family, underlay, trains] of [
           const whole = gsoSize > 0 ? withPartialChecksum(frame) : frame;
           near.add(concat(TUNNEL, vlan ? tagged(whole) : whole), underlay.peer);
           near.batch.gsoSize[index] = gsoSize;
-          near.batch.flow[index] = lane << 8;
+          near.batch.flow[index] = txSocket << 8;
           for (const part of gsoSize > 0 ? naiveSegments(frame, gsoSize) : [frame]) {
             expected.push(toHex(concat(TUNNEL, vlan ? tagged(part) : part)));
           }

@@ -47,48 +47,48 @@ const size = fc.oneof(
   fc.integer({ min: 1, max: 9000 }).map((n) => Math.max(n, 20)),
 );
 
-t.test(
-  'the payloads together are the payload of the superpacket, each of the size that was asked for',
-  async () => {
-    fc.assert(
-      fc.property(superpacket, size, (frame, gsoSize) => {
-        const { payload } = layoutOf(frame);
-        const parts = segments(frame, gsoSize).map((segment) => segment.slice(payload));
-        return (
-          toHex(concat(...parts)) === toHex(frame.slice(payload)) &&
-          parts.slice(0, -1).every(({ length }) => length === gsoSize) &&
-          parts.every(({ length }) => length > 0)
-        );
-      }),
-    );
-  },
-);
+t.test('Segmenter cuts the whole payload of a superpacket into parts of gsoSize bytes', async () => {
+  fc.assert(
+    fc.property(superpacket, size, (frame, gsoSize) => {
+      const { payload } = layoutOf(frame);
+      const parts = segments(frame, gsoSize).map((segment) => segment.slice(payload));
+      return (
+        toHex(concat(...parts)) === toHex(frame.slice(payload)) &&
+        parts.slice(0, -1).every(({ length }) => length === gsoSize) &&
+        parts.every(({ length }) => length > 0)
+      );
+    }),
+  );
+});
 
-t.test('every segment verifies under the slow reference', async () => {
+t.test('Segmenter writes checksums that the slow reference verifies', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, gsoSize) => segments(frame, gsoSize).every(checksumsVerify)),
   );
 });
 
-t.test('sequence numbers go on by the payload, identifications by one, past their ends', async () => {
-  fc.assert(
-    fc.property(options.map(tcpFrame), size, (frame, gsoSize) => {
-      const { version, ip, transport } = layoutOf(frame);
-      const first = viewOf(frame);
-      return segments(frame, gsoSize).every((segment, index) => {
-        const view = viewOf(segment);
-        const sequence = (first.getUint32(transport + 4) + index * gsoSize) % 2 ** 32;
-        const identification = (first.getUint16(ip + 4) + index) % 2 ** 16;
-        return (
-          view.getUint32(transport + 4) === sequence &&
-          (version === 6 || view.getUint16(ip + 4) === identification)
-        );
-      });
-    }),
-  );
-});
+t.test(
+  'Segmenter counts sequence numbers by the payload and identifications by one, with wrap-around',
+  async () => {
+    fc.assert(
+      fc.property(options.map(tcpFrame), size, (frame, gsoSize) => {
+        const { version, ip, transport } = layoutOf(frame);
+        const first = viewOf(frame);
+        return segments(frame, gsoSize).every((segment, index) => {
+          const view = viewOf(segment);
+          const sequence = (first.getUint32(transport + 4) + index * gsoSize) % 2 ** 32;
+          const identification = (first.getUint16(ip + 4) + index) % 2 ** 16;
+          return (
+            view.getUint32(transport + 4) === sequence &&
+            (version === 6 || view.getUint16(ip + 4) === identification)
+          );
+        });
+      }),
+    );
+  },
+);
 
-t.test('they are the segments of the naive segmenter, byte for byte', async () => {
+t.test('Segmenter equals the naive segmenter, byte for byte', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, gsoSize) => {
       const expected = naiveSegments(frame, gsoSize).map(toHex);
@@ -97,7 +97,7 @@ t.test('they are the segments of the naive segmenter, byte for byte', async () =
   );
 });
 
-t.test('the payload of the superpacket is not touched', async () => {
+t.test('Segmenter does not change the payload', async () => {
   fc.assert(
     fc.property(superpacket, size, (frame, gsoSize) => {
       const { payload } = layoutOf(frame);

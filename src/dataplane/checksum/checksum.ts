@@ -1,8 +1,8 @@
 /**
  * Internet checksums (RFC 1071) of packets in an arena, by the SIMD code of assembly/sum.ts on the arena's own bytes.
  *
- * A sum is a number below 2^32 in the machine's (little-endian) byte order. Sums may be added if every part but the last has
- * an even length. A checksum field holds the complement of the folded sum, in network order.
+ * A sum is a number below 2^32 in the machine's (little-endian) byte order. Sums may be added if every part but the
+ * last has an even length. A checksum field holds the complement of the folded sum, in network order.
  */
 
 import { readFileSync } from 'node:fs';
@@ -51,14 +51,16 @@ export class Checksum {
     return Checksum.field(this.sum(at, length));
   }
 
-  /** Returns the value of the field of a partial checksum: the pseudo-header's sum in network order, not complemented. */
+  /**
+   * Returns the value of the field of a partial checksum: the pseudo-header's sum in network order, not complemented.
+   */
   static pseudoHeaderField(sum: number): number {
     return swap(fold(sum));
   }
 
   /**
-   * Returns the sum of a pseudo-header. `addresses` is the arena offset of source and destination (8 bytes of IPv4 or 32 of
-   * IPv6, RFC 9293 section 3.1 and RFC 8200 section 8.1), `length` that of layer-4 header and payload.
+   * Returns the sum of a pseudo-header. `addresses` is the arena offset of source and destination (8 bytes of IPv4 or
+   * 32 of IPv6, RFC 9293 section 3.1 and RFC 8200 section 8.1), `length` that of layer-4 header and payload.
    */
   pseudoHeader(addresses: number, addressBytes: number, protocol: number, length: number): number {
     return fold(this.sum(addresses, addressBytes) + (protocol << 8) + swap(length));

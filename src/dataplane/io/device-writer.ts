@@ -38,7 +38,9 @@ export class DeviceWriter {
     this.arena.writeIovec(this.iovecs + this.pieces++ * IOVEC_SIZE, offset, length);
   }
 
-  /** Writes the added pieces and counts them as `packets` packets. Returns false when the device did not accept them. */
+  /**
+   * Writes the added pieces and counts them as `packets` packets. Returns false when the device did not accept them.
+   */
   write(packets: number): boolean {
     const { counters } = this;
     const result = writev(this.fd, this.iovecsAddress, this.pieces);

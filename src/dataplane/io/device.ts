@@ -1,4 +1,4 @@
-/** Creating a TAP or TUN device. It is not persistent: the kernel removes it with its last descriptor, even after kill -9. */
+/** Creating a TAP or TUN device. It is not persistent: the kernel removes it with its last descriptor. */
 
 import {
   IFF_MULTI_QUEUE,
@@ -41,8 +41,8 @@ export function probeTun(): void {
 }
 
 /**
- * Bytes of written frames that may wait for the device's NAPI: about 3500 full frames. Without a limit a flood would fill
- * the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
+ * Bytes of written frames that may wait for the device's NAPI: about 3500 full frames. Without a limit a flood would
+ * fill the memory, because writing a frame costs less than receiving it (drivers/net/tun.c, tun_get_user).
  */
 const SEND_BUFFER = 8 * 1024 * 1024;
 
@@ -87,9 +87,9 @@ function enableOffload(fds: readonly number[], mask: number): boolean {
 }
 
 /**
- * Opens queues without a virtio-net header. With IFF_NAPI, if the kernel supports it, written packets enter the stack through
- * a NAPI context, which joins the segments of a TCP flow (GRO). That pays off once the NAPI has a thread of its own (control
- * sets /sys/class/net/<name>/threaded).
+ * Opens queues without a virtio-net header. With IFF_NAPI, if the kernel supports it, written packets enter the stack
+ * through a NAPI context, which joins the segments of a TCP flow (GRO). That pays off once the NAPI has a thread of its
+ * own (control sets /sys/class/net/<name>/threaded).
  */
 function openPlainQueues(kind: DeviceKind, name: string, queues: number): number[] {
   try {

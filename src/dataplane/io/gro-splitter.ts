@@ -69,8 +69,8 @@ export class GroSplitter {
   }
 
   /**
-   * Extends packet `index` to the message of `length` bytes and returns true if it is an inner UDP superpacket, which a kernel
-   * peer on a virtual link sent as one datagram: unlike in a GRO run, its inner packet spans the whole message.
+   * Extends packet `index` to the message of `length` bytes and returns true if it is an inner UDP superpacket, which a
+   * kernel peer on a virtual link sent as one datagram: unlike in a GRO run, its inner packet spans the whole message.
    */
   private extendSuperpacket(batch: PacketBatch, index: number, length: number): boolean {
     const { tunnelLength } = this;

@@ -7,8 +7,8 @@
  *     message      one entry of a sendmmsg call; it carries one run, which the kernel cuts (UDP_SEGMENT)
  *     piece        one iovec of a message: a whole packet, or the headers or the payload of a segment
  *
- * A datagram extends the open run if it fits; otherwise the run becomes a message and the datagram opens the next one. The
- * packet a datagram comes from does not matter: segments of one superpacket extend the run of another.
+ * A datagram extends the open run if it fits; otherwise the run becomes a message and the datagram opens the next one.
+ * The packet a datagram comes from does not matter: segments of one superpacket extend the run of another.
  */
 
 import type { Checksum } from '../checksum/checksum.js';
@@ -27,8 +27,8 @@ import type { SockaddrCodec } from './sockaddr-codec.js';
 const MAX_RUN_BYTES = 65507;
 /**
  * One less than UDP_MAX_SEGMENTS (linux/udp.h; 64, since 6.9 128). Before 5.16, and over IPv6 before 5.17, udp_send_skb
- * compared skb->len with the headers against gso_size * UDP_MAX_SEGMENTS, so a run of 64 full datagrams was EINVAL (fixed by
- * 158390e45612, net/ipv4/udp.c). A burst of 64 equal packets is two messages of one sendmmsg.
+ * compared skb->len with the headers against gso_size * UDP_MAX_SEGMENTS, so a run of 64 full datagrams was EINVAL
+ * (fixed by 158390e45612, net/ipv4/udp.c). A burst of 64 equal packets is two messages of one sendmmsg.
  */
 const MAX_RUN_DATAGRAMS = 63;
 /** Messages and segment headers between two system calls: a burst of superpackets, or of small packets. */
@@ -84,7 +84,10 @@ export class GsoPlanner {
     this.headers = arena.reserve(HEADERS * this.headersStride);
   }
 
-  /** Adds packet `index` of the batch: one datagram, or one per segment of a superpacket. Sends when the tables are full. */
+  /**
+   * Adds packet `index` of the batch: one datagram, or one per segment of a superpacket. Sends when the tables are
+   * full.
+   */
   add(batch: PacketBatch, index: number): void {
     if (batch.gsoSize[index] > 0) {
       this.addSuperpacket(batch, index);

@@ -1,6 +1,6 @@
 /**
- * The kernel structures that sending and receiving share: n mmsghdrs, each with a sockaddr and a control block of its own,
- * whose addresses never change.
+ * The kernel structures that sending and receiving share: n mmsghdrs, each with a sockaddr and a control block of its
+ * own, whose addresses never change.
  */
 
 import {

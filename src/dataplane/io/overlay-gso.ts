@@ -1,5 +1,6 @@
 /**
- * The overlay port at offload level `gso`: a TAP or TUN queue with a virtio-net header, whose packets may be superpackets.
+ * The overlay port at offload level `gso`: a TAP or TUN queue with a virtio-net header, whose packets may be
+ * superpackets.
  */
 
 import { EAGAIN, EINTR } from '../../sys/errno.js';
@@ -112,8 +113,8 @@ export class OverlayGsoPort implements Port {
   }
 
   /**
-   * Writes the checksum from `start` to the end; its field holds the sum of what precedes (include/linux/virtio_net.h). The
-   * offset is taken from the virtio-net header as is: it may be the checksum of a tunnel inside the pod.
+   * Writes the checksum from `start` to the end; its field holds the sum of what precedes (include/linux/virtio_net.h).
+   * The offset is taken from the virtio-net header as is: it may be the checksum of a tunnel inside the pod.
    */
   private completeChecksum(frame: number, length: number, start: number, offset: number): void {
     if (start + offset + 2 > length) return;

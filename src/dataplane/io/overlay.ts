@@ -1,4 +1,6 @@
-/** The overlay port at offload level `none`: a TAP or TUN queue without a virtio-net header, one packet a system call. */
+/**
+ * The overlay port at offload level `none`: a TAP or TUN queue without a virtio-net header, one packet a system call.
+ */
 
 import { EAGAIN, EINTR } from '../../sys/errno.js';
 import { type Address, read } from '../../sys/ffi.js';

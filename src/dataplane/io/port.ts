@@ -15,7 +15,8 @@ export const MORE = 1;
 export interface Port {
   /**
    * Replaces the contents of the batch by the packets that are waiting. They lie in buffers of the port or slots of the
-   * batch and are valid until the next call. Returns DRAINED, MORE, or a negated errno when the device or socket is lost.
+   * batch and are valid until the next call. Returns DRAINED, MORE, or a negated errno when the device or socket is
+   * lost.
    */
   receive(batch: PacketBatch): number;
   /** Sends every packet of the batch; drops and counts what cannot be sent. */

@@ -1,6 +1,6 @@
 /**
- * The tables and buffers of one recvmmsg. With UDP_GRO (Linux 5.0) a message may be a GRO run: datagrams of equal size one
- * after the other, the last possibly shorter.
+ * The tables and buffers of one recvmmsg. With UDP_GRO (Linux 5.0) a message may be a GRO run: datagrams of equal size
+ * one after the other, the last possibly shorter.
  */
 
 import { CMSGHDR_SIZE, IOVEC_SIZE, MSG_TRUNC, SOL_UDP, UDP_GRO } from '../../sys/constants.js';
@@ -16,8 +16,8 @@ const CONTROL_SIZE = 64;
 export class ReceiveTable {
   readonly capacity: number;
   /**
-   * Of the message that `parseControl` parsed last: bytes of each datagram (UDP_GRO; 0 for a single datagram), and outer TOS
-   * or traffic class.
+   * Of the message that `parseControl` parsed last: bytes of each datagram (UDP_GRO; 0 for a single datagram), and
+   * outer TOS or traffic class.
    */
   datagramSize = 0;
   tos = 0;

@@ -1,7 +1,7 @@
 /**
- * The tables of one sendmmsg. A message carries one GSO run: one payload, gathered from pieces (iovecs), that the kernel
- * cuts into datagrams of equal size, the last possibly shorter (UDP_SEGMENT, Linux 4.18). A run of one datagram is an
- * ordinary message.
+ * The tables of one sendmmsg. A message carries one GSO run: one payload, gathered from pieces (iovecs), that the
+ * kernel cuts into datagrams of equal size, the last possibly shorter (UDP_SEGMENT, Linux 4.18). A run of one datagram
+ * is an ordinary message.
  */
 
 import { CMSGHDR_SIZE, IOVEC_SIZE, SOL_UDP, UDP_SEGMENT } from '../../sys/constants.js';
@@ -22,7 +22,9 @@ export class SendTable {
   /** Per message: number of datagrams, and payload bytes of all of them. */
   readonly datagrams: Int32Array;
   readonly bytes: Int32Array;
-  /** Per message: bytes of a datagram (the last may have fewer), peer and TOS or traffic class, as passed to `begin`. */
+  /**
+   * Per message: bytes of a datagram (the last may have fewer), peer and TOS or traffic class, as passed to `begin`.
+   */
   readonly datagramSize: Int32Array;
   readonly address: Int32Array;
   readonly tos: Uint8Array;

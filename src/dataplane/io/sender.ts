@@ -98,9 +98,9 @@ export class Sender {
   }
 
   /**
-   * Replays a run that the kernel does not cut, datagram by datagram; drops anything else. EINVAL and EMSGSIZE concern this
-   * run only (its datagrams are larger than the route's MTU). EIO concerns the path (no checksum offload before 6.11, or
-   * IPsec: net/ipv4/udp.c, udp_send_skb), so no further run is sent.
+   * Replays a run that the kernel does not cut, datagram by datagram; drops anything else. EINVAL and EMSGSIZE concern
+   * this run only (its datagrams are larger than the route's MTU). EIO concerns the path (no checksum offload before
+   * 6.11, or IPsec: net/ipv4/udp.c, udp_send_skb), so no further run is sent.
    */
   private handleRefusal(messages: SendTable, index: number, txSocket: number, errno: number): void {
     const { counters } = this;

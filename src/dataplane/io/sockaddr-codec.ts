@@ -1,6 +1,6 @@
 /**
- * The peer of a datagram in the structures of sendmmsg and recvmmsg (msg_name): a sockaddr of the underlay's family. A port
- * has one kind of codec, so its calls stay monomorphic.
+ * The peer of a datagram in the structures of sendmmsg and recvmmsg (msg_name): a sockaddr of the underlay's family. A
+ * port has one kind of codec, so its calls stay monomorphic.
  */
 
 import { type Family, IPV4, IPV6 } from '../../sys/sockaddr.js';

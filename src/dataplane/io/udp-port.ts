@@ -2,8 +2,8 @@
  * The underlay port: UDP sockets, many packets a system call.
  *
  * At offload level `none` every packet is a datagram of its own. At level `gso` the kernel cuts GSO runs on the way out
- * (UDP_SEGMENT, gso-planner.ts) and joins datagrams to GRO runs on the way in (UDP_GRO, a socket option that control set,
- * gro-splitter.ts).
+ * (UDP_SEGMENT, gso-planner.ts) and joins datagrams to GRO runs on the way in (UDP_GRO, a socket option that control
+ * set, gro-splitter.ts).
  */
 
 import { MSG_DONTWAIT } from '../../sys/constants.js';
@@ -83,7 +83,9 @@ export class UdpPort implements Port {
     return received === table.capacity ? MORE : DRAINED;
   }
 
-  /** Spreads the flows over the transmit sockets. A flow keeps its socket, and with it its source port and its order. */
+  /**
+   * Spreads the flows over the transmit sockets. A flow keeps its socket, and with it its source port and its order.
+   */
   send(batch: PacketBatch): void {
     const { txSocketOf, txSockets } = this;
     let used = 0;

@@ -71,10 +71,10 @@ export function enableUdpGro(fd: number): void {
 /**
  * Configures a socket for transmission.
  *
- * Over IPv4 outer packets have no DF, as those of the kernel's vxlan device (flannel's peers rely on it). Over IPv6 routers
- * do not fragment; the kernel's device drops packets that are larger than the path MTU and lowers the inner route's MTU
- * (skb_tunnel_check_pmtu, net/ipv4/ip_tunnel_core.c), which a TAP cannot do. So this node's kernel fragments such a packet,
- * by the path MTU that routers report (Packet Too Big), and the peer's kernel reassembles it.
+ * Over IPv4 outer packets have no DF, as those of the kernel's vxlan device (flannel's peers rely on it). Over IPv6
+ * routers do not fragment; the kernel's device drops packets that are larger than the path MTU and lowers the inner
+ * route's MTU (skb_tunnel_check_pmtu, net/ipv4/ip_tunnel_core.c), which a TAP cannot do. So this node's kernel
+ * fragments such a packet, by the path MTU that routers report (Packet Too Big), and the peer's kernel reassembles it.
  */
 export function configureTxSocket(fd: number, family: Family): void {
   setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
@@ -82,9 +82,9 @@ export function configureTxSocket(fd: number, family: Family): void {
 }
 
 /**
- * Opens the transmit sockets (the caller's to close), each with a source port that the kernel chooses on this address. They
- * receive nothing. RFC 7348 section 5: a flow's source port depends on the flow, so NIC queues, ECMP paths and a peer's
- * SO_REUSEPORT sockets distinguish flows. @throws SystemError
+ * Opens the transmit sockets (the caller's to close), each with a source port that the kernel chooses on this address.
+ * They receive nothing. RFC 7348 section 5: a flow's source port depends on the flow, so NIC queues, ECMP paths and a
+ * peer's SO_REUSEPORT sockets distinguish flows. @throws SystemError
  */
 export function openTxSockets(address: UnderlayAddress): number[] {
   const fds: number[] = [];
@@ -125,7 +125,9 @@ export function openUdpSockets(address: UnderlayAddress, port: number, count: nu
   return fds;
 }
 
-/** Returns how many datagrams the kernel dropped because the socket's receive buffer was full; 0 if it does not tell. */
+/**
+ * Returns how many datagrams the kernel dropped because the socket's receive buffer was full; 0 if it does not tell.
+ */
 export function receiveOverflows(fd: number): number {
   const words = new Uint32Array(SK_MEMINFO_VARS);
   const result = getsockopt(fd, SOL_SOCKET, SO_MEMINFO, new Uint8Array(words.buffer), int(words.byteLength));

@@ -2,9 +2,9 @@
  * One fixed block of memory per worker for everything the kernel and the checksum code access: packets, iovec, msghdr,
  * sockaddr, pollfd.
  *
- * It is a WebAssembly.Memory, so the SIMD checksum reads the bytes in place that system calls wrote. It never grows, because
- * growing would move it and the kernel structures inside hold absolute addresses. Memory is used only for the pages that
- * were touched, so a generous arena costs little.
+ * It is a WebAssembly.Memory, so the SIMD checksum reads the bytes in place that system calls wrote. It never grows,
+ * because growing would move it and the kernel structures inside hold absolute addresses. Memory is used only for the
+ * pages that were touched, so a generous arena costs little.
  */
 
 import { type Address, addressOf } from '../../sys/ffi.js';

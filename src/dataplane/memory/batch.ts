@@ -1,12 +1,12 @@
 /**
  * A burst of packets on its way through the dataplane: parallel arrays, with the packets' bytes in the arena.
  *
- * Ownership: a batch owns its slots. The port that fills the batch writes packets into the slots from 0 on and sets `count`;
- * `clear` frees every slot. A packet may grow into the headroom of its slot, which has room for tunnel headers. When an
- * earlier packet is dropped, it moves to a lower index; its bytes stay where the kernel wrote them.
+ * Ownership: a batch owns its slots. The port that fills the batch writes packets into the slots from 0 on and sets
+ * `count`; `clear` frees every slot. A packet may grow into the headroom of its slot, which has room for tunnel
+ * headers. When an earlier packet is dropped, it moves to a lower index; its bytes stay where the kernel wrote them.
  *
- * A packet is an inner frame, or a superpacket: one set of headers with the payload of many segments, as TSO and GRO make
- * them. `gsoSize` tells which. A port that cannot carry superpackets segments them (offload/segment.ts).
+ * A packet is an inner frame, or a superpacket: one set of headers with the payload of many segments, as TSO and GRO
+ * make them. `gsoSize` tells which. A port that cannot carry superpackets segments them (offload/segment.ts).
  */
 
 import type { Address } from '../../sys/ffi.js';
@@ -22,8 +22,8 @@ export const CHECKSUM_COMPLETE = 0;
 export const CHECKSUM_PARTIAL = 1;
 
 /**
- * Extra distance between slots, an odd multiple of the cache line. Slots at multiples of a power of two would all fall into
- * the same few cache sets.
+ * Extra distance between slots, an odd multiple of the cache line. Slots at multiples of a power of two would all fall
+ * into the same few cache sets.
  */
 export const STAGGER = 33 * 64;
 
@@ -42,8 +42,8 @@ export class PacketBatch {
   /** Bytes. */
   readonly length: Int32Array;
   /**
-   * The peer: destination on the way out, source on the way in. An IPv4 address as a signed 32-bit number in host order; over
-   * IPv6 the number that stands for the address (ipv6-addresses.ts).
+   * The peer: destination on the way out, source on the way in. An IPv4 address as a signed 32-bit number in host
+   * order; over IPv6 the number that stands for the address (ipv6-addresses.ts).
    */
   readonly address: Int32Array;
   /** 0 for a single packet; for a superpacket, the bytes of layer-4 payload of each segment. */
@@ -105,7 +105,9 @@ export class PacketBatch {
     this.count = 0;
   }
 
-  /** Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets all else known of it. */
+  /**
+   * Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets all else known of it.
+   */
   set(index: number, offset: number, length: number): void {
     this.offset[index] = offset;
     this.length[index] = length;
@@ -134,8 +136,8 @@ export class PacketBatch {
   }
 
   /**
-   * Locates the TCP or UDP header of packet `index`, behind `tunnelLength` bytes of tunnel header and with `linkLength` bytes
-   * of link header (see InnerHeaders). Returns false unless the packet is whole, unfragmented TCP or UDP over IP.
+   * Locates the TCP or UDP header of packet `index`, behind `tunnelLength` bytes of tunnel header and with `linkLength`
+   * bytes of link header (see InnerHeaders). Returns false unless the packet is whole, unfragmented TCP or UDP over IP.
    *
    * A packet is parsed once: the first stage that needs its headers parses them, later stages use `headers[index]`.
    */

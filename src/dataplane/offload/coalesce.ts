@@ -1,11 +1,11 @@
 /**
- * Receive coalescing: the segments of TCP flows and the datagrams of UDP flows that one burst brought become superpackets
- * again, many flows at once.
+ * Receive coalescing: the segments of TCP flows and the datagrams of UDP flows that one burst brought become
+ * superpackets again, many flows at once.
  *
- * Vocabulary: an *entry* is what leaves as one write, either one packet or several consecutive packets of a flow. An entry
- * is *open* while the next packet of its flow may join it; a flow has at most one open entry. A *slot* of the flow table
- * refers to the open entry of the flows that hash to it. Entries leave in the order in which their first packets arrived; a
- * packet that joins no entry leaves unchanged, as an entry of its own.
+ * Vocabulary: an *entry* is what leaves as one write, either one packet or several consecutive packets of a flow. An
+ * entry is *open* while the next packet of its flow may join it; a flow has at most one open entry. A *slot* of the
+ * flow table refers to the open entry of the flows that hash to it. Entries leave in the order in which their first
+ * packets arrived; a packet that joins no entry leaves unchanged, as an entry of its own.
  *
  * The rules are those of the kernel (net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c, net/ipv6/ip6_offload.c) and one
  * more: a packet joins only if its checksum is right, or partial.

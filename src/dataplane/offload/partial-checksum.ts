@@ -1,9 +1,9 @@
 /**
  * Packets whose layer-4 checksum the source left to its network card.
  *
- * A kernel VXLAN peer over a virtual link (veth, virtio) passes inner packets on as its pods made them. The checksum field
- * then holds only the sum of the pseudo-header (CHECKSUM_PARTIAL, include/linux/skbuff.h), and a TCP superpacket of up to
- * 64 KB arrives as one datagram without its segment size. Neither happens over a physical link.
+ * A kernel VXLAN peer over a virtual link (veth, virtio) passes inner packets on as its pods made them. The checksum
+ * field then holds only the sum of the pseudo-header (CHECKSUM_PARTIAL, include/linux/skbuff.h), and a TCP superpacket
+ * of up to 64 KB arrives as one datagram without its segment size. Neither happens over a physical link.
  */
 
 import { Checksum } from '../checksum/checksum.js';
@@ -28,12 +28,12 @@ export class PartialChecksum {
   }
 
   /**
-   * Marks packet `index`, which has been located, when its checksum is partial. A TCP packet that is also larger than the
-   * pods' MTU becomes a superpacket whose segments fill the MTU. Returns the pseudo-header's sum.
+   * Marks packet `index`, which has been located, when its checksum is partial. A TCP packet that is also larger than
+   * the pods' MTU becomes a superpacket whose segments fill the MTU. Returns the pseudo-header's sum.
    *
-   * One complete checksum in 65536 equals the pseudo-header's sum by chance. Such a packet is marked too, and computing its
-   * checksum again changes nothing. A larger packet with a complete checksum is a real one, from a peer with a larger
-   * MTU; the kernel fragments or refuses it.
+   * One complete checksum in 65536 equals the pseudo-header's sum by chance. Such a packet is marked too, and computing
+   * its checksum again changes nothing. A larger packet with a complete checksum is a real one, from a peer with a
+   * larger MTU; the kernel fragments or refuses it.
    */
   detect(batch: PacketBatch, index: number): number {
     const packet = batch.offset[index];

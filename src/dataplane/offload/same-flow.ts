@@ -17,9 +17,10 @@ import {
 import { UDP_LENGTH_FIELD } from '../wire/udp.js';
 
 /**
- * Returns true when everything is equal that must be equal in the segments of a superpacket: MAC addresses, VLAN tag, DSCP
- * and ECN, flow label, DF, TTL, addresses, ports, and for TCP acknowledgment, header length, flags except PSH, window,
- * urgent pointer and options. `a` is the first packet, located by `headers`; `b` would come after `segments` packets.
+ * Returns true when everything is equal that must be equal in the segments of a superpacket: MAC addresses, VLAN tag,
+ * DSCP and ECN, flow label, DF, TTL, addresses, ports, and for TCP acknowledgment, header length, flags except PSH,
+ * window, urgent pointer and options. `a` is the first packet, located by `headers`; `b` would come after `segments`
+ * packets.
  */
 export function isSameFlow(
   view: DataView,

@@ -1,14 +1,14 @@
 /**
  * Software segmentation: a TCP or UDP superpacket becomes packets of at most `gsoSize` bytes of payload each.
  *
- * Only headers are built, at an offset the caller chooses; the payload stays in place and is named by offset and length,
- * for an iovec. The rules are those of tcp_gso_segment, __udp_gso_segment and inet_gso_segment (net/ipv4/tcp_offload.c,
- * udp_offload.c, af_inet.c): identification and sequence number count up, FIN and PSH are set in the last segment only,
- * CWR in the first.
+ * Only headers are built, at an offset the caller chooses; the payload stays in place and is named by offset and
+ * length, for an iovec. The rules are those of tcp_gso_segment, __udp_gso_segment and inet_gso_segment
+ * (net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c): identification and sequence number count up, FIN and PSH are set
+ * in the last segment only, CWR in the first.
  *
- * Checksums: everything that is equal in all segments is summed once; a segment adds its length, identification, sequence
- * number, flags and payload. Sums are in the machine's byte order, so a field's value is added byte-swapped (RFC 1071
- * section 2(B)).
+ * Checksums: everything that is equal in all segments is summed once; a segment adds its length, identification,
+ * sequence number, flags and payload. Sums are in the machine's byte order, so a field's value is added byte-swapped
+ * (RFC 1071 section 2(B)).
  */
 
 import { Checksum, swap } from '../checksum/checksum.js';
@@ -69,8 +69,8 @@ export class Segmenter {
    * Starts on the superpacket at `packet`, located by `headers`, with `gsoSize` > 0 bytes of payload per segment. The
    * `tunnelLength` bytes in front of it are repeated in front of every segment.
    *
-   * Returns false when it is neither TCP nor UDP, or when IPv6 extension headers make its headers longer than MAX_HEADERS.
-   * The superpacket becomes a template: the fields that differ between segments are cleared.
+   * Returns false when it is neither TCP nor UDP, or when IPv6 extension headers make its headers longer than
+   * MAX_HEADERS. The superpacket becomes a template: the fields that differ between segments are cleared.
    */
   begin(packet: number, headers: InnerHeaders, gsoSize: number, tunnelLength = 0): boolean {
     const { view } = this.arena;
@@ -115,8 +115,8 @@ export class Segmenter {
   }
 
   /**
-   * Writes the headers of segment `index` to arena offset `at` and sets `payloadOffset` and `payloadLength`. Overwrites up
-   * to 3 bytes behind the headers.
+   * Writes the headers of segment `index` to arena offset `at` and sets `payloadOffset` and `payloadLength`. Overwrites
+   * up to 3 bytes behind the headers.
    */
   write(index: number, at: number): void {
     const { view } = this.arena;

@@ -33,7 +33,10 @@ export function encapsulateEcn(view: DataView, ip: number): number {
   return tosOf(view, ip) & ECN_MASK;
 }
 
-/** Combines the outer ECN field into the IP header at `ip`, which is whole. Returns false when the packet must be dropped. */
+/**
+ * Combines the outer ECN field into the IP header at `ip`, which is whole. Returns false when the packet must be
+ * dropped.
+ */
 export function decapsulateEcn(view: DataView, ip: number, outer: number): boolean {
   const tos = tosOf(view, ip);
   const ecn = combineEcn(tos & ECN_MASK, outer);

@@ -1,9 +1,9 @@
 /**
  * The headers of an inner packet: where its IP header and its TCP or UDP header are.
  *
- * All offsets count from the packet's first byte (the link header, where there is one). So they also hold for a copy of the
- * headers, and after a tunnel header was added or removed. While `transport` is not 0, every header named here is inside
- * the packet and the wire accessors may be used on it.
+ * All offsets count from the packet's first byte (the link header, where there is one). So they also hold for a copy of
+ * the headers, and after a tunnel header was added or removed. While `transport` is not 0, every header named here is
+ * inside the packet and the wire accessors may be used on it.
  */
 
 import {
@@ -54,8 +54,9 @@ export class InnerHeaders {
   headersLength = 0;
 
   /**
-   * Parses the packet of `length` bytes at `packet` up to the fixed part of its IP header. `linkLength`: ETHERNET_LENGTH for a
-   * frame (one VLAN tag may come on top), 0 for an IP packet. Returns false when there is no whole IP header.
+   * Parses the packet of `length` bytes at `packet` up to the fixed part of its IP header. `linkLength`:
+   * ETHERNET_LENGTH for a frame (one VLAN tag may come on top), 0 for an IP packet. Returns false when there is no
+   * whole IP header.
    */
   parseIp(view: DataView, packet: number, length: number, linkLength: number): boolean {
     this.ip = -1;
@@ -80,8 +81,8 @@ export class InnerHeaders {
   }
 
   /**
-   * Parses the rest of the packet, after `parseIp` returned true for it. Returns false unless it is whole, unfragmented TCP or
-   * UDP.
+   * Parses the rest of the packet, after `parseIp` returned true for it. Returns false unless it is whole, unfragmented
+   * TCP or UDP.
    */
   parseTransport(view: DataView, packet: number, length: number): boolean {
     const found =

@@ -21,7 +21,7 @@ export const TCP_ACK = 0x10;
 export const TCP_ECE = 0x40;
 export const TCP_CWR = 0x80;
 
-/** Bytes of the header with its options. */
+/** Returns the bytes of the header with its options. */
 export function tcpHeaderLength(view: DataView, at: number): number {
   return (view.getUint8(at + TCP_DATA_OFFSET) >> 4) * 4;
 }
@@ -30,7 +30,7 @@ export function tcpSequence(view: DataView, at: number): number {
   return view.getInt32(at + 4);
 }
 
-/** `sequence` counts modulo 2^32. */
+/** Sets the sequence number, modulo 2^32. */
 export function setTcpSequence(view: DataView, at: number, sequence: number): void {
   view.setInt32(at + 4, sequence);
 }

@@ -8,7 +8,7 @@ export const UDP_LENGTH = 8;
 export const UDP_LENGTH_FIELD = 4;
 export const UDP_CHECKSUM = 6;
 
-/** Bytes of header and payload. */
+/** Returns the bytes of header and payload. */
 export function udpLength(view: DataView, at: number): number {
   return view.getUint16(at + UDP_LENGTH_FIELD);
 }

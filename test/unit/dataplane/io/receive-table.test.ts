@@ -25,7 +25,7 @@ function setUp(addresses?: Ipv6Addresses): SetUp {
   return { arena, table, message: (index) => Number(table.messages) - arena.base + index * 64 };
 }
 
-t.test('each message has one iovec, one sockaddr_in and one control block of its own', async (t) => {
+t.test('each message has its own iovec, sockaddr_in and control block', async (t) => {
   const { arena, table, message } = setUp();
   const seen = new Set<number>();
   for (let i = 0; i < CAPACITY; i++) {
@@ -49,7 +49,7 @@ t.test('buffers do not overlap', async (t) => {
   t.ok(table.buffer(2) - table.buffer(1) >= SIZE);
 });
 
-t.test('prepare gives the control blocks that were used their length back', async (t) => {
+t.test('prepare restores the length of the control blocks that were used', async (t) => {
   const { arena, table, message } = setUp();
   table.prepare(CAPACITY);
   for (let i = 0; i < CAPACITY; i++) {
@@ -61,7 +61,7 @@ t.test('prepare gives the control blocks that were used their length back', asyn
   t.equal(arena.view.getBigUint64(message(1) + 40, true), 0n);
 });
 
-t.test('address, length and truncation are what the kernel left in the message', async (t) => {
+t.test('source, length and truncation are read from what the kernel wrote into the message', async (t) => {
   const { arena, table, message } = setUp();
   arena.view.setUint32(message(1) + 56, 1458, true);
   arena.view.setInt32(message(1) + 48, 0x20, true);
@@ -72,25 +72,22 @@ t.test('address, length and truncation are what the kernel left in the message',
   t.same([table.length(0), table.isTruncated(0), table.source(0)], [0, false, 0]);
 });
 
-t.test(
-  'over IPv6 each message has one sockaddr_in6 of its own, and known senders are told apart',
-  async (t) => {
-    const addresses = new Ipv6Addresses();
-    const [one, other] = [addresses.add(ipv6('fd00:77::2')), addresses.add(ipv6('fd00:77::3'))];
-    const { arena, table, message } = setUp(addresses);
-    const senders = [
-      'fd000077000000000000000000000003',
-      '20010db8000000000000000000000002',
-      'fd000077000000000000000000000002',
-    ];
-    for (const [index, address] of senders.entries()) {
-      t.equal(arena.view.getUint32(message(index) + 8, true), 28, 'msg_namelen');
-      // AF_INET6 10, port 50000, flow information, address, scope
-      arena.bytes.set(hex(`0a00 c350 0006aabb ${address} 00000000`), follow(arena, message(index)));
-    }
-    t.same([table.source(0), table.source(1), table.source(2)], [other, 0, one]);
-  },
-);
+t.test('each message has its own sockaddr_in6 over IPv6, and source distinguishes known peers', async (t) => {
+  const addresses = new Ipv6Addresses();
+  const [one, other] = [addresses.add(ipv6('fd00:77::2')), addresses.add(ipv6('fd00:77::3'))];
+  const { arena, table, message } = setUp(addresses);
+  const senders = [
+    'fd000077000000000000000000000003',
+    '20010db8000000000000000000000002',
+    'fd000077000000000000000000000002',
+  ];
+  for (const [index, address] of senders.entries()) {
+    t.equal(arena.view.getUint32(message(index) + 8, true), 28, 'msg_namelen');
+    // AF_INET6 10, port 50000, flow information, address, scope
+    arena.bytes.set(hex(`0a00 c350 0006aabb ${address} 00000000`), follow(arena, message(index)));
+  }
+  t.same([table.source(0), table.source(1), table.source(2)], [other, 0, one]);
+});
 
 /** cmsg_len 20, SOL_UDP 17, UDP_GRO 104, 1450; padded to 24. */
 const GRO = hex('1400000000000000 11000000 68000000 aa050000 00000000');
@@ -115,38 +112,41 @@ function parsed(
   return { datagramSize, tos };
 }
 
-t.test('parse reads UDP_GRO and IP_TOS in either order', async (t) => {
+t.test('parseControl reads UDP_GRO and IP_TOS in either order', async (t) => {
   t.same(parsed(GRO), { datagramSize: 1450, tos: 0 });
   t.same(parsed(TOS), { datagramSize: 0, tos: 0xbb });
   t.same(parsed(concat(GRO, TOS)), { datagramSize: 1450, tos: 0xbb });
   t.same(parsed(concat(TOS, GRO)), { datagramSize: 1450, tos: 0xbb });
 });
 
-t.test('over IPv6 parse reads IPV6_TCLASS, and each family only its own', async (t) => {
-  const both = concat(GRO, TRAFFIC_CLASS);
-  t.same(parsed(both, both.length, new Ipv6Addresses()), { datagramSize: 1450, tos: 0xba });
-  t.same(parsed(TOS, TOS.length, new Ipv6Addresses()), { datagramSize: 0, tos: 0 });
-  t.same(parsed(TRAFFIC_CLASS), { datagramSize: 0, tos: 0 });
-});
+t.test(
+  'parseControl reads IPV6_TCLASS over IPv6, and ignores the control message of the other family',
+  async (t) => {
+    const both = concat(GRO, TRAFFIC_CLASS);
+    t.same(parsed(both, both.length, new Ipv6Addresses()), { datagramSize: 1450, tos: 0xba });
+    t.same(parsed(TOS, TOS.length, new Ipv6Addresses()), { datagramSize: 0, tos: 0 });
+    t.same(parsed(TRAFFIC_CLASS), { datagramSize: 0, tos: 0 });
+  },
+);
 
-t.test('parse passes over other control messages', async (t) => {
+t.test('parseControl skips other control messages', async (t) => {
   t.same(parsed(concat(OTHER, GRO)), { datagramSize: 1450, tos: 0 });
 });
 
-t.test('parse takes the last one without its padding, as the kernel counts it', async (t) => {
+t.test('parseControl accepts a last control message without padding, as the kernel counts it', async (t) => {
   t.same(parsed(concat(GRO, TOS), 24 + 17), { datagramSize: 1450, tos: 0xbb });
 });
 
-t.test('parse does not look behind msg_controllen', async (t) => {
+t.test('parseControl reads nothing behind msg_controllen', async (t) => {
   t.same(parsed(concat(GRO, TOS), 24), { datagramSize: 1450, tos: 0 });
   t.same(parsed(GRO, 0), { datagramSize: 0, tos: 0 });
 });
 
-t.test('a control message with a length of 0 does not hold parse up', async (t) => {
+t.test('parseControl terminates on a control message of length 0', async (t) => {
   t.same(parsed(new Uint8Array(48)), { datagramSize: 0, tos: 0 });
 });
 
-t.test('parse forgets what the last message had', async (t) => {
+t.test('parseControl resets what the last message had', async (t) => {
   const { arena, table, message } = setUp();
   arena.bytes.set(concat(GRO, TOS), follow(arena, message(0) + 32));
   arena.view.setBigUint64(message(0) + 40, 48n, true);
@@ -155,7 +155,7 @@ t.test('parse forgets what the last message had', async (t) => {
   t.same([table.datagramSize, table.tos], [0, 0]);
 });
 
-t.test('the control block of a message ends where the next begins', async (t) => {
+t.test('parseControl reads nothing of the next control block', async (t) => {
   const { arena, table, message } = setUp();
   arena.bytes.set(concat(GRO, TOS), follow(arena, message(1) + 32));
   arena.view.setBigUint64(message(1) + 40, 48n, true);
@@ -164,7 +164,7 @@ t.test('the control block of a message ends where the next begins', async (t) =>
   t.ok(toHex(GRO).length > 0);
 });
 
-t.test('footprint covers what a table takes of the arena', async (t) => {
+t.test('footprint covers what a ReceiveTable reserves of the arena', async (t) => {
   for (const codec of [Ipv4SockaddrCodec, Ipv6SockaddrCodec]) {
     const arena = new Arena(131072);
     new ReceiveTable(arena, 5, 3000, new codec(arena, new Ipv6Addresses()));

@@ -29,34 +29,31 @@ function setUp(codecIn: (arena: Arena) => SockaddrCodec = (arena) => new Ipv4Soc
   return { arena, table, message: (index) => Number(table.message(index)) - arena.base };
 }
 
-t.test('messages are mmsghdr structures one after the other', async (t) => {
+t.test('messages are consecutive mmsghdr structures', async (t) => {
   const { table } = setUp();
   t.equal(table.message(1) - table.message(0), 64n);
   t.equal(table.message(2) - table.message(0), 128n);
 });
 
-t.test(
-  'each message has one sockaddr_in of its own: AF_INET, port and address in network order',
-  async (t) => {
-    const { arena, table, message } = setUp();
-    const texts = ['10.0.0.1', '192.168.77.2', '223.255.255.254'];
-    for (const text of texts) {
-      table.begin(ipv4(text), 0, 10);
-      table.add(DATA, 10);
-      table.end(1);
-    }
-    const names = texts.map((_, index) => follow(arena, message(index)));
-    t.equal(new Set(names).size, CAPACITY);
-    t.same(
-      names.map((name) => toHex(arena.bytes.slice(name, name + 16))),
-      ['0a000001', 'c0a84d02', 'dffffffe'].map((address) => `02002118${address}${'00'.repeat(8)}`),
-    );
-    for (let i = 0; i < CAPACITY; i++) t.equal(arena.view.getUint32(message(i) + 8, true), 16, 'msg_namelen');
-  },
-);
+t.test('each message has its own sockaddr_in: AF_INET, port and address in network order', async (t) => {
+  const { arena, table, message } = setUp();
+  const texts = ['10.0.0.1', '192.168.77.2', '223.255.255.254'];
+  for (const text of texts) {
+    table.begin(ipv4(text), 0, 10);
+    table.add(DATA, 10);
+    table.end(1);
+  }
+  const names = texts.map((_, index) => follow(arena, message(index)));
+  t.equal(new Set(names).size, CAPACITY);
+  t.same(
+    names.map((name) => toHex(arena.bytes.slice(name, name + 16))),
+    ['0a000001', 'c0a84d02', 'dffffffe'].map((address) => `02002118${address}${'00'.repeat(8)}`),
+  );
+  for (let i = 0; i < CAPACITY; i++) t.equal(arena.view.getUint32(message(i) + 8, true), 16, 'msg_namelen');
+});
 
 t.test(
-  'over IPv6 it is a sockaddr_in6: AF_INET6, port and address in network order, no flow and scope',
+  'each message has its own sockaddr_in6 over IPv6: AF_INET6, port and address in network order, no flow and scope',
   async (t) => {
     const addresses = new Ipv6Addresses();
     const { arena, table, message } = setUp((arena) => new Ipv6SockaddrCodec(arena, addresses));
@@ -84,7 +81,7 @@ t.test(
 );
 
 t.test(
-  'over IPv6 the traffic class is carried as IPV6_TCLASS, an int, behind the segment size',
+  'a message over IPv6 carries the traffic class as IPV6_TCLASS, an int, behind UDP_SEGMENT',
   async (t) => {
     const addresses = new Ipv6Addresses();
     const { arena, table, message } = setUp((arena) => new Ipv6SockaddrCodec(arena, addresses));
@@ -124,7 +121,7 @@ t.test('a single datagram is an ordinary message without control data', async (t
   t.equal(table.datagrams[0], 1);
 });
 
-t.test('a train carries its segment size as UDP_SEGMENT, a u16', async (t) => {
+t.test('a GSO run carries its datagram size as UDP_SEGMENT, a u16', async (t) => {
   const { arena, table, message } = setUp();
   table.begin(1, 0, 1000);
   for (let i = 0; i < 3; i++) table.add(DATA + i * 1000, i < 2 ? 1000 : 500);
@@ -140,7 +137,7 @@ t.test('a train carries its segment size as UDP_SEGMENT, a u16', async (t) => {
   t.equal(table.bytes[0], 2500);
 });
 
-t.test('a TOS is carried as IP_TOS, an int, behind the segment size', async (t) => {
+t.test('a message carries the TOS as IP_TOS, an int, behind UDP_SEGMENT', async (t) => {
   const { arena, table, message } = setUp();
   table.begin(1, 3, 1000);
   table.add(DATA, 1000);
@@ -155,7 +152,7 @@ t.test('a TOS is carried as IP_TOS, an int, behind the segment size', async (t) 
   t.equal(arena.view.getBigUint64(message(0) + 40, true), 48n, 'msg_controllen');
 });
 
-t.test('a single datagram with a TOS asks for a segment size of 0: for none', async (t) => {
+t.test('a single datagram with a TOS has UDP_SEGMENT 0, which turns segmentation off', async (t) => {
   const { arena, table, message } = setUp();
   table.begin(1, 2, 1000);
   table.add(DATA, 1000);
@@ -166,7 +163,7 @@ t.test('a single datagram with a TOS asks for a segment size of 0: for none', as
   ]);
 });
 
-t.test('a message does not keep what its predecessor in the table had', async (t) => {
+t.test('a message keeps nothing of its predecessor in the table', async (t) => {
   const { arena, table, message } = setUp();
   table.begin(1, 3, 1000);
   table.add(DATA, 1000);
@@ -181,7 +178,7 @@ t.test('a message does not keep what its predecessor in the table had', async (t
   t.same([table.count, table.bytes[0], table.tos[0], table.address[0]], [1, 60, 0, 2]);
 });
 
-t.test('each train knows its pieces', async (t) => {
+t.test('the pieces of each message are recorded', async (t) => {
   const { table } = setUp();
   table.begin(1, 0, 20);
   table.add(DATA, 10);
@@ -195,7 +192,7 @@ t.test('each train knows its pieces', async (t) => {
   t.same([...table.pieceLength.slice(0, 3)], [10, 10, 30]);
 });
 
-t.test('there is room until the messages or the iovecs are used up', async (t) => {
+t.test('hasRoom returns true until the messages or the pieces are used up', async (t) => {
   const { table } = setUp();
   t.ok(table.hasRoom(PIECES));
   t.notOk(table.hasRoom(PIECES + 1));
@@ -210,7 +207,7 @@ t.test('there is room until the messages or the iovecs are used up', async (t) =
   t.ok(table.hasRoom(PIECES));
 });
 
-t.test('footprint covers what the tables take of the arena', async (t) => {
+t.test('footprint covers what a SendTable reserves of the arena', async (t) => {
   for (const codec of [Ipv4SockaddrCodec, Ipv6SockaddrCodec]) {
     const arena = new Arena(65536);
     new SendTable(arena, 5, 11, new codec(arena, new Ipv6Addresses()), 8472);

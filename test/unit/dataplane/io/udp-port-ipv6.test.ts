@@ -58,7 +58,7 @@ for (const gso of [false, true]) {
   const level = gso ? 'gso' : 'none';
 
   t.test(
-    `level ${level}: packets arrive with the number of their sender and their traffic class`,
+    `level ${level}: UdpPort.receive returns the number of the peer and the traffic class`,
     async (t) => {
       const [ours, theirs] = await ends(t, gso);
       const packets = [pattern(100), pattern(100, 2), pattern(1), pattern(1452)];
@@ -73,7 +73,7 @@ for (const gso of [false, true]) {
     },
   );
 
-  t.test(`level ${level}: a sender without a number is 0`, async (t) => {
+  t.test(`level ${level}: UdpPort.receive returns 0 for an unknown source`, async (t) => {
     const [ours, theirs] = await ends(t, gso);
     theirs.addresses.delete(theirs.loopback);
     theirs.addresses.add(ipv6('::2'));
@@ -83,36 +83,39 @@ for (const gso of [false, true]) {
     t.same([theirs.kit.batch.count, theirs.kit.batch.address[0]], [1, 0]);
   });
 
-  t.test(`level ${level}: a superpacket leaves as its segments, from one port, with checksums`, async (t) => {
-    const [own, udpPort] = [await freePort(LOOPBACK), await freePort(LOOPBACK)];
-    const { kit, port, loopback } = end(t, own, udpPort, gso);
-    const peer = createSocket('udp6');
-    peer.bind(udpPort, LOOPBACK);
-    await once(peer, 'listening');
-    t.teardown(() => peer.close());
-    const received: string[] = [];
-    const sources: RemoteInfo[] = [];
-    const whole = tcpFrame({ payload: pattern(60_000) });
-    const expected = naiveSegments(whole, 1400).map((frame) => toHex(concat(VXLAN, frame)));
-    const all = new Promise<void>((resolve) => {
-      peer.on('message', (message, from) => {
-        sources.push(from);
-        if (received.push(toHex(message)) === expected.length) resolve();
+  t.test(
+    `level ${level}: UdpPort.send sends a superpacket as its segments, from one port, with checksums`,
+    async (t) => {
+      const [own, udpPort] = [await freePort(LOOPBACK), await freePort(LOOPBACK)];
+      const { kit, port, loopback } = end(t, own, udpPort, gso);
+      const peer = createSocket('udp6');
+      peer.bind(udpPort, LOOPBACK);
+      await once(peer, 'listening');
+      t.teardown(() => peer.close());
+      const received: string[] = [];
+      const sources: RemoteInfo[] = [];
+      const whole = tcpFrame({ payload: pattern(60_000) });
+      const expected = naiveSegments(whole, 1400).map((frame) => toHex(concat(VXLAN, frame)));
+      const all = new Promise<void>((resolve) => {
+        peer.on('message', (message, from) => {
+          sources.push(from);
+          if (received.push(toHex(message)) === expected.length) resolve();
+        });
       });
-    });
-    kit.fill([concat(VXLAN, withPartialChecksum(whole))], loopback);
-    kit.batch.gsoSize[0] = 1400;
-    port.send(kit.batch);
-    await all;
-    t.same(received, expected);
-    t.same([...new Set(sources.map(({ address }) => address))], [LOOPBACK]);
-    t.equal(new Set(sources.map(({ port: source }) => source)).size, 1);
-    t.equal(kit.counted().tx_trains, gso ? 1 : undefined);
-    t.notOk(kit.counted().tx_trains_replayed);
-  });
+      kit.fill([concat(VXLAN, withPartialChecksum(whole))], loopback);
+      kit.batch.gsoSize[0] = 1400;
+      port.send(kit.batch);
+      await all;
+      t.same(received, expected);
+      t.same([...new Set(sources.map(({ address }) => address))], [LOOPBACK]);
+      t.equal(new Set(sources.map(({ port: source }) => source)).size, 1);
+      t.equal(kit.counted().tx_trains, gso ? 1 : undefined);
+      t.notOk(kit.counted().tx_trains_replayed);
+    },
+  );
 }
 
-t.test('a train comes in as its datagrams, each with the number of its sender', async (t) => {
+t.test('UdpPort.receive splits a GRO run into datagrams, each with the number of the peer', async (t) => {
   const [ours, theirs] = await ends(t, true);
   const packets = Array.from({ length: 40 }, (_, index) => pattern(index < 39 ? 1000 : 500, index));
   ours.kit.fill(packets, ours.loopback);

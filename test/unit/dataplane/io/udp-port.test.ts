@@ -1,5 +1,5 @@
-// The underlay is the loopback device; the peer is a socket of Node's own dgram, which shares no code with the port, or
-// a second port where trains are to arrive.
+// The underlay is the loopback device. The peer is a socket of Node's dgram, which shares no code with the port, or a second
+// port that receives GRO runs.
 
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -124,7 +124,7 @@ function encapsulated(frames: Uint8Array[]): string[] {
   return frames.map((frame) => toHex(concat(VXLAN, frame)));
 }
 
-t.test('receive takes all datagrams that wait, with the addresses they came from', async (t) => {
+t.test('UdpPort.receive returns all waiting datagrams with their source addresses', async (t) => {
   const { kit, port, peer, udpPort } = await rig(t);
   const datagrams = [pattern(100), pattern(1), pattern(65507)];
   await send(peer, udpPort, ...datagrams);
@@ -139,29 +139,32 @@ t.test('receive takes all datagrams that wait, with the addresses they came from
   }
 });
 
-t.test('receive stops at what one system call may bring and takes the rest the next time', async (t) => {
-  const { kit, port, peer, udpPort } = await rig(t);
-  await send(peer, udpPort, ...Array.from({ length: RECEIVES + 3 }, (_, index) => Uint8Array.of(index)));
-  t.equal(port.receive(kit.batch), MORE);
-  t.equal(kit.batch.count, RECEIVES);
-  t.equal(port.receive(kit.batch), DRAINED);
-  t.same(kit.packets().map(toHex), ['08', '09', '0a']);
-});
+t.test(
+  'UdpPort.receive stops at the messages of one system call and returns the rest at the next call',
+  async (t) => {
+    const { kit, port, peer, udpPort } = await rig(t);
+    await send(peer, udpPort, ...Array.from({ length: RECEIVES + 3 }, (_, index) => Uint8Array.of(index)));
+    t.equal(port.receive(kit.batch), MORE);
+    t.equal(kit.batch.count, RECEIVES);
+    t.equal(port.receive(kit.batch), DRAINED);
+    t.same(kit.packets().map(toHex), ['08', '09', '0a']);
+  },
+);
 
-t.test('receive empties the batch when nothing waits', async (t) => {
+t.test('UdpPort.receive empties the batch when no datagram is waiting', async (t) => {
   const { kit, port } = await rig(t);
   kit.fill([pattern(10)]);
   t.equal(port.receive(kit.batch), DRAINED);
   t.equal(kit.batch.count, 0);
 });
 
-t.test('receive returns the negated errno of a socket that is gone', async (t) => {
+t.test('UdpPort.receive returns the negated errno of a lost socket', async (t) => {
   const { kit, port } = await rig(t, { gone: true });
   t.equal(port.receive(kit.batch), -EBADF);
   t.equal(kit.batch.count, 0);
 });
 
-t.test('send sends every packet to its VTEP, in order, and counts it', async (t) => {
+t.test('UdpPort.send sends every packet to its peer, in order, and counts it', async (t) => {
   for (const gso of [false, true]) {
     const { kit, port, received } = await rig(t, { gso });
     const packets = [pattern(100), pattern(1), pattern(1458)];
@@ -173,7 +176,7 @@ t.test('send sends every packet to its VTEP, in order, and counts it', async (t)
   }
 });
 
-t.test('what one direction received does not change where the other sends', async (t) => {
+t.test('UdpPort.send uses the peer of the batch, not the source received last', async (t) => {
   const { kit, port, peer, udpPort, received } = await rig(t);
   await send(peer, udpPort, pattern(5));
   port.receive(kit.batch);
@@ -183,7 +186,7 @@ t.test('what one direction received does not change where the other sends', asyn
   t.equal(toHex(received[0] as Buffer), toHex(pattern(6)));
 });
 
-t.test('a packet that cannot go costs the others nothing', async (t) => {
+t.test('UdpPort.send drops a packet that cannot be sent and sends the others', async (t) => {
   for (const gso of [false, true]) {
     const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, gso });
     kit.fill([]);
@@ -202,7 +205,7 @@ t.test('a packet that cannot go costs the others nothing', async (t) => {
   }
 });
 
-t.test('send on a socket that is gone drops and counts everything', async (t) => {
+t.test('UdpPort.send drops and counts everything on a lost socket', async (t) => {
   for (const gso of [false, true]) {
     const { kit, port } = await rig(t, { gone: true, gso });
     kit.fill([pattern(10), pattern(10), pattern(10)], ipv4(THEIRS));
@@ -211,14 +214,14 @@ t.test('send on a socket that is gone drops and counts everything', async (t) =>
   }
 });
 
-t.test('an empty batch sends nothing', async (t) => {
+t.test('UdpPort.send sends nothing for an empty batch', async (t) => {
   const { kit, port } = await rig(t);
   kit.fill([]);
   port.send(kit.batch);
   t.same(kit.counted(), {});
 });
 
-t.test('a flow leaves from one source port, many flows from several', async (t) => {
+t.test('UdpPort.send keeps one source port per flow and spreads many flows over several', async (t) => {
   const { kit, port, received, sources, udpPort } = await rig(t, { gso: true });
   const flows = 32;
   for (let round = 0; round < 2; round++) {
@@ -244,7 +247,7 @@ t.test('a flow leaves from one source port, many flows from several', async (t) 
 
 for (const gso of [false, true]) {
   const level = gso ? 'gso' : 'none';
-  t.test(`level ${level}: the outer TOS goes out and comes in`, async (t) => {
+  t.test(`level ${level}: UdpPort sends and receives the outer TOS`, async (t) => {
     const udpPort = await freePort(OURS);
     const ours = near(t, OURS, udpPort, { gso });
     const theirs = near(t, THEIRS, udpPort, { gso });
@@ -263,7 +266,7 @@ for (const gso of [false, true]) {
     ['UDP', udpFrame, {}],
     ['UDP over IPv6', udpFrame, { ipv6: true }],
   ] as [string, (options: FrameOptions) => Uint8Array, FrameOptions][]) {
-    t.test(`level ${level}: a superpacket of ${kind} leaves as its segments`, async (t) => {
+    t.test(`level ${level}: UdpPort.send sends a superpacket of ${kind} as its segments`, async (t) => {
       const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, gso });
       const whole = frame({ ...options, payload: pattern(60_000) });
       kit.fill([]);
@@ -278,7 +281,7 @@ for (const gso of [false, true]) {
   }
 }
 
-t.test('a train has at most 64 datagrams', async (t) => {
+t.test('UdpPort.send splits 130 datagrams into three GSO runs that the kernel accepts', async (t) => {
   const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 200, gso: true });
   const whole = tcpFrame({ payload: pattern(13_000) });
   kit.fill([]);
@@ -299,7 +302,7 @@ t.test('a train has at most 64 datagrams', async (t) => {
   t.notOk(kit.counted().tx_trains_replayed);
 });
 
-t.test('a train has at most 65507 bytes', async (t) => {
+t.test('UdpPort.send limits a GSO run to 65507 bytes', async (t) => {
   const { kit, port, received } = await rig(t, { slotSize: 65600, capacity: 8, gso: true });
   const whole = tcpFrame({ payload: pattern(65_000) });
   kit.fill([]);
@@ -312,7 +315,7 @@ t.test('a train has at most 65507 bytes', async (t) => {
   t.notOk(kit.counted().tx_trains_replayed);
 });
 
-t.test('a superpacket whose segments fill a datagram each leaves as single ones', async (t) => {
+t.test('UdpPort.send sends segments that fill a datagram each as single datagrams', async (t) => {
   const { kit, port, received } = await rig(t, { slotSize: 65700, capacity: 8, gso: true });
   const whole = tcpFrame({ payload: pattern(65_400) });
   kit.fill([]);
@@ -325,7 +328,7 @@ t.test('a superpacket whose segments fill a datagram each leaves as single ones'
   t.same(received.map(toHex), encapsulated(expected));
 });
 
-t.test('a superpacket between single packets of its flow keeps its place', async (t) => {
+t.test('UdpPort.send keeps the order of superpackets and single packets of a flow', async (t) => {
   const { kit, port, received } = await rig(t, { gso: true, slotSize: 9000 });
   const whole = tcpFrame({ payload: pattern(3000) });
   kit.fill([pattern(60, 1), pattern(60, 2)], ipv4(THEIRS));
@@ -341,7 +344,7 @@ t.test('a superpacket between single packets of its flow keeps its place', async
   ]);
 });
 
-t.test('more than the tables hold goes in several calls, and nothing is lost', async (t) => {
+t.test('UdpPort.send sends more than its tables hold in several calls, without loss', async (t) => {
   const { kit, port, received } = await rig(t, { gso: true, slotSize: 9000, capacity: 96 });
   const expected: string[] = [];
   kit.fill([]);
@@ -362,10 +365,10 @@ t.test('more than the tables hold goes in several calls, and nothing is lost', a
   received.length = 0;
   port.send(kit.batch);
   await until(() => received.length === many.length);
-  t.same(received.map(toHex), many.map(toHex), 'a train each, more than one sendmmsg takes');
+  t.same(received.map(toHex), many.map(toHex), 'a run each, more than one sendmmsg takes');
 });
 
-t.test('a train arrives as the datagrams it was made of', async (t) => {
+t.test('UdpPort.receive splits a GRO run into its datagrams', async (t) => {
   const udpPort = await freePort(OURS);
   const ours = near(t, OURS, udpPort, { gso: true });
   const theirs = near(t, THEIRS, udpPort, { gso: true });
@@ -379,7 +382,7 @@ t.test('a train arrives as the datagrams it was made of', async (t) => {
   }
 });
 
-t.test('trains with more datagrams than the batch holds do no harm', async (t) => {
+t.test('UdpPort.receive drops and counts the datagrams that the batch has no room for', async (t) => {
   const udpPort = await freePort(OURS);
   const ours = near(t, OURS, udpPort, { gso: true, capacity: 128 });
   const theirs = near(t, THEIRS, udpPort, { gso: true, capacity: 70 });
@@ -393,7 +396,7 @@ t.test('trains with more datagrams than the batch holds do no harm', async (t) =
   t.same(theirs.kit.counted(), { rx_drop_truncated: 58 });
 });
 
-t.test('a burst of more segments than there is room for headers loses none', async (t) => {
+t.test('UdpPort.send sends more segments than its header buffer holds, without loss', async (t) => {
   const udpPort = await freePort(OURS);
   const ours = near(t, OURS, udpPort, { gso: true, slotSize: 9000, capacity: 96 });
   const theirs = near(t, THEIRS, udpPort, { gso: true, capacity: 1024, slotSize: 64 });
@@ -416,7 +419,7 @@ t.test('a burst of more segments than there is room for headers loses none', asy
 
 for (const gso of [true, false]) {
   t.test(
-    `a superpacket without any header in front leaves as its segments ${gso ? 'in a train' : 'one by one'}, through the socket that receives`,
+    `UdpPort.send sends a superpacket without tunnel and link header ${gso ? 'as a GSO run' : 'datagram by datagram'} through the socket that receives`,
     async (t) => {
       const udpPort = await freePort(OURS);
       const ours = near(t, OURS, udpPort, { slotSize: 65600, capacity: 4, bare: true, gso });
@@ -436,56 +439,62 @@ for (const gso of [true, false]) {
   );
 }
 
-t.test('without kernel peers a train is a train, whatever its first packet says of its length', async (t) => {
-  const udpPort = await freePort(OURS);
-  const ours = near(t, OURS, udpPort, { slotSize: 16_384, capacity: 10, bare: true, gso: true });
-  const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, gso: true, txSockets: [] });
-  const whole = packetOf(udpFrame({ payload: pattern(10_000 - 28) }));
-  const pieces = Array.from({ length: 10 }, (_, index) => whole.slice(index * 1000, (index + 1) * 1000));
-  ours.kit.fill(pieces, ipv4(THEIRS));
-  ours.port.send(ours.kit.batch);
-  t.match(ours.kit.counted(), { tx_trains: 1 });
-  theirs.port.receive(theirs.kit.batch);
-  t.same(theirs.kit.packets().map(toHex), pieces.map(toHex));
-});
+t.test(
+  'UdpPort.receive splits every GRO run without kernel peers, whatever the inner length claims',
+  async (t) => {
+    const udpPort = await freePort(OURS);
+    const ours = near(t, OURS, udpPort, { slotSize: 16_384, capacity: 10, bare: true, gso: true });
+    const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, gso: true, txSockets: [] });
+    const whole = packetOf(udpFrame({ payload: pattern(10_000 - 28) }));
+    const pieces = Array.from({ length: 10 }, (_, index) => whole.slice(index * 1000, (index + 1) * 1000));
+    ours.kit.fill(pieces, ipv4(THEIRS));
+    ours.port.send(ours.kit.batch);
+    t.match(ours.kit.counted(), { tx_trains: 1 });
+    theirs.port.receive(theirs.kit.batch);
+    t.same(theirs.kit.packets().map(toHex), pieces.map(toHex));
+  },
+);
 
 /** What a kernel peer over veth hands over: UDP_GRO names the inner payload's size, and all is one datagram. */
 for (const ipv6 of [false, true]) {
-  t.test(`an inner UDP superpacket is told from a train (IPv${ipv6 ? 6 : 4})`, async (t) => {
-    const udpPort = await freePort(OURS);
-    const theirs = near(t, THEIRS, udpPort, { gso: true });
-    const whole = concat(VXLAN, withPartialChecksum(udpFrame({ ipv6, payload: pattern(10_000) })));
-    const [fd] = openUdpSockets(ipv4(OURS), udpPort, 1);
-    t.teardown(() => close(fd));
-    // A run of pieces of the inner payload's size is cut, and joined again, in just this way.
-    const pieces: Uint8Array[] = [];
-    for (let at = 0; at < whole.length; at += 1000) pieces.push(whole.slice(at, at + 1000));
-    const burst = new Kit(pieces.length, 2048, UdpPort.footprint(1));
-    burst.fill(pieces, ipv4(THEIRS));
-    const port = new UdpPort(
-      burst.arena,
-      {
-        fd,
-        txSockets: [fd],
-        codec: new Ipv4SockaddrCodec(burst.arena),
-        port: udpPort,
-        tunnelLength: VXLAN.length,
-        linkLength: ETHERNET_LENGTH,
-        kernelPeers: true,
-        gso: true,
-        receiveMessages: 1,
-        maxBatch: pieces.length,
-      },
-      burst.checksum,
-      burst.counters,
-      () => {},
-    );
-    port.send(burst.batch);
-    t.match(burst.counted(), { tx_trains: 1 });
-    theirs.port.receive(theirs.kit.batch);
-    t.equal(theirs.kit.batch.count, 1);
-    t.equal(toHex(theirs.kit.packet(0)), toHex(whole));
-    t.equal(theirs.kit.batch.gsoSize[0], 1000);
-    t.same(theirs.kit.counted(), { rx_superpackets: 1 });
-  });
+  t.test(
+    `UdpPort.receive distinguishes an inner UDP superpacket from a GRO run (IPv${ipv6 ? 6 : 4})`,
+    async (t) => {
+      const udpPort = await freePort(OURS);
+      const theirs = near(t, THEIRS, udpPort, { gso: true });
+      const whole = concat(VXLAN, withPartialChecksum(udpFrame({ ipv6, payload: pattern(10_000) })));
+      const [fd] = openUdpSockets(ipv4(OURS), udpPort, 1);
+      t.teardown(() => close(fd));
+      // A run of pieces of the inner payload's size is cut, and joined again, in just this way.
+      const pieces: Uint8Array[] = [];
+      for (let at = 0; at < whole.length; at += 1000) pieces.push(whole.slice(at, at + 1000));
+      const burst = new Kit(pieces.length, 2048, UdpPort.footprint(1));
+      burst.fill(pieces, ipv4(THEIRS));
+      const port = new UdpPort(
+        burst.arena,
+        {
+          fd,
+          txSockets: [fd],
+          codec: new Ipv4SockaddrCodec(burst.arena),
+          port: udpPort,
+          tunnelLength: VXLAN.length,
+          linkLength: ETHERNET_LENGTH,
+          kernelPeers: true,
+          gso: true,
+          receiveMessages: 1,
+          maxBatch: pieces.length,
+        },
+        burst.checksum,
+        burst.counters,
+        () => {},
+      );
+      port.send(burst.batch);
+      t.match(burst.counted(), { tx_trains: 1 });
+      theirs.port.receive(theirs.kit.batch);
+      t.equal(theirs.kit.batch.count, 1);
+      t.equal(toHex(theirs.kit.packet(0)), toHex(whole));
+      t.equal(theirs.kit.batch.gsoSize[0], 1000);
+      t.same(theirs.kit.counted(), { rx_superpackets: 1 });
+    },
+  );
 }

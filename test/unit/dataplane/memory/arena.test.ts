@@ -12,12 +12,12 @@ t.test('reservations begin on cache lines and do not overlap', async (t) => {
   t.equal(arena.reserve(1), 256);
 });
 
-t.test('an arena has whole WebAssembly pages', async (t) => {
+t.test('an arena consists of whole WebAssembly pages', async (t) => {
   t.equal(new Arena(1).bytes.length, 65536);
   t.equal(new Arena(65537).bytes.length, 131072);
 });
 
-t.test('what does not fit is refused with the numbers', async (t) => {
+t.test('reserve throws an error with the numbers when the arena is full', async (t) => {
   const arena = new Arena(65536);
   arena.reserve(65536 - 64);
   t.equal(arena.reserve(64), 65536 - 64, 'the last line fits');

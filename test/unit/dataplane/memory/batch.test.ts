@@ -11,7 +11,7 @@ import { concat, viewOf } from '../../../support/bytes.js';
 import { MAC_A, MAC_B, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
 
-t.test('every slot has its headroom before it and its size after it, apart from all others', async (t) => {
+t.test('every slot has headroom before it and its size after it, and overlaps no other slot', async (t) => {
   for (const slotSize of [64, 1472, 1500, 65536]) {
     const arena = new Arena(PacketBatch.footprint(5, slotSize));
     const batch = new PacketBatch(arena, 5, slotSize);
@@ -24,7 +24,7 @@ t.test('every slot has its headroom before it and its size after it, apart from 
   }
 });
 
-t.test('footprint is what a batch takes of the arena', async (t) => {
+t.test('footprint is what a batch reserves of the arena', async (t) => {
   const arena = new Arena(1 << 20);
   new PacketBatch(arena, 7, 1500);
   t.equal(arena.reserve(1), PacketBatch.footprint(7, 1500));
@@ -38,11 +38,11 @@ t.test('slots begin on cache lines that fall into different sets', async (t) => 
   t.equal(new Set(slots.map((slot) => (slot / 64) % 64)).size, 64);
 });
 
-t.test('the headroom holds the largest tunnel header: Ethernet, IPv6, UDP, VXLAN', async (t) => {
+t.test('HEADROOM has room for the largest tunnel header: Ethernet, IPv6, UDP, VXLAN', async (t) => {
   t.ok(HEADROOM >= 14 + 40 + 8 + 8);
 });
 
-t.test('put describes a single packet, complete, to nowhere', async (t) => {
+t.test('set makes a single packet with a complete checksum and without a peer', async (t) => {
   const batch = new PacketBatch(new Arena(PacketBatch.footprint(2, 64)), 2, 64);
   batch.address[1] = 1;
   batch.gsoSize[1] = 1;
@@ -55,7 +55,7 @@ t.test('put describes a single packet, complete, to nowhere', async (t) => {
   t.equal(batch.count, 0, 'whoever fills the batch counts');
 });
 
-t.test('move takes all that is known of a packet along', async (t) => {
+t.test('move keeps everything known of a packet', async (t) => {
   const batch = new PacketBatch(new Arena(PacketBatch.footprint(3, 64)), 3, 64);
   batch.set(2, 300, 60);
   batch.address[2] = -5;

@@ -1,5 +1,5 @@
-// Each test is a rule: what may join, what must not, what a superpacket looks like. The batch is what the tunnel hands
-// over, so `trains` tells which packets left together and `superpacket` what their first packet's headers became.
+// Each test is a rule: which packets join, which must not, what a superpacket looks like. `entries` returns the packets that
+// leave together, `superpacket` the bytes of such an entry.
 
 import t from 'tap';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
@@ -91,39 +91,39 @@ const TCP6 = 54;
 
 // Who may join at all.
 
-t.test('consecutive segments of a flow leave as one', async (t) => {
+t.test('Coalescer joins consecutive segments of a flow', async (t) => {
   for (const ipv6 of [false, true]) {
     const options = { ipv6 };
     t.same(entries([tcp(0, options), tcp(1, options), tcp(2, options)]), [[0, 1, 2]]);
   }
 });
 
-t.test('consecutive datagrams of a flow leave as one', async (t) => {
+t.test('Coalescer joins consecutive datagrams of a flow', async (t) => {
   for (const ipv6 of [false, true]) {
     const options = { ipv6 };
     t.same(entries([udp(0, options), udp(1, options), udp(2, options)]), [[0, 1, 2]]);
   }
 });
 
-t.test('IPv4 with options is no candidate and closes its flow', async (t) => {
+t.test('IPv4 options prevent joining and close the flow', async (t) => {
   const ipOptions = hex('01010101');
   t.same(entries([tcp(0, { ipOptions }), tcp(1, { ipOptions })]), [[0], [1]]);
   t.same(entries([tcp(0), tcp(1, { ipOptions }), tcp(2)]), [[0], [1], [2]]);
   t.same(entries([udp(0), udp(1, { ipOptions }), udp(2)]), [[0], [1], [2]]);
 });
 
-t.test('IPv6 with an extension header is no candidate and closes its flow', async (t) => {
+t.test('an IPv6 extension header prevents joining and closes the flow', async (t) => {
   const [first, second] = [tcp(0, { ipv6: true }), tcp(1, { ipv6: true })];
   t.same(entries([withHopByHop(first, 0), withHopByHop(second, 0)]), [[0], [1]]);
   t.same(entries([first, withHopByHop(second, 0), tcp(2, { ipv6: true })]), [[0], [1], [2]]);
 });
 
-t.test('bytes behind the IP packet exclude the frame', async (t) => {
+t.test('bytes behind the IP packet prevent joining', async (t) => {
   t.same(entries([tcp(0), concat(tcp(1), new Uint8Array(2)), tcp(2)]), [[0], [1], [2]]);
   t.same(entries([concat(udp(0), new Uint8Array(2)), udp(1)]), [[0], [1]]);
 });
 
-t.test('a datagram shorter than its IP packet (UDP options) is no candidate', async (t) => {
+t.test('a datagram shorter than its IP packet (UDP options) does not join', async (t) => {
   // The last two bytes are surplus and hold what makes the checksum over the whole IP packet come out right too.
   const surplus = udp(1, {
     mutate: (frame) => viewOf(frame).setUint16(TCP4 + 4, 8 + SIZE - 2),
@@ -132,7 +132,7 @@ t.test('a datagram shorter than its IP packet (UDP options) is no candidate', as
   t.same(entries([surplus, surplus]), [[0], [1]]);
 });
 
-t.test('fragments close every flow, so that nothing overtakes them', async (t) => {
+t.test('a fragment closes every flow, so no packet overtakes it', async (t) => {
   const other = bytes([TCP4 + 1, 0x99]);
   for (const [at, value] of [
     [IP + 6, 0x20], // MF
@@ -145,25 +145,28 @@ t.test('fragments close every flow, so that nothing overtakes them', async (t) =
   t.same(entries([tcp(0, { ipv6: true }), fragment6, tcp(1, { ipv6: true })]), [[0], [1], [2]]);
 });
 
-t.test('what is no IP leaves as it came, in its place', async (t) => {
+t.test('a frame that is not IP leaves unchanged and in order', async (t) => {
   const raw = rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a');
   t.same(entries([raw, tcp(0), tcp(1), raw]), [[0], [1, 2], [3]]);
   t.equal(toHex(kit.packet(0)), toHex(raw));
 });
 
-t.test('a TCP flag other than ACK, PSH and ECE closes the flow and travels verbatim', async (t) => {
-  for (const flag of [SYN, FIN, RST, URG, CWR]) {
-    const odd = tcp(1, { flags: ACK | flag });
-    t.same(entries([tcp(0), odd, tcp(2), tcp(3)]), [[0], [1], [2, 3]], `flag ${flag}`);
-    t.equal(toHex(kit.packet(1)), toHex(odd));
-    t.equal(kit.batch.checksum[1], CHECKSUM_COMPLETE);
-    t.same(entries([odd, tcp(2)]), [[0], [1]], 'and opens none');
-    const empty = tcp(1, { flags: ACK | flag, payload: new Uint8Array(0) });
-    t.same(entries([tcp(0), empty, tcp(1)]), [[0], [1], [2]], `flag ${flag} without payload`);
-  }
-});
+t.test(
+  'a TCP flag other than ACK, PSH and ECE closes the flow and leaves the segment unchanged',
+  async (t) => {
+    for (const flag of [SYN, FIN, RST, URG, CWR]) {
+      const odd = tcp(1, { flags: ACK | flag });
+      t.same(entries([tcp(0), odd, tcp(2), tcp(3)]), [[0], [1], [2, 3]], `flag ${flag}`);
+      t.equal(toHex(kit.packet(1)), toHex(odd));
+      t.equal(kit.batch.checksum[1], CHECKSUM_COMPLETE);
+      t.same(entries([odd, tcp(2)]), [[0], [1]], 'and opens none');
+      const empty = tcp(1, { flags: ACK | flag, payload: new Uint8Array(0) });
+      t.same(entries([tcp(0), empty, tcp(1)]), [[0], [1], [2]], `flag ${flag} without payload`);
+    }
+  },
+);
 
-t.test('a segment without ACK is no candidate', async (t) => {
+t.test('a segment without ACK does not join', async (t) => {
   t.same(entries([tcp(0), tcp(1, { flags: 0 }), tcp(2)]), [[0], [1], [2]]);
 });
 
@@ -173,7 +176,7 @@ t.test('ECE may be set, in all segments or in none', async (t) => {
   t.same(entries([tcp(0), tcp(1, ece), tcp(2, ece)]), [[0], [1, 2]]);
 });
 
-t.test('a pure ACK leaves alone and closes nothing', async (t) => {
+t.test('a pure ACK leaves alone and closes no flow', async (t) => {
   const acknowledgment = tcp(1, { payload: new Uint8Array(0) });
   t.same(entries([tcp(0), acknowledgment, tcp(1), tcp(2)]), [[0, 2, 3], [1]]);
   t.equal(toHex(kit.packet(1)), toHex(acknowledgment));
@@ -269,7 +272,7 @@ t.test('IPv4 and IPv6, TCP and UDP are different flows', async (t) => {
   t.same(entries([tcp(0), tcp(0, { ipv6: true }), udp(0), udp(0, { ipv6: true })]), [[0], [1], [2], [3]]);
 });
 
-t.test('without DF the identification must count on, past its end', async (t) => {
+t.test('the identification must count up without DF, with wrap-around', async (t) => {
   const numbered = (index: number, identification: number): Uint8Array =>
     tcp(index, { identification, ...bytes([IP + 6, 0]) });
   t.same(entries([numbered(0, 0xfffe), numbered(1, 0xffff), numbered(2, 0)]), [[0, 1, 2]]);
@@ -278,14 +281,14 @@ t.test('without DF the identification must count on, past its end', async (t) =>
   t.same(entries([numbered(0, 7), numbered(1, 6)]), [[0], [1]]);
 });
 
-t.test('with DF the identification is nothing', async (t) => {
+t.test('the identification is ignored with DF', async (t) => {
   t.same(entries([tcp(0, { identification: 7 }), tcp(1, { identification: 3 })]), [[0, 1]]);
   t.same(entries([udp(0, { identification: 0 }), udp(1, { identification: 0 })]), [[0, 1]]);
 });
 
 // Sequence and size.
 
-t.test('a gap in the sequence begins a new train', async (t) => {
+t.test('a gap in the sequence starts a new entry', async (t) => {
   t.same(entries([tcp(0), tcp(2), tcp(3)]), [[0], [1, 2]]);
 });
 
@@ -305,22 +308,22 @@ t.test('an overlap of one byte does not join', async (t) => {
   t.same(entries([tcp(0), tcp(1, { sequence: 5000 + SIZE - 1 })]), [[0], [1]]);
 });
 
-t.test('segments out of order leave in the order they came in', async (t) => {
+t.test('segments out of order leave in their order of arrival', async (t) => {
   t.same(entries([tcp(1), tcp(0), tcp(2)]), [[0], [1], [2]]);
 });
 
-t.test('the sequence number goes on past its end', async (t) => {
+t.test('the sequence number wraps around', async (t) => {
   const sequence = 0xffffffff - 499;
   t.same(entries([tcp(0, { sequence }), tcp(0, { sequence: 500 })]), [[0, 1]]);
 });
 
-t.test('a shorter segment is the last', async (t) => {
+t.test('a shorter segment is the last of its entry', async (t) => {
   const short = tcp(1, { payload: pattern(SIZE - 1) });
   t.same(entries([tcp(0), short, tcp(2, { sequence: 5000 + 2 * SIZE - 1 })]), [[0, 1], [2]]);
   t.same(entries([udp(0), udp(1, { payload: pattern(1) }), udp(2)]), [[0, 1], [2]]);
 });
 
-t.test('a larger segment never joins, and begins a train', async (t) => {
+t.test('a larger segment never joins and starts an entry', async (t) => {
   const large = tcp(1, { payload: pattern(SIZE + 1) });
   t.same(entries([tcp(0), large, tcp(2, { sequence: 5001 + 2 * SIZE, payload: pattern(SIZE + 1) })]), [
     [0],
@@ -330,7 +333,7 @@ t.test('a larger segment never joins, and begins a train', async (t) => {
   t.same(entries([udp(0), datagram, datagram]), [[0], [1, 2]]);
 });
 
-t.test('PSH ends a train and is kept', async (t) => {
+t.test('PSH ends an entry and is kept', async (t) => {
   t.same(entries([tcp(0), tcp(1, { flags: ACK | PSH }), tcp(2)]), [[0, 1], [2]]);
   t.equal(superpacket([0, 1])[TCP4 + 13], ACK | PSH);
   t.same(entries([tcp(0, { flags: ACK | PSH }), tcp(1)]), [[0], [1]]);
@@ -338,7 +341,7 @@ t.test('PSH ends a train and is kept', async (t) => {
   t.equal(superpacket([0, 1])[TCP4 + 13], ACK, 'and none is made');
 });
 
-t.test('a train has at most 64 segments', async (t) => {
+t.test('an entry has at most 64 segments', async (t) => {
   const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
   for (const make of [
     (index: number) => tcp(0, { payload: pattern(100), sequence: index * 100 }),
@@ -348,7 +351,7 @@ t.test('a train has at most 64 segments', async (t) => {
   }
 });
 
-t.test('a train has at most 65535 bytes from its IP header on', async (t) => {
+t.test('an entry has at most 65535 bytes from its IP header on', async (t) => {
   for (const [ipv6, make] of [
     [false, tcp],
     [true, tcp],
@@ -376,14 +379,14 @@ t.test('a datagram without a checksum never joins', async (t) => {
   t.equal(toHex(kit.packet(0)), toHex(bare));
 });
 
-t.test('without USO no datagrams join', async (t) => {
+t.test('no datagrams join without USO', async (t) => {
   t.same(entries([udp(0), udp(1)], withoutUdp), [[0], [1]]);
   t.same(entries([tcp(0), tcp(1)], withoutUdp), [[0, 1]]);
 });
 
 // Several flows.
 
-t.test('flows that arrive interleaved are joined each for itself', async (t) => {
+t.test('interleaved flows are joined separately', async (t) => {
   const flow = (port: number): FrameOptions => bytes([TCP4 + 1, port]);
   const frames: Uint8Array[] = [];
   for (let index = 0; index < 3; index++) {
@@ -396,7 +399,7 @@ t.test('flows that arrive interleaved are joined each for itself', async (t) => 
   );
 });
 
-t.test('trains leave in the order their first packets came', async (t) => {
+t.test('entries leave in the order of their first packets', async (t) => {
   const other = bytes([TCP4 + 1, 0x99]);
   t.same(entries([tcp(0), udp(0), tcp(0, other), tcp(1), udp(1), tcp(5, other)]), [[0, 3], [1, 4], [2], [5]]);
 });
@@ -418,7 +421,7 @@ t.test('the packets of a flow stay in order, however many flows there are', asyn
   }
 });
 
-t.test('a train does not go on into the next burst', async (t) => {
+t.test('an entry does not continue in the next burst', async (t) => {
   t.same(entries([tcp(0)]), [[0]]);
   t.same(entries([tcp(1), tcp(2)]), [[0, 1]]);
   t.same(entries([]), []);
@@ -461,7 +464,7 @@ t.test('a wrong IPv4 header checksum is never hidden in a superpacket', async (t
   }
 });
 
-t.test('a checksum that a link left to be finished is taken', async (t) => {
+t.test('a packet with a partial checksum joins', async (t) => {
   for (const make of [tcp, udp]) {
     kit.fill([withPartialChecksum(make(0)), make(1), withPartialChecksum(make(2))]);
     kit.batch.checksum[0] = CHECKSUM_PARTIAL;
@@ -472,7 +475,7 @@ t.test('a checksum that a link left to be finished is taken', async (t) => {
   }
 });
 
-t.test('a superpacket of the peer leaves as it came and closes its flow', async (t) => {
+t.test('a superpacket of the peer leaves unchanged and closes its flow', async (t) => {
   kit.fill([tcp(0), tcp(1), tcp(2)]);
   kit.batch.gsoSize[1] = 500;
   withUdp.coalesce(kit.batch);
@@ -489,7 +492,7 @@ for (const [kind, make, options] of [
   ['UDP over IPv4', udp, {}],
   ['UDP over IPv6', udp, { ipv6: true }],
 ] as [string, typeof tcp, FrameOptions][]) {
-  t.test(`${kind}: the superpacket's headers`, async (t) => {
+  t.test(`the superpacket of ${kind} has correct headers and a partial checksum`, async (t) => {
     const last = { ...options, payload: pattern(301, 9) };
     const frames = [make(0, options), make(1, options), make(2, last)];
     t.same(entries(frames), [[0, 1, 2]]);
@@ -515,7 +518,7 @@ for (const [kind, make, options] of [
   });
 }
 
-t.test('a packet that nothing joined is not touched', async (t) => {
+t.test('a packet that no packet joined is unchanged', async (t) => {
   for (const frame of [tcp(0), udp(0), tcp(0, { ipv6: true }), tagged(tcp(0))]) {
     t.same(entries([frame]), [[0]]);
     t.equal(toHex(kit.packet(0)), toHex(frame));

@@ -50,7 +50,7 @@ const KINDS: [string, (options: FrameOptions) => Uint8Array, FrameOptions][] = [
 ];
 
 for (const [kind, build, options] of KINDS) {
-  t.test(`${kind}: a complete checksum is not marked, a partial one is`, async (t) => {
+  t.test(`detect marks a partial checksum of ${kind} and no complete one`, async (t) => {
     for (const length of [0, 1, 2, 99, 100, 1300]) {
       const frame = build({ ...options, payload: pattern(length) });
       t.same(detect(frame), { checksum: CHECKSUM_COMPLETE, gsoSize: 0 }, `complete, ${length} B`);
@@ -62,65 +62,65 @@ for (const [kind, build, options] of KINDS) {
     }
   });
 
-  t.test(
-    `${kind}: completing gives the checksum the sender would have made, and touches nothing else`,
-    async (t) => {
-      for (const length of [0, 1, 2, 99, 100, 1300]) {
-        const frame = build({ ...options, payload: pattern(length) });
-        t.equal(toHex(complete(withPartialChecksum(frame))), toHex(frame), `${length} B`);
-      }
-    },
-  );
+  t.test(`complete writes the checksum of ${kind} and changes nothing else`, async (t) => {
+    for (const length of [0, 1, 2, 99, 100, 1300]) {
+      const frame = build({ ...options, payload: pattern(length) });
+      t.equal(toHex(complete(withPartialChecksum(frame))), toHex(frame), `${length} B`);
+    }
+  });
 }
 
-t.test('marking changes no byte', async (t) => {
+t.test('detect changes no byte', async (t) => {
   const frame = withPartialChecksum(tcpFrame({ payload: pattern(9000) }));
   detect(frame);
   t.equal(toHex(kit.packet(0)), toHex(frame));
 });
 
-t.test('a partial TCP packet larger than the MTU is a superpacket whose segments fill the MTU', async (t) => {
-  for (const [options, headers] of [
-    [{}, 40],
-    [{ tcpOptions: new Uint8Array(12).fill(1) }, 52],
-    [{ ipOptions: hex('01010101') }, 44],
-    [{ ipv6: true }, 60],
-  ] as const) {
-    const largest = MTU - headers;
-    const frame = (length: number): Uint8Array =>
-      withPartialChecksum(tcpFrame({ ...options, payload: pattern(length) }));
-    t.equal(detect(frame(largest)).gsoSize, 0, `${headers} B of headers: the MTU itself fits`);
-    t.equal(detect(frame(largest + 1)).gsoSize, largest, `${headers} B of headers: one byte more does not`);
-    t.equal(detect(frame(60_000)).gsoSize, largest);
-  }
-});
+t.test(
+  'detect makes a partial TCP packet larger than the MTU a superpacket whose segments fill the MTU',
+  async (t) => {
+    for (const [options, headers] of [
+      [{}, 40],
+      [{ tcpOptions: new Uint8Array(12).fill(1) }, 52],
+      [{ ipOptions: hex('01010101') }, 44],
+      [{ ipv6: true }, 60],
+    ] as const) {
+      const largest = MTU - headers;
+      const frame = (length: number): Uint8Array =>
+        withPartialChecksum(tcpFrame({ ...options, payload: pattern(length) }));
+      t.equal(detect(frame(largest)).gsoSize, 0, `${headers} B of headers: the MTU itself fits`);
+      t.equal(detect(frame(largest + 1)).gsoSize, largest, `${headers} B of headers: one byte more does not`);
+      t.equal(detect(frame(60_000)).gsoSize, largest);
+    }
+  },
+);
 
-t.test('a large frame with a complete checksum is a real one', async (t) => {
+t.test('detect leaves a large frame with a complete checksum as one packet', async (t) => {
   t.same(detect(tcpFrame({ payload: pattern(8000) })), { checksum: CHECKSUM_COMPLETE, gsoSize: 0 });
 });
 
-t.test('a partial UDP packet is one datagram, however large', async (t) => {
+t.test('detect leaves a partial UDP packet as one datagram, however large', async (t) => {
   t.same(detect(withPartialChecksum(udpFrame({ payload: pattern(8000) }))), {
     checksum: CHECKSUM_PARTIAL,
     gsoSize: 0,
   });
 });
 
-t.test('an MTU that the headers alone fill leaves no room for segments', async (t) => {
+t.test('detect makes no superpacket when the headers fill the MTU', async (t) => {
   const frame = withPartialChecksum(tcpFrame({ payload: pattern(100) }));
   t.equal(detect(frame, 39).gsoSize, 0);
   t.equal(detect(frame, 40).gsoSize, 0);
   t.equal(detect(frame, 41).gsoSize, 1);
 });
 
-t.test('padding behind the IP packet counts for nothing', async (t) => {
+t.test('detect and complete ignore padding behind the IP packet', async (t) => {
   const frame = tcpFrame({ payload: pattern(3) });
   const padded = concat(withPartialChecksum(frame), new Uint8Array(20).fill(0xee));
   t.equal(detect(padded).checksum, CHECKSUM_PARTIAL);
   t.equal(toHex(complete(padded)), toHex(concat(frame, new Uint8Array(20).fill(0xee))));
 });
 
-t.test('a UDP packet without a checksum is not marked', async (t) => {
+t.test('detect does not mark a UDP packet without a checksum', async (t) => {
   const frame = udpFrame();
   viewOf(frame).setUint16(layoutOf(frame).checksum, 0);
   t.equal(detect(frame).checksum, CHECKSUM_COMPLETE);
@@ -140,7 +140,7 @@ function search(
   throw new Error('no such frame');
 }
 
-t.test('a UDP checksum that comes out as 0 is sent as 0xffff', async (t) => {
+t.test('complete writes a UDP checksum of 0 as 0xffff', async (t) => {
   const frame = search(
     (payload) => udpFrame({ payload }),
     (candidate) => viewOf(candidate).getUint16(layoutOf(candidate).checksum) === 0xffff,
@@ -149,7 +149,7 @@ t.test('a UDP checksum that comes out as 0 is sent as 0xffff', async (t) => {
   t.ok(checksumsVerify(frame));
 });
 
-t.test('a TCP checksum that comes out as 0 stays 0', async (t) => {
+t.test('complete writes a TCP checksum of 0 as 0', async (t) => {
   const frame = search(
     (payload) => tcpFrame({ payload }),
     (candidate) => viewOf(candidate).getUint16(layoutOf(candidate).checksum) === 0,
@@ -158,7 +158,7 @@ t.test('a TCP checksum that comes out as 0 stays 0', async (t) => {
 });
 
 t.test(
-  'a complete checksum that looks partial by chance is marked, and completing it changes nothing',
+  'detect marks a complete checksum that looks partial by chance, and complete restores it',
   async (t) => {
     const frame = search(
       (payload) => tcpFrame({ payload }),

@@ -60,7 +60,7 @@ const KINDS: [string, FrameOptions][] = [
 ];
 
 for (const [kind, options] of KINDS) {
-  t.test(`${kind}: segments are those of a naive segmenter`, async (t) => {
+  t.test(`Segmenter equals a naive segmenter for TCP, ${kind}`, async (t) => {
     for (const [payload, size] of [
       [4200, 1400],
       [4201, 1400],
@@ -80,7 +80,7 @@ for (const [kind, options] of KINDS) {
     }
   });
 
-  t.test(`UDP, ${kind}: segments are those of a naive segmenter`, async (t) => {
+  t.test(`Segmenter equals a naive segmenter for UDP, ${kind}`, async (t) => {
     for (const [payload, size] of [
       [4200, 1400],
       [4201, 1400],
@@ -96,7 +96,7 @@ for (const [kind, options] of KINDS) {
   });
 }
 
-t.test('every segment verifies, though the superpacket had a partial checksum', async (t) => {
+t.test('Segmenter writes complete checksums for a superpacket with a partial one', async (t) => {
   for (const ipv6 of [false, true]) {
     const frame = withPartialChecksum(tcpFrame({ ipv6, payload: pattern(10_001) }));
     const made = segments(frame, 1300);
@@ -105,7 +105,7 @@ t.test('every segment verifies, though the superpacket had a partial checksum', 
   }
 });
 
-t.test('FIN and PSH go with the last segment, CWR with the first, the others with all', async (t) => {
+t.test('Segmenter sets FIN and PSH in the last segment, CWR in the first, other flags in all', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000), flags: FIN | PSH | ACK | ECE | CWR });
   t.same(
     segments(frame, 1000).map((segment) => segment[14 + 20 + 13]),
@@ -113,7 +113,7 @@ t.test('FIN and PSH go with the last segment, CWR with the first, the others wit
   );
 });
 
-t.test('one segment has all the flags', async (t) => {
+t.test('Segmenter keeps all flags in a single segment', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000), flags: FIN | PSH | ACK | CWR });
   t.same(
     segments(frame, 3000).map((segment) => segment[14 + 20 + 13]),
@@ -121,7 +121,7 @@ t.test('one segment has all the flags', async (t) => {
   );
 });
 
-t.test('sequence number and identification count on, past their ends', async (t) => {
+t.test('Segmenter counts sequence number and identification up, with wrap-around', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000), sequence: 0xfffffc00, identification: 0xffff });
   const made = segments(frame, 1000).map(viewOf);
   t.same(
@@ -134,7 +134,7 @@ t.test('sequence number and identification count on, past their ends', async (t)
   );
 });
 
-t.test('the payload is named where it stands, never copied', async (t) => {
+t.test('Segmenter refers to the payload in place and does not copy it', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000) });
   kit.fill([frame]);
   begin(1400);
@@ -152,7 +152,7 @@ t.test('the payload is named where it stands, never copied', async (t) => {
   t.equal(toHex(kit.packet(0).slice(54)), toHex(frame.slice(54)), 'and it is as it was');
 });
 
-t.test('MAX_HEADERS holds the longest headers there are, and longer ones are refused', async (t) => {
+t.test('Segmenter accepts headers up to MAX_HEADERS and refuses longer ones', async (t) => {
   const longest = new Uint8Array(40).fill(1);
   for (const frame of [tcpFrame, udpFrame]) {
     const whole = tagged(frame({ ipOptions: longest, tcpOptions: longest, payload: pattern(100) }));
@@ -165,7 +165,7 @@ t.test('MAX_HEADERS holds the longest headers there are, and longer ones are ref
   t.notOk(begin(1000), 'they would not fit');
 });
 
-t.test('a VLAN tag goes with every segment', async (t) => {
+t.test('Segmenter repeats a VLAN tag in every segment', async (t) => {
   for (const frame of [tcpFrame({ payload: pattern(3000) }), udpFrame({ payload: pattern(3000) })]) {
     t.same(
       segments(tagged(frame), 1400).map(toHex),
@@ -174,23 +174,23 @@ t.test('a VLAN tag goes with every segment', async (t) => {
   }
 });
 
-t.test('padding behind the IP packet is no payload', async (t) => {
+t.test('Segmenter ignores padding behind the IP packet', async (t) => {
   const frame = tcpFrame({ payload: pattern(2000) });
   t.same(segments(concat(frame, new Uint8Array(9)), 1400).map(toHex), naiveSegments(frame, 1400).map(toHex));
 });
 
-t.test('what is neither TCP nor UDP is not taken', async (t) => {
+t.test('Segmenter refuses a packet that is neither TCP nor UDP', async (t) => {
   const frame = rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a');
   kit.fill([frame]);
   t.equal(begin(1400), false);
 });
 
-t.test('without payload there is one segment', async (t) => {
+t.test('Segmenter makes one segment of a packet without payload', async (t) => {
   const frame = tcpFrame({ payload: new Uint8Array(0) });
   t.same(segments(frame, 1400).map(toHex), [toHex(frame)]);
 });
 
-t.test('a UDP checksum that comes out as 0 is written as ffff', async (t) => {
+t.test('Segmenter writes a UDP checksum of 0 as ffff', async (t) => {
   const frame = udpFrame({ payload: new Uint8Array(4) });
   // The payload that makes the sum over everything ffff.
   const sum = viewOf(frame).getUint16(14 + 20 + 6);
@@ -199,7 +199,7 @@ t.test('a UDP checksum that comes out as 0 is written as ffff', async (t) => {
   t.same(segments(first, 1400).map(toHex), [toHex(first)]);
 });
 
-t.test('segments may be written in any order, and again', async (t) => {
+t.test('Segmenter writes segments in any order and repeatedly', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000) });
   const expected = naiveSegments(frame, 1400).map((segment) => toHex(segment.slice(0, 54)));
   kit.fill([frame]);
@@ -210,7 +210,7 @@ t.test('segments may be written in any order, and again', async (t) => {
   }
 });
 
-t.test('a superpacket left half done does not show in the next', async (t) => {
+t.test('Segmenter keeps nothing of an unfinished superpacket', async (t) => {
   const first = tcpFrame({ payload: pattern(5000) });
   kit.fill([first]);
   begin(1000);

@@ -75,7 +75,7 @@ t.test('InnerHeaders takes the length from the IP header and ignores padding', a
   t.match(parsed(concat(frame, new Uint8Array(6))), { transportLength: 20 });
 });
 
-t.test('one object parses packet after packet', async (t) => {
+t.test('InnerHeaders parses packet after packet', async (t) => {
   const headers = new InnerHeaders();
   const v6 = viewOf(tcpFrame({ ipv6: true }));
   const v4 = viewOf(udpFrame());
@@ -109,7 +109,7 @@ t.test('parseIp finds the IP header whatever follows it', async (t) => {
   t.equal(new InnerHeaders().parseIp(viewOf(short), 0, short.length, ETHERNET_LENGTH), false);
 });
 
-t.test('without a link header all offsets are 14 less, as on a TUN', async (t) => {
+t.test('InnerHeaders has offsets 14 less without a link header, as on a TUN', async (t) => {
   for (const frame of [
     tcpFrame({ ipOptions: hex('01010101'), tcpOptions: new Uint8Array(12).fill(1) }),
     udpFrame(),
