@@ -1,4 +1,4 @@
-/** The internet checksum, SIMD against the obvious loop. */
+/** The internet checksum: SIMD compared with a plain loop. */
 
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
@@ -15,7 +15,7 @@ export function run(): void {
   const cases: Record<string, () => void> = {};
   for (const size of SIZES) {
     cases[`SIMD, ${size} B`] = () => {
-      sink[0] += checksum.partial(at, size);
+      sink[0] += checksum.sum(at, size);
     };
     cases[`JavaScript, 16 bits a step, ${size} B`] = () => {
       let sum = 0;

@@ -1,4 +1,4 @@
-/** FDB lookup, and over IPv6 that of a sender's address: the cost must not depend on the number of peers. */
+/** Lookups in the FDB and, over IPv6, of a source address: the cost must not depend on the number of peers. */
 
 import { AddressTable } from '../../src/dataplane/tunnel/address-table.js';
 import { Ipv6Addresses } from '../../src/dataplane/tunnel/ipv6-addresses.js';
@@ -10,7 +10,7 @@ export function run(): void {
   const cases: Record<string, () => void> = {};
   for (const size of SIZES) {
     const fdb = new AddressTable();
-    // MACs as a hash gives them, not counted up: neighbours in number would be neighbours in the table.
+    // Random MACs: consecutive ones would be neighbours in the table.
     const high = Uint16Array.from({ length: size }, () => 0x0200 | Math.floor(Math.random() * 256));
     const low = Int32Array.from({ length: size }, () => Math.floor(Math.random() * 2 ** 32));
     for (let i = 0; i < size; i++) fdb.set(high[i], low[i], i + 1);
@@ -25,14 +25,14 @@ export function run(): void {
     };
   }
   suite('FDB lookup', cases);
-  suite('IPv6 sender lookup', senderCases());
+  suite('IPv6 source lookup', sourceCases());
 }
 
-function senderCases(): Record<string, () => void> {
+function sourceCases(): Record<string, () => void> {
   const cases: Record<string, () => void> = {};
   for (const size of SIZES) {
     const addresses = new Ipv6Addresses();
-    // Nodes of one network, counted up, as they mostly are.
+    // Consecutive addresses of one network, as nodes usually have.
     for (let i = 1; i <= size; i++) addresses.add([0xfd000077, 0, 0, i]);
     const memory = new Int32Array(4 * (size + 1));
     for (let number = 1; number <= size; number++) addresses.write(number, memory, 4 * number);

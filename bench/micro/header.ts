@@ -1,4 +1,4 @@
-/** Header codec: what one packet costs on the way out and on the way in, apart from system calls. */
+/** Header codec: the cost of one packet on the way out and on the way in, without system calls. */
 
 import { COUNTER_NAMES } from '../../src/dataplane/counters.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
@@ -48,7 +48,7 @@ function fill(
 
 function reset(length: number): void {
   for (let i = 0; i < BURST; i++) {
-    batch.put(i, batch.slot(i), length);
+    batch.set(i, batch.slot(i), length);
     batch.address[i] = PEER.address;
   }
   batch.count = BURST;

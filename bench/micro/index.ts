@@ -1,4 +1,4 @@
-/** Micro benchmarks: `npm run bench:micro`. They compare ways to do one thing, on one machine, in one run. */
+/** Micro benchmarks (`npm run bench:micro`): each compares implementations of one operation in one run. */
 
 import { cpus } from 'node:os';
 import * as checksum from './checksum.js';

@@ -13,7 +13,7 @@ export function run(): void {
     for (let i = 0; i < size; i++) routes.set(BASE + (i << 8), 24, i + 1);
     let next = 0;
     cases[`hit, ${size} routes`] = () => {
-      // A prime step: neighbouring subnets do not follow each other.
+      // A prime step, so consecutive lookups hit distant subnets.
       next = (next + 7919) % size;
       sink[0] += routes.lookup(BASE + (next << 8) + 7);
     };

@@ -1,11 +1,11 @@
-/** One way to run a benchmark.js suite and print it: a line a case, with what one operation is. */
+/** Runs a benchmark.js suite and prints one line per case, with the time of one operation. */
 
 import Benchmark from 'benchmark';
 
-/** Results go here, so that no case can be optimised away. */
+/** Receives the results, so that no case can be optimised away. */
 export const sink = new Float64Array(1);
 
-/** Runs the cases one after the other; each is called over and over and must leave something in `sink`. */
+/** Runs the cases one after the other; each is called repeatedly and must write to `sink`. */
 export function suite(title: string, cases: Record<string, () => void>): void {
   process.stdout.write(`\n${title}\n`);
   const benchmarks = new Benchmark.Suite();

@@ -81,9 +81,9 @@ const tun = openTun(device);
 const [socket = -1] = openUdpSockets(ipv4(address), UDP_PORT, 1);
 arena.view.setUint16(name, AF_INET, true);
 arena.view.setUint16(name + 2, UDP_PORT);
-arena.putPointer(message + MSGHDR_NAME, name);
+arena.writePointer(message + MSGHDR_NAME, name);
 arena.words[(message + MSGHDR_NAMELEN) >> 2] = SOCKADDR_IN_SIZE;
-arena.putPointer(message + MSGHDR_IOV, iovec);
+arena.writePointer(message + MSGHDR_IOV, iovec);
 arena.words[(message + MSGHDR_IOVLEN) >> 2] = 1;
 for (const [index, fd] of [tun, socket].entries()) {
   const word = (pollfds + index * POLLFD_SIZE) >> 2;
@@ -108,7 +108,7 @@ function forwardOut(): void {
   const peer = peerOf(ipv4Destination(arena.view, packet));
   if (peer === 0 || !decrementTtl()) return;
   arena.view.setInt32(name + 4, peer);
-  arena.putIovec(iovec, packet, length);
+  arena.writeIovec(iovec, packet, length);
   // sendmmsg with one message does what sendto does.
   sendmmsg(socket, messageAddress, 1, MSG_DONTWAIT);
 }

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import t from 'tap';
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
-import { Layer4 } from '../../src/dataplane/offload/layer4.js';
 import { PartialChecksum } from '../../src/dataplane/offload/partial-checksum.js';
 import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { concat, toHex } from '../support/bytes.js';
@@ -22,18 +21,18 @@ const checksum = new Checksum(arena);
 const bytes = fc.uint8Array({ maxLength: 2000, size: 'max' });
 const at = fc.nat(200);
 
-t.test('the sum equals the slow reference at any length and alignment', async () => {
+t.test('Checksum.sum equals the slow reference at any length and alignment', async () => {
   fc.assert(
     fc.property(bytes, at, (data, offset) => {
       arena.bytes.fill(0xff);
       arena.bytes.set(data, offset);
-      return Checksum.finish(checksum.partial(offset, data.length)) === slowChecksum(data);
+      return Checksum.field(checksum.sum(offset, data.length)) === slowChecksum(data);
     }),
     { numRuns: 500 },
   );
 });
 
-t.test('the sums of even parts add up to the sum of the whole', async () => {
+t.test('Checksum.sum of even parts adds up to the sum of the whole', async () => {
   fc.assert(
     fc.property(bytes, fc.array(fc.nat(1000), { maxLength: 5 }), (data, cuts) => {
       arena.bytes.set(data, 64);
@@ -43,10 +42,10 @@ t.test('the sums of even parts add up to the sum of the whole', async () => {
       let sum = 0;
       let from = 0;
       for (const end of ends) {
-        sum += checksum.partial(64 + from, end - from);
+        sum += checksum.sum(64 + from, end - from);
         from = end;
       }
-      return Checksum.finish(sum) === slowChecksum(data);
+      return Checksum.field(sum) === slowChecksum(data);
     }),
   );
 });
@@ -60,7 +59,7 @@ const frame = fc
   .tuple(fc.boolean(), options)
   .map(([tcp, chosen]) => (tcp ? tcpFrame(chosen) : udpFrame(chosen)));
 
-t.test('the pseudo-header sum equals the slow reference', async () => {
+t.test('Checksum.pseudoHeader equals the slow reference', async () => {
   fc.assert(
     fc.property(frame, (packet) => {
       const ipv6 = packet[12] === 0x86;
@@ -69,22 +68,21 @@ t.test('the pseudo-header sum equals the slow reference', async () => {
       const sum = ipv6
         ? checksum.pseudoHeader(64 + 14 + 8, 32, packet[20] as number, packet.length - transport)
         : checksum.pseudoHeader(64 + 14 + 12, 8, packet[23] as number, packet.length - transport);
-      return Checksum.unfinished(sum) === slowSum(pseudoHeader(packet));
+      return Checksum.pseudoHeaderField(sum) === slowSum(pseudoHeader(packet));
     }),
   );
 });
 
-t.test("PartialChecksum completes a partial checksum to the sender's, with padding or without", async () => {
+t.test('PartialChecksum detects a partial checksum and completes it, with padding or without', async () => {
   fc.assert(
     fc.property(frame, fc.nat(20), (packet, padding) => {
       const kit = new Kit(1, 4096);
-      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1500);
-      const layer4 = new Layer4(ETHERNET_LENGTH);
+      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1500);
       kit.fill([concat(withPartialChecksum(packet), new Uint8Array(padding).fill(0x5a))]);
-      if (!layer4.locate(kit.arena.view, kit.batch.offset[0], kit.batch.length[0])) return false;
-      partial.mark(kit.batch, 0, layer4);
-      if (kit.batch.checksum[0] !== 1 || kit.batch.segmentSize[0] !== 0) return false;
-      partial.complete(layer4);
+      if (!kit.locate(0)) return false;
+      const pseudoHeader = partial.detect(kit.batch, 0);
+      if (kit.batch.checksum[0] !== 1 || kit.batch.gsoSize[0] !== 0) return false;
+      partial.complete(kit.batch, 0, pseudoHeader);
       const done = kit.packet(0);
       return checksumsVerify(done) && toHex(done.slice(0, packet.length)) === toHex(packet);
     }),
@@ -92,7 +90,7 @@ t.test("PartialChecksum completes a partial checksum to the sender's, with paddi
   );
 });
 
-t.test('PartialChecksum changes no byte outside the packet, however broken', async () => {
+t.test('PartialChecksum writes nothing outside a packet, however broken', async () => {
   const broken = fc
     .tuple(frame, fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { maxLength: 6 }), fc.nat(100))
     .map(([packet, pokes, cut]) => {
@@ -103,15 +101,11 @@ t.test('PartialChecksum changes no byte outside the packet, however broken', asy
   fc.assert(
     fc.property(fc.oneof(broken, fc.uint8Array({ maxLength: 80 })), (packet) => {
       const kit = new Kit(1, 4096);
-      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
-      const layer4 = new Layer4(ETHERNET_LENGTH);
+      const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1450);
       kit.fill([packet]);
       const end = kit.batch.offset[0] + packet.length;
       kit.arena.bytes.fill(0xee, end, end + 128);
-      if (layer4.locate(kit.arena.view, kit.batch.offset[0], packet.length)) {
-        partial.mark(kit.batch, 0, layer4);
-        partial.complete(layer4);
-      }
+      if (kit.locate(0)) partial.complete(kit.batch, 0, partial.detect(kit.batch, 0));
       return kit.batch.count === 1 && kit.arena.bytes.slice(end, end + 128).every((byte) => byte === 0xee);
     }),
     { numRuns: 500 },

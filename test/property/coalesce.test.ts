@@ -3,9 +3,13 @@
 
 import fc from 'fast-check';
 import t from 'tap';
-import { Ipv4Names, Ipv6Names, type Names } from '../../src/dataplane/io/sockaddr-codec.js';
+import {
+  Ipv4SockaddrCodec,
+  Ipv6SockaddrCodec,
+  type SockaddrCodec,
+} from '../../src/dataplane/io/sockaddr-codec.js';
+import { UdpPort } from '../../src/dataplane/io/udp-port.js';
 import { openTxSockets, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
-import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import type { Arena } from '../../src/dataplane/memory/arena.js';
 import { CHECKSUM_PARTIAL } from '../../src/dataplane/memory/batch.js';
 import { Coalescer } from '../../src/dataplane/offload/coalesce.js';
@@ -44,7 +48,7 @@ interface Flow {
   tcpOptions: number;
 }
 
-/** What happens to a packet: most are plain, so that trains become long. */
+/** What happens to a packet: most are plain, so that entries become long. */
 type Event =
   | 'plain'
   | 'short'
@@ -238,36 +242,38 @@ const burst: fc.Arbitrary<Burst> = fc
   });
 
 const kit = new Kit(PACKETS, 2048);
-const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, 1450);
+const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + 1450);
 const coalescers = [true, false].map(
   (uso) =>
     new Coalescer(kit.arena, kit.checksum, partial, {
-      packets: PACKETS,
+      maxBatch: PACKETS,
       udp: uso,
       linkLength: ETHERNET_LENGTH,
     }),
 );
 
-interface Train {
+interface Entry {
   packets: number[];
   bytes: Uint8Array;
-  segmentSize: number;
+  gsoSize: number;
 }
 
-function coalesce(burst: Burst, uso: boolean): Train[] {
+function coalesce(burst: Burst, uso: boolean): Entry[] {
   const coalescer = coalescers[uso ? 0 : 1] as Coalescer;
   kit.fill(burst.frames);
   burst.partial.forEach((partial, index) => {
     if (partial) kit.batch.checksum[index] = CHECKSUM_PARTIAL;
   });
-  coalescer.run(kit.batch);
-  return Array.from({ length: coalescer.count }, (_, train) => {
+  coalescer.coalesce(kit.batch);
+  return Array.from({ length: coalescer.count }, (_, entry) => {
     const packets: number[] = [];
-    const head = coalescer.head[train] as number;
+    const head = coalescer.head[entry] as number;
     for (let at = head; at >= 0; at = coalescer.next[at] as number) packets.push(at);
-    const parts = packets.map((at) => kit.packet(at).slice(at === head ? 0 : coalescer.headers[at]));
-    const segmentSize = packets.length > 1 ? (kit.batch.segmentSize[head] as number) : 0;
-    return { packets, bytes: concat(...parts), segmentSize };
+    const parts = packets.map((at) =>
+      kit.packet(at).slice(at === head ? 0 : kit.batch.headers[head].headersLength),
+    );
+    const gsoSize = packets.length > 1 ? (kit.batch.gsoSize[head] as number) : 0;
+    return { packets, bytes: concat(...parts), gsoSize };
   });
 }
 
@@ -279,11 +285,11 @@ function untagged(frame: Uint8Array): Uint8Array {
   return isTagged(frame) ? concat(frame.slice(0, 12), frame.slice(16)) : frame;
 }
 
-function split(train: Train): Uint8Array[] {
-  if (train.segmentSize === 0) return [train.bytes];
-  const segments = naiveSegments(untagged(train.bytes), train.segmentSize);
-  return isTagged(train.bytes)
-    ? segments.map((segment) => tagged(segment, viewOf(train.bytes).getUint16(14)))
+function split(entry: Entry): Uint8Array[] {
+  if (entry.gsoSize === 0) return [entry.bytes];
+  const segments = naiveSegments(untagged(entry.bytes), entry.gsoSize);
+  return isTagged(entry.bytes)
+    ? segments.map((segment) => tagged(segment, viewOf(entry.bytes).getUint16(14)))
     : segments;
 }
 
@@ -302,13 +308,13 @@ function essence(frame: Uint8Array, joined: boolean): string {
 for (const uso of [true, false]) {
   const name = uso ? 'with USO' : 'without USO';
 
-  t.test(`${name}: a coalesced packet splits into the original packets`, async () => {
+  t.test(`${name}: segmenting the superpackets of Coalescer restores every packet`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
-        for (const train of coalesce(made, uso)) {
-          const joined = train.packets.length > 1;
-          const expected = train.packets.map((at) => essence(made.frames[at] as Uint8Array, joined));
-          const parts = split(train).map((part) => essence(part, joined));
+        for (const entry of coalesce(made, uso)) {
+          const joined = entry.packets.length > 1;
+          const expected = entry.packets.map((at) => essence(made.frames[at] as Uint8Array, joined));
+          const parts = split(entry).map((part) => essence(part, joined));
           if (JSON.stringify(parts) !== JSON.stringify(expected)) return false;
         }
         return true;
@@ -317,7 +323,7 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: every packet leaves once, and a flow's payload stays in order`, async () => {
+  t.test(`${name}: Coalescer keeps every packet once and the payload of each flow in order`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
         const order = coalesce(made, uso).flatMap(({ packets }) => packets);
@@ -335,7 +341,7 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: entries leave in the order of their first packets`, async () => {
+  t.test(`${name}: Coalescer orders entries by their first packets`, async () => {
     fc.assert(
       fc.property(burst, (made) => {
         const heads = coalesce(made, uso).map(({ packets }) => packets[0] as number);
@@ -344,14 +350,14 @@ for (const uso of [true, false]) {
     );
   });
 
-  t.test(`${name}: the kernel's rules for GRO accept every superpacket`, async () => {
+  t.test(`${name}: Coalescer makes superpackets that a kernel accepts`, async () => {
     let superpackets = 0;
     fc.assert(
       fc.property(burst, (made) => {
-        for (const train of coalesce(made, uso)) {
-          if (train.segmentSize === 0) continue;
+        for (const entry of coalesce(made, uso)) {
+          if (entry.gsoSize === 0) continue;
           superpackets++;
-          const whole = untagged(train.bytes);
+          const whole = untagged(entry.bytes);
           const { ip, transport, payload, end, checksum, protocol, version } = layoutOf(whole);
           const view = viewOf(whole);
           const total = end - payload;
@@ -362,9 +368,9 @@ for (const uso of [true, false]) {
             (version === 6 || slowSum(whole.slice(ip, transport)) === 0xffff) &&
             (protocol === 6 || view.getUint16(transport + 4) === end - transport) &&
             view.getUint16(checksum) === slowSum(pseudoHeader(whole)) &&
-            Math.ceil(total / train.segmentSize) === train.packets.length &&
-            train.packets.length <= 64 &&
-            naiveSegments(whole, train.segmentSize).every(checksumsVerify);
+            Math.ceil(total / entry.gsoSize) === entry.packets.length &&
+            entry.packets.length <= 64 &&
+            naiveSegments(whole, entry.gsoSize).every(checksumsVerify);
           if (!valid) return false;
         }
         return true;
@@ -393,32 +399,32 @@ function isPureAck(frame: Uint8Array): boolean {
   return protocol === 6 && payload === end;
 }
 
-// Sending: the kernel cuts the trains, over loopback.
+// Sending: the kernel cuts the GSO runs, over loopback.
 
 const TUNNEL = hex('0800000000000100');
 
-/** Two ends of the underlay: what the senders send to `peer` arrives at `receiving`. */
+/** Two ends of the underlay: datagrams to `peer` from the transmit sockets arrive at `receiving`. */
 interface Wire {
   receiving: number;
-  senders: readonly number[];
+  txSockets: readonly number[];
   port: number;
   /** As the batch has it. */
   peer: number;
-  names: (arena: Arena) => Names;
+  codec: (arena: Arena) => SockaddrCodec;
 }
 
 async function wire(from: UnderlayAddress, to: UnderlayAddress, text: string): Promise<Wire> {
   const port = await freePort(text);
   const [receiving] = openUdpSockets(to, port, 1) as [number];
-  const senders = openTxSockets(from);
+  const txSockets = openTxSockets(from);
   t.teardown(() => {
-    for (const fd of [receiving, ...senders]) close(fd);
+    for (const fd of [receiving, ...txSockets]) close(fd);
   });
   if (!isIpv6Address(to))
-    return { receiving, senders, port, peer: to, names: (arena) => new Ipv4Names(arena) };
+    return { receiving, txSockets, port, peer: to, codec: (arena) => new Ipv4SockaddrCodec(arena) };
   const addresses = new Ipv6Addresses();
   const peer = addresses.add(to);
-  return { receiving, senders, port, peer, names: (arena) => new Ipv6Names(arena, addresses) };
+  return { receiving, txSockets, port, peer, codec: (arena) => new Ipv6SockaddrCodec(arena, addresses) };
 }
 
 const WIRES = {
@@ -426,20 +432,20 @@ const WIRES = {
   IPv6: await wire(ipv6('::1'), ipv6('::1'), '::1'),
 };
 
-function portOn(kit: Kit, { receiving, senders, port, names }: Wire, trains: boolean): UdpPort {
+function portOn(kit: Kit, { receiving, txSockets, port, codec }: Wire, gso: boolean): UdpPort {
   return new UdpPort(
     kit.arena,
     {
       fd: receiving,
-      senders,
-      names: names(kit.arena),
+      txSockets,
+      codec: codec(kit.arena),
       port,
       tunnelLength: TUNNEL.length,
       linkLength: ETHERNET_LENGTH,
       kernelPeers: true,
-      trains,
-      receives: 16,
-      burst: 16,
+      gso,
+      receiveMessages: 16,
+      maxBatch: 16,
     },
     kit.checksum,
     kit.counters,
@@ -449,7 +455,7 @@ function portOn(kit: Kit, { receiving, senders, port, names }: Wire, trains: boo
 
 interface Sent {
   frame: Uint8Array;
-  segmentSize: number;
+  gsoSize: number;
   vlan: boolean;
 }
 
@@ -471,33 +477,33 @@ const sent: fc.Arbitrary<Sent> = fc
   })
   .map(({ make, options, length, segments, vlan }) => ({
     frame: make({ ...options, payload: pattern(segments === 0 ? Math.min(length, 200) : length, length) }),
-    segmentSize: segments === 0 ? 0 : Math.ceil(length / segments),
+    gsoSize: segments === 0 ? 0 : Math.ceil(length / segments),
     vlan,
   }));
 
-for (const [family, underlay, trains] of [
+for (const [family, underlay, gso] of [
   ['IPv4', WIRES.IPv4, true],
   ['IPv4', WIRES.IPv4, false],
   ['IPv6', WIRES.IPv6, true],
   ['IPv6', WIRES.IPv6, false],
 ] as const) {
-  const how = trains ? 'in GSO runs' : 'one by one';
-  t.test(`UdpPort sends ${how} over ${family} what a naive segmenter makes`, async () => {
+  const how = gso ? 'in GSO runs' : 'datagram by datagram';
+  t.test(`UdpPort.send ${how} over ${family} equals a naive segmenter`, async () => {
     const near = new Kit(16, 16384, UdpPort.footprint(16));
     const far = new Kit(16, 2048, UdpPort.footprint(16));
-    const sender = portOn(near, underlay, trains);
+    const sender = portOn(near, underlay, gso);
     const receiver = portOn(far, underlay, false);
     fc.assert(
-      fc.property(fc.array(sent, { maxLength: 8 }), fc.nat(15), (packets, lane) => {
+      fc.property(fc.array(sent, { maxLength: 8 }), fc.nat(15), (packets, txSocket) => {
         near.fill([]);
         const expected: string[] = [];
-        for (const { frame, segmentSize, vlan } of packets) {
+        for (const { frame, gsoSize, vlan } of packets) {
           const index = near.batch.count;
-          const whole = segmentSize > 0 ? withPartialChecksum(frame) : frame;
+          const whole = gsoSize > 0 ? withPartialChecksum(frame) : frame;
           near.add(concat(TUNNEL, vlan ? tagged(whole) : whole), underlay.peer);
-          near.batch.segmentSize[index] = segmentSize;
-          near.batch.flow[index] = lane << 8;
-          for (const part of segmentSize > 0 ? naiveSegments(frame, segmentSize) : [frame]) {
+          near.batch.gsoSize[index] = gsoSize;
+          near.batch.flow[index] = txSocket << 8;
+          for (const part of gsoSize > 0 ? naiveSegments(frame, gsoSize) : [frame]) {
             expected.push(toHex(concat(TUNNEL, vlan ? tagged(part) : part)));
           }
         }

@@ -1,27 +1,27 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { MAX_HEADERS, Segmenter } from '../../src/dataplane/offload/segment.js';
-import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { concat, toHex, viewOf } from '../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../support/frames.js';
 import { Kit } from '../support/kit.js';
 import { checksumsVerify, layoutOf, naiveSegments, withPartialChecksum } from '../support/reference.js';
 
 const kit = new Kit(1, 65536);
-const segmenter = new Segmenter(kit.arena, kit.checksum, ETHERNET_LENGTH);
+const segmenter = new Segmenter(kit.arena, kit.checksum);
 const headers = kit.arena.reserve(MAX_HEADERS);
 
 function segments(frame: Uint8Array, size: number): Uint8Array[] {
   kit.fill([frame]);
   const made: Uint8Array[] = [];
-  segmenter.begin(kit.batch.offset[0], frame.length, size);
+  kit.locate(0);
+  segmenter.begin(kit.batch.offset[0], kit.batch.headers[0], size);
   for (let index = 0; index < segmenter.count; index++) {
     segmenter.write(index, headers);
-    const { headerLength, payloadOffset, payloadLength } = segmenter;
+    const { headersLength, payloadOffset, payloadLength } = segmenter;
     const { bytes } = kit.arena;
     made.push(
       concat(
-        bytes.slice(headers, headers + headerLength),
+        bytes.slice(headers, headers + headersLength),
         bytes.slice(payloadOffset, payloadOffset + payloadLength),
       ),
     );
@@ -47,38 +47,36 @@ const size = fc.oneof(
   fc.integer({ min: 1, max: 9000 }).map((n) => Math.max(n, 20)),
 );
 
-t.test('Segmenter splits the payload into segments of the requested size', async () => {
+t.test('Segmenter cuts the whole payload of a superpacket into parts of gsoSize bytes', async () => {
   fc.assert(
-    fc.property(superpacket, size, (frame, segmentSize) => {
+    fc.property(superpacket, size, (frame, gsoSize) => {
       const { payload } = layoutOf(frame);
-      const parts = segments(frame, segmentSize).map((segment) => segment.slice(payload));
+      const parts = segments(frame, gsoSize).map((segment) => segment.slice(payload));
       return (
         toHex(concat(...parts)) === toHex(frame.slice(payload)) &&
-        parts.slice(0, -1).every(({ length }) => length === segmentSize) &&
+        parts.slice(0, -1).every(({ length }) => length === gsoSize) &&
         parts.every(({ length }) => length > 0)
       );
     }),
   );
 });
 
-t.test('every segment has checksums that the slow reference verifies', async () => {
+t.test('Segmenter writes checksums that the slow reference verifies', async () => {
   fc.assert(
-    fc.property(superpacket, size, (frame, segmentSize) =>
-      segments(frame, segmentSize).every(checksumsVerify),
-    ),
+    fc.property(superpacket, size, (frame, gsoSize) => segments(frame, gsoSize).every(checksumsVerify)),
   );
 });
 
 t.test(
-  'sequence numbers advance by the payload and identifications by one, and both wrap around',
+  'Segmenter counts sequence numbers by the payload and identifications by one, with wrap-around',
   async () => {
     fc.assert(
-      fc.property(options.map(tcpFrame), size, (frame, segmentSize) => {
+      fc.property(options.map(tcpFrame), size, (frame, gsoSize) => {
         const { version, ip, transport } = layoutOf(frame);
         const first = viewOf(frame);
-        return segments(frame, segmentSize).every((segment, index) => {
+        return segments(frame, gsoSize).every((segment, index) => {
           const view = viewOf(segment);
-          const sequence = (first.getUint32(transport + 4) + index * segmentSize) % 2 ** 32;
+          const sequence = (first.getUint32(transport + 4) + index * gsoSize) % 2 ** 32;
           const identification = (first.getUint16(ip + 4) + index) % 2 ** 16;
           return (
             view.getUint32(transport + 4) === sequence &&
@@ -90,20 +88,20 @@ t.test(
   },
 );
 
-t.test('Segmenter equals the naive segmenter byte for byte', async () => {
+t.test('Segmenter equals the naive segmenter, byte for byte', async () => {
   fc.assert(
-    fc.property(superpacket, size, (frame, segmentSize) => {
-      const expected = naiveSegments(frame, segmentSize).map(toHex);
-      return JSON.stringify(segments(frame, segmentSize).map(toHex)) === JSON.stringify(expected);
+    fc.property(superpacket, size, (frame, gsoSize) => {
+      const expected = naiveSegments(frame, gsoSize).map(toHex);
+      return JSON.stringify(segments(frame, gsoSize).map(toHex)) === JSON.stringify(expected);
     }),
   );
 });
 
-t.test('Segmenter does not change the payload of the superpacket', async () => {
+t.test('Segmenter does not change the payload', async () => {
   fc.assert(
-    fc.property(superpacket, size, (frame, segmentSize) => {
+    fc.property(superpacket, size, (frame, gsoSize) => {
       const { payload } = layoutOf(frame);
-      segments(frame, segmentSize);
+      segments(frame, gsoSize);
       return toHex(kit.packet(0).slice(payload)) === toHex(frame.slice(payload));
     }),
   );

@@ -46,7 +46,7 @@ const packet = fc
     return concat(header, fields.body);
   });
 
-t.test('decrementIpv4Ttl keeps a correct checksum correct', async () => {
+t.test('decrementIpv4Ttl keeps a right checksum right, down to 0', async () => {
   fc.assert(
     fc.property(packet, (bytes) => {
       const ttl = bytes[8];
@@ -80,7 +80,7 @@ const FILLER = 0xa5;
 
 for (const direction of ['tx', 'rx'] as const) {
   t.test(
-    `${direction} forwards a packet or drops it under one counter, and changes no other byte`,
+    `UdpTunnel (${direction}) forwards every packet or drops it under one counter, and changes nothing else`,
     async () => {
       fc.assert(
         fc.property(

@@ -5,12 +5,13 @@
 
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER, COUNTER_NAMES } from '../../src/dataplane/counters.js';
+import { GroSplitter } from '../../src/dataplane/io/gro-splitter.js';
 import { OverlayPort } from '../../src/dataplane/io/overlay.js';
 import { OverlayGsoPort } from '../../src/dataplane/io/overlay-gso.js';
 import { MORE, type Port } from '../../src/dataplane/io/port.js';
-import { Ipv4Names, Ipv6Names } from '../../src/dataplane/io/sockaddr-codec.js';
+import { Ipv4SockaddrCodec, Ipv6SockaddrCodec } from '../../src/dataplane/io/sockaddr-codec.js';
+import { UdpPort } from '../../src/dataplane/io/udp-port.js';
 import { enableGro, openTxSockets, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
-import { UdpPort } from '../../src/dataplane/io/underlay.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
@@ -114,7 +115,7 @@ class Rig {
     const { outbound, frame, arena } = this;
     const ttl = this.linkLength + 8;
     for (let i = 0; i < BURST; i++) {
-      outbound.put(i, outbound.slot(i), frame.length);
+      outbound.set(i, outbound.slot(i), frame.length);
       // TTL and checksum are what the tunnel may have changed.
       for (let at = ttl; at < ttl + 4; at++) arena.bytes[outbound.slot(i) + at] = frame[at];
     }
@@ -176,7 +177,7 @@ function loopPart(): Run {
   const underlay: Port = {
     receive(batch) {
       for (let i = 0; i < BURST; i++) {
-        batch.put(i, rig.outbound.offset[i], rig.outbound.length[i]);
+        batch.set(i, rig.outbound.offset[i], rig.outbound.length[i]);
         batch.address[i] = LOOPBACK;
       }
       batch.count = BURST;
@@ -242,9 +243,9 @@ function messages(arena: Arena, buffers: readonly { at: number; length: number }
   buffers.forEach(({ at, length }, index) => {
     const header = headers + index * MMSGHDR_SIZE;
     const iovec = iovecs + index * IOVEC_SIZE;
-    arena.putPointer(iovec, at);
+    arena.writePointer(iovec, at);
     arena.words[(iovec + 8) >> 2] = length;
-    arena.putPointer(header + MSGHDR_IOV, iovec);
+    arena.writePointer(header + MSGHDR_IOV, iovec);
     arena.words[(header + MSGHDR_IOVLEN) >> 2] = 1;
   });
   return arena.address(headers);
@@ -259,11 +260,11 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
   const port = 20_000 + (process.pid % 20_000);
   const [socket] = openUdpSockets(address, port, 1);
   if (gso) enableGro(socket);
-  const inbound = new PacketBatch(arena, UdpPort.packets(BURST, gso), 0);
+  const inbound = new PacketBatch(arena, GroSplitter.maxPackets(BURST, gso), 0);
   const tap = gso
     ? new OverlayGsoPort(
         arena,
-        { fd: near, linkLength, podMtu: 1450, packets: inbound.capacity, uso: true },
+        { fd: near, linkLength, podMtu: 1450, maxBatch: inbound.capacity, uso: true },
         checksum,
         counters,
         outbound,
@@ -287,15 +288,17 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
     arena,
     {
       fd: socket,
-      senders: kind === 'vxlan' ? openTxSockets(address) : [socket],
-      names: isIpv6Address(address) ? new Ipv6Names(arena, rig.addresses) : new Ipv4Names(arena),
+      txSockets: kind === 'vxlan' ? openTxSockets(address) : [socket],
+      codec: isIpv6Address(address)
+        ? new Ipv6SockaddrCodec(arena, rig.addresses)
+        : new Ipv4SockaddrCodec(arena),
       port,
       tunnelLength: kind === 'vxlan' ? VXLAN_LENGTH : 0,
       linkLength,
       kernelPeers: kind === 'vxlan',
-      trains: gso,
-      receives: BURST,
-      burst: BURST,
+      gso,
+      receiveMessages: BURST,
+      maxBatch: BURST,
     },
     checksum,
     counters,

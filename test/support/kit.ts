@@ -8,6 +8,7 @@ import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
 import type { UdpTunnelOptions, VxlanOptions } from '../../src/dataplane/tunnel/options.js';
 import { UdpTunnel } from '../../src/dataplane/tunnel/udp.js';
 import { VxlanTunnel } from '../../src/dataplane/tunnel/vxlan.js';
+import { ETHERNET_LENGTH } from '../../src/dataplane/wire/ethernet.js';
 import { ipv4, mac } from './bytes.js';
 
 /** Bytes for the tables of a module under test. */
@@ -36,9 +37,14 @@ export class Kit {
     const { batch } = this;
     const slot = batch.slot(batch.count);
     this.arena.bytes.set(packet, slot);
-    batch.put(batch.count, slot, packet.length);
+    batch.set(batch.count, slot, packet.length);
     batch.address[batch.count] = address;
     batch.count++;
+  }
+
+  /** Locates the headers of packet `index`; returns false unless it is whole TCP or UDP. */
+  locate(index: number): boolean {
+    return this.batch.locate(index, 0, ETHERNET_LENGTH);
   }
 
   /** Returns a copy of packet `index`. */

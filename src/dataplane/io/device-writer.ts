@@ -1,4 +1,4 @@
-/** Writing to a queue of the device: one packet a call, gathered from pieces, counted by what came of it. */
+/** Writing packets to a queue of the device: one packet a call, gathered from pieces, counted by the result. */
 
 import { IOVEC_SIZE } from '../../sys/constants.js';
 import { EAGAIN } from '../../sys/errno.js';
@@ -7,32 +7,44 @@ import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 
 export class DeviceWriter {
+  /** Arena offset of the device header, which precedes every packet and is not counted. */
+  readonly header: number;
   private readonly arena: Arena;
   private readonly fd: number;
   private readonly counters: CounterRow;
   private readonly headerLength: number;
   private readonly iovecs: number;
   private readonly iovecsAddress: Address;
+  /** iovecs of every packet that the device header takes, and iovecs of the next packet so far. */
+  private readonly headerPieces: number;
+  private pieces: number;
 
-  /** Room for `pieces` pieces a packet, of which the first `headerLength` bytes are for the device and not counted. */
-  constructor(arena: Arena, fd: number, counters: CounterRow, pieces: number, headerLength: number) {
+  /** Has room for `maxPieces` pieces a packet. `headerLength`: bytes of the device header, 0 for none. */
+  constructor(arena: Arena, fd: number, counters: CounterRow, maxPieces: number, headerLength: number) {
     this.arena = arena;
     this.fd = fd;
     this.counters = counters;
     this.headerLength = headerLength;
-    this.iovecs = arena.reserve(pieces * IOVEC_SIZE);
+    this.header = arena.reserve(headerLength);
+    this.iovecs = arena.reserve((maxPieces + 1) * IOVEC_SIZE);
     this.iovecsAddress = arena.address(this.iovecs);
+    arena.writeIovec(this.iovecs, this.header, headerLength);
+    this.headerPieces = headerLength > 0 ? 1 : 0;
+    this.pieces = this.headerPieces;
   }
 
-  /** Piece `index` of the next packet: `length` bytes at arena offset `offset`. */
-  put(index: number, offset: number, length: number): void {
-    this.arena.putIovec(this.iovecs + index * IOVEC_SIZE, offset, length);
+  /** Adds `length` bytes at arena offset `offset` to the next packet. */
+  add(offset: number, length: number): void {
+    this.arena.writeIovec(this.iovecs + this.pieces++ * IOVEC_SIZE, offset, length);
   }
 
-  /** Writes the first `pieces` pieces and counts them as so many packets; false when the device did not take them. */
-  write(pieces: number, packets: number): boolean {
+  /**
+   * Writes the added pieces and counts them as `packets` packets. Returns false when the device did not accept them.
+   */
+  write(packets: number): boolean {
     const { counters } = this;
-    const result = writev(this.fd, this.iovecsAddress, pieces);
+    const result = writev(this.fd, this.iovecsAddress, this.pieces);
+    this.pieces = this.headerPieces;
     if (result === -EAGAIN) {
       counters[COUNTER.rx_drop_device_full] += packets;
     } else if (result < 0) {

@@ -1,6 +1,6 @@
 /**
- * Kernel structures that are the same for sending and receiving: n mmsghdrs, each pointing for ever at a sockaddr and a
- * control block of its own.
+ * The kernel structures that sending and receiving share: n mmsghdrs, each with a sockaddr and a control block of its
+ * own, whose addresses never change.
  */
 
 import {
@@ -44,23 +44,23 @@ export class MessageTable {
     );
     for (let i = 0; i < capacity; i++) {
       const message = this.messages + i * MMSGHDR_SIZE;
-      arena.putPointer(message + MSGHDR_NAME, this.name(i));
+      arena.writePointer(message + MSGHDR_NAME, this.name(i));
       arena.words[(message + MSGHDR_NAMELEN) >> 2] = nameSize;
-      arena.putPointer(message + MSGHDR_CONTROL, this.control(i));
+      arena.writePointer(message + MSGHDR_CONTROL, this.control(i));
     }
   }
 
-  /** Bytes of arena that a table takes at most. */
+  /** Returns the most bytes of arena that a table needs. */
   static footprint(capacity: number, controlSize: number): number {
     return capacity * (MMSGHDR_SIZE + SOCKADDR_IN6_SIZE + controlSize) + 3 * 64;
   }
 
-  /** Arena offset of sockaddr `index`, a multiple of 4: family @0, port @2, address behind them. */
+  /** Returns the arena offset of sockaddr `index`, a multiple of 4: family @0, port @2, then the address. */
   name(index: number): number {
     return this.names + index * this.nameSize;
   }
 
-  /** Arena offset of control block `index`. */
+  /** Returns the arena offset of control block `index`. */
   control(index: number): number {
     return this.controls + index * this.controlSize;
   }
@@ -68,7 +68,7 @@ export class MessageTable {
   /** Points message `index` at `count` iovecs from arena offset `iovecs`. */
   setIovecs(index: number, iovecs: number, count: number): void {
     const message = this.messages + index * MMSGHDR_SIZE;
-    this.arena.putPointer(message + MSGHDR_IOV, iovecs);
+    this.arena.writePointer(message + MSGHDR_IOV, iovecs);
     this.arena.words[(message + MSGHDR_IOVLEN) >> 2] = count;
   }
 
@@ -80,12 +80,12 @@ export class MessageTable {
     this.arena.words[(this.messages + index * MMSGHDR_SIZE + MSGHDR_CONTROLLEN) >> 2] = length;
   }
 
-  /** Bytes the kernel put into message `index`. */
+  /** Returns the bytes that the kernel wrote into message `index`. */
   received(index: number): number {
     return this.arena.words[(this.messages + index * MMSGHDR_SIZE + MMSGHDR_LEN) >> 2];
   }
 
-  /** msg_flags of a received message: MSG_TRUNC when the datagram was longer than its buffer. */
+  /** Returns msg_flags of a received message: MSG_TRUNC when the datagram was longer than its buffer. */
   flags(index: number): number {
     return this.arena.words[(this.messages + index * MMSGHDR_SIZE + MSGHDR_FLAGS) >> 2];
   }

@@ -1,5 +1,5 @@
 /**
- * The overlay port on rung `gso`: a TAP or TUN queue with a virtio-net header, whose packets may be
+ * The overlay port at offload level `gso`: a TAP or TUN queue with a virtio-net header, whose packets may be
  * superpackets.
  */
 
@@ -10,9 +10,7 @@ import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { Coalescer } from '../offload/coalesce.js';
-import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
-import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import {
   VNET_GSO_NONE,
@@ -31,57 +29,52 @@ import {
   writeVnetPlain,
 } from '../wire/virtio-net.js';
 import { DeviceWriter } from './device-writer.js';
-import type { OverlayOptions } from './overlay.js';
+import type { OverlayPortOptions } from './overlay.js';
 import { DRAINED, MORE, type Port } from './port.js';
+import { SegmentWriter } from './segment-writer.js';
 
-/** A burst of superpackets ends here, so that what was read is still in the cache when it is sent. */
+/** A burst of superpackets ends here, so that it is still in the cache when it is sent. */
 const BURST_BYTES = 512 * 1024;
-/** The virtio-net header, then a piece for each packet of a train. */
-const PIECES = 1 + 64;
+/** One piece for each packet of an entry (see Coalescer). */
+const MAX_PIECES = 64;
 
-export interface OverlayGsoOptions extends OverlayOptions {
+export interface OverlayGsoPortOptions extends OverlayPortOptions {
   /** The largest batch that will be sent. */
-  packets: number;
-  /** Whether the device takes UDP superpackets. */
+  maxBatch: number;
+  /** Whether the device accepts UDP superpackets. */
   uso: boolean;
 }
 
 export class OverlayGsoPort implements Port {
-  private readonly arena: Arena;
+  private readonly view: DataView;
   private readonly fd: number;
   private readonly checksum: Checksum;
   private readonly counters: CounterRow;
   private readonly coalescer: Coalescer;
-  private readonly layer4: Layer4;
   private readonly uso: boolean;
-  private readonly segmenter: Segmenter;
-  private readonly headers: number;
-  private readonly vnet: number;
   private readonly writer: DeviceWriter;
-  /** Where frame i is read to: its slot, behind room for the virtio-net header. */
+  private readonly segmentWriter: SegmentWriter;
+  /** Absolute address of each slot less room for the virtio-net header: frame i is read into slot i. */
   private readonly slots: readonly Address[];
 
   /** `outbound`: the batch that will be received into. */
   constructor(
     arena: Arena,
-    options: OverlayGsoOptions,
+    options: OverlayGsoPortOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
   ) {
-    this.arena = arena;
-    this.fd = options.fd;
+    const { fd, podMtu, maxBatch, uso, linkLength } = options;
+    this.view = arena.view;
+    this.fd = fd;
     this.checksum = checksum;
     this.counters = counters;
-    const partialChecksum = new PartialChecksum(arena, checksum, counters, options.podMtu);
-    const { packets, uso, linkLength } = options;
-    this.coalescer = new Coalescer(arena, checksum, partialChecksum, { packets, udp: uso, linkLength });
-    this.layer4 = new Layer4(linkLength);
+    const partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
+    this.coalescer = new Coalescer(arena, checksum, partialChecksum, { maxBatch, udp: uso, linkLength });
     this.uso = uso;
-    this.segmenter = new Segmenter(arena, checksum, linkLength);
-    this.headers = arena.reserve(MAX_HEADERS);
-    this.vnet = arena.reserve(VNET_LENGTH);
-    this.writer = new DeviceWriter(arena, options.fd, counters, PIECES, VNET_LENGTH);
+    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, VNET_LENGTH);
+    this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
     this.slots = outbound.slotAddresses(VNET_LENGTH);
   }
 
@@ -95,14 +88,14 @@ export class OverlayGsoPort implements Port {
       if (result < 0) {
         return result === -EAGAIN || result === -EINTR || batch.count > 0 ? DRAINED : result;
       }
-      this.take(batch, frame, result - VNET_LENGTH);
+      this.add(batch, frame, result - VNET_LENGTH);
       bytes += result;
     }
     return MORE;
   }
 
-  private take(batch: PacketBatch, frame: number, length: number): void {
-    const { view } = this.arena;
+  private add(batch: PacketBatch, frame: number, length: number): void {
+    const { view } = this;
     const header = frame - VNET_LENGTH;
     const isSuperpacket = vnetGsoType(view, header) !== VNET_GSO_NONE;
     if (isSuperpacket && vnetGsoSize(view, header) === 0) {
@@ -110,100 +103,72 @@ export class OverlayGsoPort implements Port {
       return;
     }
     const index = batch.count++;
-    batch.put(index, frame, length);
+    batch.set(index, frame, length);
     if (isSuperpacket) {
-      batch.segmentSize[index] = vnetGsoSize(view, header);
+      batch.gsoSize[index] = vnetGsoSize(view, header);
       batch.checksum[index] = CHECKSUM_PARTIAL;
     } else if ((vnetFlags(view, header) & VNET_NEEDS_CSUM) !== 0) {
-      this.finishChecksum(frame, length, vnetChecksumStart(view, header), vnetChecksumOffset(view, header));
+      this.completeChecksum(frame, length, vnetChecksumStart(view, header), vnetChecksumOffset(view, header));
     }
   }
 
   /**
-   * The sum from `start` to the end, over a field that holds what comes before (include/linux/virtio_net.h). Where it
-   * goes is the kernel's word: it may be the checksum of a tunnel inside the pod.
+   * Writes the checksum from `start` to the end; its field holds the sum of what precedes (include/linux/virtio_net.h).
+   * The offset is taken from the virtio-net header as is: it may be the checksum of a tunnel inside the pod.
    */
-  private finishChecksum(frame: number, length: number, start: number, offset: number): void {
-    const { view } = this.arena;
+  private completeChecksum(frame: number, length: number, start: number, offset: number): void {
     if (start + offset + 2 > length) return;
-    const finished = this.checksum.finishFrom(frame + start, length - start);
-    view.setUint16(frame + start + offset, finished === 0 ? 0xffff : finished);
+    const field = this.checksum.compute(frame + start, length - start);
+    this.view.setUint16(frame + start + offset, field === 0 ? 0xffff : field);
   }
 
   send(batch: PacketBatch): void {
     const { coalescer, counters, writer } = this;
-    coalescer.run(batch);
-    for (let train = 0; train < coalescer.count; train++) {
-      const head = coalescer.head[train];
-      if (batch.segmentSize[head] > 0 && !this.takesSuperpacket(batch, head)) {
-        this.sendDatagrams(batch, head);
+    coalescer.coalesce(batch);
+    for (let entry = 0; entry < coalescer.count; entry++) {
+      const head = coalescer.head[entry];
+      if (batch.gsoSize[head] > 0 && !this.acceptsSuperpacket(batch, head)) {
+        writeVnetPlain(this.view, writer.header);
+        this.segmentWriter.write(batch, head);
         continue;
       }
-      const packets = coalescer.segments[train];
-      if (writer.write(this.gather(batch, train), packets) && packets > 1)
-        counters[COUNTER.rx_coalesced] += packets;
+      this.writeVnetHeader(batch, head);
+      this.addPieces(batch, entry);
+      const packets = coalescer.segments[entry];
+      if (writer.write(packets) && packets > 1) counters[COUNTER.rx_coalesced] += packets;
     }
   }
 
-  /** False for UDP without USO: the tun driver does not know such a superpacket before 6.2. */
-  private takesSuperpacket(batch: PacketBatch, index: number): boolean {
-    if (this.uso) return true;
-    const { layer4 } = this;
-    if (!layer4.locate(this.arena.view, batch.offset[index], 0xffff + 256)) return true;
-    return layer4.protocol === IPPROTO_TCP;
+  /** Returns false for UDP without USO: before 6.2 the tun driver does not know UDP superpackets. */
+  private acceptsSuperpacket(batch: PacketBatch, index: number): boolean {
+    return this.uso || batch.headers[index].protocol === IPPROTO_TCP;
   }
 
-  /** Sends the UDP superpacket of a kernel peer (see UdpPort) as the datagrams it is made of. */
-  private sendDatagrams(batch: PacketBatch, index: number): void {
-    const { segmenter, headers, vnet, writer } = this;
-    if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
-      this.counters[COUNTER.rx_drop_device_refused]++;
-      return;
-    }
-    writeVnetPlain(this.arena.view, vnet);
-    for (let segment = 0; segment < segmenter.count; segment++) {
-      segmenter.write(segment, headers);
-      writer.put(0, vnet, VNET_LENGTH);
-      writer.put(1, headers, segmenter.headerLength);
-      writer.put(2, segmenter.payloadOffset, segmenter.payloadLength);
-      writer.write(3, 1);
-    }
-  }
-
-  /** Lays out the write of one train; returns the number of iovecs. */
-  private gather(batch: PacketBatch, train: number): number {
+  /** Adds the first packet of an entry, then the payload of the others. */
+  private addPieces(batch: PacketBatch, entry: number): void {
     const { coalescer, writer } = this;
-    const head = coalescer.head[train];
-    this.describe(batch, head);
-    writer.put(0, this.vnet, VNET_LENGTH);
-    writer.put(1, batch.offset[head], batch.length[head]);
-    let pieces = 2;
+    const head = coalescer.head[entry];
+    const { headersLength } = batch.headers[head];
+    writer.add(batch.offset[head], batch.length[head]);
     for (let packet = coalescer.next[head]; packet >= 0; packet = coalescer.next[packet]) {
-      const headers = coalescer.headers[packet];
-      writer.put(pieces++, batch.offset[packet] + headers, batch.length[packet] - headers);
+      writer.add(batch.offset[packet] + headersLength, batch.length[packet] - headersLength);
     }
-    return pieces;
   }
 
   /** Writes the virtio-net header of the packet or superpacket that starts with packet `index`. */
-  private describe(batch: PacketBatch, index: number): void {
-    const { view } = this.arena;
-    const { layer4, vnet } = this;
-    const frame = batch.offset[index];
-    // The IP header of a joined train spans more than its first packet, so the frame's length is not what limits it.
-    if (batch.checksum[index] !== CHECKSUM_PARTIAL || !layer4.locate(view, frame, 0xffff + 256)) {
-      writeVnetPlain(view, vnet);
-      return;
+  private writeVnetHeader(batch: PacketBatch, index: number): void {
+    const { view } = this;
+    const { header } = this.writer;
+    const { isIpv6, protocol, transport, checksumField, headersLength } = batch.headers[index];
+    const gsoSize = batch.gsoSize[index];
+    if (batch.checksum[index] !== CHECKSUM_PARTIAL) {
+      writeVnetPlain(view, header);
+    } else if (gsoSize === 0) {
+      writeVnetChecksum(view, header, transport, checksumField - transport);
+    } else {
+      const tcp = isIpv6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
+      const type = protocol === IPPROTO_TCP ? tcp : VNET_GSO_UDP_L4;
+      writeVnetGso(view, header, type, headersLength, gsoSize, transport, checksumField - transport);
     }
-    const start = layer4.header - frame;
-    const offset = layer4.checksumField - layer4.header;
-    const size = batch.segmentSize[index];
-    if (size === 0) {
-      writeVnetChecksum(view, vnet, start, offset);
-      return;
-    }
-    const tcp = layer4.isIpv6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;
-    const type = layer4.protocol === IPPROTO_TCP ? tcp : VNET_GSO_UDP_L4;
-    writeVnetGso(view, vnet, type, start + layer4.headerLength, size, start, offset);
   }
 }

@@ -1,21 +1,19 @@
 /**
- * The overlay port on rung `none`: a TAP or TUN queue without a virtio-net header, one packet a
- * system call.
+ * The overlay port at offload level `none`: a TAP or TUN queue without a virtio-net header, one packet a system call.
  */
 
 import { EAGAIN, EINTR } from '../../sys/errno.js';
 import { type Address, read } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
-import { COUNTER, type CounterRow } from '../counters.js';
+import type { CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
-import { Layer4 } from '../offload/layer4.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
-import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { DeviceWriter } from './device-writer.js';
 import { DRAINED, MORE, type Port } from './port.js';
+import { SegmentWriter } from './segment-writer.js';
 
-export interface OverlayOptions {
+export interface OverlayPortOptions {
   /** A queue of the device. */
   fd: number;
   /** MTU of the pods behind the device, in bytes. */
@@ -24,35 +22,33 @@ export interface OverlayOptions {
   linkLength: number;
 }
 
+/** A whole packet, or the headers and the payload of a segment. */
+const MAX_PIECES = 2;
+
 export class OverlayPort implements Port {
-  private readonly arena: Arena;
   private readonly fd: number;
+  private readonly linkLength: number;
   private readonly partialChecksum: PartialChecksum;
-  private readonly counters: CounterRow;
-  private readonly layer4: Layer4;
-  private readonly segmenter: Segmenter;
   private readonly writer: DeviceWriter;
-  /** Where frame i is read to: its slot. */
+  private readonly segmentWriter: SegmentWriter;
+  /** Absolute address of each slot: frame i is read into slot i. */
   private readonly slots: readonly Address[];
-  private readonly headers: number;
 
   /** `outbound`: the batch that will be received into. */
   constructor(
     arena: Arena,
-    options: OverlayOptions,
+    options: OverlayPortOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
   ) {
-    this.arena = arena;
-    this.fd = options.fd;
-    this.partialChecksum = new PartialChecksum(arena, checksum, counters, options.podMtu);
-    this.counters = counters;
-    this.layer4 = new Layer4(options.linkLength);
-    this.segmenter = new Segmenter(arena, checksum, options.linkLength);
-    this.writer = new DeviceWriter(arena, options.fd, counters, 2, 0);
+    const { fd, podMtu, linkLength } = options;
+    this.fd = fd;
+    this.linkLength = linkLength;
+    this.partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
+    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, 0);
+    this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
     this.slots = outbound.slotAddresses(0);
-    this.headers = arena.reserve(MAX_HEADERS);
   }
 
   receive(batch: PacketBatch): number {
@@ -63,39 +59,23 @@ export class OverlayPort implements Port {
       if (length < 0) {
         return length === -EAGAIN || length === -EINTR || batch.count > 0 ? DRAINED : length;
       }
-      batch.put(batch.count, slot, length);
+      batch.set(batch.count, slot, length);
       batch.count++;
     }
     return MORE;
   }
 
   send(batch: PacketBatch): void {
-    const { partialChecksum, layer4, writer } = this;
+    const { partialChecksum, writer, linkLength } = this;
     for (let i = 0; i < batch.count; i++) {
-      if (layer4.locate(this.arena.view, batch.offset[i], batch.length[i])) {
-        partialChecksum.mark(batch, i, layer4);
-      }
-      if (batch.segmentSize[i] > 0) {
-        this.sendSegments(batch, i);
+      const pseudoHeader = batch.locate(i, 0, linkLength) ? partialChecksum.detect(batch, i) : 0;
+      if (batch.gsoSize[i] > 0) {
+        this.segmentWriter.write(batch, i);
       } else {
-        if (batch.checksum[i] === CHECKSUM_PARTIAL) partialChecksum.complete(layer4);
-        writer.put(0, batch.offset[i], batch.length[i]);
-        writer.write(1, 1);
+        if (batch.checksum[i] === CHECKSUM_PARTIAL) partialChecksum.complete(batch, i, pseudoHeader);
+        writer.add(batch.offset[i], batch.length[i]);
+        writer.write(1);
       }
-    }
-  }
-
-  private sendSegments(batch: PacketBatch, index: number): void {
-    const { segmenter, headers, writer } = this;
-    if (!segmenter.begin(batch.offset[index], batch.length[index], batch.segmentSize[index])) {
-      this.counters[COUNTER.rx_drop_device_refused]++;
-      return;
-    }
-    for (let segment = 0; segment < segmenter.count; segment++) {
-      segmenter.write(segment, headers);
-      writer.put(0, headers, segmenter.headerLength);
-      writer.put(1, segmenter.payloadOffset, segmenter.payloadLength);
-      writer.write(2, 1);
     }
   }
 }

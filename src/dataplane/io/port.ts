@@ -1,24 +1,24 @@
 /**
- * The two sides of the dataplane: the overlay port is the TAP device, the underlay port the UDP socket.
+ * The two sides of the dataplane: the overlay port is the TAP or TUN device, the underlay port the UDP sockets.
  *
- * A port belongs to one worker and its methods never block, throw or allocate. It borrows the batch for the call only.
- * Both directions may carry superpackets; a port whose device cannot take them segments them itself, so that nothing
- * between the ports needs to know the offload rung. Closing the descriptor is not the port's business: control opened
- * it and closes it.
+ * A port belongs to one worker, and its methods never block, throw or allocate. It borrows the batch for the call only.
+ * Both directions may carry superpackets. A port whose device does not accept them segments them itself, so the code
+ * between the ports does not depend on the offload level. A port never closes its descriptors; control does.
  */
 
 import type { PacketBatch } from '../memory/batch.js';
 
-/** Results of `receive`: nothing is waiting any more, or something may be. */
+/** Results of `receive`: the device or socket is empty, or more packets may be waiting. */
 export const DRAINED = 0;
 export const MORE = 1;
 
 export interface Port {
   /**
-   * Fills the batch anew with what is waiting; the packets lie in buffers of the port or slots of the batch and hold
-   * until the next call. Returns DRAINED, MORE, or a negated errno when the device or socket is gone.
+   * Replaces the contents of the batch by the packets that are waiting. They lie in buffers of the port or slots of the
+   * batch and are valid until the next call. Returns DRAINED, MORE, or a negated errno when the device or socket is
+   * lost.
    */
   receive(batch: PacketBatch): number;
-  /** Sends every packet of the batch; what cannot be sent is counted and dropped. */
+  /** Sends every packet of the batch; drops and counts what cannot be sent. */
   send(batch: PacketBatch): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The tables and buffers of one recvmmsg. With UDP_GRO (Linux 5.0) a message may be a train: datagrams of equal size one
- * after the other, the last maybe shorter.
+ * The tables and buffers of one recvmmsg. With UDP_GRO (Linux 5.0) a message may be a GRO run: datagrams of equal size
+ * one after the other, the last possibly shorter.
  */
 
 import { CMSGHDR_SIZE, IOVEC_SIZE, MSG_TRUNC, SOL_UDP, UDP_GRO } from '../../sys/constants.js';
@@ -8,23 +8,23 @@ import type { Address } from '../../sys/ffi.js';
 import type { Arena } from '../memory/arena.js';
 import { STAGGER } from '../memory/batch.js';
 import { MessageTable } from './message-table.js';
-import type { Names } from './sockaddr-codec.js';
+import type { SockaddrCodec } from './sockaddr-codec.js';
 
 /** Room for UDP_GRO (an int) and IP_TOS (a byte) or IPV6_TCLASS (an int): CMSG_SPACE of each is 24. */
 const CONTROL_SIZE = 64;
 
-export class ReceiveRing {
+export class ReceiveTable {
   readonly capacity: number;
   /**
-   * Of the message that `parse` looked at last: bytes of each datagram (0: it is a single one) and outer TOS
-   * or traffic class.
+   * Of the message that `parseControl` parsed last: bytes of each datagram (UDP_GRO; 0 for a single datagram), and
+   * outer TOS or traffic class.
    */
-  segmentSize = 0;
+  datagramSize = 0;
   tos = 0;
   /** Absolute address of the first message, for recvmmsg. */
   readonly messages: Address;
   private readonly arena: Arena;
-  private readonly names: Names;
+  private readonly codec: SockaddrCodec;
   private readonly level: number;
   private readonly tosType: number;
   private readonly table: MessageTable;
@@ -32,10 +32,10 @@ export class ReceiveRing {
   private readonly stride: number;
 
   /** `capacity` messages of at most `size` bytes. */
-  constructor(arena: Arena, capacity: number, size: number, names: Names) {
-    const { family } = names;
+  constructor(arena: Arena, capacity: number, size: number, codec: SockaddrCodec) {
+    const { family } = codec;
     this.arena = arena;
-    this.names = names;
+    this.codec = codec;
     this.level = family.level;
     this.tosType = family.tos;
     this.capacity = capacity;
@@ -46,29 +46,29 @@ export class ReceiveRing {
     this.buffers = arena.reserve(capacity * this.stride);
     for (let i = 0; i < capacity; i++) {
       const iovec = iovecs + i * IOVEC_SIZE;
-      arena.putIovec(iovec, this.buffer(i), size);
+      arena.writeIovec(iovec, this.buffer(i), size);
       this.table.setIovecs(i, iovec, 1);
     }
   }
 
-  /** Bytes of arena that a ring takes. */
+  /** Returns the bytes of arena that a table needs. */
   static footprint(capacity: number, size: number): number {
     return MessageTable.footprint(capacity, CONTROL_SIZE) + capacity * (IOVEC_SIZE + size + STAGGER) + 3 * 64;
   }
 
-  /** Gives the first `used` control blocks their length back, which the kernel overwrote. */
+  /** Restores the length of the first `used` control blocks, which the kernel overwrote. */
   prepare(used: number): void {
     for (let i = 0; i < used; i++) this.table.setControlLength(i, CONTROL_SIZE);
   }
 
-  /** Arena offset of message `index`'s first byte. */
+  /** Returns the arena offset of the first byte of message `index`. */
   buffer(index: number): number {
     return this.buffers + index * this.stride;
   }
 
-  /** The sender's address, as the batch has it. */
-  address(index: number): number {
-    return this.names.get(this.table.name(index));
+  /** Returns the source address of message `index`, in the batch's form. */
+  source(index: number): number {
+    return this.codec.read(this.table.name(index));
   }
 
   length(index: number): number {
@@ -79,19 +79,19 @@ export class ReceiveRing {
     return (this.table.flags(index) & MSG_TRUNC) !== 0;
   }
 
-  /** Reads the control messages of message `index` into `segmentSize` and `tos`. */
-  parse(index: number): void {
+  /** Parses the control messages of message `index` into `datagramSize` and `tos`. */
+  parseControl(index: number): void {
     const { words, bytes } = this.arena;
     const start = this.table.control(index);
     const end = start + this.table.controlLength(index);
-    this.segmentSize = 0;
+    this.datagramSize = 0;
     this.tos = 0;
     for (let at = start; at + CMSGHDR_SIZE < end; ) {
       const word = at >> 2;
       const length = words[word];
       if (length < CMSGHDR_SIZE) return;
-      if (words[word + 2] === SOL_UDP && words[word + 3] === UDP_GRO) this.segmentSize = words[word + 4];
-      // Of an int it is the first byte.
+      if (words[word + 2] === SOL_UDP && words[word + 3] === UDP_GRO) this.datagramSize = words[word + 4];
+      // The first byte, also of an int.
       if (words[word + 2] === this.level && words[word + 3] === this.tosType)
         this.tos = bytes[at + CMSGHDR_SIZE];
       at += (length + 7) & ~7;

@@ -1,50 +1,53 @@
 /**
- * Outgoing datagrams as trains. A train is one message of a sendmmsg: one payload, gathered from iovecs, that the
- * kernel cuts into datagrams of equal size, the last maybe shorter (UDP_SEGMENT, Linux 4.18). A train of one datagram is
- * an ordinary message.
+ * The tables of one sendmmsg. A message carries one GSO run: one payload, gathered from pieces (iovecs), that the
+ * kernel cuts into datagrams of equal size, the last possibly shorter (UDP_SEGMENT, Linux 4.18). A run of one datagram
+ * is an ordinary message.
  */
 
 import { CMSGHDR_SIZE, IOVEC_SIZE, SOL_UDP, UDP_SEGMENT } from '../../sys/constants.js';
 import type { Address } from '../../sys/ffi.js';
 import type { Arena } from '../memory/arena.js';
 import { MessageTable } from './message-table.js';
-import type { Names } from './sockaddr-codec.js';
+import type { SockaddrCodec } from './sockaddr-codec.js';
 
 /** CMSG_SPACE of a u16 and of an int on 64 bits: both 24. */
 const CONTROL_SPACE = 24;
 const SEGMENT_LENGTH = CMSGHDR_SIZE + 2;
 const TOS_LENGTH = CMSGHDR_SIZE + 4;
 
-export class Trains {
+export class SendTable {
+  /** Number of complete messages. */
   count = 0;
   readonly capacity: number;
-  /** Per train: datagrams, and payload bytes of all of them. */
+  /** Per message: number of datagrams, and payload bytes of all of them. */
   readonly datagrams: Int32Array;
   readonly bytes: Int32Array;
-  /** Per train: bytes of a datagram (the last may have fewer), receiver and TOS or traffic class, as they were given to `begin`. */
-  readonly size: Int32Array;
+  /**
+   * Per message: bytes of a datagram (the last may have fewer), peer and TOS or traffic class, as passed to `begin`.
+   */
+  readonly datagramSize: Int32Array;
   readonly address: Int32Array;
   readonly tos: Uint8Array;
-  /** Per train: its first iovec; train i ends where i + 1 begins. */
+  /** Per message: its first piece; the pieces of message i end where those of message i + 1 begin. */
   readonly firstPiece: Int32Array;
-  /** Per iovec: arena offset and bytes. */
+  /** Per piece: arena offset and bytes. */
   readonly pieceOffset: Int32Array;
   readonly pieceLength: Int32Array;
   private pieces = 0;
   private readonly arena: Arena;
-  private readonly names: Names;
+  private readonly codec: SockaddrCodec;
   private readonly table: MessageTable;
   private readonly iovecs: number;
 
-  /** Room for `capacity` trains of `pieces` iovecs altogether; `port` (host order) is every receiver's. */
-  constructor(arena: Arena, capacity: number, pieces: number, names: Names, port: number) {
-    const { family } = names;
+  /** Has room for `capacity` messages of `pieces` pieces altogether; `port` (host order) is every peer's. */
+  constructor(arena: Arena, capacity: number, pieces: number, codec: SockaddrCodec, port: number) {
+    const { family } = codec;
     this.arena = arena;
-    this.names = names;
+    this.codec = codec;
     this.capacity = capacity;
     this.datagrams = new Int32Array(capacity);
     this.bytes = new Int32Array(capacity);
-    this.size = new Int32Array(capacity);
+    this.datagramSize = new Int32Array(capacity);
     this.address = new Int32Array(capacity);
     this.tos = new Uint8Array(capacity);
     this.firstPiece = new Int32Array(capacity + 1);
@@ -67,7 +70,7 @@ export class Trains {
     }
   }
 
-  /** Bytes of arena that the tables take. */
+  /** Returns the bytes of arena that the tables need. */
   static footprint(capacity: number, pieces: number): number {
     return MessageTable.footprint(capacity, 2 * CONTROL_SPACE) + pieces * IOVEC_SIZE + 64;
   }
@@ -77,41 +80,41 @@ export class Trains {
     this.pieces = 0;
   }
 
-  /** True when one more train of `pieces` iovecs fits. */
+  /** Returns true when `pieces` more pieces fit, in the open message or in a new one. */
   hasRoom(pieces: number): boolean {
     return this.count < this.capacity && this.pieces + pieces <= this.pieceOffset.length;
   }
 
-  /** Opens a train to an address, as the batch has it, of datagrams of `size` bytes. */
-  begin(address: number, tos: number, size: number): void {
+  /** Opens a message to an address, in the batch's form, of datagrams of `datagramSize` bytes. */
+  begin(address: number, tos: number, datagramSize: number): void {
     const { count } = this;
     this.address[count] = address;
     this.tos[count] = tos;
-    this.size[count] = size;
+    this.datagramSize[count] = datagramSize;
     this.bytes[count] = 0;
     this.firstPiece[count] = this.pieces;
-    this.names.put(this.table.name(count), address);
+    this.codec.write(this.table.name(count), address);
   }
 
-  /** Adds `length` bytes at arena offset `offset` to the open train. */
-  push(offset: number, length: number): void {
+  /** Adds `length` bytes at arena offset `offset` to the open message. */
+  add(offset: number, length: number): void {
     const { pieces } = this;
-    this.arena.putIovec(this.iovecs + pieces * IOVEC_SIZE, offset, length);
+    this.arena.writeIovec(this.iovecs + pieces * IOVEC_SIZE, offset, length);
     this.pieceOffset[pieces] = offset;
     this.pieceLength[pieces] = length;
     this.bytes[this.count] += length;
     this.pieces++;
   }
 
-  /** Closes the open train, which holds so many datagrams. */
+  /** Completes the open message, whose run has `datagrams` datagrams. */
   end(datagrams: number): void {
     const { count, table } = this;
     const first = this.firstPiece[count];
     const control = table.control(count);
     this.datagrams[count] = datagrams;
     table.setIovecs(count, this.iovecs + first * IOVEC_SIZE, this.pieces - first);
-    // A segment size of 0 asks for none: so the two control messages can stay where they are.
-    this.arena.view.setUint16(control + CMSGHDR_SIZE, datagrams > 1 ? this.size[count] : 0, true);
+    // UDP_SEGMENT 0 turns segmentation off, so the two control messages can stay in place.
+    this.arena.view.setUint16(control + CMSGHDR_SIZE, datagrams > 1 ? this.datagramSize[count] : 0, true);
     this.arena.words[(control + CONTROL_SPACE + CMSGHDR_SIZE) >> 2] = this.tos[count];
     const used = this.tos[count] !== 0 ? 2 : datagrams > 1 ? 1 : 0;
     table.setControlLength(count, used * CONTROL_SPACE);
@@ -119,7 +122,7 @@ export class Trains {
     this.firstPiece[this.count] = this.pieces;
   }
 
-  /** Absolute address of train `index`'s message, for sendmmsg. */
+  /** Returns the absolute address of message `index`, for sendmmsg. */
   message(index: number): Address {
     return this.table.addresses[index];
   }

@@ -1,135 +1,143 @@
-/** Sending trains through a pool of sockets, and what happens when the kernel refuses one. */
+/** Sending messages through the transmit sockets, and handling those the kernel refuses. */
 
 import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT, TIMESPEC_SIZE } from '../../sys/constants.js';
 import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, isUnreachable } from '../../sys/errno.js';
 import { type Address, ppoll, sendmmsg } from '../../sys/ffi.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
-import { Trains } from './send-table.js';
-import type { Names } from './sockaddr-codec.js';
+import { SendTable } from './send-table.js';
+import type { SockaddrCodec } from './sockaddr-codec.js';
 
-/** How long a full send buffer may hold the worker up before the rest of the burst is dropped. */
+/** How long a full send buffer may block the worker before the rest of the burst is dropped. */
 const SEND_WAIT_NS = 5_000_000;
-/** Datagrams of a train that is replayed one by one, each of two iovecs. */
+/** Datagrams of a GSO run that is replayed one by one, each of two pieces. */
 const REPLAYED = 64;
 
-export class Sender {
-  static readonly FOOTPRINT = Trains.footprint(REPLAYED, 2 * REPLAYED) + 2 * 64;
+export interface SenderOptions {
+  /** Descriptors, by the number of the transmit socket. */
+  txSockets: readonly number[];
+  codec: SockaddrCodec;
+  /** Every peer's UDP port. */
+  port: number;
+  tunnelLength: number;
+  /** Whether GSO runs may be sent. */
+  gso: boolean;
+}
 
-  /** Whether trains of more than one datagram may be sent. */
-  trains: boolean;
+export class Sender {
+  static readonly FOOTPRINT = SendTable.footprint(REPLAYED, 2 * REPLAYED) + 2 * 64;
+
+  /** Whether runs of more than one datagram may be sent; false from the first EIO on. */
+  gso: boolean;
   private readonly arena: Arena;
-  private readonly fds: readonly number[];
+  private readonly txSockets: readonly number[];
   private readonly tunnelLength: number;
   private readonly counters: CounterRow;
-  private readonly onStepDown: (errno: number) => void;
-  private readonly single: Trains;
+  private readonly onFallback: (errno: number) => void;
+  private readonly sendmmsg: typeof sendmmsg;
+  private readonly single: SendTable;
   private readonly pollfd: number;
   private readonly pollAddress: Address;
-  private readonly patience: Address;
+  private readonly timeout: Address;
 
+  /** `onFallback` is called at most once, when GSO turns out to be impossible. `send` is replaced by tests. */
   constructor(
     arena: Arena,
-    options: {
-      senders: readonly number[];
-      names: Names;
-      port: number;
-      tunnelLength: number;
-      trains: boolean;
-    },
+    options: SenderOptions,
     counters: CounterRow,
-    onStepDown: (errno: number) => void,
+    onFallback: (errno: number) => void,
+    send = sendmmsg,
   ) {
     this.arena = arena;
-    this.fds = options.senders;
+    this.txSockets = options.txSockets;
     this.tunnelLength = options.tunnelLength;
-    this.trains = options.trains;
+    this.gso = options.gso;
     this.counters = counters;
-    this.onStepDown = onStepDown;
-    this.single = new Trains(arena, REPLAYED, 2 * REPLAYED, options.names, options.port);
+    this.onFallback = onFallback;
+    this.sendmmsg = send;
+    this.single = new SendTable(arena, REPLAYED, 2 * REPLAYED, options.codec, options.port);
     this.pollfd = arena.reserve(POLLFD_SIZE);
     this.pollAddress = arena.address(this.pollfd);
     arena.words[(this.pollfd >> 2) + 1] = POLLOUT;
-    const patience = arena.reserve(TIMESPEC_SIZE);
-    arena.words[(patience + 8) >> 2] = SEND_WAIT_NS;
-    this.patience = arena.address(patience);
+    const timeout = arena.reserve(TIMESPEC_SIZE);
+    arena.words[(timeout + 8) >> 2] = SEND_WAIT_NS;
+    this.timeout = arena.address(timeout);
   }
 
-  /** Sends all trains through socket `lane`; what cannot be sent is counted and dropped. */
-  send(trains: Trains, lane: number): void {
-    const fd = this.fds[lane];
+  /** Sends all messages through transmit socket `txSocket`; drops and counts what cannot be sent. */
+  send(messages: SendTable, txSocket: number): void {
+    const fd = this.txSockets[txSocket];
     let next = 0;
     let waited = false;
-    while (next < trains.count) {
-      const sent = sendmmsg(fd, trains.message(next), trains.count - next, MSG_DONTWAIT);
+    while (next < messages.count) {
+      const sent = this.sendmmsg(fd, messages.message(next), messages.count - next, MSG_DONTWAIT);
       if (sent > 0) {
-        this.count(trains, next, next + sent);
+        this.count(messages, next, next + sent);
         next += sent;
       } else if (sent === -EAGAIN && !waited) {
         this.arena.words[this.pollfd >> 2] = fd;
-        ppoll(this.pollAddress, 1, this.patience);
+        ppoll(this.pollAddress, 1, this.timeout);
         waited = true;
       } else if (sent === -EAGAIN) {
-        for (; next < trains.count; next++)
-          this.counters[COUNTER.tx_drop_socket_full] += trains.datagrams[next];
+        for (; next < messages.count; next++)
+          this.counters[COUNTER.tx_drop_socket_full] += messages.datagrams[next];
       } else if (sent !== -EINTR) {
-        // An error with nothing sent is the first message's (net/socket.c, __sys_sendmmsg); the others still have
-        // their chance.
-        this.refused(trains, next, lane, -sent);
+        // The error belongs to the first message (net/socket.c, __sys_sendmmsg); the others may still be sent.
+        this.handleRefusal(messages, next, txSocket, -sent);
         next++;
       }
     }
   }
 
-  private count(trains: Trains, from: number, to: number): void {
+  private count(messages: SendTable, from: number, to: number): void {
     for (let i = from; i < to; i++) {
-      this.counters[COUNTER.tx_bytes] += trains.bytes[i] - trains.datagrams[i] * this.tunnelLength;
-      this.counters[COUNTER.tx_packets] += trains.datagrams[i];
-      if (trains.datagrams[i] > 1) this.counters[COUNTER.tx_trains]++;
+      this.counters[COUNTER.tx_bytes] += messages.bytes[i] - messages.datagrams[i] * this.tunnelLength;
+      this.counters[COUNTER.tx_packets] += messages.datagrams[i];
+      if (messages.datagrams[i] > 1) this.counters[COUNTER.tx_trains]++;
     }
   }
 
   /**
-   * A train the kernel will not cut goes again, datagram by datagram: EINVAL and EMSGSIZE are this train's (its
-   * datagrams are larger than the route's MTU), EIO is the path's (no checksum offload before 6.11, or IPsec:
-   * net/ipv4/udp.c, udp_send_skb), so it is the end of trains.
+   * Replays a run that the kernel does not cut, datagram by datagram; drops anything else. EINVAL and EMSGSIZE concern
+   * this run only (its datagrams are larger than the route's MTU). EIO concerns the path (no checksum offload before
+   * 6.11, or IPsec: net/ipv4/udp.c, udp_send_skb), so no further run is sent.
    */
-  private refused(trains: Trains, index: number, lane: number, errno: number): void {
+  private handleRefusal(messages: SendTable, index: number, txSocket: number, errno: number): void {
     const { counters } = this;
     const mayReplay = errno === EIO || errno === EINVAL || errno === EMSGSIZE;
-    if (trains.datagrams[index] === 1 || !mayReplay) {
-      counters[this.dropReason(errno)] += trains.datagrams[index];
+    if (messages.datagrams[index] === 1 || !mayReplay) {
+      counters[dropReason(errno)] += messages.datagrams[index];
       return;
     }
-    if (errno === EIO && this.trains) {
-      this.trains = false;
+    if (errno === EIO && this.gso) {
+      this.gso = false;
       counters[COUNTER.offload_step_downs]++;
-      this.onStepDown(errno);
+      this.onFallback(errno);
     }
     counters[COUNTER.tx_trains_replayed]++;
-    this.replay(trains, index, lane);
+    this.replay(messages, index, txSocket);
   }
 
-  private replay(trains: Trains, index: number, lane: number): void {
+  private replay(messages: SendTable, index: number, txSocket: number): void {
     const { single } = this;
-    const size = trains.size[index];
-    const end = trains.firstPiece[index + 1];
+    const datagramSize = messages.datagramSize[index];
+    const end = messages.firstPiece[index + 1];
     single.clear();
-    for (let piece = trains.firstPiece[index]; piece < end; ) {
-      single.begin(trains.address[index], trains.tos[index], size);
-      // Pieces never span datagrams: a datagram ends where its size is reached, the last with the train.
-      for (let length = 0; length < size && piece < end; piece++) {
-        single.push(trains.pieceOffset[piece], trains.pieceLength[piece]);
-        length += trains.pieceLength[piece];
+    for (let piece = messages.firstPiece[index]; piece < end; ) {
+      single.begin(messages.address[index], messages.tos[index], datagramSize);
+      // No piece spans two datagrams: a datagram ends where its size is reached, the last one with the run.
+      for (let length = 0; length < datagramSize && piece < end; piece++) {
+        single.add(messages.pieceOffset[piece], messages.pieceLength[piece]);
+        length += messages.pieceLength[piece];
       }
       single.end(1);
     }
-    this.send(single, lane);
+    this.send(single, txSocket);
   }
+}
 
-  private dropReason(errno: number): number {
-    if (isUnreachable(errno)) return COUNTER.tx_drop_unreachable;
-    if (errno === ENOBUFS) return COUNTER.tx_drop_socket_full;
-    return COUNTER.tx_drop_send_error;
-  }
+function dropReason(errno: number): number {
+  if (isUnreachable(errno)) return COUNTER.tx_drop_unreachable;
+  if (errno === ENOBUFS) return COUNTER.tx_drop_socket_full;
+  return COUNTER.tx_drop_send_error;
 }

@@ -1,10 +1,10 @@
 /**
- * One fixed block of memory per worker for everything the kernel and the checksum code touch: packets, iovec,
- * msghdr, sockaddr, pollfd.
+ * One fixed block of memory per worker for everything the kernel and the checksum code access: packets, iovec, msghdr,
+ * sockaddr, pollfd.
  *
- * It is a WebAssembly.Memory so that the SIMD checksum works on the very bytes that system calls filled. It never
- * grows: growing would move it, and the kernel structures inside hold absolute addresses. Pages are zero until they
- * are first touched, so a generous arena costs only what is used.
+ * It is a WebAssembly.Memory, so the SIMD checksum reads the bytes in place that system calls wrote. It never grows,
+ * because growing would move it and the kernel structures inside hold absolute addresses. Memory is used only for the
+ * pages that were touched, so a generous arena costs little.
  */
 
 import { type Address, addressOf } from '../../sys/ffi.js';
@@ -23,7 +23,7 @@ export class Arena {
   private readonly baseHigh: number;
   private used = 0;
 
-  /** `size` in bytes; everything reserved later has to fit. */
+  /** `size`: bytes; everything that is reserved later must fit. */
   constructor(size: number) {
     const pages = Math.ceil(size / WASM_PAGE);
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
@@ -35,7 +35,7 @@ export class Arena {
     this.baseHigh = Math.floor(this.base / 2 ** 32);
   }
 
-  /** Sets `size` bytes aside for ever; returns their offset, aligned to a cache line. Set-up only. */
+  /** Reserves `size` bytes permanently and returns their offset, aligned to a cache line. Set-up only. */
   reserve(size: number): number {
     const offset = this.used;
     const end = offset + Math.ceil(size / CACHE_LINE) * CACHE_LINE;
@@ -46,22 +46,22 @@ export class Arena {
     return offset;
   }
 
-  /** The absolute address of an offset, to be passed to system calls. Set-up only: it allocates. */
+  /** Returns the absolute address of an offset, for system calls. Set-up only: it allocates. */
   address(offset: number): Address {
     return BigInt(this.base + offset);
   }
 
   /** Writes the absolute address of `offset` as a u64 at `at` (a multiple of 4). */
-  putPointer(at: number, offset: number): void {
-    // In halves, without a division: this is done for every piece of every packet.
+  writePointer(at: number, offset: number): void {
+    // In halves, without a division, because this runs for every piece of every packet.
     const low = this.baseLow + offset;
     this.words[at >> 2] = low | 0;
     this.words[(at >> 2) + 1] = this.baseHigh + (low < 2 ** 32 ? 0 : 1);
   }
 
   /** Writes an iovec at `at`: `length` bytes from arena offset `offset`. */
-  putIovec(at: number, offset: number, length: number): void {
-    this.putPointer(at, offset);
+  writeIovec(at: number, offset: number, length: number): void {
+    this.writePointer(at, offset);
     this.words[(at + 8) >> 2] = length;
   }
 }

@@ -1,34 +1,40 @@
 /**
- * A burst of packets on its way through the dataplane: parallel arrays of offsets into the arena, never objects.
+ * A burst of packets on its way through the dataplane: parallel arrays, with the packets' bytes in the arena.
  *
- * Ownership: a batch owns its slots. `clear` gives every slot back; whoever fills the batch writes a packet into slot
- * `count` and increments. A packet may move inside its slot (the headroom takes tunnel headers) and, when an earlier
- * packet is dropped, to a lower index; its bytes stay where the kernel put them.
+ * Ownership: a batch owns its slots. The port that fills the batch writes packets into the slots from 0 on and sets
+ * `count`; `clear` frees every slot. A packet may grow into the headroom of its slot, which has room for tunnel
+ * headers. When an earlier packet is dropped, it moves to a lower index; its bytes stay where the kernel wrote them.
  *
  * A packet is an inner frame, or a superpacket: one set of headers with the payload of many segments, as TSO and GRO
- * make them. `segmentSize` says which; whoever cannot carry superpackets segments them (offload/segment.ts).
+ * make them. `gsoSize` tells which. A port that cannot carry superpackets segments them (offload/segment.ts).
  */
 
 import type { Address } from '../../sys/ffi.js';
+import { InnerHeaders } from '../wire/inner-headers.js';
 import type { Arena } from './arena.js';
 
-/** Room in front of a packet for tunnel headers: the most is Ethernet, IPv6, UDP and VXLAN, 70 B; whole cache lines. */
+/** Room in front of a packet for tunnel headers: Ethernet, IPv6, UDP and VXLAN need 70 bytes; whole cache lines. */
 export const HEADROOM = 128;
 
-/** The layer-4 checksum is what the sender made it. */
+/** The layer-4 checksum field holds a checksum, right or wrong. */
 export const CHECKSUM_COMPLETE = 0;
-/** The layer-4 checksum field holds the pseudo-header's sum only; the sum over the rest is still owed. */
+/** The layer-4 checksum field holds only the pseudo-header's sum; the rest is not summed yet. */
 export const CHECKSUM_PARTIAL = 1;
 
 /**
- * Slots one after the other at a power of two would all fall into the same few cache sets; one odd multiple of the
- * cache line more spreads them.
+ * Extra distance between slots, an odd multiple of the cache line. Slots at multiples of a power of two would all fall
+ * into the same few cache sets.
  */
 export const STAGGER = 33 * 64;
 
+/** How far the headers of a packet have been parsed. */
+const UNPARSED = 0;
+const IP_PARSED = 1;
+const PARSED = 2;
+
 export class PacketBatch {
   readonly capacity: number;
-  /** Bytes a slot takes after the headroom. */
+  /** Bytes of a slot, without its headroom. */
   readonly slotSize: number;
   count = 0;
   /** Arena offset of the packet's first byte. */
@@ -36,23 +42,26 @@ export class PacketBatch {
   /** Bytes. */
   readonly length: Int32Array;
   /**
-   * The other VTEP, where to on the way out, where from on the way in: its IPv4 address, as a signed 32-bit number in host
-   * order; over IPv6 the number that stands for its address (ipv6-addresses.ts).
+   * The peer: destination on the way out, source on the way in. An IPv4 address as a signed 32-bit number in host
+   * order; over IPv6 the number that stands for the address (ipv6-addresses.ts).
    */
   readonly address: Int32Array;
-  /** 0 for a single frame; of a superpacket, the bytes of layer-4 payload each of its segments takes. */
-  readonly segmentSize: Int32Array;
+  /** 0 for a single packet; for a superpacket, the bytes of layer-4 payload of each segment. */
+  readonly gsoSize: Int32Array;
   /** CHECKSUM_COMPLETE or CHECKSUM_PARTIAL. */
   readonly checksum: Uint8Array;
-  /** The outer header's TOS or traffic class: as it is to be sent, or as it came. */
+  /** TOS or traffic class of the outer header, to be sent or as received. */
   readonly tos: Uint8Array;
-  /** Hash of the inner flow: packets of one flow have the same. Set on the way out. */
+  /** Hash of the inner flow, equal for all its packets. Set on the way out. */
   readonly flow: Int32Array;
+  /** The headers of the inner packet, once `locate` or `locateIp` has parsed them. */
+  readonly headers: InnerHeaders[];
+  private readonly parsed: Uint8Array;
   private readonly first: number;
   private readonly stride: number;
   private readonly arena: Arena;
 
-  /** `slotSize` 0 for a batch that is filled by a port with buffers of its own: it has no slots. */
+  /** `slotSize` is 0 for a batch without slots, which a port with buffers of its own fills. */
   constructor(arena: Arena, capacity: number, slotSize: number) {
     this.arena = arena;
     this.capacity = capacity;
@@ -62,13 +71,15 @@ export class PacketBatch {
     this.offset = new Int32Array(capacity);
     this.length = new Int32Array(capacity);
     this.address = new Int32Array(capacity);
-    this.segmentSize = new Int32Array(capacity);
+    this.gsoSize = new Int32Array(capacity);
     this.checksum = new Uint8Array(capacity);
     this.tos = new Uint8Array(capacity);
     this.flow = new Int32Array(capacity);
+    this.headers = Array.from({ length: capacity }, () => new InnerHeaders());
+    this.parsed = new Uint8Array(capacity);
   }
 
-  /** Bytes of arena that a batch takes. */
+  /** Returns the bytes of arena that a batch needs. */
   static footprint(capacity: number, slotSize: number): number {
     return capacity * PacketBatch.stride(slotSize);
   }
@@ -78,12 +89,12 @@ export class PacketBatch {
     return Math.ceil((HEADROOM + slotSize) / 64) * 64 + STAGGER;
   }
 
-  /** Arena offset of slot `index`, after its headroom. */
+  /** Returns the arena offset of slot `index`, after its headroom. */
   slot(index: number): number {
     return this.first + index * this.stride;
   }
 
-  /** Absolute addresses of all slots, `headroom` bytes before each. Set-up only. */
+  /** Returns the absolute addresses of all slots, each less `headroom` bytes. Set-up only. */
   slotAddresses(headroom: number): Address[] {
     return Array.from({ length: this.capacity }, (_, index) =>
       this.arena.address(this.slot(index) - headroom),
@@ -94,26 +105,67 @@ export class PacketBatch {
     this.count = 0;
   }
 
-  /** Describes the single, complete packet at arena offset `offset` as packet `index`. */
-  put(index: number, offset: number, length: number): void {
+  /**
+   * Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets all else known of it.
+   */
+  set(index: number, offset: number, length: number): void {
     this.offset[index] = offset;
     this.length[index] = length;
     this.address[index] = 0;
-    this.segmentSize[index] = 0;
+    this.gsoSize[index] = 0;
     this.checksum[index] = CHECKSUM_COMPLETE;
     this.tos[index] = 0;
     this.flow[index] = 0;
+    this.parsed[index] = UNPARSED;
   }
 
-  /** Moves what is known of packet `from` to index `to` <= `from`; used to close the gap a dropped packet leaves. */
+  /** Moves packet `from` to index `to` <= `from`, which closes the gap that a dropped packet leaves. */
   move(from: number, to: number): void {
     if (from === to) return;
     this.offset[to] = this.offset[from];
     this.length[to] = this.length[from];
     this.address[to] = this.address[from];
-    this.segmentSize[to] = this.segmentSize[from];
+    this.gsoSize[to] = this.gsoSize[from];
     this.checksum[to] = this.checksum[from];
     this.tos[to] = this.tos[from];
     this.flow[to] = this.flow[from];
+    const headers = this.headers[to];
+    this.headers[to] = this.headers[from];
+    this.headers[from] = headers;
+    this.parsed[to] = this.parsed[from];
+  }
+
+  /**
+   * Locates the TCP or UDP header of packet `index`, behind `tunnelLength` bytes of tunnel header and with `linkLength`
+   * bytes of link header (see InnerHeaders). Returns false unless the packet is whole, unfragmented TCP or UDP over IP.
+   *
+   * A packet is parsed once: the first stage that needs its headers parses them, later stages use `headers[index]`.
+   */
+  locate(index: number, tunnelLength: number, linkLength: number): boolean {
+    const headers = this.headers[index];
+    if (this.parsed[index] !== PARSED) {
+      if (this.locateIp(index, tunnelLength, linkLength)) {
+        const packet = this.offset[index] + tunnelLength;
+        headers.parseTransport(this.arena.view, packet, this.length[index] - tunnelLength);
+      }
+      this.parsed[index] = PARSED;
+    }
+    return headers.transport > 0;
+  }
+
+  /** Locates the IP header of packet `index` in the same way, whatever follows it. Returns false when there is none. */
+  locateIp(index: number, tunnelLength: number, linkLength: number): boolean {
+    const headers = this.headers[index];
+    if (this.parsed[index] === UNPARSED) {
+      const packet = this.offset[index] + tunnelLength;
+      headers.parseIp(this.arena.view, packet, this.length[index] - tunnelLength, linkLength);
+      this.parsed[index] = IP_PARSED;
+    }
+    return headers.ip >= 0;
+  }
+
+  /** Discards what `locate` found, for a packet whose length has changed. */
+  forgetHeaders(index: number): void {
+    this.parsed[index] = UNPARSED;
   }
 }

@@ -1,4 +1,4 @@
-/** The part of the WebAssembly JavaScript API that an arena needs; Node's own types for Node 20 leave it out. */
+/** The part of the WebAssembly JavaScript API that an arena needs; the types of Node 20 lack it. */
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { initial: number; maximum: number });

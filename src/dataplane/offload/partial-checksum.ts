@@ -1,9 +1,9 @@
 /**
- * Frames whose layer-4 checksum the sender left to its network card.
+ * Packets whose layer-4 checksum the source left to its network card.
  *
- * A kernel VXLAN peer over a virtual link (veth, virtio) hands over inner packets as its pods made them: the checksum
- * field holds only the sum of the pseudo-header (CHECKSUM_PARTIAL, include/linux/skbuff.h), and a TCP superpacket of up
- * to 64 KB arrives as one datagram with nothing that tells its segment size. A physical link never shows either.
+ * A kernel VXLAN peer over a virtual link (veth, virtio) passes inner packets on as its pods made them. The checksum
+ * field then holds only the sum of the pseudo-header (CHECKSUM_PARTIAL, include/linux/skbuff.h), and a TCP superpacket
+ * of up to 64 KB arrives as one datagram without its segment size. Neither happens over a physical link.
  */
 
 import { Checksum } from '../checksum/checksum.js';
@@ -12,61 +12,64 @@ import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import { IPPROTO_UDP } from '../wire/udp.js';
-import type { Layer4 } from './layer4.js';
 
 export class PartialChecksum {
-  /** The pseudo-header's sum of the packet that `mark` looked at last. */
-  pseudoHeader = 0;
   private readonly view: DataView;
   private readonly checksum: Checksum;
   private readonly counters: CounterRow;
-  private readonly mtu: number;
+  private readonly largest: number;
 
-  /** `mtu`: that of the pods, in bytes. */
-  constructor(arena: Arena, checksum: Checksum, counters: CounterRow, mtu: number) {
+  /** `largest`: bytes of the largest packet that the pods' MTU allows, with its link header. */
+  constructor(arena: Arena, checksum: Checksum, counters: CounterRow, largest: number) {
     this.view = arena.view;
     this.checksum = checksum;
     this.counters = counters;
-    this.mtu = mtu;
+    this.largest = largest;
   }
 
   /**
-   * Marks packet `index`, which `layer4` has located, when its checksum is partial, and as a superpacket when it is also
-   * TCP and larger than the pods' MTU: its segments then fill the MTU. A complete checksum equals the pseudo-header's
-   * sum once in 65536 packets by chance; such a packet is marked too, and computing its checksum again changes nothing.
+   * Marks packet `index`, which has been located, when its checksum is partial. A TCP packet that is also larger than
+   * the pods' MTU becomes a superpacket whose segments fill the MTU. Returns the pseudo-header's sum.
    *
-   * A larger frame with a complete checksum is a real one, from a peer with a larger MTU; it is for the kernel to
-   * fragment or to refuse.
+   * One complete checksum in 65536 equals the pseudo-header's sum by chance. Such a packet is marked too, and computing
+   * its checksum again changes nothing. A larger packet with a complete checksum is a real one, from a peer with a
+   * larger MTU; the kernel fragments or refuses it.
    */
-  mark(batch: PacketBatch, index: number, layer4: Layer4): void {
-    const { addresses, addressBytes, protocol, length } = layer4;
-    this.pseudoHeader = this.checksum.pseudoHeader(addresses, addressBytes, protocol, length);
-    if (this.view.getUint16(layer4.checksumField) !== Checksum.unfinished(this.pseudoHeader)) return;
-    this.found(batch, index);
-    if (protocol !== IPPROTO_TCP) return;
-    const headers = layer4.header + layer4.headerLength - batch.offset[index] - layer4.linkLength;
-    const payload = length - layer4.headerLength;
-    if (headers + payload <= this.mtu || headers >= this.mtu) return;
-    batch.segmentSize[index] = this.mtu - headers;
-    this.counters[COUNTER.rx_superpackets]++;
+  detect(batch: PacketBatch, index: number): number {
+    const packet = batch.offset[index];
+    const { protocol, addresses, addressBytes, checksumField, transport, transportLength, headersLength } =
+      batch.headers[index];
+    const pseudoHeader = this.checksum.pseudoHeader(
+      packet + addresses,
+      addressBytes,
+      protocol,
+      transportLength,
+    );
+    const field = this.view.getUint16(packet + checksumField);
+    if (field !== Checksum.pseudoHeaderField(pseudoHeader)) return pseudoHeader;
+    this.mark(batch, index);
+    const isLarger = transport + transportLength > this.largest && headersLength < this.largest;
+    if (protocol === IPPROTO_TCP && isLarger) {
+      batch.gsoSize[index] = this.largest - headersLength;
+      this.counters[COUNTER.rx_superpackets]++;
+    }
+    return pseudoHeader;
   }
 
-  /** Marks packet `index`, whose field is known to hold the pseudo-header's sum. */
-  found(batch: PacketBatch, index: number): void {
+  /** Marks packet `index`, whose checksum field holds the pseudo-header's sum. */
+  mark(batch: PacketBatch, index: number): void {
     batch.checksum[index] = CHECKSUM_PARTIAL;
     this.counters[COUNTER.rx_partial_checksums]++;
   }
 
-  /** Writes the whole checksum of the packet that `mark` looked at last. */
-  complete(layer4: Layer4): void {
+  /** Writes the complete checksum of packet `index`; `pseudoHeader` is what `detect` returned for it. */
+  complete(batch: PacketBatch, index: number, pseudoHeader: number): void {
     const { view, checksum } = this;
-    view.setUint16(layer4.checksumField, 0);
-    const sum = this.pseudoHeader + checksum.partial(layer4.header, layer4.length);
-    const finished = Checksum.finish(sum);
-    // A UDP checksum of 0 would say that there is none (RFC 768).
-    view.setUint16(
-      layer4.checksumField,
-      finished === 0 && layer4.protocol === IPPROTO_UDP ? 0xffff : finished,
-    );
+    const packet = batch.offset[index];
+    const { protocol, checksumField, transport, transportLength } = batch.headers[index];
+    view.setUint16(packet + checksumField, 0);
+    const field = Checksum.field(pseudoHeader + checksum.sum(packet + transport, transportLength));
+    // A UDP checksum of 0 means that there is no checksum (RFC 768).
+    view.setUint16(packet + checksumField, field === 0 && protocol === IPPROTO_UDP ? 0xffff : field);
   }
 }

@@ -1,9 +1,6 @@
-/** The hash of an inner flow, for spreading flows over source ports, NIC queues and paths (RFC 7348 section 5). */
+/** The hash of an inner flow, which spreads flows over source ports, NIC queues and paths (RFC 7348 section 5). */
 
-import { Layer4 } from '../offload/layer4.js';
-import { ETHERNET_LENGTH } from '../wire/ethernet.js';
-
-const layer4 = new Layer4(ETHERNET_LENGTH);
+import type { InnerHeaders } from '../wire/inner-headers.js';
 
 /** Mixes 32 bits into a hash (the finaliser of MurmurHash3, halved). */
 function mix(hash: number, word: number): number {
@@ -12,20 +9,16 @@ function mix(hash: number, word: number): number {
 }
 
 /**
- * Hash over addresses, protocol and ports of a TCP or UDP frame; over the MAC addresses of any other, a fragment too,
- * so that the fragments of a datagram stay together.
+ * Hashes addresses, protocol and ports of the TCP or UDP frame at `frame`, which has been located. Any other frame is
+ * hashed by its MAC addresses, a fragment too, so that all fragments of a datagram have one hash.
  */
-export function flowHash(view: DataView, frame: number, length: number): number {
-  if (!layer4.locate(view, frame, length)) {
+export function flowHash(view: DataView, frame: number, headers: InnerHeaders): number {
+  const { transport, protocol, addresses, addressBytes } = headers;
+  if (transport === 0) {
     return mix(mix(mix(0, view.getInt32(frame)), view.getInt32(frame + 4)), view.getInt32(frame + 8));
   }
-  return hashLocated(view, layer4);
-}
-
-/** The same hash of a packet that has been located. */
-export function hashLocated(view: DataView, { protocol, header, addresses, addressBytes }: Layer4): number {
-  let hash = mix(protocol, view.getInt32(header));
-  const end = addresses + addressBytes;
-  for (let at = addresses; at < end; at += 4) hash = mix(hash, view.getInt32(at));
+  let hash = mix(protocol, view.getInt32(frame + transport));
+  const start = frame + addresses;
+  for (let at = start; at < start + addressBytes; at += 4) hash = mix(hash, view.getInt32(at));
   return hash;
 }

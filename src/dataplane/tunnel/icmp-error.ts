@@ -72,8 +72,8 @@ export class IcmpErrors {
     setIpv4Addresses(view, ip, this.source, ipv4Source(view, packet));
     this.checksum.writeIpv4Header(ip);
     writeIcmp(view, icmp, type, code);
-    setIcmpChecksum(view, icmp, this.checksum.finishFrom(icmp, ICMP_LENGTH + quoted));
-    errors.put(index, ip, total);
+    setIcmpChecksum(view, icmp, this.checksum.compute(icmp, ICMP_LENGTH + quoted));
+    errors.set(index, ip, total);
     return true;
   }
 

@@ -25,7 +25,7 @@ import {
   ipv4Version,
 } from '../wire/ipv4.js';
 import { applyChanges } from './changes.js';
-import { decapsulateIpEcn, ECN_MASK, encapsulateIpEcn, NOT_ECT } from './ecn.js';
+import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { IcmpErrors } from './icmp-error.js';
 import type { PeerCheck, UdpTunnelOptions } from './options.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
@@ -102,7 +102,7 @@ export class UdpTunnel implements Tunnel {
       decrementIpv4Ttl(view, packet);
       batch.move(i, kept);
       batch.address[kept] = address;
-      batch.tos[kept] = encapsulateIpEcn(view, packet);
+      batch.tos[kept] = encapsulateEcn(view, packet);
       kept++;
     }
     batch.count = kept;
@@ -177,6 +177,6 @@ export class UdpTunnel implements Tunnel {
   }
 
   private refuseEcn(packet: number, outer: number): number {
-    return outer === NOT_ECT || decapsulateIpEcn(this.view, packet, outer) ? ACCEPTED : COUNTER.rx_drop_ecn;
+    return outer === NOT_ECT || decapsulateEcn(this.view, packet, outer) ? ACCEPTED : COUNTER.rx_drop_ecn;
   }
 }

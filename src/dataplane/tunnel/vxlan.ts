@@ -93,8 +93,10 @@ export class VxlanTunnel implements Tunnel {
       batch.offset[kept] = frame - VXLAN_LENGTH;
       batch.length[kept] += VXLAN_LENGTH;
       batch.address[kept] = address;
-      batch.tos[kept] = encapsulateEcn(view, frame, length);
-      batch.flow[kept] = flowHash(view, frame, length);
+      batch.locate(kept, VXLAN_LENGTH, ETHERNET_LENGTH);
+      const headers = batch.headers[kept];
+      batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
+      batch.flow[kept] = flowHash(view, frame, headers);
       kept++;
     }
     batch.count = kept;
@@ -116,7 +118,7 @@ export class VxlanTunnel implements Tunnel {
         lastGood = reason === ACCEPTED && isPlainVxlan(this.view, at) ? at : -1;
         lastGoodSource = source;
       }
-      if (reason === ACCEPTED) reason = this.refuseEcn(at, length, batch.tos[i] & ECN_MASK);
+      if (reason === ACCEPTED) reason = this.refuseEcn(batch, i);
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
         continue;
@@ -160,10 +162,12 @@ export class VxlanTunnel implements Tunnel {
     if (hasReservedBits(this.view, at)) this.counters[COUNTER.rx_reserved_bits]++;
   }
 
-  private refuseEcn(at: number, length: number, ecn: number): number {
+  private refuseEcn(batch: PacketBatch, index: number): number {
+    const ecn = batch.tos[index] & ECN_MASK;
     if (ecn === NOT_ECT) return ACCEPTED;
-    const carried = decapsulateEcn(this.view, at + VXLAN_LENGTH, length - VXLAN_LENGTH, ecn);
-    return carried ? ACCEPTED : COUNTER.rx_drop_ecn;
+    if (!batch.locateIp(index, VXLAN_LENGTH, ETHERNET_LENGTH)) return ACCEPTED;
+    const ip = batch.offset[index] + VXLAN_LENGTH + batch.headers[index].ip;
+    return decapsulateEcn(this.view, ip, ecn) ? ACCEPTED : COUNTER.rx_drop_ecn;
   }
 
   /** Returns whether a datagram has the same VXLAN header and inner MAC addresses as the datagram at `other`. */

@@ -20,12 +20,12 @@ export function icmpType(view: DataView, at: number): number {
   return view.getUint8(at);
 }
 
-/** True for the types that report an error, and for unknown ones, which may (as net/ipv4/icmp.c has it). */
+/** Returns true for types that report an error, and for unknown types, which may do so (as in net/ipv4/icmp.c). */
 export function isIcmpError(type: number): boolean {
   return type === 3 || type === 4 || type === 5 || type === 11 || type === 12 || type > LAST_KNOWN_TYPE;
 }
 
-/** Writes a header; its checksum is 0, to be computed over the whole message. */
+/** Writes a header with checksum 0; the caller computes it over the whole message. */
 export function writeIcmp(view: DataView, at: number, type: number, code: number): void {
   view.setInt32(at, (type << 24) | (code << 16));
   view.setInt32(at + 4, 0);

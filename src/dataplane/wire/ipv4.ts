@@ -9,28 +9,33 @@
  */
 
 export const IPV4_MIN_LENGTH = 20;
+export const IPV4_TOTAL_LENGTH = 2;
+/** Flags and fragment offset; TTL and protocol follow. */
+export const IPV4_FLAGS = 6;
+/** Source, then destination: 8 bytes. */
+export const IPV4_ADDRESSES = 12;
 
 export function ipv4Version(view: DataView, at: number): number {
   return view.getUint8(at) >> 4;
 }
 
-/** Bytes of the header with its options. */
+/** Returns the bytes of the header with its options. */
 export function ipv4HeaderLength(view: DataView, at: number): number {
   return (view.getUint8(at) & 0x0f) * 4;
 }
 
-/** DSCP and ECN. */
+/** Returns DSCP and ECN. */
 export function ipv4Tos(view: DataView, at: number): number {
   return view.getUint8(at + 1);
 }
 
-/** Bytes of header and payload. */
+/** Returns the bytes of header and payload. */
 export function ipv4TotalLength(view: DataView, at: number): number {
-  return view.getUint16(at + 2);
+  return view.getUint16(at + IPV4_TOTAL_LENGTH);
 }
 
 export function setIpv4TotalLength(view: DataView, at: number, length: number): void {
-  view.setUint16(at + 2, length);
+  view.setUint16(at + IPV4_TOTAL_LENGTH, length);
 }
 
 export function ipv4Identification(view: DataView, at: number): number {
@@ -41,19 +46,19 @@ export function setIpv4Identification(view: DataView, at: number, identification
   view.setUint16(at + 4, identification);
 }
 
-/** DF: routers may not fragment the packet, and its identification means nothing (RFC 6864). */
+/** Returns true for DF: routers must not fragment the packet, and its identification has no meaning (RFC 6864). */
 export function hasDontFragment(view: DataView, at: number): boolean {
-  return (view.getUint16(at + 6) & 0x4000) !== 0;
+  return (view.getUint16(at + IPV4_FLAGS) & 0x4000) !== 0;
 }
 
-/** True for a fragment that is not its packet's first, so that no layer-4 header is in it. */
+/** Returns true for a fragment other than the first, which has no layer-4 header. */
 export function isLaterIpv4Fragment(view: DataView, at: number): boolean {
-  return (view.getUint16(at + 6) & 0x1fff) !== 0;
+  return (view.getUint16(at + IPV4_FLAGS) & 0x1fff) !== 0;
 }
 
-/** True for any part of a fragmented packet: MF set or an offset. */
+/** Returns true for any fragment: MF is set, or the offset is not 0. */
 export function isIpv4Fragment(view: DataView, at: number): boolean {
-  return (view.getUint16(at + 6) & 0x3fff) !== 0;
+  return (view.getUint16(at + IPV4_FLAGS) & 0x3fff) !== 0;
 }
 
 export function ipv4Ttl(view: DataView, at: number): number {
@@ -73,24 +78,24 @@ export function setIpv4HeaderChecksum(view: DataView, at: number, checksum: numb
 }
 
 export function ipv4Source(view: DataView, at: number): number {
-  return view.getInt32(at + 12);
+  return view.getInt32(at + IPV4_ADDRESSES);
 }
 
 export function ipv4Destination(view: DataView, at: number): number {
-  return view.getInt32(at + 16);
+  return view.getInt32(at + IPV4_ADDRESSES + 4);
 }
 
-/** Sets DSCP and ECN; a right header checksum stays right. */
+/** Sets DSCP and ECN and updates the header checksum. */
 export function replaceIpv4Tos(view: DataView, at: number, tos: number): void {
   replaceWord(view, at, 0, (view.getUint16(at) & 0xff00) | tos);
 }
 
-/** Takes one off the TTL, which is not 0; a right header checksum stays right. */
+/** Decrements the TTL, which is not 0, and updates the header checksum. */
 export function decrementIpv4Ttl(view: DataView, at: number): void {
   replaceWord(view, at, 8, view.getUint16(at + 8) - 0x100);
 }
 
-/** Sets the 16-bit word `word` bytes into the header. RFC 1624, equation 3: HC' = ~(~HC + ~m + m'). */
+/** Sets the 16-bit word at offset `word` and updates the checksum. RFC 1624, equation 3: HC' = ~(~HC + ~m + m'). */
 function replaceWord(view: DataView, at: number, word: number, value: number): void {
   const before = view.getUint16(at + word);
   let sum = (~ipv4HeaderChecksum(view, at) & 0xffff) + (~before & 0xffff) + value;
@@ -100,7 +105,7 @@ function replaceWord(view: DataView, at: number, word: number, value: number): v
   setIpv4HeaderChecksum(view, at, ~sum & 0xffff);
 }
 
-/** Writes a header of 20 bytes with DF and TTL 64; its checksum is 0. `length`: bytes of header and payload. */
+/** Writes a header of 20 bytes with DF, TTL 64 and checksum 0. `length`: bytes of header and payload. */
 export function writeIpv4(view: DataView, at: number, tos: number, length: number, protocol: number): void {
   view.setInt32(at, 0x45000000 | (tos << 16) | length);
   view.setInt32(at + 4, 0x4000);
@@ -108,6 +113,6 @@ export function writeIpv4(view: DataView, at: number, tos: number, length: numbe
 }
 
 export function setIpv4Addresses(view: DataView, at: number, source: number, destination: number): void {
-  view.setInt32(at + 12, source);
-  view.setInt32(at + 16, destination);
+  view.setInt32(at + IPV4_ADDRESSES, source);
+  view.setInt32(at + IPV4_ADDRESSES + 4, destination);
 }

@@ -8,12 +8,17 @@
  */
 
 export const IPV6_LENGTH = 40;
+export const IPV6_PAYLOAD_LENGTH = 4;
+/** Next header; hop limit follows. */
+export const IPV6_NEXT_HEADER = 6;
+/** Source, then destination: 32 bytes. */
+export const IPV6_ADDRESSES = 8;
 
 export function ipv6Version(view: DataView, at: number): number {
   return view.getUint8(at) >> 4;
 }
 
-/** DSCP and ECN. */
+/** Returns DSCP and ECN. */
 export function ipv6TrafficClass(view: DataView, at: number): number {
   return (view.getUint16(at) >> 4) & 0xff;
 }
@@ -22,25 +27,31 @@ export function setIpv6TrafficClass(view: DataView, at: number, trafficClass: nu
   view.setUint16(at, (view.getUint16(at) & 0xf00f) | (trafficClass << 4));
 }
 
-/** Bytes after the header. */
+/** Returns the bytes after the header. */
 export function ipv6PayloadLength(view: DataView, at: number): number {
-  return view.getUint16(at + 4);
+  return view.getUint16(at + IPV6_PAYLOAD_LENGTH);
 }
 
 export function setIpv6PayloadLength(view: DataView, at: number, length: number): void {
-  view.setUint16(at + 4, length);
+  view.setUint16(at + IPV6_PAYLOAD_LENGTH, length);
 }
 
 export function ipv6NextHeader(view: DataView, at: number): number {
-  return view.getUint8(at + 6);
+  return view.getUint8(at + IPV6_NEXT_HEADER);
 }
 
-/** Extension headers that may stand before TCP or UDP: their first byte is the next header, their second the length. */
+/**
+ * Returns true for an extension header that may precede TCP or UDP. Its first byte is the next header, its second the
+ * length.
+ */
 export function isIpv6Option(nextHeader: number): boolean {
   return nextHeader === 0 || nextHeader === 43 || nextHeader === 60;
 }
 
-/** Bytes of the extension header at `at`, in 8-byte units beyond the first 8 (RFC 8200 section 4.3). */
+/**
+ * Returns the bytes of the extension header at `at`; its length field counts 8-byte units beyond the first (RFC 8200
+ * section 4.3).
+ */
 export function ipv6OptionLength(view: DataView, at: number): number {
   return (view.getUint8(at + 1) + 1) * 8;
 }

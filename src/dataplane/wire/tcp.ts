@@ -9,7 +9,11 @@
 
 export const IPPROTO_TCP = 6;
 export const TCP_MIN_LENGTH = 20;
+export const TCP_ACKNOWLEDGMENT = 8;
+/** Data offset; flags and window follow. */
+export const TCP_DATA_OFFSET = 12;
 export const TCP_CHECKSUM = 16;
+export const TCP_URGENT = 18;
 
 export const TCP_FIN = 0x01;
 export const TCP_PSH = 0x08;
@@ -17,16 +21,16 @@ export const TCP_ACK = 0x10;
 export const TCP_ECE = 0x40;
 export const TCP_CWR = 0x80;
 
-/** Bytes of the header with its options. */
+/** Returns the bytes of the header with its options. */
 export function tcpHeaderLength(view: DataView, at: number): number {
-  return (view.getUint8(at + 12) >> 4) * 4;
+  return (view.getUint8(at + TCP_DATA_OFFSET) >> 4) * 4;
 }
 
 export function tcpSequence(view: DataView, at: number): number {
   return view.getInt32(at + 4);
 }
 
-/** `sequence` counts modulo 2^32. */
+/** Sets the sequence number, modulo 2^32. */
 export function setTcpSequence(view: DataView, at: number, sequence: number): void {
   view.setInt32(at + 4, sequence);
 }

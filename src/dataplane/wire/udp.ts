@@ -5,13 +5,14 @@
 
 export const IPPROTO_UDP = 17;
 export const UDP_LENGTH = 8;
+export const UDP_LENGTH_FIELD = 4;
 export const UDP_CHECKSUM = 6;
 
-/** Bytes of header and payload. */
+/** Returns the bytes of header and payload. */
 export function udpLength(view: DataView, at: number): number {
-  return view.getUint16(at + 4);
+  return view.getUint16(at + UDP_LENGTH_FIELD);
 }
 
 export function setUdpLength(view: DataView, at: number, length: number): void {
-  view.setUint16(at + 4, length);
+  view.setUint16(at + UDP_LENGTH_FIELD, length);
 }

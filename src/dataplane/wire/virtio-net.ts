@@ -1,6 +1,6 @@
 /**
- * virtio-net header, linux/virtio_net.h (struct virtio_net_hdr), as the tun driver speaks it with IFF_VNET_HDR
- * (2.6.27): 10 bytes in front of every frame, little-endian on the machines Weft runs on.
+ * virtio-net header, linux/virtio_net.h (struct virtio_net_hdr), as the tun driver uses it with IFF_VNET_HDR (2.6.27):
+ * 10 bytes in front of every frame, little-endian on the machines Weft runs on.
  *
  *     0: flags | 1: GSO type | 2: header length | 4: GSO size | 6: checksum start | 8: checksum offset
  *
@@ -27,7 +27,7 @@ export function vnetGsoType(view: DataView, at: number): number {
   return view.getUint8(at + 1);
 }
 
-/** Bytes of layer-4 payload a segment. */
+/** Returns the bytes of layer-4 payload per segment. */
 export function vnetGsoSize(view: DataView, at: number): number {
   return view.getUint16(at + 4, true);
 }
@@ -40,14 +40,14 @@ export function vnetChecksumOffset(view: DataView, at: number): number {
   return view.getUint16(at + 8, true);
 }
 
-/** A header that says nothing: a plain frame, its checksum to be verified. */
+/** Writes the header of a plain frame, whose checksum the kernel verifies. */
 export function writeVnetPlain(view: DataView, at: number): void {
   view.setInt32(at, 0);
   view.setInt32(at + 4, 0);
   view.setInt16(at + 8, 0);
 }
 
-/** A header that leaves the checksum at `start + offset` to the kernel, over everything from `start`. */
+/** Writes a header that leaves the checksum at `start + offset`, over everything from `start` on, to the kernel. */
 export function writeVnetChecksum(view: DataView, at: number, start: number, offset: number): void {
   writeVnetPlain(view, at);
   view.setUint8(at, VNET_NEEDS_CSUM);
@@ -55,7 +55,7 @@ export function writeVnetChecksum(view: DataView, at: number, start: number, off
   view.setUint16(at + 8, offset, true);
 }
 
-/** As writeVnetChecksum, of a superpacket with `headers` bytes before the payload. */
+/** Does the same for a superpacket with `headers` bytes before the payload. */
 export function writeVnetGso(
   view: DataView,
   at: number,

@@ -2,10 +2,11 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Checksum } from '../checksum/checksum.js';
+import { GroSplitter } from '../io/gro-splitter.js';
 import { OverlayPort } from '../io/overlay.js';
 import { OverlayGsoPort } from '../io/overlay-gso.js';
-import { Ipv4Names, Ipv6Names } from '../io/sockaddr-codec.js';
-import { UdpPort } from '../io/underlay.js';
+import { Ipv4SockaddrCodec, Ipv6SockaddrCodec } from '../io/sockaddr-codec.js';
+import { UdpPort } from '../io/udp-port.js';
 import { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
 import { LARGEST_ERROR } from '../tunnel/icmp-error.js';
@@ -58,13 +59,13 @@ const tunnel: Tunnel =
     : new UdpTunnel(arena, checksum, counters, options.tunnel);
 const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, MAX_BATCH, frameSize);
-const inbound = new PacketBatch(arena, UdpPort.packets(receives, gso), 0);
+const inbound = new PacketBatch(arena, GroSplitter.maxPackets(receives, gso), 0);
 const replies = new PacketBatch(arena, MAX_REPLIES, LARGEST_ERROR);
 const device = { fd: options.deviceFd, podMtu: options.podMtu, linkLength };
 const overlay = gso
   ? new OverlayGsoPort(
       arena,
-      { ...device, packets: inbound.capacity, uso: options.offload.uso },
+      { ...device, maxBatch: inbound.capacity, uso: options.offload.uso },
       checksum,
       counters,
       outbound,
@@ -74,15 +75,18 @@ const underlay = new UdpPort(
   arena,
   {
     fd: options.socketFd,
-    senders: options.txSocketFds,
-    names: ipv6Addresses === undefined ? new Ipv4Names(arena) : new Ipv6Names(arena, ipv6Addresses),
+    txSockets: options.txSocketFds,
+    codec:
+      ipv6Addresses === undefined
+        ? new Ipv4SockaddrCodec(arena)
+        : new Ipv6SockaddrCodec(arena, ipv6Addresses),
     port: options.port,
     tunnelLength: headerLength,
     linkLength,
     kernelPeers,
-    trains: gso,
-    receives,
-    burst: MAX_BATCH,
+    gso,
+    receiveMessages: receives,
+    maxBatch: MAX_BATCH,
   },
   checksum,
   counters,

@@ -1,12 +1,12 @@
 /**
- * The one byte loop of Weft, in AssemblyScript: the unfolded one's-complement sum (RFC 1071) of a run of bytes.
+ * The only byte loop of Weft, in AssemblyScript: the unfolded one's-complement sum (RFC 1071) of a range of bytes.
  *
  * 16-bit words are summed as the machine loads them, little-endian; RFC 1071 section 2(B): the sum of swapped words is
- * the swapped sum, so only the folded result is turned round, by the caller. Eight 32-bit lanes cannot overflow: a
- * lane takes 2 * 65535 a step, and a packet has at most 65535 / 64 steps.
+ * the swapped sum, so the caller swaps only the folded result. The eight 32-bit lanes cannot overflow: a lane grows by
+ * at most 2 * 65535 a step, and a packet has at most 65535 / 64 steps.
  */
 
-/** Sums `length` bytes from `at`, an odd last byte padded with zero; at most 65535 bytes. */
+/** Sums `length` bytes (at most 65535) from `at`; an odd last byte is padded with zero. */
 export function sum(at: usize, length: u32): u32 {
   const end = at + length;
   let a = i32x4.splat(0);

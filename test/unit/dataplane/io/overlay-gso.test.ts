@@ -52,7 +52,7 @@ function rig(
     kit,
     port: new OverlayGsoPort(
       kit.arena,
-      { fd: gone ? -1 : near, linkLength, podMtu: mtu, packets: capacity, uso },
+      { fd: gone ? -1 : near, linkLength, podMtu: mtu, maxBatch: capacity, uso },
       kit.checksum,
       kit.counters,
       kit.batch,
@@ -65,21 +65,24 @@ function rig(
   };
 }
 
-t.test('receive takes all frames that wait, each into its slot without its header', async (t) => {
-  const { kit, port, send } = rig(t);
-  const frames = [tcpFrame(), udpFrame({ ipv6: true }), rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')];
-  for (const frame of frames) send(PLAIN, frame);
-  t.equal(port.receive(kit.batch), DRAINED);
-  t.same(kit.packets().map(toHex), frames.map(toHex));
-  for (let i = 0; i < 3; i++) {
-    t.same(
-      [kit.batch.offset[i], kit.batch.segmentSize[i], kit.batch.checksum[i]],
-      [kit.batch.slot(i), 0, CHECKSUM_COMPLETE],
-    );
-  }
-});
+t.test(
+  'OverlayGsoPort.receive reads all waiting frames, each into its slot without its virtio-net header',
+  async (t) => {
+    const { kit, port, send } = rig(t);
+    const frames = [tcpFrame(), udpFrame({ ipv6: true }), rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')];
+    for (const frame of frames) send(PLAIN, frame);
+    t.equal(port.receive(kit.batch), DRAINED);
+    t.same(kit.packets().map(toHex), frames.map(toHex));
+    for (let i = 0; i < 3; i++) {
+      t.same(
+        [kit.batch.offset[i], kit.batch.gsoSize[i], kit.batch.checksum[i]],
+        [kit.batch.slot(i), 0, CHECKSUM_COMPLETE],
+      );
+    }
+  },
+);
 
-t.test('receive stops at the capacity of the batch', async (t) => {
+t.test('OverlayGsoPort.receive stops at the capacity of the batch', async (t) => {
   const { kit, port, send } = rig(t, { capacity: 2 });
   for (let i = 0; i < 3; i++) send(PLAIN, tcpFrame({ identification: i }));
   t.equal(port.receive(kit.batch), MORE);
@@ -88,7 +91,7 @@ t.test('receive stops at the capacity of the batch', async (t) => {
   t.equal(kit.batch.count, 1);
 });
 
-t.test('a superpacket comes with its segment size', async (t) => {
+t.test('OverlayGsoPort.receive sets the GSO size of a superpacket', async (t) => {
   const { kit, port, send } = rig(t, { slotSize: 65600, capacity: 4 });
   const tcp = withPartialChecksum(tcpFrame({ payload: pattern(60_000) }));
   const udp = withPartialChecksum(udpFrame({ ipv6: true, payload: pattern(5000) }));
@@ -98,11 +101,11 @@ t.test('a superpacket comes with its segment size', async (t) => {
   send(hex('01 81 0000 7805 2200 1000'), tcp);
   port.receive(kit.batch);
   t.same(kit.packets().map(toHex), [tcp, udp, tcp].map(toHex));
-  t.same([...kit.batch.segmentSize.slice(0, 3)], [1400, 1000, 1400]);
+  t.same([...kit.batch.gsoSize.slice(0, 3)], [1400, 1000, 1400]);
   t.same([...kit.batch.checksum.slice(0, 3)], [CHECKSUM_PARTIAL, CHECKSUM_PARTIAL, CHECKSUM_PARTIAL]);
 });
 
-t.test('a checksum that the pod left open is finished', async (t) => {
+t.test('OverlayGsoPort.receive completes a checksum that the pod left to the device', async (t) => {
   const { kit, port, send } = rig(t);
   const frames = [tcpFrame, udpFrame].flatMap((make) => [
     make(),
@@ -120,7 +123,7 @@ t.test('a checksum that the pod left open is finished', async (t) => {
   t.same(kit.packets().map(toHex), frames.map(toHex));
 });
 
-t.test('a checksum outside the frame is none', async (t) => {
+t.test('OverlayGsoPort.receive ignores a checksum offset outside the frame', async (t) => {
   const { kit, port, send } = rig(t);
   const frame = tcpFrame();
   send(hex('01 00 0000 0000 ff00 1000'), frame);
@@ -129,23 +132,26 @@ t.test('a checksum outside the frame is none', async (t) => {
   t.same(kit.packets().map(toHex), [toHex(frame), toHex(frame)]);
 });
 
-t.test('a superpacket without a segment size cannot be segmented: dropped and counted', async (t) => {
-  const { kit, port, send } = rig(t);
-  const frame = tcpFrame();
-  send(hex('01 01 0000 0000 2200 1000'), withPartialChecksum(frame));
-  send(PLAIN, frame);
-  port.receive(kit.batch);
-  t.same(kit.packets().map(toHex), [toHex(frame)]);
-  t.same(kit.counted(), { tx_drop_unsegmentable: 1 });
-});
+t.test(
+  'OverlayGsoPort.receive drops a superpacket without a GSO size and counts tx_drop_unsegmentable',
+  async (t) => {
+    const { kit, port, send } = rig(t);
+    const frame = tcpFrame();
+    send(hex('01 01 0000 0000 2200 1000'), withPartialChecksum(frame));
+    send(PLAIN, frame);
+    port.receive(kit.batch);
+    t.same(kit.packets().map(toHex), [toHex(frame)]);
+    t.same(kit.counted(), { tx_drop_unsegmentable: 1 });
+  },
+);
 
-t.test('receive returns the negated errno of a device that is gone', async (t) => {
+t.test('OverlayGsoPort.receive returns the negated errno of a lost device', async (t) => {
   const { kit, port } = rig(t, { gone: true });
   t.equal(port.receive(kit.batch), -EBADF);
   t.equal(kit.batch.count, 0);
 });
 
-t.test('single frames leave with an empty header, each as it came', async (t) => {
+t.test('OverlayGsoPort.send writes single frames unchanged, with an empty virtio-net header', async (t) => {
   const { kit, port, receive } = rig(t);
   const frames = [tcpFrame(), udpFrame(), rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a')];
   kit.fill(frames);
@@ -177,18 +183,21 @@ for (const [kind, make, options, header] of [
     }),
   );
 
-  t.test(`${kind}: segments leave as one, with its virtio-net header`, async (t) => {
-    const { kit, port, receive } = rig(t);
-    kit.fill(frames);
-    port.send(kit.batch);
-    const packet = receive();
-    t.equal(packet?.header, toHex(hex(header)));
-    t.same(naiveSegments(packet?.frame ?? PLAIN, SIZE).map(toHex), frames.map(toHex));
-    t.equal(receive(), undefined);
-    t.match(kit.counted(), { rx_packets: 3, rx_coalesced: 3 });
-  });
+  t.test(
+    `${kind}: send writes consecutive segments as one superpacket with its virtio-net header`,
+    async (t) => {
+      const { kit, port, receive } = rig(t);
+      kit.fill(frames);
+      port.send(kit.batch);
+      const packet = receive();
+      t.equal(packet?.header, toHex(hex(header)));
+      t.same(naiveSegments(packet?.frame ?? PLAIN, SIZE).map(toHex), frames.map(toHex));
+      t.equal(receive(), undefined);
+      t.match(kit.counted(), { rx_packets: 3, rx_coalesced: 3 });
+    },
+  );
 
-  t.test(`${kind}: without an Ethernet header, as on a TUN, all offsets are 14 less`, async (t) => {
+  t.test(`${kind}: all offsets are 14 less without an Ethernet header, as on a TUN`, async (t) => {
     const { kit, port, receive } = rig(t, { linkLength: 0 });
     kit.fill(frames.map(packetOf));
     port.send(kit.batch);
@@ -201,7 +210,7 @@ for (const [kind, make, options, header] of [
     t.equal(receive(), undefined);
   });
 
-  t.test(`${kind}: a VLAN tag moves the offsets`, async (t) => {
+  t.test(`${kind}: a VLAN tag adds 4 to the offsets`, async (t) => {
     const { kit, port, receive } = rig(t);
     kit.fill(frames.map((frame) => tagged(frame)));
     port.send(kit.batch);
@@ -210,7 +219,7 @@ for (const [kind, make, options, header] of [
     t.equal(receive()?.header, toHex(expected));
   });
 
-  t.test(`${kind}: a superpacket of a kernel peer leaves as it came`, async (t) => {
+  t.test(`${kind}: send writes the superpacket of a kernel peer unchanged`, async (t) => {
     const ETHERNET = 14;
     const mtu = (frames[0] as Uint8Array).length - ETHERNET;
     const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4, mtu });
@@ -218,7 +227,7 @@ for (const [kind, make, options, header] of [
     const isTcp = make === tcpFrame;
     kit.fill([whole]);
     // Of UDP the underlay port knows the size; of TCP it is what fills the MTU.
-    if (!isTcp) kit.batch.segmentSize[0] = SIZE;
+    if (!isTcp) kit.batch.gsoSize[0] = SIZE;
     port.send(kit.batch);
     const packet = receive();
     t.equal(packet?.header, toHex(hex(header)));
@@ -231,7 +240,7 @@ for (const [kind, make, options, header] of [
     });
   });
 
-  t.test(`${kind}: a single frame with a partial checksum leaves it to the kernel`, async (t) => {
+  t.test(`${kind}: send leaves the partial checksum of a single frame to the kernel`, async (t) => {
     const { kit, port, receive } = rig(t);
     const partial = withPartialChecksum(frames[0] as Uint8Array);
     kit.fill([partial]);
@@ -244,12 +253,12 @@ for (const [kind, make, options, header] of [
   });
 }
 
-t.test('without USO a UDP superpacket of a kernel peer leaves as datagrams', async (t) => {
+t.test('OverlayGsoPort.send writes a UDP superpacket as datagrams on a device without USO', async (t) => {
   for (const ipv6 of [false, true]) {
     const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4, uso: false });
     const whole = udpFrame({ ipv6, payload: pattern(3500) });
     kit.fill([withPartialChecksum(whole)]);
-    kit.batch.segmentSize[0] = SIZE;
+    kit.batch.gsoSize[0] = SIZE;
     port.send(kit.batch);
     for (const segment of naiveSegments(whole, SIZE)) {
       const packet = receive();
@@ -261,7 +270,7 @@ t.test('without USO a UDP superpacket of a kernel peer leaves as datagrams', asy
   }
 });
 
-t.test('64 segments are one write', async (t) => {
+t.test('OverlayGsoPort.send writes 64 segments in one call', async (t) => {
   const { kit, port, receive } = rig(t);
   const frames = Array.from({ length: 64 }, (_, index) =>
     tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE, identification: index }),
@@ -274,7 +283,7 @@ t.test('64 segments are one write', async (t) => {
   t.match(kit.counted(), { rx_packets: 64, rx_coalesced: 64 });
 });
 
-t.test('what a full device or one that is gone does not take is counted by packets', async (t) => {
+t.test('OverlayGsoPort.send counts by packets what a full or lost device does not accept', async (t) => {
   const frames = [0, 1, 2].map((index) =>
     tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE }),
   );

@@ -57,7 +57,7 @@ function frameNumber(index: number): Uint8Array {
   return rawFrame(MAC_B, MAC_A, Uint8Array.of(index));
 }
 
-t.test('receive takes all frames that wait, in order, each into its slot', async (t) => {
+t.test('OverlayPort.receive reads all waiting frames in order, each into its slot', async (t) => {
   const { kit, port, send } = rig(t);
   for (let i = 0; i < 3; i++) send(frameNumber(i));
   t.equal(port.receive(kit.batch), DRAINED);
@@ -67,34 +67,37 @@ t.test('receive takes all frames that wait, in order, each into its slot', async
   );
   for (let i = 0; i < 3; i++) {
     t.same(
-      [kit.batch.offset[i], kit.batch.address[i], kit.batch.segmentSize[i], kit.batch.checksum[i]],
+      [kit.batch.offset[i], kit.batch.address[i], kit.batch.gsoSize[i], kit.batch.checksum[i]],
       [kit.batch.slot(i), 0, 0, 0],
     );
   }
 });
 
-t.test('receive stops at the capacity of the batch and takes the rest the next time', async (t) => {
-  const { kit, port, send } = rig(t, { capacity: 2 });
-  for (let i = 0; i < 3; i++) send(frameNumber(i));
-  t.equal(port.receive(kit.batch), MORE);
-  t.equal(kit.batch.count, 2);
-  t.equal(port.receive(kit.batch), DRAINED);
-  t.same(kit.packets().map(toHex), [toHex(frameNumber(2))]);
-});
+t.test(
+  'OverlayPort.receive stops at the capacity of the batch and reads the rest at the next call',
+  async (t) => {
+    const { kit, port, send } = rig(t, { capacity: 2 });
+    for (let i = 0; i < 3; i++) send(frameNumber(i));
+    t.equal(port.receive(kit.batch), MORE);
+    t.equal(kit.batch.count, 2);
+    t.equal(port.receive(kit.batch), DRAINED);
+    t.same(kit.packets().map(toHex), [toHex(frameNumber(2))]);
+  },
+);
 
-t.test('receive empties the batch when nothing waits', async (t) => {
+t.test('OverlayPort.receive empties the batch when no frame is waiting', async (t) => {
   const { kit, port } = rig(t);
   kit.fill([frameNumber(0)]);
   t.equal(port.receive(kit.batch), DRAINED);
   t.equal(kit.batch.count, 0);
 });
 
-t.test('receive returns the negated errno of a device that is gone', async (t) => {
+t.test('OverlayPort.receive returns the negated errno of a lost device', async (t) => {
   const { kit, port } = rig(t, { gone: true });
   t.equal(port.receive(kit.batch), -EBADF);
 });
 
-t.test('send writes every frame as it is and counts it', async (t) => {
+t.test('OverlayPort.send writes every frame unchanged and counts it', async (t) => {
   const { kit, port, receive } = rig(t);
   const frames = [tcpFrame({ payload: pattern(1000) }), frameNumber(1), tcpFrame()];
   kit.fill(frames);
@@ -104,7 +107,7 @@ t.test('send writes every frame as it is and counts it', async (t) => {
   t.same(kit.counted(), { rx_packets: 3, rx_bytes: frames.reduce((sum, { length }) => sum + length, 0) });
 });
 
-t.test('send completes a partial checksum', async (t) => {
+t.test('OverlayPort.send completes a partial checksum', async (t) => {
   const { kit, port, receive } = rig(t);
   const frame = tcpFrame();
   kit.fill([withPartialChecksum(frame)]);
@@ -113,24 +116,27 @@ t.test('send completes a partial checksum', async (t) => {
   t.same(kit.counted(), { rx_packets: 1, rx_bytes: frame.length, rx_partial_checksums: 1 });
 });
 
-t.test('send segments a superpacket, which no TAP without a vnet header takes', async (t) => {
-  const { kit, port, receive } = rig(t, { slotSize: 65536 });
-  const frame = tcpFrame({ payload: pattern(5000) });
-  const segments = naiveSegments(frame, MTU - 40);
-  kit.fill([withPartialChecksum(frame), frameNumber(7)]);
-  port.send(kit.batch);
-  for (const expected of [...segments, frameNumber(7)])
-    t.equal(toHex(receive() as Uint8Array), toHex(expected));
-  t.equal(receive(), undefined);
-  t.same(kit.counted(), {
-    rx_packets: segments.length + 1,
-    rx_bytes: segments.reduce((sum, { length }) => sum + length, 0) + frameNumber(7).length,
-    rx_superpackets: 1,
-    rx_partial_checksums: 1,
-  });
-});
+t.test(
+  'OverlayPort.send segments a superpacket, which a TAP without a virtio-net header does not accept',
+  async (t) => {
+    const { kit, port, receive } = rig(t, { slotSize: 65536 });
+    const frame = tcpFrame({ payload: pattern(5000) });
+    const segments = naiveSegments(frame, MTU - 40);
+    kit.fill([withPartialChecksum(frame), frameNumber(7)]);
+    port.send(kit.batch);
+    for (const expected of [...segments, frameNumber(7)])
+      t.equal(toHex(receive() as Uint8Array), toHex(expected));
+    t.equal(receive(), undefined);
+    t.same(kit.counted(), {
+      rx_packets: segments.length + 1,
+      rx_bytes: segments.reduce((sum, { length }) => sum + length, 0) + frameNumber(7).length,
+      rx_superpackets: 1,
+      rx_partial_checksums: 1,
+    });
+  },
+);
 
-t.test('on a TUN packets have no Ethernet header, either way', async (t) => {
+t.test('OverlayPort handles packets without an Ethernet header on a TUN, in both directions', async (t) => {
   const { kit, port, send, receive } = rig(t, { slotSize: 65536, linkLength: 0 });
   const frame = tcpFrame({ payload: pattern(5000) });
   send(packetOf(frame));
@@ -143,15 +149,15 @@ t.test('on a TUN packets have no Ethernet header, either way', async (t) => {
   t.equal(receive(), undefined);
 });
 
-t.test('send counts what the device refuses and goes on', async (t) => {
+t.test('OverlayPort.send counts the packets that the device refuses, and continues', async (t) => {
   const { kit, port } = rig(t, { gone: true });
   kit.fill([frameNumber(0), tcpFrame({ payload: pattern(30) })]);
-  kit.batch.segmentSize[1] = 10;
+  kit.batch.gsoSize[1] = 10;
   port.send(kit.batch);
   t.same(kit.counted(), { rx_drop_device_refused: 4 });
 });
 
-t.test('send counts what the device has no room for, and goes on', async (t) => {
+t.test('OverlayPort.send counts the packets that a full device does not accept, and continues', async (t) => {
   const { kit, port, receive } = rig(t);
   const frame = tcpFrame({ payload: pattern(1400) });
   let sent = 0;

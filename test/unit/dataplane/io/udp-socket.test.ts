@@ -32,7 +32,7 @@ function option(fd: number, level: number, name: number): number {
   return value[0];
 }
 
-t.test('a socket is bound to the address and port, which are then taken', async (t) => {
+t.test('openUdpSockets binds a socket and refuses a second one on its address and port', async (t) => {
   const port = await freePort(ADDRESS);
   const fds = openUdpSockets(ipv4(ADDRESS), port, 1);
   t.equal(fds.length, 1);
@@ -42,7 +42,7 @@ t.test('a socket is bound to the address and port, which are then taken', async 
   for (const fd of fds) close(fd);
 });
 
-t.test('several sockets share the port among themselves and with nobody else', async (t) => {
+t.test('openUdpSockets lets its own sockets share the port and no others', async (t) => {
   const port = await freePort(ADDRESS);
   const fds = openUdpSockets(ipv4(ADDRESS), port, 3);
   t.equal(new Set(fds).size, 3);
@@ -51,7 +51,7 @@ t.test('several sockets share the port among themselves and with nobody else', a
   for (const fd of fds) close(fd);
 });
 
-t.test('a port that another process has is refused by the errno', async (t) => {
+t.test('openUdpSockets throws EADDRINUSE for a port of another process', async (t) => {
   const other = createSocket('udp4');
   other.bind(0, ADDRESS);
   await once(other, 'listening');
@@ -60,7 +60,7 @@ t.test('a port that another process has is refused by the errno', async (t) => {
   t.throws(() => openUdpSockets(ipv4(ADDRESS), other.address().port, 1), error);
 });
 
-t.test('a refused port leaves no descriptor open', async (t) => {
+t.test('openUdpSockets leaves no descriptor open when it fails', async (t) => {
   const port = await freePort(ADDRESS);
   const taken = openUdpSockets(ipv4(ADDRESS), port, 1);
   const next = nextDescriptor();
@@ -76,11 +76,11 @@ function nextDescriptor(): number {
   return fd;
 }
 
-t.test('an address that is not on this machine is refused by the errno', async (t) => {
+t.test('openUdpSockets throws EADDRNOTAVAIL for an address of another host', async (t) => {
   t.throws(() => openUdpSockets(ipv4('192.0.2.1'), 0, 1), { syscall: 'bind', code: 'EADDRNOTAVAIL' });
 });
 
-t.test('the receive buffer holds more than the kernel gives without asking', async (t) => {
+t.test('openUdpSockets makes the receive buffer at least as large as the default', async (t) => {
   const [fd] = openUdpSockets(ipv4(ADDRESS), 0, 1);
   const SO_RCVBUF = 8;
   const asked = option(fd, SOL_SOCKET, SO_RCVBUF);
@@ -92,7 +92,7 @@ t.test('the receive buffer holds more than the kernel gives without asking', asy
   close(fd);
 });
 
-t.test('a socket that is sent through sends without DF', async (t) => {
+t.test('configureTxSocket turns DF off', async (t) => {
   const [fd] = openUdpSockets(ipv4(ADDRESS), 0, 1);
   t.not(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
   prepareTxSocket(fd, IPV4);
@@ -100,7 +100,7 @@ t.test('a socket that is sent through sends without DF', async (t) => {
   close(fd);
 });
 
-t.test('an IPv6 socket is of IPv6 only: the same port of IPv4 is free', async (t) => {
+t.test('openUdpSockets leaves the same IPv4 port free for an IPv6 address', async (t) => {
   const port = await freePort('::1');
   const fds = openUdpSockets(ipv6('::1'), port, 2);
   for (const fd of fds) t.equal(option(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
@@ -109,11 +109,11 @@ t.test('an IPv6 socket is of IPv6 only: the same port of IPv4 is free', async (t
   for (const fd of [...fds, other]) close(fd);
 });
 
-t.test('an IPv6 address that is not on this machine is refused by the errno', async (t) => {
+t.test('openTxSockets throws EADDRNOTAVAIL for an IPv6 address of another host', async (t) => {
   t.throws(() => openTxSockets(ipv6('2001:db8::1')), { syscall: 'bind', code: 'EADDRNOTAVAIL' });
 });
 
-t.test('an IPv6 socket that is sent through leaves no datagram unsent for its size', async (t) => {
+t.test('openTxSockets lets the kernel fragment large datagrams over IPv6', async (t) => {
   const fds = openTxSockets(ipv6('::1'));
   const IPV6_PMTUDISC_DONT = 0;
   for (const fd of fds) {
@@ -122,7 +122,7 @@ t.test('an IPv6 socket that is sent through leaves no datagram unsent for its si
   }
 });
 
-t.test('overflows are none at first, and are seen', async (t) => {
+t.test('receiveOverflows returns 0 for a new socket and more after an overflow', async (t) => {
   const port = await freePort(ADDRESS);
   const [fd] = openUdpSockets(ipv4(ADDRESS), port, 1);
   t.equal(receiveOverflows(fd), 0);
@@ -137,6 +137,6 @@ t.test('overflows are none at first, and are seen', async (t) => {
   close(fd);
 });
 
-t.test('a descriptor that cannot tell has no overflows', async (t) => {
+t.test('receiveOverflows returns 0 for a descriptor without statistics', async (t) => {
   t.equal(receiveOverflows(-1), 0);
 });

@@ -12,12 +12,12 @@ t.test('reservations begin on cache lines and do not overlap', async (t) => {
   t.equal(arena.reserve(1), 256);
 });
 
-t.test('an arena has whole WebAssembly pages', async (t) => {
+t.test('an arena consists of whole WebAssembly pages', async (t) => {
   t.equal(new Arena(1).bytes.length, 65536);
   t.equal(new Arena(65537).bytes.length, 131072);
 });
 
-t.test('what does not fit is refused with the numbers', async (t) => {
+t.test('reserve throws an error with the numbers when the arena is full', async (t) => {
   const arena = new Arena(65536);
   arena.reserve(65536 - 64);
   t.equal(arena.reserve(64), 65536 - 64, 'the last line fits');
@@ -46,20 +46,20 @@ t.test('the base is the absolute address of offset 0', async (t) => {
   close(fd);
 });
 
-t.test('putPointer writes an absolute address as a 64-bit number', async (t) => {
+t.test('writePointer writes an absolute address as a 64-bit number', async (t) => {
   const arena = new Arena(65536);
-  arena.putPointer(16, 0x1234);
+  arena.writePointer(16, 0x1234);
   t.equal(arena.view.getBigUint64(16, true), BigInt(arena.base) + 0x1234n);
 });
 
-t.test('putPointer keeps both halves of an address', async (t) => {
+t.test('writePointer keeps both halves of an address', async (t) => {
   const arena = new Arena(65536);
   const pretend = Object.create(arena, {
     baseHigh: { value: 0x7fff },
     baseLow: { value: 0x8000_0000 },
   }) as Arena;
-  pretend.putPointer(16, 0x7fff_ffff);
+  pretend.writePointer(16, 0x7fff_ffff);
   t.equal(arena.view.getBigUint64(16, true), 0x7fff_ffff_ffffn);
-  pretend.putPointer(16, 0x8000_0000);
+  pretend.writePointer(16, 0x8000_0000);
   t.equal(arena.view.getBigUint64(16, true), 0x8000_0000_0000n);
 });

@@ -1,6 +1,5 @@
 import t from 'tap';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
-import { Layer4 } from '../../../../src/dataplane/offload/layer4.js';
 import { PartialChecksum } from '../../../../src/dataplane/offload/partial-checksum.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
@@ -16,27 +15,25 @@ import {
 
 const MTU = 1450;
 const kit = new Kit(1, 65536);
-const layer4 = new Layer4(ETHERNET_LENGTH);
 
-interface Marked {
+interface Detected {
   checksum: number;
-  segmentSize: number;
+  gsoSize: number;
 }
 
-function mark(frame: Uint8Array, mtu = MTU): Marked {
-  const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, mtu);
+function detect(frame: Uint8Array, mtu = MTU): Detected {
+  const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + mtu);
   kit.fill([frame]);
-  t.ok(layer4.locate(kit.arena.view, kit.batch.offset[0], kit.batch.length[0]));
-  partial.mark(kit.batch, 0, layer4);
-  return { checksum: kit.batch.checksum[0], segmentSize: kit.batch.segmentSize[0] };
+  t.ok(kit.locate(0));
+  partial.detect(kit.batch, 0);
+  return { checksum: kit.batch.checksum[0], gsoSize: kit.batch.gsoSize[0] };
 }
 
 function complete(frame: Uint8Array): Uint8Array {
-  const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, MTU);
+  const partial = new PartialChecksum(kit.arena, kit.checksum, kit.counters, ETHERNET_LENGTH + MTU);
   kit.fill([frame]);
-  t.ok(layer4.locate(kit.arena.view, kit.batch.offset[0], kit.batch.length[0]));
-  partial.mark(kit.batch, 0, layer4);
-  partial.complete(layer4);
+  t.ok(kit.locate(0));
+  partial.complete(kit.batch, 0, partial.detect(kit.batch, 0));
   return kit.packet(0);
 }
 
@@ -53,80 +50,80 @@ const KINDS: [string, (options: FrameOptions) => Uint8Array, FrameOptions][] = [
 ];
 
 for (const [kind, build, options] of KINDS) {
-  t.test(`${kind}: a complete checksum is not marked, a partial one is`, async (t) => {
+  t.test(`detect marks a partial checksum of ${kind} and no complete one`, async (t) => {
     for (const length of [0, 1, 2, 99, 100, 1300]) {
       const frame = build({ ...options, payload: pattern(length) });
-      t.same(mark(frame), { checksum: CHECKSUM_COMPLETE, segmentSize: 0 }, `complete, ${length} B`);
+      t.same(detect(frame), { checksum: CHECKSUM_COMPLETE, gsoSize: 0 }, `complete, ${length} B`);
       t.same(
-        mark(withPartialChecksum(frame)),
-        { checksum: CHECKSUM_PARTIAL, segmentSize: 0 },
+        detect(withPartialChecksum(frame)),
+        { checksum: CHECKSUM_PARTIAL, gsoSize: 0 },
         `partial, ${length} B`,
       );
     }
   });
 
-  t.test(
-    `${kind}: completing gives the checksum the sender would have made, and touches nothing else`,
-    async (t) => {
-      for (const length of [0, 1, 2, 99, 100, 1300]) {
-        const frame = build({ ...options, payload: pattern(length) });
-        t.equal(toHex(complete(withPartialChecksum(frame))), toHex(frame), `${length} B`);
-      }
-    },
-  );
+  t.test(`complete writes the checksum of ${kind} and changes nothing else`, async (t) => {
+    for (const length of [0, 1, 2, 99, 100, 1300]) {
+      const frame = build({ ...options, payload: pattern(length) });
+      t.equal(toHex(complete(withPartialChecksum(frame))), toHex(frame), `${length} B`);
+    }
+  });
 }
 
-t.test('marking changes no byte', async (t) => {
+t.test('detect changes no byte', async (t) => {
   const frame = withPartialChecksum(tcpFrame({ payload: pattern(9000) }));
-  mark(frame);
+  detect(frame);
   t.equal(toHex(kit.packet(0)), toHex(frame));
 });
 
-t.test('a partial TCP packet larger than the MTU is a superpacket whose segments fill the MTU', async (t) => {
-  for (const [options, headers] of [
-    [{}, 40],
-    [{ tcpOptions: new Uint8Array(12).fill(1) }, 52],
-    [{ ipOptions: hex('01010101') }, 44],
-    [{ ipv6: true }, 60],
-  ] as const) {
-    const largest = MTU - headers;
-    const frame = (length: number): Uint8Array =>
-      withPartialChecksum(tcpFrame({ ...options, payload: pattern(length) }));
-    t.equal(mark(frame(largest)).segmentSize, 0, `${headers} B of headers: the MTU itself fits`);
-    t.equal(mark(frame(largest + 1)).segmentSize, largest, `${headers} B of headers: one byte more does not`);
-    t.equal(mark(frame(60_000)).segmentSize, largest);
-  }
+t.test(
+  'detect makes a partial TCP packet larger than the MTU a superpacket whose segments fill the MTU',
+  async (t) => {
+    for (const [options, headers] of [
+      [{}, 40],
+      [{ tcpOptions: new Uint8Array(12).fill(1) }, 52],
+      [{ ipOptions: hex('01010101') }, 44],
+      [{ ipv6: true }, 60],
+    ] as const) {
+      const largest = MTU - headers;
+      const frame = (length: number): Uint8Array =>
+        withPartialChecksum(tcpFrame({ ...options, payload: pattern(length) }));
+      t.equal(detect(frame(largest)).gsoSize, 0, `${headers} B of headers: the MTU itself fits`);
+      t.equal(detect(frame(largest + 1)).gsoSize, largest, `${headers} B of headers: one byte more does not`);
+      t.equal(detect(frame(60_000)).gsoSize, largest);
+    }
+  },
+);
+
+t.test('detect leaves a large frame with a complete checksum as one packet', async (t) => {
+  t.same(detect(tcpFrame({ payload: pattern(8000) })), { checksum: CHECKSUM_COMPLETE, gsoSize: 0 });
 });
 
-t.test('a large frame with a complete checksum is a real one', async (t) => {
-  t.same(mark(tcpFrame({ payload: pattern(8000) })), { checksum: CHECKSUM_COMPLETE, segmentSize: 0 });
-});
-
-t.test('a partial UDP packet is one datagram, however large', async (t) => {
-  t.same(mark(withPartialChecksum(udpFrame({ payload: pattern(8000) }))), {
+t.test('detect leaves a partial UDP packet as one datagram, however large', async (t) => {
+  t.same(detect(withPartialChecksum(udpFrame({ payload: pattern(8000) }))), {
     checksum: CHECKSUM_PARTIAL,
-    segmentSize: 0,
+    gsoSize: 0,
   });
 });
 
-t.test('an MTU that the headers alone fill leaves no room for segments', async (t) => {
+t.test('detect makes no superpacket when the headers fill the MTU', async (t) => {
   const frame = withPartialChecksum(tcpFrame({ payload: pattern(100) }));
-  t.equal(mark(frame, 39).segmentSize, 0);
-  t.equal(mark(frame, 40).segmentSize, 0);
-  t.equal(mark(frame, 41).segmentSize, 1);
+  t.equal(detect(frame, 39).gsoSize, 0);
+  t.equal(detect(frame, 40).gsoSize, 0);
+  t.equal(detect(frame, 41).gsoSize, 1);
 });
 
-t.test('padding behind the IP packet counts for nothing', async (t) => {
+t.test('detect and complete ignore padding behind the IP packet', async (t) => {
   const frame = tcpFrame({ payload: pattern(3) });
   const padded = concat(withPartialChecksum(frame), new Uint8Array(20).fill(0xee));
-  t.equal(mark(padded).checksum, CHECKSUM_PARTIAL);
+  t.equal(detect(padded).checksum, CHECKSUM_PARTIAL);
   t.equal(toHex(complete(padded)), toHex(concat(frame, new Uint8Array(20).fill(0xee))));
 });
 
-t.test('a UDP packet without a checksum is not marked', async (t) => {
+t.test('detect does not mark a UDP packet without a checksum', async (t) => {
   const frame = udpFrame();
   viewOf(frame).setUint16(layoutOf(frame).checksum, 0);
-  t.equal(mark(frame).checksum, CHECKSUM_COMPLETE);
+  t.equal(detect(frame).checksum, CHECKSUM_COMPLETE);
 });
 
 /** A frame whose last two payload bytes were chosen so that `holds` is true. */
@@ -143,7 +140,7 @@ function search(
   throw new Error('no such frame');
 }
 
-t.test('a UDP checksum that comes out as 0 is sent as 0xffff', async (t) => {
+t.test('complete writes a UDP checksum of 0 as 0xffff', async (t) => {
   const frame = search(
     (payload) => udpFrame({ payload }),
     (candidate) => viewOf(candidate).getUint16(layoutOf(candidate).checksum) === 0xffff,
@@ -152,7 +149,7 @@ t.test('a UDP checksum that comes out as 0 is sent as 0xffff', async (t) => {
   t.ok(checksumsVerify(frame));
 });
 
-t.test('a TCP checksum that comes out as 0 stays 0', async (t) => {
+t.test('complete writes a TCP checksum of 0 as 0', async (t) => {
   const frame = search(
     (payload) => tcpFrame({ payload }),
     (candidate) => viewOf(candidate).getUint16(layoutOf(candidate).checksum) === 0,
@@ -161,14 +158,14 @@ t.test('a TCP checksum that comes out as 0 stays 0', async (t) => {
 });
 
 t.test(
-  'a complete checksum that looks partial by chance is marked, and completing it changes nothing',
+  'detect marks a complete checksum that looks partial by chance, and complete restores it',
   async (t) => {
     const frame = search(
       (payload) => tcpFrame({ payload }),
       (candidate) =>
         viewOf(candidate).getUint16(layoutOf(candidate).checksum) === slowSum(pseudoHeader(candidate)),
     );
-    t.equal(mark(frame).checksum, CHECKSUM_PARTIAL);
+    t.equal(detect(frame).checksum, CHECKSUM_PARTIAL);
     t.equal(toHex(complete(frame)), toHex(frame));
   },
 );

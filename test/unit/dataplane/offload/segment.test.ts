@@ -1,6 +1,5 @@
 import t from 'tap';
 import { MAX_HEADERS, Segmenter } from '../../../../src/dataplane/offload/segment.js';
-import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {
   type FrameOptions,
@@ -20,20 +19,26 @@ const ECE = 0x40;
 const CWR = 0x80;
 
 const kit = new Kit(1, 65536);
-const segmenter = new Segmenter(kit.arena, kit.checksum, ETHERNET_LENGTH);
+const segmenter = new Segmenter(kit.arena, kit.checksum);
 const headers = kit.arena.reserve(MAX_HEADERS);
 
+/** Starts the segmenter on the packet in the batch. */
+function begin(gsoSize: number): boolean {
+  kit.locate(0);
+  return segmenter.begin(kit.batch.offset[0], kit.batch.headers[0], gsoSize);
+}
+
 /** The segments as frames, each put together from the headers and the payload that the segmenter names. */
-function segments(frame: Uint8Array, segmentSize: number): Uint8Array[] {
+function segments(frame: Uint8Array, gsoSize: number): Uint8Array[] {
   kit.fill([frame]);
   const made: Uint8Array[] = [];
-  if (!segmenter.begin(kit.batch.offset[0], kit.batch.length[0], segmentSize)) return made;
+  if (!begin(gsoSize)) return made;
   for (let index = 0; index < segmenter.count; index++) {
     segmenter.write(index, headers);
-    const { headerLength, payloadOffset, payloadLength } = segmenter;
+    const { headersLength, payloadOffset, payloadLength } = segmenter;
     made.push(
       concat(
-        kit.arena.bytes.slice(headers, headers + headerLength),
+        kit.arena.bytes.slice(headers, headers + headersLength),
         kit.arena.bytes.slice(payloadOffset, payloadOffset + payloadLength),
       ),
     );
@@ -55,7 +60,7 @@ const KINDS: [string, FrameOptions][] = [
 ];
 
 for (const [kind, options] of KINDS) {
-  t.test(`${kind}: segments are those of a naive segmenter`, async (t) => {
+  t.test(`Segmenter equals a naive segmenter for TCP, ${kind}`, async (t) => {
     for (const [payload, size] of [
       [4200, 1400],
       [4201, 1400],
@@ -75,7 +80,7 @@ for (const [kind, options] of KINDS) {
     }
   });
 
-  t.test(`UDP, ${kind}: segments are those of a naive segmenter`, async (t) => {
+  t.test(`Segmenter equals a naive segmenter for UDP, ${kind}`, async (t) => {
     for (const [payload, size] of [
       [4200, 1400],
       [4201, 1400],
@@ -91,7 +96,7 @@ for (const [kind, options] of KINDS) {
   });
 }
 
-t.test('every segment verifies, though the superpacket had a partial checksum', async (t) => {
+t.test('Segmenter writes complete checksums for a superpacket with a partial one', async (t) => {
   for (const ipv6 of [false, true]) {
     const frame = withPartialChecksum(tcpFrame({ ipv6, payload: pattern(10_001) }));
     const made = segments(frame, 1300);
@@ -100,7 +105,7 @@ t.test('every segment verifies, though the superpacket had a partial checksum', 
   }
 });
 
-t.test('FIN and PSH go with the last segment, CWR with the first, the others with all', async (t) => {
+t.test('Segmenter sets FIN and PSH in the last segment, CWR in the first, other flags in all', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000), flags: FIN | PSH | ACK | ECE | CWR });
   t.same(
     segments(frame, 1000).map((segment) => segment[14 + 20 + 13]),
@@ -108,7 +113,7 @@ t.test('FIN and PSH go with the last segment, CWR with the first, the others wit
   );
 });
 
-t.test('one segment has all the flags', async (t) => {
+t.test('Segmenter keeps all flags in a single segment', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000), flags: FIN | PSH | ACK | CWR });
   t.same(
     segments(frame, 3000).map((segment) => segment[14 + 20 + 13]),
@@ -116,7 +121,7 @@ t.test('one segment has all the flags', async (t) => {
   );
 });
 
-t.test('sequence number and identification count on, past their ends', async (t) => {
+t.test('Segmenter counts sequence number and identification up, with wrap-around', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000), sequence: 0xfffffc00, identification: 0xffff });
   const made = segments(frame, 1000).map(viewOf);
   t.same(
@@ -129,10 +134,10 @@ t.test('sequence number and identification count on, past their ends', async (t)
   );
 });
 
-t.test('the payload is named where it stands, never copied', async (t) => {
+t.test('Segmenter refers to the payload in place and does not copy it', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000) });
   kit.fill([frame]);
-  segmenter.begin(kit.batch.offset[0], frame.length, 1400);
+  begin(1400);
   const payload = kit.batch.offset[0] + 54;
   const named: [number, number][] = [];
   for (let index = 0; index < segmenter.count; index++) {
@@ -147,20 +152,20 @@ t.test('the payload is named where it stands, never copied', async (t) => {
   t.equal(toHex(kit.packet(0).slice(54)), toHex(frame.slice(54)), 'and it is as it was');
 });
 
-t.test('MAX_HEADERS holds the longest headers there are, and longer ones are refused', async (t) => {
+t.test('Segmenter accepts headers up to MAX_HEADERS and refuses longer ones', async (t) => {
   const longest = new Uint8Array(40).fill(1);
   for (const frame of [tcpFrame, udpFrame]) {
     const whole = tagged(frame({ ipOptions: longest, tcpOptions: longest, payload: pattern(100) }));
     kit.fill([whole]);
-    t.ok(segmenter.begin(kit.batch.offset[0], whole.length, 60));
-    t.ok(segmenter.headerLength <= MAX_HEADERS, `${segmenter.headerLength} B`);
+    t.ok(begin(60));
+    t.ok(segmenter.headersLength <= MAX_HEADERS, `${segmenter.headersLength} B`);
   }
   const extended = withHopByHop(tcpFrame({ ipv6: true, payload: pattern(3000) }), 31);
   kit.fill([extended]);
-  t.notOk(segmenter.begin(kit.batch.offset[0], extended.length, 1000), 'they would not fit');
+  t.notOk(begin(1000), 'they would not fit');
 });
 
-t.test('a VLAN tag goes with every segment', async (t) => {
+t.test('Segmenter repeats a VLAN tag in every segment', async (t) => {
   for (const frame of [tcpFrame({ payload: pattern(3000) }), udpFrame({ payload: pattern(3000) })]) {
     t.same(
       segments(tagged(frame), 1400).map(toHex),
@@ -169,23 +174,23 @@ t.test('a VLAN tag goes with every segment', async (t) => {
   }
 });
 
-t.test('padding behind the IP packet is no payload', async (t) => {
+t.test('Segmenter ignores padding behind the IP packet', async (t) => {
   const frame = tcpFrame({ payload: pattern(2000) });
   t.same(segments(concat(frame, new Uint8Array(9)), 1400).map(toHex), naiveSegments(frame, 1400).map(toHex));
 });
 
-t.test('what is neither TCP nor UDP is not taken', async (t) => {
+t.test('Segmenter refuses a packet that is neither TCP nor UDP', async (t) => {
   const frame = rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a');
   kit.fill([frame]);
-  t.equal(segmenter.begin(kit.batch.offset[0], frame.length, 1400), false);
+  t.equal(begin(1400), false);
 });
 
-t.test('without payload there is one segment', async (t) => {
+t.test('Segmenter makes one segment of a packet without payload', async (t) => {
   const frame = tcpFrame({ payload: new Uint8Array(0) });
   t.same(segments(frame, 1400).map(toHex), [toHex(frame)]);
 });
 
-t.test('a UDP checksum that comes out as 0 is written as ffff', async (t) => {
+t.test('Segmenter writes a UDP checksum of 0 as ffff', async (t) => {
   const frame = udpFrame({ payload: new Uint8Array(4) });
   // The payload that makes the sum over everything ffff.
   const sum = viewOf(frame).getUint16(14 + 20 + 6);
@@ -194,21 +199,21 @@ t.test('a UDP checksum that comes out as 0 is written as ffff', async (t) => {
   t.same(segments(first, 1400).map(toHex), [toHex(first)]);
 });
 
-t.test('segments may be written in any order, and again', async (t) => {
+t.test('Segmenter writes segments in any order and repeatedly', async (t) => {
   const frame = tcpFrame({ payload: pattern(3000) });
   const expected = naiveSegments(frame, 1400).map((segment) => toHex(segment.slice(0, 54)));
   kit.fill([frame]);
-  segmenter.begin(kit.batch.offset[0], frame.length, 1400);
+  begin(1400);
   for (const index of [2, 0, 1, 0]) {
     segmenter.write(index, headers);
     t.equal(toHex(kit.arena.bytes.slice(headers, headers + 54)), expected[index]);
   }
 });
 
-t.test('a superpacket left half done does not show in the next', async (t) => {
+t.test('Segmenter keeps nothing of an unfinished superpacket', async (t) => {
   const first = tcpFrame({ payload: pattern(5000) });
   kit.fill([first]);
-  segmenter.begin(kit.batch.offset[0], first.length, 1000);
+  begin(1000);
   segmenter.write(0, headers);
   const second = tcpFrame({ ipv6: true, payload: pattern(2500, 9), flags: ACK | CWR });
   t.same(segments(second, 1000).map(toHex), naiveSegments(second, 1000).map(toHex));

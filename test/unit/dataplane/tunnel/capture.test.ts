@@ -92,7 +92,7 @@ for (const [index, { from, to, payload }] of DATAGRAMS.entries()) {
     tunnelOf(kit, to).decapsulate(kit.batch);
     t.same(kit.packets().map(toHex), [toHex(inner)]);
     t.equal(kit.batch.checksum[0], CHECKSUM_COMPLETE);
-    t.equal(kit.batch.segmentSize[0], 0);
+    t.equal(kit.batch.gsoSize[0], 0);
     t.same(kit.counted(), {});
   });
 }

@@ -1,11 +1,16 @@
 import t from 'tap';
 import { flowHash } from '../../../../src/dataplane/tunnel/flow-hash.js';
+import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { InnerHeaders } from '../../../../src/dataplane/wire/inner-headers.js';
 import { pattern, viewOf } from '../../../support/bytes.js';
 import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';
 
 function hashOf(frame: Uint8Array): number {
-  return flowHash(viewOf(frame), 0, frame.length);
+  const headers = new InnerHeaders();
+  const view = viewOf(frame);
+  if (headers.parseIp(view, 0, frame.length, ETHERNET_LENGTH)) headers.parseTransport(view, 0, frame.length);
+  return flowHash(view, 0, headers);
 }
 
 function port(number: number, ipv6 = false): FrameOptions {
@@ -15,7 +20,7 @@ function port(number: number, ipv6 = false): FrameOptions {
 for (const ipv6 of [false, true]) {
   const version = ipv6 ? 'IPv6' : 'IPv4';
 
-  t.test(`${version}: all packets of a flow have one hash`, async (t) => {
+  t.test(`flowHash is equal for all packets of an ${version} flow`, async (t) => {
     for (const make of [tcpFrame, udpFrame]) {
       const expected = hashOf(make({ ipv6 }));
       for (const options of [
@@ -31,18 +36,15 @@ for (const ipv6 of [false, true]) {
     }
   });
 
-  t.test(
-    `${version}: a superpacket has the hash of its segments: the rung does not move a flow`,
-    async (t) => {
-      for (const make of [tcpFrame, udpFrame]) {
-        const whole = make({ ipv6, payload: pattern(10_000) });
-        t.equal(hashOf(withPartialChecksum(whole)), hashOf(whole));
-        for (const segment of naiveSegments(whole, 1400)) t.equal(hashOf(segment), hashOf(whole));
-      }
-    },
-  );
+  t.test(`flowHash is equal for an ${version} superpacket and its segments`, async (t) => {
+    for (const make of [tcpFrame, udpFrame]) {
+      const whole = make({ ipv6, payload: pattern(10_000) });
+      t.equal(hashOf(withPartialChecksum(whole)), hashOf(whole));
+      for (const segment of naiveSegments(whole, 1400)) t.equal(hashOf(segment), hashOf(whole));
+    }
+  });
 
-  t.test(`${version}: addresses, ports and protocol make a difference`, async (t) => {
+  t.test(`flowHash depends on addresses, ports and protocol of ${version}`, async (t) => {
     const base = hashOf(tcpFrame({ ipv6 }));
     t.not(hashOf(udpFrame({ ipv6 })), base);
     for (const at of ipv6 ? [22, 37, 38, 53, 54, 55, 56, 57] : [26, 29, 30, 33, 34, 35, 36, 37]) {
@@ -54,7 +56,7 @@ for (const ipv6 of [false, true]) {
     }
   });
 
-  t.test(`${version}: neighbouring source ports spread over 16 senders`, async (t) => {
+  t.test(`flowHash spreads neighbouring source ports of ${version} over 16 transmit sockets`, async (t) => {
     const counts = new Array<number>(16).fill(0);
     for (let number = 0; number < 1600; number++) {
       const sender = (hashOf(udpFrame(port(32768 + number, ipv6))) >>> 8) % 16;
@@ -65,11 +67,11 @@ for (const ipv6 of [false, true]) {
   });
 }
 
-t.test('a VLAN tag does not change the hash of a flow', async (t) => {
+t.test('flowHash ignores a VLAN tag', async (t) => {
   t.equal(hashOf(tagged(tcpFrame())), hashOf(tcpFrame()));
 });
 
-t.test('all fragments of a datagram have one hash, those without ports too', async (t) => {
+t.test('flowHash is equal for all fragments of a datagram, with and without ports', async (t) => {
   const fragment = (offset: number, seed: number): Uint8Array =>
     udpFrame({ payload: pattern(800, seed), mutate: (frame) => viewOf(frame).setUint16(20, offset) });
   const first = hashOf(fragment(0x2000, 1));
@@ -82,7 +84,7 @@ t.test('all fragments of a datagram have one hash, those without ports too', asy
   t.equal(hashOf(later), first);
 });
 
-t.test('what is no IP is told apart by its MAC addresses', async (t) => {
+t.test('flowHash depends on the MAC addresses of a frame that is not IP', async (t) => {
   const base = hashOf(rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a'));
   t.equal(hashOf(rawFrame('02:00:00:00:00:0b', '02:00:00:00:00:0a', pattern(40))), base);
   t.not(hashOf(rawFrame('02:00:00:00:00:0c', '02:00:00:00:00:0a')), base);

@@ -106,10 +106,10 @@ t.test('encapsulate changes only the one header of a superpacket', async (t) => 
   tunnel.routes.set(ipv4('10.244.2.0'), 24, ADDRESS_B);
   const whole = packetOf(withPartialChecksum(tcpFrame({ payload: pattern(20_000) })));
   kit.fill([whole]);
-  kit.batch.segmentSize[0] = 1400;
+  kit.batch.gsoSize[0] = 1400;
   kit.batch.checksum[0] = CHECKSUM_PARTIAL;
   tunnel.encapsulate(kit.batch, replies);
-  t.same([kit.batch.segmentSize[0], kit.batch.checksum[0]], [1400, CHECKSUM_PARTIAL]);
+  t.same([kit.batch.gsoSize[0], kit.batch.checksum[0]], [1400, CHECKSUM_PARTIAL]);
   const sent = kit.packet(0);
   t.equal(sent[8], 63);
   t.equal(toHex(sent.slice(12)), toHex(whole.slice(12)));
@@ -145,7 +145,7 @@ t.test('encapsulate answers a packet without a route with net unreachable', asyn
     OUT_NOWHERE,
   );
   t.same(said(), [toHex(expected)]);
-  t.equal(replies.segmentSize[0], 0);
+  t.equal(replies.gsoSize[0], 0);
   t.same(kit.counted(), { tx_drop_no_route: 1, tx_icmp_sent: 1 });
 });
 
@@ -255,8 +255,8 @@ t.test('decapsulate marks congestion in the inner header, or drops the packet', 
 t.test('encapsulate keeps the order and the metadata of the remaining packets', async (t: Test) => {
   const { kit, tunnel, replies } = node();
   kit.fill([OUT_NOWHERE, OUT_64, OUT_1, OUT_64]);
-  kit.batch.segmentSize[3] = 7;
+  kit.batch.gsoSize[3] = 7;
   tunnel.encapsulate(kit.batch, replies);
-  t.same([...kit.batch.segmentSize.slice(0, 2)], [0, 7]);
+  t.same([...kit.batch.gsoSize.slice(0, 2)], [0, 7]);
   t.same([kit.batch.offset[0], kit.batch.offset[1]], [kit.batch.slot(1), kit.batch.slot(3)]);
 });

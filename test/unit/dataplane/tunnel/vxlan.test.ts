@@ -76,10 +76,10 @@ t.test('encapsulate overwrites every byte of the header in the headroom', async 
 t.test('encapsulate keeps a superpacket whole', async (t) => {
   const { kit, tunnel } = node();
   kit.fill([rawFrame(STRANGE_MAC, MAC_B), rawFrame(MAC_A, MAC_B)]);
-  kit.batch.segmentSize[1] = 1400;
+  kit.batch.gsoSize[1] = 1400;
   kit.batch.checksum[1] = CHECKSUM_PARTIAL;
   tunnel.encapsulate(kit.batch);
-  t.equal(kit.batch.segmentSize[0], 1400);
+  t.equal(kit.batch.gsoSize[0], 1400);
   t.equal(kit.batch.checksum[0], CHECKSUM_PARTIAL);
 });
 

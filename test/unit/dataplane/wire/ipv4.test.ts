@@ -16,7 +16,7 @@ import { hex, toHex, viewOf } from '../../../support/bytes.js';
 /** The inner IPv4 header of the first packet in test/fixtures/flannel-vxlan-capture.txt, one byte into the view. */
 const HEADER = 'ff 4500 003c 1351 4000 4006 0f82 0af40000 0af40202';
 
-t.test('a captured header is read as RFC 791 draws it', async (t) => {
+t.test('IPv4 accessors read a captured header as RFC 791 defines it', async (t) => {
   const view = viewOf(hex(HEADER));
   t.equal(ipv4Version(view, 1), 4);
   t.equal(ipv4HeaderLength(view, 1), 20);
@@ -27,13 +27,13 @@ t.test('a captured header is read as RFC 791 draws it', async (t) => {
   t.equal(IPV4_MIN_LENGTH, 20);
 });
 
-t.test('the header length counts options, in words of four bytes', async (t) => {
+t.test('ipv4HeaderLength includes options, in words of four bytes', async (t) => {
   t.equal(ipv4HeaderLength(viewOf(hex('4f')), 0), 60);
   t.equal(ipv4HeaderLength(viewOf(hex('46')), 0), 24);
   t.equal(ipv4HeaderLength(viewOf(hex('40')), 0), 0);
 });
 
-t.test('a fragment has MF or an offset', async (t) => {
+t.test('isIpv4Fragment tests MF and the offset', async (t) => {
   for (const [field, fragment] of [
     ['0000', false],
     ['4000', false],
@@ -47,7 +47,7 @@ t.test('a fragment has MF or an offset', async (t) => {
   }
 });
 
-t.test('the setters write their field and nothing else', async (t) => {
+t.test('IPv4 setters write their field only', async (t) => {
   const bytes = hex(HEADER);
   setIpv4TotalLength(viewOf(bytes), 1, 0xabcd);
   setIpv4Identification(viewOf(bytes), 1, 0x10001);

@@ -26,7 +26,7 @@ function written(write: (view: DataView) => void): string {
   return toHex(bytes.slice(2, 12));
 }
 
-t.test('the constants of linux/virtio_net.h', async (t) => {
+t.test('constants equal those of linux/virtio_net.h', async (t) => {
   t.same(
     [
       VNET_LENGTH,
@@ -41,7 +41,7 @@ t.test('the constants of linux/virtio_net.h', async (t) => {
   );
 });
 
-t.test('fields are read where the header has them, little-endian', async (t) => {
+t.test('virtio-net accessors read little-endian fields', async (t) => {
   // NEEDS_CSUM, TCPV6, header length 74, GSO size 1408, checksum at 54 + 16; two bytes before it.
   const view = viewOf(hex('ffff 01 04 4a00 8005 3600 1000'));
   t.equal(vnetFlags(view, 2), 1);
@@ -51,21 +51,21 @@ t.test('fields are read where the header has them, little-endian', async (t) => 
   t.equal(vnetChecksumOffset(view, 2), 16);
 });
 
-t.test('a plain header is all zero', async (t) => {
+t.test('writeVnetPlain writes zeros', async (t) => {
   t.equal(
     written((view) => writeVnetPlain(view, 2)),
     '00'.repeat(10),
   );
 });
 
-t.test('a header for a checksum names its start and offset', async (t) => {
+t.test('writeVnetChecksum writes start and offset', async (t) => {
   t.equal(
     written((view) => writeVnetChecksum(view, 2, 34, 6)),
     '0100' + '0000' + '0000' + '2200' + '0600',
   );
 });
 
-t.test('a header for a superpacket has all fields', async (t) => {
+t.test('writeVnetGso writes all fields', async (t) => {
   t.equal(
     written((view) => writeVnetGso(view, 2, VNET_GSO_UDP_L4, 0x0142, 0x0578, 0x36, 6)),
     '0105' + '4201' + '7805' + '3600' + '0600',

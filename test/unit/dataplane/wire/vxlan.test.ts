@@ -29,7 +29,7 @@ const HEADERS = [
   { bytes: 'f7ffffff ffffffff', flag: false, vni: 0xffffff, reserved: true },
 ];
 
-t.test('a header is read as RFC 7348 draws it', async (t) => {
+t.test('VXLAN accessors read a header as RFC 7348 defines it', async (t) => {
   for (const { bytes, flag, vni, reserved } of HEADERS) {
     const view = viewOf(hex(bytes));
     t.equal(hasVni(view, 0), flag, `${bytes}: I flag`);
@@ -38,7 +38,7 @@ t.test('a header is read as RFC 7348 draws it', async (t) => {
   }
 });
 
-t.test("G makes D, A and the group of the kernel's GBP known bits, and no other", async (t) => {
+t.test("hasReservedBits ignores D, A and the group id of the kernel's GBP if G is set", async (t) => {
   for (const [bytes, reserved] of [
     ['88000000 00000100', false],
     ['88000001 00000100', false],
@@ -62,13 +62,13 @@ t.test("G makes D, A and the group of the kernel's GBP known bits, and no other"
     t.notOk(hasGroupPolicy(viewOf(hex(bytes)), 0), bytes);
 });
 
-t.test('a plain header says nothing but the VNI', async (t) => {
+t.test('isPlainVxlan returns true for a header with nothing but the VNI', async (t) => {
   for (const { bytes, flag, reserved } of HEADERS)
     t.equal(isPlainVxlan(viewOf(hex(bytes)), 0), flag && !reserved, bytes);
   t.notOk(isPlainVxlan(viewOf(hex('88000001 00000100')), 0));
 });
 
-t.test('a header is written with the I flag, the VNI and zeros', async (t) => {
+t.test('writeVxlan writes the I flag, the VNI and zeros', async (t) => {
   for (const [vni, bytes] of [
     [0, '0800000000000000'],
     [1, '0800000000000100'],
@@ -82,13 +82,13 @@ t.test('a header is written with the I flag, the VNI and zeros', async (t) => {
   }
 });
 
-t.test('the masks are bit 4 of the first byte and 24 bits', async (t) => {
+t.test('VXLAN masks are bit 4 of the first byte and 24 bits', async (t) => {
   t.equal(VXLAN_VNI_VALID, 0x08000000);
   t.equal(VXLAN_MAX_VNI, 2 ** 24 - 1);
   t.equal(VXLAN_LENGTH, 8);
 });
 
-t.test('every single bit of the header is either the I flag, VNI, G flag or reserved', async (t) => {
+t.test('every bit of the VXLAN header is the I flag, the VNI, the G flag or reserved', async (t) => {
   for (let bit = 0; bit < 64; bit++) {
     const header = new Uint8Array(8);
     header[bit >> 3] = 0x80 >> (bit & 7);
@@ -104,7 +104,7 @@ t.test('every single bit of the header is either the I flag, VNI, G flag or rese
   }
 });
 
-t.test('a header is found at any offset and nothing beside it is written', async (t) => {
+t.test('VXLAN accessors work at any offset and write nothing beside the header', async (t) => {
   const bytes = new Uint8Array(24).fill(0xaa);
   writeVxlan(viewOf(bytes), 5, 0x010203);
   t.equal(toHex(bytes), `${'aa'.repeat(5)}0800000001020300${'aa'.repeat(11)}`);

@@ -3,9 +3,9 @@
 import { createSocket, type RemoteInfo } from 'node:dgram';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
-import { Ipv6Names } from '../../../../src/dataplane/io/sockaddr-codec.js';
+import { Ipv6SockaddrCodec } from '../../../../src/dataplane/io/sockaddr-codec.js';
+import { UdpPort } from '../../../../src/dataplane/io/udp-port.js';
 import { enableGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
-import { UdpPort } from '../../../../src/dataplane/io/underlay.js';
 import { Ipv6Addresses } from '../../../../src/dataplane/tunnel/ipv6-addresses.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { close } from '../../../../src/sys/ffi.js';
@@ -28,20 +28,20 @@ interface End {
 }
 
 /** A port on `own` that sends to `peer`. */
-function end(t: Test, own: number, peer: number, trains: boolean): End {
+function end(t: Test, own: number, peer: number, gso: boolean): End {
   const kit = new Kit(64, 65_700, UdpPort.footprint(RECEIVES));
   const addresses = new Ipv6Addresses();
   const [fd] = openUdpSockets(ipv6(LOOPBACK), own, 1);
-  const senders = openTxSockets(ipv6(LOOPBACK));
+  const txSockets = openTxSockets(ipv6(LOOPBACK));
   t.teardown(() => {
-    for (const opened of [fd, ...senders]) close(opened);
+    for (const opened of [fd, ...txSockets]) close(opened);
   });
-  if (trains) enableGro(fd);
-  const names = new Ipv6Names(kit.arena, addresses);
+  if (gso) enableGro(fd);
+  const codec = new Ipv6SockaddrCodec(kit.arena, addresses);
   const tunnel = { tunnelLength: VXLAN.length, linkLength: ETHERNET_LENGTH, kernelPeers: true };
   const port = new UdpPort(
     kit.arena,
-    { fd, senders, names, port: peer, ...tunnel, trains, receives: RECEIVES, burst: 64 },
+    { fd, txSockets, codec, port: peer, ...tunnel, gso, receiveMessages: RECEIVES, maxBatch: 64 },
     kit.checksum,
     kit.counters,
     () => {},
@@ -49,18 +49,18 @@ function end(t: Test, own: number, peer: number, trains: boolean): End {
   return { kit, port, addresses, loopback: addresses.add(ipv6(LOOPBACK)) };
 }
 
-async function ends(t: Test, trains: boolean): Promise<[End, End]> {
+async function ends(t: Test, gso: boolean): Promise<[End, End]> {
   const [a, b] = [await freePort(LOOPBACK), await freePort(LOOPBACK)];
-  return [end(t, a, b, trains), end(t, b, a, trains)];
+  return [end(t, a, b, gso), end(t, b, a, gso)];
 }
 
-for (const trains of [false, true]) {
-  const rung = trains ? 'gso' : 'none';
+for (const gso of [false, true]) {
+  const level = gso ? 'gso' : 'none';
 
   t.test(
-    `rung ${rung}: packets arrive with the number of their sender and their traffic class`,
+    `level ${level}: UdpPort.receive returns the number of the peer and the traffic class`,
     async (t) => {
-      const [ours, theirs] = await ends(t, trains);
+      const [ours, theirs] = await ends(t, gso);
       const packets = [pattern(100), pattern(100, 2), pattern(1), pattern(1452)];
       ours.kit.fill(packets, ours.loopback);
       ours.kit.batch.tos.set([3, 3, 0, 2]);
@@ -73,8 +73,8 @@ for (const trains of [false, true]) {
     },
   );
 
-  t.test(`rung ${rung}: a sender without a number is 0`, async (t) => {
-    const [ours, theirs] = await ends(t, trains);
+  t.test(`level ${level}: UdpPort.receive returns 0 for an unknown source`, async (t) => {
+    const [ours, theirs] = await ends(t, gso);
     theirs.addresses.delete(theirs.loopback);
     theirs.addresses.add(ipv6('::2'));
     ours.kit.fill([pattern(100)], ours.loopback);
@@ -83,36 +83,39 @@ for (const trains of [false, true]) {
     t.same([theirs.kit.batch.count, theirs.kit.batch.address[0]], [1, 0]);
   });
 
-  t.test(`rung ${rung}: a superpacket leaves as its segments, from one port, with checksums`, async (t) => {
-    const [own, udpPort] = [await freePort(LOOPBACK), await freePort(LOOPBACK)];
-    const { kit, port, loopback } = end(t, own, udpPort, trains);
-    const peer = createSocket('udp6');
-    peer.bind(udpPort, LOOPBACK);
-    await once(peer, 'listening');
-    t.teardown(() => peer.close());
-    const received: string[] = [];
-    const sources: RemoteInfo[] = [];
-    const whole = tcpFrame({ payload: pattern(60_000) });
-    const expected = naiveSegments(whole, 1400).map((frame) => toHex(concat(VXLAN, frame)));
-    const all = new Promise<void>((resolve) => {
-      peer.on('message', (message, from) => {
-        sources.push(from);
-        if (received.push(toHex(message)) === expected.length) resolve();
+  t.test(
+    `level ${level}: UdpPort.send sends a superpacket as its segments, from one port, with checksums`,
+    async (t) => {
+      const [own, udpPort] = [await freePort(LOOPBACK), await freePort(LOOPBACK)];
+      const { kit, port, loopback } = end(t, own, udpPort, gso);
+      const peer = createSocket('udp6');
+      peer.bind(udpPort, LOOPBACK);
+      await once(peer, 'listening');
+      t.teardown(() => peer.close());
+      const received: string[] = [];
+      const sources: RemoteInfo[] = [];
+      const whole = tcpFrame({ payload: pattern(60_000) });
+      const expected = naiveSegments(whole, 1400).map((frame) => toHex(concat(VXLAN, frame)));
+      const all = new Promise<void>((resolve) => {
+        peer.on('message', (message, from) => {
+          sources.push(from);
+          if (received.push(toHex(message)) === expected.length) resolve();
+        });
       });
-    });
-    kit.fill([concat(VXLAN, withPartialChecksum(whole))], loopback);
-    kit.batch.segmentSize[0] = 1400;
-    port.send(kit.batch);
-    await all;
-    t.same(received, expected);
-    t.same([...new Set(sources.map(({ address }) => address))], [LOOPBACK]);
-    t.equal(new Set(sources.map(({ port: source }) => source)).size, 1);
-    t.equal(kit.counted().tx_trains, trains ? 1 : undefined);
-    t.notOk(kit.counted().tx_trains_replayed);
-  });
+      kit.fill([concat(VXLAN, withPartialChecksum(whole))], loopback);
+      kit.batch.gsoSize[0] = 1400;
+      port.send(kit.batch);
+      await all;
+      t.same(received, expected);
+      t.same([...new Set(sources.map(({ address }) => address))], [LOOPBACK]);
+      t.equal(new Set(sources.map(({ port: source }) => source)).size, 1);
+      t.equal(kit.counted().tx_trains, gso ? 1 : undefined);
+      t.notOk(kit.counted().tx_trains_replayed);
+    },
+  );
 }
 
-t.test('a train comes in as its datagrams, each with the number of its sender', async (t) => {
+t.test('UdpPort.receive splits a GRO run into datagrams, each with the number of the peer', async (t) => {
   const [ours, theirs] = await ends(t, true);
   const packets = Array.from({ length: 40 }, (_, index) => pattern(index < 39 ? 1000 : 500, index));
   ours.kit.fill(packets, ours.loopback);

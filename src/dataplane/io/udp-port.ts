@@ -1,0 +1,110 @@
+/**
+ * The underlay port: UDP sockets, many packets a system call.
+ *
+ * At offload level `none` every packet is a datagram of its own. At level `gso` the kernel cuts GSO runs on the way out
+ * (UDP_SEGMENT, gso-planner.ts) and joins datagrams to GRO runs on the way in (UDP_GRO, a socket option that control
+ * set, gro-splitter.ts).
+ */
+
+import { MSG_DONTWAIT } from '../../sys/constants.js';
+import { EAGAIN, EINTR } from '../../sys/errno.js';
+import { recvmmsg } from '../../sys/ffi.js';
+import type { Checksum } from '../checksum/checksum.js';
+import { COUNTER, type CounterRow } from '../counters.js';
+import type { Arena } from '../memory/arena.js';
+import type { PacketBatch } from '../memory/batch.js';
+import { GroSplitter, type GroSplitterOptions } from './gro-splitter.js';
+import { GsoPlanner } from './gso-planner.js';
+import { DRAINED, MORE, type Port } from './port.js';
+import { ReceiveTable } from './receive-table.js';
+import { Sender, type SenderOptions } from './sender.js';
+
+/** Most bytes of a message: a GRO run, or a superpacket of a kernel peer, may fill what UDP allows. */
+const MAX_MESSAGE_BYTES = 65536;
+
+export interface UdpPortOptions extends SenderOptions, GroSplitterOptions {
+  /** The socket that receives, bound to the port that peers send to. */
+  fd: number;
+  /** Messages that a receive call may bring. */
+  receiveMessages: number;
+  /** The largest batch that will be sent. */
+  maxBatch: number;
+}
+
+export class UdpPort implements Port {
+  private readonly fd: number;
+  private readonly counters: CounterRow;
+  private readonly table: ReceiveTable;
+  private readonly splitter: GroSplitter;
+  private readonly planner: GsoPlanner;
+  private readonly txSockets: number;
+  /** Per packet of the batch: the transmit socket of its flow. */
+  private readonly txSocketOf: Uint8Array;
+  /** Messages that the last receive call brought. */
+  private received: number;
+
+  /** `onFallback` is called at most once, when sending GSO runs turns out to be impossible. */
+  constructor(
+    arena: Arena,
+    options: UdpPortOptions,
+    checksum: Checksum,
+    counters: CounterRow,
+    onFallback: (errno: number) => void,
+  ) {
+    this.fd = options.fd;
+    this.counters = counters;
+    this.table = new ReceiveTable(arena, options.receiveMessages, MAX_MESSAGE_BYTES, options.codec);
+    this.splitter = new GroSplitter(this.table, options, counters);
+    const sender = new Sender(arena, options, counters, onFallback);
+    this.planner = new GsoPlanner(arena, checksum, sender, options, counters);
+    this.txSockets = options.txSockets.length;
+    this.txSocketOf = new Uint8Array(options.maxBatch);
+    this.received = options.receiveMessages;
+  }
+
+  /** Returns the bytes of arena that a port needs. */
+  static footprint(receiveMessages: number): number {
+    return (
+      ReceiveTable.footprint(receiveMessages, MAX_MESSAGE_BYTES) + GsoPlanner.FOOTPRINT + Sender.FOOTPRINT
+    );
+  }
+
+  receive(batch: PacketBatch): number {
+    const { table } = this;
+    table.prepare(this.received);
+    const received = recvmmsg(this.fd, table.messages, table.capacity, MSG_DONTWAIT);
+    this.received = Math.max(received, 0);
+    batch.clear();
+    if (received < 0) return received === -EAGAIN || received === -EINTR ? DRAINED : received;
+    for (let i = 0; i < received; i++) {
+      if (table.isTruncated(i)) this.counters[COUNTER.rx_drop_truncated]++;
+      else this.splitter.split(batch, i);
+    }
+    return received === table.capacity ? MORE : DRAINED;
+  }
+
+  /**
+   * Spreads the flows over the transmit sockets. A flow keeps its socket, and with it its source port and its order.
+   */
+  send(batch: PacketBatch): void {
+    const { txSocketOf, txSockets } = this;
+    let used = 0;
+    for (let i = 0; i < batch.count; i++) {
+      const txSocket = (batch.flow[i] >>> 8) % txSockets;
+      txSocketOf[i] = txSocket;
+      used |= 1 << txSocket;
+    }
+    for (let txSocket = 0; used !== 0; txSocket++, used >>>= 1) {
+      if ((used & 1) !== 0) this.sendThrough(txSocket, batch);
+    }
+  }
+
+  private sendThrough(txSocket: number, batch: PacketBatch): void {
+    const { planner, txSocketOf } = this;
+    planner.txSocket = txSocket;
+    for (let i = 0; i < batch.count; i++) {
+      if (txSocketOf[i] === txSocket) planner.add(batch, i);
+    }
+    planner.flush();
+  }
+}
