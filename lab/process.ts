@@ -79,7 +79,7 @@ export class LabProcess {
   }
 
   /** Waits until the output matches; rejects with the end of the log if the process ends first or the time is up. */
-  waitFor(pattern: RegExp, timeoutMs = 10_000): Promise<RegExpExecArray> {
+  waitFor(pattern: RegExp, timeoutMs = 30_000): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const settle = (result: RegExpExecArray | string) => {
         clearTimeout(timer);

@@ -77,7 +77,7 @@ export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promi
 }
 
 /** Waits until Weft logs that it forwards. */
-export async function ready(weft: WeftDataplane, timeoutMs = 10_000): Promise<void> {
+export async function ready(weft: WeftDataplane, timeoutMs = 30_000): Promise<void> {
   await weft.process.waitFor(READY, timeoutMs);
 }
 

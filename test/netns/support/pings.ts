@@ -37,9 +37,11 @@ export async function answered(
   const running = new LabProcess([...argv, address], { netns: from.netns });
   t.teardown(() => running.stop('SIGKILL'));
   await running.exited;
-  const result = sequencesIn(running.stdout);
-  t.strictSame(result, { answered: count, missing: [] }, what);
-  if (result.answered !== count) t.comment(running.tail());
+  const { answered, missing } = sequencesIn(running.stdout);
+  // On a busy machine ping may have sent another request before it counts the last reply.
+  const enough = answered >= count;
+  t.strictSame({ enough, missing }, { enough: true, missing: [] }, what);
+  if (!enough) t.comment(running.tail());
 }
 
 export interface Flood {
