@@ -22,7 +22,11 @@ const NET_CONFS: readonly (readonly [what: string, netConf: object | string, lin
     { Backend: { Type: 'vxlan' } },
     /net-conf\.json:1 .* Network is missing: please define/,
   ],
-  ['Network IPv6', { Network: 'fd00::/48' }, /:2 .* Network is "fd00::\/48": an IPv6 network belongs in IPv6Network/],
+  [
+    'Network IPv6',
+    { Network: 'fd00::/48' },
+    /:2 .* Network is "fd00::\/48": an IPv6 network belongs in IPv6Network/,
+  ],
   ['Network no CIDR', { Network: '10.244.0.0' }, /:2 .* Network is "10\.244\.0\.0": .*"10\.244\.0\.0\/16"/],
   ['Network a number', { Network: 16 }, /:2 .* Network is 16: must be a string/],
   ['Network 0.0.0.0/0', { Network: '0.0.0.0/0' }, /:2 .* Network is "0\.0\.0\.0\/0": /],
