@@ -11,7 +11,10 @@ import { succeeds } from '../../lab/exec.js';
 import { type NetConf, netConf, udpConf, type VxlanLease } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 
-/** A dataplane under measurement. `weft@gso` is Weft with `--offload gso`, `weft-udp` with flannel's udp backend. */
+/**
+ * A dataplane under measurement. `weft@gso` is Weft with `--offload gso`, `weft-udp` with flannel's udp backend, `previous`
+ * the Weft of the built checkout that WEFT_PREVIOUS names.
+ */
 export interface Peer {
   readonly name: string;
   readonly kind: DataplaneKind;
@@ -30,9 +33,10 @@ const WIDE_UDP = { ...udpConf(), Network: '10.0.0.0/8' };
 export function peerOf(name: string): Peer {
   const [kind, level] = name.split('@');
   const weft =
-    (conf: NetConf): Peer['start'] =>
+    (conf: NetConf, checkout?: string): Peer['start'] =>
     (node, extra = [], nodeFlags = []) =>
       startWeft(node, {
+        ...(checkout !== undefined && { cli: `${checkout}/dist/src/cli/weft.js` }),
         nodeFlags,
         leases: [node.lease(), ...node.peers(), ...extra],
         netConf: conf,
@@ -45,18 +49,23 @@ export function peerOf(name: string): Peer {
     proxy: (node, extra = []) => startProxy(node, { peers: [...node.peers(), ...extra] }),
     weft: weft(WIDE),
     'weft-udp': weft(WIDE_UDP),
+    previous: weft(WIDE, process.env.WEFT_PREVIOUS),
   };
   const start = starters[kind];
-  if (start === undefined || (level !== undefined && !kind.startsWith('weft'))) {
+  if (start === undefined || (level !== undefined && !kind.startsWith('weft') && kind !== 'previous')) {
     throw new Error(
-      `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, weft@none, weft@gso …`,
+      `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, previous, weft@none, weft@gso …`,
     );
   }
-  return { name, kind: (kind === 'weft-udp' ? 'weft' : kind) as DataplaneKind, start };
+  const isWeft = kind === 'weft-udp' || kind === 'previous';
+  return { name, kind: (isWeft ? 'weft' : kind) as DataplaneKind, start };
 }
 
 /** Returns why a peer cannot be measured on this machine; undefined if it can. */
 export async function whyNot(peer: Peer): Promise<string | undefined> {
+  const { WEFT_PREVIOUS } = process.env;
+  if (peer.name.startsWith('previous') && !existsSync(`${WEFT_PREVIOUS}/dist/src/cli/weft.js`))
+    return `WEFT_PREVIOUS=${WEFT_PREVIOUS ?? ''} names no built checkout; build the other revision there`;
   if (peer.kind === 'kernel' && !(await kernelHasVxlan())) return 'this kernel has no vxlan';
   if (peer.kind === 'ovs') {
     const installed = existsSync('/usr/share/openvswitch/vswitch.ovsschema');

@@ -19,6 +19,8 @@ export interface WeftOptions {
   /** Flags for Node itself, e.g. ['--trace-gc']. */
   readonly nodeFlags?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** The compiled command of another checkout, by default this one's. */
+  readonly cli?: string;
 }
 
 export interface WeftDataplane extends Dataplane {
@@ -49,14 +51,15 @@ export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promi
     await writeLeases(leaseFile, options.leases ?? [node.lease(), ...node.peers()]);
   }
   await writeNetConf(netConfPath, options.netConf ?? netConf());
-  const weft = [process.execPath, ...(options.nodeFlags ?? []), WEFT_CLI];
+  const cli = options.cli ?? WEFT_CLI;
+  const weft = [process.execPath, ...(options.nodeFlags ?? []), cli];
   const files = ['--lease-file', leaseFile, '--net-config-path', netConfPath, '--subnet-file', subnetFile];
   const running = node.start(
     [...weft, 'run', ...files, '--iface', node.iface, '--run-dir', runDir, ...(options.flags ?? [])],
     { name: `weft run on ${node.name}`, ...(options.env === undefined ? {} : { env: options.env }) },
   );
   const statusText = async (...flags: string[]) =>
-    (await exec([process.execPath, WEFT_CLI, 'status', '--run-dir', runDir, ...flags])).stdout;
+    (await exec([process.execPath, cli, 'status', '--run-dir', runDir, ...flags])).stdout;
   return {
     kind: 'weft',
     node,
