@@ -184,7 +184,7 @@ t.test('backend udp applies added, changed and removed peers while traffic flows
     await until('the refusal', async () => (await statusOf(weft)).leaseSource.refused !== null);
     t.match(
       (await statusOf(weft)).leaseSource.refused,
-      /leases\[2\]\.Subnet .*leases\[1\] has 10\.244\.2\.0\/24/,
+      /leases\[2\]\.Subnet .*overlaps 10\.244\.2\.0\/24 of leases\[1\]/,
     );
     t.strictSame(await udpPeers(weft), before);
   });

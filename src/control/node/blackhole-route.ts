@@ -11,14 +11,18 @@ import type { Route } from '../kernel/snapshot.js';
 
 export class BlackholeRoute {
   private readonly journal: Journal;
+  /** The owner of the route in the journal. */
+  private readonly owner: string;
 
-  constructor(journal: Journal) {
+  /** `device` is the tunnel's device: each family has a route of its own. */
+  constructor(journal: Journal, device: string) {
     this.journal = journal;
+    this.owner = `blackhole ${device}`;
   }
 
   /** Adds the route and returns true; returns false if the kernel has an equal one. @throws UserError without `ip` */
   async add(subnet: Cidr): Promise<boolean> {
-    await this.journal.setRoutes('blackhole', [routeTo(subnet)]);
+    await this.journal.setRoutes(this.owner, [routeTo(subnet)]);
     const failures = await ipBatch([`route add ${routeTo(subnet)}`]);
     return failures.length === 0;
   }

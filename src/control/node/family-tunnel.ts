@@ -85,7 +85,7 @@ export class FamilyTunnel {
     this.peers = peers;
     this.context = context;
     this.device = new OverlayDevice(plan.backend, plan.mtu, plan.network);
-    this.blackhole = context.blackhole ? new BlackholeRoute(context.journal) : undefined;
+    this.blackhole = context.blackhole ? new BlackholeRoute(context.journal, plan.backend.device) : undefined;
     this.retry = new Retry(RETRY_PAUSES, () => {
       this.change(() => this.applyPeers()).catch((error: Error) => warn(error.message));
     });

@@ -65,7 +65,7 @@ t.test('a running Weft refuses faulty lease files while traffic flows', async (t
             .split('\n')
             .filter((line) => line !== '');
         await edit();
-        await until('the refusal', () => loggedSince().some((line) => line.includes('refused')), {
+        await until('the refusal', () => loggedSince().some((line) => line.includes('rejected')), {
           timeoutMs: 2000,
         });
         const { leaseSource } = await statusOf(weft);

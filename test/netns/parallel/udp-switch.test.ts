@@ -146,7 +146,7 @@ t.test('weft cleanup removes device, route and files of backend udp', async (t) 
   const lab = await makeBed(t, { name: 'udpcleanup' });
   const node = lab.node(1);
   for (const [what, end, says] of [
-    ['while it runs', undefined, /stopped weft/],
+    ['while it runs', undefined, /stopped Weft/],
     ['after kill -9', 'SIGKILL', /removed .*subnet\.env/],
   ] as const) {
     await t.test(what, async (t) => {
