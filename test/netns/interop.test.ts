@@ -73,7 +73,7 @@ for (const mode of ['virt', 'plain'] as const) {
             t.equal(Number(rx_superpackets) > 0, mode === 'virt', `${rx_superpackets} superpackets`);
             // Now and then a complete checksum looks partial; completing it changes nothing.
             t.equal(
-              Number(rx_partial_checksums) > Number(rx_packets) / 10,
+              Number(rx_partial_checksums) > Number(rx_packets) / 20,
               mode === 'virt',
               `${rx_partial_checksums} completed, of ${rx_packets}`,
             );
