@@ -58,7 +58,7 @@ t.test('the interface is chosen by address, by regular expression and by public 
 t.test('the error lists the interfaces when none matches', async (t) => {
   t.equal(
     await choose({ iface: ['eth7', 'bare'], ifaceCanReach: '8.8.8.8' }),
-    `Failed to find interface to use that matches the interfaces and/or regexes provided: --iface eth7: no interface has this name or address; --iface bare: failed to find IPv4 address for interface bare; give it one, or name another interface with --iface; --iface-can-reach 8.8.8.8: ip route get 8.8.8.8: RTNETLINK answers: Network is unreachable (there is lo:[], cni0:[10.244.1.1], ${node.iface}:[192.168.77.1], wan0:[198.51.100.10 198.51.100.11 203.0.113.30 169.254.9.1], wan1:[192.0.2.1], bare:[])`,
+    `Failed to find interface to use that matches the interfaces and/or regexes provided: --iface eth7: no interface has this name or address; --iface bare: failed to find IPv4 address for interface bare; give it one, or name another interface with --iface; --iface-can-reach 8.8.8.8: ip route get 8.8.8.8: RTNETLINK answers: Network is unreachable (interfaces: lo:[], cni0:[10.244.1.1], ${node.iface}:[192.168.77.1], wan0:[198.51.100.10 198.51.100.11 203.0.113.30 169.254.9.1], wan1:[192.0.2.1], bare:[])`,
   );
   t.match(
     await choose({}),

@@ -332,7 +332,7 @@ t.test('a failure that an earlier dataplane reports late is ignored', async (t) 
 t.test('a failed socket ends the run and names the underlay interface', async (t) => {
   const { dataplanes, failures, tunnel } = await upRig(t);
   dataplanes[0]?.loseSocket();
-  mentions(t, failures[0]?.message ?? '', 'ENETDOWN', 'was eth0 deleted?');
+  mentions(t, failures[0]?.message ?? '', 'ENETDOWN', 'check whether eth0 was deleted');
   t.match(tunnel.state, { name: 'up' }, 'no rebuild');
 });
 
