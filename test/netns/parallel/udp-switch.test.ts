@@ -92,7 +92,7 @@ t.test('backend udp refuses to start beside', async (t) => {
   await t.test('IPv6', (t) =>
     refused(t, node, {
       netConf: { ...udpConf(), EnableIPv6: true },
-      line: /net-conf\.json:\d+ .*EnableIPv6 is true: backend type udp is IPv4 only; set it to false/,
+      line: /net-conf\.json:\d+ .*EnableIPv6 is true: backend type udp supports IPv4 only; set it to false/,
     }),
   );
 

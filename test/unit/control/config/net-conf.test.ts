@@ -182,7 +182,7 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   [
     'EnableIPv6',
     { ...base, EnableIPv6: true, Backend: { Type: 'udp' } },
-    'udp is IPv4 only; set it to false',
+    'udp supports IPv4 only; set it to false',
   ],
   [
     'IPv6Network',
