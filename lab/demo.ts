@@ -151,7 +151,7 @@ async function demo(): Promise<boolean> {
       kernel = await measure(lab, 'kernel vxlan');
     } else
       console.log(
-        '  kernel   no comparison: this kernel has no vxlan, as on the nodes that Weft is made for',
+        '  kernel   no comparison: this kernel has no vxlan, as on the nodes that need Weft',
       );
 
     report(lab, weft, kernel);
