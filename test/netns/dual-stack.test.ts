@@ -49,7 +49,7 @@ t.test('two Weft nodes and a kernel peer with both families', await withKernelVx
     t.strictSame(await settings6(one), ['0', '0'], 'accept_ra and disable_ipv6');
   });
 
-  await t.test('subnet.env has both families and the lesser MTU', (t) => {
+  await t.test('subnet.env has both families and the smaller MTU', (t) => {
     t.equal(
       readFileSync(weft.subnetFile, 'utf8'),
       'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:1::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n',

@@ -1,5 +1,5 @@
 /**
- * net-conf `Weft with Learning: true`: frames go to the VTEP that last sent from their MAC, unless a lease has the MAC.
+ * net-conf `Learning: true`: Weft sends frames to the VTEP that last sent from their MAC, unless a lease has the MAC.
  */
 
 import t from 'tap';

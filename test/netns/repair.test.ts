@@ -1,4 +1,4 @@
-/** Under load Weft repairs every change that others make to its state, within two seconds, and counts it. */
+/** Under load Weft repairs every change that other programs make to its state, within two seconds, and counts it. */
 
 import t from 'tap';
 import { exec } from '../../lab/exec.js';

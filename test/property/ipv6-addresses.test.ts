@@ -18,7 +18,7 @@ function inMemory(address: Ipv6Address): Int32Array {
   return memory;
 }
 
-/** @throws when a number does not lead back to its address, and to no byte beside it */
+/** @throws when `write` does not write the address of a number, or changes other words */
 function leadsBack(addresses: Ipv6Addresses, number: number, address: Ipv6Address): void {
   const written = new Int32Array(8).fill(-1);
   addresses.write(number, written, WORD);

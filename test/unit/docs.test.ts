@@ -35,7 +35,7 @@ const FIRST_FOLDERS = new Set(
   ENTRIES.filter((path) => statSync(join(ROOT, path)).isDirectory()).flatMap((path) => path.split('/')),
 );
 
-/** Lines outside code blocks: neither fenced nor indented by four columns. */
+/** Returns the lines outside code blocks: neither fenced nor indented by four columns. */
 function proseLines(text: string): string[] {
   let fenced = false;
   return text.split('\n').filter((line) => {
@@ -47,7 +47,7 @@ function proseLines(text: string): string[] {
   });
 }
 
-/** The anchors of a page's headings, as GitHub derives them. */
+/** Returns the anchors of a page's headings, as GitHub derives them. */
 function anchorsOf(text: string): string[] {
   return proseLines(text)
     .filter((line) => /^#+ /.test(line))
@@ -60,18 +60,18 @@ function anchorsOf(text: string): string[] {
     );
 }
 
-/** Whether a path, from the root or from any folder below it, names a file or folder of the repository. */
+/** Returns whether a path, from the root or from any folder below it, names a file or folder of the repository. */
 function isInRepository(path: string): boolean {
   const name = path.replace(/\/$/, '');
   return existsSync(join(ROOT, name)) || ENTRIES.some((entry) => entry.endsWith(`/${name}`));
 }
 
-/** Sources that a path on a page can mean. */
+/** Returns the sources that a path on a page can mean. */
 function sourcesNamed(path: string): string[] {
   return ENTRIES.filter((entry) => entry === path || entry.endsWith(`/${path}`));
 }
 
-/** Every match of the pattern, as its groups. */
+/** Returns every match of the pattern, as its groups. */
 function matches(text: string, pattern: RegExp): string[][] {
   return [...text.matchAll(pattern)].map((match) => match.slice(1).map((group) => group ?? ''));
 }

@@ -51,7 +51,7 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
   await ipBatch(node.netns, ['link delete other']);
 });
 
-t.test('weft doctor reports an obstacle of both backends once', async (t) => {
+t.test('weft doctor reports a problem of both backends once', async (t) => {
   const { code, stdout } = await doctor(t, { name: 'nolease', leases: node.peers() });
   t.match(stdout, /^no {3}.*no lease/im);
   t.match(stdout, /^no {3}backend udp would not start either: for the same reason$/m);

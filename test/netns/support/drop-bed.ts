@@ -77,7 +77,7 @@ export interface DropCase {
   readonly what: string;
   readonly datagrams: readonly Buffer[];
   readonly counter: string;
-  /** The source of the datagrams and their outer header; the peer's own when left which follows it. */
+  /** The source of the datagrams and their outer header; by default the peer's own. */
   readonly sent?: SendOptions;
 }
 

@@ -85,7 +85,7 @@ t.test('writeSubnetEnv keeps the old content when the new content cannot be writ
   t.equal(readdirSync(dir).length, 1);
 });
 
-t.test('writeSubnetEnv names an obstacle and leaves it alone', async (t) => {
+t.test('writeSubnetEnv names the path that it cannot write, and changes nothing', async (t) => {
   const dir = t.testdir({ file: 'x' });
   mkdirSync(join(dir, 'subnet.env', 'inside'), { recursive: true });
   mentions(

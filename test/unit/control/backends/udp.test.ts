@@ -107,7 +107,7 @@ t.test('apply removes, moves and adds peers in one change', async (t) => {
   ]);
 });
 
-t.test('setOwnLease tells the dataplane the device address as a signed number', async (t) => {
+t.test('setOwnLease passes the device address to the dataplane as a signed number', async (t) => {
   const { ip, dataplane } = rig(t);
   await BACKEND.setOwnLease(dataplane.asDataplane, leaseOf('200.0.1.0/24', '192.168.77.1'));
   t.same(ip.taken(), ['own address 200.0.1.0']);

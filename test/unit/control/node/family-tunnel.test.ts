@@ -142,19 +142,22 @@ const DEVICE_SET_UP = [
   `link set dev ${DEVICE} up`,
 ];
 
-t.test('setUp tells the dataplane its MAC, then sets up the device, then the peers', async (t) => {
+t.test('setUp sets the MAC in the dataplane, then sets up the device, then the peers', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
   await tunnel.setUp();
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP, ...peer(2)]);
 });
 
-t.test('setUp restores a MAC that someone changed on the new device and logs a warning', async (t) => {
-  const { ip, tunnel, log } = rig(t);
-  deviceIs(ip, { mac: 'aa:aa:aa:aa:aa:aa' });
-  await tunnel.setUp();
-  t.equal(ip.taken().at(-1), `link set dev ${DEVICE} address 02:00:00:00:00:01`);
-  mentions(t, log.join('\n'), 'mac address wanted: 02:00:00:00:00:01, but got: aa:aa:aa:aa:aa:aa');
-});
+t.test(
+  'setUp restores a MAC that another program changed on the new device and logs a warning',
+  async (t) => {
+    const { ip, tunnel, log } = rig(t);
+    deviceIs(ip, { mac: 'aa:aa:aa:aa:aa:aa' });
+    await tunnel.setUp();
+    t.equal(ip.taken().at(-1), `link set dev ${DEVICE} address 02:00:00:00:00:01`);
+    mentions(t, log.join('\n'), 'mac address wanted: 02:00:00:00:00:01, but got: aa:aa:aa:aa:aa:aa');
+  },
+);
 
 t.test('setUp rejects with the command that the device refuses', async (t) => {
   const { ip, tunnel } = rig(t);
@@ -175,7 +178,7 @@ t.test('update applies only the difference', async (t) => {
   t.same(ip.taken(), peer(3));
 });
 
-t.test('update runs one after another, in order', async (t) => {
+t.test('updates run one after another, in order', async (t) => {
   const { ip, tunnel } = await upRig(t);
   await Promise.all([tunnel.update(set(nodeLease(2))), tunnel.update(set())]);
   t.same(ip.taken(), [
@@ -343,7 +346,7 @@ t.test('an error of a thread ends the run as it is', async (t) => {
   t.same(failures, [error]);
 });
 
-t.test('counters never run backwards across a rebuild', async (t) => {
+t.test('counters never decrease across a rebuild', async (t) => {
   const { ip, tunnel, dataplanes } = await upRig(t);
   (dataplanes[0] as FakeDataplane).tx = 41;
   t.same(tunnel.counters(), { tx_packets: 41 });
@@ -419,7 +422,7 @@ t.test('stop ends all changes', async (t) => {
   t.match(tunnel.state, { name: 'stopped' });
 });
 
-t.test('stop kills a running ip, also during setUp, which is no failure', async (t) => {
+t.test('stop kills a running ip, even during setUp, and reports no failure', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
   ip.hang('neighbour');
   const starting = tunnel.setUp();
