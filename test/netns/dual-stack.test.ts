@@ -251,7 +251,7 @@ t.test('DirectRouting over IPv6 sets a plain route, and a stop deletes it', asyn
   ]);
   // Neighbour discovery between the nodes may need a second solicitation.
   const there = pod6(lab.pod(2)).address;
-  await until('a way', async () => (await ping(lab.pod(1).netns, there, { count: 1 })).received === 1);
+  await until('a reply', async () => (await ping(lab.pod(1).netns, there, { count: 1 })).received === 1);
   await answered(t, lab.pod(1), there);
   await weft.end();
   const { stdout } = await one.exec(['ip', '-6', 'route', 'show', 'fd00:244:2::/64']);

@@ -39,7 +39,7 @@ const change = fc.record({
 
 t.test('Ipv6Addresses keeps a number for an address exactly while an entry uses it', async () => {
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 40 }), fc.array(address), (changes, strangers) => {
+    fc.property(fc.array(change, { maxLength: 40 }), fc.array(address), (changes, unknown) => {
       const addresses = new Ipv6Addresses();
       const fdb = new AddressTable();
       const model = new Map<number, Ipv6Address>();
@@ -59,7 +59,7 @@ t.test('Ipv6Addresses keeps a number for an address exactly while an entry uses 
           leadsBack(addresses, number, words);
           if (addresses.find(inMemory(words), WORD) !== number) throw new Error(`${words} is not found`);
         }
-        for (const words of strangers) {
+        for (const words of unknown) {
           const found = addresses.find(inMemory(words), WORD);
           if (found !== 0 && !living.has(words.join())) throw new Error(`${words} has number ${found}`);
         }

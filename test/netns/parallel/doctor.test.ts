@@ -15,9 +15,9 @@ const node = lab.node(1);
 async function doctor(t: Test, place: PlaceOptions, of = node): Promise<Finished> {
   const made = await makePlace(of, place);
   const before = await networkOf(of);
-  const told = await runCommand(of, ['doctor', ...runFlags(made, of.iface).slice(1)]);
+  const report = await runCommand(of, ['doctor', ...runFlags(made, of.iface).slice(1)]);
   t.strictSame(await networkOf(of), before, 'the doctor changes nothing');
-  return told;
+  return report;
 }
 
 const NODE = /^ok {3}platform: .*\nok {3}privileges: .*\nok {3}tun driver: .*\n/;

@@ -109,7 +109,7 @@ t.test('nodes with routed addresses on lo, as in a BGP fabric,', async (t) => {
   const second = startCommand(t, two, runFlags(place, undefined, '--iface-can-reach', '10.99.0.1'));
   await second.waitFor(READY);
 
-  await t.test("send from and receive on the lo addresses, whatever the tunnel's interface", async (t) => {
+  await t.test('send from and receive on the lo addresses, for any interface of the tunnel', async (t) => {
     await answered(t, lab.pod(1), lab.pod(2).address);
     await answered(t, lab.pod(2), lab.pod(1).address);
     const { underlay } = await statusOf(place);
@@ -122,7 +122,7 @@ t.test('nodes with routed addresses on lo, as in a BGP fabric,', async (t) => {
       [two, place],
     ] as const) {
       await ipBatch(of.netns, ['link set flannel.1 mtu 1300']);
-      await until('a look', async () => (await statusOf(weft)).repairs.mtu === 1);
+      await until('a check', async () => (await statusOf(weft)).repairs.mtu === 1);
     }
     await ipBatch(two.netns, ['address delete 10.99.0.2/32 dev lo']);
     t.strictSame(await second.exited, { code: 1, signal: null });

@@ -33,7 +33,7 @@ t.test("formatSubnetEnv writes flannel's text to the byte, with the first host o
   );
 });
 
-t.test('writeSubnetEnv creates directories and a file that all may read, whatever the umask', async (t) => {
+t.test('writeSubnetEnv creates directories and a file that all may read, under any umask', async (t) => {
   const path = join(t.testdir({}), 'a', 'b', 'subnet.env');
   const umask = process.umask(0o077);
   t.teardown(() => process.umask(umask));

@@ -132,7 +132,7 @@ t.test('apply counts and retries a failed network route', async (t) => {
   ip.fail(NETWORK_ROUTE, 'Network is down');
   t.equal((await apply(lease(2))).failed, 1);
   t.same(log, [`W ip ${NETWORK_ROUTE}: RTNETLINK answers: Network is down`]);
-  ip.mend(NETWORK_ROUTE);
+  ip.succeed(NETWORK_ROUTE);
   t.same(await apply(lease(2)), { done: [NETWORK_ROUTE], failed: 0 });
   t.same(await apply(lease(2)), { done: [], failed: 0 });
 });

@@ -92,7 +92,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
   return { ip, tunnel, dataplanes, failures, log, runDir, refusals };
 }
 
-/** Sets what `ip` reports about the overlay device; with `undefined` there is none. */
+/** Sets what `ip` reports about the overlay device; `undefined` removes the device. */
 function deviceIs(ip: FakeIp, device: { mac?: string; index?: number; name?: string } | undefined): void {
   const underlay = { ifindex: 3, ifname: 'eth0', address: UNDERLAY.mac, mtu: 1500, flags: ['UP'] };
   const addresses = [{ family: 'inet', local: '192.168.77.1', prefixlen: 24 }];
@@ -223,7 +223,7 @@ t.test('a failed change is retried after a pause', async (t) => {
   await tunnel.update(set(nodeLease(2)));
   mentions(t, log.join('\n'), 'a change failed; retrying in 1 s');
   ip.taken();
-  ip.mend(route);
+  ip.succeed(route);
   t.same(await until('the retry', () => nonEmpty(ip.taken())), [route]);
 });
 
