@@ -8,7 +8,7 @@ import { formatIpv6, type Ipv6, isLinkLocalIpv6, isNodeIpv6, parseIpv6 } from '.
 export type { Ipv4 } from './ipv4.js';
 export type { Ipv6 } from './ipv6.js';
 
-/** An address; its type tells its family. */
+/** An address; its type determines its family. */
 export type Ip = Ipv4 | Ipv6;
 
 export function familyOf(ip: Ip): Family {

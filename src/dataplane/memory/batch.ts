@@ -6,7 +6,7 @@
  * headers. When an earlier packet is dropped, it moves to a lower index; its bytes stay where the kernel wrote them.
  *
  * A packet is an inner frame, or a superpacket: one set of headers with the payload of many segments, as TSO and GRO
- * make them. `gsoSize` tells which. A port that cannot carry superpackets segments them (offload/segment.ts).
+ * make them. `gsoSize` distinguishes the two. A port that cannot carry superpackets segments them (offload/segment.ts).
  */
 
 import type { Address } from '../../sys/ffi.js';

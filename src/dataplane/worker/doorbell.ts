@@ -31,7 +31,7 @@ export class Doorbell {
     return { eventFd, flags: new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT) };
   }
 
-  /** Control: tells the worker that messages are waiting. */
+  /** Control: signals the worker that messages are waiting. */
   ring(): void {
     Atomics.store(this.flags, RINGING, 1);
     this.transfer[0] = 1;
