@@ -81,7 +81,7 @@ t.test('weft run refuses an interface it cannot use', async (t) => {
   await t.test('a name that no interface has', (t) =>
     refused(t, node, {
       iface: 'eth7',
-      line: /--iface eth7: no interface .*there is lo:\[\], cni0:\[10\.244\.1\.1\]/,
+      line: /--iface eth7: no interface .*interfaces: lo:\[\], cni0:\[10\.244\.1\.1\]/,
     }),
   );
   await t.test('an address that no interface has', (t) =>

@@ -62,7 +62,7 @@ t.test('the error lists the interfaces when none matches', async (t) => {
   );
   t.match(
     await choose({}),
-    /^Failed to find any valid interface to use: unable to find default route; .*there is lo/,
+    /^Failed to find any valid interface to use: unable to find default route; .*interfaces: lo/,
   );
   t.match(
     await choose({ publicIp: { ipv4: '8.8.8.8' } }),

@@ -122,7 +122,7 @@ t.test(
     const kernel = await startKernel(node);
     await refused(t, node, {
       netConf: udpConf(),
-      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*; stop flanneld, then remove it: ip link delete flannel\.1$/m,
+      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*; stop flanneld, then remove the device: ip link delete flannel\.1$/m,
       flags: ['--adopt'],
     });
     await kernel.stop();
