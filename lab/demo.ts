@@ -149,10 +149,7 @@ async function demo(): Promise<boolean> {
     if (await kernelHasVxlan()) {
       for (const node of lab.nodes) await startKernel(node);
       kernel = await measure(lab, 'kernel vxlan');
-    } else
-      console.log(
-        '  kernel   no comparison: this kernel has no vxlan, as on the nodes that Weft is made for',
-      );
+    } else console.log('  kernel   no comparison: this kernel has no vxlan, as on the nodes that need Weft');
 
     report(lab, weft, kernel);
     console.log(

@@ -70,8 +70,8 @@ export async function writeNetConf(path: string, conf: NetConf = netConf()): Pro
 }
 
 /**
- * Returns a peer that exists only as a lease, for scale: one of 16 384 subnets from 10.0.0.0/24 on (net-conf's Network
- * has to be 10.0.0.0/8) and an address in 172.16.0.0/12, to which no interface of the lab has a route.
+ * Returns a peer that exists only as a lease, for scale. It has one of 16 384 subnets from 10.0.0.0/24 on, so Network
+ * in net-conf must be 10.0.0.0/8. Its address is in 172.16.0.0/12, to which no interface of the lab has a route.
  * `generation` changes its MAC and address only.
  */
 export function madeUpLease(index: number, generation = 0): VxlanLease {

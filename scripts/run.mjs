@@ -8,7 +8,7 @@ import { isEnding, onEnd } from './ending.mjs';
 /** The project's root directory, with a trailing slash. */
 export const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
-/** A failure whose message tells everything: printed without a stack. */
+/** A failure whose message is complete: printed without a stack. */
 export class SetupError extends Error {}
 
 /** Prints one line of progress. */

@@ -11,8 +11,8 @@ import { checkMachine, checkNamespaces, installMissing } from './system.mjs';
 
 /**
  * Sets the project up.
- * @param {('demo' | 'test' | 'bench' | 'ovs')[]} tasks what the system packages are needed for
- * @param {{ network?: boolean }} [options] network: false for tasks that need neither root nor /dev/net/tun nor packages
+ * @param {('demo' | 'test' | 'bench' | 'ovs')[]} tasks the tasks whose system packages are installed
+ * @param {{ network?: boolean }} [options] network: false for tasks without root, /dev/net/tun and packages
  */
 export async function setUp(tasks, { network = true } = {}) {
   checkMachine({ network });
@@ -34,7 +34,7 @@ async function installDependencies() {
 }
 
 /**
- * Returns true if node_modules holds what package-lock.json asks for. npm itself keeps the record, and writes it last:
+ * Returns true if node_modules has what package-lock.json lists. npm itself keeps the record, and writes it last:
  * node_modules/.package-lock.json. Optional packages (other platforms' binaries) may be absent.
  */
 function dependenciesMatch() {

@@ -47,7 +47,7 @@ export function checkMachine({ network = true } = {}) {
   }
   if (Number(process.versions.node.split('.')[0]) < 20) {
     throw new SetupError(
-      `Weft needs Node 20 or newer, and this is ${process.versions.node}: see nodejs.org/download`,
+      `Weft needs Node 20.12 or newer, and this is ${process.versions.node}: install it from nodejs.org/download`,
     );
   }
   if (!network) return;
@@ -128,7 +128,7 @@ const OURS =
  * Returns the function that allows it again.
  */
 function forbidServices() {
-  // A file of ours is left over from a killed set-up and is replaced. A file of anyone else stays in force.
+  // A file of ours is left over from a killed set-up and is replaced. A file of another program stays in force.
   if (existsSync(POLICY) && readFileSync(POLICY, 'utf8') !== OURS) return () => undefined;
   writeFileSync(POLICY, OURS, { mode: 0o755 });
   const remove = () => rmSync(POLICY, { force: true });

@@ -3,8 +3,8 @@
 //     npm ── node scripts/demo.mjs ── unshare ── sh (pid 1) ── node the-script ── ip, iperf3, weft …
 //            this file                └───── own net, mount and pid namespaces, tmpfs on /run ─────┘
 //
-// However the wrapper ends, pid 1 inside dies with it, and the kernel removes what was inside: every process, network
-// namespace, device, mount and file under /run. The links of that chain:
+// However the wrapper ends, pid 1 inside dies with it. The kernel then removes every process, network namespace, device,
+// mount and file under /run. The links of that chain:
 //   - a signal to the wrapper: it kills unshare and waits until the namespace is empty;
 //   - SIGKILL of the wrapper: PDEATHSIG (setpriv) kills unshare, whose own --kill-child kills pid 1;
 //   - SIGKILL of npm above the wrapper: the wrapper watches its ancestors.

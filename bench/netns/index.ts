@@ -90,9 +90,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const machine = await describeMachine();
   const peers: Peer[] = [];
   for (const peer of options.peers) {
-    const obstacle = await whyNot(peer);
-    if (obstacle === undefined) peers.push(peer);
-    else console.error(`left out: ${peer.name}: ${obstacle}`);
+    const reason = await whyNot(peer);
+    if (reason === undefined) peers.push(peer);
+    else console.error(`left out: ${peer.name}: ${reason}`);
   }
   const [samples, failures] = await measureAll(options, peers);
   const names = peers.map((peer) => peer.name);

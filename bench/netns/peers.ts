@@ -19,8 +19,8 @@ export interface Peer {
   readonly name: string;
   readonly kind: DataplaneKind;
   /**
-   * Starts it on a node with these leases of other nodes besides the lab's own, and Weft with these flags for Node;
-   * resolves when it forwards.
+   * Starts it on a node, with these leases in addition to the lab's own, and with these flags for Node (Weft only).
+   * Resolves when it forwards.
    */
   start(node: LabNode, extra?: readonly VxlanLease[], nodeFlags?: readonly string[]): Promise<Dataplane>;
 }

@@ -124,8 +124,8 @@ class Churn {
   }
 
   /**
-   * Stops. Returns the rate, which is lower if steps took longer than their time, and the time
-   * from the last change to its neighbour entry, which proves that the node applied the changes.
+   * Stops. Returns the rate, which is lower if steps took longer than their time. Also returns the time from the last
+   * change to its neighbour entry, which proves that the node applied the changes.
    */
   async end(): Promise<{ rate: number; lag: number }> {
     this.pause();

@@ -6,7 +6,7 @@ import type { LabNode } from '../node.js';
 import { type Dataplane, DEVICE, deviceLines, programPeers } from './dataplane.js';
 import { startScript } from './script.js';
 
-/** Starts the naive dataplane on a node: iproute2 makes a persistent TAP, and a process copies packets one by one. */
+/** Starts the naive dataplane on a node: iproute2 creates a persistent TAP, and a process copies packets one by one. */
 export async function startNaive(
   node: LabNode,
   options: { readonly peers?: readonly VxlanLease[] } = {},

@@ -120,9 +120,9 @@ export async function startOvs(
 }
 
 /**
- * Keeps the kernel's own stack off the underlay interface while Open vSwitch reads it through a packet socket: packets
+ * Keeps the kernel's own stack off the underlay interface while Open vSwitch reads it through a packet socket. Packets
  * arrive at both, and the kernel would answer VXLAN with ICMP port unreachable. Strict reverse-path filtering drops
- * them, as their source routes through br-phy.
+ * them, because the route to their source uses br-phy.
  */
 async function closeToKernel(node: LabNode, closed: boolean): Promise<void> {
   await sysctl(node.netns, {

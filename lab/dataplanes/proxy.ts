@@ -1,4 +1,4 @@
-/** The one-packet-per-call proxy of bench/proxy on a node: the udp backend in the way of flannel's own. */
+/** The one-packet-per-call proxy of bench/proxy on a node: the udp backend, built like flannel's own. */
 
 import { ipBatch } from '../ip.js';
 import { type Lease, NETWORK } from '../leases.js';
@@ -11,7 +11,7 @@ const TUN = 'flannel0';
 /** Bytes that VXLAN adds and the proxy does not: Ethernet and VXLAN headers. */
 const VXLAN_OVER_UDP = 14 + 8;
 
-/** Starts the proxy on a node: iproute2 makes a persistent TUN, and a process copies packets one by one. */
+/** Starts the proxy on a node: iproute2 creates a persistent TUN, and a process copies packets one by one. */
 export async function startProxy(
   node: LabNode,
   options: { readonly peers?: readonly Lease[] } = {},

@@ -26,7 +26,7 @@ interface Option {
 
 export const HELP = ['-h, --help', 'print this help'] as const;
 
-/** Returns a command with the flags of `weft run`, each of flanneld's also from its variable. */
+/** Returns a command with the flags of `weft run`. Each of flanneld's flags also has an environment variable. */
 export function flagCommand(
   name: string,
   description: string,
@@ -34,7 +34,7 @@ export function flagCommand(
 ): Command {
   const usage = formatUsage(`weft ${name} [OPTION]...`, description, [
     {
-      heading: "flanneld's flags, each also by its variable FLANNELD_<NAME>:",
+      heading: "flanneld's flags (each also has an environment variable FLANNELD_<NAME>):",
       rows: flagRows(FLANNEL_FLAGS),
     },
     { heading: "Weft's own flags:", rows: flagRows(WEFT_FLAGS) },

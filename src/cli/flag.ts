@@ -31,7 +31,7 @@ export function text(initial: string, placeholder: string, help: string): Flag<s
 
 export function path<D extends string | undefined>(initial: D, help: string): Flag<string | D> {
   const parse = (value: string): string => {
-    if (value === '') throw new Error('a path is needed');
+    if (value === '') throw new Error('the path must not be empty');
     return value;
   };
   return { initial, placeholder: 'PATH', help, boolean: false, parse };

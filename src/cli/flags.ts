@@ -2,7 +2,7 @@
 
 import { bool, choice, codeLine, integer, list, path, text, type ValuesOf, vmodule } from './flag.js';
 
-/** flanneld's flags, each also by its variable FLANNELD_<NAME>. */
+/** flanneld's flags. Each also has an environment variable, FLANNELD_<NAME>. */
 export const FLANNEL_FLAGS = {
   'etcd-endpoints': text(
     'http://127.0.0.1:4001,http://127.0.0.1:2379',
@@ -24,18 +24,22 @@ export const FLANNEL_FLAGS = {
     'REGEX',
     'underlay interface, by regular expression over addresses, then names; repeatable, tried after --iface',
   ),
-  'iface-can-reach': text('', 'IP', "underlay interface: that of the kernel's route to this address"),
+  'iface-can-reach': text(
+    '',
+    'IP',
+    'underlay interface: the one through which the kernel reaches this address',
+  ),
   'subnet-file': path('/run/flannel/subnet.env', 'file with the subnet, for the CNI plugin'),
   'public-ip': text('', 'IP', 'address that the other nodes send to'),
   'public-ipv6': text('', 'IP', 'IPv6 address that the other nodes send to'),
   'subnet-lease-renew-margin': integer(
     60,
     'MINUTES',
-    'how long before its end the lease in etcd is renewed, 1 to 1439',
+    'minutes before its expiry at which the lease in etcd is renewed, 1 to 1439',
   ),
   'ip-masq': bool(false, 'masquerade pod traffic that leaves the pod network'),
   'ip-masq-fully-random-disable': bool(false, 'masquerade without random source ports'),
-  'kube-subnet-mgr': bool(false, 'leases from Kubernetes, not from etcd'),
+  'kube-subnet-mgr': bool(false, 'read the leases from Kubernetes, not from etcd'),
   'kube-api-url': text('', 'URL', 'Kubernetes API server'),
   'kube-annotation-prefix': text('flannel.alpha.coreos.com', 'PREFIX', "prefix of the nodes' annotations"),
   'kubeconfig-file': text(
@@ -51,7 +55,7 @@ export const FLANNEL_FLAGS = {
   'ip-blackhole-route': bool(false, "keep a blackhole route for this node's subnet"),
   'net-config-path': path(
     '/etc/kube-flannel/net-conf.json',
-    'network configuration; etcd has it in the key `config`',
+    'file with the network configuration; with etcd, the key `config` replaces it',
   ),
   'set-node-network-unavailable': bool(
     true,
@@ -81,7 +85,7 @@ export const WEFT_FLAGS = {
   'peer-check': choice(
     undefined,
     ['strict', 'mac', 'off'],
-    'accept packets whose source address and MAC belong to one lease (strict), whose MAC does (mac), or all (off); udp checks the subnet instead of the MAC (default: strict; off with Learning)',
+    'accept packets whose source address and MAC belong to one lease (strict), whose MAC belongs to a lease (mac), or all (off); udp checks the subnet instead of the MAC (default: strict; off with Learning)',
   ),
   'log-format': choice('klog', ['klog', 'json'], "format of the log: flanneld's lines or JSON objects"),
 };

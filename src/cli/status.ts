@@ -140,7 +140,7 @@ function stackSections(type: string, { peers, learned, counters }: FamilyStatus)
   const sections = [`\npeers (${peers.length})\n`];
   if (peers.length > 0) sections.push(peerTable(type, peers.slice(0, SHOWN_PEERS)));
   if (peers.length > SHOWN_PEERS)
-    sections.push(`  ... and ${peers.length - SHOWN_PEERS} more (--json has them all)\n`);
+    sections.push(`  ... and ${peers.length - SHOWN_PEERS} more (--json prints all)\n`);
   if (learned !== null) {
     sections.push(`\nlearned (${learned.length})\n`);
     const shown = learned

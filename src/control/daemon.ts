@@ -35,7 +35,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     const health = await listenHealth(options.health, () => (service ? service.notReady : NOT_READY));
     teardown.defer(() => health?.close());
 
-    // 2. Everything is read and checked before anything changes.
+    // 2. Weft reads and checks everything before it changes anything.
     const cluster = await source.open(shutdown.signal);
     // The firewall is probed meanwhile: that runs half a dozen commands and takes as long as the plan.
     const probing = Firewall.open(firewallOptions(options, cluster.netConf));
@@ -100,7 +100,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   info('Exiting cleanly...');
 }
 
-/** Loads the HTTP server only if it is asked for. */
+/** Starts the health endpoints if they are enabled. The HTTP server is loaded only then. */
 async function listenHealth(
   options: HealthOptions,
   notReady: () => string | null,
@@ -110,7 +110,7 @@ async function listenHealth(
   return await health.listenHealth(options, notReady);
 }
 
-/** The kernel's vxlan device makes room for ours. @throws UserError naming the command that failed */
+/** Deletes the kernel's vxlan devices that --adopt replaces. @throws UserError naming the command that failed */
 async function removeAdopted({ families }: Plan): Promise<void> {
   for (const { adopted } of families) {
     if (adopted === undefined) continue;

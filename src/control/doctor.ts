@@ -6,7 +6,7 @@ import { refuseTakenPort } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, firewallOptions, formatEndpoint, makePlan } from './plan.js';
 
-/** Checks this configuration and returns a line about what would run. @throws UserError naming the first obstacle */
+/** Checks this configuration and returns a line about what would run. @throws UserError naming the first problem */
 export async function rehearse(
   options: RunOptions,
   source: LeaseSource,

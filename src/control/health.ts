@@ -83,7 +83,7 @@ function listenError(error: NodeJS.ErrnoException, { address, port }: HealthOpti
     case 'EACCES':
       return `bind: permission denied; choose a --healthz-port above 1023, or grant CAP_NET_BIND_SERVICE`;
     case 'ERR_SOCKET_BAD_PORT':
-      return `invalid port; --healthz-port must be from 1 to 65535, or 0 for none`;
+      return `invalid port; --healthz-port must be from 1 to 65535, or 0 to disable the endpoints`;
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `lookup ${address}: no such host; --healthz-ip must be an address of this node, or 0.0.0.0 for all`;

@@ -1,6 +1,6 @@
 /**
- * The journal in the run directory: what a running Weft made and what does not disappear with its process. `weft cleanup` and
- * the next start read it, also after a kill -9.
+ * The journal in the run directory: what a running Weft created and what does not disappear with its process. `weft
+ * cleanup` and the next start read it, even after a kill -9.
  */
 
 import { readFile, rm, writeFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { Serial } from './support/serial.js';
 
 export interface DeviceRecord {
   name: string;
-  /** The interface index: a device of this name with another index belongs to someone else. */
+  /** The interface index: a device of this name with another index belongs to another program. */
   index: number | undefined;
 }
 
@@ -58,8 +58,8 @@ export class Journal {
   }
 
   /**
-   * Deletes every recorded route, from the file too: equal routes that appear later belong to someone else. A file that cannot
-   * be written is left as it is. @throws UserError without `ip`
+   * Deletes every recorded route, from the file too: equal routes that appear later belong to another program. A file
+   * that cannot be written is left as it is. @throws UserError without `ip`
    */
   async removeRoutes(): Promise<void> {
     await deleteRoutes([...this.routes.values()].flat());

@@ -61,10 +61,10 @@ function userErrorFor(
   address: Ip,
 ): UserError {
   const { port } = backend.conf;
-  if (error.syscall !== 'bind') return new UserError(`${backend.device} cannot be made: ${error.message}`);
+  if (error.syscall !== 'bind') return new UserError(`${backend.device} cannot be created: ${error.message}`);
   if (error.code !== 'EADDRINUSE') {
     return new UserError(
-      `UDP ${formatEndpoint(address, port)} cannot be bound (${error.code}); is the address still on the interface?`,
+      `UDP ${formatEndpoint(address, port)} cannot be bound (${error.code}); check that the interface still has the address`,
     );
   }
   const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);

@@ -1,4 +1,4 @@
-/** The plan of a run: everything is read and checked before anything changes, on this node or in the cluster. */
+/** The plan of a run. Weft reads and checks everything before it changes this node or the cluster. */
 
 import type { PeerCheck } from '../dataplane/dataplane.js';
 import type { Cidr } from './addresses/cidr.js';
@@ -28,7 +28,7 @@ export interface Plan {
   /** One plan per family, IPv4 first. */
   families: FamilyPlan[];
   request: LeaseRequest;
-  /** What subnet.env holds from an earlier run. */
+  /** The content of subnet.env from an earlier run. */
   previous: PerFamily<Partial<PodSubnets>>;
   /** The largest packet of a pod that every device can carry, in bytes. */
   podMtu: number;
@@ -54,7 +54,7 @@ export interface FamilyPlan {
   peerCheck: PeerCheck;
 }
 
-/** Reads and checks everything. @throws UserError naming the first obstacle; nothing has changed then */
+/** Reads and checks everything. @throws UserError naming the first problem; nothing has changed then */
 export async function makePlan(options: RunOptions, cluster: Cluster): Promise<Plan> {
   const { netConf } = cluster;
   const enabled = familiesIn(netConf.networks);
@@ -116,7 +116,7 @@ function planDevice(
   const mtu = outerMtu - backend.overhead;
   if (family === 'ipv6' && mtu < MIN_MTU6) {
     throw new UserError(
-      `MTU ${outerMtu} of ${backend.conf.outerMtu === undefined ? link.name : `Backend.MTU in ${netConf.origin}`} leaves ${backend.device} ${mtu}, and IPv6 needs ${MIN_MTU6}; it has to be ${MIN_MTU6 + backend.overhead} or more`,
+      `MTU ${outerMtu} of ${backend.conf.outerMtu === undefined ? link.name : `Backend.MTU in ${netConf.origin}`} leaves ${backend.device} ${mtu}, and IPv6 needs ${MIN_MTU6}; set it to ${MIN_MTU6 + backend.overhead} or more`,
     );
   }
   return {
@@ -140,7 +140,7 @@ export function boundAddress({ local, address }: FamilyPlan, { publicIp }: Pick<
   return local.includes(publicIp) ? publicIp : address.address;
 }
 
-/** Returns what the firewall has to do, by flags and net-conf. */
+/** Returns the options of the firewall, from flags and net-conf. */
 export function firewallOptions({ rules }: RunOptions, { nftables, networks }: NetConf): FirewallOptions {
   return { ...rules, mode: nftables ? 'nftables' : 'iptables', families: familiesIn(networks) };
 }

@@ -1,4 +1,4 @@
-/** What a running Weft does with its tunnels: follows the leases, checks for drift, answers the control socket. */
+/** The running node: follows the leases, checks for drift, answers the control socket. */
 
 import { version } from '../version.js';
 import { formatCidr } from './addresses/cidr.js';
@@ -41,7 +41,7 @@ export class Service implements Monitored {
     this.parts = parts;
   }
 
-  /** Packets pass and subnet.env is written. */
+  /** Records that packets pass and that subnet.env is written. */
   markReady(): void {
     this.ready = true;
   }
@@ -141,13 +141,15 @@ export async function answer(
 ): Promise<unknown> {
   switch (request.command) {
     case 'status':
-      if (service === undefined) throw new UserError('weft is starting; try again');
+      if (service === undefined) throw new UserError('Weft is starting; try again');
       return await service.status();
     case 'leave':
       info('weft cleanup: stopping');
       shutdown.request();
       return await shutdown.drained;
     default:
-      throw new UserError(`unknown request ${show(request)}; is this another version of weft?`);
+      throw new UserError(
+        `unknown request ${show(request)}; check that this command and the running Weft have the same version`,
+      );
   }
 }

@@ -29,7 +29,7 @@ export class Shutdown {
     return this.signal.aborted;
   }
 
-  /** Resolves once the shutdown is requested; rejects if Weft cannot go on. */
+  /** Resolves once the shutdown is requested; rejects if Weft cannot continue. */
   get wait(): Promise<void> {
     return this.end.promise;
   }

@@ -1,4 +1,4 @@
-/** Errors of a dataplane that its owner tells apart. */
+/** Errors of a dataplane that its owner distinguishes. */
 
 import { errnoName } from '../sys/errno.js';
 

@@ -105,7 +105,7 @@ export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data 
 // linux/netlink.h
 export const NETLINK_NETFILTER = 12;
 export const NLMSG_HEADER_SIZE = 16; // length u32 @0, type u16 @4, flags u16 @6, sequence u32 @8, port u32 @12
-export const NLMSG_ERROR = 2; // also the answer that all is well: an errno of 0
+export const NLMSG_ERROR = 2; // errno 0 acknowledges the request
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
 

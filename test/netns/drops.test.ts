@@ -16,7 +16,7 @@ import {
   PEER_MAC,
   request,
   STRANGE_MAC,
-  STRANGER,
+  UNKNOWN_SOURCE,
 } from './support/drop-bed.js';
 import { type Counters, deliveredBy, statusOf } from './support/state.js';
 
@@ -64,10 +64,10 @@ t.test('decapsulate drops datagrams under one counter each:', async (t) => {
       what: 'an outer source without a lease, rx_drop_unknown_vtep',
       datagrams: [request(), request({ sourceMac: STRANGE_MAC })],
       counter: 'rx_drop_unknown_vtep',
-      sent: { from: STRANGER },
+      sent: { from: UNKNOWN_SOURCE },
     },
     {
-      what: "another's or nobody's MAC from a known VTEP, rx_drop_wrong_source_mac",
+      what: 'the MAC of another peer or of no lease from a known VTEP, rx_drop_wrong_source_mac',
       datagrams: [request({ sourceMac: LEASED_MAC }), request({ sourceMac: STRANGE_MAC })],
       counter: 'rx_drop_wrong_source_mac',
     },

@@ -49,7 +49,7 @@ t.test('two Weft nodes and a kernel peer with both families', await withKernelVx
     t.strictSame(await settings6(one), ['0', '0'], 'accept_ra and disable_ipv6');
   });
 
-  await t.test('subnet.env has both families and the lesser MTU', (t) => {
+  await t.test('subnet.env has both families and the smaller MTU', (t) => {
     t.equal(
       readFileSync(weft.subnetFile, 'utf8'),
       'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_IPV6_NETWORK=fd00:244::/32\nFLANNEL_IPV6_SUBNET=fd00:244:1::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n',
@@ -251,7 +251,7 @@ t.test('DirectRouting over IPv6 sets a plain route, and a stop deletes it', asyn
   ]);
   // Neighbour discovery between the nodes may need a second solicitation.
   const there = pod6(lab.pod(2)).address;
-  await until('a way', async () => (await ping(lab.pod(1).netns, there, { count: 1 })).received === 1);
+  await until('a reply', async () => (await ping(lab.pod(1).netns, there, { count: 1 })).received === 1);
   await answered(t, lab.pod(1), there);
   await weft.end();
   const { stdout } = await one.exec(['ip', '-6', 'route', 'show', 'fd00:244:2::/64']);

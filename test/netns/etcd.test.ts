@@ -93,7 +93,7 @@ t.test('three Weft nodes with leases in etcd', async (t) => {
       t.strictSame(await third.process.stop(), { code: 0, signal: null });
       await etcd.delete(`${PREFIX}/subnets/10.244.3.0-24`);
       for (const index of [1, 2]) {
-        await until('its route goes', async () => (await routesOf(lab.node(index))).length === 1);
+        await until('its route disappears', async () => (await routesOf(lab.node(index))).length === 1);
         t.notMatch((await neighboursOf(lab.node(index))).join(), '10.244.3.0');
       }
       const again = await start(t, 3);
@@ -110,7 +110,7 @@ t.test('three Weft nodes with leases in etcd', async (t) => {
     async (t) => {
       const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
       await etcd.kill();
-      await until('readyz tells', async () => (await readiness(first)).startsWith('503 '), {
+      await until('readyz reports the outage', async () => (await readiness(first)).startsWith('503 '), {
         timeoutMs: 15_000,
       });
       t.match(await readiness(first), /etcd/);
@@ -120,7 +120,7 @@ t.test('three Weft nodes with leases in etcd', async (t) => {
       await until('readyz', async () => (await readiness(first)) === '200 flanneld is ready', {
         timeoutMs: 15_000,
       });
-      await until('the route of node 3 goes', async () => (await routesOf(lab.node(1))).length === 1);
+      await until('the route of node 3 disappears', async () => (await routesOf(lab.node(1))).length === 1);
       t.strictSame((await flood.end()).missing, [], 'no ping between the others is lost');
     },
   );
@@ -132,8 +132,8 @@ t.test('three Weft nodes with leases in etcd', async (t) => {
   });
 
   await t.test('both log a warning if they share one public IP', async (t) => {
-    const twin = await start(t, 3, '--public-ip=192.168.77.1');
-    for (const { process } of [first, twin]) {
+    const duplicate = await start(t, 3, '--public-ip=192.168.77.1');
+    for (const { process } of [first, duplicate]) {
       await process.waitFor(
         /^W.*\] another node has the public IP 192\.168\.77\.1 too, .* 10\.244\.1\.0\/24: .*--public-ip/m,
       );

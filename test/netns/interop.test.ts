@@ -1,6 +1,6 @@
 /**
- * Weft, at every offload level, and the kernel's vxlan in one cluster: the same traffic, whatever the kernel peer
- * leaves to its network card.
+ * Weft, at every offload level, and the kernel's vxlan in one cluster. The kernel peer leaves checksums and
+ * segmentation to its network card.
  */
 
 import t from 'tap';

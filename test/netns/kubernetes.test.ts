@@ -104,7 +104,7 @@ t.test('two Weft nodes with leases from Kubernetes', async (t) => {
   await t.test('forward without the API server, report the outage, and apply missed changes', async (t) => {
     const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
     await api.stop();
-    await until('readyz tells', async () => (await readiness(first)).startsWith('503 '), {
+    await until('readyz reports the outage', async () => (await readiness(first)).startsWith('503 '), {
       timeoutMs: 20_000,
     });
     api.put(peerNode(7));
@@ -120,7 +120,7 @@ t.test('two Weft nodes with leases from Kubernetes', async (t) => {
 
   await t.test('remove a deleted node', async (t) => {
     api.remove('node-7');
-    await until('its route goes', async () => (await routesOf(lab.node(1))).length === 1);
+    await until('its route disappears', async () => (await routesOf(lab.node(1))).length === 1);
     t.pass();
   });
 });
@@ -214,7 +214,7 @@ t.test('Weft in a cluster of five thousand nodes keeps its memory small:', async
     const has = async () => (await statusOf(first)).peers.some(({ subnet }) => subnet === flapping);
     for (let round = 0; round < 5; round++) {
       api.remove('node-9');
-      await until('it goes', async () => !(await has()));
+      await until('it disappears', async () => !(await has()));
       api.put(realisticNode(9));
       await until('it comes', has);
     }

@@ -1,5 +1,5 @@
 /**
- * net-conf `Weft with Learning: true`: frames go to the VTEP that last sent from their MAC, unless a lease has the MAC.
+ * net-conf `Learning: true`: Weft sends frames to the VTEP that last sent from their MAC, unless a lease has the MAC.
  */
 
 import t from 'tap';
@@ -15,13 +15,13 @@ import {
   mark,
   request,
   STRANGE_MAC,
-  STRANGER,
+  UNKNOWN_SOURCE,
 } from './support/drop-bed.js';
 import { answered } from './support/pings.js';
 import { statusOf } from './support/state.js';
 
 /** `ip` lines that let the node send to a MAC without a lease. */
-const TO_STRANGER = [
+const TO_UNKNOWN_SOURCE = [
   `neigh replace 10.244.99.1 lladdr ${STRANGE_MAC} dev flannel.1 nud permanent`,
   'route replace 10.244.99.1/32 dev flannel.1',
 ];
@@ -30,12 +30,12 @@ t.test('Weft with Learning: true', async (t) => {
   const bed = await makeDropBed(t, 'learning', { netConf: netConf({ Learning: true }) });
   const node = bed.lab.node(1);
   const elsewhere = await HandmadePeer.start(bed.lab.node(2), node, {
-    address: STRANGER.address,
+    address: UNKNOWN_SOURCE.address,
     mac: STRANGE_MAC,
     answers: ['10.244.99.1'],
   });
   await mark(bed);
-  await ipBatch(node.netns, TO_STRANGER);
+  await ipBatch(node.netns, TO_UNKNOWN_SOURCE);
   const learned = async () =>
     (await statusOf(bed.weft)).learned?.map(({ mac, publicIP }) => `${mac} ${publicIP}`);
 
@@ -50,10 +50,10 @@ t.test('Weft with Learning: true', async (t) => {
       tx_packets: 1,
       rx_packets: 1,
     });
-    t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
+    t.strictSame(await learned(), [`${STRANGE_MAC} ${UNKNOWN_SOURCE.address}`]);
     t.match(
       await bed.weft.statusText(),
-      new RegExp(`learned \\(1\\)[^]*${STRANGE_MAC} +${STRANGER.address}`),
+      new RegExp(`learned \\(1\\)[^]*${STRANGE_MAC} +${UNKNOWN_SOURCE.address}`),
     );
   });
 
@@ -67,14 +67,14 @@ t.test('Weft with Learning: true', async (t) => {
     t.strictSame(await learned(), [`${STRANGE_MAC} ${bed.lab.node(2).address}`]);
     await elsewhere.send(request({ sourceMac: STRANGE_MAC }));
     await mark(bed);
-    t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
+    t.strictSame(await learned(), [`${STRANGE_MAC} ${UNKNOWN_SOURCE.address}`]);
   });
 
   await t.test('does not learn the MAC of a lease', async (t) => {
     const before = elsewhere.received.length;
     await elsewhere.send(request({ sourceMac: LEASED_MAC }));
     await mark(bed);
-    t.strictSame(await learned(), [`${STRANGE_MAC} ${STRANGER.address}`]);
+    t.strictSame(await learned(), [`${STRANGE_MAC} ${UNKNOWN_SOURCE.address}`]);
     await ping(node.netns, '10.244.3.11', { count: 1, wait: 0.1 });
     await mark(bed);
     t.equal(elsewhere.received.length, before, 'frames for the lease do not go to the forger');
@@ -85,7 +85,7 @@ t.test('Weft without Learning learns nothing, even with --peer-check off', async
   const bed = await makeDropBed(t, 'nolearning', { flags: ['--peer-check', 'off'] });
   const node = bed.lab.node(1);
   await mark(bed);
-  await ipBatch(node.netns, TO_STRANGER);
+  await ipBatch(node.netns, TO_UNKNOWN_SOURCE);
   const changes = await counted(bed, async () => {
     await bed.peer.send(request({ sourceMac: STRANGE_MAC }));
     await mark(bed);

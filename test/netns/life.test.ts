@@ -93,7 +93,7 @@ t.test('SIGTERM during the start leaves nothing', async (t) => {
     await weft.process.waitFor(moment);
     const { code, signal } = await weft.end();
     t.ok(code === 0 || signal === 'SIGTERM', `${moment}: ended with ${code ?? signal}`);
-    await until('the device goes', async () => !(await succeeds(DEVICE, { netns: lab.node(1).netns })));
+    await until('the device disappears', async () => !(await succeeds(DEVICE, { netns: lab.node(1).netns })));
   }
 });
 
@@ -101,7 +101,7 @@ t.test('kill -9 leaves no device, and Weft starts again in the same run director
   const lab = await makeBed(t, { name: 'kill9' });
   const [killed] = await startWefts(t, lab.nodes);
   await killed.end('SIGKILL');
-  await until('the device goes', async () => !(await succeeds(DEVICE, { netns: lab.node(1).netns })));
+  await until('the device disappears', async () => !(await succeeds(DEVICE, { netns: lab.node(1).netns })));
   await startWeft(t, lab.node(1));
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other again');
 });

@@ -1,4 +1,4 @@
-/** Under load Weft repairs every change that others make to its state, within two seconds, and counts it. */
+/** Under load Weft repairs every change that other programs make to its state, within two seconds, and counts it. */
 
 import t from 'tap';
 import { exec } from '../../lab/exec.js';
@@ -220,12 +220,12 @@ t.test('Weft keeps running when the underlay address is deleted and added again'
     `address add 192.168.77.1/24 dev ${iface}`,
     'link set flannel.1 mtu 1300',
   ]);
-  await until('a look', async () => (await statusOf(weft)).repairs.mtu === 1);
+  await until('a check', async () => (await statusOf(weft)).repairs.mtu === 1);
   await answered(t, lab.pod(1), lab.pod(2).address);
 });
 
 t.test('Weft ends when a foreign device takes the name of its deleted device', async (t) => {
-  const lab = await makeBed(t, { name: 'usurped' });
+  const lab = await makeBed(t, { name: 'shadowed' });
   const weft = await startWeft(t, lab.node(1));
   await weft.process.freeze();
   await ipBatch(weft.node.netns, ['link delete flannel.1', 'link add flannel.1 type veth peer name other0']);

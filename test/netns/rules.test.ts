@@ -121,7 +121,7 @@ for (const backEnd of BACK_ENDS) {
   });
 
   t.test(
-    `iptables, ${backEnd}: apply deletes an old subnet's rules, keeps foreign ones and puts the jump last`,
+    `iptables, ${backEnd}: apply deletes an old subnet's rules, keeps foreign ones and adds the jump last`,
     async (t) => {
       const node = await makeNode(t, `old-${backEnd}`);
       const foreign = '-A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE';

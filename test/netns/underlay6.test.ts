@@ -15,8 +15,8 @@ import { datagrams, segmentedDatagrams, stream } from './support/transfer.js';
 import {
   makeUnderlay6Bed,
   RunningDataplane,
-  STRANGER,
   startKernel6,
+  UNKNOWN_SOURCE,
   underlayAddress,
 } from './support/underlay6-bed.js';
 
@@ -130,15 +130,19 @@ for (const level of LEVELS) {
     await mark();
 
     await t.test('every dropped datagram is counted under exactly one counter', async (t) => {
-      const stranger = { address: STRANGER, port: 8472 };
-      t.strictSame(await raisedBy(request(), stranger), { rx_drop_unknown_vtep: 1 }, "a stranger's address");
+      const unknownSource = { address: UNKNOWN_SOURCE, port: 8472 };
+      t.strictSame(
+        await raisedBy(request(), unknownSource),
+        { rx_drop_unknown_vtep: 1 },
+        'an unknown source',
+      );
       t.strictSame(
         await raisedBy(request({ header: { vni: 2 } })),
         { rx_drop_unknown_vni: 1 },
         'another VNI',
       );
       const strange = request({ sourceMac: '0a:00:00:00:00:99' });
-      t.strictSame(await raisedBy(strange), { rx_drop_wrong_source_mac: 1 }, "nobody's MAC");
+      t.strictSame(await raisedBy(strange), { rx_drop_wrong_source_mac: 1 }, 'a MAC without a lease');
       const group = request({ header: { flags: 0x88, reserved: [0, 0x12, 0x34, 0] } });
       const counted = { tx_packets: 1, rx_packets: 1, rx_group_policy: 1 };
       t.strictSame(await raisedBy(group), counted, 'a group policy passes');

@@ -1,5 +1,5 @@
-// What coalescing makes of random bursts, taken apart again by a naive segmenter, is what came in; and what the sending
-// side makes of superpackets is, on the wire, what that segmenter makes of them.
+// A naive segmenter splits the superpackets that Coalescer makes of random bursts; the result must be the original burst.
+// The datagrams that UdpPort.send makes of superpackets must equal the segments of the same segmenter.
 
 import fc from 'fast-check';
 import t from 'tap';
@@ -294,8 +294,8 @@ function split(entry: Entry): Uint8Array[] {
 }
 
 /**
- * A frame as text, without what coalescing may change: with DF the identification is nothing (RFC 6864), and a
- * checksum that a link left unfinished may have been finished.
+ * Returns a frame as text, without the fields that coalescing may change. With DF the identification has no meaning
+ * (RFC 6864). A partial checksum may have been completed.
  */
 function essence(frame: Uint8Array, joined: boolean): string {
   if (!joined) return toHex(frame);
@@ -329,7 +329,7 @@ for (const uso of [true, false]) {
         const order = coalesce(made, uso).flatMap(({ packets }) => packets);
         const once = [...order].sort((a, b) => a - b).every((packet, index) => packet === index);
         if (!once || order.length !== made.frames.length) return false;
-        // A pure ACK may be overtaken, nothing else may.
+        // Only a pure ACK may be overtaken.
         const heavy = order.filter((packet) => !isPureAck(made.frames[packet] as Uint8Array));
         for (let flow = 0; flow < FLOWS; flow++) {
           const own = heavy.filter((packet) => made.flowOf[packet] === flow);

@@ -18,7 +18,7 @@ function inMemory(address: Ipv6Address): Int32Array {
   return memory;
 }
 
-/** @throws when a number does not lead back to its address, and to no byte beside it */
+/** @throws when `write` does not write the address of a number, or changes other words */
 function leadsBack(addresses: Ipv6Addresses, number: number, address: Ipv6Address): void {
   const written = new Int32Array(8).fill(-1);
   addresses.write(number, written, WORD);
@@ -39,7 +39,7 @@ const change = fc.record({
 
 t.test('Ipv6Addresses keeps a number for an address exactly while an entry uses it', async () => {
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 40 }), fc.array(address), (changes, strangers) => {
+    fc.property(fc.array(change, { maxLength: 40 }), fc.array(address), (changes, unknown) => {
       const addresses = new Ipv6Addresses();
       const fdb = new AddressTable();
       const model = new Map<number, Ipv6Address>();
@@ -59,7 +59,7 @@ t.test('Ipv6Addresses keeps a number for an address exactly while an entry uses 
           leadsBack(addresses, number, words);
           if (addresses.find(inMemory(words), WORD) !== number) throw new Error(`${words} is not found`);
         }
-        for (const words of strangers) {
+        for (const words of unknown) {
           const found = addresses.find(inMemory(words), WORD);
           if (found !== 0 && !living.has(words.join())) throw new Error(`${words} has number ${found}`);
         }

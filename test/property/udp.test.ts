@@ -111,7 +111,7 @@ for (const direction of ['tx', 'rx'] as const) {
               const to = index === 7 ? kit.batch.slot(7) + SLOT : kit.batch.slot(index + 1);
               if (kit.arena.bytes.subarray(from, to).some((byte) => byte !== FILLER)) return false;
             }
-            // What goes on is a packet that came, but for TOS, TTL and checksum.
+            // A forwarded packet equals an incoming one, except for TOS, TTL and checksum.
             const essence = (bytes: Uint8Array): string => {
               const copy = bytes.slice();
               copy.fill(0, 1, 2);

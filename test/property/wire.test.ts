@@ -17,26 +17,22 @@ const bytes = (length: number): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength: length, maxLength: length });
 const word = fc.nat(0xffff);
 
-t.test(
-  'VXLAN accessors read back what writeVxlan wrote, whatever was there before and around it',
-  async () => {
-    fc.assert(
-      fc.property(fc.nat(0xffffff), bytes(32), fc.nat(32 - VXLAN_LENGTH), (vni, before, at) => {
-        const after = before.slice();
-        writeVxlan(viewOf(after), at, vni);
-        const header = viewOf(after);
-        const around = (all: Uint8Array): Uint8Array =>
-          concat(all.slice(0, at), all.slice(at + VXLAN_LENGTH));
-        return (
-          hasVni(header, at) &&
-          vniOf(header, at) === vni &&
-          !hasReservedBits(header, at) &&
-          Buffer.compare(around(before), around(after)) === 0
-        );
-      }),
-    );
-  },
-);
+t.test('VXLAN accessors read back what writeVxlan wrote, over any previous bytes', async () => {
+  fc.assert(
+    fc.property(fc.nat(0xffffff), bytes(32), fc.nat(32 - VXLAN_LENGTH), (vni, before, at) => {
+      const after = before.slice();
+      writeVxlan(viewOf(after), at, vni);
+      const header = viewOf(after);
+      const around = (all: Uint8Array): Uint8Array => concat(all.slice(0, at), all.slice(at + VXLAN_LENGTH));
+      return (
+        hasVni(header, at) &&
+        vniOf(header, at) === vni &&
+        !hasReservedBits(header, at) &&
+        Buffer.compare(around(before), around(after)) === 0
+      );
+    }),
+  );
+});
 
 t.test('VXLAN accessors split any eight bytes into I flag, VNI and reserved bits', async () => {
   fc.assert(

@@ -50,7 +50,7 @@ const LOOPBACK_IPV6 = ipv6('::1');
 
 type Kind = 'vxlan' | 'udp';
 
-/** A tunnel whose peer is itself: what it encapsulates comes back from loopback for its own MAC, or its own subnet. */
+/** A tunnel whose peer is itself: an encapsulated packet returns from loopback, for its own MAC or its own subnet. */
 class Rig {
   readonly kind: Kind;
   readonly linkLength: number;
@@ -116,7 +116,7 @@ class Rig {
     const ttl = this.linkLength + 8;
     for (let i = 0; i < BURST; i++) {
       outbound.set(i, outbound.slot(i), frame.length);
-      // TTL and checksum are what the tunnel may have changed.
+      // The tunnel may have changed TTL and checksum.
       for (let at = ttl; at < ttl + 4; at++) arena.bytes[outbound.slot(i) + at] = frame[at];
     }
     outbound.count = BURST;
@@ -129,13 +129,13 @@ class Rig {
 
 type Run = (packets: number) => void;
 
-/** Runs a loop until its own port rings the doorbell, as often as wanted. */
+/** Runs a loop, any number of times, until its own port rings the doorbell. */
 class Switch {
   private readonly handle = Doorbell.create();
   readonly doorbell = new Doorbell(this.handle);
 
   loop(arena: Arena, path: Path): ForwardingLoop {
-    // There is always traffic; the ring that ends it may find the loop waiting.
+    // There is always traffic, but the loop may be waiting at the ring that ends it.
     return new ForwardingLoop(path, this.doorbell, new Idle(arena, [this.doorbell.eventFd], 0));
   }
 
@@ -160,7 +160,7 @@ function tunnelPart(kind: Kind, learning: boolean): Run {
   };
 }
 
-/** The forwarding loop between ports that are no devices. */
+/** The forwarding loop between ports without devices. */
 function loopPart(): Run {
   const rig = new Rig('vxlan', false);
   const switchable = new Switch();
@@ -202,7 +202,7 @@ function loopPart(): Run {
   };
 }
 
-/** What the pods do at the far end of the socket pair: frames go in and come out, a burst a system call. */
+/** The pods at the far end of the socket pair: they send and receive one burst per system call. */
 class Pods {
   private readonly far: number;
   private readonly source: Address;
@@ -221,7 +221,7 @@ class Pods {
         return { at, length: frame.length };
       }),
     );
-    // What comes out is looked at by nobody.
+    // No test reads the received frames.
     this.sink = messages(arena, Array(BURST).fill({ at: spare, length: slot }));
   }
 

@@ -1,4 +1,4 @@
-/** A dataplane without devices and threads: it records what control tells it, and fails on demand. */
+/** A dataplane without devices and threads: it records the requests of control, and fails on demand. */
 
 import { formatIpv4 } from '../../src/control/addresses/ipv4.js';
 import { formatMac } from '../../src/control/addresses/mac.js';

@@ -97,12 +97,12 @@ export class FakeIp {
     appendFileSync(join(this.dir, 'log'), `${line}\n`);
   }
 
-  /** Makes a command fail with the kernel's answer until `mend`. */
+  /** Makes a command fail with the kernel's answer until `succeed`. */
   fail(command: string, answer: string): void {
     writeFileSync(join(this.dir, 'failures', fileName(command)), `RTNETLINK answers: ${answer}\n`);
   }
 
-  mend(command: string): void {
+  succeed(command: string): void {
     rmSync(join(this.dir, 'failures', fileName(command)));
   }
 

@@ -1,9 +1,9 @@
 /**
- * Prints and counts tap's output for `npm test`: a line for each file, every failure with its details, every skipped test
- * with its reason, and the comments of tests (t.comment).
- * tap loads it as a reporter (`--reporter=dist/test/support/report.js`): it reads TAP, prints text, and writes the totals
- * to the file that WEFT_TEST_TOTALS names. (tap's own reporters redraw a screen, which fills a log with escape sequences,
- * and their totals leave out files that crashed.)
+ * Prints and counts tap's output for `npm test`: a line for each file, every failure with its details, and every
+ * skipped test with its reason. It also prints the comments of tests (t.comment). tap loads it as a reporter
+ * (`--reporter=dist/test/support/report.js`): it reads TAP, prints text, and writes the totals to the file that
+ * WEFT_TEST_TOTALS names. (tap's own reporters redraw a screen, which fills a log with escape sequences, and their
+ * totals leave out files that crashed.)
  */
 
 import { writeFileSync } from 'node:fs';

@@ -9,6 +9,7 @@ import { COUNTER_NAMES } from '../../src/dataplane/counters.js';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const FOLDERS = ['bench', 'deploy', 'docs', 'lab', 'scripts', 'src', 'test'];
 const WIDTH = 120;
+const MAX_WORDS = 25;
 
 interface Page {
   readonly path: string;
@@ -35,7 +36,7 @@ const FIRST_FOLDERS = new Set(
   ENTRIES.filter((path) => statSync(join(ROOT, path)).isDirectory()).flatMap((path) => path.split('/')),
 );
 
-/** Lines outside code blocks: neither fenced nor indented by four columns. */
+/** Returns the lines outside code blocks: neither fenced nor indented by four columns. */
 function proseLines(text: string): string[] {
   let fenced = false;
   return text.split('\n').filter((line) => {
@@ -47,7 +48,7 @@ function proseLines(text: string): string[] {
   });
 }
 
-/** The anchors of a page's headings, as GitHub derives them. */
+/** Returns the anchors of a page's headings, as GitHub derives them. */
 function anchorsOf(text: string): string[] {
   return proseLines(text)
     .filter((line) => /^#+ /.test(line))
@@ -60,18 +61,18 @@ function anchorsOf(text: string): string[] {
     );
 }
 
-/** Whether a path, from the root or from any folder below it, names a file or folder of the repository. */
+/** Returns whether a path, from the root or from any folder below it, names a file or folder of the repository. */
 function isInRepository(path: string): boolean {
   const name = path.replace(/\/$/, '');
   return existsSync(join(ROOT, name)) || ENTRIES.some((entry) => entry.endsWith(`/${name}`));
 }
 
-/** Sources that a path on a page can mean. */
+/** Returns the sources that a path on a page can mean. */
 function sourcesNamed(path: string): string[] {
   return ENTRIES.filter((entry) => entry === path || entry.endsWith(`/${path}`));
 }
 
-/** Every match of the pattern, as its groups. */
+/** Returns every match of the pattern, as its groups. */
 function matches(text: string, pattern: RegExp): string[][] {
   return [...text.matchAll(pattern)].map((match) => match.slice(1).map((group) => group ?? ''));
 }
@@ -155,6 +156,84 @@ for (const { path, text } of PAGES) {
     );
   });
 }
+
+/** Returns the documentation comments and the runs of line comments of a source, without their marks. */
+function commentsOf(source: string): string[] {
+  const blocks = matches(source, /^[ \t]*\/\*\*([\s\S]*?)\*\//gm).flat();
+  const runs = matches(source, /((?:^[ \t]*\/\/.*\n)+)/gm).flat();
+  return [
+    ...blocks.map((block) => block.replace(/^[ \t]*\* ?/gm, '')),
+    ...runs.map((run) => run.replace(/^[ \t]*\/\/ ?/gm, '')),
+  ];
+}
+
+/** Returns the sentences of a text. Code blocks, tables and headings are left out; a list of code words is one word. */
+function sentencesOf(text: string): string[] {
+  return text
+    .replace(/^```[^]*?^```/gm, '')
+    .replace(/^( {4}|[|#]).*$/gm, '')
+    .replace(/`[^`]*`(?:,? (?:and |or )?`[^`]*`)*/g, 'code')
+    .split(/\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )|\s(?=@\w)/)
+    .flatMap((block) =>
+      block.replace(/\s+/g, ' ').split(/(?<=[.!?:]["')]*) (?=[\p{Lu}\d"'([-])|(?<=[.;]) /u),
+    );
+}
+
+/** Returns the sentences with more than MAX_WORDS words. */
+function longSentences(text: string): string[] {
+  return sentencesOf(text).filter(
+    (sentence) => (sentence.match(/[\p{L}\p{N}][\p{L}\p{N}'./_-]*/gu) ?? []).length > MAX_WORDS,
+  );
+}
+
+const SOURCES: readonly string[] = ENTRIES.filter((path) =>
+  /^(bench|lab|scripts|src|test)\/.*\.(ts|mjs)$/.test(path),
+);
+
+t.test(`no sentence in docs and comments has more than ${MAX_WORDS} words`, async (t) => {
+  const texts = [
+    ...PAGES,
+    ...SOURCES.flatMap((path) => commentsOf(read(path)).map((text) => ({ path, text }))),
+  ];
+  t.ok(texts.length > 1000, 'the check reads comments');
+  t.ok(longSentences(`Word ${'word '.repeat(MAX_WORDS)}`).length === 1, 'the check can fail');
+  t.same(
+    texts.flatMap(({ path, text }) => longSentences(text).map((sentence) => `${path}: ${sentence}`)),
+    [],
+  );
+});
+
+/** Words that docs/glossary.md replaces. Counters and JSON keys keep two of them. */
+const PRIVATE_WORDS = [
+  /\b(ladder|roster|twin|heir|stranger|misfit|watchman|train)s?\b/i,
+  /\b(usurped|anew|nobody|whoever|whichever)\b/i,
+  /\b(look on|looks on|for want of|for ever|there is none|a weft)\b/,
+  /(?<![`.])\b(rung|trouble)\b(?![`:])/i,
+];
+
+t.test('the private vocabulary does not return', async (t) => {
+  const paths = [
+    'README.md',
+    ...PAGES.map(({ path }) => path).filter(
+      (path) => path.startsWith('docs/') && path !== 'docs/glossary.md',
+    ),
+    ...SOURCES.filter((path) => path.startsWith('src/')),
+  ];
+  const isPrivate = (line: string): boolean => PRIVATE_WORDS.some((word) => word.test(line));
+  t.ok(
+    isPrivate('a train of datagrams') && !isPrivate('tx_trains: the level is `rung`'),
+    'the check can fail',
+  );
+  t.same(
+    paths.flatMap((path) =>
+      read(path)
+        .split('\n')
+        .filter(isPrivate)
+        .map((line) => `${path}: ${line.trim()}`),
+    ),
+    [],
+  );
+});
 
 t.test('the checks above find what they check', async (t) => {
   t.ok(PAGES.length > 20);

@@ -10,8 +10,8 @@ export interface Cidr {
 }
 
 /**
- * Parses `address/length` and clears the host bits, with `family` only a network of that family. Returns undefined for
- * any other text.
+ * Parses `address/length` and clears the host bits; with `family`, accepts only that family. Returns undefined for any
+ * other text.
  */
 export function parseCidr(text: string, family?: Family): Cidr | undefined {
   const match = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/.exec(text);
@@ -48,7 +48,7 @@ export function lastOf({ base, prefixLength }: Cidr): Ip {
     : base + 2 ** (32 - prefixLength) - 1;
 }
 
-/** True when `inner` is a part of `outer`; a network contains none of the other family. */
+/** Returns whether `inner` is part of `outer`. Networks of different families never contain each other. */
 export function contains(outer: Cidr, inner: Cidr): boolean {
   return (
     familyOf(outer.base) === familyOf(inner.base) &&

@@ -1,4 +1,4 @@
-/** An address of either family: parsed, checked and with its canonical text. */
+/** Addresses of either family: parsing, checks and canonical text. */
 
 import type { UnderlayAddress } from '../../dataplane/dataplane.js';
 import type { Family } from './family.js';
@@ -8,14 +8,14 @@ import { formatIpv6, type Ipv6, isLinkLocalIpv6, isNodeIpv6, parseIpv6 } from '.
 export type { Ipv4 } from './ipv4.js';
 export type { Ipv6 } from './ipv6.js';
 
-/** An address; its type tells its family. */
+/** An address; its type determines its family. */
 export type Ip = Ipv4 | Ipv6;
 
 export function familyOf(ip: Ip): Family {
   return typeof ip === 'bigint' ? 'ipv6' : 'ipv4';
 }
 
-/** Parses an address, with `family` only one of that family. Returns undefined for any other text. */
+/** Parses an address; with `family`, accepts only that family. Returns undefined for any other text. */
 export function parseIp(text: string, family?: Family): Ip | undefined {
   const ip = parseIpv4(text) ?? parseIpv6(text);
   return ip === undefined || (family !== undefined && familyOf(ip) !== family) ? undefined : ip;
@@ -30,12 +30,12 @@ export function nextIp(ip: Ip): Ip {
   return typeof ip === 'bigint' ? ip + 1n : ip + 1;
 }
 
-/** True for an address that peers can send to. */
+/** Returns whether peers can send to the address. */
 export function isNodeAddress(ip: Ip): boolean {
   return typeof ip === 'bigint' ? isNodeIpv6(ip) : isNodeIpv4(ip);
 }
 
-/** True for 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291, 2.5.6). */
+/** Returns true for 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291, 2.5.6). */
 export function isLinkLocal(ip: Ip): boolean {
   return typeof ip === 'bigint' ? isLinkLocalIpv6(ip) : isLinkLocalIpv4(ip);
 }

@@ -16,7 +16,7 @@ export function formatIpv4(ip: Ipv4): string {
   return [24, 16, 8, 0].map((shift) => (ip >>> shift) & 0xff).join('.');
 }
 
-/** True for an address that a node can have: not 0.0.0.0/8, not loopback, not multicast or above. */
+/** Returns whether a node can have the address: not 0.0.0.0/8, not loopback, not multicast or above. */
 export function isNodeIpv4(ip: Ipv4): boolean {
   const first = ip >>> 24;
   return first !== 0 && first !== 127 && first < 224;

@@ -17,7 +17,9 @@ export function formatIpv6(ip: Ipv6): string {
   return new ipaddr.IPv6(parts).toRFC5952String();
 }
 
-/** True for an address that a node can have: not ::/96 (unspecified, loopback), IPv4-mapped, link-local or multicast. */
+/**
+ * Returns whether a node can have the address: not ::/96 (unspecified, loopback), IPv4-mapped, link-local or multicast.
+ */
 export function isNodeIpv6(ip: Ipv6): boolean {
   const isMulticast = ip >> 120n === 0xffn;
   return ip >> 32n > 0xffffn && !isMulticast && !isLinkLocalIpv6(ip);

@@ -1,4 +1,4 @@
-/** The backends that Weft has. */
+/** The choice of the backend. */
 
 import type { Family } from '../addresses/family.js';
 import type { BackendConf } from '../config/net-conf.js';

@@ -34,7 +34,7 @@ export interface Backend {
   tunnel(own: Lease, peerCheck: PeerCheck): TunnelOptions;
   /** The device's MAC under this lease; undefined for a device without MAC. */
   deviceMac(own: Lease): string | undefined;
-  /** Tells the dataplane this node's own MAC or address. */
+  /** Sets this node's own MAC or address in the dataplane. */
   setOwnLease(dataplane: Dataplane, own: Lease): Promise<void>;
   /** Reconciles peers on a dataplane whose threads run. */
   peers(dataplane: Dataplane, options: PeerOptions): PeerReconciler;

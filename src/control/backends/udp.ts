@@ -18,9 +18,9 @@ import { difference } from './difference.js';
 
 const DEVICE = 'flannel0';
 
-/** Survives a rebuild of the device. */
+/** The kernel's route to the pod network, which survives a rebuild of the device. */
 interface NetworkRoute {
-  /** Whose the kernel's route to the pod network is; undefined before the first attempt to add it. */
+  /** The owner of the kernel's route to the pod network; undefined before the first attempt to add the route. */
   owner: 'weft' | 'other' | undefined;
 }
 
@@ -51,7 +51,7 @@ class UdpPeers implements PeerReconciler {
   private readonly network: string;
   /** Subnet → public IP, as the dataplane has them. */
   private readonly applied = new Map<string, Ip>();
-  /** Whether this device's route to the network has been added, or found to be another's. */
+  /** Whether the route to the network has been added, or belongs to another program. */
   private routed = false;
 
   constructor(dataplane: Pick<Dataplane, 'updateRoutes'>, options: PeerOptions, networkRoute: NetworkRoute) {
@@ -125,8 +125,8 @@ class UdpPeers implements PeerReconciler {
   }
 
   /**
-   * Adds the kernel's one route and returns the number of failed changes. A route that was ours is replaced even if someone
-   * redirected it; at the start an existing route of another owner wins.
+   * Adds the kernel's one route and returns the number of failed changes. A route that was ours is replaced even if
+   * another program redirected it. At the start an existing route of another owner wins.
    */
   private async addNetworkRoute(): Promise<number> {
     const { network, networkRoute } = this;

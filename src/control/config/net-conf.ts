@@ -52,10 +52,10 @@ export interface NetConf {
   origin: string;
   /** The pod network of each family that is enabled. */
   networks: PerFamily<PodNetwork>;
-  /** True for rules in nftables, false for iptables. */
+  /** Whether the firewall rules are in nftables; otherwise in iptables. */
   nftables: boolean;
   backend: BackendConf;
-  /** One sentence for each setting that this version ignores. */
+  /** One log line for each setting that this version ignores. */
   ignored: string[];
 }
 
@@ -72,9 +72,9 @@ export interface VxlanConf extends CommonConf {
   type: 'vxlan';
   vni: number;
   learning: boolean;
-  /** True to reach peers on a network of this node without the tunnel. */
+  /** Whether peers on a network of this node are reached without the tunnel. */
   directRouting: boolean;
-  /** True to accept group policies; packets are sent with group 0. */
+  /** Whether group policies are enabled. Weft accepts them and sends group 0. */
   gbp: boolean;
 }
 
@@ -126,7 +126,10 @@ export function vxlanDevice(vni: number, family: Family): string {
 /** @throws UserError when the backend cannot carry IPv6 */
 function refuseForIpv6(root: JsonObject, backend: BackendConf, ignored: string[]): void {
   if (backend.type === 'udp') {
-    throw root.error('EnableIPv6', 'backend type udp is IPv4 only; set it to false, or Type to "vxlan"');
+    throw root.error(
+      'EnableIPv6',
+      'backend type udp supports IPv4 only; set it to false, or set Type to "vxlan"',
+    );
   }
   const object = root.object('Backend');
   if (object === undefined) return;

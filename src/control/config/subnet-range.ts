@@ -63,7 +63,7 @@ export function readSubnetRange(root: JsonObject, network: Cidr): SubnetRange {
   if (given !== 0 && given < network.prefixLength + 2) {
     throw root.error(
       rules.length,
-      'network must be able to accommodate at least four subnets; use a longer one',
+      'network must be able to accommodate at least four subnets; use a larger value',
     );
   }
   const length = given || Math.max(rules.usual, network.prefixLength + 2);

@@ -1,6 +1,6 @@
 /**
- * Access by nft to the chains that iptables keeps in nf_tables. It is needed where the iptables that made them is missing,
- * and where another program's rules keep iptables from printing a chain.
+ * Access by nft to the chains that iptables keeps in nf_tables. It is needed where the iptables that created them is
+ * missing, and where another program's rules keep iptables from printing a chain.
  */
 
 import type { Family } from '../addresses/family.js';
@@ -16,8 +16,8 @@ export interface NftJump {
 }
 
 /**
- * Returns the jumps to a chain from its base chain, an empty list if the base chain does not exist, and undefined if nft
- * is not installed. @throws Error when nft fails
+ * Returns the jumps to a chain from its base chain. Returns an empty list if the base chain does not exist, undefined
+ * if nft is not installed. @throws Error when nft fails
  */
 export async function nftJumps(
   family: Family,

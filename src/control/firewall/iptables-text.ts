@@ -4,8 +4,8 @@ import type { IptablesChain } from './chains.js';
 import type { AddressMatch, Rule } from './rules.js';
 
 /**
- * Returns the input of `iptables-restore --noflush` after which the chain has exactly these rules, and the jump to it is
- * the last rule of its base chain. `jumps` are the present jumps, which it deletes.
+ * Returns the input of `iptables-restore --noflush` that gives the chain exactly these rules. It deletes the present
+ * `jumps` to the chain, and adds a jump as the last rule of its base chain.
  */
 export function restoreText(
   chain: IptablesChain,

@@ -1,5 +1,5 @@
 /**
- * Rules in iptables or ip6tables, with either back end: in each table a chain of its own, and one jump to it from the
+ * Rules in iptables or ip6tables, with either back end. Each table has one chain of Weft, and one jump to it from the
  * kernel's chain.
  */
 

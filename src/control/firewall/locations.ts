@@ -100,7 +100,7 @@ async function allIptables(options: IptablesOptions): Promise<RuleLocation[]> {
   return locations.flat();
 }
 
-/** Returns the location of chains in nf_tables that an iptables left there which is not installed any more. */
+/** Returns the location of chains in nf_tables whose iptables is no longer installed. */
 function withoutCommand(
   family: Family,
   found: readonly (Iptables | undefined)[],

@@ -30,8 +30,8 @@ const DELETE_TABLE = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_DELTABLE;
 /** struct nfgenmsg: family u8 @0, version u8 @1, resource u16 @2 (network order). */
 const NFGENMSG_SIZE = 4;
 /**
- * A size that fits any answer: a table, or a struct nlmsgerr, whose first field is the negated errno and which repeats the
- * request.
+ * A size that fits any answer: a table, or a struct nlmsgerr. Its first field is the negated errno, and the request
+ * follows.
  */
 const ANSWER_SIZE = 256;
 

@@ -39,8 +39,8 @@ const MULTICAST: Record<Family, Cidr> = {
 };
 
 /**
- * Returns the rules that masquerade two kinds of packets with the node's address: from pods to outside the pod network,
- * and from outside to pods of other nodes.
+ * Returns the rules that masquerade packets with the node's address: from pods to outside the pod network, and from
+ * outside to pods of other nodes.
  */
 export function masqRules(family: Family, { network, subnet }: PodSubnets): Rule[] {
   return [

@@ -10,9 +10,9 @@ import { type Link, readLinks } from './links.js';
 import type { LinkState } from './snapshot.js';
 
 /**
- * Frames that the kernel may queue per queue of the device. The tun driver drops when its ring is full and slows no TCP sender
- * down (drivers/net/tun.c orphans every skb that it queues). So the ring has to take a burst of every sender: with 500 one
- * TCP stream lost 4 % of its segments, with 2000 none.
+ * Frames that the kernel may queue per queue of the device. The tun driver drops when its ring is full and slows no TCP
+ * sender down (drivers/net/tun.c orphans every skb that it queues). So the ring must hold a burst of every sender: with
+ * 500 one TCP stream lost 4 % of its segments, with 2000 none.
  */
 const TX_QUEUE_LENGTH = 2000;
 
@@ -27,19 +27,19 @@ export interface DeviceState {
   subnet: Cidr;
 }
 
-/** Another process has a device of this name. */
+/** The error for a device of this name that another process has. */
 export class NameTaken extends UserError {}
 
-/** The device does not exist any more. */
+/** The error for a device that no longer exists. */
 export class DeviceGone extends UserError {}
 
 /** The number of repaired objects by kind: `address`, `route` … */
 export type Repairs = Record<string, number>;
 
-/** What else helps if the existing device is a vxlan device of our name. */
-const ADOPT = 'start weft with --adopt, which replaces it and keeps its MAC, or ';
+/** The alternative to removing a vxlan device that has the name of the overlay device. */
+const ADOPT = 'start Weft with --adopt, which replaces it and keeps its MAC, or ';
 
-/** Refuses to start beside a device of this name. @throws NameTaken, which says what the device is and what to do */
+/** Refuses to start beside a device of this name. @throws NameTaken, which states what the device is and what to do */
 export function refuseExisting(links: readonly Link[], name: string): void {
   const link = links.find((candidate) => candidate.name === name);
   if (link !== undefined) throw nameTaken(link, 'exists', ADOPT);
@@ -47,7 +47,7 @@ export function refuseExisting(links: readonly Link[], name: string): void {
 
 /**
  * Refuses to start beside a device of another backend that carries the same network: the kernel would split the pods'
- * packets between both devices. @throws UserError, which says what the device is and what to do
+ * packets between both devices. @throws UserError, which states what the device is and what to do
  */
 export function refuseRival(links: readonly Link[], names: RegExp, network: Cidr): void {
   const link = links.find(
@@ -65,12 +65,12 @@ function nameTaken(link: Link, what: string, adopt = ''): NameTaken {
   if (link.kind === 'vxlan') {
     const { id, port } = link.data;
     return new NameTaken(
-      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld makes it; stop flanneld, then ${adopt}remove it: ${remove}`,
+      `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld creates it; stop flanneld, then ${adopt}remove the device: ${remove}`,
     );
   }
   if (link.kind === 'tun') {
     return new NameTaken(
-      `${name} ${what}: it is a tun/tap device of another process; end that process (another weft, flanneld?), or remove it: ${remove}`,
+      `${name} ${what}: it is a tun/tap device of another process; stop that process (perhaps another Weft or flanneld), or remove the device: ${remove}`,
     );
   }
   return new NameTaken(
@@ -107,15 +107,19 @@ async function findLink(name: string): Promise<Link | undefined> {
   return (await readLinks()).find((candidate) => candidate.name === name);
 }
 
-/** `nodad`: nobody else can have the address, so an IPv6 one is usable at once. */
+/**
+ * Returns the command that sets the address. No other node can have it, so `nodad` makes an IPv6 address usable at
+ * once.
+ */
 function replaceAddress(name: string, base: Ip): string {
   return `address replace ${formatHost(base)} dev ${name}${familyOf(base) === 'ipv6' ? ' nodad' : ''}`;
 }
 
 /**
- * Compares the device with its desired state and repairs the differences. Like flannel it removes other addresses of the
- * cluster's IPv4 network and keeps the rest. Of IPv6 it keeps only link-local addresses, which the kernel assigns. `index`
- * tells the device from another one that took its name. @throws DeviceGone; UserError naming the command that failed
+ * Compares the device with its desired state and repairs the differences. Like flannel it removes other addresses of
+ * the cluster's IPv4 network and keeps the rest. Of IPv6 it keeps only link-local addresses, which the kernel assigns.
+ * `index` distinguishes the device from another one of its name. @throws DeviceGone; UserError naming the command that
+ * failed
  */
 export async function repairDevice(
   device: DeviceState,
@@ -171,7 +175,7 @@ export async function reconfigureDevice(before: DeviceState, after: DeviceState)
 async function verifyLink(name: string, mac: string | undefined): Promise<Link> {
   const link = await findLink(name);
   if (link === undefined)
-    throw new DeviceGone(`${name} disappeared during its set-up; is another process removing it?`);
+    throw new DeviceGone(`${name} disappeared during its set-up; find and stop the process that removes it`);
   if (mac === undefined || link.mac === mac) return link;
   warn(
     `${name}'s mac address wanted: ${mac}, but got: ${link.mac}; setting it again (see MACAddressPolicy in systemd.link)`,
@@ -181,9 +185,9 @@ async function verifyLink(name: string, mac: string | undefined): Promise<Link> 
 }
 
 /**
- * Gives the device's NAPI a kernel thread (Linux 5.12). Frames that Weft writes then queue up and are received together, as
- * GRO needs them. Without it the kernel receives every frame alone, inside the write (docs/benchmarks.md). An older kernel
- * or a read-only /sys leaves it at that.
+ * Gives the device's NAPI a kernel thread (Linux 5.12). Frames that Weft writes then queue up and are received
+ * together, as GRO needs them. Without it the kernel receives every frame alone, inside the write (docs/benchmarks.md).
+ * An older kernel or a read-only /sys leaves the device without it.
  */
 async function threadNapi(name: string, index: number, mac = ''): Promise<void> {
   const directory = `/sys/class/net/${name}`;

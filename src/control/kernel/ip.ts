@@ -47,7 +47,10 @@ function noJson(command: string): UserError {
   );
 }
 
-/** Asks many questions in one process and returns the answers there are. @throws UserError if `ip` cannot be run */
+/**
+ * Runs many lookups in one process and returns the answers of those that succeed. @throws UserError if `ip` cannot be
+ * run
+ */
 export async function ipLookups<T>(questions: readonly string[]): Promise<T[]> {
   if (questions.length === 0) return [];
   const { stdout } = await ip(['-json', '-force', '-batch', '-'], `${questions.join('\n')}\n`);

@@ -120,14 +120,14 @@ export async function untilBindable(links: readonly Link[], address: Ip): Promis
   while (isTentative) {
     if (performance.now() > deadline) {
       throw new UserError(
-        `${formatIp(address)} of ${name} stays tentative: duplicate address detection does not end; is the link up (ip -6 address show dev ${name})?`,
+        `${formatIp(address)} of ${name} stays tentative: duplicate address detection does not end; check that the link is up (ip -6 address show dev ${name})`,
       );
     }
     await delay(DAD_POLL_MS);
     const link = (await readLinks()).find((candidate) => candidate.name === name);
     if (!link?.usable.ipv6.includes(address)) {
       throw new UserError(
-        `${formatIp(address)} of ${name} cannot be used: another machine has it too (ip -6 address show dev ${name})`,
+        `${formatIp(address)} of ${name} cannot be used: another machine has it too; give this node another address (ip -6 address show dev ${name})`,
       );
     }
     isTentative = link.tentative.includes(address);

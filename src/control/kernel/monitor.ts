@@ -12,8 +12,8 @@ const RESTART = { firstMs: 250, mostMs: 30_000, jitter: false };
 const HEALTHY_MS = 10_000;
 
 /**
- * A change of the kernel's state. iproute2 takes device names from a cache that it may have filled before a rename: for
- * links and addresses the index is reliable, the name is not.
+ * A change of the kernel's state. iproute2 takes device names from a cache that it may have filled before a rename. For
+ * links and addresses only the index is reliable.
  */
 export type KernelEvent =
   | { kind: 'link'; index: number; name: string }
@@ -62,7 +62,7 @@ export function parseEvent(line: string): KernelEvent | undefined {
 
 export interface MonitorListener {
   onEvent(event: KernelEvent): void;
-  /** The monitor starts to listen. It reports nothing that happened before. */
+  /** Called when the monitor starts to listen. It reports nothing that happened before. */
   onStart(): void;
 }
 

@@ -10,7 +10,7 @@ import { info } from '../support/log.js';
 import { deleteRoutes, ipJson } from './ip.js';
 import type { IpRoute } from './snapshot.js';
 
-/** Attributes that flannel never sets: a route with one of them belongs to someone else. */
+/** Attributes that flannel never sets: a route with one of them belongs to another program. */
 interface AttributedRoute extends IpRoute {
   tos?: string;
   prefsrc?: string;
@@ -18,7 +18,7 @@ interface AttributedRoute extends IpRoute {
   expires?: number;
 }
 
-/** The metric of an IPv6 route that asks for none (IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h). */
+/** The metric that an IPv6 route gets by default (IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h). */
 const METRIC6 = 1024;
 
 export interface ExpectedRoutes {
@@ -32,8 +32,8 @@ export interface ExpectedRoutes {
 
 /**
  * Removes routes in flannel's form to subnets without a node. Such a route is inside the pod network, has the size of a
- * node's subnet, uses a gateway, comes from no routing daemon and has no metric of its own. Call it only at the start:
- * later such a route has another owner.
+ * node's subnet, and uses a gateway. It comes from no routing daemon and has the default metric. Call it only at the
+ * start: later such a route has another owner.
  */
 export async function removeStaleRoutes({ network, device, own, leased }: ExpectedRoutes): Promise<void> {
   const routes = await ipJson<AttributedRoute>(

@@ -1,6 +1,6 @@
 /**
- * Sysctls of the overlay device under /proc/sys/net. The kernel announces no change of them, so Weft reads them again and
- * again; that takes microseconds and no process.
+ * Sysctls of the overlay device under /proc/sys/net. The kernel sends no event when one changes, so Weft polls them;
+ * that takes microseconds and no process.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { warn } from '../support/log.js';
 export interface Sysctl {
   path: string;
   value: string;
-  /** What users lose if it cannot be set; undefined if nobody needs to know. */
+  /** What users lose if it cannot be set; undefined if that is not logged. */
   loss?: string;
 }
 
@@ -37,7 +37,10 @@ export function udpSysctls(device: string): Sysctl[] {
   ];
 }
 
-/** The sysctls of one device. Those that cannot be set (a kernel without IPv6, a read-only /proc/sys) are forgotten. */
+/**
+ * The sysctls of one device. A sysctl that cannot be set (a kernel without IPv6, a read-only /proc/sys) is ignored from
+ * then on.
+ */
 export class Sysctls {
   private desired: readonly Sysctl[];
 
@@ -49,7 +52,7 @@ export class Sysctls {
     return this.desired.some(hasOtherValue);
   }
 
-  /** Sets all of them on a new device and forgets those that the device does not have. */
+  /** Sets all of them on a new device, and ignores those that cannot be set from then on. */
   initialize(): void {
     this.desired = this.desired.filter(set);
   }

@@ -46,7 +46,9 @@ class Claims {
   private readonly subnets = new Map<string, { base: Ip; name: string }>();
   /** The prefix lengths of the subnets. */
   private readonly lengths = new Set<number>();
-  /** For each prefix length asked for: the networks of that length around a claimed address, with the address's owner. */
+  /**
+   * For each requested prefix length: the networks of that length around a claimed address, with the address's owner.
+   */
   private readonly homes = new Map<number, Map<Ip, string>>();
 
   constructor(own: NamedLease) {
@@ -57,19 +59,19 @@ class Claims {
   contradict({ lease: { subnet, publicIp, vtepMac } }: NamedLease): string | undefined {
     const address = this.addresses.get(publicIp);
     if (address !== undefined) {
-      return `its public IP ${formatIp(publicIp)} is that of ${address} too; give each node its own with --iface or --public-ip`;
+      return `its public IP ${formatIp(publicIp)} belongs to ${address} too; give each node its own with --iface or --public-ip`;
     }
     const mac = vtepMac === undefined ? undefined : this.macs.get(vtepMac);
-    if (mac !== undefined) return `its VtepMAC ${vtepMac} is that of ${mac} too`;
+    if (mac !== undefined) return `its VtepMAC ${vtepMac} belongs to ${mac} too`;
     const overlap = this.overlapping(subnet);
     if (overlap !== undefined) return `its subnet ${formatCidr(subnet)} overlaps that of ${overlap}`;
     const around = this.ownerAround(publicIp) ?? (containsAddress(subnet, publicIp) ? 'itself' : undefined);
     if (around !== undefined) {
-      return `its public IP ${formatIp(publicIp)} lies inside the subnet of ${around}; the tunnel would carry itself`;
+      return `its public IP ${formatIp(publicIp)} lies inside the subnet of ${around}; the tunnel would carry its own packets`;
     }
     const inside = this.homesOf(subnet.prefixLength).get(subnet.base);
     if (inside !== undefined) {
-      return `its subnet ${formatCidr(subnet)} contains the public IP of ${inside}; the tunnel would carry itself`;
+      return `its subnet ${formatCidr(subnet)} contains the public IP of ${inside}; the tunnel would carry its own packets`;
     }
     return undefined;
   }

@@ -10,7 +10,7 @@ import type { LeaseSets, NodeLeases } from './lease.js';
  * A source delivers complete, checked sets, never deltas. The receiver compares a set with its own state
  * (control/backends), so a lost event leaves nothing stale behind.
  *
- * In the order of a node's life: `open`, then `preview` (a dry run) or `acquire`, `watch`, `markReady`, `close`.
+ * Order of the calls: `open`, then `preview` (a dry run) or `acquire`, `watch`, `markReady`, `close`.
  */
 export interface LeaseSource {
   /** Name in messages and in `weft status`. */
@@ -23,7 +23,7 @@ export interface LeaseSource {
    * when the signal is aborted
    */
   open(signal: AbortSignal): Promise<Cluster>;
-  /** Returns the leases that `acquire` would give, as far as a dry run can tell. @throws as `acquire` */
+  /** Returns the leases that `acquire` would return, as far as a dry run can tell. @throws as `acquire` */
   preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases>;
   /**
    * Acquires and publishes a lease of each requested family for this node, then returns the first sets. A peer may have

@@ -1,6 +1,7 @@
 /**
- * The VTEP MAC of a lease without one: a hash of VNI and public IP, the same on every node, so that Subnet and PublicIP
- * are enough for a cluster of Weft nodes. docs/lease-file.md documents the hash; a change would split running clusters.
+ * The VTEP MAC of a lease without one: a hash of VNI and public IP. Every node derives the same MAC, so Subnet and
+ * PublicIP are enough for a cluster of Weft nodes. docs/lease-file.md documents the hash; a change would split running
+ * clusters.
  */
 
 import { createHash } from 'node:crypto';
@@ -9,8 +10,8 @@ import { withColons } from '../addresses/mac.js';
 import type { BackendConf } from '../config/net-conf.js';
 
 /**
- * Derives a MAC: the first six bytes of SHA-256 over the text `weft vtep <vni> <public IP>`, as a locally administered
- * unicast address (IEEE 802: bit 1 of the first byte is set, bit 0 is clear).
+ * Derives a MAC: the first six bytes of SHA-256 over the text `weft vtep <vni> <public IP>`. The MAC is a locally
+ * administered unicast address (IEEE 802: bit 1 of the first byte is set, bit 0 is clear).
  */
 export function deriveVtepMac(vni: number, publicIp: string): string {
   const mac = createHash('sha256').update(`weft vtep ${vni} ${publicIp}`).digest().subarray(0, 6);

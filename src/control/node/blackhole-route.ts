@@ -44,8 +44,8 @@ export class BlackholeRoute {
 }
 
 /**
- * The route in the form of `ip route`. An IPv6 blackhole route is on lo: with the device named, a deletion cannot hit a
- * bridge's route to the same subnet.
+ * Returns the route in the form of `ip route`. An IPv6 blackhole route is on lo. With `dev lo` a deletion cannot remove
+ * a bridge's route to the same subnet.
  */
 function routeTo(subnet: Cidr): string {
   return `blackhole ${formatCidr(subnet)}${familyOf(subnet.base) === 'ipv6' ? ' dev lo' : ''}`;

@@ -8,18 +8,18 @@ import { Serial } from '../support/serial.js';
 /** Events come in bursts: a check starts this long after the first one. */
 const SETTLE_MS = 150;
 const PERIOD_MS = 30_000;
-/** How often to poll what the kernel announces no event for: sysctls. */
+/** Interval of polling the sysctls, for which the kernel sends no event. */
 const POLL_MS = 1000;
 /**
- * A second check follows this long after an event (unexpected entries have a grace period), after a failed check, and after
- * `ip monitor` was started (it reports nothing older).
+ * Delay of a second check after an event, because unexpected entries have a grace period. It also follows a failed
+ * check and a start of `ip monitor`, which reports nothing older.
  */
 const RECHECK_MS = 1200;
 
 export interface Monitored {
-  /** Returns true if an event may concern an object of Weft. */
+  /** Returns whether an event may affect an object of Weft. */
   affects(event: KernelEvent): boolean;
-  /** True if something has drifted that the kernel announces no event for; cheap to read. */
+  /** Whether something has drifted for which the kernel sends no event; cheap to read. */
   readonly hasDrift: boolean;
   check(): Promise<void>;
 }

@@ -35,14 +35,14 @@ import { readSnapshotWithAddress, UnderlayAddressGone } from './underlay-address
  * pauses double while rebuilds fail.
  */
 const REBUILD_PAUSES = { firstMs: 250, mostMs: 1000, jitter: false };
-/** Rebuilds may fail this often for another reason than that the device is gone again. */
+/** The most rebuilds that may fail for a reason other than a lost device. */
 const REBUILD_TRIES = 5;
 /** Pauses before failed changes are retried. */
 const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
 
 export type TunnelState =
   | { name: 'up' }
-  /** The device or its thread is gone, and a rebuild runs or is about to. */
+  /** The device or its thread is gone, and a rebuild runs or will run. */
   | { name: 'lost'; reason: string }
   /** The device exists again; addresses, neighbours and routes are being set up. */
   | { name: 'rebuilding'; reason: string }
@@ -55,7 +55,7 @@ export interface TunnelContext {
   journal: Journal;
   /** Whether the pod subnet gets a blackhole route (--ip-blackhole-route). */
   blackhole: boolean;
-  /** The tunnel cannot go on: Weft has to stop. */
+  /** Called when the tunnel cannot continue: Weft must stop. */
   onFailure(error: Error): void;
 }
 
@@ -125,7 +125,8 @@ export class FamilyTunnel {
 
   /** Follows a later set of leases. @throws UserError if the device cannot follow this node's own lease */
   async update({ own, peers }: LeaseSet): Promise<void> {
-    // A lost device is rebuilt with the latest leases: each part is noted even if the one before failed for want of it.
+    // A lost device is rebuilt with the latest leases. So the peers are recorded even if the first change failed
+    // because the device is lost.
     await this.change(() => this.followOwnLease(own));
     await this.change(async () => {
       logPeerChanges(this.peers, peers);
@@ -149,7 +150,7 @@ export class FamilyTunnel {
     });
   }
 
-  /** Returns true if the event may concern an object of this tunnel. */
+  /** Returns whether the event may affect an object of this tunnel. */
   affects(event: KernelEvent): boolean {
     const { backend, link } = this.plan;
     switch (event.kind) {
@@ -177,7 +178,7 @@ export class FamilyTunnel {
     }
   }
 
-  /** True if a sysctl has drifted; the kernel announces no event for that. */
+  /** Whether a sysctl has drifted; the kernel sends no event for that. */
   get hasDrift(): boolean {
     return this.device.hasDrift;
   }
@@ -289,11 +290,13 @@ export class FamilyTunnel {
     else if (error.port === 'overlay') this.lose(error.message);
     else {
       const { name } = this.plan.link;
-      this.context.onFailure(new UserError(`${error.message}: was ${name} deleted? Restart weft`));
+      this.context.onFailure(
+        new UserError(`${error.message}; check whether ${name} was deleted, then restart Weft`),
+      );
     }
   }
 
-  /** The device or its thread is gone: starts a rebuild, unless one is running. */
+  /** Records that the device or its thread is gone, and starts a rebuild unless one is running. */
   private lose(reason: string): void {
     if (this.stopped) return;
     this.state = { name: 'lost', reason };

@@ -20,7 +20,7 @@ export function logPeerChanges(before: readonly Lease[], after: readonly Lease[]
   for (const [subnet, rest] of set) info(`adding ${subnetKind(subnet)}: ${subnet} ${rest}`);
 }
 
-/** ` VtepMAC: …`, or nothing for a lease without MAC. */
+/** Returns ` VtepMAC: …`, or an empty text for a lease without MAC. */
 export function macText({ vtepMac }: Lease): string {
   return vtepMac === undefined ? '' : ` VtepMAC: ${vtepMac}`;
 }

@@ -1,4 +1,4 @@
-/** The overlay device of a tunnel, kept as this node's lease and the backend ask for. */
+/** The overlay device of a tunnel: configured for this node's lease and the backend, and repaired. */
 
 import type { Cidr } from '../addresses/cidr.js';
 import type { Backend } from '../backends/backend.js';
@@ -15,7 +15,10 @@ import { Sysctls } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
 
 export class OverlayDevice {
-  /** The interface index; undefined while no device has been found. It tells our device from another of its name. */
+  /**
+   * The interface index; undefined while no device has been found. It distinguishes our device from another one of its
+   * name.
+   */
   index: number | undefined;
   private readonly backend: Backend;
   private readonly mtu: number;
@@ -54,7 +57,7 @@ export class OverlayDevice {
     return { ...repairs, ...(sysctl > 0 && { sysctl }) };
   }
 
-  /** True if a sysctl has drifted; the kernel announces no event for that. */
+  /** Whether a sysctl has drifted; the kernel sends no event for that. */
   get hasDrift(): boolean {
     return this.sysctls.hasDrift;
   }

@@ -9,7 +9,7 @@ import { UserError } from '../support/user-error.js';
 /** A DHCP client may remove the address and add it again within this time. */
 const GRACE_MS = 2000;
 
-/** The underlay's address is gone: Weft has to stop. */
+/** The error for a lost underlay address: Weft must stop. */
 export class UnderlayAddressGone extends UserError {}
 
 /**
@@ -27,6 +27,6 @@ export async function readSnapshotWithAddress(
   const later = await readSnapshot(family);
   if (hasAddress(later, address)) return later;
   throw new UnderlayAddressGone(
-    `${formatIp(address)} is no longer an address of this node, and the tunnel's socket is bound to it; restart weft to use the present address`,
+    `${formatIp(address)} is no longer an address of this node, and the tunnel's socket is bound to it; restart Weft to use the present address`,
   );
 }

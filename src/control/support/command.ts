@@ -42,7 +42,7 @@ export function run(
         else resolve({ code: -1, stdout, stderr: stderr || describeKill(error) });
       },
     );
-    // EPIPE: the command exited before it read all input, and its exit code tells why.
+    // EPIPE: the command exited before it read all input, and its exit code states why.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
   });

@@ -73,7 +73,7 @@ export class JsonObject {
     });
   }
 
-  /** Returns the error for a bad value of a key; `what` is what the value must be. */
+  /** Returns the error for a bad value of a key; `what` states the rule or the remedy. */
   error(key: string, what: string): UserError {
     return this.file.error(this.pathOf(key), this.get(key), what);
   }

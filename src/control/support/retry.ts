@@ -13,7 +13,7 @@ export class Retry {
     this.action = action;
   }
 
-  /** Schedules the action in place of one that is scheduled, and returns the pause in ms. */
+  /** Schedules the action, replaces an earlier schedule, and returns the pause in ms. */
   schedule(): number {
     this.cancel();
     const pause = this.pauses.next();
@@ -25,7 +25,7 @@ export class Retry {
     clearTimeout(this.timer);
   }
 
-  /** The action succeeded: the next pause is short again. */
+  /** Cancels a scheduled action, and makes the next pause the first one again. */
   reset(): void {
     this.cancel();
     this.pauses.reset();

@@ -47,14 +47,14 @@ interface Selection {
   addresses: PerFamily<Ip>;
 }
 
-/** One option of the operator's; the first that finds an interface decides. */
+/** A flag that selects the interface; the first one that finds an interface decides. */
 interface Rule {
   flag: string;
   value: string;
   find: () => Match | Promise<Match>;
 }
 
-/** The words about each family's public address: flannel's, the flag, and its rule. */
+/** For each family: flannel's name of the public address, the flag, and the values that it accepts. */
 const PUBLIC_IP: Record<Family, { name: string; flag: string; remedy: string }> = {
   ipv4: {
     name: 'public IP address',
@@ -70,7 +70,7 @@ const PUBLIC_IP: Record<Family, { name: string; flag: string; remedy: string }> 
 
 /**
  * Chooses the interface, which must have an address of each of `families`.
- * @throws UserError in flannel's words, with the interfaces there are
+ * @throws UserError in flannel's words, with a list of the interfaces
  */
 export async function chooseUnderlay(
   links: readonly Link[],
@@ -116,7 +116,7 @@ function readPublicIp(text: string | undefined, family: Family): Ip | undefined 
   throw new UserError(`invalid ${name}: ${text}; ${flag} needs ${remedy}`);
 }
 
-/** Without an option, chooses the interface with the public address, else that of the default route. */
+/** Chooses without a flag: the interface with the public address, otherwise the interface of the default route. */
 async function findUnnamed(search: Search, publicIps: PerFamily<Ip>): Promise<Selection> {
   try {
     const [publicIp] = valuesOf(publicIps);
@@ -126,7 +126,7 @@ async function findUnnamed(search: Search, publicIps: PerFamily<Ip>): Promise<Se
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
-      `Failed to find any valid interface to use: ${error.message} (there is ${listLinks(search.links, search.families)})`,
+      `Failed to find any valid interface to use: ${error.message} (interfaces: ${listLinks(search.links, search.families)})`,
     );
   }
 }
@@ -155,13 +155,13 @@ async function firstMatch(rules: readonly Rule[], search: Search): Promise<Selec
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       search.notes.push(
-        `Could not find valid interface matching ${value}: ${error.message} (there is ${there})`,
+        `Could not find valid interface matching ${value}: ${error.message} (interfaces: ${there})`,
       );
       misses.push(`${flag} ${value}: ${error.message}`);
     }
   }
   throw new UserError(
-    `Failed to find interface to use that matches the interfaces and/or regexes provided: ${misses.join('; ')} (there is ${there})`,
+    `Failed to find interface to use that matches the interfaces and/or regexes provided: ${misses.join('; ')} (interfaces: ${there})`,
   );
 }
 

@@ -60,7 +60,10 @@ export function matching({ links, families }: Search, pattern: string): Match {
   return { link };
 }
 
-/** Compiles a Go pattern: Go writes flags inside, as in `(?i)^eth`; JavaScript takes them apart and has no U. */
+/**
+ * Compiles a Go pattern: Go writes flags inside, as in `(?i)^eth`; JavaScript takes them as a separate argument and has
+ * no U.
+ */
 function compile(pattern: string): RegExp {
   const [group = '', letters = ''] = /^\(\?([imsU]+)\)/.exec(pattern) ?? [];
   const flags = [...new Set(letters.replaceAll('U', ''))].join('');
@@ -81,7 +84,10 @@ interface RouteJson {
   nexthops?: { dev?: string }[];
 }
 
-/** Finds the interface through which the kernel reaches the target; for an own address, the interface with it. */
+/**
+ * Finds the interface through which the kernel reaches the target; for an address of this node, the interface that has
+ * it.
+ */
 export async function reaching({ links, families, notes }: Search, target: string): Promise<Match> {
   notes.push(`Determining interface to use based on given ifcanreach: ${target}`);
   const address = parseIp(target);

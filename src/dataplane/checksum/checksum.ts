@@ -59,8 +59,8 @@ export class Checksum {
   }
 
   /**
-   * Returns the sum of a pseudo-header. `addresses` is the arena offset of source and destination (8 bytes of IPv4 or
-   * 32 of IPv6, RFC 9293 section 3.1 and RFC 8200 section 8.1), `length` that of layer-4 header and payload.
+   * Returns the sum of a pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1). `addresses` is the arena offset of
+   * source and destination: 8 bytes of IPv4 or 32 of IPv6. `length` is that of layer-4 header and payload.
    */
   pseudoHeader(addresses: number, addressBytes: number, protocol: number, length: number): number {
     return fold(this.sum(addresses, addressBytes) + (protocol << 8) + swap(length));

@@ -1,5 +1,5 @@
 /**
- * Splitting of received messages into packets. A message is a single datagram, or a GRO run of datagrams of equal size
+ * Splitting of received messages into packets. A message is a single datagram, a GRO run of datagrams of equal size
  * (UDP_GRO), or one datagram with a superpacket of a kernel peer.
  */
 
@@ -69,8 +69,9 @@ export class GroSplitter {
   }
 
   /**
-   * Extends packet `index` to the message of `length` bytes and returns true if it is an inner UDP superpacket, which a
-   * kernel peer on a virtual link sent as one datagram: unlike in a GRO run, its inner packet spans the whole message.
+   * Extends packet `index` to the message of `length` bytes and returns true if it is an inner UDP superpacket. A
+   * kernel peer on a virtual link sends it as one datagram. Unlike in a GRO run, its inner packet spans the whole
+   * message.
    */
   private extendSuperpacket(batch: PacketBatch, index: number, length: number): boolean {
     const { tunnelLength } = this;

@@ -27,8 +27,8 @@ import type { SockaddrCodec } from './sockaddr-codec.js';
 const MAX_RUN_BYTES = 65507;
 /**
  * One less than UDP_MAX_SEGMENTS (linux/udp.h; 64, since 6.9 128). Before 5.16, and over IPv6 before 5.17, udp_send_skb
- * compared skb->len with the headers against gso_size * UDP_MAX_SEGMENTS, so a run of 64 full datagrams was EINVAL
- * (fixed by 158390e45612, net/ipv4/udp.c). A burst of 64 equal packets is two messages of one sendmmsg.
+ * compared skb->len with the headers against gso_size * UDP_MAX_SEGMENTS. So it refused a run of 64 full datagrams with
+ * EINVAL (fixed by 158390e45612, net/ipv4/udp.c). A burst of 64 equal packets is two messages of one sendmmsg.
  */
 const MAX_RUN_DATAGRAMS = 63;
 /** Messages and segment headers between two system calls: a burst of superpackets, or of small packets. */

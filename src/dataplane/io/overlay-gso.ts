@@ -113,7 +113,7 @@ export class OverlayGsoPort implements Port {
   }
 
   /**
-   * Writes the checksum from `start` to the end; its field holds the sum of what precedes (include/linux/virtio_net.h).
+   * Writes the checksum from `start` to the end; its field holds the pseudo-header's sum (include/linux/virtio_net.h).
    * The offset is taken from the virtio-net header as is: it may be the checksum of a tunnel inside the pod.
    */
   private completeChecksum(frame: number, length: number, start: number, offset: number): void {

@@ -1,7 +1,7 @@
 /**
- * The tables of one sendmmsg. A message carries one GSO run: one payload, gathered from pieces (iovecs), that the
- * kernel cuts into datagrams of equal size, the last possibly shorter (UDP_SEGMENT, Linux 4.18). A run of one datagram
- * is an ordinary message.
+ * The tables of one sendmmsg. A message carries one GSO run: one payload, gathered from pieces (iovecs). The kernel
+ * cuts it into datagrams of equal size, the last possibly shorter (UDP_SEGMENT, Linux 4.18). A run of one datagram is
+ * an ordinary message.
  */
 
 import { CMSGHDR_SIZE, IOVEC_SIZE, SOL_UDP, UDP_SEGMENT } from '../../sys/constants.js';

@@ -2,8 +2,8 @@
  * The underlay port: UDP sockets, many packets a system call.
  *
  * At offload level `none` every packet is a datagram of its own. At level `gso` the kernel cuts GSO runs on the way out
- * (UDP_SEGMENT, gso-planner.ts) and joins datagrams to GRO runs on the way in (UDP_GRO, a socket option that control
- * set, gro-splitter.ts).
+ * (UDP_SEGMENT, gso-planner.ts). It joins datagrams to GRO runs on the way in (UDP_GRO, gro-splitter.ts), for which
+ * control has set a socket option.
  */
 
 import { MSG_DONTWAIT } from '../../sys/constants.js';

@@ -6,7 +6,7 @@
  * headers. When an earlier packet is dropped, it moves to a lower index; its bytes stay where the kernel wrote them.
  *
  * A packet is an inner frame, or a superpacket: one set of headers with the payload of many segments, as TSO and GRO
- * make them. `gsoSize` tells which. A port that cannot carry superpackets segments them (offload/segment.ts).
+ * make them. `gsoSize` distinguishes the two. A port that cannot carry superpackets segments them (offload/segment.ts).
  */
 
 import type { Address } from '../../sys/ffi.js';
@@ -106,7 +106,8 @@ export class PacketBatch {
   }
 
   /**
-   * Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets all else known of it.
+   * Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets everything else known
+   * about it.
    */
   set(index: number, offset: number, length: number): void {
     this.offset[index] = offset;
@@ -153,7 +154,7 @@ export class PacketBatch {
     return headers.transport > 0;
   }
 
-  /** Locates the IP header of packet `index` in the same way, whatever follows it. Returns false when there is none. */
+  /** Locates the IP header of packet `index` in the same way, with any payload. Returns false without an IP header. */
   locateIp(index: number, tunnelLength: number, linkLength: number): boolean {
     const headers = this.headers[index];
     if (this.parsed[index] === UNPARSED) {

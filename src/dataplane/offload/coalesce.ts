@@ -107,7 +107,7 @@ export class Coalescer {
     if (this.latest !== NONE && this.follows(batch, index)) return;
     this.latest = NONE;
     if (!batch.locate(index, 0, this.linkLength)) {
-      // It may be a fragment, whose flow is unknown, and no datagram of that flow may overtake it.
+      // It may be a fragment, whose flow is unknown. No datagram of that flow may overtake it.
       this.addSealed(index);
       this.closeAll();
       return;

@@ -2,8 +2,8 @@
  * Packets whose layer-4 checksum the source left to its network card.
  *
  * A kernel VXLAN peer over a virtual link (veth, virtio) passes inner packets on as its pods made them. The checksum
- * field then holds only the sum of the pseudo-header (CHECKSUM_PARTIAL, include/linux/skbuff.h), and a TCP superpacket
- * of up to 64 KB arrives as one datagram without its segment size. Neither happens over a physical link.
+ * field then holds only the sum of the pseudo-header (CHECKSUM_PARTIAL, include/linux/skbuff.h). A TCP superpacket of
+ * up to 64 KB arrives as one datagram without its segment size. Neither happens over a physical link.
  */
 
 import { Checksum } from '../checksum/checksum.js';

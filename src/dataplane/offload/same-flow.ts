@@ -1,6 +1,6 @@
 /**
- * Which headers of two packets must be equal for them to be segments of one superpacket. The fields are compared at the
- * same offset from the first byte of each packet, so only one of the two needs to have been located.
+ * The headers of two packets that must be equal for them to be segments of one superpacket. The fields are at the same
+ * offset from the first byte of each packet, so only one of the two must have been located.
  */
 
 import type { InnerHeaders } from '../wire/inner-headers.js';
@@ -18,9 +18,9 @@ import { UDP_LENGTH_FIELD } from '../wire/udp.js';
 
 /**
  * Returns true when everything is equal that must be equal in the segments of a superpacket: MAC addresses, VLAN tag,
- * DSCP and ECN, flow label, DF, TTL, addresses, ports, and for TCP acknowledgment, header length, flags except PSH,
- * window, urgent pointer and options. `a` is the first packet, located by `headers`; `b` would come after `segments`
- * packets.
+ * DSCP and ECN, flow label, DF, TTL, addresses, ports. For TCP these are also acknowledgment, header length, flags
+ * except PSH, window, urgent pointer and options. `a` is the first packet, located by `headers`; `b` would come after
+ * `segments` packets.
  */
 export function isSameFlow(
   view: DataView,

@@ -1,9 +1,9 @@
 /**
  * Software segmentation: a TCP or UDP superpacket becomes packets of at most `gsoSize` bytes of payload each.
  *
- * Only headers are built, at an offset the caller chooses; the payload stays in place and is named by offset and
- * length, for an iovec. The rules are those of tcp_gso_segment, __udp_gso_segment and inet_gso_segment
- * (net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c): identification and sequence number count up, FIN and PSH are set
+ * Only headers are written, at an offset that the caller chooses. The payload stays in place; the caller gets its
+ * offset and length for an iovec. The rules are those of tcp_gso_segment, __udp_gso_segment and inet_gso_segment
+ * (net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c). Identification and sequence number count up; FIN and PSH are set
  * in the last segment only, CWR in the first.
  *
  * Checksums: everything that is equal in all segments is summed once; a segment adds its length, identification,

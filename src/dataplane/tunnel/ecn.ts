@@ -1,6 +1,6 @@
 /**
- * Explicit congestion notification through a tunnel, RFC 6040: the outer header carries the inner one's ECN field
- * (normal mode, section 4.1), and the far end combines what routers made of it into the inner header (section 4.2):
+ * Explicit congestion notification through a tunnel, RFC 6040. The outer header carries the ECN field of the inner
+ * header (normal mode, section 4.1). The far end combines the received outer field into the inner header (section 4.2):
  *
  *                      outer Not-ECT   ECT(0)    ECT(1)    CE
  *     inner Not-ECT          Not-ECT   Not-ECT   Not-ECT   drop

@@ -1,7 +1,8 @@
 /**
- * Learned forwarding entries (net-conf `Learning: true`): source MACs of received frames and the VTEP each came from, as
- * the kernel's vxlan device keeps them (drivers/net/vxlan/vxlan_core.c, vxlan_snoop). An entry ages out 300 s after its
- * last frame. The leases' FDB (address-table.ts) is separate: it is searched first, and its MACs are never learned.
+ * Learned forwarding entries (net-conf `Learning: true`): source MACs of received frames, and the VTEP that sent each.
+ * The kernel's vxlan device keeps the same entries (drivers/net/vxlan/vxlan_core.c, vxlan_snoop). An entry ages out 300
+ * s after its last frame. The leases' FDB (address-table.ts) is separate: it is searched first, and its MACs are never
+ * learned.
  */
 
 import { LRUCache } from 'lru-cache';

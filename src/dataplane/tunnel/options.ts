@@ -27,7 +27,7 @@ export interface UdpTunnelOptions {
 
 export type TunnelOptions = ({ type: 'vxlan' } & VxlanOptions) | ({ type: 'udp' } & UdpTunnelOptions);
 
-/** What is true of every tunnel of one type, whatever its options. */
+/** The properties of every tunnel of one type, independent of its options. */
 export interface TunnelTraits {
   /** Kind of the overlay device: a TAP carries Ethernet frames, a TUN carries IP packets. */
   readonly device: 'tap' | 'tun';

@@ -1,5 +1,5 @@
 /**
- * The routes of the leases: IPv4 prefix → address of the peer, found by longest prefix match.
+ * The routes of the leases: IPv4 prefix → address of the peer, by longest prefix match.
  *
  * All prefixes are in one hash table, keyed by length and base. A lookup searches it once per prefix length in use, from
  * the longest to the shortest. A cluster's leases mostly have one length, so ten thousand routes cost the same as ten.

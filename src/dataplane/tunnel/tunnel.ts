@@ -1,9 +1,9 @@
 /**
  * A tunnel stands between the overlay port and the underlay port: it knows headers and peers, but no device.
  *
- * `encapsulate` and `decapsulate` work on a batch in place. They drop and count packets that must not pass, and close the
- * gaps in order. A message to the source of a dropped packet is appended to `replies`, which has slots of its own and goes
- * back to the port that the batch came from.
+ * `encapsulate` and `decapsulate` work on a batch in place. They drop and count packets that must not pass, and close
+ * the gaps in order. A message to the source of a dropped packet is appended to `replies`, which has slots of its own.
+ * The replies return to the port that the batch came from.
  */
 
 import type { PacketBatch } from '../memory/batch.js';

@@ -1,6 +1,6 @@
 /**
- * ICMP error message, RFC 792: type @0 (1), code @1 (1), checksum @2 (2), unused @4 (4), then the offending packet from
- * its IP header on. `at` is the header's offset; the caller has checked that ICMP_LENGTH bytes are there.
+ * ICMP error message, RFC 792: type @0 (1), code @1 (1), checksum @2 (2), unused @4 (4). The offending packet follows,
+ * from its IP header on. `at` is the header's offset; the caller has checked that ICMP_LENGTH bytes are there.
  */
 
 export const IPPROTO_ICMP = 1;

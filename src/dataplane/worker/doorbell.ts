@@ -1,6 +1,6 @@
 /**
- * How control interrupts a worker that is blocked in poll or busy forwarding: a flag in shared memory, which the worker
- * checks once per round, and an eventfd in its poll set, which wakes it.
+ * The doorbell by which control interrupts a worker that is blocked in poll or busy forwarding. It is a flag in shared
+ * memory, which the worker checks once per round, and an eventfd in its poll set, which wakes it.
  */
 
 import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../sys/constants.js';
@@ -31,7 +31,7 @@ export class Doorbell {
     return { eventFd, flags: new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT) };
   }
 
-  /** Control: tells the worker that messages are waiting. */
+  /** Control: signals the worker that messages are waiting. */
   ring(): void {
     Atomics.store(this.flags, RINGING, 1);
     this.transfer[0] = 1;
@@ -58,7 +58,7 @@ export class Doorbell {
     return true;
   }
 
-  /** Worker: true after `stop`. */
+  /** Worker: whether `stop` was called. */
   get stopped(): boolean {
     return Atomics.load(this.flags, STOPPED) === 1;
   }

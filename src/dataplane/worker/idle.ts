@@ -3,8 +3,8 @@
  *
  * Blocking and waking costs more than forwarding a packet. Under dense traffic the worker therefore polls a few empty
  * rounds first and yields its core between them; otherwise the pod that is to answer would wait until the scheduler
- * preempts the worker. On a quiet node polling would only burn the core, so the worker blocks at once. How soon the last
- * block ended tells the two apart.
+ * preempts the worker. On a quiet node polling would only burn the core, so the worker blocks at once. The duration of
+ * the last block distinguishes the two.
  */
 
 import { POLLFD_SIZE, POLLIN, TIMESPEC_SIZE } from '../../sys/constants.js';

@@ -4,7 +4,7 @@
  *     overlay.receive → tunnel.encapsulate → underlay.send
  *     underlay.receive → tunnel.decapsulate → overlay.send
  *
- * The tunnel's replies go back to the port that the batch came from.
+ * The tunnel's replies return to the port that the batch came from.
  *
  * A round takes at most one batch per direction, so that neither can starve the other. When both ports are drained, the
  * worker waits (idle.ts) for a packet or for control.

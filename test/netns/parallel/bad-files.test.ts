@@ -92,7 +92,11 @@ const LEASES: readonly (readonly [what: string, leases: readonly object[] | stri
   ['empty', '', /leases\.json:1 .*not JSON: the file is empty/],
   ['an object without leases', '{ "lease": [] }', /leases\.json:1 .* leases is missing: write/],
   ['leases no array', '{ "leases": {} }', /leases\.json:1 .* leases is \{\}: must be an array/],
-  ['a lease that is none', '{ "leases": [\n7\n] }', /leases\.json:2 .* leases\[0\] is 7: must be an object/],
+  [
+    'a lease that is not an object',
+    '{ "leases": [\n7\n] }',
+    /leases\.json:2 .* leases\[0\] is 7: must be an object/,
+  ],
   [
     'a bad CIDR',
     [own, { ...peer, Subnet: '10.244.2/24' }],

@@ -33,7 +33,7 @@ async function cleanUp(t: Test, weft: WeftDataplane, says: RegExp): Promise<void
   t.notOk(existsSync(weft.runDir), 'no run directory');
 }
 
-t.test('weft cleanup stops a running weft and removes what it made', async (t) => {
+t.test('weft cleanup stops a running Weft and removes what it created', async (t) => {
   const lab = await makeBed(t, { name: 'cleanup' });
   const weft = await startWeft(t, lab.node(1));
   await cleanUp(t, weft, /stopped Weft/);

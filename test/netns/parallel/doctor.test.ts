@@ -15,9 +15,9 @@ const node = lab.node(1);
 async function doctor(t: Test, place: PlaceOptions, of = node): Promise<Finished> {
   const made = await makePlace(of, place);
   const before = await networkOf(of);
-  const told = await runCommand(of, ['doctor', ...runFlags(made, of.iface).slice(1)]);
+  const report = await runCommand(of, ['doctor', ...runFlags(made, of.iface).slice(1)]);
   t.strictSame(await networkOf(of), before, 'the doctor changes nothing');
-  return told;
+  return report;
 }
 
 const NODE = /^ok {3}platform: .*\nok {3}privileges: .*\nok {3}tun driver: .*\n/;
@@ -51,7 +51,7 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
   await ipBatch(node.netns, ['link delete other']);
 });
 
-t.test('weft doctor reports an obstacle of both backends once', async (t) => {
+t.test('weft doctor reports a problem of both backends once', async (t) => {
   const { code, stdout } = await doctor(t, { name: 'nolease', leases: node.peers() });
   t.match(stdout, /^no {3}.*no lease/im);
   t.match(stdout, /^no {3}backend udp would not start either: for the same reason$/m);

@@ -58,11 +58,11 @@ t.test('the interface is chosen by address, by regular expression and by public 
 t.test('the error lists the interfaces when none matches', async (t) => {
   t.equal(
     await choose({ iface: ['eth7', 'bare'], ifaceCanReach: '8.8.8.8' }),
-    `Failed to find interface to use that matches the interfaces and/or regexes provided: --iface eth7: no interface has this name or address; --iface bare: failed to find IPv4 address for interface bare; give it one, or name another interface with --iface; --iface-can-reach 8.8.8.8: ip route get 8.8.8.8: RTNETLINK answers: Network is unreachable (there is lo:[], cni0:[10.244.1.1], ${node.iface}:[192.168.77.1], wan0:[198.51.100.10 198.51.100.11 203.0.113.30 169.254.9.1], wan1:[192.0.2.1], bare:[])`,
+    `Failed to find interface to use that matches the interfaces and/or regexes provided: --iface eth7: no interface has this name or address; --iface bare: failed to find IPv4 address for interface bare; give it one, or name another interface with --iface; --iface-can-reach 8.8.8.8: ip route get 8.8.8.8: RTNETLINK answers: Network is unreachable (interfaces: lo:[], cni0:[10.244.1.1], ${node.iface}:[192.168.77.1], wan0:[198.51.100.10 198.51.100.11 203.0.113.30 169.254.9.1], wan1:[192.0.2.1], bare:[])`,
   );
   t.match(
     await choose({}),
-    /^Failed to find any valid interface to use: unable to find default route; .*there is lo/,
+    /^Failed to find any valid interface to use: unable to find default route; .*interfaces: lo/,
   );
   t.match(
     await choose({ publicIp: { ipv4: '8.8.8.8' } }),
@@ -109,7 +109,7 @@ t.test('nodes with routed addresses on lo, as in a BGP fabric,', async (t) => {
   const second = startCommand(t, two, runFlags(place, undefined, '--iface-can-reach', '10.99.0.1'));
   await second.waitFor(READY);
 
-  await t.test("send from and receive on the lo addresses, whatever the tunnel's interface", async (t) => {
+  await t.test('send from and receive on the lo addresses, for any interface of the tunnel', async (t) => {
     await answered(t, lab.pod(1), lab.pod(2).address);
     await answered(t, lab.pod(2), lab.pod(1).address);
     const { underlay } = await statusOf(place);
@@ -122,7 +122,7 @@ t.test('nodes with routed addresses on lo, as in a BGP fabric,', async (t) => {
       [two, place],
     ] as const) {
       await ipBatch(of.netns, ['link set flannel.1 mtu 1300']);
-      await until('a look', async () => (await statusOf(weft)).repairs.mtu === 1);
+      await until('a check', async () => (await statusOf(weft)).repairs.mtu === 1);
     }
     await ipBatch(two.netns, ['address delete 10.99.0.2/32 dev lo']);
     t.strictSame(await second.exited, { code: 1, signal: null });

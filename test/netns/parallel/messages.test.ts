@@ -92,7 +92,7 @@ t.test('weft run with leases from Kubernetes', async (t) => {
       says: /^Failed to create SubnetManager: node name not present in pod spec 'kube-flannel\/homeless'/,
     },
     {
-      cause: 'an annotation prefix that is none',
+      cause: 'an invalid annotation prefix',
       flags: ['--kube-annotation-prefix=a/b/c'],
       says: /^Failed to create SubnetManager: error creating network manager: subnet\/kube: prefix can contain at most single slash/,
     },

@@ -8,7 +8,7 @@ import {
   mark,
   request,
   STRANGE_MAC,
-  STRANGER,
+  UNKNOWN_SOURCE,
 } from '../support/drop-bed.js';
 import { statusOf } from '../support/state.js';
 
@@ -25,7 +25,7 @@ for (const [mode, verdicts] of [
       ["a lease's MAC from its address", request(), {}],
       ["a lease's MAC from another lease's address", request({ sourceMac: LEASED_MAC }), {}],
       ['a MAC of no lease from a known address', request({ sourceMac: STRANGE_MAC }), {}],
-      ["a lease's MAC from an unknown address", request(), { from: STRANGER }],
+      ["a lease's MAC from an unknown address", request(), { from: UNKNOWN_SOURCE }],
     ] as const;
     for (const [index, [what, datagram, from]] of senders.entries()) {
       const verdict = verdicts[index];

@@ -45,7 +45,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
         t.match(await readFile(wefts[0].subnetFile, 'utf8'), `FLANNEL_MTU=${mtu}\n`);
         states.push(await lasting(node));
         for (const weft of wefts) await weft.end(signal);
-        await until('everything goes', async () => await isGone(node));
+        await until('everything disappears', async () => await isGone(node));
         t.strictSame(await lasting(node), bare, 'a stop leaves the node as before');
       }
       t.strictSame(states[2], states[0], 'vxlan sets up the same before and after udp');
@@ -92,22 +92,22 @@ t.test('backend udp refuses to start beside', async (t) => {
   await t.test('IPv6', (t) =>
     refused(t, node, {
       netConf: { ...udpConf(), EnableIPv6: true },
-      line: /net-conf\.json:\d+ .*EnableIPv6 is true: backend type udp is IPv4 only; set it to false/,
+      line: /net-conf\.json:\d+ .*EnableIPv6 is true: backend type udp supports IPv4 only; set it to false/,
     }),
   );
 
   await t.test('a Weft process of either backend for the same network', async (t) => {
     const running = await startWeft(t, node, { netConf: udpConf() });
-    await refused(t, node, { netConf: udpConf({ Port: 8286 }), line: /flannel0 exists: .*another weft/ });
+    await refused(t, node, { netConf: udpConf({ Port: 8286 }), line: /flannel0 exists: .*another Weft/ });
     await refused(t, node, {
       netConf: netConf(),
-      line: /flannel0 carries 10\.244\.0\.0\/16 already: .*another weft/,
+      line: /flannel0 carries 10\.244\.0\.0\/16 already: .*another Weft/,
     });
     await running.end();
     const vxlan = await startWeft(t, node);
     await refused(t, node, {
       netConf: udpConf(),
-      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: .*another weft/,
+      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: .*another Weft/,
     });
     await vxlan.end();
   });
@@ -122,7 +122,7 @@ t.test(
     const kernel = await startKernel(node);
     await refused(t, node, {
       netConf: udpConf(),
-      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*; stop flanneld, then remove it: ip link delete flannel\.1$/m,
+      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: it is a kernel vxlan device \(VNI 1, UDP port 8472\).*; stop flanneld, then remove the device: ip link delete flannel\.1$/m,
       flags: ['--adopt'],
     });
     await kernel.stop();

@@ -14,7 +14,14 @@ import { captured } from '../support/capture.js';
 import { assertDrops, type DropCase } from '../support/drop-bed.js';
 import { answered } from '../support/pings.js';
 import { statusOf } from '../support/state.js';
-import { countedUdp, makeUdpBed, markUdp, packet, UDP_DEVICE, UDP_STRANGER } from '../support/udp-bed.js';
+import {
+  countedUdp,
+  makeUdpBed,
+  markUdp,
+  packet,
+  UDP_DEVICE,
+  UDP_UNKNOWN_SOURCE,
+} from '../support/udp-bed.js';
 
 /** Offsets in an IPv4 header (RFC 791). */
 const VERSION = 0;
@@ -202,7 +209,7 @@ t.test('backend udp drops datagrams under one counter each:', async (t) => {
       what: 'an outer source without a lease, rx_drop_unknown_vtep',
       datagrams: [packet(), packet({ from: '10.99.0.1' })],
       counter: 'rx_drop_unknown_vtep',
-      sent: { from: UDP_STRANGER },
+      sent: { from: UDP_UNKNOWN_SOURCE },
     },
   ];
   await assertDrops(t, bed, cases, UDP_DEVICE, (act) => countedUdp(bed, act));
@@ -215,17 +222,17 @@ t.test('backend udp drops datagrams under one counter each:', async (t) => {
       const changes = await countedUdp(bed, () => peer.send(expired));
       t.equal(changes.rx_drop_ttl, 1);
       t.equal(changes.rx_icmp_sent, 1);
-      const told = await until('Time Exceeded', () =>
+      const reply = await until('Time Exceeded', () =>
         peer.received
           .map(({ hex }) => Buffer.from(hex, 'hex'))
           .find((bytes) => bytes[9] === 1 && bytes[20] === TIME_EXCEEDED),
       );
-      t.equal(told.subarray(12, 16).join('.'), '10.244.1.0', "from the device's address");
-      t.equal(told.subarray(16, 20).join('.'), '10.244.2.11', 'to the inner source');
-      t.equal(told[21], 0, 'in transit (RFC 792, code 0)');
-      t.equal(internetChecksum(told.subarray(20)), 0, 'with a right checksum');
+      t.equal(reply.subarray(12, 16).join('.'), '10.244.1.0', "from the device's address");
+      t.equal(reply.subarray(16, 20).join('.'), '10.244.2.11', 'to the inner source');
+      t.equal(reply[21], 0, 'in transit (RFC 792, code 0)');
+      t.equal(internetChecksum(reply.subarray(20)), 0, 'with a right checksum');
       t.equal(
-        told.subarray(28, 48).toString('hex'),
+        reply.subarray(28, 48).toString('hex'),
         expired.subarray(0, 20).toString('hex'),
         'about its header',
       );
@@ -253,7 +260,7 @@ for (const [mode, verdicts] of [
       ["a lease's subnet from its address", packet(), {}],
       ["a lease's subnet from another lease's address", packet({ from: '10.244.3.11' }), {}],
       ['a source of no lease from a known address', packet({ from: '10.99.0.1' }), {}],
-      ["a lease's subnet from an unknown address", packet(), { from: UDP_STRANGER }],
+      ["a lease's subnet from an unknown address", packet(), { from: UDP_UNKNOWN_SOURCE }],
     ] as const;
     for (const [index, [what, datagram, from]] of senders.entries()) {
       const verdict = verdicts[index];

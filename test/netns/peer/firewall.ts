@@ -1,5 +1,5 @@
 /**
- * A firewall as the daemon runs it, in the namespace of its start: it applies rules, prints `applied`, watches until
+ * A firewall as the daemon runs it, in the namespace of its start. It applies rules, prints `applied`, watches until
  * SIGTERM, and prints the number of repairs. Its argument is a FirewallJob as JSON.
  */
 

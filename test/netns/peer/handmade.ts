@@ -1,6 +1,6 @@
 /**
- * The test's side of a hand-made peer for vxlan (vtep.ts) or udp (udp-peer.ts): starts it in a node, sends through it,
- * and returns what it receives.
+ * The test's side of a hand-made peer for vxlan (vtep.ts) or udp (udp-peer.ts). It starts the peer in a node, sends
+ * through it, and returns what it receives.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';

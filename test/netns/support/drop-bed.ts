@@ -13,7 +13,7 @@ export const PEER_MAC = '02:00:00:00:00:02';
 export const LEASED_MAC = '02:00:00:00:00:03';
 export const STRANGE_MAC = '0a:00:00:00:00:99';
 /** A second address of the peer node, without a lease. */
-export const STRANGER = { address: '192.168.77.22', port: 8472 };
+export const UNKNOWN_SOURCE = { address: '192.168.77.22', port: 8472 };
 
 export interface Bed {
   readonly lab: Lab;
@@ -24,7 +24,7 @@ export interface Bed {
 /** Weft on node 1, a hand-made VTEP on node 2, a lease for a node 3 that does not exist. */
 export async function makeDropBed(t: Test, name: string, options: WeftOptions = {}): Promise<Bed> {
   const lab = await makeBed(t, { name });
-  await ipBatch(lab.node(2).netns, [`address add ${STRANGER.address}/24 dev ub`]);
+  await ipBatch(lab.node(2).netns, [`address add ${UNKNOWN_SOURCE.address}/24 dev ub`]);
   const leases = [
     ...lab.leases(),
     { Subnet: '10.244.3.0/24', PublicIP: '192.168.77.3', BackendData: { VNI: 1, VtepMAC: LEASED_MAC } },
@@ -77,7 +77,7 @@ export interface DropCase {
   readonly what: string;
   readonly datagrams: readonly Buffer[];
   readonly counter: string;
-  /** The source of the datagrams and their outer header; the peer's own when left which follows it. */
+  /** The source of the datagrams and their outer header; by default the peer's own. */
   readonly sent?: SendOptions;
 }
 

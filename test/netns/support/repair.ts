@@ -1,4 +1,4 @@
-/** Changes that others make to Weft's state, and their repair. */
+/** Changes that other programs make to Weft's state, and their repair. */
 
 import type { Test } from 'tap';
 import { ipBatch, sysctl } from '../../../lab/ip.js';

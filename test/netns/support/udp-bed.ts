@@ -13,12 +13,12 @@ import type { Counters } from './state.js';
 export const UDP_DEVICE = 'flannel0';
 
 /** A second address of the peer node, without a lease. */
-export const UDP_STRANGER = { address: '192.168.77.22', port: 8285 };
+export const UDP_UNKNOWN_SOURCE = { address: '192.168.77.22', port: 8285 };
 
 /** Weft on node 1, a hand-made peer on node 2, a lease for a node 3 that does not exist. */
 export async function makeUdpBed(t: Test, name: string, options: WeftOptions = {}): Promise<Bed> {
   const lab = await makeBed(t, { name, mode: 'plain' });
-  await ipBatch(lab.node(2).netns, [`address add ${UDP_STRANGER.address}/24 dev ub`]);
+  await ipBatch(lab.node(2).netns, [`address add ${UDP_UNKNOWN_SOURCE.address}/24 dev ub`]);
   const leases = [
     { Subnet: '10.244.1.0/24', PublicIP: '192.168.77.1' },
     { Subnet: '10.244.2.0/24', PublicIP: '192.168.77.2' },

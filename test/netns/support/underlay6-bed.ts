@@ -21,7 +21,7 @@ import type { Counters } from './state.js';
 const OVERHEAD = 70;
 
 /** A second address of node 2, without a peer. */
-export const STRANGER = 'fd00:77::22';
+export const UNKNOWN_SOURCE = 'fd00:77::22';
 
 export function underlayAddress({ index }: LabNode): string {
   return `fd00:77::${index}`;
@@ -39,7 +39,7 @@ export async function makeUnderlay6Bed(
   const lab = await makeBed(t, { ...options, overhead: OVERHEAD, ipv6: true });
   for (const node of lab.nodes)
     await ipBatch(node.netns, [`address add ${underlayAddress(node)}/64 dev ${node.iface} nodad`]);
-  await ipBatch(lab.node(2).netns, [`address add ${STRANGER}/64 dev ${lab.node(2).iface} nodad`]);
+  await ipBatch(lab.node(2).netns, [`address add ${UNKNOWN_SOURCE}/64 dev ${lab.node(2).iface} nodad`]);
   return lab;
 }
 

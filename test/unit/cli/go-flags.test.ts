@@ -135,7 +135,7 @@ for (const [words, message] of [
     'invalid value "maybe" for flag -peer-check: it must be one of strict, mac, off',
   ],
   [['--log-format', 'xml'], 'invalid value "xml" for flag -log-format: it must be one of klog, json'],
-  [['--lease-file='], 'invalid value "" for flag -lease-file: a path is needed'],
+  [['--lease-file='], 'invalid value "" for flag -lease-file: the path must not be empty'],
   [
     ['-vmodule=daemon'],
     'invalid value "daemon" for flag -vmodule: syntax error: expect comma-separated list of filename=N',

@@ -90,7 +90,7 @@ t.test('formatStatus prints at most fifty peers and then refers to --json', asyn
   t.match(text, '\npeers (120)\n');
   t.match(text, '  10.244.49.0/24');
   t.notMatch(text, '  10.244.50.0/24');
-  t.match(text, '  ... and 70 more (--json has them all)\n');
+  t.match(text, '  ... and 70 more (--json prints all)\n');
 });
 
 t.test('formatStatus prints learned entries only if learning is on', async (t) => {

@@ -33,7 +33,7 @@ t.test("formatSubnetEnv writes flannel's text to the byte, with the first host o
   );
 });
 
-t.test('writeSubnetEnv creates directories and a file that all may read, whatever the umask', async (t) => {
+t.test('writeSubnetEnv creates directories and a file that all may read, under any umask', async (t) => {
   const path = join(t.testdir({}), 'a', 'b', 'subnet.env');
   const umask = process.umask(0o077);
   t.teardown(() => process.umask(umask));
@@ -85,7 +85,7 @@ t.test('writeSubnetEnv keeps the old content when the new content cannot be writ
   t.equal(readdirSync(dir).length, 1);
 });
 
-t.test('writeSubnetEnv names an obstacle and leaves it alone', async (t) => {
+t.test('writeSubnetEnv names the path that it cannot write, and changes nothing', async (t) => {
   const dir = t.testdir({ file: 'x' });
   mkdirSync(join(dir, 'subnet.env', 'inside'), { recursive: true });
   mentions(

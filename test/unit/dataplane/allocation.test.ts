@@ -1,5 +1,5 @@
-// Nothing is allocated per packet. Each part of the dataplane runs in a process of its own with a young generation that
-// holds all it could allocate, so that what the heap grew by is the whole of it, garbage too.
+// Nothing is allocated per packet. Each part of the dataplane runs in a process of its own, with a young generation
+// large enough for everything. So the growth of the heap is everything that was allocated, garbage included.
 
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,7 @@ const MILLION = 1_000_000;
 function measure(part: string, packets: number): Allocation {
   const output = execFileSync(process.execPath, [...FLAGS, CHILD, part, String(packets)], {
     encoding: 'utf8',
-    // tap's own flags would be taken over, and its hooks allocate.
+    // The child would inherit tap's flags, and tap's hooks allocate.
     env: { PATH: process.env.PATH },
   });
   return JSON.parse(output) as Allocation;

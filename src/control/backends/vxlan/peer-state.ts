@@ -18,7 +18,10 @@ export function emptyState(): PeerState {
   return { neighbours: new Map(), fdb: new Map(), routes: new Map() };
 }
 
-/** Returns what the leases ask for; the kernel reaches peers whose public IP is in `direct` without the tunnel. */
+/**
+ * Returns the objects that the leases require. The kernel reaches peers whose public IP is in `direct` without the
+ * tunnel.
+ */
 export function desiredState(
   device: string,
   peers: readonly Lease[],
@@ -65,7 +68,7 @@ export function usesDevice(routeSpec: string, device: string): boolean {
   return ` ${routeSpec} `.includes(` dev ${device} `);
 }
 
-/** Like flannel's, the spec of a direct route names no device. */
+/** Returns a route's spec. Like flannel's, the spec of a direct route names no device. */
 function routeSpecOf({ gateway, device, onlink }: Route, overlay: string): string {
   if (device !== overlay) return directRoute(gateway ?? '');
   if (gateway === undefined) return `dev ${overlay}`;

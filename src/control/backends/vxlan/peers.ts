@@ -32,14 +32,14 @@ import {
 
 export interface VxlanPeerOptions extends PeerOptions {
   directRouting: boolean;
-  /** Unexpected neighbours and routes may stay: someone set them for VTEPs without a lease. */
+  /** Whether unexpected neighbours and routes stay. An operator may have set them for VTEPs without a lease. */
   learning: boolean;
 }
 
 /** The part of a dataplane that peers need. */
 export type FdbWriter = Pick<Dataplane, 'updateFdb'>;
 
-/** A batch logs this many failures one by one, and the number of the others. */
+/** Number of failures of a batch that are logged one by one; of the others only the number is logged. */
 const LOGGED_FAILURES = 5;
 /**
  * Grace period before an unexpected neighbour or route is removed, so that an operator's two-command change is not undone
@@ -60,9 +60,11 @@ export class VxlanPeers implements PeerReconciler {
   private readonly fdb: FdbWriter;
   private readonly options: VxlanPeerOptions;
   private readonly family: Family;
-  /** Neighbours and routes on the device that nobody asked for, and when a check first saw them (performance.now()). */
+  /**
+   * Neighbours and routes on the device that no lease requires, and when a check first saw them (performance.now()).
+   */
   private unexpected = new Map<string, number>();
-  /** Subnets whose first route belongs to someone else. */
+  /** Subnets whose first route belongs to another program. */
   private shadowed: ReadonlySet<string> = new Set();
 
   constructor(fdb: FdbWriter, options: VxlanPeerOptions) {
@@ -130,8 +132,9 @@ export class VxlanPeers implements PeerReconciler {
   /**
    * Applies the difference to the desired state and returns the number of failed changes. Another call retries them.
    *
-   * A new peer gets its neighbour, then its FDB entry, then its route: so the kernel never resolves an address that nobody
-   * answers for. A removed peer loses them in reverse. All peers share two batches: ten thousand cost two processes.
+   * A new peer gets its neighbour, then its FDB entry, then its route: so the kernel never resolves an address that no
+   * peer answers for. A removed peer loses them in reverse. All peers share two batches, so ten thousand peers cost two
+   * processes.
    */
   private async applyState(desired: PeerState): Promise<number> {
     const { applied } = this;
@@ -140,7 +143,7 @@ export class VxlanPeers implements PeerReconciler {
     const neighbours = difference(applied.neighbours, desired.neighbours);
     const routes = difference(applied.routes, desired.routes);
     const outside = routesOutsideDevice(desired, device);
-    // Before they exist: after a kill the next start finds them in the journal and removes them.
+    // The journal gets the routes before they exist. After a kill the next start finds and removes them.
     await journal.setRoutes(device, [...new Set([...outside, ...routesOutsideDevice(applied, device)])]);
     let failed = await this.run([
       ...routes.gone.map((subnet) => {
@@ -221,9 +224,9 @@ export class VxlanPeers implements PeerReconciler {
   }
 
   /**
-   * IPv6: the kernel refuses a gateway that another route reaches through another device, onlink or not (net/ipv6/route.c,
-   * ip6_route_check_nh_onlink); the shadowing route itself is such a route. IPv4: `replace` does not touch a route behind
-   * the first one (net/ipv4/fib_trie.c, fib_table_insert). So the old route is deleted first.
+   * Returns the step that deletes the old route first. IPv6: the kernel refuses a gateway that another route reaches
+   * through another device, onlink or not (net/ipv6/route.c, ip6_route_check_nh_onlink); the shadowing route itself is
+   * such a route. IPv4: `replace` does not touch a route behind the first one (net/ipv4/fib_trie.c, fib_table_insert).
    */
   private makeRoomFor(subnet: string): Step[] {
     if (this.family === 'ipv4' && !this.shadowed.has(subnet)) return [];
@@ -257,7 +260,7 @@ export class VxlanPeers implements PeerReconciler {
     let logged = 0;
     steps.forEach(({ command, failure, succeeded }, index) => {
       const reason = failed.get(index);
-      // An object that someone else removed needs no deletion.
+      // An object that another program removed needs no deletion.
       if (reason === undefined || (command.includes(' delete ') && isMissing(reason))) {
         failed.delete(index);
         succeeded();
@@ -271,7 +274,7 @@ export class VxlanPeers implements PeerReconciler {
   }
 }
 
-/** ESRCH and ENOENT: rtnetlink's answers for a route or neighbour that does not exist. */
+/** Returns whether rtnetlink answered that the route (ESRCH) or neighbour (ENOENT) does not exist. */
 function isMissing(reason: string): boolean {
   return /No such (process|file or directory)/.test(reason);
 }

@@ -1,4 +1,4 @@
-/** Acquires a node's key in etcd, as pkg/subnet/etcd/local_manager.go; a lost race is retried, where flannel exits. */
+/** Acquires a node's key in etcd, as pkg/subnet/etcd/local_manager.go does. Weft retries a lost race; flannel exits. */
 
 import { formatCidr } from '../../addresses/cidr.js';
 import { mapFamilies, valueIn } from '../../addresses/family.js';
@@ -70,11 +70,11 @@ export async function acquire(
     if (own !== undefined) return { own, snapshot };
   }
   throw new UserError(
-    `max retries reached trying to acquire a subnet: ${TRIES} times another node was faster; restart weft`,
+    `max retries reached trying to acquire a subnet: ${TRIES} times another node was faster; restart Weft`,
   );
 }
 
-/** Returns the leases that `acquire` would give, with the first free subnets. @throws UserError, EtcdError */
+/** Returns the leases that `acquire` would return, with the first free subnets. @throws UserError, EtcdError */
 export async function previewLeases(
   registry: Registry,
   reader: EntryReader,

@@ -35,7 +35,7 @@ export function duplicatePublicIp(
 export function warnOfDuplicatePublicIp({ name, lease, leases: { ipv4 } }: OwnKey): void {
   const publicIp = formatIp(ipv4.publicIp);
   const remedy =
-    'pods of one of the two get no packets; give each node its own with --iface or --public-ip, and restart weft';
+    'pods of one of the two get no packets; give each node its own with --iface or --public-ip, and restart Weft';
   if (lease.isZero()) {
     warn(
       `the reservation ${name} was put again, by an operator or by another node with the public IP ${publicIp}; with two nodes ${remedy}`,

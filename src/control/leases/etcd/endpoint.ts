@@ -20,7 +20,8 @@ export interface Endpoint {
 }
 
 /**
- * Reads the endpoints and the TLS files. With both key and certificate, all endpoints use TLS; otherwise those with https.
+ * Reads the endpoints and the TLS files. With both key and certificate, all endpoints use TLS; otherwise only the
+ * endpoints with https do.
  * @throws UserError
  */
 export async function readEndpoints(options: EtcdOptions): Promise<Endpoint[]> {

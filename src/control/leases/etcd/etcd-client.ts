@@ -1,4 +1,4 @@
-/** Calls to an etcd cluster, at the endpoint that answered last or else at the next one. */
+/** Calls to an etcd cluster: first to the endpoint that answered last, then to the others. */
 
 import type { EtcdOptions } from '../../options.js';
 import { type Endpoint, readEndpoints } from './endpoint.js';

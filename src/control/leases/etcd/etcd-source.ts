@@ -28,7 +28,7 @@ import { ETCD_TIMING, type EtcdTiming } from './timing.js';
 const FAILED_TO_READ_CONFIG = "Couldn't fetch network config: ";
 const FAILED_TO_ACQUIRE = 'Error registering network: failed to acquire lease: ';
 
-/** etcd answers, but an operator has yet to put a usable network configuration there. */
+/** The error while etcd answers but has no usable network configuration yet. */
 class NotYet extends Error {}
 
 interface Session {
@@ -174,8 +174,8 @@ export class EtcdLeaseSource implements LeaseSource {
   }
 
   /**
-   * Runs the action every second until it succeeds, while etcd is unreachable or refuses it: an operator may still start
-   * etcd, or correct user and configuration. @throws any other error, and the signal's reason
+   * Retries the action every second while etcd is unreachable or refuses it. An operator may still start etcd, or
+   * correct user and configuration. @throws any other error, and the signal's reason
    */
   private async retry<T>(signal: AbortSignal, words: string, action: () => Promise<T>): Promise<T> {
     const { client } = this.session;

@@ -45,7 +45,7 @@ export class Keeper {
     });
   }
 
-  /** Handles that the key was deleted or has expired. */
+  /** Handles a key that was deleted or has expired. */
   onDelete(): void {
     if (this.stopped) return;
     this.stop();
@@ -122,7 +122,7 @@ export class Keeper {
   }
 }
 
-/** Whether a value assigns the subnet to another node; an unreadable value does not. */
+/** Returns whether a value assigns the subnet to another node; an unreadable value does not. */
 function isOfAnotherNode({ name, leases }: OwnKey, text: string): boolean {
   try {
     return parseLeaseValue(name, text).publicIps.ipv4 !== leases.ipv4.publicIp;

@@ -17,7 +17,7 @@ export interface KeyEvents {
   onDelete(kv: KeyValue): void;
 }
 
-/** The events after the last one seen are lost: all keys have to be listed again. */
+/** The error for lost events: all keys must be listed again. */
 class Gap extends Error {}
 
 export class KeyWatcher {
@@ -27,7 +27,7 @@ export class KeyWatcher {
   private readonly backoff: EtcdTiming['backoff'];
   private readonly events: KeyEvents;
   private readonly stopping = new AbortController();
-  /** Header of the last response; undefined when all keys have to be listed again. */
+  /** Header of the last response; undefined when all keys must be listed again. */
   private last: Header | undefined;
 
   constructor(

@@ -119,7 +119,7 @@ export class Registry {
     return succeeded ? header.revision : undefined;
   }
 
-  /** Whether etcd granted this lease to this process; true even if the reply to the put that uses it was lost. */
+  /** Returns whether etcd granted this lease to this process, even if the reply to the put that uses it was lost. */
   hasGranted(lease: Long): boolean {
     return this.granted.has(lease.toString());
   }

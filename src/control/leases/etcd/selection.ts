@@ -61,7 +61,7 @@ export function previousKey({ ranges, previous: { ipv4, ipv6 } }: SubnetRequest)
   return { ipv4, ipv6: ranges.ipv6 && ipv6 };
 }
 
-/** Whether the subnets are of exactly the requested families and within their ranges. */
+/** Returns whether the subnets are of exactly the requested families and within their ranges. */
 export function fits(key: SubnetKey, { ranges }: SubnetRequest): boolean {
   return FAMILIES.every((family) => {
     const { [family]: subnet } = key;

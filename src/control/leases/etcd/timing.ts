@@ -5,7 +5,7 @@ export interface EtcdTiming extends SourceTiming {
   leaseTtlS: number;
   /** Time before its end at which the lease is renewed; by default --subnet-lease-renew-margin. */
   marginMs: number;
-  /** Time after a failed renewal, and least time between two puts of the own key. */
+  /** Pause after a failed renewal, and least time between two puts of the own key. */
   renewRetryMs: number;
   /** Time between two attempts to reach etcd, or to find a configuration in it, at the start; flannel's 1 s. */
   retryMs: number;

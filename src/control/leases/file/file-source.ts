@@ -14,7 +14,7 @@ import { findOwnLease } from './find-own-lease.js';
 import { readLeaseFile } from './lease-file.js';
 
 const POLL_EVERY_MS = 200;
-/** A file that does not parse may be half written: it is read again after this time before it is refused. */
+/** A file that does not parse may be half written. Weft reads it again after this time before it rejects it. */
 const SETTLE_MS = 100;
 
 /** How the file is watched; tests replace it. */
@@ -26,8 +26,9 @@ export interface FileWatch {
 }
 
 /**
- * Polls with stat, not inotify: stat sees an edit in place, a rename over the file, a ConfigMap's swapped symlink, a network
- * file system and a file that was removed and comes back, for a few system calls a second.
+ * Polls with stat, not inotify. For a few system calls a second, stat detects an edit in place, a rename over the file
+ * and a ConfigMap's swapped symlink. It also works on a network file system, and for a file that is removed and created
+ * again.
  */
 export const POLLING: FileWatch = {
   start: (path, onChange) => {
@@ -45,7 +46,7 @@ interface Loaded {
 
 export class FileLeaseSource implements LeaseSource {
   readonly name: string;
-  /** A file can always be read; an error in it refuses the leases. */
+  /** A file can always be read; an error in it rejects the leases. */
   readonly notReady = null;
   private readonly options: FileOptions;
   private readonly fileWatch: FileWatch;
@@ -93,7 +94,7 @@ export class FileLeaseSource implements LeaseSource {
       this.reloads.run(deliver).catch(onRefused);
     };
     this.stopWatching = this.fileWatch.start(this.name, onChange);
-    // An edit between `acquire` and the first poll is no change to the poll.
+    // The poll does not detect an edit between `acquire` and its own start.
     onChange();
   }
 

@@ -21,7 +21,7 @@ import { deriveVtepMac } from '../vtep-mac.js';
 export const FLAG = '--lease-file';
 
 export interface FileLeases {
-  /** The leases of each family asked for, in the order of the file. */
+  /** The leases of each requested family, in the order of the file. */
   leases: PerFamily<Lease[]>;
   /** flannel's log line for each lease of another backend type. */
   ignored: string[];
@@ -102,7 +102,9 @@ function readEntries(objects: readonly JsonObject[], family: Family, families: r
   return entries;
 }
 
-/** True if the lease has the family. Of two families it must have one: without either, the first is required. */
+/**
+ * Returns whether the lease has the family. Of two families it must have one: without either, the first is required.
+ */
 function hasFamily(object: JsonObject, family: Family, families: readonly Family[]): boolean {
   const has = (one: Family): boolean => !NO_SUBNET.includes(object.string(FIELDS[one].subnet) ?? '');
   return families.length === 1 || has(family) || (family === families[0] && !families.some(has));
@@ -182,7 +184,7 @@ function readVtepMac(object: JsonObject, key: string): string | undefined {
   return mac;
 }
 
-/** Refuses two subnets that overlap, and a node that lives inside a subnet. */
+/** Rejects two subnets that overlap, and a public IP inside a subnet. */
 function refuseSharedSubnets(entries: readonly Entry[], { subnet: key, publicIp }: FamilyFields): void {
   const sorted = [...entries].sort(
     (a, b) => compare(a.subnet.base, b.subnet.base) || a.subnet.prefixLength - b.subnet.prefixLength,
@@ -201,7 +203,7 @@ function refuseSharedSubnets(entries: readonly Entry[], { subnet: key, publicIp 
     if (around === undefined || lastOf(around.subnet) < entry.publicIp) continue;
     throw entry.object.error(
       publicIp,
-      `it lies inside ${around.object.path}.${key} ${formatCidr(around.subnet)}; the tunnel would carry itself`,
+      `it lies inside ${around.object.path}.${key} ${formatCidr(around.subnet)}; the tunnel would carry its own packets`,
     );
   }
 }
@@ -210,7 +212,7 @@ function compare(a: Ip, b: Ip): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Refuses a value that two entries have; undefined is not compared. */
+/** Rejects a value that two entries have; undefined is not compared. */
 function refuseDuplicates<T extends { object: JsonObject }>(
   entries: readonly T[],
   key: string,

@@ -47,14 +47,14 @@ export function explainApiError(error: ApiError, verb: string, resource: string)
   return remedy === undefined ? message : `${message}; ${remedy}`;
 }
 
-const UNREACHABLE = 'is the API server up, and its address the right one?';
+const UNREACHABLE = 'check that the API server runs and that its address is right';
 
 const REMEDIES: Record<number, (verb: string, resource: string) => string> = {
-  400: () => 'is this the address of a Kubernetes API server?',
+  400: () => 'check that this is the address of a Kubernetes API server',
   401: () => 'check the service account token, or the credentials in the kubeconfig file',
-  403: (verb, resource) => `the ClusterRole has to grant ${verb} on ${resource}`,
-  404: () => 'NODE_NAME has to be a name that "kubectl get nodes" shows',
+  403: (verb, resource) => `the ClusterRole must grant ${verb} on ${resource}`,
+  404: () => 'NODE_NAME must be a name that "kubectl get nodes" shows',
   409: () => 'another client changed the node at the same moment',
-  415: () => 'is this the address of a Kubernetes API server?',
+  415: () => 'check that this is the address of a Kubernetes API server',
   422: () => 'check --kube-annotation-prefix',
 };

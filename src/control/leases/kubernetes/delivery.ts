@@ -84,7 +84,7 @@ export class Delivery {
     }
   }
 
-  /** Returns this node's current leases, or the last ones while its Node object is missing or gives none. */
+  /** Returns this node's current leases, or the last ones while its Node object is missing or invalid. */
   private currentOwn(): NodeLeases {
     const { request, own: before, publisher } = this.leases;
     const { reflector, node, prefix } = this.session;

@@ -99,7 +99,7 @@ function loadServiceAccount(config: KubeConfig, root: string): void {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
   if (!host || !port) {
     throw configError(
-      'unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined; run weft in a pod, or name a kubeconfig with --kubeconfig-file',
+      'unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined; run Weft in a pod, or name a kubeconfig with --kubeconfig-file',
     );
   }
   const token = `${root}${SERVICE_ACCOUNT}/token`;

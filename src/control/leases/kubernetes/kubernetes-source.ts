@@ -191,7 +191,7 @@ export class KubernetesLeaseSource implements LeaseSource {
     if (record !== undefined) return record;
     const { node, reflector } = this.session;
     throw new UserError(
-      `timeout contacting kube-api, failed to patch node "${node}". Error: ${reflector.notReady ?? `node "${node}" not found`}; NODE_NAME has to be a name that "kubectl get nodes" shows`,
+      `timeout contacting kube-api, failed to patch node "${node}". Error: ${reflector.notReady ?? `node "${node}" not found`}; NODE_NAME must be a name that "kubectl get nodes" shows`,
     );
   }
 

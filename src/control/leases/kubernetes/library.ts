@@ -1,7 +1,7 @@
 /**
- * What Weft uses of @kubernetes/client-node, and the YAML parser in it. The build replaces the compiled module by a bundle
- * (scripts/build.mjs): the package itself loads 700 generated modules, which need as much memory as the rest of Weft
- * (docs/decisions/0010-kubernetes-client.md).
+ * The exports of @kubernetes/client-node that Weft uses, and the YAML parser in it. The build replaces the compiled
+ * module by a bundle (scripts/build.mjs). The package itself loads 700 generated modules, which need as much memory as
+ * the rest of Weft (docs/decisions/0010-kubernetes-client.md).
  */
 
 export { type Cluster, KubeConfig } from '@kubernetes/client-node';

@@ -38,7 +38,7 @@ export function recordOf(node: unknown, prefix: string): NodeRecord | undefined 
   };
 }
 
-/** Whether two records are equal in all fields. */
+/** Returns whether two records are equal in all fields. */
 export function sameRecord(a: NodeRecord, b: NodeRecord): boolean {
   return (
     a.uid === b.uid &&

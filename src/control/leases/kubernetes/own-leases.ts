@@ -1,4 +1,4 @@
-/** The leases that this node's Node object gives it (pkg/subnet/kube/kube.go, AcquireLease). */
+/** The leases that this node's Node object defines (pkg/subnet/kube/kube.go, AcquireLease). */
 
 import { type Cidr, contains, formatCidr, parseCidr } from '../../addresses/cidr.js';
 import { type Family, familiesIn, familyName, mapFamilies, valueIn } from '../../addresses/family.js';
@@ -13,7 +13,7 @@ import { ownVtepMac } from '../vtep-mac.js';
 import { FAMILY_ANNOTATIONS, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
 
-/** Returns the first pod CIDR of this family; undefined if there is none. */
+/** Returns the first pod CIDR of this family; undefined if the node has no such CIDR. */
 export function podCidr({ podCidrs }: NodeRecord, family: Family): Cidr | undefined {
   for (const text of podCidrs) {
     const cidr = parseCidr(text, family);
@@ -74,7 +74,7 @@ function ownSubnet(record: NodeRecord, { networks, origin }: NetConf, family: Fa
   if (!contains(network, subnet)) {
     const [key, label] = family === 'ipv4' ? ['Network', 'PodCIDR'] : ['IPv6Network', 'IPv6 PodCIDR'];
     throw new UserError(
-      `subnet "${formatCidr(network)}" specified in the flannel net config doesn't contain "${formatCidr(subnet)}" ${label} of the "${name}" node; make ${key} in ${origin} the cluster CIDR of Kubernetes`,
+      `subnet "${formatCidr(network)}" specified in the flannel net config doesn't contain "${formatCidr(subnet)}" ${label} of the "${name}" node; set ${key} in ${origin} to the cluster CIDR of Kubernetes`,
     );
   }
   return subnet;

@@ -82,13 +82,13 @@ export class Publisher {
     this.check();
   }
 
-  /** Sets that this node forwards, so that the condition may be cleared. */
+  /** Records that this node forwards, so that the condition may be cleared. */
   markReady(): void {
     this.ready = true;
     this.check();
   }
 
-  /** Makes `run` compare the node object with what to publish. */
+  /** Makes `run` compare the node object with the desired annotations. */
   check(): void {
     this.checkPending = true;
     this.wake();

@@ -1,6 +1,6 @@
 /**
  * The Node objects of the cluster, listed in pages and then watched, as client-go's Reflector does. Each end of a watch
- * leads to another watch, or to a list that replaces what is known.
+ * leads to another watch, or to a list that replaces all records.
  */
 
 import { EventEmitter } from 'node:events';
@@ -36,7 +36,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   /** The outage before the first list is reported at once; later outages have a grace period. */
   private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
   private readonly watching: Outage;
-  /** Resource version to watch from; undefined when a list has to come first. */
+  /** Resource version to watch from; undefined when a list must come first. */
   private version: string | undefined;
 
   /** @param prefix of the annotations */
@@ -174,7 +174,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     return true;
   }
 
-  /** Throws the error of a request in client-go's words; forgets the version where a list has to come first. */
+  /** Throws the error of a request in client-go's words; forgets the version where a list must come first. */
   private fail(verb: 'list' | 'watch', error: ApiError): never {
     const { status } = error;
     if (verb === 'list' || (status !== undefined && status < 500 && !KEEPS_VERSION.includes(status))) {
@@ -201,7 +201,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   }
 }
 
-/** The error in the Status object of an ERROR event. */
+/** Returns the error in the Status object of an ERROR event. */
 function statusError(object: unknown): ApiError {
   const { code, message } = (object ?? {}) as { code?: number; message?: string };
   return new ApiError(message ?? 'an error without a message', code);

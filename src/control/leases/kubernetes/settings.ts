@@ -32,7 +32,7 @@ export function warnOfQueueDepth(): void {
   const { EVENT_QUEUE_DEPTH: depth } = process.env;
   if (depth === undefined || /^\d*$/.test(depth)) return;
   warn(
-    `env EVENT_QUEUE_DEPTH=${depth} format error: not a number; weft ignores it, as it has no event queue`,
+    `env EVENT_QUEUE_DEPTH=${depth} format error: not a number; Weft ignores it, because it has no event queue`,
   );
 }
 

@@ -1,9 +1,9 @@
 /**
  * The only byte loop of Weft, in AssemblyScript: the unfolded one's-complement sum (RFC 1071) of a range of bytes.
  *
- * 16-bit words are summed as the machine loads them, little-endian; RFC 1071 section 2(B): the sum of swapped words is
- * the swapped sum, so the caller swaps only the folded result. The eight 32-bit lanes cannot overflow: a lane grows by
- * at most 2 * 65535 a step, and a packet has at most 65535 / 64 steps.
+ * 16-bit words are summed as the machine loads them, little-endian. The sum of swapped words is the swapped sum (RFC
+ * 1071 section 2(B)), so the caller swaps only the folded result. The eight 32-bit lanes cannot overflow: a lane grows
+ * by at most 4 * 65535 a step. A packet has at most 65535 / 64 steps.
  */
 
 /** Sums `length` bytes (at most 65535) from `at`; an odd last byte is padded with zero. */

@@ -38,7 +38,7 @@ t.test('parseCidr refuses text other than an address, a slash and a length in ra
   }
 });
 
-t.test('parseCidr refuses a network of another family than the one asked for', async (t) => {
+t.test('parseCidr refuses a network of another family than the requested one', async (t) => {
   t.equal(parseCidr('10.0.0.0/8', 'ipv6'), undefined);
   t.equal(parseCidr('fd00::/64', 'ipv4'), undefined);
   t.same(parseCidr('10.0.0.0/8', 'ipv4'), { base: 0x0a000000, prefixLength: 8 });

@@ -50,7 +50,7 @@ t.test('parseIp refuses text other than four decimal parts or IPv6 groups', asyn
   }
 });
 
-t.test('parseIp refuses an address of another family than the one asked for', async (t) => {
+t.test('parseIp refuses an address of another family than the requested one', async (t) => {
   t.equal(parseIp('10.0.0.1', 'ipv6'), undefined);
   t.equal(parseIp('::1', 'ipv4'), undefined);
   t.equal(parseIp('10.0.0.1', 'ipv4'), 0x0a000001);
@@ -66,7 +66,7 @@ t.test('formatIp writes IPv4 in four decimal parts, signed or unsigned', async (
   t.equal(formatIp(0xffffffff), '255.255.255.255');
 });
 
-t.test('formatIp writes IPv6 as RFC 5952 says', async (t) => {
+t.test('formatIp writes IPv6 as RFC 5952 defines', async (t) => {
   for (const [text, canonical] of [
     ['0:0:0:0:0:0:0:1', '::1'],
     ['FD00:0:0:1::', 'fd00:0:0:1::'],

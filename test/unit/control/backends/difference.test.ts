@@ -1,7 +1,7 @@
 import t from 'tap';
 import { difference } from '../../../../src/control/backends/difference.js';
 
-t.test('the difference is what is gone and what is new or changed', async (t) => {
+t.test('difference returns removed keys, and new or changed entries', async (t) => {
   const applied = new Map([
     ['same', 1],
     ['changed', 1],

@@ -107,7 +107,7 @@ t.test('apply removes, moves and adds peers in one change', async (t) => {
   ]);
 });
 
-t.test('setOwnLease tells the dataplane the device address as a signed number', async (t) => {
+t.test('setOwnLease passes the device address to the dataplane as a signed number', async (t) => {
   const { ip, dataplane } = rig(t);
   await BACKEND.setOwnLease(dataplane.asDataplane, leaseOf('200.0.1.0/24', '192.168.77.1'));
   t.same(ip.taken(), ['own address 200.0.1.0']);
@@ -132,7 +132,7 @@ t.test('apply counts and retries a failed network route', async (t) => {
   ip.fail(NETWORK_ROUTE, 'Network is down');
   t.equal((await apply(lease(2))).failed, 1);
   t.same(log, [`W ip ${NETWORK_ROUTE}: RTNETLINK answers: Network is down`]);
-  ip.mend(NETWORK_ROUTE);
+  ip.succeed(NETWORK_ROUTE);
   t.same(await apply(lease(2)), { done: [NETWORK_ROUTE], failed: 0 });
   t.same(await apply(lease(2)), { done: [], failed: 0 });
 });

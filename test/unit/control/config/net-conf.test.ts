@@ -112,7 +112,7 @@ t.test('backend udp defaults to port 8285 and accepts the MTU of the underlay', 
   }
 });
 
-t.test('backend udp reports the settings of vxlan as ignored, whatever their values', async (t) => {
+t.test('backend udp reports the settings of vxlan as ignored, with any value', async (t) => {
   const { backend, ignored } = await read(t, {
     Network: '10.244.0.0/16',
     EnableIPv6: false,
@@ -182,7 +182,7 @@ const BAD: [key: string, content: Record<string, unknown>, says: string | RegExp
   [
     'EnableIPv6',
     { ...base, EnableIPv6: true, Backend: { Type: 'udp' } },
-    'udp is IPv4 only; set it to false',
+    'udp supports IPv4 only; set it to false',
   ],
   [
     'IPv6Network',

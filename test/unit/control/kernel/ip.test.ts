@@ -3,7 +3,7 @@ import { ipBatch, ipJson, ipRun } from '../../../../src/control/kernel/ip.js';
 import { FakeIp } from '../../../support/fake-ip.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
-t.test('a batch is one process, and without commands none', async (t) => {
+t.test('ipBatch runs all commands in one process, and starts no process without commands', async (t) => {
   const ip = FakeIp.install(t);
   t.same(await ipBatch([]), []);
   t.equal(ip.starts, 0);
@@ -12,7 +12,7 @@ t.test('a batch is one process, and without commands none', async (t) => {
   t.equal(ip.starts, 1);
 });
 
-t.test('failures have the index and the reason of their command, and the others run', async (t) => {
+t.test('ipBatch returns index and reason of each failed command, and runs the others', async (t) => {
   const ip = FakeIp.install(t);
   ip.fail('b', 'File exists');
   ip.fail('d', 'No such process');
@@ -23,7 +23,7 @@ t.test('failures have the index and the reason of their command, and the others 
   t.same(ip.taken(), ['a', 'b', 'c', 'd']);
 });
 
-t.test('what must succeed and does not names the command and the reason', async (t) => {
+t.test('ipRun throws an error with the failed command and the reason', async (t) => {
   const ip = FakeIp.install(t);
   ip.fail('link set dev a up', 'Operation not permitted');
   t.equal(
@@ -33,7 +33,7 @@ t.test('what must succeed and does not names the command and the reason', async 
   await t.resolves(ipRun(['link set dev b up']));
 });
 
-t.test('an aborted batch is killed half-way', async (t) => {
+t.test('ipBatch kills ip when the signal is aborted', async (t) => {
   const ip = FakeIp.install(t);
   ip.hang('link');
   const abort = new AbortController();
@@ -42,10 +42,14 @@ t.test('an aborted batch is killed half-way', async (t) => {
   setTimeout(() => abort.abort(), 50);
   await t.rejects(batch, { name: 'AbortError' });
   t.ok(performance.now() - from < 5000);
-  await t.rejects(ipBatch(['link set dev a up'], abort.signal), { name: 'AbortError' }, 'nor is one begun');
+  await t.rejects(
+    ipBatch(['link set dev a up'], abort.signal),
+    { name: 'AbortError' },
+    'no process is started',
+  );
 });
 
-t.test('JSON is what ip prints, and nothing printed is an empty list', async (t) => {
+t.test('ipJson parses the output of ip, and returns an empty list for no output', async (t) => {
   const ip = FakeIp.install(t);
   ip.answer('link show', [{ ifname: 'lo' }]);
   ip.answer('route show', '');
@@ -53,12 +57,12 @@ t.test('JSON is what ip prints, and nothing printed is an empty list', async (t)
   t.same(await ipJson('route', 'show'), []);
 });
 
-t.test('an ip that prints no JSON is another ip', async (t) => {
+t.test('ipJson refuses an ip that prints no JSON', async (t) => {
   FakeIp.install(t).answer('link show', '1: lo: <LOOPBACK>');
   mentions(t, await refusal(t, () => ipJson('link', 'show')), 'ip -json link show', 'install iproute2');
 });
 
-t.test('without ip in PATH the package is named', async (t) => {
+t.test('ipJson names the package when ip is not in PATH', async (t) => {
   const { PATH } = process.env;
   t.teardown(() => {
     process.env.PATH = PATH;

@@ -4,7 +4,7 @@ import t from 'tap';
 import { Sysctls } from '../../../../src/control/kernel/sysctls.js';
 import { catchLog } from '../../../support/catch-log.js';
 
-t.test('Sysctls logs once, with the loss, what cannot be set, and forgets it', (t) => {
+t.test('Sysctls logs a sysctl that cannot be set once, with the loss, and then ignores it', (t) => {
   const log = catchLog(t);
   // A directory can be neither read nor written.
   const sysctls = new Sysctls([{ path: '/proc/sys/net', value: '1', loss: 'nothing works' }]);

@@ -33,17 +33,17 @@ for (const { rule, lease, says } of [
   {
     rule: "this node's public IP",
     lease: named('z', '10.244.9.0/24', '192.168.77.1'),
-    says: ['z is left out', 'public IP 192.168.77.1 is that of self too', '--public-ip'],
+    says: ['z is left out', 'public IP 192.168.77.1 belongs to self too', '--public-ip'],
   },
   {
     rule: "another's public IP",
     lease: named('z', '10.244.9.0/24', '192.168.77.2'),
-    says: ['z is left out', 'public IP 192.168.77.2 is that of a too'],
+    says: ['z is left out', 'public IP 192.168.77.2 belongs to a too'],
   },
   {
     rule: "another's MAC",
     lease: named('z', '10.244.9.0/24', '192.168.77.9', '02:00:00:00:00:02'),
-    says: ['VtepMAC 02:00:00:00:00:02 is that of a too'],
+    says: ['VtepMAC 02:00:00:00:00:02 belongs to a too'],
   },
   {
     rule: "another's subnet",
@@ -73,7 +73,7 @@ for (const { rule, lease, says } of [
   {
     rule: "a subnet around another's public IP",
     lease: named('z', '192.168.77.0/30', '172.16.0.9'),
-    says: ['subnet 192.168.77.0/30 contains the public IP of a', 'carry itself'],
+    says: ['subnet 192.168.77.0/30 contains the public IP of a', 'carry its own packets'],
   },
 ]) {
   t.test(`PeerFilter leaves out only the lease with ${rule}`, async (t) => {
@@ -122,6 +122,6 @@ t.test('PeerFilter applies the same rules to IPv6', async (t) => {
   });
   const peers = new PeerFilter().accept(lease(1n), [lease(2n), lease(3n, 2n), lease(4n, 4n, 62), lease(5n)]);
   t.same(peers, [lease(2n).lease, lease(4n, 4n, 62).lease]);
-  t.match(log[0], /node3 is left out: its public IP fd77::2 is that of node2 too/);
+  t.match(log[0], /node3 is left out: its public IP fd77::2 belongs to node2 too/);
   t.match(log[1], /node5 is left out: its subnet fd00:0:0:5::\/64 overlaps that of node4/);
 });

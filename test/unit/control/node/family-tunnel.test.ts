@@ -92,7 +92,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
   return { ip, tunnel, dataplanes, failures, log, runDir, refusals };
 }
 
-/** Sets what `ip` reports about the overlay device; with `undefined` there is none. */
+/** Sets what `ip` reports about the overlay device; `undefined` removes the device. */
 function deviceIs(ip: FakeIp, device: { mac?: string; index?: number; name?: string } | undefined): void {
   const underlay = { ifindex: 3, ifname: 'eth0', address: UNDERLAY.mac, mtu: 1500, flags: ['UP'] };
   const addresses = [{ family: 'inet', local: '192.168.77.1', prefixlen: 24 }];
@@ -142,19 +142,22 @@ const DEVICE_SET_UP = [
   `link set dev ${DEVICE} up`,
 ];
 
-t.test('setUp tells the dataplane its MAC, then sets up the device, then the peers', async (t) => {
+t.test('setUp sets the MAC in the dataplane, then sets up the device, then the peers', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
   await tunnel.setUp();
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP, ...peer(2)]);
 });
 
-t.test('setUp restores a MAC that someone changed on the new device and logs a warning', async (t) => {
-  const { ip, tunnel, log } = rig(t);
-  deviceIs(ip, { mac: 'aa:aa:aa:aa:aa:aa' });
-  await tunnel.setUp();
-  t.equal(ip.taken().at(-1), `link set dev ${DEVICE} address 02:00:00:00:00:01`);
-  mentions(t, log.join('\n'), 'mac address wanted: 02:00:00:00:00:01, but got: aa:aa:aa:aa:aa:aa');
-});
+t.test(
+  'setUp restores a MAC that another program changed on the new device and logs a warning',
+  async (t) => {
+    const { ip, tunnel, log } = rig(t);
+    deviceIs(ip, { mac: 'aa:aa:aa:aa:aa:aa' });
+    await tunnel.setUp();
+    t.equal(ip.taken().at(-1), `link set dev ${DEVICE} address 02:00:00:00:00:01`);
+    mentions(t, log.join('\n'), 'mac address wanted: 02:00:00:00:00:01, but got: aa:aa:aa:aa:aa:aa');
+  },
+);
 
 t.test('setUp rejects with the command that the device refuses', async (t) => {
   const { ip, tunnel } = rig(t);
@@ -175,7 +178,7 @@ t.test('update applies only the difference', async (t) => {
   t.same(ip.taken(), peer(3));
 });
 
-t.test('update runs one after another, in order', async (t) => {
+t.test('updates run one after another, in order', async (t) => {
   const { ip, tunnel } = await upRig(t);
   await Promise.all([tunnel.update(set(nodeLease(2))), tunnel.update(set())]);
   t.same(ip.taken(), [
@@ -220,7 +223,7 @@ t.test('a failed change is retried after a pause', async (t) => {
   await tunnel.update(set(nodeLease(2)));
   mentions(t, log.join('\n'), 'a change failed; retrying in 1 s');
   ip.taken();
-  ip.mend(route);
+  ip.succeed(route);
   t.same(await until('the retry', () => nonEmpty(ip.taken())), [route]);
 });
 
@@ -332,7 +335,7 @@ t.test('a failure that an earlier dataplane reports late is ignored', async (t) 
 t.test('a failed socket ends the run and names the underlay interface', async (t) => {
   const { dataplanes, failures, tunnel } = await upRig(t);
   dataplanes[0]?.loseSocket();
-  mentions(t, failures[0]?.message ?? '', 'ENETDOWN', 'was eth0 deleted?');
+  mentions(t, failures[0]?.message ?? '', 'ENETDOWN', 'check whether eth0 was deleted');
   t.match(tunnel.state, { name: 'up' }, 'no rebuild');
 });
 
@@ -343,7 +346,7 @@ t.test('an error of a thread ends the run as it is', async (t) => {
   t.same(failures, [error]);
 });
 
-t.test('counters never run backwards across a rebuild', async (t) => {
+t.test('counters never decrease across a rebuild', async (t) => {
   const { ip, tunnel, dataplanes } = await upRig(t);
   (dataplanes[0] as FakeDataplane).tx = 41;
   t.same(tunnel.counters(), { tx_packets: 41 });
@@ -419,7 +422,7 @@ t.test('stop ends all changes', async (t) => {
   t.match(tunnel.state, { name: 'stopped' });
 });
 
-t.test('stop kills a running ip, also during setUp, which is no failure', async (t) => {
+t.test('stop kills a running ip, even during setUp, and reports no failure', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
   ip.hang('neighbour');
   const starting = tunnel.setUp();

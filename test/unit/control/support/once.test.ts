@@ -10,7 +10,7 @@ t.test('Once writes a message when it differs from the last one', async (t) => {
   t.same(written, ['a', 'b', 'a']);
 });
 
-t.test('Once.clear makes the same message worth writing again', async (t) => {
+t.test('Once writes the same message again after clear', async (t) => {
   const written: string[] = [];
   const write = (message: string): number => written.push(message);
   const once = new Once();

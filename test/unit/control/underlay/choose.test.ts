@@ -30,7 +30,7 @@ const LINKS = [
   link('eth1', '172.16.0.1'),
   link('eth2'),
 ];
-const THERE = '(there is lo:[], eth0:[192.168.77.1 10.0.0.7], eth1:[172.16.0.1], eth2:[])';
+const THERE = '(interfaces: lo:[], eth0:[192.168.77.1 10.0.0.7], eth1:[172.16.0.1], eth2:[])';
 
 function options(given: Partial<UnderlayOptions>): UnderlayOptions {
   return {

@@ -95,7 +95,7 @@ t.test('OverlayGsoPort.receive sets the GSO size of a superpacket', async (t) =>
   const { kit, port, send } = rig(t, { slotSize: 65600, capacity: 4 });
   const tcp = withPartialChecksum(tcpFrame({ payload: pattern(60_000) }));
   const udp = withPartialChecksum(udpFrame({ ipv6: true, payload: pattern(5000) }));
-  // hdr_len is not to be trusted: 0 here.
+  // hdr_len must not be used; it is 0 here.
   send(hex('01 01 0000 7805 2200 1000'), tcp);
   send(hex('01 05 0000 e803 3600 0600'), udp);
   send(hex('01 81 0000 7805 2200 1000'), tcp);
@@ -226,7 +226,7 @@ for (const [kind, make, options, header] of [
     const whole = withPartialChecksum(make({ ...options, payload: pattern(3500) }));
     const isTcp = make === tcpFrame;
     kit.fill([whole]);
-    // Of UDP the underlay port knows the size; of TCP it is what fills the MTU.
+    // The underlay port knows the segment size of UDP; for TCP it is the size that fills the MTU.
     if (!isTcp) kit.batch.gsoSize[0] = SIZE;
     port.send(kit.batch);
     const packet = receive();
@@ -292,7 +292,7 @@ t.test('OverlayGsoPort.send counts by packets what a full or lost device does no
   gone.port.send(gone.kit.batch);
   t.same(gone.kit.counted(), { rx_drop_device_refused: 4 });
   const full = rig(t);
-  // Until the socket pair takes no more.
+  // Sends until the socket pair is full.
   for (let i = 0; i < 2000 && full.kit.counted().rx_drop_device_full === undefined; i++) {
     full.kit.fill(frames);
     full.port.send(full.kit.batch);

@@ -93,7 +93,7 @@ t.test('each message has its own sockaddr_in6 over IPv6, and source distinguishe
 const GRO = hex('1400000000000000 11000000 68000000 aa050000 00000000');
 /** cmsg_len 17, IPPROTO_IP 0, IP_TOS 1, 0x2e << 2 | 3; padded to 24. */
 const TOS = hex('1100000000000000 00000000 01000000 bb 00000000000000');
-/** SO_TIMESTAMP, 16 bytes: something nobody asked for. */
+/** SO_TIMESTAMP, 16 bytes: a control message that Weft does not use. */
 const OTHER = hex('2000000000000000 01000000 1d000000 0011223344556677 8899aabbccddeeff');
 
 /** cmsg_len 20, IPPROTO_IPV6 41, IPV6_TCLASS 67, 0xb8 | 2; padded to 24. */

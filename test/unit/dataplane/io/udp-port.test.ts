@@ -439,21 +439,18 @@ for (const gso of [true, false]) {
   );
 }
 
-t.test(
-  'UdpPort.receive splits every GRO run without kernel peers, whatever the inner length claims',
-  async (t) => {
-    const udpPort = await freePort(OURS);
-    const ours = near(t, OURS, udpPort, { slotSize: 16_384, capacity: 10, bare: true, gso: true });
-    const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, gso: true, txSockets: [] });
-    const whole = packetOf(udpFrame({ payload: pattern(10_000 - 28) }));
-    const pieces = Array.from({ length: 10 }, (_, index) => whole.slice(index * 1000, (index + 1) * 1000));
-    ours.kit.fill(pieces, ipv4(THEIRS));
-    ours.port.send(ours.kit.batch);
-    t.match(ours.kit.counted(), { tx_trains: 1 });
-    theirs.port.receive(theirs.kit.batch);
-    t.same(theirs.kit.packets().map(toHex), pieces.map(toHex));
-  },
-);
+t.test('UdpPort.receive splits every GRO run without kernel peers, for any inner length', async (t) => {
+  const udpPort = await freePort(OURS);
+  const ours = near(t, OURS, udpPort, { slotSize: 16_384, capacity: 10, bare: true, gso: true });
+  const theirs = near(t, THEIRS, udpPort, { capacity: 16, bare: true, gso: true, txSockets: [] });
+  const whole = packetOf(udpFrame({ payload: pattern(10_000 - 28) }));
+  const pieces = Array.from({ length: 10 }, (_, index) => whole.slice(index * 1000, (index + 1) * 1000));
+  ours.kit.fill(pieces, ipv4(THEIRS));
+  ours.port.send(ours.kit.batch);
+  t.match(ours.kit.counted(), { tx_trains: 1 });
+  theirs.port.receive(theirs.kit.batch);
+  t.same(theirs.kit.packets().map(toHex), pieces.map(toHex));
+});
 
 /** What a kernel peer over veth hands over: UDP_GRO names the inner payload's size, and all is one datagram. */
 for (const ipv6 of [false, true]) {

@@ -92,7 +92,7 @@ t.test('openUdpSockets makes the receive buffer at least as large as the default
   close(fd);
 });
 
-t.test('configureTxSocket turns DF off', async (t) => {
+t.test('prepareTxSocket turns DF off', async (t) => {
   const [fd] = openUdpSockets(ipv4(ADDRESS), 0, 1);
   t.not(option(fd, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
   prepareTxSocket(fd, IPV4);

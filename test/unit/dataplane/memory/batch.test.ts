@@ -52,7 +52,7 @@ t.test('set makes a single packet with a complete checksum and without a peer', 
     [batch.offset[1], batch.length[1], batch.address[1], batch.gsoSize[1], batch.checksum[1]],
     [300, 60, 0, 0, CHECKSUM_COMPLETE],
   );
-  t.equal(batch.count, 0, 'whoever fills the batch counts');
+  t.equal(batch.count, 0, 'the port that fills the batch sets count');
 });
 
 t.test('move keeps everything known of a packet', async (t) => {

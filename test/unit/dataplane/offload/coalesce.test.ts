@@ -89,7 +89,7 @@ const IP = 14;
 const TCP4 = 34;
 const TCP6 = 54;
 
-// Who may join at all.
+// Packets that may join.
 
 t.test('Coalescer joins consecutive segments of a flow', async (t) => {
   for (const ipv6 of [false, true]) {
@@ -187,7 +187,7 @@ t.test('an empty datagram leaves alone and closes its flow', async (t) => {
   t.same(entries([udp(0), udp(1, { payload: new Uint8Array(0) }), udp(2)]), [[0], [1], [2]]);
 });
 
-// What must be equal.
+// Fields that must be equal.
 
 const DIFFERENCES: [string, number[], number[]][] = [
   ['TTL or hop limit', [IP + 8, 0x3f], [IP + 7, 0x3f]],
@@ -483,7 +483,7 @@ t.test('a superpacket of the peer leaves unchanged and closes its flow', async (
   t.equal(kit.batch.gsoSize[1], 500);
 });
 
-// What it looks like.
+// The superpacket.
 
 for (const [kind, make, options] of [
   ['TCP over IPv4', tcp, {}],
@@ -510,7 +510,7 @@ for (const [kind, make, options] of [
     );
     t.equal(kit.batch.checksum[0], CHECKSUM_PARTIAL);
     t.equal(kit.batch.gsoSize[0], SIZE);
-    // All else is as it was in the first.
+    // Everything else equals the first packet.
     t.equal(
       toHex(withChecksums(naiveSegments(whole, SIZE)[0] as Uint8Array)),
       toHex(frames[0] as Uint8Array),

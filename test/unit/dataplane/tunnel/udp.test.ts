@@ -11,7 +11,7 @@ import { withPartialChecksum } from '../../../support/reference.js';
 // This node is A, 10.244.1.0/24. B has 10.244.2.0/24, C has 10.244.3.0/24.
 const ADDRESS_B = ipv4('192.168.77.2');
 const ADDRESS_C = ipv4('192.168.77.3');
-const STRANGER = ipv4('203.0.113.9');
+const UNKNOWN_SOURCE = ipv4('203.0.113.9');
 
 /** 10.244.1.2:40000 to 10.244.2.3:53, payload "weft", and back. Byte 8 begins TTL, protocol, checksum. */
 const OUT_64 = hex('4500 0020 1267 4000 4011 0f7a 0af40102 0af40203 9c40 0035 000c 6c9a 77656674');
@@ -196,7 +196,7 @@ t.test('UdpTunnel treats TTL 0 as expired, like TTL 1', async (t) => {
 
 t.test('decapsulate sends no time exceeded to a source without a route', async (t) => {
   const { kit, decapsulate, said } = node('off');
-  t.same(decapsulate(STRANGER, poked(IN_1, 12, 'cb007109')), []);
+  t.same(decapsulate(UNKNOWN_SOURCE, poked(IN_1, 12, 'cb007109')), []);
   t.same([kit.counted(), said()], [{ rx_drop_ttl: 1 }, []]);
 });
 
@@ -214,14 +214,14 @@ t.test('decapsulate accepts sources as the peer check allows', async (t) => {
     ['strict', ADDRESS_B, ipv4('10.244.2.3'), undefined],
     ['strict', ADDRESS_B, ipv4('10.244.3.3'), 'rx_drop_wrong_source'],
     ['strict', ADDRESS_B, own, 'rx_drop_wrong_source'],
-    ['strict', STRANGER, ipv4('10.244.2.3'), 'rx_drop_unknown_vtep'],
-    ['strict', STRANGER, unleased, 'rx_drop_unknown_vtep'],
-    ['mac', STRANGER, ipv4('10.244.2.3'), undefined],
+    ['strict', UNKNOWN_SOURCE, ipv4('10.244.2.3'), 'rx_drop_unknown_vtep'],
+    ['strict', UNKNOWN_SOURCE, unleased, 'rx_drop_unknown_vtep'],
+    ['mac', UNKNOWN_SOURCE, ipv4('10.244.2.3'), undefined],
     ['mac', ADDRESS_B, ipv4('10.244.3.3'), undefined],
     ['mac', ADDRESS_B, unleased, 'rx_drop_wrong_source'],
-    ['mac', STRANGER, own, 'rx_drop_wrong_source'],
-    ['off', STRANGER, unleased, undefined],
-    ['off', STRANGER, ipv4('10.244.1.0'), 'rx_drop_wrong_source'],
+    ['mac', UNKNOWN_SOURCE, own, 'rx_drop_wrong_source'],
+    ['off', UNKNOWN_SOURCE, unleased, undefined],
+    ['off', UNKNOWN_SOURCE, ipv4('10.244.1.0'), 'rx_drop_wrong_source'],
   ];
   for (const [peerCheck, outer, inner, reason] of rows) {
     const { kit, decapsulate } = node(peerCheck);

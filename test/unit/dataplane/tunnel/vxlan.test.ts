@@ -10,7 +10,7 @@ import { Kit, setFdb, setOwnMac } from '../../../support/kit.js';
 // This node is B. A and C are its peers, by lease.
 const ADDRESS_A = ipv4('192.168.77.1');
 const ADDRESS_C = ipv4('192.168.77.3');
-const STRANGER = ipv4('203.0.113.9');
+const UNKNOWN_SOURCE = ipv4('203.0.113.9');
 const STRANGE_MAC = '02:00:00:00:00:99';
 const MULTICAST_MAC = '33:33:00:00:00:01';
 const HEADER = '0800000000000100';
@@ -208,7 +208,7 @@ t.test('decapsulate never reuses a verdict for a packet that differs from the on
     kit.add(packet, ADDRESS_A);
   // Congestion marked on a packet that is Not-ECT.
   kit.batch.tos[1] = 3;
-  kit.batch.address[5] = STRANGER;
+  kit.batch.address[5] = UNKNOWN_SOURCE;
   tunnel.decapsulate(kit.batch);
   t.equal(kit.batch.count, 4);
   t.same(kit.counted(), { rx_drop_ecn: 1, rx_reserved_bits: 2, rx_drop_unknown_vtep: 1, rx_drop_runt: 1 });
@@ -216,7 +216,7 @@ t.test('decapsulate never reuses a verdict for a packet that differs from the on
 
 t.test('decapsulate does not count reserved bits of a dropped packet', async (t) => {
   const { kit, tunnel } = node();
-  kit.fill([datagram(rawFrame(MAC_B, MAC_A), '8c00000000000100')], STRANGER);
+  kit.fill([datagram(rawFrame(MAC_B, MAC_A), '8c00000000000100')], UNKNOWN_SOURCE);
   tunnel.decapsulate(kit.batch);
   t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
 });
@@ -228,8 +228,8 @@ const SENDERS: { name: string; address: number; source: string }[] = [
   { name: "a lease's address and its MAC", address: ADDRESS_A, source: MAC_A },
   { name: "a lease's address and another lease's MAC", address: ADDRESS_A, source: MAC_C },
   { name: "a lease's address and a MAC no lease has", address: ADDRESS_A, source: STRANGE_MAC },
-  { name: "a stranger's address and a lease's MAC", address: STRANGER, source: MAC_A },
-  { name: "a stranger's address and a MAC no lease has", address: STRANGER, source: STRANGE_MAC },
+  { name: "an unknown source and a lease's MAC", address: UNKNOWN_SOURCE, source: MAC_A },
+  { name: 'an unknown source and a MAC no lease has', address: UNKNOWN_SOURCE, source: STRANGE_MAC },
 ];
 
 const FATES: Record<string, Fate[]> = {
@@ -301,7 +301,7 @@ t.test(
 
 t.test('decapsulate checks the source before the destination', async (t) => {
   const { kit, tunnel } = node();
-  kit.fill([datagram(rawFrame(STRANGE_MAC, MAC_A))], STRANGER);
+  kit.fill([datagram(rawFrame(STRANGE_MAC, MAC_A))], UNKNOWN_SOURCE);
   tunnel.decapsulate(kit.batch);
   t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
 });
@@ -323,7 +323,7 @@ t.test('decapsulate keeps the order and closes the gaps', async (t) => {
     const bad = index % 4 === 0;
     kit.add(
       datagram(frame, bad && index % 8 === 0 ? '0800000000000200' : HEADER),
-      bad ? STRANGER : ADDRESS_A,
+      bad ? UNKNOWN_SOURCE : ADDRESS_A,
     );
   }
   tunnel.decapsulate(kit.batch);
@@ -333,12 +333,12 @@ t.test('decapsulate keeps the order and closes the gaps', async (t) => {
 
 t.test('encapsulate sends frames for a learned MAC to its VTEP', async (t) => {
   const { kit, tunnel } = node('off', true);
-  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
+  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], UNKNOWN_SOURCE);
   tunnel.decapsulate(kit.batch);
-  t.equal(learnedAddress(tunnel, STRANGE_MAC), STRANGER);
+  t.equal(learnedAddress(tunnel, STRANGE_MAC), UNKNOWN_SOURCE);
   kit.fill([rawFrame(STRANGE_MAC, MAC_B)]);
   tunnel.encapsulate(kit.batch);
-  t.equal(kit.batch.address[0], STRANGER);
+  t.equal(kit.batch.address[0], UNKNOWN_SOURCE);
   t.same(kit.counted(), {});
 });
 
@@ -355,7 +355,7 @@ t.test(
 
 t.test('decapsulate never learns the MAC of a lease', async (t) => {
   const { kit, tunnel } = node('off', true);
-  kit.fill([datagram(rawFrame(MAC_B, MAC_A))], STRANGER);
+  kit.fill([datagram(rawFrame(MAC_B, MAC_A))], UNKNOWN_SOURCE);
   tunnel.decapsulate(kit.batch);
   t.equal(learnedAddress(tunnel, MAC_A), 0);
   kit.fill([rawFrame(MAC_A, MAC_B)]);
@@ -365,7 +365,7 @@ t.test('decapsulate never learns the MAC of a lease', async (t) => {
 
 t.test('encapsulate prefers a lease to an earlier learned entry', async (t) => {
   const { kit, tunnel } = node('off', true);
-  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
+  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], UNKNOWN_SOURCE);
   tunnel.decapsulate(kit.batch);
   setFdb(tunnel, STRANGE_MAC, ADDRESS_C);
   kit.fill([rawFrame(STRANGE_MAC, MAC_B)]);
@@ -375,14 +375,14 @@ t.test('encapsulate prefers a lease to an earlier learned entry', async (t) => {
 
 t.test('decapsulate never learns a multicast source', async (t) => {
   const { kit, tunnel } = node('off', true);
-  kit.fill([datagram(rawFrame(MAC_B, BROADCAST)), datagram(rawFrame(MAC_B, MULTICAST_MAC))], STRANGER);
+  kit.fill([datagram(rawFrame(MAC_B, BROADCAST)), datagram(rawFrame(MAC_B, MULTICAST_MAC))], UNKNOWN_SOURCE);
   tunnel.decapsulate(kit.batch);
   t.equal(tunnel.learned?.size, 0);
 });
 
 t.test('decapsulate learns nothing from a dropped frame', async (t) => {
   const { kit, tunnel } = node('strict', true);
-  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], STRANGER);
+  kit.fill([datagram(rawFrame(MAC_B, STRANGE_MAC))], UNKNOWN_SOURCE);
   kit.add(datagram(rawFrame(MAC_B, STRANGE_MAC), '0800000000000200'), ADDRESS_A);
   tunnel.decapsulate(kit.batch);
   t.equal(tunnel.learned?.size, 0);

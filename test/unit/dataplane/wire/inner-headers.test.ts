@@ -88,7 +88,7 @@ t.test('InnerHeaders parses packet after packet', async (t) => {
   t.match(headers, { ip: -1, transport: 0 });
 });
 
-t.test('parseIp finds the IP header whatever follows it', async (t) => {
+t.test('parseIp finds the IP header in front of any payload', async (t) => {
   const icmp = poked(tcpFrame(), 23, 1);
   const fragment = poked(udpFrame(), 21, 0x01);
   const shorterThanItClaims = tcpFrame().slice(0, 34);

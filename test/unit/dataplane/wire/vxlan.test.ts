@@ -12,7 +12,7 @@ import {
 } from '../../../../src/dataplane/wire/vxlan.js';
 import { hex, toHex, viewOf } from '../../../support/bytes.js';
 
-/** One header a row: the bytes as RFC 7348 section 5 draws them, and what they say. */
+/** One header a row: the bytes as RFC 7348 section 5 draws them, and their meaning. */
 const HEADERS = [
   { bytes: '08000000 00000100', flag: true, vni: 1, reserved: false },
   { bytes: '08000000 00000000', flag: true, vni: 0, reserved: false },

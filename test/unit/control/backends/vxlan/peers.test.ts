@@ -198,7 +198,7 @@ t.test('apply counts and retries only what failed', async (t) => {
     `(ip ${route(2)})`,
   );
   t.same(await apply([nodeLease(2), nodeLease(3)]), { done: [route(2)], failed: 1 });
-  ip.mend(route(2));
+  ip.succeed(route(2));
   t.same(await apply([nodeLease(2), nodeLease(3)]), { done: [route(2)], failed: 0 });
   t.same(await apply([nodeLease(2), nodeLease(3)]), { done: [], failed: 0 });
 });
@@ -211,7 +211,7 @@ t.test('a peer whose neighbour failed gets no route', async (t) => {
   t.equal(failed, 1);
   t.notOk(done.includes(route(2)));
   t.ok(done.includes(route(3)));
-  ip.mend(neighbour(2));
+  ip.succeed(neighbour(2));
   t.same((await apply([nodeLease(2), nodeLease(3)])).done, [neighbour(2), route(2)]);
 });
 
@@ -232,7 +232,7 @@ t.test('apply retries a failed deletion', async (t) => {
   await apply([nodeLease(2)]);
   ip.fail(noRoute(2), 'Operation not permitted');
   t.equal((await apply([])).failed, 1);
-  ip.mend(noRoute(2));
+  ip.succeed(noRoute(2));
   t.same((await apply([])).done, [noRoute(2)]);
 });
 

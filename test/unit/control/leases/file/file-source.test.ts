@@ -40,7 +40,7 @@ function nodes(sets: LeaseSets): number[] {
   return [own, ...peers].map(({ publicIp }) => Number(formatIp(publicIp).split('.')[3]));
 }
 
-/** A watch that sees a change when the test says so; `settle` is what happens while a reader waits. */
+/** A watch that reports a change when the test requests it; `settle` runs while a reader waits. */
 class ManualWatch implements FileWatch {
   changed = (): void => {};
   stopped = false;

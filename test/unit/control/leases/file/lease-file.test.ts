@@ -298,7 +298,7 @@ t.test('readLeaseFile accepts adjacent subnets', async (t) => {
 });
 
 t.test(
-  'readLeaseFile refuses a node inside a pod subnet, because the tunnel would carry itself',
+  'readLeaseFile refuses a node inside a pod subnet, because the tunnel would carry its own packets',
   async (t) => {
     const path = write(t, [lease(1), lease(2, { PublicIP: '10.244.1.255' })]);
     mentions(
@@ -386,7 +386,7 @@ t.test('readLeaseFile names the IPv6 keys in its errors', async (t) => {
     [lease6(2, { PublicIPv6: 'fe80::1' }), 'PublicIPv6', 'no node can have this address'],
     [lease6(2, { PublicIPv6: 'fd00:77::1' }), 'PublicIPv6', 'leases[0] has it too'],
     [lease6(2, { IPv6Subnet: 'fd00:244::/32' }), 'IPv6Subnet', 'overlaps'],
-    [lease6(2, { IPv6Subnet: 'fd00:77::/64' }), 'PublicIPv6', 'the tunnel would carry itself'],
+    [lease6(2, { IPv6Subnet: 'fd00:77::/64' }), 'PublicIPv6', 'the tunnel would carry its own packets'],
     [lease6(2, { BackendV6Data: { VtepMAC: '02:00:00:00:06:01' } }), 'BackendV6Data.VtepMAC', 'has it too'],
     [{}, 'Subnet is missing'],
   ] as [Fields, ...string[]][]) {

@@ -163,7 +163,7 @@ t.test("KubernetesLeaseSource leaves out a node with this node's public IP and n
   b.api.put(peerNode(2, { 'public-ip': '192.0.2.1' }));
   t.same(textOf(await b.start()), [OWN, PEER]);
   await b.logged(
-    'node-2 is left out: its public IP 192.0.2.1 is that of me too; give each node its own with --iface',
+    'node-2 is left out: its public IP 192.0.2.1 belongs to me too; give each node its own with --iface',
   );
 });
 
@@ -330,7 +330,7 @@ t.test('Publisher retries to clear the condition', async (t) => {
   mentions(
     t,
     await b.logged('CompleteLease execute error err: '),
-    'the ClusterRole has to grant patch on nodes/status',
+    'the ClusterRole must grant patch on nodes/status',
   );
   await until('cleared', () =>
     b.api.nodes.get('me')?.status.conditions?.some(({ type }) => type === 'NetworkUnavailable'),

@@ -117,18 +117,21 @@ t.test('NodeReflector names the missing rule when a watch is refused', async (t)
   mentions(
     t,
     await b.logged('failed to watch *v1.Node: nodes is forbidden: '),
-    'the ClusterRole has to grant watch on nodes',
+    'the ClusterRole must grant watch on nodes',
   );
   await b.logged('the Kubernetes API server answers again');
 });
 
 t.test('acquire retries a refused patch and fails with the reason when the time is up', async (t) => {
   for (const [name, reason] of [
-    ['error-400-patch-body', 'unexpected end of JSON input; is this the address of a Kubernetes API server?'],
-    ['error-403-patch-node', 'the ClusterRole has to grant patch on nodes/status'],
-    ['error-404-patch-status', 'nodes "no-such-node" not found; NODE_NAME has to be'],
+    [
+      'error-400-patch-body',
+      'unexpected end of JSON input; check that this is the address of a Kubernetes API server',
+    ],
+    ['error-403-patch-node', 'the ClusterRole must grant patch on nodes/status'],
+    ['error-404-patch-status', 'nodes "no-such-node" not found; NODE_NAME must be'],
     ['error-409-patch-resourceversion', 'another client changed the node'],
-    ['error-415-patch-type', 'is this the address of a Kubernetes API server?'],
+    ['error-415-patch-type', 'check that this is the address of a Kubernetes API server'],
     ['error-422-annotation-key', 'check --kube-annotation-prefix'],
     ['error-422-patch-annotation-not-string', 'unrecognized type: string'],
     ['error-422-podcidr-change', 'node updates may not change podCIDR'],
