@@ -100,7 +100,7 @@ t.test('weft run refuses an interface it cannot use', async (t) => {
     const place = await makePlace(node);
     const { code, stderr } = await runCommand(node, runFlags(place, undefined));
     t.equal(code, 1);
-    t.match(stderr, /^E.*\] .*no default route .*--iface \(interfaces: lo:\[\], cni0[^\n]+\n$/);
+    t.match(stderr, /^E.*\] .*unable to find default route; .*--iface \(interfaces: lo:\[\], cni0[^\n]+\n$/);
   });
 });
 
