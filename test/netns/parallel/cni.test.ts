@@ -182,7 +182,7 @@ t.test('install-conflist', async (t) => {
   await t.test('install-conflist prints an error in one line and leaves the old file', async (t) => {
     const v4 = V4.join('\n');
     for (const { text, says } of [
-      { text: undefined, says: /subnet\.env: no such file: weft writes it/ },
+      { text: undefined, says: /subnet\.env: no such file: Weft writes it/ },
       { text: '', says: /subnet\.env: neither FLANNEL_SUBNET nor FLANNEL_IPV6_SUBNET: / },
       { text: V4[0], says: /subnet\.env: FLANNEL_SUBNET is missing, an IPv4 address/ },
       { text: V4[1], says: /subnet\.env: FLANNEL_NETWORK is missing, an IPv4 address/ },
