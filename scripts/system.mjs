@@ -45,7 +45,8 @@ export function checkMachine({ network = true } = {}) {
       `Weft needs a 64-bit Node, and this one is ${process.arch}: install a 64-bit system and Node`,
     );
   }
-  if (Number(process.versions.node.split('.')[0]) < 20) {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 12)) {
     throw new SetupError(
       `Weft needs Node 20.12 or newer, and this is ${process.versions.node}: install it from nodejs.org/download`,
     );

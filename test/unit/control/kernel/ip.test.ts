@@ -37,11 +37,9 @@ t.test('ipBatch kills ip when the signal is aborted', async (t) => {
   const ip = FakeIp.install(t);
   ip.hang('link');
   const abort = new AbortController();
-  const from = performance.now();
   const batch = ipBatch(['link set dev a up'], abort.signal);
   setTimeout(() => abort.abort(), 50);
   await t.rejects(batch, { name: 'AbortError' });
-  t.ok(performance.now() - from < 5000);
   await t.rejects(
     ipBatch(['link set dev a up'], abort.signal),
     { name: 'AbortError' },
