@@ -1,9 +1,9 @@
 /** The leases of all other nodes, kept up to date by etcd's events. */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Family } from '../../addresses/family.js';
 import type { NodeLeases } from '../lease.js';
 import type { NamedLease } from '../peer-filter.js';
-import { sameLeases } from '../same-lease.js';
 import type { EntryReader } from './entry.js';
 import type { KeyValue } from './protocol.js';
 
@@ -33,7 +33,7 @@ export class PeerTable {
     const leases = this.reader.leasesOf(entry, before ?? {});
     if (leases === undefined) return this.leases.delete(name);
     this.leases.set(name, leases);
-    return before === undefined || !sameLeases(before, leases);
+    return !isDeepStrictEqual(before, leases);
   }
 
   /** Removes a key. Returns whether it was a lease. */

@@ -5,12 +5,13 @@
 
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Backoff } from '../../support/backoff.js';
 import { verbose } from '../../support/log.js';
 import { Outage } from '../outage.js';
 import type { ApiClient } from './api-client.js';
 import { ApiError, explainApiError } from './api-error.js';
-import { type NodeRecord, recordOf, sameRecord } from './node-record.js';
+import { type NodeRecord, recordOf } from './node-record.js';
 import { withSmallHeap } from './small-heap.js';
 import type { KubernetesTiming } from './timing.js';
 
@@ -168,8 +169,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   }
 
   private storeRecord(record: NodeRecord): boolean {
-    const known = this.nodes.get(record.name);
-    if (known !== undefined && sameRecord(known, record)) return false;
+    if (isDeepStrictEqual(this.nodes.get(record.name), record)) return false;
     this.nodes.set(record.name, record);
     return true;
   }
