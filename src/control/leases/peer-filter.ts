@@ -5,14 +5,30 @@
  */
 
 import { baseOf, type Cidr, containsAddress, formatCidr, lastOf } from '../addresses/cidr.js';
+import { mapFamilies } from '../addresses/family.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import { OnceEach } from '../support/once.js';
-import type { Lease } from './lease.js';
+import type { Lease, LeaseSets, NodeLeases } from './lease.js';
 
 export interface NamedLease {
   /** Its name at the source: a node's name or a key. */
   name: string;
   lease: Lease;
+}
+
+/** Makes the sets of one node, with a filter for each family. */
+export class LeaseSetFilter {
+  private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
+
+  /** Returns the leases of the node `name`, and those of `others` that do not contradict. */
+  setsOf(name: string, own: NodeLeases, others: ReadonlyMap<string, NodeLeases>): LeaseSets {
+    return mapFamilies(own, (ownLease, family) => {
+      const candidates = [...others].flatMap(([other, { [family]: lease }]) =>
+        lease === undefined ? [] : [{ name: other, lease }],
+      );
+      return { own: ownLease, peers: this.filters[family].accept({ name, lease: ownLease }, candidates) };
+    });
+  }
 }
 
 /** Logs each contradiction once for as long as it lasts. */

@@ -34,7 +34,6 @@ export class EtcdClient {
   private current = 0;
   private token: Promise<string> | undefined;
   private readonly calls = new Set<{ cancel(): void }>();
-  private closed = false;
 
   private constructor(options: EtcdOptions, timing: EtcdTiming, endpoints: readonly Endpoint[]) {
     setLogVerbosity(logVerbosity.NONE);
@@ -62,7 +61,7 @@ export class EtcdClient {
         this.current = index;
         return response;
       } catch (error) {
-        if (this.closed || !(error instanceof EtcdError) || !error.isOfEndpoint) throw error;
+        if (!(error instanceof EtcdError) || !error.isOfEndpoint) throw error;
         failures.push(error);
       }
     }
@@ -96,7 +95,6 @@ export class EtcdClient {
 
   /** Cancels all calls and closes all connections. */
   close(): void {
-    this.closed = true;
     for (const call of this.calls) call.cancel();
     for (const { client } of this.members) client.close();
   }
@@ -144,7 +142,6 @@ export class EtcdClient {
     metadata: Metadata,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      this.throwIfClosed();
       const call = member.client.makeUnaryRequest(
         path,
         encode,
@@ -168,7 +165,6 @@ export class EtcdClient {
     metadata: Metadata,
     onResponse: (response: WatchResponse) => void,
   ): Promise<void> {
-    this.throwIfClosed();
     const { path, encode, decode } = WATCH;
     const stream = member.client.makeBidiStreamRequest(path, encode, decode, metadata, {});
     this.calls.add(stream);
@@ -198,9 +194,5 @@ export class EtcdClient {
       this.calls.delete(stream);
       stream.cancel();
     }
-  }
-
-  private throwIfClosed(): void {
-    if (this.closed) throw new EtcdError('the connection to etcd is closed', status.CANCELLED);
   }
 }

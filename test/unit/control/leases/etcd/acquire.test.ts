@@ -181,14 +181,14 @@ t.test('acquire puts both families into key and value', async (t) => {
   catchLog(t);
   const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), { ...ETCD_TIMING, marginMs: 0 });
   t.teardown(() => client.close());
-  const registry = new Registry(client, '/dual');
+  const registry = new Registry(client, '/dual', 60);
   const config =
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
   const request = {
     netConf: netConfOf(JsonFile.parse('--etcd-prefix', '/dual/config', config)),
     families: { ipv4: familyRequest(ip(IP)), ipv6: familyRequest(ip('fd77::1')) },
   };
-  const get = () => acquire(registry, new EntryReader(registry, request.netConf), request, 60, () => 0);
+  const get = () => acquire(registry, new EntryReader(registry, request.netConf), request, () => 0);
   const { own } = await get();
   t.equal(own.name, '10.5.1.0-24&fd00:5:0:1::-64');
   const [stored] = await etcd.list('/dual/subnets/');
@@ -212,7 +212,7 @@ t.test('create succeeds when the reply to its first attempt is lost', async (t) 
       return await call(method, body);
     },
   } as EtcdClient;
-  const stored = await new Registry(twice, '/twice').create('10.5.1.0-24', 'value', 60);
+  const stored = await new Registry(twice, '/twice', 60).create('10.5.1.0-24', 'value');
   const [key] = await etcd.list('/twice/');
   t.match(key, { value: 'value', lease: String(stored?.lease) });
 });
