@@ -6,7 +6,7 @@
 import { type Cidr, parseCidr } from '../addresses/cidr.js';
 import { FAMILIES, type Family, familyName, type PerFamily, perFamily } from '../addresses/family.js';
 import { familyOf, parseIp } from '../addresses/ip.js';
-import { JsonFile, type JsonObject } from '../support/json-file.js';
+import { JsonFile, JsonObject } from '../support/json-file.js';
 import { RANGE_RULES, readSubnetRange, type SubnetRange } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';
@@ -106,7 +106,7 @@ export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true 
     ipv4: root.boolean('EnableIPv4') ?? true,
     ipv6: root.boolean('EnableIPv6') ?? false,
   };
-  const backend = readBackend(root.object('Backend'), ignored);
+  const backend = readBackend(root, ignored);
   if (enabled.ipv6) refuseForIpv6(root, backend, ignored);
   const networks = perFamily(
     FAMILIES.filter((family) => enabled[family]),
@@ -164,18 +164,9 @@ function readNetwork(root: JsonObject, family: Family): Cidr {
 }
 
 /** Reads `Backend`. Without it, flannel's code uses udp and its documentation says vxlan; Weft uses vxlan. */
-function readBackend(backend: JsonObject | undefined, ignored: string[]): BackendConf {
-  if (backend === undefined) {
-    return {
-      type: 'vxlan',
-      vni: DEFAULT_VNI,
-      port: DEFAULT_PORT.vxlan,
-      outerMtu: undefined,
-      learning: false,
-      directRouting: false,
-      gbp: false,
-    };
-  }
+function readBackend(root: JsonObject, ignored: string[]): BackendConf {
+  const backend = root.object('Backend');
+  if (backend === undefined) return readVxlan(new JsonObject(root.file, 'Backend', {}), ignored);
   const type = (backend.string('Type') ?? '').toLowerCase();
   if (!FLANNEL_BACKENDS.has(type)) {
     throw backend.error('Type', 'unknown backend type; write "vxlan" or "udp"');
@@ -191,7 +182,6 @@ function readBackend(backend: JsonObject | undefined, ignored: string[]): Backen
 function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
   const vni = backend.integer('VNI', 0, MAX_VNI) ?? DEFAULT_VNI;
   refuseLongName(backend, vni, 'ipv4');
-  const common = readCommon(backend, 'vxlan');
   const gbp = backend.boolean('GBP') ?? false;
   if (gbp) {
     ignored.push(
@@ -201,7 +191,7 @@ function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
   return {
     type: 'vxlan',
     vni,
-    ...common,
+    ...readCommon(backend, 'vxlan'),
     learning: backend.boolean('Learning') ?? false,
     directRouting: backend.boolean('DirectRouting') ?? false,
     gbp,

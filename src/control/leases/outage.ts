@@ -3,10 +3,10 @@
 import { info, verbose, warn } from '../support/log.js';
 
 export interface OutageTimes {
-  /** A shorter outage does not make the node not ready. */
-  graceMs: number;
-  /** A shorter outage is not logged. */
-  quietMs: number;
+  /** A shorter outage does not make the node not ready; 0 by default. */
+  graceMs?: number;
+  /** A shorter outage is not logged; 0 by default. */
+  quietMs?: number;
   /** Pause between two log lines of one outage; a minute by default. */
   remindMs?: number;
 }
@@ -20,8 +20,8 @@ export class Outage {
   private loggedKind: string | number | undefined;
   private reason: string | null = null;
 
-  constructor(times: OutageTimes) {
-    this.times = { remindMs: MINUTE_MS, ...times };
+  constructor(times: OutageTimes = {}) {
+    this.times = { graceMs: 0, quietMs: 0, remindMs: MINUTE_MS, ...times };
   }
 
   /** Why the source cannot be reached; null when it is reached, or the outage is shorter than the grace period. */

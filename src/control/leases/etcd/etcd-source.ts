@@ -60,8 +60,8 @@ export class EtcdLeaseSource implements LeaseSource {
     this.random = random;
     this.name = `etcd ${options.prefix}`;
     const { remindMs, graceMs } = this.timing;
-    this.starting = new Outage({ graceMs: 0, quietMs: 0, remindMs });
-    this.watching = new Outage({ graceMs, quietMs: 0, remindMs });
+    this.starting = new Outage({ remindMs });
+    this.watching = new Outage({ graceMs, remindMs });
   }
 
   get notReady(): string | null {

@@ -48,7 +48,7 @@ export class KubernetesLeaseSource implements LeaseSource {
   private readonly closing = new AbortController();
   private readonly running: Promise<void>[] = [];
   /** The outage before there is a reflector. */
-  private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
+  private readonly starting = new Outage();
   private openSession: KubernetesSession | undefined;
   private acquired: KubernetesLeases | undefined;
 

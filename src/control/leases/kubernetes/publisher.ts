@@ -27,7 +27,7 @@ export class Publisher {
   /** uid of the Node whose condition was cleared. */
   private clearedUid: string | undefined;
   private lastPatchAt = Number.NEGATIVE_INFINITY;
-  private readonly failures = new Outage({ graceMs: 0, quietMs: 0 });
+  private readonly failures = new Outage();
   private checkPending = false;
   private wake = (): void => {};
 

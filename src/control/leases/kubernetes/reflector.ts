@@ -35,7 +35,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   private readonly prefix: string;
   private readonly timing: KubernetesTiming;
   /** The outage before the first list is reported at once; later outages have a grace period. */
-  private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
+  private readonly starting = new Outage();
   private readonly watching: Outage;
   /** Resource version to watch from; undefined when a list has to come first. */
   private version: string | undefined;
