@@ -37,7 +37,8 @@ export class PeerFilter {
 
   /** Returns the leases of `others`, by name, that contradict neither this node's lease nor each other; logs the rest. */
   accept(own: NamedLease, others: readonly NamedLease[]): Lease[] {
-    const claims = new Claims(own);
+    const claims = new Claims();
+    claims.add(own);
     const peers: Lease[] = [];
     const contradictions: string[] = [];
     for (const candidate of [...others].sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -64,10 +65,6 @@ class Claims {
   private readonly lengths = new Set<number>();
   /** For each prefix length asked for: the networks of that length around a claimed address, with the address's owner. */
   private readonly homes = new Map<number, Map<Ip, string>>();
-
-  constructor(own: NamedLease) {
-    this.add(own);
-  }
 
   /** Returns how a lease contradicts the accepted ones; undefined when it does not. */
   contradict({ lease: { subnet, publicIp, vtepMac } }: NamedLease): string | undefined {

@@ -22,8 +22,7 @@ import {
   select,
   type UsableSelection,
 } from './selection.js';
-import { formatSubnetKey, showIpv6 } from './subnet-key.js';
-import { mapWithIpv4, type WithIpv4 } from './with-ipv4.js';
+import { formatSubnetKey, mapWithIpv4, showIpv6, type WithIpv4 } from './subnet-key.js';
 
 const TRIES = 10;
 

@@ -1,7 +1,7 @@
 /** Calls to an etcd cluster, at the endpoint that answered last or else at the next one. */
 
 import type { EtcdOptions } from '../../options.js';
-import { type Endpoint, readEndpoints } from './endpoint.js';
+import type { Endpoint } from './endpoint.js';
 import { EtcdError, etcdErrorFrom } from './etcd-error.js';
 import { Client, logVerbosity, Metadata, type ServiceError, setLogVerbosity, status } from './library.js';
 import { AUTHENTICATE, type Method, WATCH, type WatchRequest, type WatchResponse } from './protocol.js';
@@ -35,7 +35,7 @@ export class EtcdClient {
   private token: Promise<string> | undefined;
   private readonly calls = new Set<{ cancel(): void }>();
 
-  private constructor(options: EtcdOptions, timing: EtcdTiming, endpoints: readonly Endpoint[]) {
+  constructor(options: EtcdOptions, timing: EtcdTiming, endpoints: readonly Endpoint[]) {
     setLogVerbosity(logVerbosity.NONE);
     this.options = options;
     this.timing = timing;
@@ -44,11 +44,6 @@ export class EtcdClient {
       ...endpoint,
       client: new Client(`dns:${endpoint.address}`, endpoint.credentials, CHANNEL_OPTIONS),
     }));
-  }
-
-  /** Reads the options and TLS files; connects with the first call. @throws UserError */
-  static async create(options: EtcdOptions, timing: EtcdTiming): Promise<EtcdClient> {
-    return new EtcdClient(options, timing, await readEndpoints(options));
   }
 
   /** Calls the endpoints in turn until one answers. @throws EtcdError when none does, or etcd refuses the call */

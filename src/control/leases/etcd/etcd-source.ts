@@ -13,6 +13,7 @@ import { Outage } from '../outage.js';
 import { LeaseSetFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { acquire, type NodeRequest, type OwnKey, previewLeases } from './acquire.js';
+import { readEndpoints } from './endpoint.js';
 import { EntryReader } from './entry.js';
 import { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
@@ -44,8 +45,7 @@ export class EtcdLeaseSource implements LeaseSource {
   private readonly random: () => number;
   private readonly filter = new LeaseSetFilter();
   /** An outage during start-up is reported at once; later outages have a grace period. */
-  private readonly starting: Outage;
-  private readonly watching: Outage;
+  private outage: Outage;
   private openRegistry: Registry | undefined;
   private acquired: AcquiredKey | undefined;
   private keyWatcher: KeyWatcher | undefined;
@@ -59,17 +59,15 @@ export class EtcdLeaseSource implements LeaseSource {
     this.timing = { ...ETCD_TIMING, marginMs: options.renewMargin * 60_000, ...timing };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
-    const { remindMs, graceMs } = this.timing;
-    this.starting = new Outage({ remindMs });
-    this.watching = new Outage({ graceMs, remindMs });
+    this.outage = new Outage({ remindMs: this.timing.remindMs });
   }
 
   get notReady(): string | null {
-    return this.starting.notReady ?? this.watching.notReady;
+    return this.outage.notReady;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
-    const client = await EtcdClient.create(this.options, this.timing);
+    const client = new EtcdClient(this.options, this.timing, await readEndpoints(this.options));
     this.openRegistry = new Registry(client, this.options.prefix, this.timing.leaseTtlS);
     const netConf = await this.retry(signal, FAILED_TO_READ_CONFIG, () => this.readNetConf());
     return { netConf, publicIps: {} };
@@ -111,7 +109,8 @@ export class EtcdLeaseSource implements LeaseSource {
     };
     const isOwn = (kv: KeyValue): boolean => registry.nameOf(kv) === own.name;
     this.keeper = keeper;
-    this.keyWatcher = new KeyWatcher(registry, this.watching, timing.backoff, {
+    this.outage = new Outage({ graceMs: timing.graceMs, remindMs: timing.remindMs });
+    this.keyWatcher = new KeyWatcher(registry, this.outage, timing.backoff, {
       onSnapshot: (later) => {
         const kv = later.kvs.find(isOwn);
         if (kv === undefined) keeper.onDelete();
@@ -179,14 +178,14 @@ export class EtcdLeaseSource implements LeaseSource {
       for (;;) {
         try {
           const result = await action();
-          this.starting.end(`etcd at ${client.endpoints} answers`);
+          this.outage.end(`etcd at ${client.endpoints} answers`);
           return result;
         } catch (error) {
           if (signal.aborted) throw signal.reason;
           if (error instanceof UserError) throw new UserError(`${words}${error.message}`);
           if (!(error instanceof EtcdError || error instanceof NotYet)) throw error;
           const kind = error instanceof EtcdError ? error.code : error.message;
-          this.starting.report(`${words}${error.message}; retrying every second`, kind);
+          this.outage.report(`${words}${error.message}; retrying every second`, kind);
         }
         await delay(this.timing.retryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }

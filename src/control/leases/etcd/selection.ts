@@ -7,8 +7,7 @@ import { RANGE_RULES, type SubnetRange } from '../../config/subnet-range.js';
 import { UserError } from '../../support/user-error.js';
 import { firstFree, overlap } from './allocate.js';
 import type { SubnetEntry } from './entry.js';
-import type { SubnetKey } from './subnet-key.js';
-import { mapWithIpv4, type WithIpv4 } from './with-ipv4.js';
+import { mapWithIpv4, type SubnetKey, type WithIpv4 } from './subnet-key.js';
 
 export interface SubnetRequest {
   /** Origin of the network configuration, for messages. */

@@ -1,7 +1,8 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
 import { netConfOf } from '../../../../../src/control/config/net-conf.js';
 import { acquire } from '../../../../../src/control/leases/etcd/acquire.js';
+import { readEndpoints } from '../../../../../src/control/leases/etcd/endpoint.js';
 import { EntryReader } from '../../../../../src/control/leases/etcd/entry.js';
 import { EtcdClient } from '../../../../../src/control/leases/etcd/etcd-client.js';
 import { TXN } from '../../../../../src/control/leases/etcd/protocol.js';
@@ -177,10 +178,16 @@ t.test('preview returns the subnet that acquire would reuse or pick, and changes
   );
 });
 
+async function connect(t: Test, prefix: string): Promise<EtcdClient> {
+  const options = optionsFor(etcd.url, prefix);
+  const client = new EtcdClient(options, { ...ETCD_TIMING, marginMs: 0 }, await readEndpoints(options));
+  t.teardown(() => client.close());
+  return client;
+}
+
 t.test('acquire puts both families into key and value', async (t) => {
   catchLog(t);
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), { ...ETCD_TIMING, marginMs: 0 });
-  t.teardown(() => client.close());
+  const client = await connect(t, '/dual');
   const registry = new Registry(client, '/dual', 60);
   const config =
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
@@ -202,8 +209,7 @@ t.test('acquire puts both families into key and value', async (t) => {
 });
 
 t.test('create succeeds when the reply to its first attempt is lost', async (t) => {
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), { ...ETCD_TIMING, marginMs: 0 });
-  t.teardown(() => client.close());
+  const client = await connect(t, '/twice');
   // As with a second endpoint, at which the call is repeated.
   const call = client.call.bind(client) as (method: unknown, body: unknown) => Promise<unknown>;
   const twice = {
