@@ -26,17 +26,8 @@ export const OVERHEAD6 = OVERHEAD.vxlan + 20;
 const MIN_MTU = 68;
 const MAX_OUTER_MTU = 65535;
 
-const FLANNEL_BACKENDS = new Set([
-  'vxlan',
-  'udp',
-  'host-gw',
-  'ipip',
-  'ipsec',
-  'wireguard',
-  'alloc',
-  'extension',
-  'tencent-vpc',
-]);
+/** flannel's other backends. */
+const OTHER_BACKENDS = ['host-gw', 'ipip', 'ipsec', 'wireguard', 'alloc', 'extension', 'tencent-vpc'];
 
 /** Keys that only vxlan has. */
 const VXLAN_KEYS = ['VNI', 'Learning', 'DirectRouting', 'GBP'];
@@ -168,15 +159,12 @@ function readBackend(root: JsonObject, ignored: string[]): BackendConf {
   const backend = root.object('Backend');
   if (backend === undefined) return readVxlan(new JsonObject(root.file, 'Backend', {}), ignored);
   const type = (backend.string('Type') ?? '').toLowerCase();
-  if (!FLANNEL_BACKENDS.has(type)) {
-    throw backend.error('Type', 'unknown backend type; write "vxlan" or "udp"');
-  }
   if (type === 'vxlan') return readVxlan(backend, ignored);
   if (type === 'udp') return readUdp(backend, ignored);
-  throw backend.error(
-    'Type',
-    'this version of Weft does not support this backend type of flannel; write "vxlan" or "udp"',
-  );
+  const what = OTHER_BACKENDS.includes(type)
+    ? 'this version of Weft does not support this backend type of flannel'
+    : 'unknown backend type';
+  throw backend.error('Type', `${what}; write "vxlan" or "udp"`);
 }
 
 function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
@@ -207,7 +195,7 @@ function readUdp(backend: JsonObject, ignored: string[]): UdpConf {
 }
 
 function readCommon(backend: JsonObject, type: BackendConf['type']): CommonConf {
-  const port = backend.integer('Port', 0, 65535) ?? 0;
+  const port = backend.integer('Port', 0, 65535);
   const outerMtu = backend.integer('MTU', 0, MAX_OUTER_MTU) ?? 0;
   const least = MIN_MTU + OVERHEAD[type];
   if (outerMtu !== 0 && outerMtu < least) {
@@ -216,8 +204,5 @@ function readCommon(backend: JsonObject, type: BackendConf['type']): CommonConf 
       `the MTU of the underlay must be from ${least} to ${MAX_OUTER_MTU}; leave it out to use the interface's MTU`,
     );
   }
-  return {
-    port: port === 0 ? DEFAULT_PORT[type] : port,
-    outerMtu: outerMtu === 0 ? undefined : outerMtu,
-  };
+  return { port: port || DEFAULT_PORT[type], outerMtu: outerMtu || undefined };
 }

@@ -12,7 +12,6 @@ const MESSAGES: Record<string, Record<string, Field>> = {
   KeyValue: {
     key: ['bytes', 1],
     modRevision: ['int64', 3],
-    version: ['int64', 4],
     value: ['bytes', 5],
     lease: ['int64', 6],
   },
@@ -36,7 +35,7 @@ const MESSAGES: Record<string, Record<string, Field>> = {
   TxnResponse: { header: ['Header', 1], succeeded: ['bool', 2] },
 
   LeaseGrantRequest: { ttl: ['int64', 1] },
-  LeaseGrantResponse: { id: ['int64', 2], ttl: ['int64', 3] },
+  LeaseGrantResponse: { id: ['int64', 2] },
   LeaseRevokeRequest: { id: ['int64', 1] },
   LeaseRevokeResponse: {},
   LeaseTimeToLiveRequest: { id: ['int64', 1] },

@@ -18,8 +18,9 @@ import { annotationPrefix, annotationsOf, FAMILY_ANNOTATIONS } from './annotatio
 import { ApiClient } from './api-client.js';
 import { ApiError } from './api-error.js';
 import { deliverChanges, type KubernetesLeases } from './delivery.js';
-import { warnOfInClusterConfig } from './kubeconfig.js';
+import { loadConfig, warnOfInClusterConfig } from './kubeconfig.js';
 import { LeaseSetBuilder } from './lease-sets.js';
+import type { KubeConfig } from './library.js';
 import { findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
 import { logOverwrites, ownLeasesOf } from './own-leases.js';
@@ -30,7 +31,7 @@ import { loadNetConf, prefixErrors, warnOfQueueDepth } from './settings.js';
 import { KUBERNETES_TIMING, type KubernetesTiming } from './timing.js';
 
 /** Replacements for tests. */
-export interface Surroundings {
+interface Surroundings {
   timing?: Partial<KubernetesTiming>;
   /** Root directory of the path of the pod's service account. */
   serviceAccountRoot?: string;
@@ -109,7 +110,8 @@ export class KubernetesLeaseSource implements LeaseSource {
   private async connect(signal: AbortSignal): Promise<Cluster> {
     const { options, timing } = this;
     warnOfInClusterConfig(options);
-    const client = await ApiClient.open(options, this.serviceAccountRoot, timing);
+    const load = (): Promise<KubeConfig> => loadConfig(options, this.serviceAccountRoot);
+    const client = new ApiClient(load, await load(), timing.answerMs);
     const node = await this.nodeName(client, signal);
     const netConf = await loadNetConf(options.netConfigPath);
     const prefix = annotationPrefix(options.annotationPrefix);
