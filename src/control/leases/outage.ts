@@ -7,11 +7,10 @@ export interface OutageTimes {
   graceMs?: number;
   /** A shorter outage is not logged; 0 by default. */
   quietMs?: number;
-  /** Pause between two log lines of one outage; a minute by default. */
-  remindMs?: number;
 }
 
-const MINUTE_MS = 60_000;
+/** Pause between two log lines of one outage. */
+const REMIND_MS = 60_000;
 
 export class Outage {
   private readonly times: Required<OutageTimes>;
@@ -21,7 +20,7 @@ export class Outage {
   private reason: string | null = null;
 
   constructor(times: OutageTimes = {}) {
-    this.times = { graceMs: 0, quietMs: 0, remindMs: MINUTE_MS, ...times };
+    this.times = { graceMs: 0, quietMs: 0, ...times };
   }
 
   /** Why the source cannot be reached; null when it is reached, or the outage is shorter than the grace period. */
@@ -35,7 +34,7 @@ export class Outage {
     this.reason = reason;
     if (this.lastedMs() < this.times.quietMs) return;
     const now = performance.now();
-    const isRecent = this.loggedAt !== undefined && now - this.loggedAt < this.times.remindMs;
+    const isRecent = this.loggedAt !== undefined && now - this.loggedAt < REMIND_MS;
     if (isRecent && this.loggedKind === kind) {
       verbose(2, reason);
       return;

@@ -45,7 +45,7 @@ export class EtcdLeaseSource implements LeaseSource {
   private readonly random: () => number;
   private readonly filter = new LeaseSetFilter();
   /** An outage during start-up is reported at once; later outages have a grace period. */
-  private outage: Outage;
+  private outage = new Outage();
   private openRegistry: Registry | undefined;
   private acquired: AcquiredKey | undefined;
   private keyWatcher: KeyWatcher | undefined;
@@ -59,7 +59,6 @@ export class EtcdLeaseSource implements LeaseSource {
     this.timing = { ...ETCD_TIMING, marginMs: options.renewMargin * 60_000, ...timing };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
-    this.outage = new Outage({ remindMs: this.timing.remindMs });
   }
 
   get notReady(): string | null {
@@ -109,7 +108,7 @@ export class EtcdLeaseSource implements LeaseSource {
     };
     const isOwn = (kv: KeyValue): boolean => registry.nameOf(kv) === own.name;
     this.keeper = keeper;
-    this.outage = new Outage({ graceMs: timing.graceMs, remindMs: timing.remindMs });
+    this.outage = new Outage({ graceMs: timing.graceMs });
     this.keyWatcher = new KeyWatcher(registry, this.outage, timing.backoff, {
       onSnapshot: (later) => {
         const kv = later.kvs.find(isOwn);
