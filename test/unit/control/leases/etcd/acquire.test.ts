@@ -134,8 +134,8 @@ t.test('acquire fails after ten lost races', async (t) => {
   await etcd.put('/lost/config', CONFIG);
   const node = new EtcdNode(t, etcd.url, '/lost', IP);
   const request = await node.request();
-  const { registry } = (node.source as unknown as { openSession: { registry: Registry } }).openSession;
-  registry.create = async () => undefined;
+  const { openRegistry } = node.source as unknown as { openRegistry: Registry };
+  openRegistry.create = async () => undefined;
   const message = await refusal(t, () => node.acquire(request));
   t.equal(
     message.split(':').slice(0, 3).join(':'),
