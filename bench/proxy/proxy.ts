@@ -12,7 +12,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { parseIpv4 } from '../../src/control/addresses/ipv4.js';
+import { parseIpv4 } from '../../src/control/addresses/ip.js';
 import { openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import {

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { baseOf, contains, formatCidr, lastOf, parseCidr } from '../../src/control/addresses/cidr.js';
-import { formatIp } from '../../src/control/addresses/ip.js';
-import { parseIpv4 } from '../../src/control/addresses/ipv4.js';
+import { formatIp, parseIpv4 } from '../../src/control/addresses/ip.js';
 import { formatMac, parseVtepMac, splitMac } from '../../src/control/addresses/mac.js';
 import { macKey } from '../../src/dataplane/tunnel/learned.js';
 

@@ -1,6 +1,6 @@
 /** A dataplane without devices and threads: it records the requests of control, and fails on demand. */
 
-import { formatIpv4 } from '../../src/control/addresses/ipv4.js';
+import { formatIp } from '../../src/control/addresses/ip.js';
 import { formatMac } from '../../src/control/addresses/mac.js';
 import {
   type Dataplane,
@@ -42,23 +42,23 @@ export class FakeDataplane {
   }
 
   async setOwnAddress(address: number): Promise<void> {
-    this.request(`own address ${formatIpv4(address >>> 0)}`);
+    this.request(`own address ${formatIp(address >>> 0)}`);
   }
 
   async updateFdb({ remove, set }: FdbChanges): Promise<void> {
     for (const entry of remove) this.request(`fdb delete ${macOf(entry)}`);
     for (const entry of set) {
-      const address = typeof entry.address === 'number' ? formatIpv4(entry.address >>> 0) : entry.address;
+      const address = typeof entry.address === 'number' ? formatIp(entry.address >>> 0) : entry.address;
       this.request(`fdb set ${macOf(entry)} ${address}`);
     }
   }
 
   async updateRoutes({ remove, set }: RouteChanges): Promise<void> {
     for (const { base, prefixLength } of remove) {
-      this.request(`delete ${formatIpv4(base >>> 0)}/${prefixLength}`);
+      this.request(`delete ${formatIp(base >>> 0)}/${prefixLength}`);
     }
     for (const { base, prefixLength, address } of set) {
-      this.request(`set ${formatIpv4(base >>> 0)}/${prefixLength} ${formatIpv4(address >>> 0)}`);
+      this.request(`set ${formatIp(base >>> 0)}/${prefixLength} ${formatIp(address >>> 0)}`);
     }
   }
 

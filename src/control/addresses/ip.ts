@@ -1,13 +1,13 @@
 /** Addresses of either family: parsing, checks and canonical text. */
 
+import ipaddr from 'ipaddr.js';
 import type { UnderlayAddress } from '../../dataplane/dataplane.js';
 import type { Family } from './family.js';
-import { formatIpv4, type Ipv4, isLinkLocalIpv4, isNodeIpv4, parseIpv4 } from './ipv4.js';
-import { formatIpv6, type Ipv6, isLinkLocalIpv6, isNodeIpv6, parseIpv6 } from './ipv6.js';
 
-export type { Ipv4 } from './ipv4.js';
-export type { Ipv6 } from './ipv6.js';
-
+/** An IPv4 address as an unsigned 32-bit number in host order. */
+export type Ipv4 = number;
+/** An IPv6 address as an unsigned 128-bit number. */
+export type Ipv6 = bigint;
 /** An address; its type determines its family. */
 export type Ip = Ipv4 | Ipv6;
 
@@ -21,8 +21,23 @@ export function parseIp(text: string, family?: Family): Ip | undefined {
   return ip === undefined || (family !== undefined && familyOf(ip) !== family) ? undefined : ip;
 }
 
+/** Parses four decimal parts; returns undefined for any other text. */
+export function parseIpv4(text: string): Ipv4 | undefined {
+  if (!ipaddr.IPv4.isValidFourPartDecimal(text)) return undefined;
+  return ipaddr.IPv4.parse(text).octets.reduce((sum, octet) => sum * 256 + octet, 0);
+}
+
+/** Parses an address; returns undefined for any other text and for an address with a zone (`%eth0`). */
+function parseIpv6(text: string): Ipv6 | undefined {
+  if (!/^[0-9a-f:.]+$/i.test(text) || !ipaddr.IPv6.isValid(text)) return undefined;
+  return ipaddr.IPv6.parse(text).parts.reduce((sum, part) => (sum << 16n) | BigInt(part), 0n);
+}
+
+/** Returns the canonical text: of IPv4, also of a signed number; of IPv6, that of RFC 5952, as Go prints it. */
 export function formatIp(ip: Ip): string {
-  return typeof ip === 'bigint' ? formatIpv6(ip) : formatIpv4(ip);
+  if (typeof ip === 'number') return [24, 16, 8, 0].map((shift) => (ip >>> shift) & 0xff).join('.');
+  const parts = Array.from({ length: 8 }, (_, index) => Number((ip >> BigInt(112 - 16 * index)) & 0xffffn));
+  return new ipaddr.IPv6(parts).toRFC5952String();
 }
 
 /** Returns the address after this one. */
@@ -30,14 +45,22 @@ export function nextIp(ip: Ip): Ip {
   return typeof ip === 'bigint' ? ip + 1n : ip + 1;
 }
 
-/** Returns whether peers can send to the address. */
+/**
+ * Returns whether a node can have the address and peers can send to it. IPv4: not 0.0.0.0/8, not loopback, not multicast or
+ * above. IPv6: not ::/96 (unspecified, loopback), IPv4-mapped, link-local or multicast.
+ */
 export function isNodeAddress(ip: Ip): boolean {
-  return typeof ip === 'bigint' ? isNodeIpv6(ip) : isNodeIpv4(ip);
+  if (typeof ip === 'bigint') {
+    const isMulticast = ip >> 120n === 0xffn;
+    return ip >> 32n > 0xffffn && !isMulticast && !isLinkLocal(ip);
+  }
+  const first = ip >>> 24;
+  return first !== 0 && first !== 127 && first < 224;
 }
 
 /** Returns true for 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291, 2.5.6). */
 export function isLinkLocal(ip: Ip): boolean {
-  return typeof ip === 'bigint' ? isLinkLocalIpv6(ip) : isLinkLocalIpv4(ip);
+  return typeof ip === 'bigint' ? ip >> 118n === 0x3fan : ip >>> 16 === 0xa9fe;
 }
 
 /** Returns the dataplane's form of an address: signed 32-bit words. */

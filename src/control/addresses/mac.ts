@@ -16,10 +16,6 @@ export function splitMac(mac: string): { high: number; low: number } {
 
 /** Returns the text of a MAC given as one number below 2^48. */
 export function formatMac(mac: number): string {
-  return withColons(mac.toString(16).padStart(12, '0'));
-}
-
-/** Returns the text of a MAC given as twelve hexadecimal digits. */
-export function withColons(digits: string): string {
+  const digits = mac.toString(16).padStart(12, '0');
   return digits.replace(/..(?!$)/g, '$&:');
 }

@@ -6,7 +6,7 @@
 import { type Cidr, parseCidr } from '../addresses/cidr.js';
 import { FAMILIES, type Family, familyName, type PerFamily, perFamily } from '../addresses/family.js';
 import { familyOf, parseIp } from '../addresses/ip.js';
-import { JsonFile, type JsonObject } from '../support/json-file.js';
+import { JsonFile, JsonObject } from '../support/json-file.js';
 import { RANGE_RULES, readSubnetRange, type SubnetRange } from './subnet-range.js';
 
 export const FLAG = '--net-config-path';
@@ -26,17 +26,8 @@ export const OVERHEAD6 = OVERHEAD.vxlan + 20;
 const MIN_MTU = 68;
 const MAX_OUTER_MTU = 65535;
 
-const FLANNEL_BACKENDS = new Set([
-  'vxlan',
-  'udp',
-  'host-gw',
-  'ipip',
-  'ipsec',
-  'wireguard',
-  'alloc',
-  'extension',
-  'tencent-vpc',
-]);
+/** flannel's other backends. */
+const OTHER_BACKENDS = ['host-gw', 'ipip', 'ipsec', 'wireguard', 'alloc', 'extension', 'tencent-vpc'];
 
 /** Keys that only vxlan has. */
 const VXLAN_KEYS = ['VNI', 'Learning', 'DirectRouting', 'GBP'];
@@ -106,7 +97,7 @@ export function netConfOf({ root, path }: JsonFile, { ranges } = { ranges: true 
     ipv4: root.boolean('EnableIPv4') ?? true,
     ipv6: root.boolean('EnableIPv6') ?? false,
   };
-  const backend = readBackend(root.object('Backend'), ignored);
+  const backend = readBackend(root, ignored);
   if (enabled.ipv6) refuseForIpv6(root, backend, ignored);
   const networks = perFamily(
     FAMILIES.filter((family) => enabled[family]),
@@ -167,34 +158,21 @@ function readNetwork(root: JsonObject, family: Family): Cidr {
 }
 
 /** Reads `Backend`. Without it, flannel's code uses udp and its documentation says vxlan; Weft uses vxlan. */
-function readBackend(backend: JsonObject | undefined, ignored: string[]): BackendConf {
-  if (backend === undefined) {
-    return {
-      type: 'vxlan',
-      vni: DEFAULT_VNI,
-      port: DEFAULT_PORT.vxlan,
-      outerMtu: undefined,
-      learning: false,
-      directRouting: false,
-      gbp: false,
-    };
-  }
+function readBackend(root: JsonObject, ignored: string[]): BackendConf {
+  const backend = root.object('Backend');
+  if (backend === undefined) return readVxlan(new JsonObject(root.file, 'Backend', {}), ignored);
   const type = (backend.string('Type') ?? '').toLowerCase();
-  if (!FLANNEL_BACKENDS.has(type)) {
-    throw backend.error('Type', 'unknown backend type; write "vxlan" or "udp"');
-  }
   if (type === 'vxlan') return readVxlan(backend, ignored);
   if (type === 'udp') return readUdp(backend, ignored);
-  throw backend.error(
-    'Type',
-    'this version of Weft does not support this backend type of flannel; write "vxlan" or "udp"',
-  );
+  const what = OTHER_BACKENDS.includes(type)
+    ? 'this version of Weft does not support this backend type of flannel'
+    : 'unknown backend type';
+  throw backend.error('Type', `${what}; write "vxlan" or "udp"`);
 }
 
 function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
   const vni = backend.integer('VNI', 0, MAX_VNI) ?? DEFAULT_VNI;
   refuseLongName(backend, vni, 'ipv4');
-  const common = readCommon(backend, 'vxlan');
   const gbp = backend.boolean('GBP') ?? false;
   if (gbp) {
     ignored.push(
@@ -204,7 +182,7 @@ function readVxlan(backend: JsonObject, ignored: string[]): VxlanConf {
   return {
     type: 'vxlan',
     vni,
-    ...common,
+    ...readCommon(backend, 'vxlan'),
     learning: backend.boolean('Learning') ?? false,
     directRouting: backend.boolean('DirectRouting') ?? false,
     gbp,
@@ -220,7 +198,7 @@ function readUdp(backend: JsonObject, ignored: string[]): UdpConf {
 }
 
 function readCommon(backend: JsonObject, type: BackendConf['type']): CommonConf {
-  const port = backend.integer('Port', 0, 65535) ?? 0;
+  const port = backend.integer('Port', 0, 65535);
   const outerMtu = backend.integer('MTU', 0, MAX_OUTER_MTU) ?? 0;
   const least = MIN_MTU + OVERHEAD[type];
   if (outerMtu !== 0 && outerMtu < least) {
@@ -229,8 +207,5 @@ function readCommon(backend: JsonObject, type: BackendConf['type']): CommonConf 
       `the MTU of the underlay must be from ${least} to ${MAX_OUTER_MTU}; leave it out to use the interface's MTU`,
     );
   }
-  return {
-    port: port === 0 ? DEFAULT_PORT[type] : port,
-    outerMtu: outerMtu === 0 ? undefined : outerMtu,
-  };
+  return { port: port || DEFAULT_PORT[type], outerMtu: outerMtu || undefined };
 }

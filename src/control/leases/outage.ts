@@ -3,15 +3,14 @@
 import { info, verbose, warn } from '../support/log.js';
 
 export interface OutageTimes {
-  /** A shorter outage does not make the node not ready. */
-  graceMs: number;
-  /** A shorter outage is not logged. */
-  quietMs: number;
-  /** Pause between two log lines of one outage; a minute by default. */
-  remindMs?: number;
+  /** A shorter outage does not make the node not ready; 0 by default. */
+  graceMs?: number;
+  /** A shorter outage is not logged; 0 by default. */
+  quietMs?: number;
 }
 
-const MINUTE_MS = 60_000;
+/** Pause between two log lines of one outage. */
+const REMIND_MS = 60_000;
 
 export class Outage {
   private readonly times: Required<OutageTimes>;
@@ -20,8 +19,8 @@ export class Outage {
   private loggedKind: string | number | undefined;
   private reason: string | null = null;
 
-  constructor(times: OutageTimes) {
-    this.times = { remindMs: MINUTE_MS, ...times };
+  constructor(times: OutageTimes = {}) {
+    this.times = { graceMs: 0, quietMs: 0, ...times };
   }
 
   /** Why the source cannot be reached; null when it is reached, or the outage is shorter than the grace period. */
@@ -35,7 +34,7 @@ export class Outage {
     this.reason = reason;
     if (this.lastedMs() < this.times.quietMs) return;
     const now = performance.now();
-    const isRecent = this.loggedAt !== undefined && now - this.loggedAt < this.times.remindMs;
+    const isRecent = this.loggedAt !== undefined && now - this.loggedAt < REMIND_MS;
     if (isRecent && this.loggedKind === kind) {
       verbose(2, reason);
       return;

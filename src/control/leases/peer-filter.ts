@@ -5,14 +5,30 @@
  */
 
 import { baseOf, type Cidr, containsAddress, formatCidr, lastOf } from '../addresses/cidr.js';
+import { mapFamilies } from '../addresses/family.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import { OnceEach } from '../support/once.js';
-import type { Lease } from './lease.js';
+import type { Lease, LeaseSets, NodeLeases } from './lease.js';
 
 export interface NamedLease {
   /** Its name at the source: a node's name or a key. */
   name: string;
   lease: Lease;
+}
+
+/** Makes the sets of one node, with a filter for each family. */
+export class LeaseSetFilter {
+  private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
+
+  /** Returns the leases of the node `name`, and those of `others` that do not contradict. */
+  setsOf(name: string, own: NodeLeases, others: ReadonlyMap<string, NodeLeases>): LeaseSets {
+    return mapFamilies(own, (ownLease, family) => {
+      const candidates = [...others].flatMap(([other, { [family]: lease }]) =>
+        lease === undefined ? [] : [{ name: other, lease }],
+      );
+      return { own: ownLease, peers: this.filters[family].accept({ name, lease: ownLease }, candidates) };
+    });
+  }
 }
 
 /** Logs each contradiction once for as long as it lasts. */
@@ -21,7 +37,8 @@ export class PeerFilter {
 
   /** Returns the leases of `others`, by name, that contradict neither this node's lease nor each other; logs the rest. */
   accept(own: NamedLease, others: readonly NamedLease[]): Lease[] {
-    const claims = new Claims(own);
+    const claims = new Claims();
+    claims.add(own);
     const peers: Lease[] = [];
     const contradictions: string[] = [];
     for (const candidate of [...others].sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -50,10 +67,6 @@ class Claims {
    * For each requested prefix length: the networks of that length around a claimed address, with the address's owner.
    */
   private readonly homes = new Map<number, Map<Ip, string>>();
-
-  constructor(own: NamedLease) {
-    this.add(own);
-  }
 
   /** Returns how a lease contradicts the accepted ones; undefined when it does not. */
   contradict({ lease: { subnet, publicIp, vtepMac } }: NamedLease): string | undefined {

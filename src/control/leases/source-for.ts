@@ -5,17 +5,11 @@ import type { LeaseSource } from './source.js';
 
 export async function sourceFor(options: SourceOptions): Promise<LeaseSource> {
   switch (options.type) {
-    case 'file': {
-      const { FileLeaseSource } = await import('./file/file-source.js');
-      return new FileLeaseSource(options);
-    }
-    case 'kubernetes': {
-      const { KubernetesLeaseSource } = await import('./kubernetes/kubernetes-source.js');
-      return new KubernetesLeaseSource(options);
-    }
-    case 'etcd': {
-      const { EtcdLeaseSource } = await import('./etcd/etcd-source.js');
-      return new EtcdLeaseSource(options);
-    }
+    case 'file':
+      return new (await import('./file/file-source.js')).FileLeaseSource(options);
+    case 'kubernetes':
+      return new (await import('./kubernetes/kubernetes-source.js')).KubernetesLeaseSource(options);
+    case 'etcd':
+      return new (await import('./etcd/etcd-source.js')).EtcdLeaseSource(options);
   }
 }

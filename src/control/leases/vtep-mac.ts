@@ -6,7 +6,7 @@
 
 import { createHash } from 'node:crypto';
 import { formatIp, type Ip } from '../addresses/ip.js';
-import { withColons } from '../addresses/mac.js';
+import { formatMac } from '../addresses/mac.js';
 import type { BackendConf } from '../config/net-conf.js';
 
 /**
@@ -16,7 +16,7 @@ import type { BackendConf } from '../config/net-conf.js';
 export function deriveVtepMac(vni: number, publicIp: string): string {
   const mac = createHash('sha256').update(`weft vtep ${vni} ${publicIp}`).digest().subarray(0, 6);
   mac.writeUInt8((mac.readUInt8() & 0xfc) | 0x02);
-  return withColons(mac.toString('hex'));
+  return formatMac(mac.readUIntBE(0, 6));
 }
 
 /**

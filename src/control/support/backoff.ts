@@ -8,15 +8,11 @@ export interface BackoffOptions {
 }
 
 export class Backoff {
-  private readonly firstMs: number;
-  private readonly mostMs: number;
-  private readonly jitter: boolean;
+  private readonly options: Required<BackoffOptions>;
   private attempts = 0;
 
-  constructor({ firstMs, mostMs, jitter = true }: BackoffOptions) {
-    this.firstMs = firstMs;
-    this.mostMs = mostMs;
-    this.jitter = jitter;
+  constructor(options: BackoffOptions) {
+    this.options = { jitter: true, ...options };
   }
 
   /**
@@ -24,8 +20,9 @@ export class Backoff {
    * half of the wait is subtracted and up to a quarter of `leastMs` is added.
    */
   next(leastMs = 0): number {
-    const waitMs = Math.min(this.mostMs, this.firstMs * 2 ** this.attempts++);
-    if (!this.jitter) return Math.max(waitMs, leastMs);
+    const { firstMs, mostMs, jitter } = this.options;
+    const waitMs = Math.min(mostMs, firstMs * 2 ** this.attempts++);
+    if (!jitter) return Math.max(waitMs, leastMs);
     return Math.max(waitMs * (1 - Math.random() / 2), leastMs * (1 + Math.random() / 4));
   }
 

@@ -1,5 +1,5 @@
 /** A promise with its resolvers: Promise.withResolvers, which Node 20 lacks. */
-export interface Deferred {
+interface Deferred {
   promise: Promise<void>;
   resolve: () => void;
   reject: (reason: Error) => void;

@@ -120,22 +120,21 @@ export class JsonFile {
   }
 }
 
+/** Reasons and remedies by error code. */
+const UNREADABLE: Record<string, string> = {
+  ENOENT: 'no such file; create it or name another file',
+  EACCES: 'permission denied; make it readable by this user',
+  EISDIR: 'this is a directory; name a file',
+};
+
 /** Reads a file that a flag names. @throws UserError */
 export async function readText(flag: string, path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw unreadable(flag, path, error as NodeJS.ErrnoException);
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw new UserError(`${flag} ${path}: ${UNREADABLE[code] ?? message}`);
   }
-}
-
-function unreadable(flag: string, path: string, error: NodeJS.ErrnoException): UserError {
-  const reasons: Record<string, string> = {
-    ENOENT: 'no such file; create it or name another file',
-    EACCES: 'permission denied; make it readable by this user',
-    EISDIR: 'this is a directory; name a file',
-  };
-  return new UserError(`${flag} ${path}: ${reasons[error.code ?? ''] ?? error.message}`);
 }
 
 function syntaxError(flag: string, path: string, text: string): UserError {

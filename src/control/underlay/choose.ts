@@ -132,18 +132,12 @@ async function findUnnamed(search: Search, publicIps: PerFamily<Ip>): Promise<Se
 }
 
 function rulesOf(search: Search, { iface, ifaceRegex, ifaceCanReach }: UnderlayOptions): Rule[] {
-  const rules: Rule[] = [
+  const targets = ifaceCanReach === undefined ? [] : [ifaceCanReach];
+  return [
     ...iface.map((value) => ({ flag: '--iface', value, find: () => named(search, value) })),
     ...ifaceRegex.map((value) => ({ flag: '--iface-regex', value, find: () => matching(search, value) })),
+    ...targets.map((value) => ({ flag: '--iface-can-reach', value, find: () => reaching(search, value) })),
   ];
-  if (ifaceCanReach !== undefined) {
-    rules.push({
-      flag: '--iface-can-reach',
-      value: ifaceCanReach,
-      find: () => reaching(search, ifaceCanReach),
-    });
-  }
-  return rules;
 }
 
 async function firstMatch(rules: readonly Rule[], search: Search): Promise<Selection> {

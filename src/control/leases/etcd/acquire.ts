@@ -13,7 +13,7 @@ import { ownVtepMac } from '../vtep-mac.js';
 import type { EntryReader, SubnetEntry } from './entry.js';
 import { formatLeaseValue } from './lease-value.js';
 import type { Long } from './library.js';
-import type { Registry, Snapshot, Ttl } from './registry.js';
+import type { Registry, Snapshot } from './registry.js';
 import {
   fits,
   previousKey,
@@ -22,12 +22,11 @@ import {
   select,
   type UsableSelection,
 } from './selection.js';
-import { formatSubnetKey, type SubnetKey, showIpv6 } from './subnet-key.js';
-import { mapWithIpv4, type WithIpv4 } from './with-ipv4.js';
+import { formatSubnetKey, mapWithIpv4, showIpv6, type WithIpv4 } from './subnet-key.js';
 
 const TRIES = 10;
 
-export type EtcdLeases = WithIpv4<Lease>;
+type EtcdLeases = WithIpv4<Lease>;
 
 /** This node's key, as last put or seen. */
 export interface OwnKey {
@@ -53,7 +52,6 @@ export async function acquire(
   registry: Registry,
   reader: EntryReader,
   request: NodeRequest,
-  ttlS: number,
   random: () => number,
 ): Promise<{ own: OwnKey; snapshot: Snapshot }> {
   const subnetRequest = subnetRequestOf(request);
@@ -65,7 +63,7 @@ export async function acquire(
       await registry.delete(selection.entry.name, selection.entry.revision);
       continue;
     }
-    const own = await put(registry, selection, request, ttlS);
+    const own = await put(registry, selection, request);
     // Undefined: another node was faster, or this node's key has just changed.
     if (own !== undefined) return { own, snapshot };
   }
@@ -104,16 +102,13 @@ function subnetRequestOf({ netConf, families }: NodeRequest): SubnetRequest {
 }
 
 function leasesFor(selection: UsableSelection, { netConf, families }: NodeRequest): EtcdLeases {
-  const stored = selection.kind === 'own' ? selection.entry.vtepMacs : {};
-  return mapWithIpv4(keyOf(selection), (subnet, family) => {
+  const { key, vtepMacs }: Pick<SubnetEntry, 'key' | 'vtepMacs'> =
+    selection.kind === 'own' ? selection.entry : { key: selection.key, vtepMacs: {} };
+  return mapWithIpv4(key, (subnet, family) => {
     const { publicIp, vtepMac } = valueIn(families, family);
-    const storedMac = (): string | undefined => parseVtepMac(stored[family] ?? '');
+    const storedMac = (): string | undefined => parseVtepMac(vtepMacs[family] ?? '');
     return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, storedMac, vtepMac, publicIp) };
   });
-}
-
-function keyOf(selection: UsableSelection): SubnetKey {
-  return selection.kind === 'free' ? selection.key : selection.entry.key;
 }
 
 /** Logs the selection in flannel's words. */
@@ -151,23 +146,20 @@ async function put(
   registry: Registry,
   selection: UsableSelection,
   request: NodeRequest,
-  ttlS: number,
 ): Promise<OwnKey | undefined> {
-  const key = keyOf(selection);
   const leases = leasesFor(selection, request);
   const value = formatLeaseValue(leases, request.netConf.backend);
-  const expiresAt = Date.now() + ttlS * 1000;
   if (selection.kind === 'own') {
-    const { name, lease, revision } = selection.entry;
-    const ttl: Ttl = lease.isZero() ? 'permanent' : ttlS;
-    const stored = await registry.update(name, value, ttl, revision);
-    return stored && { name, leases, value, expiresAt, ...stored };
+    const { entry } = selection;
+    const stored = await registry.update(entry, value);
+    return stored && { name: entry.name, leases, value, ...stored };
   }
+  const { key } = selection;
   const name = formatSubnetKey(key);
-  const stored = await registry.create(name, value, ttlS);
+  const stored = await registry.create(name, value);
   if (stored === undefined) return undefined;
   info(
     `Allocated lease (ip: ${formatCidr(key.ipv4)} ipv6: ${showIpv6(key)}) to current node (${formatIp(leases.ipv4.publicIp)}) `,
   );
-  return { name, leases, value, expiresAt, ...stored };
+  return { name, leases, value, ...stored };
 }

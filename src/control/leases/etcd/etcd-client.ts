@@ -1,7 +1,7 @@
 /** Calls to an etcd cluster: first to the endpoint that answered last, then to the others. */
 
 import type { EtcdOptions } from '../../options.js';
-import { type Endpoint, readEndpoints } from './endpoint.js';
+import type { Endpoint } from './endpoint.js';
 import { EtcdError, etcdErrorFrom } from './etcd-error.js';
 import { Client, logVerbosity, Metadata, type ServiceError, setLogVerbosity, status } from './library.js';
 import { AUTHENTICATE, type Method, WATCH, type WatchRequest, type WatchResponse } from './protocol.js';
@@ -34,9 +34,8 @@ export class EtcdClient {
   private current = 0;
   private token: Promise<string> | undefined;
   private readonly calls = new Set<{ cancel(): void }>();
-  private closed = false;
 
-  private constructor(options: EtcdOptions, timing: EtcdTiming, endpoints: readonly Endpoint[]) {
+  constructor(options: EtcdOptions, timing: EtcdTiming, endpoints: readonly Endpoint[]) {
     setLogVerbosity(logVerbosity.NONE);
     this.options = options;
     this.timing = timing;
@@ -45,11 +44,6 @@ export class EtcdClient {
       ...endpoint,
       client: new Client(`dns:${endpoint.address}`, endpoint.credentials, CHANNEL_OPTIONS),
     }));
-  }
-
-  /** Reads the options and TLS files; connects with the first call. @throws UserError */
-  static async create(options: EtcdOptions, timing: EtcdTiming): Promise<EtcdClient> {
-    return new EtcdClient(options, timing, await readEndpoints(options));
   }
 
   /** Calls the endpoints in turn until one answers. @throws EtcdError when none does, or etcd refuses the call */
@@ -62,7 +56,7 @@ export class EtcdClient {
         this.current = index;
         return response;
       } catch (error) {
-        if (this.closed || !(error instanceof EtcdError) || !error.isOfEndpoint) throw error;
+        if (!(error instanceof EtcdError) || !error.isOfEndpoint) throw error;
         failures.push(error);
       }
     }
@@ -96,7 +90,6 @@ export class EtcdClient {
 
   /** Cancels all calls and closes all connections. */
   close(): void {
-    this.closed = true;
     for (const call of this.calls) call.cancel();
     for (const { client } of this.members) client.close();
   }
@@ -144,7 +137,6 @@ export class EtcdClient {
     metadata: Metadata,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      this.throwIfClosed();
       const call = member.client.makeUnaryRequest(
         path,
         encode,
@@ -168,7 +160,6 @@ export class EtcdClient {
     metadata: Metadata,
     onResponse: (response: WatchResponse) => void,
   ): Promise<void> {
-    this.throwIfClosed();
     const { path, encode, decode } = WATCH;
     const stream = member.client.makeBidiStreamRequest(path, encode, decode, metadata, {});
     this.calls.add(stream);
@@ -198,9 +189,5 @@ export class EtcdClient {
       this.calls.delete(stream);
       stream.cancel();
     }
-  }
-
-  private throwIfClosed(): void {
-    if (this.closed) throw new EtcdError('the connection to etcd is closed', status.CANCELLED);
   }
 }

@@ -2,7 +2,6 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatCidr } from '../../addresses/cidr.js';
-import { mapFamilies } from '../../addresses/family.js';
 import { type NetConf, netConfOf } from '../../config/net-conf.js';
 import type { EtcdOptions } from '../../options.js';
 import { JsonFile } from '../../support/json-file.js';
@@ -11,9 +10,10 @@ import { Serial } from '../../support/serial.js';
 import { UserError } from '../../support/user-error.js';
 import type { LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
-import { PeerFilter } from '../peer-filter.js';
+import { LeaseSetFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { acquire, type NodeRequest, type OwnKey, previewLeases } from './acquire.js';
+import { readEndpoints } from './endpoint.js';
 import { EntryReader } from './entry.js';
 import { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
@@ -31,11 +31,6 @@ const FAILED_TO_ACQUIRE = 'Error registering network: failed to acquire lease: '
 /** The error while etcd answers but has no usable network configuration yet. */
 class NotYet extends Error {}
 
-interface Session {
-  client: EtcdClient;
-  registry: Registry;
-}
-
 /** This node's key and the other nodes' leases. */
 interface AcquiredKey {
   own: OwnKey;
@@ -48,11 +43,10 @@ export class EtcdLeaseSource implements LeaseSource {
   private readonly options: EtcdOptions;
   private readonly timing: EtcdTiming;
   private readonly random: () => number;
-  private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
+  private readonly filter = new LeaseSetFilter();
   /** An outage during start-up is reported at once; later outages have a grace period. */
-  private readonly starting: Outage;
-  private readonly watching: Outage;
-  private openSession: Session | undefined;
+  private outage = new Outage();
+  private openRegistry: Registry | undefined;
   private acquired: AcquiredKey | undefined;
   private keyWatcher: KeyWatcher | undefined;
   private keeper: Keeper | undefined;
@@ -65,25 +59,21 @@ export class EtcdLeaseSource implements LeaseSource {
     this.timing = { ...ETCD_TIMING, marginMs: options.renewMargin * 60_000, ...timing };
     this.random = random;
     this.name = `etcd ${options.prefix}`;
-    const { remindMs, graceMs } = this.timing;
-    this.starting = new Outage({ graceMs: 0, quietMs: 0, remindMs });
-    this.watching = new Outage({ graceMs, quietMs: 0, remindMs });
   }
 
   get notReady(): string | null {
-    return this.starting.notReady ?? this.watching.notReady;
+    return this.outage.notReady;
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
-    const client = await EtcdClient.create(this.options, this.timing);
-    const registry = new Registry(client, this.options.prefix);
-    this.openSession = { client, registry };
+    const client = new EtcdClient(this.options, this.timing, await readEndpoints(this.options));
+    this.openRegistry = new Registry(client, this.options.prefix, this.timing.leaseTtlS);
     const netConf = await this.retry(signal, FAILED_TO_READ_CONFIG, () => this.readNetConf());
     return { netConf, publicIps: {} };
   }
 
   async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
-    const { registry } = this.session;
+    const { registry } = this;
     const reader = new EntryReader(registry, request.netConf);
     return await this.retry(signal, FAILED_TO_ACQUIRE, () =>
       previewLeases(registry, reader, nodeRequest(request)),
@@ -91,23 +81,23 @@ export class EtcdLeaseSource implements LeaseSource {
   }
 
   async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
-    const { registry } = this.session;
+    const { registry } = this;
     const previous = request.families.ipv4?.previous;
     info(
       `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatCidr(previous)}`,
     );
     const reader = new EntryReader(registry, request.netConf);
     const { own, snapshot } = await this.retry(signal, FAILED_TO_ACQUIRE, () =>
-      acquire(registry, reader, nodeRequest(request), this.timing.leaseTtlS, this.random),
+      acquire(registry, reader, nodeRequest(request), this.random),
     );
-    this.acquired = { own, peers: new PeerTable(reader), snapshot };
-    this.replacePeers(this.acquired, snapshot);
-    return this.setsOf(this.acquired);
+    const peers = new PeerTable(registry, reader, own.name);
+    peers.replace(snapshot.kvs);
+    this.acquired = { own, peers, snapshot };
+    return this.filter.setsOf(own.name, own.leases, peers.leases);
   }
 
   watch(listener: LeaseListener): void {
-    const { client, registry } = this.session;
-    const { acquired, timing } = this;
+    const { acquired, registry, timing } = this;
     if (acquired === undefined) throw new Error('this node has no lease yet');
     const { own, peers, snapshot } = acquired;
     const keeper = new Keeper(registry, own, timing, () =>
@@ -118,12 +108,13 @@ export class EtcdLeaseSource implements LeaseSource {
     };
     const isOwn = (kv: KeyValue): boolean => registry.nameOf(kv) === own.name;
     this.keeper = keeper;
-    this.keyWatcher = new KeyWatcher(client, registry, this.watching, timing.backoff, {
+    this.outage = new Outage({ graceMs: timing.graceMs });
+    this.keyWatcher = new KeyWatcher(registry, this.outage, timing.backoff, {
       onSnapshot: (later) => {
         const kv = later.kvs.find(isOwn);
         if (kv === undefined) keeper.onDelete();
         else keeper.onPut(kv);
-        deliverIf(this.replacePeers(acquired, later));
+        deliverIf(peers.replace(later.kvs));
       },
       onPut: (kv) => {
         if (isOwn(kv)) keeper.onPut(kv);
@@ -134,7 +125,7 @@ export class EtcdLeaseSource implements LeaseSource {
         else deliverIf(peers.remove(registry.nameOf(kv)));
       },
     });
-    keeper.start();
+    keeper.schedule();
     void this.keyWatcher.run(snapshot);
     // Frees the memory: the peer table has all of it.
     snapshot.kvs.length = 0;
@@ -147,21 +138,21 @@ export class EtcdLeaseSource implements LeaseSource {
     clearTimeout(this.collecting);
     this.keeper?.stop();
     this.keyWatcher?.stop();
-    this.openSession?.client.close();
+    this.openRegistry?.client.close();
   }
 
-  private get session(): Session {
-    if (this.openSession === undefined) throw new Error('the source is not open');
-    return this.openSession;
+  private get registry(): Registry {
+    if (this.openRegistry === undefined) throw new Error('the source is not open');
+    return this.openRegistry;
   }
 
   /** @throws NotYet, UserError, EtcdError */
   private async readNetConf(): Promise<NetConf> {
-    const { client, registry } = this.session;
+    const { registry } = this;
     const text = await registry.readConfig();
     if (text === undefined) {
       throw new NotYet(
-        `flannel config not found in etcd store. Did you create your config using etcdv3 API? There is no key ${registry.configKey} at ${client.endpoints}`,
+        `flannel config not found in etcd store. Did you create your config using etcdv3 API? There is no key ${registry.configKey} at ${registry.client.endpoints}`,
       );
     }
     const netConf = parseNetConf(registry.configKey, text);
@@ -178,7 +169,7 @@ export class EtcdLeaseSource implements LeaseSource {
    * correct user and configuration. @throws any other error, and the signal's reason
    */
   private async retry<T>(signal: AbortSignal, words: string, action: () => Promise<T>): Promise<T> {
-    const { client } = this.session;
+    const { client } = this.registry;
     const cancel = (): void => client.close();
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
@@ -186,14 +177,14 @@ export class EtcdLeaseSource implements LeaseSource {
       for (;;) {
         try {
           const result = await action();
-          this.starting.end(`etcd at ${client.endpoints} answers`);
+          this.outage.end(`etcd at ${client.endpoints} answers`);
           return result;
         } catch (error) {
           if (signal.aborted) throw signal.reason;
           if (error instanceof UserError) throw new UserError(`${words}${error.message}`);
           if (!(error instanceof EtcdError || error instanceof NotYet)) throw error;
           const kind = error instanceof EtcdError ? error.code : error.message;
-          this.starting.report(`${words}${error.message}; retrying every second`, kind);
+          this.outage.report(`${words}${error.message}; retrying every second`, kind);
         }
         await delay(this.timing.retryMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
@@ -202,26 +193,13 @@ export class EtcdLeaseSource implements LeaseSource {
     }
   }
 
-  /** Returns whether a lease changed. */
-  private replacePeers({ own, peers }: AcquiredKey, { kvs }: Snapshot): boolean {
-    const { registry } = this.session;
-    const named = kvs.map((kv) => ({ name: registry.nameOf(kv), kv }));
-    return peers.replace(named.filter(({ name }) => name !== own.name));
-  }
-
-  private setsOf({ own, peers }: AcquiredKey): LeaseSets {
-    return mapFamilies(own.leases, (lease, family) => ({
-      own: lease,
-      peers: this.filters[family].accept({ name: own.name, lease }, peers.all(family)),
-    }));
-  }
-
   /** Delivers one set for all changes within `collectMs`, after the listener has applied the set before. */
-  private deliverSoon(acquired: AcquiredKey, listener: LeaseListener): void {
+  private deliverSoon({ own, peers }: AcquiredKey, listener: LeaseListener): void {
     if (this.collecting !== undefined) return;
     const deliver = async (): Promise<void> => {
       this.collecting = undefined;
-      if (!this.closed) await listener.onLeases(this.setsOf(acquired));
+      if (this.closed) return;
+      await listener.onLeases(this.filter.setsOf(own.name, own.leases, peers.leases));
     };
     this.collecting = setTimeout(() => {
       this.deliveries.run(deliver).catch((error: Error) => listener.onRefused(error));

@@ -4,7 +4,6 @@ import { error, info } from '../../support/log.js';
 import { Serial } from '../../support/serial.js';
 import type { OwnKey } from './acquire.js';
 import { duplicatePublicIp, warnOfDuplicatePublicIp } from './duplicate-public-ip.js';
-import { goDuration } from './go-duration.js';
 import { parseLeaseValue } from './lease-value.js';
 import type { KeyValue } from './protocol.js';
 import type { Registry } from './registry.js';
@@ -29,8 +28,14 @@ export class Keeper {
     this.onRevoked = onRevoked;
   }
 
-  start(): void {
-    this.schedule();
+  /** Schedules the next renewal. */
+  schedule(): void {
+    const { lease, expiresAt } = this.own;
+    clearTimeout(this.timer);
+    if (lease.isZero()) return;
+    const waitMs = Math.max(0, expiresAt - this.timing.marginMs - Date.now());
+    info(`Waiting for ${goDuration(waitMs)} to renew lease`);
+    this.renewIn(waitMs);
   }
 
   stop(): void {
@@ -52,15 +57,6 @@ export class Keeper {
     this.onRevoked();
   }
 
-  private schedule(): void {
-    const { lease, expiresAt } = this.own;
-    clearTimeout(this.timer);
-    if (lease.isZero()) return;
-    const waitMs = Math.max(0, expiresAt - this.timing.marginMs - Date.now());
-    info(`Waiting for ${goDuration(waitMs)} to renew lease`);
-    this.renewIn(waitMs);
-  }
-
   private renewIn(waitMs: number): void {
     clearTimeout(this.timer);
     if (this.stopped) return;
@@ -71,15 +67,14 @@ export class Keeper {
   private async renew(): Promise<void> {
     if (this.stopped) return;
     const { own, registry } = this;
-    const { leaseTtlS, renewRetryMs } = this.timing;
+    const { renewRetryMs } = this.timing;
     this.putAt = performance.now();
-    const expiresAt = Date.now() + leaseTtlS * 1000;
     try {
-      const ttl = own.lease.isZero() ? 'permanent' : leaseTtlS;
-      const stored = await registry.update(own.name, own.value, ttl, own.revision);
+      const stored = await registry.update(own, own.value);
       if (stored !== undefined) {
-        Object.assign(own, stored, { expiresAt });
-        if (!own.lease.isZero()) info(`Lease renewed, new expiration: ${new Date(expiresAt).toISOString()}`);
+        Object.assign(own, stored);
+        const expiration = new Date(own.expiresAt).toISOString();
+        if (!own.lease.isZero()) info(`Lease renewed, new expiration: ${expiration}`);
         this.schedule();
         return;
       }
@@ -129,4 +124,14 @@ function isOfAnotherNode({ name, leases }: OwnKey, text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Formats a duration as Go does, to a tenth of a second: `22h59m58.9s`. */
+export function goDuration(ms: number): string {
+  const tenths = Math.max(0, Math.round(ms / 100));
+  const seconds = (tenths % 600) / 10;
+  const minutes = Math.floor(tenths / 600);
+  const hours = Math.floor(minutes / 60);
+  if (hours > 0) return `${hours}h${minutes % 60}m${seconds}s`;
+  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`;
 }

@@ -1,17 +1,15 @@
 /** Watches the keys of all nodes, across lost connections, compactions and a restored or replaced etcd. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { Backoff } from '../../support/backoff.js';
+import { Backoff, type BackoffOptions } from '../../support/backoff.js';
 import { warn } from '../../support/log.js';
 import type { Outage } from '../outage.js';
-import type { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
 import { status } from './library.js';
 import { DELETE, type Header, type KeyValue, type WatchResponse } from './protocol.js';
 import type { Registry, Snapshot } from './registry.js';
-import type { EtcdTiming } from './timing.js';
 
-export interface KeyEvents {
+interface KeyEvents {
   onSnapshot(snapshot: Snapshot): void;
   onPut(kv: KeyValue): void;
   onDelete(kv: KeyValue): void;
@@ -21,23 +19,15 @@ export interface KeyEvents {
 class Gap extends Error {}
 
 export class KeyWatcher {
-  private readonly client: EtcdClient;
   private readonly registry: Registry;
   private readonly outage: Outage;
-  private readonly backoff: EtcdTiming['backoff'];
+  private readonly backoff: BackoffOptions;
   private readonly events: KeyEvents;
   private readonly stopping = new AbortController();
   /** Header of the last response; undefined when all keys must be listed again. */
   private last: Header | undefined;
 
-  constructor(
-    client: EtcdClient,
-    registry: Registry,
-    outage: Outage,
-    backoff: EtcdTiming['backoff'],
-    events: KeyEvents,
-  ) {
-    this.client = client;
+  constructor(registry: Registry, outage: Outage, backoff: BackoffOptions, events: KeyEvents) {
     this.registry = registry;
     this.outage = outage;
     this.backoff = backoff;
@@ -75,7 +65,7 @@ export class KeyWatcher {
       }
       const startRevision = this.last.revision.toNumber() + 1;
       const request = { create: { ...this.registry.range, startRevision } };
-      await this.client.watch(request, (response) => this.handle(response));
+      await this.registry.client.watch(request, (response) => this.handle(response));
       return new EtcdError('the stream ended', status.UNAVAILABLE);
     } catch (error) {
       if (error instanceof Gap) this.last = undefined;
@@ -108,7 +98,7 @@ export class KeyWatcher {
       );
     }
     // etcd 3.4 also answers "permission denied" for an expired token; the next call gets a new one.
-    this.client.forgetToken();
+    this.registry.client.forgetToken();
     throw new EtcdError(`etcd canceled the watch: ${reason}`, status.PERMISSION_DENIED);
   }
 

@@ -6,7 +6,7 @@ import type { BackendConf } from '../../config/net-conf.js';
 import { JsonFile, type JsonObject } from '../../support/json-file.js';
 import { UserError } from '../../support/user-error.js';
 import { type Lease, vtepMacOf } from '../lease.js';
-import type { WithIpv4 } from './with-ipv4.js';
+import type { WithIpv4 } from './subnet-key.js';
 
 /** A value that a node or an operator wrote. */
 export interface LeaseValue {

@@ -1,27 +1,33 @@
 /** The leases of all other nodes, kept up to date by etcd's events. */
 
-import type { Family } from '../../addresses/family.js';
+import { isDeepStrictEqual } from 'node:util';
 import type { NodeLeases } from '../lease.js';
-import type { NamedLease } from '../peer-filter.js';
-import { sameLeases } from '../same-lease.js';
 import type { EntryReader } from './entry.js';
 import type { KeyValue } from './protocol.js';
+import type { Registry } from './registry.js';
 
 export class PeerTable {
+  /** By the key's name. */
+  readonly leases = new Map<string, NodeLeases>();
+  private readonly registry: Registry;
   private readonly reader: EntryReader;
-  private readonly leases = new Map<string, NodeLeases>();
+  private readonly ownName: string;
 
-  constructor(reader: EntryReader) {
+  constructor(registry: Registry, reader: EntryReader, ownName: string) {
+    this.registry = registry;
     this.reader = reader;
+    this.ownName = ownName;
   }
 
   /** Replaces all keys. Returns whether a lease changed. */
-  replace(kvs: readonly { name: string; kv: KeyValue }[]): boolean {
-    const current = new Set(kvs.map(({ name }) => name));
+  replace(kvs: readonly KeyValue[]): boolean {
+    const current = new Map(kvs.map((kv) => [this.registry.nameOf(kv), kv]));
+    current.delete(this.ownName);
     let changed = false;
-    for (const name of [...this.leases.keys()])
+    for (const name of this.leases.keys()) {
       if (!current.has(name)) changed = this.remove(name) || changed;
-    for (const { name, kv } of kvs) changed = this.put(name, kv) || changed;
+    }
+    for (const [name, kv] of current) changed = this.put(name, kv) || changed;
     return changed;
   }
 
@@ -33,19 +39,12 @@ export class PeerTable {
     const leases = this.reader.leasesOf(entry, before ?? {});
     if (leases === undefined) return this.leases.delete(name);
     this.leases.set(name, leases);
-    return before === undefined || !sameLeases(before, leases);
+    return !isDeepStrictEqual(before, leases);
   }
 
   /** Removes a key. Returns whether it was a lease. */
   remove(name: string): boolean {
     this.reader.forget(name);
     return this.leases.delete(name);
-  }
-
-  /** Returns the leases of one family. */
-  all(family: Family): NamedLease[] {
-    return [...this.leases].flatMap(([name, { [family]: lease }]) =>
-      lease === undefined ? [] : [{ name, lease }],
-    );
   }
 }

@@ -5,14 +5,13 @@
 
 import { type Long, protobuf } from './library.js';
 
-type Field = [type: string, id: number] | [type: string, id: number, rule: 'repeated'];
+type Field = [type: string, id: number, rule?: 'repeated'];
 
 const MESSAGES: Record<string, Record<string, Field>> = {
   Header: { clusterId: ['uint64', 1], revision: ['int64', 3], raftTerm: ['uint64', 4] },
   KeyValue: {
     key: ['bytes', 1],
     modRevision: ['int64', 3],
-    version: ['int64', 4],
     value: ['bytes', 5],
     lease: ['int64', 6],
   },
@@ -36,11 +35,11 @@ const MESSAGES: Record<string, Record<string, Field>> = {
   TxnResponse: { header: ['Header', 1], succeeded: ['bool', 2] },
 
   LeaseGrantRequest: { ttl: ['int64', 1] },
-  LeaseGrantResponse: { id: ['int64', 2], ttl: ['int64', 3] },
+  LeaseGrantResponse: { id: ['int64', 2] },
   LeaseRevokeRequest: { id: ['int64', 1] },
   LeaseRevokeResponse: {},
-  LeaseTtlRequest: { id: ['int64', 1] },
-  LeaseTtlResponse: { ttl: ['int64', 3] },
+  LeaseTimeToLiveRequest: { id: ['int64', 1] },
+  LeaseTimeToLiveResponse: { ttl: ['int64', 3] },
 
   AuthenticateRequest: { name: ['string', 1], password: ['string', 2] },
   AuthenticateResponse: { token: ['string', 2] },
@@ -63,10 +62,7 @@ const ROOT = protobuf.Root.fromJSON({
       message,
       {
         fields: Object.fromEntries(
-          Object.entries(fields).map(([name, [type, id, rule]]) => [
-            name,
-            rule === undefined ? { type, id } : { type, id, rule },
-          ]),
+          Object.entries(fields).map(([name, [type, id, rule = 'optional']]) => [name, { type, id, rule }]),
         ),
       },
     ]),
@@ -90,7 +86,7 @@ export interface KeyValue {
 /** Event.type */
 export const DELETE = 1;
 
-export interface RangeRequest {
+interface RangeRequest {
   key: Buffer;
   rangeEnd?: Buffer;
   limit?: number;
@@ -132,45 +128,24 @@ export interface Method<Request, Response> {
   decode(bytes: Buffer): Response;
 }
 
-function method<Request extends object, Response>(
-  path: string,
-  request: string,
-  response: string,
-): Method<Request, Response> {
-  const requests = ROOT.lookupType(request);
-  const responses = ROOT.lookupType(response);
+function method<Request extends object, Response>(service: string, name: string): Method<Request, Response> {
+  const requests = ROOT.lookupType(`${name}Request`);
+  const responses = ROOT.lookupType(`${name}Response`);
   return {
-    path: `/etcdserverpb.${path}`,
+    path: `/etcdserverpb.${service}/${name}`,
     encode: (message) => requests.encode(message).finish() as Buffer,
     decode: (bytes) => responses.decode(bytes) as unknown as Response,
   };
 }
 
-export const RANGE = method<RangeRequest, RangeResponse>('KV/Range', 'RangeRequest', 'RangeResponse');
-export const TXN = method<TxnRequest, { header: Header; succeeded: boolean }>(
-  'KV/Txn',
-  'TxnRequest',
-  'TxnResponse',
-);
-export const LEASE_GRANT = method<{ ttl: number }, { id: Long }>(
-  'Lease/LeaseGrant',
-  'LeaseGrantRequest',
-  'LeaseGrantResponse',
-);
-export const LEASE_REVOKE = method<{ id: Long }, object>(
-  'Lease/LeaseRevoke',
-  'LeaseRevokeRequest',
-  'LeaseRevokeResponse',
-);
+export const RANGE = method<RangeRequest, RangeResponse>('KV', 'Range');
+export const TXN = method<TxnRequest, { header: Header; succeeded: boolean }>('KV', 'Txn');
+export const LEASE_GRANT = method<{ ttl: number }, { id: Long }>('Lease', 'LeaseGrant');
+export const LEASE_REVOKE = method<{ id: Long }, object>('Lease', 'LeaseRevoke');
 /** Response ttl: seconds left, -1 for a lease that has expired. */
-export const LEASE_TTL = method<{ id: Long }, { ttl: Long }>(
-  'Lease/LeaseTimeToLive',
-  'LeaseTtlRequest',
-  'LeaseTtlResponse',
-);
+export const LEASE_TTL = method<{ id: Long }, { ttl: Long }>('Lease', 'LeaseTimeToLive');
 export const AUTHENTICATE = method<{ name: string; password: string }, { token: string }>(
-  'Auth/Authenticate',
-  'AuthenticateRequest',
-  'AuthenticateResponse',
+  'Auth',
+  'Authenticate',
 );
-export const WATCH = method<WatchRequest, WatchResponse>('Watch/Watch', 'WatchRequest', 'WatchResponse');
+export const WATCH = method<WatchRequest, WatchResponse>('Watch', 'Watch');

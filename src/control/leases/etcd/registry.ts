@@ -26,14 +26,13 @@ export interface Snapshot {
   kvs: KeyValue[];
 }
 
-/** Time to live of a key, in seconds. */
-export type Ttl = number | 'permanent';
-
 /** A successful put. */
-export interface Stored {
+interface Stored {
   revision: Long;
   /** The key's lease in etcd; zero for a permanent key. */
   lease: Long;
+  /** Time by Date.now(); meaningless for a permanent key. */
+  expiresAt: number;
 }
 
 export class Registry {
@@ -41,12 +40,15 @@ export class Registry {
   readonly configKey: string;
   /** The common prefix of the nodes' keys. */
   readonly subnets: string;
-  private readonly client: EtcdClient;
+  readonly client: EtcdClient;
+  /** Time to live of a key that is not permanent, in seconds. */
+  private readonly ttlS: number;
   /** Ids of the leases that etcd granted to this process, about one a day. */
   private readonly granted = new Set<string>();
 
-  constructor(client: EtcdClient, prefix: string) {
+  constructor(client: EtcdClient, prefix: string, ttlS: number) {
     this.client = client;
+    this.ttlS = ttlS;
     this.configKey = posix.join(prefix, 'config');
     this.subnets = `${posix.join(prefix, 'subnets')}/`;
   }
@@ -96,15 +98,21 @@ export class Registry {
   }
 
   /** Puts a key that must not exist. Returns undefined if it exists. @throws EtcdError */
-  create(name: string, value: string, ttl: Ttl): Promise<Stored | undefined> {
+  create(name: string, value: string): Promise<Stored | undefined> {
     const key = this.keyOf(name);
-    return this.put(key, value, ttl, { target: VERSION, key, version: 0 });
+    return this.put(key, value, false, { target: VERSION, key, version: 0 });
   }
 
-  /** Puts a key that must not have changed since `revision`. Returns undefined if it has. @throws EtcdError */
-  update(name: string, value: string, ttl: Ttl, revision: Long): Promise<Stored | undefined> {
+  /**
+   * Puts a key that must not have changed since `revision`; a permanent key stays permanent. Returns undefined if it has
+   * changed. @throws EtcdError
+   */
+  update(
+    { name, lease, revision }: { name: string; lease: Long; revision: Long },
+    value: string,
+  ): Promise<Stored | undefined> {
     const key = this.keyOf(name);
-    return this.put(key, value, ttl, { target: MOD_REVISION, key, modRevision: revision });
+    return this.put(key, value, lease.isZero(), { target: MOD_REVISION, key, modRevision: revision });
   }
 
   /**
@@ -142,22 +150,23 @@ export class Registry {
   private async put(
     key: Buffer,
     value: string,
-    ttl: Ttl,
+    permanent: boolean,
     condition: TxnRequest['compare'][number],
   ): Promise<Stored | undefined> {
-    const lease = ttl === 'permanent' ? Long.ZERO : (await this.client.call(LEASE_GRANT, { ttl })).id;
-    if (!lease.isZero()) this.granted.add(lease.toString());
+    const expiresAt = Date.now() + this.ttlS * 1000;
+    const lease = permanent ? Long.ZERO : (await this.client.call(LEASE_GRANT, { ttl: this.ttlS })).id;
+    if (!permanent) this.granted.add(lease.toString());
     const { header, succeeded } = await this.client.call(TXN, {
       compare: [condition],
       success: [{ put: { key, value: Buffer.from(value), lease } }],
     });
-    if (succeeded) return { revision: header.revision, lease };
+    if (succeeded) return { revision: header.revision, lease, expiresAt };
+    if (permanent) return undefined;
     // If the reply to the first attempt was lost, the next endpoint finds the key already put.
-    const { kvs } = await this.client.call(RANGE, { key });
-    const [kv] = kvs;
-    if (kv?.lease.equals(lease) && !lease.isZero()) return { revision: kv.modRevision, lease };
+    const [kv] = (await this.client.call(RANGE, { key })).kvs;
+    if (kv?.lease.equals(lease)) return { revision: kv.modRevision, lease, expiresAt };
     // A lease that is not revoked expires by itself.
-    if (!lease.isZero()) await this.client.call(LEASE_REVOKE, { id: lease }).catch(() => {});
+    await this.client.call(LEASE_REVOKE, { id: lease }).catch(() => {});
     return undefined;
   }
 

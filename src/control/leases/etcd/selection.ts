@@ -1,14 +1,13 @@
 /** Selects a node's subnets from the entries in etcd: flannel's tryAcquireLease (pkg/subnet/etcd/local_manager.go). */
 
 import type { Cidr } from '../../addresses/cidr.js';
-import { bitsOf, FAMILIES, familiesIn, type PerFamily, valueIn } from '../../addresses/family.js';
+import { FAMILIES, familiesIn, type PerFamily, valueIn } from '../../addresses/family.js';
 import { familyOf, formatIp, type Ip } from '../../addresses/ip.js';
 import { RANGE_RULES, type SubnetRange } from '../../config/subnet-range.js';
 import { UserError } from '../../support/user-error.js';
-import { firstFree, overlap, type Span, spanOf } from './allocate.js';
+import { firstFree, overlap } from './allocate.js';
 import type { SubnetEntry } from './entry.js';
-import type { SubnetKey } from './subnet-key.js';
-import { mapWithIpv4, type WithIpv4 } from './with-ipv4.js';
+import { mapWithIpv4, type SubnetKey, type WithIpv4 } from './subnet-key.js';
 
 export interface SubnetRequest {
   /** Origin of the network configuration, for messages. */
@@ -43,7 +42,7 @@ export function select(
   if (own[0] !== undefined) return { kind: 'stale', entry: own[0] };
 
   const taken = mapWithIpv4(request.ranges, (_, family) =>
-    entries.flatMap(({ key: { [family]: subnet } }) => (subnet === undefined ? [] : [spanOf(subnet)])),
+    entries.flatMap(({ key: { [family]: subnet } }) => subnet ?? []),
   );
   const previous = previousKey(request);
   if (previous !== undefined && fits(previous, request) && !overlapsAny(previous, taken)) {
@@ -72,28 +71,21 @@ export function fits(key: SubnetKey, { ranges }: SubnetRequest): boolean {
   });
 }
 
-function overlapsAny(key: SubnetKey, taken: WithIpv4<Span[]>): boolean {
+function overlapsAny(key: SubnetKey, taken: WithIpv4<Cidr[]>): boolean {
   return familiesIn(key).some((family) => {
-    const span = spanOf(valueIn(key, family));
-    return taken[family]?.some((other) => overlap(span, other));
+    const subnet = valueIn(key, family);
+    return taken[family]?.some((other) => overlap(subnet, other));
   });
 }
 
 /** @throws UserError when all are taken */
-function freeSubnet(
-  { length, min, max }: SubnetRange,
-  taken: readonly Span[],
-  random: () => number,
-  origin: string,
-): Cidr {
-  const size = 1n << BigInt(bitsOf(familyOf(min)) - length);
-  const free = firstFree({ min: BigInt(min), max: BigInt(max), size }, taken);
-  const base = free[Math.floor(random() * free.length)];
-  if (base === undefined) {
-    const keys = RANGE_RULES[familyOf(min)];
-    throw new UserError(
-      `out of subnets: all of ${formatIp(min)} to ${formatIp(max)}, /${length} are taken; delete keys of removed nodes, or give ${origin} a larger ${keys.network} or a longer ${keys.length}`,
-    );
-  }
-  return { base: typeof min === 'bigint' ? base : Number(base), prefixLength: length };
+function freeSubnet(range: SubnetRange, taken: readonly Cidr[], random: () => number, origin: string): Cidr {
+  const free = firstFree(range, taken);
+  const subnet = free[Math.floor(random() * free.length)];
+  if (subnet !== undefined) return subnet;
+  const { length, min, max } = range;
+  const keys = RANGE_RULES[familyOf(min)];
+  throw new UserError(
+    `out of subnets: all of ${formatIp(min)} to ${formatIp(max)}, /${length} are taken; delete keys of removed nodes, or give ${origin} a larger ${keys.network} or a longer ${keys.length}`,
+  );
 }

@@ -1,9 +1,17 @@
 /** Names of flannel's keys in etcd (pkg/subnet/subnet.go): `10.5.1.0-24`, or `10.5.1.0-24&fd00:12:13::-56` in dual stack. */
 
 import { baseOf, type Cidr, formatCidr } from '../../addresses/cidr.js';
-import { bitsOf, type Family, valuesOf } from '../../addresses/family.js';
+import { bitsOf, type Family, type PerFamily, valuesOf } from '../../addresses/family.js';
 import { formatIp, parseIp } from '../../addresses/ip.js';
-import type { WithIpv4 } from './with-ipv4.js';
+
+/** A record per family in which IPv4 is always present: flannel's keys begin with an IPv4 subnet. */
+export type WithIpv4<T> = PerFamily<T> & { readonly ipv4: T };
+
+/** Returns a record with every value mapped. */
+export function mapWithIpv4<T, U>(per: WithIpv4<T>, map: (value: T, family: Family) => U): WithIpv4<U> {
+  const { ipv4, ipv6 } = per;
+  return { ipv4: map(ipv4, 'ipv4'), ipv6: ipv6 === undefined ? undefined : map(ipv6, 'ipv6') };
+}
 
 /** The subnets of one node. */
 export type SubnetKey = WithIpv4<Cidr>;

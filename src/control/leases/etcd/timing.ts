@@ -9,8 +9,6 @@ export interface EtcdTiming extends SourceTiming {
   renewRetryMs: number;
   /** Time between two attempts to reach etcd, or to find a configuration in it, at the start; flannel's 1 s. */
   retryMs: number;
-  /** Time between two log lines on the same outage. */
-  remindMs: number;
 }
 
 export const ETCD_TIMING: Omit<EtcdTiming, 'marginMs'> = {
@@ -21,5 +19,4 @@ export const ETCD_TIMING: Omit<EtcdTiming, 'marginMs'> = {
   leaseTtlS: 86_400,
   renewRetryMs: 60_000,
   retryMs: 1000,
-  remindMs: 60_000,
 };

@@ -20,8 +20,7 @@ export function findOwnLease(
   source: string,
 ): Lease {
   const byAddress = new Map(leases.map((lease) => [lease.publicIp, lease]));
-  const address = own.addresses.find((candidate) => byAddress.has(candidate));
-  const lease = address === undefined ? undefined : byAddress.get(address);
+  const lease = own.addresses.map((address) => byAddress.get(address)).find((found) => found !== undefined);
   const [publicIp, net] =
     familyOf(network.base) === 'ipv6' ? ['PublicIPv6', 'IPv6Network'] : ['PublicIP', 'Network'];
   if (lease === undefined) {

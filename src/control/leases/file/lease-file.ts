@@ -20,7 +20,7 @@ import { deriveVtepMac } from '../vtep-mac.js';
 
 export const FLAG = '--lease-file';
 
-export interface FileLeases {
+interface FileLeases {
   /** The leases of each requested family, in the order of the file. */
   leases: PerFamily<Lease[]>;
   /** flannel's log line for each lease of another backend type. */

@@ -6,25 +6,7 @@ import type { NetConf } from '../../config/net-conf.js';
 import { show, UserError } from '../../support/user-error.js';
 import { type NodeLeases, vtepMacOf } from '../lease.js';
 
-/** Names without the prefix. The operator sets `*-overwrite` and `node-*`, the node sets the others. */
-export const ANNOTATIONS = [
-  'backend-data',
-  'backend-type',
-  'backend-v6-data',
-  'kube-subnet-manager',
-  'node-public-ip',
-  'node-public-ipv6',
-  'public-ip',
-  'public-ip-overwrite',
-  'public-ipv6',
-  'public-ipv6-overwrite',
-] as const;
-
-export type Annotation = (typeof ANNOTATIONS)[number];
-/** Values by name. */
-export type Annotations = Partial<Record<Annotation, string>>;
-
-/** The annotations of each family. */
+/** The annotations of each family, without the prefix. The operator sets `*-overwrite` and `node-*`. */
 export const FAMILY_ANNOTATIONS = {
   ipv4: {
     data: 'backend-data',
@@ -38,7 +20,19 @@ export const FAMILY_ANNOTATIONS = {
     overwrite: 'public-ipv6-overwrite',
     nodePublicIp: 'node-public-ipv6',
   },
-} as const satisfies Record<Family, Record<string, Annotation>>;
+} as const satisfies Record<Family, object>;
+
+/** All names, without the prefix. */
+export const ANNOTATIONS = [
+  'backend-type',
+  'kube-subnet-manager',
+  ...Object.values(FAMILY_ANNOTATIONS.ipv4),
+  ...Object.values(FAMILY_ANNOTATIONS.ipv6),
+] as const;
+
+export type Annotation = (typeof ANNOTATIONS)[number];
+/** Values by name. */
+export type Annotations = Partial<Record<Annotation, string>>;
 
 /** Returns the prefix of all names: `fqdn/` or `fqdn/name-`. @throws UserError in flannel's words */
 export function annotationPrefix(text: string): string {
@@ -54,7 +48,9 @@ export function annotationPrefix(text: string): string {
 }
 
 function prefixError(text: string, rule: string): UserError {
-  return new UserError(`subnet/kube: ${rule}; correct --kube-annotation-prefix ${show(text)}`);
+  return new UserError(
+    `error creating network manager: subnet/kube: ${rule}; correct --kube-annotation-prefix ${show(text)}`,
+  );
 }
 
 /** Returns the annotations that publish these leases, ordered by name as in flannel's JSON. */

@@ -6,20 +6,17 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { text as textOf } from 'node:stream/consumers';
-import type { KubernetesOptions } from '../../options.js';
 import { ApiError, messageOf } from './api-error.js';
-import { loadConfig } from './kubeconfig.js';
 import type { KubeConfig } from './library.js';
-import type { KubernetesTiming } from './timing.js';
 
 const STRATEGIC_MERGE_PATCH = 'application/strategic-merge-patch+json';
 /** TCP probes on an accepted watch, which is silent between events. */
 const KEEP_ALIVE_MS = 30_000;
 
 /** Headers, and an agent with certificates. */
-export type Credentials = Pick<RequestOptions, 'headers' | 'agent' | 'auth'>;
+type Credentials = Pick<RequestOptions, 'headers' | 'agent' | 'auth'>;
 
-export interface WatchCall {
+interface WatchCall {
   /** Path and query. */
   path: string;
   /** Longest silence of an accepted watch; a longer one fails it. */
@@ -42,16 +39,11 @@ export class ApiClient {
   private readonly answerMs: number;
   private config: KubeConfig;
 
-  private constructor(load: () => Promise<KubeConfig>, config: KubeConfig, { answerMs }: KubernetesTiming) {
+  /** `load` reads the configuration again; `answerMs` is the longest wait for an answer. */
+  constructor(load: () => Promise<KubeConfig>, config: KubeConfig, answerMs: number) {
     this.load = load;
     this.config = config;
     this.answerMs = answerMs;
-  }
-
-  /** @throws UserError when the options name no usable configuration */
-  static async open(options: KubernetesOptions, root: string, timing: KubernetesTiming): Promise<ApiClient> {
-    const load = (): Promise<KubeConfig> => loadConfig(options, root);
-    return new ApiClient(load, await load(), timing);
   }
 
   /** Rereads token, certificates and kubeconfig, which may have been rotated. An unusable configuration is ignored. */

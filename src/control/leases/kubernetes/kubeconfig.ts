@@ -85,10 +85,7 @@ function useTokenFile(config: KubeConfig, server: Cluster, path: string): void {
 }
 
 /** Returns a cluster; for http, which client-go accepts too, the library requires `skipTLSVerify`. @throws UserError */
-function cluster(
-  server: string,
-  skipTLSVerify = false,
-): { name: string; server: string; skipTLSVerify: boolean } {
+function cluster(server: string, skipTLSVerify = false): Cluster {
   if (!URL.canParse(server))
     throw configError(`"${server}" is not the URL of an API server, like https://10.96.0.1:443`);
   const plain = new URL(server).protocol === 'http:';

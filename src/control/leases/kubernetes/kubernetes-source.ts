@@ -14,32 +14,31 @@ import { UserError } from '../../support/user-error.js';
 import { type LeaseSets, type NodeLeases, vtepMacOf } from '../lease.js';
 import { Outage } from '../outage.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
-import { annotationsOf, FAMILY_ANNOTATIONS } from './annotations.js';
+import { annotationPrefix, annotationsOf, FAMILY_ANNOTATIONS } from './annotations.js';
 import { ApiClient } from './api-client.js';
 import { ApiError } from './api-error.js';
-import { Delivery, type KubernetesLeases, type KubernetesSession } from './delivery.js';
-import { warnOfInClusterConfig } from './kubeconfig.js';
+import { deliverChanges, type KubernetesLeases } from './delivery.js';
+import { loadConfig, warnOfInClusterConfig } from './kubeconfig.js';
 import { LeaseSetBuilder } from './lease-sets.js';
+import type { KubeConfig } from './library.js';
 import { findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
 import { logOverwrites, ownLeasesOf } from './own-leases.js';
 import { Publisher } from './publisher.js';
 import { NodeReflector } from './reflector.js';
-import { loadNetConf, prefixed, prefixOf, warnOfQueueDepth } from './settings.js';
+import type { KubernetesSession } from './session.js';
+import { loadNetConf, prefixErrors, warnOfQueueDepth } from './settings.js';
 import { KUBERNETES_TIMING, type KubernetesTiming } from './timing.js';
 
 /** Replacements for tests. */
-export interface Surroundings {
+interface Surroundings {
   timing?: Partial<KubernetesTiming>;
   /** Root directory of the path of the pod's service account. */
   serviceAccountRoot?: string;
 }
 
-interface Session extends KubernetesSession {
-  client: ApiClient;
-  /** Time, by performance.now(), until which this node may be missing from the list. */
-  deadline: number;
-}
+/** flannel's words. */
+const FAILED_TO_ACQUIRE = 'Error registering network: failed to acquire lease';
 
 export class KubernetesLeaseSource implements LeaseSource {
   name = 'Kubernetes';
@@ -50,8 +49,8 @@ export class KubernetesLeaseSource implements LeaseSource {
   private readonly closing = new AbortController();
   private readonly running: Promise<void>[] = [];
   /** The outage before there is a reflector. */
-  private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
-  private openSession: Session | undefined;
+  private readonly starting = new Outage();
+  private openSession: KubernetesSession | undefined;
   private acquired: KubernetesLeases | undefined;
 
   constructor(options: KubernetesOptions, { timing, serviceAccountRoot }: Surroundings = {}) {
@@ -65,34 +64,27 @@ export class KubernetesLeaseSource implements LeaseSource {
   }
 
   async open(signal: AbortSignal): Promise<Cluster> {
-    try {
-      return await this.connect(signal);
-    } catch (error) {
-      throw prefixed('Failed to create SubnetManager', error);
-    }
+    return await prefixErrors('Failed to create SubnetManager', () => this.connect(signal));
   }
 
   async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
-    try {
-      return ownLeasesOf(await this.ownNode(signal), request);
-    } catch (error) {
-      throw prefixed('Error registering network: failed to acquire lease', error);
-    }
+    return await prefixErrors(FAILED_TO_ACQUIRE, async () =>
+      ownLeasesOf(await this.ownNode(signal), request),
+    );
   }
 
   async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
-    try {
-      return await this.register(request, signal);
-    } catch (error) {
-      throw prefixed('Error registering network: failed to acquire lease', error);
-    }
+    return await prefixErrors(FAILED_TO_ACQUIRE, () => this.register(request, signal));
   }
 
   watch(listener: LeaseListener): void {
     const { session, leases } = this;
-    const delivery = new Delivery(session, leases, listener, this.timing.collectMs);
+    const { signal } = this.closing;
     session.reflector.on('change', () => leases.publisher.check());
-    this.running.push(leases.publisher.run(this.closing.signal), delivery.run(this.closing.signal));
+    this.running.push(
+      leases.publisher.run(signal),
+      deliverChanges(session, leases, listener, this.timing.collectMs, signal),
+    );
   }
 
   markReady(): void {
@@ -105,7 +97,7 @@ export class KubernetesLeaseSource implements LeaseSource {
     await Promise.all(this.running);
   }
 
-  private get session(): Session {
+  private get session(): KubernetesSession {
     if (this.openSession === undefined) throw new Error('the source is not open');
     return this.openSession;
   }
@@ -118,10 +110,11 @@ export class KubernetesLeaseSource implements LeaseSource {
   private async connect(signal: AbortSignal): Promise<Cluster> {
     const { options, timing } = this;
     warnOfInClusterConfig(options);
-    const client = await ApiClient.open(options, this.serviceAccountRoot, timing);
+    const load = (): Promise<KubeConfig> => loadConfig(options, this.serviceAccountRoot);
+    const client = new ApiClient(load, await load(), timing.answerMs);
     const node = await this.nodeName(client, signal);
     const netConf = await loadNetConf(options.netConfigPath);
-    const prefix = prefixOf(options.annotationPrefix);
+    const prefix = annotationPrefix(options.annotationPrefix);
     warnOfQueueDepth();
     this.name = `Kubernetes Subnet Manager - ${node}`;
     const reflector = new NodeReflector(client, prefix, timing);
@@ -161,7 +154,8 @@ export class KubernetesLeaseSource implements LeaseSource {
   }
 
   private async register(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
-    const { client, reflector, node, prefix } = this.session;
+    const { session } = this;
+    const { reflector, node, prefix } = session;
     const { netConf } = request;
     const { backend } = netConf;
     const record = await this.ownNode(signal);
@@ -172,12 +166,7 @@ export class KubernetesLeaseSource implements LeaseSource {
       info(`Interface ${vxlanDevice(backend.vni, family)} mac address set to: ${mac}`);
     }
     logOverwrites(record, request, prefix);
-    const publisher = new Publisher(
-      client,
-      reflector,
-      { node, prefix, clearCondition: this.options.setNodeNetworkUnavailable },
-      this.timing,
-    );
+    const publisher = new Publisher(session, this.options.setNodeNetworkUnavailable, this.timing);
     await publisher.publish(annotationsOf(own, netConf), AbortSignal.any([signal, this.closing.signal]));
     const builder = new LeaseSetBuilder(netConf);
     const sets = builder.build(reflector.nodes, node, own);

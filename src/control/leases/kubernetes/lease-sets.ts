@@ -1,14 +1,7 @@
 /** Lease sets from the annotations of the nodes. A node with bad annotations is left out and does not affect the others. */
 
 import { formatCidr } from '../../addresses/cidr.js';
-import {
-  bitsOf,
-  type Family,
-  familiesIn,
-  familyName,
-  mapFamilies,
-  perFamily,
-} from '../../addresses/family.js';
+import { bitsOf, type Family, familiesIn, familyName, perFamily } from '../../addresses/family.js';
 import { isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf } from '../../config/net-conf.js';
@@ -16,7 +9,7 @@ import { info, warn } from '../../support/log.js';
 import { OncePerKey } from '../../support/once.js';
 import { show } from '../../support/user-error.js';
 import type { Lease, LeaseSets, NodeLeases } from '../lease.js';
-import { PeerFilter } from '../peer-filter.js';
+import { LeaseSetFilter } from '../peer-filter.js';
 import { FAMILY_ANNOTATIONS, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
 import { podCidr } from './own-leases.js';
@@ -24,7 +17,7 @@ import { podCidr } from './own-leases.js';
 export class LeaseSetBuilder {
   private readonly isVxlan: boolean;
   private readonly families: readonly Family[];
-  private readonly filters = { ipv4: new PeerFilter(), ipv6: new PeerFilter() };
+  private readonly filter = new LeaseSetFilter();
   /** Decoded leases by record: an unchanged record is neither decoded nor logged again. */
   private readonly decoded = new WeakMap<NodeRecord, NodeLeases>();
   private readonly problems = new OncePerKey();
@@ -36,19 +29,10 @@ export class LeaseSetBuilder {
 
   /** Returns the sets of the node `name`, peers by name; unchanged nodes keep their lease objects. */
   build(nodes: ReadonlyMap<string, NodeRecord>, name: string, own: NodeLeases): LeaseSets {
-    const others = [...nodes.values()]
-      .filter((record) => record.name !== name)
-      .map((record) => ({ name: record.name, leases: this.leasesOf(record) }));
+    const others = new Map<string, NodeLeases>();
+    for (const [other, record] of nodes) if (other !== name) others.set(other, this.leasesOf(record));
     this.problems.retain((node) => nodes.has(node));
-    return mapFamilies(own, (ownLease, family) => {
-      const candidates = others.flatMap(({ name: other, leases: { [family]: lease } }) =>
-        lease === undefined ? [] : [{ name: other, lease }],
-      );
-      return {
-        own: ownLease,
-        peers: this.filters[family].accept({ name, lease: ownLease }, candidates),
-      };
-    });
+    return this.filter.setsOf(name, own, others);
   }
 
   private leasesOf(record: NodeRecord): NodeLeases {

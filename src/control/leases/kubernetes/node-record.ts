@@ -37,14 +37,3 @@ export function recordOf(node: unknown, prefix: string): NodeRecord | undefined 
     networkUnavailable: status?.conditions?.find(({ type }) => type === 'NetworkUnavailable')?.status,
   };
 }
-
-/** Returns whether two records are equal in all fields. */
-export function sameRecord(a: NodeRecord, b: NodeRecord): boolean {
-  return (
-    a.uid === b.uid &&
-    a.networkUnavailable === b.networkUnavailable &&
-    a.podCidrs.length === b.podCidrs.length &&
-    a.podCidrs.every((cidr, index) => cidr === b.podCidrs[index]) &&
-    ANNOTATIONS.every((name) => a.annotations[name] === b.annotations[name])
-  );
-}

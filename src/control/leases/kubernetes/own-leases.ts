@@ -15,11 +15,7 @@ import type { NodeRecord } from './node-record.js';
 
 /** Returns the first pod CIDR of this family; undefined if the node has no such CIDR. */
 export function podCidr({ podCidrs }: NodeRecord, family: Family): Cidr | undefined {
-  for (const text of podCidrs) {
-    const cidr = parseCidr(text, family);
-    if (cidr !== undefined) return cidr;
-  }
-  return undefined;
+  return podCidrs.map((text) => parseCidr(text, family)).find((cidr) => cidr !== undefined);
 }
 
 /**

@@ -9,46 +9,31 @@ import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
 import { Outage } from '../outage.js';
 import type { Annotation, Annotations } from './annotations.js';
-import type { ApiClient } from './api-client.js';
 import { ApiError, explainApiError } from './api-error.js';
 import type { NodeRecord } from './node-record.js';
-import type { NodeReflector } from './reflector.js';
+import type { KubernetesSession } from './session.js';
 import type { KubernetesTiming } from './timing.js';
 
 /** flannel's words. */
 const FAILED_CONDITION = 'CompleteLease execute error err: ';
 
-export interface PublisherOptions {
-  node: string;
-  /** Prefix of the annotations. */
-  prefix: string;
-  /** Whether to clear the condition NetworkUnavailable. */
-  clearCondition: boolean;
-}
-
 export class Publisher {
-  private readonly client: ApiClient;
-  private readonly reflector: NodeReflector;
-  private readonly options: PublisherOptions;
+  private readonly session: KubernetesSession;
+  /** Whether to clear the condition NetworkUnavailable. */
+  private readonly clearCondition: boolean;
   private readonly timing: KubernetesTiming;
   private desired: Annotations = {};
   private ready = false;
   /** uid of the Node whose condition was cleared. */
   private clearedUid: string | undefined;
   private lastPatchAt = Number.NEGATIVE_INFINITY;
-  private readonly failures = new Outage({ graceMs: 0, quietMs: 0 });
+  private readonly failures = new Outage();
   private checkPending = false;
   private wake = (): void => {};
 
-  constructor(
-    client: ApiClient,
-    reflector: NodeReflector,
-    options: PublisherOptions,
-    timing: KubernetesTiming,
-  ) {
-    this.client = client;
-    this.reflector = reflector;
-    this.options = options;
+  constructor(session: KubernetesSession, clearCondition: boolean, timing: KubernetesTiming) {
+    this.session = session;
+    this.clearCondition = clearCondition;
     this.timing = timing;
   }
 
@@ -67,10 +52,10 @@ export class Publisher {
         const waitMs = Math.max(this.timing.acquireRetryMs, error.retryAfterMs);
         if (performance.now() + waitMs > deadline) {
           throw new UserError(
-            `timeout contacting kube-api, failed to patch node "${this.options.node}". Error: ${reason}`,
+            `timeout contacting kube-api, failed to patch node "${this.session.node}". Error: ${reason}`,
           );
         }
-        this.logFailure(this.failedPatch, reason);
+        this.failures.report(this.failedPatch + reason, this.failedPatch);
         await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
@@ -118,7 +103,8 @@ export class Publisher {
         const error = ApiError.from(failure);
         waitMs = backoff.next(error.retryAfterMs);
         const reason = await this.reasonOf(error);
-        this.logFailure(this.differences().length > 0 ? this.failedPatch : FAILED_CONDITION, reason);
+        const words = this.differences().length > 0 ? this.failedPatch : FAILED_CONDITION;
+        this.failures.report(words + reason, words);
         this.check();
       }
     }
@@ -132,12 +118,12 @@ export class Publisher {
   }
 
   private get record(): NodeRecord | undefined {
-    return this.reflector.nodes.get(this.options.node);
+    return this.session.reflector.nodes.get(this.session.node);
   }
 
   private get conditionDue(): boolean {
-    const { record, ready, options, clearedUid } = this;
-    if (!ready || !options.clearCondition || record === undefined) return false;
+    const { record, ready, clearCondition, clearedUid } = this;
+    if (!ready || !clearCondition || record === undefined) return false;
     return clearedUid !== record.uid || record.networkUnavailable !== 'False';
   }
 
@@ -152,7 +138,7 @@ export class Publisher {
   private async patchAnnotations(signal: AbortSignal): Promise<boolean> {
     const differences = this.differences();
     if (differences.length === 0) return false;
-    const annotations = differences.map(([name, value]) => [this.options.prefix + name, value]);
+    const annotations = differences.map(([name, value]) => [this.session.prefix + name, value]);
     await this.patch({ metadata: { annotations: Object.fromEntries(annotations) } }, signal);
     info(`published ${differences.map(([name, value]) => `${name}=${value}`).join(' ')}`);
     return true;
@@ -174,22 +160,17 @@ export class Publisher {
   }
 
   private async patch(body: object, signal: AbortSignal): Promise<void> {
-    const path = `/api/v1/nodes/${encodeURIComponent(this.options.node)}/status`;
+    const path = `/api/v1/nodes/${encodeURIComponent(this.session.node)}/status`;
     this.lastPatchAt = performance.now();
-    this.reflector.learn(await this.client.patch(path, JSON.stringify(body), signal));
+    this.session.reflector.learn(await this.session.client.patch(path, JSON.stringify(body), signal));
   }
 
   private get failedPatch(): string {
-    return `Failed to patch node "${this.options.node}": `;
+    return `Failed to patch node "${this.session.node}": `;
   }
 
   private async reasonOf(error: ApiError): Promise<string> {
-    if (error.status === 401) await this.client.reload();
+    if (error.status === 401) await this.session.client.reload();
     return explainApiError(error, 'patch', 'nodes/status');
-  }
-
-  /** Logs each kind of failure at once and then every minute. */
-  private logFailure(words: string, reason: string): void {
-    this.failures.report(words + reason, words);
   }
 }

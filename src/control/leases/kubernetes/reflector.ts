@@ -5,13 +5,14 @@
 
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { Backoff } from '../../support/backoff.js';
 import { verbose } from '../../support/log.js';
 import { Outage } from '../outage.js';
 import type { ApiClient } from './api-client.js';
 import { ApiError, explainApiError } from './api-error.js';
-import { type NodeRecord, recordOf, sameRecord } from './node-record.js';
-import { withSmallHeap } from './small-heap.js';
+import { type NodeRecord, recordOf } from './node-record.js';
 import type { KubernetesTiming } from './timing.js';
 
 const NODES = '/api/v1/nodes';
@@ -34,8 +35,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   private readonly prefix: string;
   private readonly timing: KubernetesTiming;
   /** The outage before the first list is reported at once; later outages have a grace period. */
-  private readonly starting = new Outage({ graceMs: 0, quietMs: 0 });
-  private readonly watching: Outage;
+  private outage = new Outage();
   /** Resource version to watch from; undefined when a list must come first. */
   private version: string | undefined;
 
@@ -45,11 +45,10 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     this.client = client;
     this.prefix = prefix;
     this.timing = timing;
-    this.watching = new Outage({ graceMs: timing.graceMs, quietMs: timing.graceMs });
   }
 
   get notReady(): string | null {
-    return this.starting.notReady ?? this.watching.notReady;
+    return this.outage.notReady;
   }
 
   /** Lists and watches until the signal is aborted. */
@@ -100,7 +99,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       page = metadata.continue || undefined;
       this.version = metadata.resourceVersion;
     } while (page !== undefined);
-    this.endOutages();
+    this.endOutage();
     this.replaceAll(listed);
   }
 
@@ -134,7 +133,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
           silenceMs: timeoutSeconds * 1000 + this.timing.watchSlackMs,
           onAccepted: () => {
             acceptedAt = performance.now();
-            this.endOutages();
+            this.endOutage();
           },
           onEvent: (type, object) => {
             events++;
@@ -168,8 +167,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   }
 
   private storeRecord(record: NodeRecord): boolean {
-    const known = this.nodes.get(record.name);
-    if (known !== undefined && sameRecord(known, record)) return false;
+    if (isDeepStrictEqual(this.nodes.get(record.name), record)) return false;
     this.nodes.set(record.name, record);
     return true;
   }
@@ -183,9 +181,10 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     throw error.explained(`failed to ${verb} *v1.Node: ${explainApiError(error, verb, 'nodes')}`);
   }
 
-  private endOutages(): void {
-    for (const outage of [this.starting, this.watching])
-      outage.end('the Kubernetes API server answers again');
+  private endOutage(): void {
+    this.outage.end('the Kubernetes API server answers again');
+    const { graceMs } = this.timing;
+    this.outage = new Outage({ graceMs, quietMs: graceMs });
   }
 
   private async handleFailure({ status, message }: ApiError): Promise<void> {
@@ -194,9 +193,10 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       verbose(1, message);
       return;
     }
-    if (this.synced) {
-      this.watching.report(`lost the Kubernetes API server, the last known peers stay in force: ${message}`);
-    } else this.starting.report(`waiting for the Kubernetes API server: ${message}`);
+    const what = this.synced
+      ? 'lost the Kubernetes API server, the last known peers stay in force'
+      : 'waiting for the Kubernetes API server';
+    this.outage.report(`${what}: ${message}`);
     if (status === 401) await this.client.reload();
   }
 }
@@ -205,4 +205,17 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
 function statusError(object: unknown): ApiError {
   const { code, message } = (object ?? {}) as { code?: number; message?: string };
   return new ApiError(message ?? 'an error without a message', code);
+}
+
+/**
+ * Runs the work with --optimize-for-size, which V8 reads before each growth of the heap (Heap::CurrentHeapGrowingMode). A
+ * list of 5000 nodes is 64 MB of JSON, of which 3 MB stay; docs/decisions/0010 has the measured gain and cost.
+ */
+async function withSmallHeap<T>(work: () => Promise<T>): Promise<T> {
+  setFlagsFromString('--optimize-for-size');
+  try {
+    return await work();
+  } finally {
+    setFlagsFromString('--no-optimize-for-size');
+  }
 }

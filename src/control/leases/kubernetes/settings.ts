@@ -4,27 +4,13 @@ import { FLAG, type NetConf, netConfOf } from '../../config/net-conf.js';
 import { JsonFile, readText } from '../../support/json-file.js';
 import { warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
-import { annotationPrefix } from './annotations.js';
 
 /** @throws UserError */
 export async function loadNetConf(path: string): Promise<NetConf> {
-  const text = await readText(FLAG, path).catch((error: unknown) => {
-    throw prefixed('failed to read net conf', error);
-  });
-  try {
-    return netConfOf(JsonFile.parse(FLAG, path, text), { ranges: false });
-  } catch (error) {
-    throw prefixed('error parsing subnet config', error);
-  }
-}
-
-/** Returns the annotation prefix for --kube-annotation-prefix. @throws UserError */
-export function prefixOf(text: string): string {
-  try {
-    return annotationPrefix(text);
-  } catch (error) {
-    throw prefixed('error creating network manager', error);
-  }
+  const text = await prefixErrors('failed to read net conf', () => readText(FLAG, path));
+  return await prefixErrors('error parsing subnet config', () =>
+    netConfOf(JsonFile.parse(FLAG, path, text), { ranges: false }),
+  );
 }
 
 /** Warns of a bad EVENT_QUEUE_DEPTH, with which manifests size flannel's event queue; Weft has no such queue. */
@@ -36,7 +22,11 @@ export function warnOfQueueDepth(): void {
   );
 }
 
-/** Returns a UserError with flannel's words prepended; any other error unchanged. */
-export function prefixed(words: string, error: unknown): unknown {
-  return error instanceof UserError ? new UserError(`${words}: ${error.message}`) : error;
+/** Runs an action; prepends flannel's words to a UserError of it. */
+export async function prefixErrors<T>(words: string, action: () => T | Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${words}: ${error.message}`) : error;
+  }
 }

@@ -28,7 +28,11 @@ t.test('refuseExisting names the kind of the device and the command that removes
   for (const [existing, says] of [
     [
       link('flannel.1', 'vxlan', { id: 1, port: 8472 }),
-      ['kernel vxlan device (VNI 1, UDP port 8472)', '--adopt', 'or remove the device: ip link delete flannel.1'],
+      [
+        'kernel vxlan device (VNI 1, UDP port 8472)',
+        '--adopt',
+        'or remove the device: ip link delete flannel.1',
+      ],
     ],
     [link('flannel.1', 'tun'), ['tun/tap device of another process', 'ip link delete flannel.1']],
     [link('flannel.1', 'veth'), ['a veth device', 'ip link delete flannel.1']],

@@ -1,7 +1,8 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
 import { netConfOf } from '../../../../../src/control/config/net-conf.js';
 import { acquire } from '../../../../../src/control/leases/etcd/acquire.js';
+import { readEndpoints } from '../../../../../src/control/leases/etcd/endpoint.js';
 import { EntryReader } from '../../../../../src/control/leases/etcd/entry.js';
 import { EtcdClient } from '../../../../../src/control/leases/etcd/etcd-client.js';
 import { TXN } from '../../../../../src/control/leases/etcd/protocol.js';
@@ -133,8 +134,8 @@ t.test('acquire fails after ten lost races', async (t) => {
   await etcd.put('/lost/config', CONFIG);
   const node = new EtcdNode(t, etcd.url, '/lost', IP);
   const request = await node.request();
-  const { registry } = (node.source as unknown as { openSession: { registry: Registry } }).openSession;
-  registry.create = async () => undefined;
+  const { openRegistry } = node.source as unknown as { openRegistry: Registry };
+  openRegistry.create = async () => undefined;
   const message = await refusal(t, () => node.acquire(request));
   t.equal(
     message.split(':').slice(0, 3).join(':'),
@@ -177,18 +178,24 @@ t.test('preview returns the subnet that acquire would reuse or pick, and changes
   );
 });
 
+async function connect(t: Test, prefix: string): Promise<EtcdClient> {
+  const options = optionsFor(etcd.url, prefix);
+  const client = new EtcdClient(options, { ...ETCD_TIMING, marginMs: 0 }, await readEndpoints(options));
+  t.teardown(() => client.close());
+  return client;
+}
+
 t.test('acquire puts both families into key and value', async (t) => {
   catchLog(t);
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/dual'), { ...ETCD_TIMING, marginMs: 0 });
-  t.teardown(() => client.close());
-  const registry = new Registry(client, '/dual');
+  const client = await connect(t, '/dual');
+  const registry = new Registry(client, '/dual', 60);
   const config =
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/56","Backend":{"Type":"vxlan"}}';
   const request = {
     netConf: netConfOf(JsonFile.parse('--etcd-prefix', '/dual/config', config)),
     families: { ipv4: familyRequest(ip(IP)), ipv6: familyRequest(ip('fd77::1')) },
   };
-  const get = () => acquire(registry, new EntryReader(registry, request.netConf), request, 60, () => 0);
+  const get = () => acquire(registry, new EntryReader(registry, request.netConf), request, () => 0);
   const { own } = await get();
   t.equal(own.name, '10.5.1.0-24&fd00:5:0:1::-64');
   const [stored] = await etcd.list('/dual/subnets/');
@@ -202,8 +209,7 @@ t.test('acquire puts both families into key and value', async (t) => {
 });
 
 t.test('create succeeds when the reply to its first attempt is lost', async (t) => {
-  const client = await EtcdClient.create(optionsFor(etcd.url, '/twice'), { ...ETCD_TIMING, marginMs: 0 });
-  t.teardown(() => client.close());
+  const client = await connect(t, '/twice');
   // As with a second endpoint, at which the call is repeated.
   const call = client.call.bind(client) as (method: unknown, body: unknown) => Promise<unknown>;
   const twice = {
@@ -212,7 +218,7 @@ t.test('create succeeds when the reply to its first attempt is lost', async (t) 
       return await call(method, body);
     },
   } as EtcdClient;
-  const stored = await new Registry(twice, '/twice').create('10.5.1.0-24', 'value', 60);
+  const stored = await new Registry(twice, '/twice', 60).create('10.5.1.0-24', 'value');
   const [key] = await etcd.list('/twice/');
   t.match(key, { value: 'value', lease: String(stored?.lease) });
 });

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { parseEndpoint } from '../../../../../src/control/leases/etcd/endpoint.js';
-import { goDuration } from '../../../../../src/control/leases/etcd/go-duration.js';
+import { goDuration } from '../../../../../src/control/leases/etcd/keeper.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 
 t.test('parseEndpoint accepts a host with optional scheme and port', (t) => {

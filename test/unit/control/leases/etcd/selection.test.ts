@@ -1,5 +1,6 @@
 import t from 'tap';
-import { firstFree, type Span } from '../../../../../src/control/leases/etcd/allocate.js';
+import { formatCidr } from '../../../../../src/control/addresses/cidr.js';
+import { firstFree } from '../../../../../src/control/leases/etcd/allocate.js';
 import type { SubnetEntry } from '../../../../../src/control/leases/etcd/entry.js';
 import { Long } from '../../../../../src/control/leases/etcd/library.js';
 import { type SubnetRequest, select } from '../../../../../src/control/leases/etcd/selection.js';
@@ -52,24 +53,14 @@ t.test('select picks one of the first hundred free subnets at random', (t) => {
 });
 
 t.test('firstFree omits subnets that overlap a lease of any length', (t) => {
-  const free = (taken: Span[]): bigint[] => firstFree({ min: 0n, max: 48n, size: 16n }, taken);
-  t.same(free([]), [0n, 16n, 32n, 48n]);
-  t.same(free([{ first: 3n, last: 3n }]), [16n, 32n, 48n]);
-  t.same(
-    free([
-      { first: 40n, last: 41n },
-      { first: 0n, last: 31n },
-    ]),
-    [48n],
-  );
-  t.same(
-    free([
-      { first: 0n, last: 63n },
-      { first: 1n, last: 2n },
-    ]),
-    [],
-  );
-  t.same(free([{ first: 64n, last: 99n }]), [0n, 16n, 32n, 48n]);
+  const range = { length: 28, min: ip('10.5.1.0'), max: ip('10.5.1.48') };
+  const free = (...taken: string[]): string[] => firstFree(range, taken.map(cidr)).map(formatCidr);
+  const all = ['10.5.1.0/28', '10.5.1.16/28', '10.5.1.32/28', '10.5.1.48/28'];
+  t.same(free(), all);
+  t.same(free('10.5.1.3/32'), all.slice(1));
+  t.same(free('10.5.1.40/31', '10.5.1.0/27'), all.slice(3));
+  t.same(free('10.5.1.0/26', '10.5.1.1/32'), []);
+  t.same(free('10.5.1.64/27', '10.5.0.0/24'), all);
   t.end();
 });
 

@@ -1,10 +1,10 @@
 import t from 'tap';
 import { netConfOf } from '../../../../../src/control/config/net-conf.js';
 import { annotationPrefix, annotationsOf } from '../../../../../src/control/leases/kubernetes/annotations.js';
-import { recordOf, sameRecord } from '../../../../../src/control/leases/kubernetes/node-record.js';
+import { recordOf } from '../../../../../src/control/leases/kubernetes/node-record.js';
 import { JsonFile } from '../../../../../src/control/support/json-file.js';
 import { exchange } from '../../../../support/kube-exchanges.js';
-import { kubeNode, PREFIX } from '../../../../support/kube-nodes.js';
+import { PREFIX } from '../../../../support/kube-nodes.js';
 import { leaseOf } from '../../../../support/leases.js';
 import { refusal } from '../../../../support/user-error.js';
 
@@ -92,18 +92,6 @@ t.test('recordOf keeps the fields that Weft uses', async (t) => {
   t.equal(read('patch-delete-annotation-null')?.annotations['backend-type'], undefined);
   t.equal(read('patch-merge-annotations')?.annotations['public-ip-overwrite'], '198.51.100.2');
   for (const name of ['delete-node4', 'version', 'error-404-node']) t.equal(read(name), undefined, name);
-});
-
-t.test('sameRecord notices a change of one family', async (t) => {
-  const record = (more: Record<string, string>) =>
-    recordOf(
-      kubeNode('a', ['10.1.1.0/24', 'fd00::/64'], { [`${PREFIX}public-ip`]: '192.0.2.1', ...more }),
-      PREFIX,
-    );
-  const before = record({ [`${PREFIX}public-ipv6`]: '2001:db8::1' });
-  const after = record({ [`${PREFIX}public-ipv6`]: '2001:db8::2' });
-  t.ok(before && after && !sameRecord(before, after));
-  t.ok(before && sameRecord(before, { ...before }));
 });
 
 t.test('annotationsOf writes the annotations of the families in use', async (t) => {
