@@ -101,7 +101,7 @@ function compare(a: readonly boolean[], b: readonly boolean[]): number {
 }
 
 /** Returns every address of this machine. The kernel receives packets to each of them on any interface. */
-export function localAddresses(links: readonly Link[]): Ip[] {
+export function localAddresses(links: readonly Pick<Link, 'assigned'>[]): Ip[] {
   return links.flatMap(({ assigned }) => assigned.map(({ address }) => address));
 }
 

@@ -8,10 +8,10 @@ import { familyFlag } from '../addresses/family.js';
 import { familyOf } from '../addresses/ip.js';
 import { info } from '../support/log.js';
 import { deleteRoutes, ipJson } from './ip.js';
-import type { IpRoute } from './snapshot.js';
+import type { Route } from './snapshot.js';
 
 /** Attributes that flannel never sets: a route with one of them belongs to someone else. */
-interface AttributedRoute extends IpRoute {
+interface AttributedRoute extends Route {
   tos?: string;
   prefsrc?: string;
   metrics?: object[];
