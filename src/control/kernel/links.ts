@@ -105,11 +105,6 @@ export function localAddresses(links: readonly Pick<Link, 'assigned'>[]): Ip[] {
   return links.flatMap(({ assigned }) => assigned.map(({ address }) => address));
 }
 
-/** Returns whether this machine has an address. A deprecated one counts: a socket bound to it still works. */
-export async function hasAddress(address: Ip): Promise<boolean> {
-  return localAddresses(await readLinks()).includes(address);
-}
-
 /** Waits until a new IPv6 address can be bound. @throws UserError when another machine has it, or after a time-out */
 export async function untilBindable(links: readonly Link[], address: Ip): Promise<void> {
   const first = links.find(({ tentative }) => tentative.includes(address));
