@@ -48,7 +48,7 @@ export class Service {
   get notReady(): string | null {
     const { tunnels, source } = this.parts;
     if (!this.ready) return NOT_READY;
-    return tunnels.find(({ notReady }) => notReady !== null)?.notReady ?? source.notReady;
+    return tunnels.find(({ rebuild }) => rebuild.notReady !== null)?.rebuild.notReady ?? source.notReady;
   }
 
   /** Writes subnet.env with the present leases. @throws UserError if the file cannot be written */
