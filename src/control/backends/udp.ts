@@ -62,8 +62,7 @@ class UdpPeers implements PeerReconciler {
   }
 
   async removeStale(own: Lease): Promise<void> {
-    const { network, device } = this.options;
-    await removeStaleRoutes({ network, device, own: own.subnet, leased: [] });
+    await removeStaleRoutes(this.options, own.subnet, []);
   }
 
   async apply(peers: readonly Lease[]): Promise<number> {

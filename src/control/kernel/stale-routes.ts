@@ -21,29 +21,18 @@ interface AttributedRoute extends Route {
 /** The metric of an IPv6 route that asks for none (IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h). */
 const METRIC6 = 1024;
 
-export interface ExpectedRoutes {
-  /** The pod network of the cluster. */
-  network: Cidr;
-  device: string;
-  own: Cidr;
-  /** Subnets whose routes the peers' reconciler owns. */
-  leased: readonly Cidr[];
-}
-
 /**
  * Removes routes in flannel's form to subnets without a node. Such a route is inside the pod network, has the size of a
  * node's subnet, uses a gateway, comes from no routing daemon and has no metric of its own. Call it only at the start:
  * later such a route has another owner.
  */
-export async function removeStaleRoutes({ network, device, own, leased }: ExpectedRoutes): Promise<void> {
+export async function removeStaleRoutes(
+  { network, device }: { network: Cidr; device: string },
+  own: Cidr,
+  leased: readonly Cidr[],
+): Promise<void> {
   const routes = await ipJson<AttributedRoute>(
-    familyFlag(familyOf(network.base)),
-    'route',
-    'show',
-    'root',
-    formatCidr(network),
-    'proto',
-    'boot',
+    `${familyFlag(familyOf(network.base))} route show root ${formatCidr(network)} proto boot`,
   );
   const kept = new Set([own, ...leased].map(formatCidr));
   const stale = routes.filter(({ dst, gateway, dev, metric, tos, prefsrc, metrics, expires }) => {

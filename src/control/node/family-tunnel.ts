@@ -62,7 +62,7 @@ export class FamilyTunnel {
     this.own = own;
     this.peers = peers;
     this.context = context;
-    this.device = new OverlayDevice(plan.backend, plan.mtu, plan.network);
+    this.device = new OverlayDevice(plan);
     this.blackhole = context.blackhole ? new BlackholeRoute(context.journal, plan.backend.device) : undefined;
     this.retry = new Retry(RETRY_PAUSES, () => {
       this.change(() => this.applyPeers()).catch((error: Error) => warn(error.message));

@@ -72,8 +72,8 @@ export class VxlanPeers implements PeerReconciler {
   }
 
   async removeStale(own: Lease, peers: readonly Lease[]): Promise<void> {
-    const { network, device } = this.options;
-    await removeStaleRoutes({ network, device, own: own.subnet, leased: peers.map(({ subnet }) => subnet) });
+    const leased = peers.map(({ subnet }) => subnet);
+    await removeStaleRoutes(this.options, own.subnet, leased);
   }
 
   async apply(peers: readonly Lease[]): Promise<number> {

@@ -49,13 +49,13 @@ t.test('JSON is what ip prints, and nothing printed is an empty list', async (t)
   const ip = FakeIp.install(t);
   ip.answer('link show', [{ ifname: 'lo' }]);
   ip.answer('route show', '');
-  t.same(await ipJson('link', 'show'), [{ ifname: 'lo' }]);
-  t.same(await ipJson('route', 'show'), []);
+  t.same(await ipJson('link show'), [{ ifname: 'lo' }]);
+  t.same(await ipJson('route show'), []);
 });
 
 t.test('an ip that prints no JSON is another ip', async (t) => {
   FakeIp.install(t).answer('link show', '1: lo: <LOOPBACK>');
-  mentions(t, await refusal(t, () => ipJson('link', 'show')), 'ip -json link show', 'install iproute2');
+  mentions(t, await refusal(t, () => ipJson('link show')), 'ip -json link show', 'install iproute2');
 });
 
 t.test('without ip in PATH the package is named', async (t) => {
@@ -66,7 +66,7 @@ t.test('without ip in PATH the package is named', async (t) => {
   process.env.PATH = t.testdir({});
   mentions(
     t,
-    await refusal(t, () => ipJson('link', 'show')),
+    await refusal(t, () => ipJson('link show')),
     'ip: command not found',
     'apt-get install iproute2',
   );
