@@ -108,7 +108,6 @@ export class Service {
     const { plan, options, source, firewall, tunnels } = this.parts;
     const { backend } = plan.netConf;
     const [first, second] = await Promise.all(tunnels.map(collectFamily));
-    if (first === undefined) throw new Error('no tunnel');
     const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
     return {
       version: version(),

@@ -37,7 +37,6 @@ export function udpBackend(conf: UdpConf): Backend {
     sysctls: udpSysctls(DEVICE),
     followsRouting: false,
     tunnel: ({ subnet }, peerCheck) => ({ type: 'udp', address: signed(subnet.base), peerCheck }),
-    deviceMac: () => undefined,
     setOwnLease: (dataplane, { subnet }) => dataplane.setOwnAddress(signed(subnet.base)),
     peers: (dataplane, options) => new UdpPeers(dataplane, options, networkRoute),
   };

@@ -56,6 +56,6 @@ export class OverlayDevice {
 
   private stateFor(own: Lease): DeviceState {
     const { backend, mtu } = this.plan;
-    return { name: backend.device, mac: backend.deviceMac(own), mtu, subnet: own.subnet };
+    return { name: backend.device, mac: own.vtepMac, mtu, subnet: own.subnet };
   }
 }

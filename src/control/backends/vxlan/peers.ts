@@ -36,9 +36,6 @@ export interface VxlanPeerOptions extends PeerOptions {
   learning: boolean;
 }
 
-/** The part of a dataplane that peers need. */
-export type FdbWriter = Pick<Dataplane, 'updateFdb'>;
-
 /** A batch logs this many failures one by one, and the number of the others. */
 const LOGGED_FAILURES = 5;
 /**
@@ -57,7 +54,7 @@ interface Step {
 export class VxlanPeers implements PeerReconciler {
   /** What this reconciler set and, after a repair, what the kernel reports. */
   readonly applied: PeerState = emptyState();
-  private readonly fdb: FdbWriter;
+  private readonly dataplane: Pick<Dataplane, 'updateFdb'>;
   private readonly options: VxlanPeerOptions;
   private readonly family: Family;
   /** Neighbours and routes on the device that nobody asked for, and when a check first saw them (performance.now()). */
@@ -65,8 +62,8 @@ export class VxlanPeers implements PeerReconciler {
   /** Subnets whose first route belongs to someone else. */
   private shadowed: ReadonlySet<string> = new Set();
 
-  constructor(fdb: FdbWriter, options: VxlanPeerOptions) {
-    this.fdb = fdb;
+  constructor(dataplane: Pick<Dataplane, 'updateFdb'>, options: VxlanPeerOptions) {
+    this.dataplane = dataplane;
     this.options = options;
     this.family = familyOf(options.network.base);
   }
@@ -240,7 +237,7 @@ export class VxlanPeers implements PeerReconciler {
     const { applied } = this;
     const { gone, set } = difference(applied.fdb, desired);
     if (gone.length === 0 && set.length === 0) return;
-    await this.fdb.updateFdb({
+    await this.dataplane.updateFdb({
       remove: gone.map(splitMac),
       set: set.map(([mac, address]) => ({ ...splitMac(mac), address: toUnderlay(address) })),
     });
