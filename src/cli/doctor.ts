@@ -67,28 +67,17 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
   // The udp backend has no IPv6.
   if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.networks.ipv6 === undefined) {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
-    await rehearseUdp(options, source, instead, signal, failure);
-  }
-  return ready;
-}
-
-/** Reports whether the udp backend would start where vxlan does not. It does not repeat a common reason. */
-async function rehearseUdp(
-  options: RunOptions,
-  source: LeaseSource,
-  cluster: Cluster,
-  signal: AbortSignal,
-  vxlanFailure: string,
-): Promise<void> {
-  try {
-    const found = await rehearse(options, source, cluster, signal);
-    await report(() => `${found} would start: set "Type": "udp" in ${cluster.netConf.origin} of every node`);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    const { message } = error;
-    const why = message === vxlanFailure ? 'for the same reason' : message;
-    await report(() => {
-      throw new UserError(`backend udp would not start either: ${why}`);
+    const { origin } = cluster.netConf;
+    await report(async () => {
+      try {
+        const found = await rehearse(options, source, instead, signal);
+        return `${found} would start: set "Type": "udp" in ${origin} of every node`;
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        const why = error.message === failure ? 'for the same reason' : error.message;
+        throw new UserError(`backend udp would not start either: ${why}`);
+      }
     });
   }
+  return ready;
 }

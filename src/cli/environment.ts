@@ -3,11 +3,6 @@
 import { show } from '../control/support/user-error.js';
 import type { Flags, ValuesOf } from './flag.js';
 
-/** Returns the variable of a flag: FLANNELD_ETCD_ENDPOINTS for `etcd-endpoints`. */
-function variableOf(flag: string): string {
-  return `FLANNELD_${flag.toUpperCase().replaceAll('-', '_')}`;
-}
-
 /**
  * Sets each flag that is not on the command line to the value of its variable, unless that is empty. A flag with an
  * invalid value in its variable keeps its default. Returns flannel's error texts for these.
@@ -20,7 +15,7 @@ export function applyEnvironment<Table extends Flags>(
 ): string[] {
   const problems: string[] = [];
   for (const [name, flag] of Object.entries(table)) {
-    const variable = variableOf(name);
+    const variable = `FLANNELD_${name.toUpperCase().replaceAll('-', '_')}`;
     const text = environment[variable] ?? '';
     if (text === '' || given.has(name)) continue;
     try {

@@ -46,15 +46,15 @@ const status = optionCommand(
   },
 );
 
-const SUBNET_FILE = [
-  '--subnet-file <path>',
-  'subnet file to remove (default: the one that Weft wrote)',
-] as const;
-
 const cleanup = optionCommand(
   'cleanup',
   'stop Weft; remove device, routes, rules and subnet.env',
-  { 'subnet-file': { type: 'string', row: SUBNET_FILE } },
+  {
+    'subnet-file': {
+      type: 'string',
+      row: ['--subnet-file <path>', 'subnet file to remove (default: the one that Weft wrote)'],
+    },
+  },
   async (runDir, { 'subnet-file': subnetFile }) => {
     checkPlatform(process.platform, process.arch);
     const { cleanUp } = await import('./cleanup.js');

@@ -1,12 +1,6 @@
 /** Converts the flags of `weft run` to the options of control. */
 
-import type {
-  EtcdOptions,
-  FileOptions,
-  KubernetesOptions,
-  RunOptions,
-  SourceOptions,
-} from '../control/options.js';
+import type { EtcdOptions, KubernetesOptions, RunOptions, SourceOptions } from '../control/options.js';
 import { show, UserError } from '../control/support/user-error.js';
 import type { RunFlags } from './flags.js';
 import { UsageError } from './go-flags.js';
@@ -65,13 +59,9 @@ function sourceOptions(flags: RunFlags, given: ReadonlySet<string>): SourceOptio
     if (other !== undefined) {
       throw new UsageError(`--lease-file and --${other} are two sources of leases; give only one of them`);
     }
-    return fileOptions(flags, leaseFile);
+    return { type: 'file', leaseFile, netConfigPath: flags['net-config-path'] };
   }
   return flags['kube-subnet-mgr'] ? kubernetesOptions(flags) : etcdOptions(flags);
-}
-
-function fileOptions(flags: RunFlags, leaseFile: string): FileOptions {
-  return { type: 'file', leaseFile, netConfigPath: flags['net-config-path'] };
 }
 
 function kubernetesOptions(flags: RunFlags): KubernetesOptions {

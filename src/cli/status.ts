@@ -41,14 +41,9 @@ function presence(present: boolean): string {
   return present ? 'yes' : 'MISSING';
 }
 
-/** Joins the parts that are not empty. */
-function listed(...parts: readonly string[]): string {
+/** Joins the parts that are present. */
+function listed(...parts: readonly (string | false | undefined)[]): string {
   return parts.filter(Boolean).join(', ');
-}
-
-/** Formats the repairs since the start: `2 x route, 1 x mac`. */
-function repaired(repairs: Status['repairs']): string {
-  return listed(...Object.entries(repairs).map(([kind, count]) => `${count} x ${kind}`));
 }
 
 type PeerCell = (peer: PeerStatus) => string;
@@ -77,66 +72,52 @@ function peerTable(type: string, peers: readonly PeerStatus[]): string {
 
 export function formatStatus(status: Status): string {
   const { backend, leaseSource, workers, ipv6 } = status;
-  const { where, state } = stackRows(status);
+  const { name, refused, trouble } = leaseSource;
+  const vni = backend.vni !== undefined && `VNI ${backend.vni}`;
   return [
     `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`,
     table([
-      [
-        'backend',
-        listed(
-          backend.type,
-          backend.vni === undefined ? '' : `VNI ${backend.vni}`,
-          `UDP port ${backend.port}`,
-        ),
-      ],
-      ...where,
+      ['backend', listed(backend.type, vni, `UDP port ${backend.port}`)],
+      ...deviceRows(status),
       [
         'leases',
         listed(
-          leaseSource.name,
-          leaseSource.refused === null ? '' : `REFUSED: ${leaseSource.refused}`,
-          leaseSource.trouble === null ? '' : `NOT FOLLOWED: ${leaseSource.trouble}`,
+          name,
+          refused !== null && `REFUSED: ${refused}`,
+          trouble !== null && `NOT FOLLOWED: ${trouble}`,
         ),
       ],
       ['offload', `level ${status.offload.rung}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`],
-      ...state,
+      ...checkRows(status),
     ]),
-    ...stackSections(backend.type, status),
+    ...familySections(backend.type, status),
     ...(ipv6 === undefined
       ? []
-      : ['\nIPv6\n', table(Object.values(stackRows(ipv6)).flat()), ...stackSections(backend.type, ipv6)]),
+      : [
+          '\nIPv6\n',
+          table([...deviceRows(ipv6), ...checkRows(ipv6)]),
+          ...familySections(backend.type, ipv6),
+        ]),
   ].join('');
 }
 
-interface StackRows {
-  where: string[][];
-  state: string[][];
+function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {
+  const { name, up, address, mac, mtu } = device;
+  return [
+    ['device', listed(`${name} ${up ? 'up' : 'DOWN'}`, address, mac, `MTU ${mtu}`)],
+    ['underlay', `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}`],
+    ['subnet', lease.subnet],
+  ];
 }
 
-function stackRows({ device, underlay, lease, peerCheck, repairs }: FamilyStatus): StackRows {
-  return {
-    where: [
-      [
-        'device',
-        listed(
-          `${device.name} ${device.up ? 'up' : 'DOWN'}`,
-          device.address,
-          device.mac ?? '',
-          `MTU ${device.mtu}`,
-        ),
-      ],
-      ['underlay', `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}`],
-      ['subnet', lease.subnet],
-    ],
-    state: [
-      ['peer check', peerCheck],
-      ...(Object.keys(repairs).length > 0 ? [['repaired', repaired(repairs)]] : []),
-    ],
-  };
+/** Returns the peer check, and the repairs since the start if there were any: `2 x route, 1 x mac`. */
+function checkRows({ peerCheck, repairs }: FamilyStatus): string[][] {
+  const repaired = listed(...Object.entries(repairs).map(([kind, count]) => `${count} x ${kind}`));
+  return [['peer check', peerCheck], ...(repaired === '' ? [] : [['repaired', repaired]])];
 }
 
 /** Formats peers, learned entries and counters. */
-function stackSections(type: string, { peers, learned, counters }: FamilyStatus): string[] {
+function familySections(type: string, { peers, learned, counters }: FamilyStatus): string[] {
   const sections = [`\npeers (${peers.length})\n`];
   if (peers.length > 0) sections.push(peerTable(type, peers.slice(0, SHOWN_PEERS)));
   if (peers.length > SHOWN_PEERS)

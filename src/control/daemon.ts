@@ -87,7 +87,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
 
     // 8. Repairs.
     if (!shutdown.requested) {
-      const monitor = new DriftMonitor(service);
+      const monitor = new DriftMonitor(tunnels);
       teardown.defer(() => monitor.close());
     }
     await shutdown.wait;

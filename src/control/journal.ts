@@ -16,7 +16,7 @@ export interface DeviceRecord {
 }
 
 /** The content of state.json. */
-export interface JournalState {
+interface JournalState {
   pid: number;
   devices: DeviceRecord[];
   subnetFile: string;
@@ -76,14 +76,10 @@ export class Journal {
         routes: [...this.routes.values()].flat(),
       };
       if (isDeepStrictEqual(state, this.written)) return;
-      await writeJournal(this.runDir, state);
+      await writeFile(statePath(this.runDir), `${JSON.stringify(state)}\n`, { mode: 0o600 });
       this.written = state;
     });
   }
-}
-
-export async function writeJournal(runDir: string, state: JournalState): Promise<void> {
-  await writeFile(statePath(runDir), `${JSON.stringify(state)}\n`, { mode: 0o600 });
 }
 
 /** Returns the state, or undefined if the file is missing or unreadable. */

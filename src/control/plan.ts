@@ -5,7 +5,8 @@ import type { Cidr } from './addresses/cidr.js';
 import { type Family, familiesIn, mapFamilies, type PerFamily, valueIn } from './addresses/family.js';
 import { formatIp, type Ip } from './addresses/ip.js';
 import type { Backend } from './backends/backend.js';
-import { backendFor } from './backends/backend-for.js';
+import { udpBackend } from './backends/udp.js';
+import { vxlanBackend } from './backends/vxlan/backend.js';
 import type { NetConf } from './config/net-conf.js';
 import type { FirewallOptions } from './firewall/rules.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
@@ -107,7 +108,8 @@ function planDevice(
   { link, families }: Underlay,
   family: Family,
 ): Omit<FamilyPlan, 'podMtu'> {
-  const backend = backendFor(netConf.backend, family);
+  const { backend: conf } = netConf;
+  const backend = conf.type === 'udp' ? udpBackend(conf) : vxlanBackend(conf, family);
   const { network } = valueIn(netConf.networks, family);
   const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;
   if (adopted === undefined) refuseExisting(links, backend.device);

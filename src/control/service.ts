@@ -5,12 +5,10 @@ import { formatCidr } from './addresses/cidr.js';
 import { mapFamilies } from './addresses/family.js';
 import type { Firewall } from './firewall/firewall.js';
 import type { ControlRequest } from './ipc/protocol.js';
-import type { KernelEvent } from './kernel/monitor.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
-import type { Monitored } from './node/drift-monitor.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
-import { collectStatus, type Status } from './node/status.js';
+import { collectFamily, type Status } from './node/status.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Shutdown } from './shutdown.js';
@@ -31,7 +29,7 @@ export interface ServiceParts {
   shutdown: Shutdown;
 }
 
-export class Service implements Monitored {
+export class Service {
   readonly parts: ServiceParts;
   private ready = false;
   /** Why the newest leases were rejected; null if they are in force. */
@@ -50,7 +48,9 @@ export class Service implements Monitored {
   get notReady(): string | null {
     const { tunnels, source } = this.parts;
     if (!this.ready) return NOT_READY;
-    return tunnels.find(({ notReady }) => notReady !== null)?.notReady ?? source.notReady;
+    return (
+      tunnels.find(({ lifecycle }) => lifecycle.notReady !== null)?.lifecycle.notReady ?? source.notReady
+    );
   }
 
   /** Writes subnet.env with the present leases. @throws UserError if the file cannot be written */
@@ -105,31 +105,33 @@ export class Service implements Monitored {
     warn(`leases rejected, the last good ones stay in force: ${error.message}`);
   }
 
-  affects(event: KernelEvent): boolean {
-    return this.parts.tunnels.some((tunnel) => tunnel.affects(event));
-  }
-
-  get hasDrift(): boolean {
-    return this.parts.tunnels.some((tunnel) => tunnel.hasDrift);
-  }
-
-  /** Checks all families, each even if another one fails. @throws the first failure */
-  async check(): Promise<void> {
-    const results = await Promise.allSettled(this.parts.tunnels.map((tunnel) => tunnel.check()));
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
-  }
-
   /** Collects what `weft status` shows. */
-  status(): Promise<Status> {
+  async status(): Promise<Status> {
     const { plan, options, source, firewall, tunnels } = this.parts;
-    return collectStatus({
+    const { backend } = plan.netConf;
+    const [first, second] = await Promise.all(tunnels.map(collectFamily));
+    const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
+    return {
       version: version(),
-      backend: plan.netConf.backend,
-      workers: options.workers,
+      pid: process.pid,
+      uptimeSeconds: Math.floor(process.uptime()),
+      backend: {
+        type: backend.type,
+        ...(backend.type === 'vxlan' && { vni: backend.vni }),
+        port: backend.port,
+      },
+      device,
+      underlay,
+      lease,
       leaseSource: { name: source.name, refused: this.rejected, trouble: source.notReady },
-      tunnels,
-      ruleRepairs: firewall.repairs,
-    });
+      offload,
+      workers: options.workers,
+      peerCheck,
+      peers,
+      repairs: { ...repairs, ...(firewall.repairs > 0 && { rules: firewall.repairs }) },
+      ...rest,
+      ...(second && { ipv6: second }),
+    };
   }
 }
 

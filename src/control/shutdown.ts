@@ -7,6 +7,12 @@ export class Shutdown {
   private readonly controller = new AbortController();
   private readonly end = deferred();
   private readonly drain = deferred();
+  /** Aborted once the shutdown is requested. */
+  readonly signal = this.controller.signal;
+  /** Resolves once the shutdown is requested; rejects if Weft cannot go on. */
+  readonly wait = this.end.promise;
+  /** Resolves once device, routes and sockets of the tunnels are gone. */
+  readonly drained = this.drain.promise;
 
   /** Requests the shutdown on SIGTERM and SIGINT. */
   static onSignals(): Shutdown {
@@ -20,23 +26,8 @@ export class Shutdown {
     return shutdown;
   }
 
-  /** Aborted once the shutdown is requested. */
-  get signal(): AbortSignal {
-    return this.controller.signal;
-  }
-
   get requested(): boolean {
     return this.signal.aborted;
-  }
-
-  /** Resolves once the shutdown is requested; rejects if Weft cannot continue. */
-  get wait(): Promise<void> {
-    return this.end.promise;
-  }
-
-  /** Resolves once device, routes and sockets of the tunnels are gone. */
-  get drained(): Promise<void> {
-    return this.drain.promise;
   }
 
   request(): void {

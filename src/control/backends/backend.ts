@@ -32,8 +32,6 @@ export interface Backend {
   readonly followsRouting: boolean;
   /** The options of the dataplane's tunnel. */
   tunnel(own: Lease, peerCheck: PeerCheck): TunnelOptions;
-  /** The device's MAC under this lease; undefined for a device without MAC. */
-  deviceMac(own: Lease): string | undefined;
   /** Sets this node's own MAC or address in the dataplane. */
   setOwnLease(dataplane: Dataplane, own: Lease): Promise<void>;
   /** Reconciles peers on a dataplane whose threads run. */

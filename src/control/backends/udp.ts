@@ -8,7 +8,7 @@ import { formatCidr, parseCidr } from '../addresses/cidr.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import { OVERHEAD, type UdpConf } from '../config/net-conf.js';
 import { deleteRoutes, ipBatch } from '../kernel/ip.js';
-import type { KernelSnapshot, Route } from '../kernel/snapshot.js';
+import { type KernelSnapshot, metricOf, type Route } from '../kernel/snapshot.js';
 import { removeStaleRoutes } from '../kernel/stale-routes.js';
 import { udpSysctls } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
@@ -37,7 +37,6 @@ export function udpBackend(conf: UdpConf): Backend {
     sysctls: udpSysctls(DEVICE),
     followsRouting: false,
     tunnel: ({ subnet }, peerCheck) => ({ type: 'udp', address: signed(subnet.base), peerCheck }),
-    deviceMac: () => undefined,
     setOwnLease: (dataplane, { subnet }) => dataplane.setOwnAddress(signed(subnet.base)),
     peers: (dataplane, options) => new UdpPeers(dataplane, options, networkRoute),
   };
@@ -62,8 +61,7 @@ class UdpPeers implements PeerReconciler {
   }
 
   async removeStale(own: Lease): Promise<void> {
-    const { network, device } = this.options;
-    await removeStaleRoutes({ network, device, own: own.subnet, leased: [] });
+    await removeStaleRoutes(this.options, own.subnet, []);
   }
 
   async apply(peers: readonly Lease[]): Promise<number> {
@@ -115,13 +113,11 @@ class UdpPeers implements PeerReconciler {
 
   /** Returns the kernel's routes to the whole network; the kernel uses the first. */
   private networkRoutes(routes: readonly Route[]): Route[] {
-    return routes
-      .filter(({ destination }) => destination === this.network)
-      .sort((a, b) => a.metric - b.metric);
+    return routes.filter(({ dst }) => dst === this.network).sort((a, b) => metricOf(a) - metricOf(b));
   }
 
   private usesDevice([first]: readonly Route[]): boolean {
-    return first?.device === this.options.device;
+    return first?.dev === this.options.device;
   }
 
   /**

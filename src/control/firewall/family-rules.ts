@@ -9,16 +9,12 @@ export class FamilyRules {
   private desired = NO_RULES;
   /** The desired rules as the firewall prints them; undefined until they are written. */
   private lines: readonly string[] | undefined;
-  private repaired = 0;
+  /** How often `ensure` restored rules that were missing or changed. */
+  repairs = 0;
 
   constructor(store: RuleStore, mode: FirewallOptions['mode']) {
     this.store = store;
     this.mode = mode;
-  }
-
-  /** How often `ensure` restored rules that were missing or changed. */
-  get repairs(): number {
-    return this.repaired;
   }
 
   /** Sets the rules that the next `ensure` writes. */
@@ -42,6 +38,6 @@ export class FamilyRules {
     if (!store.isComplete(lines, desired)) throw new Error('another program changed them at the same time');
     this.lines = lines;
     if (desired !== NO_RULES) info('bootstrap done');
-    if (drifted) this.repaired++;
+    if (drifted) this.repairs++;
   }
 }

@@ -6,7 +6,7 @@ import { formatCidr } from '../addresses/cidr.js';
 import type { Family } from '../addresses/family.js';
 import type { PodSubnets } from '../subnet-env.js';
 import { info, verbose, warn } from '../support/log.js';
-import { Once } from '../support/once.js';
+import { OncePerKey } from '../support/once.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { FamilyRules } from './family-rules.js';
@@ -18,22 +18,6 @@ export interface FirewallRange extends PodSubnets {
   family: Family;
   /** The node's previous networks, from subnet.env. They are only logged: an apply replaces all rules. */
   previous: PodSubnets | undefined;
-}
-
-/** Something that is retried until it succeeds; its failure is logged once. */
-interface Retried {
-  readonly what: string;
-  readonly failure: Once;
-}
-
-interface EnsuredRules extends Retried {
-  readonly rules: FamilyRules;
-}
-
-/** Rules in a location that must have none. */
-interface StaleRules extends Retried {
-  readonly location: RuleLocation;
-  failed: boolean;
 }
 
 /** br_netfilter's settings, which pass bridged packets to iptables. */
@@ -54,8 +38,11 @@ export class Firewall {
   /** What this machine lacks for the desired rules, as log lines. */
   readonly limitations: readonly string[];
   private readonly options: FirewallOptions;
-  private readonly ensured: Map<Family, EnsuredRules>;
-  private stale: readonly StaleRules[];
+  private readonly ensured = new Map<Family, FamilyRules>();
+  /** Locations that must have no rules, until they are cleared. */
+  private stale: readonly RuleLocation[];
+  /** The failures that were logged, by family and by name of a location. */
+  private readonly failures = new OncePerKey();
   private readonly closing: AbortController;
   private begun = false;
   private watching: readonly Promise<void>[] = [];
@@ -69,17 +56,10 @@ export class Firewall {
     { used, unused, limitations }: RuleLocations,
     closing: AbortController,
   ) {
-    const { mode } = options;
     this.options = options;
     this.limitations = limitations;
-    this.ensured = new Map();
-    for (const [family, store] of used) {
-      const rules = new FamilyRules(store, mode);
-      this.ensured.set(family, { rules, what: `ensure ${mode} rules`, failure: new Once() });
-    }
-    this.stale = unused.map((location) => {
-      return { location, what: `clean up ${location.name}`, failure: new Once(), failed: false };
-    });
+    for (const [family, store] of used) this.ensured.set(family, new FamilyRules(store, options.mode));
+    this.stale = unused;
     this.closing = closing;
   }
 
@@ -91,7 +71,7 @@ export class Firewall {
 
   /** How often missing or changed rules were restored. */
   get repairs(): number {
-    return [...this.ensured.values()].reduce((sum, { rules }) => sum + rules.repairs, 0);
+    return [...this.ensured.values()].reduce((sum, { repairs }) => sum + repairs, 0);
   }
 
   /**
@@ -102,31 +82,22 @@ export class Firewall {
     await this.work.run(async () => {
       if (this.closed) return;
       await this.begin();
-      const ensured = this.ensured.get(range.family);
-      if (ensured === undefined || this.closed) return;
+      const rules = this.ensured.get(range.family);
+      if (rules === undefined || this.closed) return;
       const { ipMasq, forwardRules: forward } = this.options;
-      ensured.rules.replace({
+      rules.replace({
         masq: ipMasq ? masqRules(range.family, range) : [],
         forward: forward ? forwardRules(range) : [],
       });
       this.logApply(range);
-      await this.attempt(ensured, () => ensured.rules.ensure());
+      await this.ensure(range.family, rules);
     });
     await this.removeStale();
   }
 
   /** Starts the periodic checks of the rules, and the retries of removing stale rules. */
   watch(): void {
-    this.watching = [
-      this.repeat(
-        () => this.ensured.size > 0,
-        () => this.check(),
-      ),
-      this.repeat(
-        () => this.stale.length > 0,
-        () => this.removeStale(),
-      ),
-    ];
+    this.watching = [this.repeat(() => this.check()), this.repeat(() => this.removeStale())];
   }
 
   /** Stops the checks and the running commands; the rules stay. */
@@ -139,11 +110,11 @@ export class Firewall {
     return this.closing.signal.aborted;
   }
 
-  /** Runs a task every `resyncSeconds` as long as it is needed, until `close`. */
-  private async repeat(needed: () => boolean, task: () => Promise<void>): Promise<void> {
+  /** Runs a task every `resyncSeconds` until `close`. */
+  private async repeat(task: () => Promise<void>): Promise<void> {
     const { signal } = this.closing;
     const wait = { signal, ref: false };
-    while (needed() && !this.closed) {
+    while (!this.closed) {
       await delay(this.options.resyncSeconds * 1000, undefined, wait).catch(() => {});
       if (!this.closed) await task();
     }
@@ -151,32 +122,38 @@ export class Firewall {
 
   private async check(): Promise<void> {
     await this.work.run(async () => {
-      for (const ensured of this.ensured.values()) await this.attempt(ensured, () => ensured.rules.ensure());
+      for (const [family, rules] of this.ensured) await this.ensure(family, rules);
     });
+  }
+
+  private async ensure(family: Family, rules: FamilyRules): Promise<void> {
+    const what = `ensure ${this.options.mode} rules`;
+    if (await this.attempt(family, what, () => rules.ensure())) this.failures.clear(family);
   }
 
   private async removeStale(): Promise<void> {
     await this.removals.run(async () => {
-      const remaining: StaleRules[] = [];
-      for (const stale of this.stale) {
-        if (!(await this.attempt(stale, stale.location.clear))) remaining.push({ ...stale, failed: true });
-        else if (stale.failed) info(`Cleaned up ${stale.location.name}`);
+      const remaining: RuleLocation[] = [];
+      for (const location of this.stale) {
+        const { name, clear } = location;
+        if (!(await this.attempt(name, `clean up ${name}`, clear))) remaining.push(location);
+        else if (this.failures.clear(name)) info(`Cleaned up ${name}`);
       }
       this.stale = remaining;
     });
   }
 
   /** Runs a step, and logs a failure once: forwarding continues, and the next check retries the step. */
-  private async attempt({ what, failure }: Retried, step: () => Promise<unknown>): Promise<boolean> {
+  private async attempt(key: string, what: string, step: () => Promise<unknown>): Promise<boolean> {
     if (this.closed) return false;
     try {
       await step();
-      failure.clear();
       return true;
     } catch (error) {
       const { resyncSeconds } = this.options;
       const { message } = error as Error;
-      if (!this.closed) failure.log(`Failed to ${what}: ${message}; retrying every ${resyncSeconds} s`);
+      if (!this.closed)
+        this.failures.log(key, `Failed to ${what}: ${message}; retrying every ${resyncSeconds} s`);
       return false;
     }
   }
@@ -191,7 +168,7 @@ export class Firewall {
     if (this.ensured.size === 0 || this.closed) return;
     info(`Starting flannel in ${mode} mode...`);
     if (mode === 'iptables') for (const family of families) await checkBridge(family);
-    for (const [family, { rules }] of this.ensured) {
+    for (const [family, rules] of this.ensured) {
       if (families.includes(family)) continue;
       await rules.ensure().catch((error: Error) => {
         // A kernel without IPv6 has no such table and needs none.

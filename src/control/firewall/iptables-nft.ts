@@ -6,7 +6,7 @@
 import type { Family } from '../addresses/family.js';
 import { NOT_FOUND, reason, run } from '../support/command.js';
 import { chainInUse, type IptablesChain } from './chains.js';
-import { applyText, NFT_FAMILIES } from './nftables.js';
+import { applyNft, NFT_FAMILIES } from './nftables.js';
 
 /** A rule of a base chain that jumps to a chain of Weft. */
 export interface NftJump {
@@ -43,7 +43,7 @@ export async function deleteNftJumps(
   handles: readonly string[],
   signal?: AbortSignal,
 ): Promise<void> {
-  if (handles.length > 0) await applyText(lines(deletions(family, chain, handles)), signal);
+  if (handles.length > 0) await applyNft(deletions(family, chain, handles), signal);
 }
 
 /** Deletes these chains and the jumps to them. Returns true if one existed, false without nft. @throws Error */
@@ -58,9 +58,9 @@ export async function clearIptablesChains(
     if ((await run('nft', ['list', ...own.split(' ')], '', signal)).code !== 0) continue;
     const jumps = (await nftJumps(family, chain, signal)) ?? [];
     const handles = jumps.map(({ handle }) => handle);
-    await applyText(lines([...deletions(family, chain, handles), `flush ${own}`]), signal);
+    await applyNft([...deletions(family, chain, handles), `flush ${own}`], signal);
     // In a transaction of its own: the chain stays empty if another rule jumps to it.
-    await applyText(lines([`delete ${own}`]), signal).catch((error: Error) => {
+    await applyNft([`delete ${own}`], signal).catch((error: Error) => {
       throw chainInUse(chain, error.message);
     });
     found = true;
@@ -70,8 +70,4 @@ export async function clearIptablesChains(
 
 function deletions(family: Family, { table, base }: IptablesChain, handles: readonly string[]): string[] {
   return handles.map((handle) => `delete rule ${NFT_FAMILIES[family]} ${table} ${base} handle ${handle}`);
-}
-
-function lines(commands: readonly string[]): string {
-  return `${commands.join('\n')}\n`;
 }

@@ -20,7 +20,7 @@ export function restoreText(
     ...jumps.map(deletion),
     jumpRule(chain),
     ...rules.map((rule) =>
-      words('-A', chain.name, ...matches(rule), commentMatch(chain), '-j', target(rule, randomFully)),
+      ['-A', chain.name, ...matches(rule), commentMatch(chain), '-j', target(rule, randomFully)].join(' '),
     ),
     'COMMIT',
   );
@@ -65,10 +65,6 @@ function addressWords(flag: string, match: AddressMatch | undefined): string[] {
 function target({ verdict }: Rule, randomFully: boolean): string {
   const name = verdict.toUpperCase();
   return verdict === 'masquerade' && randomFully ? `${name} --random-fully` : name;
-}
-
-function words(...parts: string[]): string {
-  return parts.join(' ');
 }
 
 function lines(...all: string[]): string {

@@ -73,8 +73,7 @@ export class Iptables implements RuleStore {
   }
 
   async read(desired: RuleSets): Promise<string[]> {
-    const chains = IPTABLES_CHAINS.filter(({ set }) => desired[set].length > 0);
-    return (await Promise.all(chains.map((chain) => this.linesOf(chain)))).flat();
+    return (await Promise.all(chainsOf(desired).map((chain) => this.linesOf(chain)))).flat();
   }
 
   isComplete(lines: readonly string[], desired: RuleSets): boolean {
@@ -83,12 +82,7 @@ export class Iptables implements RuleStore {
 
   /** Writes both tables even if the kernel lacks one of them. */
   async write(desired: RuleSets): Promise<void> {
-    const failures: unknown[] = [];
-    for (const chain of IPTABLES_CHAINS) {
-      if (desired[chain.set].length === 0) continue;
-      await this.replace(chain, desired[chain.set]).catch((error: unknown) => failures.push(error));
-    }
-    if (failures.length > 0) throw failures[0];
+    await forEach(chainsOf(desired), (chain) => this.replace(chain, desired[chain.set]));
   }
 
   private async replace(chain: IptablesChain, rules: readonly Rule[]): Promise<void> {
@@ -103,17 +97,11 @@ export class Iptables implements RuleStore {
   }
 
   /** Deletes these chains and the jumps to them. Returns true if one existed. @throws Error */
-  async clear(chains: readonly IptablesChain[] = IPTABLES_CHAINS): Promise<boolean> {
+  async clear(chains: readonly IptablesChain[]): Promise<boolean> {
     let found = false;
-    const failures: unknown[] = [];
-    for (const chain of chains) {
-      try {
-        if (await this.clearChain(chain)) found = true;
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
+    await forEach(chains, async (chain) => {
+      if (await this.clearChain(chain)) found = true;
+    });
     return found;
   }
 
@@ -196,6 +184,21 @@ export class Iptables implements RuleStore {
     const names = await readFile(LOADED_TABLES[this.family], 'utf8').catch(() => '');
     return names.split('\n').includes(table);
   }
+}
+
+/** Returns the chains that the desired rules need. */
+function chainsOf(desired: RuleSets): IptablesChain[] {
+  return IPTABLES_CHAINS.filter(({ set }) => desired[set].length > 0);
+}
+
+/** Runs a step for each chain, even if it failed for another one. @throws the first error */
+async function forEach(
+  chains: readonly IptablesChain[],
+  step: (chain: IptablesChain) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  for (const chain of chains) await step(chain).catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Ignores the error of a kernel without nf_tables, which has no chains to delete. */

@@ -50,13 +50,13 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
   const limitations: string[] = [];
   const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
   for (const family of FAMILIES) {
-    const [main, ...others] = await Iptables.find(family, iptables);
-    unused.push(...withoutCommand(family, [main, ...others], signal));
     const needed = families.includes(family) && (ipMasq || forwardRules);
-    if (needed && main === undefined) limitations.push(missingIptables(family, ipMasq));
-    else if (needed && main !== undefined) used.set(family, main);
     const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
-    unused.push(...iptablesLocations(main, stale), ...others.flatMap((other) => iptablesLocations(other)));
+    const { main, locations } = await iptablesOf(family, iptables, stale);
+    unused.push(...locations);
+    if (!needed) continue;
+    if (main === undefined) limitations.push(missingIptables(family, ipMasq));
+    else used.set(family, main);
   }
   return { used, unused, limitations };
 }
@@ -88,35 +88,30 @@ function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal
 }
 
 async function allIptables(options: IptablesOptions): Promise<RuleLocation[]> {
-  const locations = await Promise.all(
-    FAMILIES.map(async (family) => {
-      const found = await Iptables.find(family, options);
-      return [
-        ...found.flatMap((iptables) => iptablesLocations(iptables)),
-        ...withoutCommand(family, found, options.signal),
-      ];
-    }),
-  );
-  return locations.flat();
+  const found = await Promise.all(FAMILIES.map((family) => iptablesOf(family, options, IPTABLES_CHAINS)));
+  return found.flatMap(({ locations }) => locations);
 }
 
-/** Returns the location of chains in nf_tables whose iptables is no longer installed. */
-function withoutCommand(
+/** Returns the default iptables of a family, with `stale` as its stale chains, and the locations with stale chains. */
+async function iptablesOf(
   family: Family,
-  found: readonly (Iptables | undefined)[],
-  signal: AbortSignal | undefined,
-): RuleLocation[] {
-  if (found.some((iptables) => iptables?.backEnd === 'nf_tables')) return [];
-  const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, signal);
-  return [{ name: `iptables in nftables (${family})`, clear }];
-}
-
-function iptablesLocations(
-  iptables: Iptables | undefined,
-  chains: readonly IptablesChain[] = IPTABLES_CHAINS,
-): RuleLocation[] {
-  if (iptables === undefined || chains.length === 0) return [];
-  return [{ name: iptables.command, clear: () => iptables.clear(chains) }];
+  options: IptablesOptions,
+  stale: readonly IptablesChain[],
+): Promise<{ main: Iptables | undefined; locations: RuleLocation[] }> {
+  const [main, ...others] = await Iptables.find(family, options);
+  const locations = others.map((other) => ({
+    name: other.command,
+    clear: () => other.clear(IPTABLES_CHAINS),
+  }));
+  if (main !== undefined && stale.length > 0) {
+    locations.unshift({ name: main.command, clear: () => main.clear(stale) });
+  }
+  // An iptables that is not installed any more may have left chains in nf_tables.
+  if (![main, ...others].some((iptables) => iptables?.backEnd === 'nf_tables')) {
+    const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, options.signal);
+    locations.push({ name: `iptables in nftables (${family})`, clear });
+  }
+  return { main, locations };
 }
 
 function nftablesLocation(family: Family): RuleLocation {

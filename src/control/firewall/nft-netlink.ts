@@ -56,7 +56,7 @@ function deleteThrough(fd: number, family: number, name: string): number {
   // nf_tables accepts changes only in batches (net/netfilter/nfnetlink.c, nfnetlink_rcv_batch).
   return exchange(
     fd,
-    concatenate([
+    Buffer.concat([
       message(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, 0, NFNL_SUBSYS_NFTABLES),
       message(DELETE_TABLE, NLM_F_REQUEST | NLM_F_ACK, family, 0, attribute),
       message(NFNL_MSG_BATCH_END, NLM_F_REQUEST, 0, NFNL_SUBSYS_NFTABLES),
@@ -65,23 +65,22 @@ function deleteThrough(fd: number, family: number, name: string): number {
 }
 
 /** Returns 0 or a negated errno. The kernel processes the request and queues its answer before the write returns. */
-function exchange(fd: number, request: Uint8Array): number {
+function exchange(fd: number, request: Buffer): number {
   const written = write(fd, addressOf(request), request.length);
   if (written < 0) return written;
-  const answer = new DataView(new ArrayBuffer(ANSWER_SIZE));
-  const length = read(fd, addressOf(new Uint8Array(answer.buffer)), ANSWER_SIZE);
+  const answer = Buffer.alloc(ANSWER_SIZE);
+  const length = read(fd, addressOf(answer), ANSWER_SIZE);
   if (length < 0) return length;
-  return answer.getUint16(4, true) === NLMSG_ERROR ? answer.getInt32(NLMSG_HEADER_SIZE, true) : 0;
+  return answer.readUInt16LE(4) === NLMSG_ERROR ? answer.readInt32LE(NLMSG_HEADER_SIZE) : 0;
 }
 
-function tableName(name: string): Uint8Array {
-  const text = new TextEncoder().encode(`${name}\0`);
-  const attribute = new DataView(new ArrayBuffer(4 + align(text.length)));
-  attribute.setUint16(0, 4 + text.length, true);
-  attribute.setUint16(2, NFTA_TABLE_NAME, true);
-  const bytes = new Uint8Array(attribute.buffer);
-  bytes.set(text, 4);
-  return bytes;
+function tableName(name: string): Buffer {
+  const length = 4 + name.length + 1;
+  const attribute = Buffer.alloc((length + 3) & ~3);
+  attribute.writeUInt16LE(length, 0);
+  attribute.writeUInt16LE(NFTA_TABLE_NAME, 2);
+  attribute.write(name, 4, 'latin1');
+  return attribute;
 }
 
 /** Builds a netlink message with a struct nfgenmsg. `resource` is in network byte order, all else in host order. */
@@ -90,24 +89,13 @@ function message(
   flags: number,
   family: number,
   resource: number,
-  payload: Uint8Array = new Uint8Array(),
-): Uint8Array {
-  const head = NLMSG_HEADER_SIZE + NFGENMSG_SIZE;
-  const view = new DataView(new ArrayBuffer(head + payload.length));
-  view.setUint32(0, view.byteLength, true);
-  view.setUint16(4, type, true);
-  view.setUint16(6, flags, true);
-  view.setUint8(NLMSG_HEADER_SIZE, family);
-  view.setUint16(NLMSG_HEADER_SIZE + 2, resource);
-  const bytes = new Uint8Array(view.buffer);
-  bytes.set(payload, head);
-  return bytes;
-}
-
-function align(length: number): number {
-  return (length + 3) & ~3;
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  return Uint8Array.from(parts.flatMap((part) => [...part]));
+  payload: Buffer = Buffer.alloc(0),
+): Buffer {
+  const head = Buffer.alloc(NLMSG_HEADER_SIZE + NFGENMSG_SIZE);
+  head.writeUInt32LE(head.length + payload.length, 0);
+  head.writeUInt16LE(type, 4);
+  head.writeUInt16LE(flags, 6);
+  head.writeUInt8(family, NLMSG_HEADER_SIZE);
+  head.writeUInt16BE(resource, NLMSG_HEADER_SIZE + 2);
+  return Buffer.concat([head, payload]);
 }

@@ -73,13 +73,13 @@ export class Nftables implements RuleStore {
   }
 
   async write(desired: RuleSets): Promise<void> {
-    await applyText(tableText(this.family, desired, this.randomFully), this.signal);
+    await applyNft(tableLines(this.family, desired, this.randomFully), this.signal);
   }
 }
 
 /** Runs these commands of nft in one transaction. @throws Error */
-export async function applyText(text: string, signal?: AbortSignal): Promise<void> {
-  const outcome = await run('nft', ['--file', '-'], text, signal);
+export async function applyNft(lines: readonly string[], signal?: AbortSignal): Promise<void> {
+  const outcome = await run('nft', ['--file', '-'], `${lines.join('\n')}\n`, signal);
   if (outcome.code !== 0) throw new Error(`nft --file -: ${reason(outcome)}`);
 }
 
@@ -93,7 +93,7 @@ function tableName(family: Family): [nftFamily: string, name: string] {
 }
 
 /** Returns the input of `nft --file -` that replaces or creates a family's table with exactly these rules. */
-export function tableText(family: Family, desired: RuleSets, randomFully: boolean): string {
+export function tableLines(family: Family, desired: RuleSets, randomFully: boolean): string[] {
   const [nftFamily, name] = tableName(family);
   const chains = NFT_CHAINS.filter(({ set }) => desired[set].length > 0).flatMap((chain) => [
     `\tchain ${chain.name} {`,
@@ -110,8 +110,7 @@ export function tableText(family: Family, desired: RuleSets, randomFully: boolea
     `\tcomment "rules for ${name}"`,
     ...chains,
     '}',
-    '',
-  ].join('\n');
+  ];
 }
 
 function ruleText(

@@ -131,7 +131,7 @@ export async function repairDevice(
   const link = links.find((candidate) => candidate.name === name);
   if (link === undefined || link.index !== index) throw new DeviceGone(`${name} is gone`);
   const own = formatHost(subnet.base);
-  const addresses = link.addresses
+  const addresses = link.assigned
     .filter(({ address }) => !isLinkLocalIpv6(address))
     .map(({ address, prefixLength }) => ({ address, text: `${formatIp(address)}/${prefixLength}` }));
   const repairs: Repairs = {};

@@ -13,11 +13,11 @@ async function ip(args: readonly string[], input = '', signal?: AbortSignal): Pr
   return outcome;
 }
 
-/** Runs `ip -json <args>` and returns the printed array. @throws UserError if `ip` fails */
-export async function ipJson<T>(...args: string[]): Promise<T[]> {
-  const outcome = await ip(['-json', ...args]);
-  if (outcome.code !== 0) throw new UserError(`ip ${args.join(' ')}: ${reason(outcome)}`);
-  return parseJson<T>(outcome.stdout.trim() || '[]', args.join(' '));
+/** Runs `ip -json <command>` and returns the printed array. @throws UserError if `ip` fails */
+export async function ipJson<T>(command: string): Promise<T[]> {
+  const outcome = await ip(['-json', ...command.split(' ')]);
+  if (outcome.code !== 0) throw new UserError(`ip ${command}: ${reason(outcome)}`);
+  return parseJson<T>(outcome.stdout.trim() || '[]', command);
 }
 
 /**

@@ -52,8 +52,13 @@ interface AddressInfo {
   dadfailed?: boolean;
 }
 
+interface ParsedAddress {
+  info: AddressInfo;
+  address: Ip;
+}
+
 export async function readLinks(): Promise<Link[]> {
-  return parseLinks(await ipJson<IpLink>('-details', 'address', 'show'));
+  return parseLinks(await ipJson<IpLink>('-details address show'));
 }
 
 export function parseLinks(json: readonly IpLink[]): Link[] {
@@ -82,32 +87,21 @@ export function parseLinks(json: readonly IpLink[]): Link[] {
  * Returns the usable addresses of a family, best first, in flannel's order (pkg/ip/iface.go): global before link-local,
  * permanent before dynamic, primary before secondary. Deprecated addresses are not usable.
  */
-function usable(addresses: readonly { info: AddressInfo; address: Ip }[], family: Family): Ip[] {
+function usable(addresses: readonly ParsedAddress[], family: Family): Ip[] {
   return addresses
     .filter(({ info, address }) => familyOf(address) === family && !info.deprecated && !info.dadfailed)
     .filter(({ address }) => isNodeAddress(address) || isLinkLocal(address))
-    .map(({ info, address }) => ({ address, rank: rankOf(info, isLinkLocal(address)) }))
-    .sort((a, b) => compare(a.rank, b.rank))
+    .sort((a, b) => rankOf(a) - rankOf(b))
     .map(({ address }) => address);
 }
 
-function rankOf({ dynamic, secondary, temporary }: AddressInfo, linkLocal: boolean): boolean[] {
-  return [linkLocal, dynamic === true, secondary === true || temporary === true];
-}
-
-function compare(a: readonly boolean[], b: readonly boolean[]): number {
-  const differs = a.findIndex((value, index) => value !== b[index]);
-  return Number(a[differs] ?? false) - Number(b[differs] ?? false);
+function rankOf({ info: { dynamic, secondary, temporary }, address }: ParsedAddress): number {
+  return (isLinkLocal(address) ? 4 : 0) + (dynamic ? 2 : 0) + (secondary || temporary ? 1 : 0);
 }
 
 /** Returns every address of this machine. The kernel receives packets to each of them on any interface. */
-export function localAddresses(links: readonly Link[]): Ip[] {
+export function localAddresses(links: readonly Pick<Link, 'assigned'>[]): Ip[] {
   return links.flatMap(({ assigned }) => assigned.map(({ address }) => address));
-}
-
-/** Returns whether this machine has an address. A deprecated one counts: a socket bound to it still works. */
-export async function hasAddress(address: Ip): Promise<boolean> {
-  return localAddresses(await readLinks()).includes(address);
 }
 
 /** Waits until a new IPv6 address can be bound. @throws UserError when another machine has it, or after a time-out */

@@ -3,10 +3,9 @@
  * snapshot.
  */
 
-import type { Family } from '../addresses/family.js';
-import { familyFlag } from '../addresses/family.js';
-import { type Ip, parseIp } from '../addresses/ip.js';
+import { type Family, familyFlag } from '../addresses/family.js';
 import { ipJsonBatch } from './ip.js';
+import { type IpLink, type Link, parseLinks } from './links.js';
 
 export interface KernelSnapshot {
   links: readonly LinkState[];
@@ -16,66 +15,35 @@ export interface KernelSnapshot {
   routes: readonly Route[];
 }
 
-export interface LinkState {
-  index: number;
-  name: string;
-  mac: string;
-  mtu: number;
-  /** IFF_UP. */
-  up: boolean;
-  /** The addresses of the snapshot's family, whether usable or not. */
-  addresses: readonly { address: Ip; prefixLength: number }[];
-}
+/** A link with its addresses of the snapshot's family, whether usable or not. */
+export type LinkState = Pick<Link, 'index' | 'name' | 'mac' | 'mtu' | 'up' | 'assigned'>;
 
+/** A permanent neighbour as `ip -json` prints it. */
 export interface Neighbour {
-  address: string;
-  device: string;
-  mac: string;
-}
-
-/** A route as iproute2 prints it. Addresses and networks stay text, in the form that `ip route` accepts. */
-export interface Route {
-  /** Undefined for a unicast route; else `blackhole`, `unreachable`, `local` … */
-  type: string | undefined;
-  /** `10.244.2.0/24`, `default`; a host route has no prefix length. */
-  destination: string;
-  gateway: string | undefined;
-  /** Undefined for a route with several next hops. */
-  device: string | undefined;
-  /** `kernel`, `boot` … */
-  protocol: string | undefined;
-  /** 0 if the kernel reports none. */
-  metric: number;
-  onlink: boolean;
-}
-
-export interface IpRoute {
-  type?: string;
-  dst: string;
-  gateway?: string;
-  dev?: string;
-  protocol?: string;
-  metric?: number;
-  flags?: string[];
-}
-
-interface IpLink {
-  ifindex: number;
-  ifname: string;
-  address?: string;
-  mtu: number;
-  flags: string[];
-}
-
-interface IpAddresses {
-  ifindex: number;
-  addr_info?: { local: string; prefixlen: number }[];
-}
-
-interface IpNeighbour {
   dst: string;
   dev: string;
   lladdr?: string;
+}
+
+/** A route as `ip -json` prints it, without the attributes that are not set. */
+export interface Route {
+  /** Absent for a unicast route; else `blackhole`, `unreachable`, `local` … */
+  type?: string;
+  /** `10.244.2.0/24`, `default`; a host route has no prefix length. */
+  dst: string;
+  gateway?: string;
+  /** Absent for a route with several next hops. */
+  dev?: string;
+  /** `kernel`, `boot` … */
+  protocol?: string;
+  metric?: number;
+  /** `onlink` … */
+  flags?: readonly string[];
+}
+
+/** Returns the metric of a route, which iproute2 omits if it is 0. */
+export function metricOf({ metric = 0 }: Route): number {
+  return metric;
 }
 
 /**
@@ -88,41 +56,14 @@ const COMMANDS = ['link show', 'address show', 'neighbour show nud permanent', '
 export async function readSnapshot(family: Family): Promise<KernelSnapshot> {
   const [links, addresses, neighbours, routes] = (await ipJsonBatch(familyFlag(family), COMMANDS)) as [
     IpLink[],
-    IpAddresses[],
-    IpNeighbour[],
-    IpRoute[],
+    Pick<IpLink, 'ifindex' | 'addr_info'>[],
+    Neighbour[],
+    Route[],
   ];
   const infos = new Map(addresses.map(({ ifindex, addr_info = [] }) => [ifindex, addr_info]));
   return {
-    links: links.map((link) => ({
-      index: link.ifindex,
-      name: link.ifname,
-      mac: link.address ?? '',
-      mtu: link.mtu,
-      up: link.flags.includes('UP'),
-      addresses: (infos.get(link.ifindex) ?? []).flatMap(({ local, prefixlen }) => {
-        const address = parseIp(local);
-        return address === undefined ? [] : [{ address, prefixLength: prefixlen }];
-      }),
-    })),
-    neighbours: neighbours.map(({ dst, dev, lladdr = '' }) => ({ address: dst, device: dev, mac: lladdr })),
-    routes: routes.map(parseRoute),
+    links: parseLinks(links.map((link) => ({ ...link, addr_info: infos.get(link.ifindex) ?? [] }))),
+    neighbours,
+    routes,
   };
-}
-
-export function parseRoute({ type, dst, gateway, dev, protocol, metric, flags }: IpRoute): Route {
-  return {
-    type: type === 'unicast' ? undefined : type,
-    destination: dst,
-    gateway,
-    device: dev,
-    protocol,
-    metric: metric ?? 0,
-    onlink: flags?.includes('onlink') ?? false,
-  };
-}
-
-/** Returns true if some link has the address. */
-export function hasAddress({ links }: KernelSnapshot, address: Ip): boolean {
-  return links.some(({ addresses }) => addresses.some((assigned) => assigned.address === address));
 }

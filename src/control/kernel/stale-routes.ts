@@ -8,10 +8,10 @@ import { familyFlag } from '../addresses/family.js';
 import { familyOf } from '../addresses/ip.js';
 import { info } from '../support/log.js';
 import { deleteRoutes, ipJson } from './ip.js';
-import type { IpRoute } from './snapshot.js';
+import type { Route } from './snapshot.js';
 
 /** Attributes that flannel never sets: a route with one of them belongs to another program. */
-interface AttributedRoute extends IpRoute {
+interface AttributedRoute extends Route {
   tos?: string;
   prefsrc?: string;
   metrics?: object[];
@@ -21,29 +21,18 @@ interface AttributedRoute extends IpRoute {
 /** The metric that an IPv6 route gets by default (IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h). */
 const METRIC6 = 1024;
 
-export interface ExpectedRoutes {
-  /** The pod network of the cluster. */
-  network: Cidr;
-  device: string;
-  own: Cidr;
-  /** Subnets whose routes the peers' reconciler owns. */
-  leased: readonly Cidr[];
-}
-
 /**
  * Removes routes in flannel's form to subnets without a node. Such a route is inside the pod network, has the size of a
  * node's subnet, and uses a gateway. It comes from no routing daemon and has the default metric. Call it only at the
  * start: later such a route has another owner.
  */
-export async function removeStaleRoutes({ network, device, own, leased }: ExpectedRoutes): Promise<void> {
+export async function removeStaleRoutes(
+  { network, device }: { network: Cidr; device: string },
+  own: Cidr,
+  leased: readonly Cidr[],
+): Promise<void> {
   const routes = await ipJson<AttributedRoute>(
-    familyFlag(familyOf(network.base)),
-    'route',
-    'show',
-    'root',
-    formatCidr(network),
-    'proto',
-    'boot',
+    `${familyFlag(familyOf(network.base))} route show root ${formatCidr(network)} proto boot`,
   );
   const kept = new Set([own, ...leased].map(formatCidr));
   const stale = routes.filter(({ dst, gateway, dev, metric, tos, prefsrc, metrics, expires }) => {

@@ -31,8 +31,7 @@ export class BlackholeRoute {
   async repair(subnet: Cidr, routes: readonly Route[]): Promise<boolean> {
     const destination = formatCidr(subnet);
     const present = routes.some(
-      (route) =>
-        route.destination === destination && (route.type === 'blackhole' || familyOf(subnet.base) === 'ipv4'),
+      ({ dst, type }) => dst === destination && (type === 'blackhole' || familyOf(subnet.base) === 'ipv4'),
     );
     return !present && (await this.add(subnet));
   }

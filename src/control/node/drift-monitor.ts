@@ -1,9 +1,9 @@
 /** Decides when a check runs: after an event that affects Weft, after drift of a sysctl, and periodically. */
 
-import { type KernelEvent, Monitor } from '../kernel/monitor.js';
-import { warn } from '../support/log.js';
+import { Monitor } from '../kernel/monitor.js';
 import { Once } from '../support/once.js';
 import { Serial } from '../support/serial.js';
+import type { FamilyTunnel } from './family-tunnel.js';
 
 /** Events come in bursts: a check starts this long after the first one. */
 const SETTLE_MS = 150;
@@ -16,16 +16,8 @@ const POLL_MS = 1000;
  */
 const RECHECK_MS = 1200;
 
-export interface Monitored {
-  /** Returns whether an event may affect an object of Weft. */
-  affects(event: KernelEvent): boolean;
-  /** Whether something has drifted for which the kernel sends no event; cheap to read. */
-  readonly hasDrift: boolean;
-  check(): Promise<void>;
-}
-
 export class DriftMonitor {
-  private readonly monitored: Monitored;
+  private readonly tunnels: readonly FamilyTunnel[];
   private readonly monitor: Monitor;
   private readonly period: NodeJS.Timeout;
   private readonly poll: NodeJS.Timeout;
@@ -35,20 +27,20 @@ export class DriftMonitor {
   private readonly failure = new Once();
   private closed = false;
 
-  constructor(monitored: Monitored) {
-    this.monitored = monitored;
+  constructor(tunnels: readonly FamilyTunnel[]) {
+    this.tunnels = tunnels;
     this.recheck = setTimeout(() => this.schedule(), RECHECK_MS);
     this.monitor = new Monitor({
       onStart: () => this.recheck.refresh(),
       onEvent: (event) => {
-        if (!this.monitored.affects(event)) return;
+        if (!tunnels.some((tunnel) => tunnel.affects(event))) return;
         this.schedule();
         this.recheck.refresh();
       },
     });
     this.period = setInterval(() => this.schedule(), PERIOD_MS);
     this.poll = setInterval(() => {
-      if (this.monitored.hasDrift) this.schedule();
+      if (tunnels.some(({ hasDrift }) => hasDrift)) this.schedule();
     }, POLL_MS);
   }
 
@@ -65,14 +57,14 @@ export class DriftMonitor {
     this.scheduled ??= setTimeout(() => void this.checks.run(() => this.check()), SETTLE_MS);
   }
 
+  /** Checks all families, each even if another one fails. */
   private async check(): Promise<void> {
     this.scheduled = undefined;
-    try {
-      await this.monitored.check();
-      this.failure.clear();
-    } catch (error) {
-      if (this.closed) return;
-      this.failure.log((error as Error).message, warn);
+    const results = await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.check()));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed === undefined) this.failure.clear();
+    else if (!this.closed) {
+      this.failure.log((failed.reason as Error).message);
       this.recheck.refresh();
     }
   }

@@ -1,52 +1,31 @@
 /**
  * One address family of a running node: its dataplane, its overlay device and its peers.
  *
- *            device or thread gone          the device exists again
- *     up ─────────────────────────► lost ─────────────────────────► rebuilding ──► up
- *                                    ▲                                  │
- *                                    └──────────── failed ──────────────┘             any state ──► stopped
- *
  * One queue runs everything that changes the system. Set-up and repair share one path: the backend's reconciler compares the
  * desired with the present state and applies the difference.
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Dataplane, DataplaneGone, PortFailure } from '../../dataplane/dataplane.js';
+import { type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import type { PeerReconciler } from '../backends/backend.js';
 import type { Journal } from '../journal.js';
-import { DeviceGone, NameTaken, type Repairs, refuseExisting } from '../kernel/device.js';
+import { type Repairs, refuseExisting } from '../kernel/device.js';
 import { readLinks } from '../kernel/links.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
-import { Backoff } from '../support/backoff.js';
 import { info, warn } from '../support/log.js';
 import { Retry } from '../support/retry.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { BlackholeRoute } from './blackhole-route.js';
+import { isGone, Lifecycle } from './lifecycle.js';
 import { logPeerChanges, macText } from './log-peers.js';
 import { OverlayDevice } from './overlay-device.js';
 import { readSnapshotWithAddress, UnderlayAddressGone } from './underlay-address.js';
 
-/**
- * The first pause leaves time for a flanneld that is started beside Weft: it deletes the device, then creates its own. The
- * pauses double while rebuilds fail.
- */
-const REBUILD_PAUSES = { firstMs: 250, mostMs: 1000, jitter: false };
-/** The most rebuilds that may fail for a reason other than a lost device. */
-const REBUILD_TRIES = 5;
 /** Pauses before failed changes are retried. */
 const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
-
-export type TunnelState =
-  | { name: 'up' }
-  /** The device or its thread is gone, and a rebuild runs or will run. */
-  | { name: 'lost'; reason: string }
-  /** The device exists again; addresses, neighbours and routes are being set up. */
-  | { name: 'rebuilding'; reason: string }
-  | { name: 'stopped' };
 
 /** What a tunnel gets from the daemon. */
 export interface TunnelContext {
@@ -55,7 +34,7 @@ export interface TunnelContext {
   journal: Journal;
   /** Whether the pod subnet gets a blackhole route (--ip-blackhole-route). */
   blackhole: boolean;
-  /** Called when the tunnel cannot continue: Weft must stop. */
+  /** The tunnel cannot go on: Weft has to stop. */
   onFailure(error: Error): void;
 }
 
@@ -63,9 +42,9 @@ export class FamilyTunnel {
   readonly plan: FamilyPlan;
   own: Lease;
   peers: readonly Lease[];
-  state: TunnelState = { name: 'up' };
   dataplane: Dataplane;
   reconciler: PeerReconciler;
+  readonly lifecycle: Lifecycle;
   /** Repaired objects by kind, since the start. */
   readonly repairs: Repairs = {};
   private readonly context: TunnelContext;
@@ -75,8 +54,6 @@ export class FamilyTunnel {
   private past: Readonly<Record<string, number>> = {};
   private readonly queue = new Serial();
   private readonly retry: Retry;
-  private rebuild: Promise<void> | undefined;
-  private readonly stopping = new AbortController();
 
   /** Opens the dataplane: the device exists when this returns. @throws UserError; then nothing is left behind */
   constructor(plan: FamilyPlan, { own, peers }: LeaseSet, context: TunnelContext) {
@@ -84,10 +61,15 @@ export class FamilyTunnel {
     this.own = own;
     this.peers = peers;
     this.context = context;
-    this.device = new OverlayDevice(plan.backend, plan.mtu, plan.network);
+    this.device = new OverlayDevice(plan);
     this.blackhole = context.blackhole ? new BlackholeRoute(context.journal, plan.backend.device) : undefined;
     this.retry = new Retry(RETRY_PAUSES, () => {
       this.change(() => this.applyPeers()).catch((error: Error) => warn(error.message));
+    });
+    this.lifecycle = new Lifecycle({
+      stop: () => this.dataplane.stop(),
+      reopen: () => this.enqueue(() => this.reopen()),
+      onFailure: context.onFailure,
     });
     this.dataplane = context.openDataplane(own);
     this.reconciler = this.reconcilerOn(this.dataplane);
@@ -120,13 +102,12 @@ export class FamilyTunnel {
       await this.applyPeers();
       await cleared;
     });
-    await this.rebuild;
+    await this.lifecycle.rebuild;
   }
 
   /** Follows a later set of leases. @throws UserError if the device cannot follow this node's own lease */
   async update({ own, peers }: LeaseSet): Promise<void> {
-    // A lost device is rebuilt with the latest leases. So the peers are recorded even if the first change failed
-    // because the device is lost.
+    // A lost device is rebuilt with the latest leases: each part is recorded even if the device is missing.
     await this.change(() => this.followOwnLease(own));
     await this.change(async () => {
       logPeerChanges(this.peers, peers);
@@ -139,7 +120,7 @@ export class FamilyTunnel {
   check(): Promise<void> {
     return this.change(async () => {
       const { plan, own } = this;
-      const { signal } = this.stopping;
+      const { signal } = this.lifecycle;
       const snapshot = await readSnapshotWithAddress(plan.family, boundAddress(plan, own), signal);
       const repairs = await this.device.repair(own, snapshot.links);
       const peers = await this.reconciler.repair(this.peers, snapshot);
@@ -153,17 +134,12 @@ export class FamilyTunnel {
   /** Returns whether the event may affect an object of this tunnel. */
   affects(event: KernelEvent): boolean {
     const { backend, link } = this.plan;
+    const indexes = [this.device.index, link.index];
     switch (event.kind) {
       case 'link':
-        return (
-          [this.device.index, link.index].includes(event.index) ||
-          [backend.device, link.name].includes(event.name)
-        );
+        return indexes.includes(event.index) || [backend.device, link.name].includes(event.name);
       case 'address':
-        return (
-          [this.device.index, link.index].includes(event.index) ||
-          event.address === boundAddress(this.plan, this.own)
-        );
+        return indexes.includes(event.index) || event.address === boundAddress(this.plan, this.own);
       case 'neighbour':
         return event.device === backend.device;
       case 'route':
@@ -183,11 +159,6 @@ export class FamilyTunnel {
     return this.device.hasDrift;
   }
 
-  /** Why no packet passes the device; null while packets pass. */
-  get notReady(): string | null {
-    return 'reason' in this.state ? this.state.reason : null;
-  }
-
   /** Returns the counters since the start, over all dataplanes. */
   counters(): Record<string, number> {
     const counters = Object.entries<number>(this.dataplane.counters());
@@ -202,15 +173,10 @@ export class FamilyTunnel {
 
   /** Waits for the running change and starts no other. The dataplane keeps forwarding until it is stopped. */
   async stop(): Promise<void> {
-    this.state = { name: 'stopped' };
-    this.stopping.abort();
+    this.lifecycle.stop();
     this.retry.cancel();
-    await this.rebuild;
+    await this.lifecycle.rebuild;
     await this.queue.idle();
-  }
-
-  private get stopped(): boolean {
-    return this.state.name === 'stopped';
   }
 
   /** Runs a change in the queue. If the device disappears meanwhile, it is rebuilt with everything that is desired. */
@@ -220,17 +186,17 @@ export class FamilyTunnel {
     } catch (error) {
       if (error instanceof UnderlayAddressGone) return this.context.onFailure(error);
       if (!isGone(error)) throw error;
-      this.lose((error as Error).message);
+      this.lifecycle.lose((error as Error).message);
     }
   }
 
   private enqueue(change: () => Promise<void>): Promise<void> {
     return this.queue.run(async () => {
       try {
-        if (!this.stopped) await change();
+        if (!this.lifecycle.signal.aborted) await change();
       } catch (error) {
         // Stopping kills a running `ip`; its failure is expected.
-        if (!this.stopped) throw error;
+        if (!this.lifecycle.signal.aborted) throw error;
       }
     });
   }
@@ -238,7 +204,7 @@ export class FamilyTunnel {
   private reconcilerOn(dataplane: Dataplane): PeerReconciler {
     const { backend, network } = this.plan;
     const { journal } = this.context;
-    const { signal } = this.stopping;
+    const { signal } = this.lifecycle;
     return backend.peers(dataplane, { device: backend.device, network, signal, journal });
   }
 
@@ -287,7 +253,7 @@ export class FamilyTunnel {
 
   private fail(error: Error): void {
     if (!(error instanceof PortFailure)) this.context.onFailure(error);
-    else if (error.port === 'overlay') this.lose(error.message);
+    else if (error.port === 'overlay') this.lifecycle.lose(error.message);
     else {
       const { name } = this.plan.link;
       this.context.onFailure(
@@ -296,43 +262,14 @@ export class FamilyTunnel {
     }
   }
 
-  /** Records that the device or its thread is gone, and starts a rebuild unless one is running. */
-  private lose(reason: string): void {
-    if (this.stopped) return;
-    this.state = { name: 'lost', reason };
-    this.rebuild ??= this.rebuildUntilUp()
-      .catch((error: Error) => this.context.onFailure(error))
-      .finally(() => {
-        this.rebuild = undefined;
-      });
-  }
-
-  private async rebuildUntilUp(): Promise<void> {
-    const pauses = new Backoff(REBUILD_PAUSES);
-    const { signal } = this.stopping;
-    let failures = 0;
-    while (this.state.name === 'lost') {
-      warn(`${this.state.reason}; recreating it`);
-      // Stopping the old dataplane frees its UDP port for a flanneld that takes over.
-      await this.dataplane.stop();
-      await delay(pauses.next(), undefined, { signal, ref: false }).catch(() => {});
-      try {
-        await this.enqueue(() => this.reopen(this.notReady ?? ''));
-      } catch (error) {
-        if (error instanceof NameTaken || (!isGone(error) && ++failures > REBUILD_TRIES)) throw error;
-        this.state = { name: 'lost', reason: (error as Error).message };
-      }
-    }
-  }
-
-  private async reopen(reason: string): Promise<void> {
+  private async reopen(): Promise<void> {
     const { plan, own } = this;
     const links = await readLinks();
     // Our old device may survive under another name. A foreign device of this name wins.
     const foreign = links.filter(({ index }) => index !== this.device.index);
     refuseExisting(foreign, plan.backend.device);
     const dataplane = this.context.openDataplane(own);
-    this.state = { name: 'rebuilding', reason };
+    this.lifecycle.opened();
     this.past = this.counters();
     this.dataplane = dataplane;
     this.reconciler = this.reconcilerOn(dataplane);
@@ -340,12 +277,5 @@ export class FamilyTunnel {
     await this.setUpDevice();
     await this.applyPeers();
     this.countRepairs({ device: 1 });
-    // The new device may be lost already.
-    if (this.state.name === 'rebuilding') this.state = { name: 'up' };
   }
-}
-
-/** Returns true if an operation failed because the device or its thread is gone. */
-function isGone(error: unknown): boolean {
-  return error instanceof DeviceGone || error instanceof DataplaneGone;
 }

@@ -1,7 +1,5 @@
 /** The overlay device of a tunnel: configured for this node's lease and the backend, and repaired. */
 
-import type { Cidr } from '../addresses/cidr.js';
-import type { Backend } from '../backends/backend.js';
 import {
   configureDevice,
   type DeviceState,
@@ -13,6 +11,7 @@ import { readLinks } from '../kernel/links.js';
 import type { LinkState } from '../kernel/snapshot.js';
 import { Sysctls } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
+import type { FamilyPlan } from '../plan.js';
 
 export class OverlayDevice {
   /**
@@ -20,21 +19,17 @@ export class OverlayDevice {
    * name.
    */
   index: number | undefined;
-  private readonly backend: Backend;
-  private readonly mtu: number;
-  private readonly network: Cidr;
+  private readonly plan: FamilyPlan;
   private readonly sysctls: Sysctls;
 
-  constructor(backend: Backend, mtu: number, network: Cidr) {
-    this.backend = backend;
-    this.mtu = mtu;
-    this.network = network;
-    this.sysctls = new Sysctls(backend.sysctls);
+  constructor(plan: FamilyPlan) {
+    this.plan = plan;
+    this.sysctls = new Sysctls(plan.backend.sysctls);
   }
 
   /** Looks up the index of the device that a dataplane has just created. */
   async findIndex(): Promise<void> {
-    this.index = (await readLinks()).find(({ name }) => name === this.backend.device)?.index;
+    this.index = (await readLinks()).find(({ name }) => name === this.plan.backend.device)?.index;
   }
 
   /** Configures the new device. @throws DeviceGone; UserError naming the command that failed */
@@ -52,7 +47,7 @@ export class OverlayDevice {
   async repair(own: Lease, links: readonly LinkState[]): Promise<Repairs> {
     // Before the device: without IPv6 it accepts no IPv6 address. After it: below an MTU of 1280 it has no IPv6 sysctls.
     const before = this.sysctls.repair();
-    const repairs = await repairDevice(this.stateFor(own), this.index, this.network, links);
+    const repairs = await repairDevice(this.stateFor(own), this.index, this.plan.network, links);
     const sysctl = before + this.sysctls.repair();
     return { ...repairs, ...(sysctl > 0 && { sysctl }) };
   }
@@ -63,7 +58,7 @@ export class OverlayDevice {
   }
 
   private stateFor(own: Lease): DeviceState {
-    const { backend, mtu } = this;
-    return { name: backend.device, mac: backend.deviceMac(own), mtu, subnet: own.subnet };
+    const { backend, mtu } = this.plan;
+    return { name: backend.device, mac: own.vtepMac, mtu, subnet: own.subnet };
   }
 }

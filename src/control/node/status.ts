@@ -1,10 +1,9 @@
-/** Collects what `weft status` shows from the tunnels, their dataplanes and the kernel. */
+/** What `weft status` shows, and the part of each family, from its tunnel, dataplane and kernel. */
 
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
-import type { BackendConf } from '../config/net-conf.js';
 import { readSnapshot } from '../kernel/snapshot.js';
 import type { FamilyTunnel } from './family-tunnel.js';
 
@@ -37,46 +36,8 @@ export interface FamilyStatus {
   counters: Record<string, number>;
 }
 
-export interface StatusContext {
-  version: string;
-  backend: BackendConf;
-  workers: number;
-  leaseSource: Status['leaseSource'];
-  /** How often the firewall's rules, of both families, were repaired. */
-  ruleRepairs: number;
-  /** One or two, IPv4 first. */
-  tunnels: readonly FamilyTunnel[];
-}
-
-export async function collectStatus(context: StatusContext): Promise<Status> {
-  const { version, backend, workers, leaseSource, ruleRepairs, tunnels } = context;
-  const [first, second] = await Promise.all(tunnels.map(collectFamily));
-  if (first === undefined) throw new Error('no tunnel');
-  const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
-  return {
-    version,
-    pid: process.pid,
-    uptimeSeconds: Math.floor(process.uptime()),
-    backend: {
-      type: backend.type,
-      ...(backend.type === 'vxlan' && { vni: backend.vni }),
-      port: backend.port,
-    },
-    device,
-    underlay,
-    lease,
-    leaseSource,
-    offload,
-    workers,
-    peerCheck,
-    peers,
-    repairs: { ...repairs, ...(ruleRepairs > 0 && { rules: ruleRepairs }) },
-    ...rest,
-    ...(second && { ipv6: second }),
-  };
-}
-
-async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus> {
+/** Reads the present state of one family from its tunnel and the kernel. */
+export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus> {
   const { plan, own, dataplane } = tunnel;
   const { backend, mtu, link: underlay } = plan;
   const publicIP = formatIp(own.publicIp);

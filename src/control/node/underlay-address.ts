@@ -3,7 +3,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Family } from '../addresses/family.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
-import { hasAddress, type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
+import { localAddresses } from '../kernel/links.js';
+import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
 import { UserError } from '../support/user-error.js';
 
 /** A DHCP client may remove the address and add it again within this time. */
@@ -22,10 +23,10 @@ export async function readSnapshotWithAddress(
   signal: AbortSignal,
 ): Promise<KernelSnapshot> {
   const snapshot = await readSnapshot(family);
-  if (hasAddress(snapshot, address)) return snapshot;
+  if (localAddresses(snapshot.links).includes(address)) return snapshot;
   await delay(GRACE_MS, undefined, { signal });
   const later = await readSnapshot(family);
-  if (hasAddress(later, address)) return later;
+  if (localAddresses(later.links).includes(address)) return later;
   throw new UnderlayAddressGone(
     `${formatIp(address)} is no longer an address of this node, and the tunnel's socket is bound to it; restart Weft to use the present address`,
   );

@@ -44,9 +44,9 @@ export class OncePerKey {
     write(message);
   }
 
-  /** Forgets the last message of a key. */
-  clear(key: string): void {
-    this.last.delete(key);
+  /** Forgets the last message of a key. Returns true if there was one. */
+  clear(key: string): boolean {
+    return this.last.delete(key);
   }
 
   /** Forgets the messages of all other keys. */

@@ -94,7 +94,7 @@ export async function reaching({ links, families, notes }: Search, target: strin
   if (address === undefined || !families.includes(familyOf(address))) {
     throw new UserError(`not an ${families.map(familyName).join(' or ')} address`);
   }
-  const [route] = await ipJson<RouteJson>('route', 'get', target);
+  const [route] = await ipJson<RouteJson>(`route get ${target}`);
   // The kernel sends packets to itself through lo, from its first address.
   const isOwn = route?.type === 'local';
   const link = isOwn ? withAddress(links, address) : links.find(({ name }) => name === route?.dev);
@@ -120,7 +120,7 @@ export async function ofDefaultRoutes({ links, families }: Search): Promise<Link
  * gives up. An unreachable or blackhole route does not count.
  */
 async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<Link> {
-  const routes = await ipJson<RouteJson>(familyFlag(family), 'route', 'show', 'default');
+  const routes = await ipJson<RouteJson>(`${familyFlag(family)} route show default`);
   const devices = routes
     .filter(({ type }) => type === undefined)
     .map(({ dev, nexthops }) => dev ?? nexthops?.find((hop) => hop.dev)?.dev);

@@ -28,7 +28,6 @@ export function vxlanBackend(conf: VxlanConf, family: Family): Backend {
     sysctls: vxlanSysctls(device, family),
     followsRouting: directRouting,
     tunnel: (_, peerCheck) => ({ type: 'vxlan', vni, peerCheck, learning }),
-    deviceMac: vtepMacOf,
     setOwnLease: (dataplane, own) => {
       const { high, low } = splitMac(vtepMacOf(own));
       return dataplane.setOwnMac(high, low);

@@ -2,7 +2,7 @@
 
 import { formatCidr } from '../../addresses/cidr.js';
 import { formatIp, type Ip } from '../../addresses/ip.js';
-import type { KernelSnapshot, Route } from '../../kernel/snapshot.js';
+import { type KernelSnapshot, metricOf, type Route } from '../../kernel/snapshot.js';
 import { type Lease, vtepMacOf } from '../../leases/lease.js';
 
 export interface PeerState {
@@ -69,10 +69,10 @@ export function usesDevice(routeSpec: string, device: string): boolean {
 }
 
 /** Returns a route's spec. Like flannel's, the spec of a direct route names no device. */
-function routeSpecOf({ gateway, device, onlink }: Route, overlay: string): string {
-  if (device !== overlay) return directRoute(gateway ?? '');
+function routeSpecOf({ gateway, dev, flags }: Route, overlay: string): string {
+  if (dev !== overlay) return directRoute(gateway ?? '');
   if (gateway === undefined) return `dev ${overlay}`;
-  return onlink ? tunnelRoute(gateway, overlay) : `via ${gateway} dev ${overlay}`;
+  return flags?.includes('onlink') ? tunnelRoute(gateway, overlay) : `via ${gateway} dev ${overlay}`;
 }
 
 /** Returns the neighbours of the device, and the routes of the main table. */
@@ -82,16 +82,16 @@ export function presentState(
 ): Pick<PeerState, 'neighbours' | 'routes'> {
   return {
     neighbours: new Map(
-      neighbours.filter((neighbour) => neighbour.device === device).map(({ address, mac }) => [address, mac]),
+      neighbours.filter(({ dev }) => dev === device).map(({ dst, lladdr = '' }) => [dst, lladdr]),
     ),
     routes: new Map(
       routes
         // The kernel adds fe80::/64 and a route for each address itself.
-        .filter((route) => route.device !== device || route.protocol !== 'kernel')
+        .filter((route) => route.dev !== device || route.protocol !== 'kernel')
         // The kernel uses the first route of the lowest metric; a map keeps the last one.
         .reverse()
-        .sort((a, b) => b.metric - a.metric)
-        .map((route) => [route.destination, routeSpecOf(route, device)]),
+        .sort((a, b) => metricOf(b) - metricOf(a))
+        .map((route) => [route.dst, routeSpecOf(route, device)]),
     ),
   };
 }

@@ -36,9 +36,6 @@ export interface VxlanPeerOptions extends PeerOptions {
   learning: boolean;
 }
 
-/** The part of a dataplane that peers need. */
-export type FdbWriter = Pick<Dataplane, 'updateFdb'>;
-
 /** Number of failures of a batch that are logged one by one; of the others only the number is logged. */
 const LOGGED_FAILURES = 5;
 /**
@@ -57,7 +54,7 @@ interface Step {
 export class VxlanPeers implements PeerReconciler {
   /** What this reconciler set and, after a repair, what the kernel reports. */
   readonly applied: PeerState = emptyState();
-  private readonly fdb: FdbWriter;
+  private readonly dataplane: Pick<Dataplane, 'updateFdb'>;
   private readonly options: VxlanPeerOptions;
   private readonly family: Family;
   /**
@@ -67,15 +64,15 @@ export class VxlanPeers implements PeerReconciler {
   /** Subnets whose first route belongs to another program. */
   private shadowed: ReadonlySet<string> = new Set();
 
-  constructor(fdb: FdbWriter, options: VxlanPeerOptions) {
-    this.fdb = fdb;
+  constructor(dataplane: Pick<Dataplane, 'updateFdb'>, options: VxlanPeerOptions) {
+    this.dataplane = dataplane;
     this.options = options;
     this.family = familyOf(options.network.base);
   }
 
   async removeStale(own: Lease, peers: readonly Lease[]): Promise<void> {
-    const { network, device } = this.options;
-    await removeStaleRoutes({ network, device, own: own.subnet, leased: peers.map(({ subnet }) => subnet) });
+    const leased = peers.map(({ subnet }) => subnet);
+    await removeStaleRoutes(this.options, own.subnet, leased);
   }
 
   async apply(peers: readonly Lease[]): Promise<number> {
@@ -243,7 +240,7 @@ export class VxlanPeers implements PeerReconciler {
     const { applied } = this;
     const { gone, set } = difference(applied.fdb, desired);
     if (gone.length === 0 && set.length === 0) return;
-    await this.fdb.updateFdb({
+    await this.dataplane.updateFdb({
       remove: gone.map(splitMac),
       set: set.map(([mac, address]) => ({ ...splitMac(mac), address: toUnderlay(address) })),
     });

@@ -51,17 +51,7 @@ function rig(t: Test): Rig {
 
 /** A kernel whose routes to the pod network use these devices, in this order. */
 function snapshotWith(...devices: string[]): KernelSnapshot {
-  const routes = devices.map(
-    (device): Route => ({
-      type: undefined,
-      destination: '10.244.0.0/16',
-      gateway: undefined,
-      device,
-      protocol: 'boot',
-      metric: 0,
-      onlink: false,
-    }),
-  );
+  const routes = devices.map((dev): Route => ({ dst: '10.244.0.0/16', dev, protocol: 'boot' }));
   return { links: [], neighbours: [], routes };
 }
 

@@ -1,14 +1,14 @@
 import t from 'tap';
-import { tableText } from '../../../../src/control/firewall/nftables.js';
+import { tableLines } from '../../../../src/control/firewall/nftables.js';
 import { forwardRules, masqRules, NO_RULES } from '../../../../src/control/firewall/rules.js';
 import { cidr } from '../../../support/addresses.js';
 
 const RANGE = { network: cidr('10.244.0.0/16'), subnet: cidr('10.244.1.0/24') };
 const RANGE6 = { network: cidr('fd00:10:244::/56'), subnet: cidr('fd00:10:244:1::/64') };
 
-t.test('tableText replaces the table and gives it the rules that iptables gets', async (t) => {
+t.test('tableLines replaces the table and gives it the rules that iptables gets', async (t) => {
   t.equal(
-    tableText('ipv4', { masq: masqRules('ipv4', RANGE), forward: forwardRules(RANGE) }, true),
+    tableLines('ipv4', { masq: masqRules('ipv4', RANGE), forward: forwardRules(RANGE) }, true).join('\n'),
     `table ip flannel-ipv4
 delete table ip flannel-ipv4
 table ip flannel-ipv4 {
@@ -29,14 +29,13 @@ table ip flannel-ipv4 {
 		ip saddr 10.244.0.0/16 accept
 		ip daddr 10.244.0.0/16 accept
 	}
-}
-`,
+}`,
   );
 });
 
-t.test('tableText gives IPv6 its own table and an empty rule set no chain', async (t) => {
+t.test('tableLines gives IPv6 its own table and an empty rule set no chain', async (t) => {
   t.equal(
-    tableText('ipv6', { masq: masqRules('ipv6', RANGE6), forward: [] }, false),
+    tableLines('ipv6', { masq: masqRules('ipv6', RANGE6), forward: [] }, false).join('\n'),
     `table ip6 flannel-ipv6
 delete table ip6 flannel-ipv6
 table ip6 flannel-ipv6 {
@@ -51,11 +50,10 @@ table ip6 flannel-ipv6 {
 		ip6 saddr fd00:10:244::/56 ip6 daddr != ff00::/8 masquerade
 		ip6 saddr != fd00:10:244::/56 ip6 daddr fd00:10:244::/56 masquerade
 	}
-}
-`,
+}`,
   );
   t.equal(
-    tableText('ipv6', NO_RULES, true).split('\n').slice(2).join('\n'),
-    'table ip6 flannel-ipv6 {\n\tcomment "rules for flannel-ipv6"\n}\n',
+    tableLines('ipv6', NO_RULES, true).slice(2).join('\n'),
+    'table ip6 flannel-ipv6 {\n\tcomment "rules for flannel-ipv6"\n}',
   );
 });

@@ -132,7 +132,7 @@ const LINK: LinkState = {
   mac: '02:00:00:00:00:01',
   mtu: 1450,
   up: true,
-  addresses: [{ address: 0x0af40100, prefixLength: 32 }],
+  assigned: [{ address: 0x0af40100, prefixLength: 32 }],
 };
 const POD_NETWORK = { base: 0x0af40000, prefixLength: 16 };
 
@@ -147,7 +147,7 @@ t.test('repairDevice changes nothing on a device without drift', async (t) => {
 });
 
 t.test('repairDevice restores MAC, MTU, address and link state, and counts each', async (t) => {
-  t.same(await repaired(t, { mac: '02:00:00:00:00:99', mtu: 1500, up: false, addresses: [] }), [
+  t.same(await repaired(t, { mac: '02:00:00:00:00:99', mtu: 1500, up: false, assigned: [] }), [
     { mac: 1, mtu: 1, address: 1, link: 1 },
     [
       'link set dev flannel.1 address 02:00:00:00:00:01',
@@ -159,12 +159,12 @@ t.test('repairDevice restores MAC, MTU, address and link state, and counts each'
 });
 
 t.test('repairDevice removes other addresses of the pod network and keeps the rest', async (t) => {
-  const addresses = [
-    ...LINK.addresses,
+  const assigned = [
+    ...LINK.assigned,
     { address: 0x0af40700, prefixLength: 32 },
     { address: 0xc0a80001, prefixLength: 24 },
   ];
-  t.same(await repaired(t, { addresses }), [{ address: 1 }, ['address delete 10.244.7.0/32 dev flannel.1']]);
+  t.same(await repaired(t, { assigned }), [{ address: 1 }, ['address delete 10.244.7.0/32 dev flannel.1']]);
 });
 
 t.test('repairDevice reports a missing device, and one whose index differs, as gone', async (t) => {

@@ -51,13 +51,13 @@ t.test('ipJson parses the output of ip, and returns an empty list for no output'
   const ip = FakeIp.install(t);
   ip.answer('link show', [{ ifname: 'lo' }]);
   ip.answer('route show', '');
-  t.same(await ipJson('link', 'show'), [{ ifname: 'lo' }]);
-  t.same(await ipJson('route', 'show'), []);
+  t.same(await ipJson('link show'), [{ ifname: 'lo' }]);
+  t.same(await ipJson('route show'), []);
 });
 
 t.test('ipJson refuses an ip that prints no JSON', async (t) => {
   FakeIp.install(t).answer('link show', '1: lo: <LOOPBACK>');
-  mentions(t, await refusal(t, () => ipJson('link', 'show')), 'ip -json link show', 'install iproute2');
+  mentions(t, await refusal(t, () => ipJson('link show')), 'ip -json link show', 'install iproute2');
 });
 
 t.test('ipJson names the package when ip is not in PATH', async (t) => {
@@ -68,7 +68,7 @@ t.test('ipJson names the package when ip is not in PATH', async (t) => {
   process.env.PATH = t.testdir({});
   mentions(
     t,
-    await refusal(t, () => ipJson('link', 'show')),
+    await refusal(t, () => ipJson('link show')),
     'ip: command not found',
     'apt-get install iproute2',
   );

@@ -8,16 +8,8 @@ import { FakeIp } from '../../../support/fake-ip.js';
 const IPV4 = cidr('10.244.1.0/24');
 const IPV6 = cidr('fd00:244:1::/64');
 
-function routeOn(destination: string, device: string, type?: string): Route {
-  return {
-    type,
-    destination,
-    gateway: undefined,
-    device,
-    protocol: 'kernel',
-    metric: 0,
-    onlink: false,
-  };
+function routeOn(dst: string, dev: string, type?: string): Route {
+  return { ...(type && { type }), dst, dev, protocol: 'kernel' };
 }
 
 t.test('BlackholeRoute.add records the routes of both families in one journal', async (t) => {

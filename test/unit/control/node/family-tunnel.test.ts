@@ -268,13 +268,13 @@ t.test('a lost device is reopened with everything that is desired', async (t) =>
   const [first] = dataplanes;
   deviceIs(ip, undefined);
   first?.loseDevice(DEVICE);
-  t.match(tunnel.state, { name: 'lost' });
-  mentions(t, tunnel.notReady ?? '', `device ${DEVICE} cannot be read`);
+  t.match(tunnel.lifecycle.state, { name: 'lost' });
+  mentions(t, tunnel.lifecycle.notReady ?? '', `device ${DEVICE} cannot be read`);
   await until('the device is recreated', () => dataplanes.length === 2);
   t.equal(first?.stopped, true, 'its port is free in between');
   deviceIs(ip, { index: 8 });
-  await until('the tunnel is up', () => tunnel.state.name === 'up');
-  t.equal(tunnel.notReady, null);
+  await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
+  t.equal(tunnel.lifecycle.notReady, null);
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP, ...peer(2)]);
   t.same(tunnel.repairs, { device: 1 });
   mentions(t, log.join('\n'), 'recreating it');
@@ -287,7 +287,7 @@ t.test('update while the device is lost is part of the rebuild', async (t) => {
   await tunnel.update(set(nodeLease(2)));
   ip.taken();
   deviceIs(ip, {});
-  await until('the tunnel is up', () => tunnel.state.name === 'up');
+  await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   t.same(ip.taken().slice(-3), peer(2));
 });
 
@@ -299,7 +299,7 @@ t.test('a device that disappears during the rebuild is rebuilt again', async (t)
   await until('two more devices are opened', () => dataplanes.length === 3);
   t.equal(dataplanes[1]?.stopped, true);
   deviceIs(ip, {});
-  await until('the tunnel is up', () => tunnel.state.name === 'up');
+  await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   t.same(tunnel.repairs, { device: 1 });
 });
 
@@ -327,16 +327,16 @@ t.test('a failure that an earlier dataplane reports late is ignored', async (t) 
   dataplanes[0]?.loseDevice(DEVICE);
   await until('the device is recreated', () => dataplanes.length === 2);
   deviceIs(ip, {});
-  await until('the tunnel is up', () => tunnel.state.name === 'up');
+  await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   dataplanes[0]?.loseDevice(DEVICE);
-  t.match(tunnel.state, { name: 'up' });
+  t.match(tunnel.lifecycle.state, { name: 'up' });
 });
 
 t.test('a failed socket ends the run and names the underlay interface', async (t) => {
   const { dataplanes, failures, tunnel } = await upRig(t);
   dataplanes[0]?.loseSocket();
   mentions(t, failures[0]?.message ?? '', 'ENETDOWN', 'check whether eth0 was deleted');
-  t.match(tunnel.state, { name: 'up' }, 'no rebuild');
+  t.match(tunnel.lifecycle.state, { name: 'up' }, 'no rebuild');
 });
 
 t.test('an error of a thread ends the run as it is', async (t) => {
@@ -355,7 +355,7 @@ t.test('counters never decrease across a rebuild', async (t) => {
   t.same(tunnel.counters(), { tx_packets: 41 });
   await until('the device is recreated', () => dataplanes.length === 2);
   deviceIs(ip, {});
-  await until('the tunnel is up', () => tunnel.state.name === 'up');
+  await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   t.same(tunnel.counters(), { tx_packets: 41 });
   (dataplanes[1] as FakeDataplane).tx = 2;
   t.same(tunnel.counters(), { tx_packets: 43 });
@@ -419,7 +419,7 @@ t.test('stop ends all changes', async (t) => {
   await tunnel.stop();
   await tunnel.update(set(nodeLease(2)));
   t.same(ip.taken(), []);
-  t.match(tunnel.state, { name: 'stopped' });
+  t.match(tunnel.lifecycle.state, { name: 'stopped' });
 });
 
 t.test('stop kills a running ip, even during setUp, and reports no failure', async (t) => {
@@ -453,7 +453,7 @@ t.test('stop ends a rebuild', async (t) => {
   dataplanes[0]?.loseDevice(DEVICE);
   await tunnel.stop();
   t.equal(dataplanes.length, 1);
-  t.match(tunnel.state, { name: 'stopped' });
+  t.match(tunnel.lifecycle.state, { name: 'stopped' });
 });
 
 t.test('few changed peers are logged one by one, many as one line', async (t) => {

@@ -54,7 +54,7 @@ function snapshotOf(leases: readonly Lease[], ...others: readonly Route[]): Kern
   const { neighbours, routes } = desiredState('flannel.1', leases);
   return {
     links: [],
-    neighbours: [...neighbours].map(([address, mac]) => ({ address, mac, device: 'flannel.1' })),
+    neighbours: [...neighbours].map(([dst, lladdr]) => ({ dst, lladdr, dev: 'flannel.1' })),
     routes: [
       ...others,
       ...[...routes].map(([destination, routeSpec]) => routeOf(destination, routeSpec.split(' ')[1])),
@@ -62,15 +62,13 @@ function snapshotOf(leases: readonly Lease[], ...others: readonly Route[]): Kern
   };
 }
 
-function routeOf(destination: string, gateway: string | undefined, changes: Partial<Route> = {}): Route {
+function routeOf(dst: string, gateway?: string, changes: Partial<Route> = {}): Route {
   return {
-    type: undefined,
-    destination,
-    gateway,
-    device: 'flannel.1',
+    dst,
+    ...(gateway && { gateway }),
+    dev: 'flannel.1',
     protocol: 'boot',
-    metric: 0,
-    onlink: true,
+    flags: ['onlink'],
     ...changes,
   };
 }
@@ -280,7 +278,7 @@ t.test('repair restores a missing route and a changed neighbour and counts both'
   await apply([nodeLease(2)]);
   const snapshot: KernelSnapshot = {
     links: [],
-    neighbours: [{ address: '10.244.2.0', mac: '02:00:00:00:00:99', device: 'flannel.1' }],
+    neighbours: [{ dst: '10.244.2.0', lladdr: '02:00:00:00:00:99', dev: 'flannel.1' }],
     routes: [],
   };
   t.same(await peers.repair([nodeLease(2)], snapshot), { repairs: { neighbour: 1, route: 1 }, failed: 0 });
@@ -290,7 +288,7 @@ t.test('repair restores a missing route and a changed neighbour and counts both'
 t.test('repair replaces a route that shadows ours with a better metric', async (t) => {
   const { apply, peers, ip } = rig(t);
   await apply([nodeLease(2)]);
-  const foreign = routeOf('10.244.2.0/24', '192.168.77.99', { device: 'eth0', onlink: false });
+  const foreign = routeOf('10.244.2.0/24', '192.168.77.99', { dev: 'eth0', flags: [] });
   const { repairs } = await peers.repair([nodeLease(2)], snapshotOf([nodeLease(2)], foreign));
   t.same(repairs, { route: 1 });
   t.same(ip.taken(), ['route delete 10.244.2.0/24', route(2)]);
