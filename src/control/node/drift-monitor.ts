@@ -40,7 +40,7 @@ export class DriftMonitor {
     });
     this.period = setInterval(() => this.schedule(), PERIOD_MS);
     this.poll = setInterval(() => {
-      if (tunnels.some(({ hasDrift }) => hasDrift)) this.schedule();
+      if (tunnels.some(({ device }) => device.sysctls.hasDrift)) this.schedule();
     }, POLL_MS);
   }
 

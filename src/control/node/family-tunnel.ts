@@ -48,7 +48,7 @@ export class FamilyTunnel {
   /** Repaired objects by kind, since the start. */
   readonly repairs: Repairs = {};
   private readonly context: TunnelContext;
-  private readonly device: OverlayDevice;
+  readonly device: OverlayDevice;
   private readonly blackhole: BlackholeRoute | undefined;
   /** Counters of the dataplanes before this one. */
   private past: Readonly<Record<string, number>> = {};
@@ -152,11 +152,6 @@ export class FamilyTunnel {
       case 'rule':
         return backend.followsRouting;
     }
-  }
-
-  /** Whether a sysctl has drifted; the kernel sends no event for that. */
-  get hasDrift(): boolean {
-    return this.device.hasDrift;
   }
 
   /** Returns the counters since the start, over all dataplanes. */

@@ -20,7 +20,7 @@ export class OverlayDevice {
    */
   index: number | undefined;
   private readonly plan: FamilyPlan;
-  private readonly sysctls: Sysctls;
+  readonly sysctls: Sysctls;
 
   constructor(plan: FamilyPlan) {
     this.plan = plan;
@@ -50,11 +50,6 @@ export class OverlayDevice {
     const repairs = await repairDevice(this.stateFor(own), this.index, this.plan.network, links);
     const sysctl = before + this.sysctls.repair();
     return { ...repairs, ...(sysctl > 0 && { sysctl }) };
-  }
-
-  /** Whether a sysctl has drifted; the kernel sends no event for that. */
-  get hasDrift(): boolean {
-    return this.sysctls.hasDrift;
   }
 
   private stateFor(own: Lease): DeviceState {
