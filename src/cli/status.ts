@@ -72,7 +72,7 @@ function peerTable(type: string, peers: readonly PeerStatus[]): string {
 
 export function formatStatus(status: Status): string {
   const { backend, leaseSource, workers, ipv6 } = status;
-  const { name, refused, trouble } = leaseSource;
+  const { name, refused } = leaseSource;
   const vni = backend.vni !== undefined && `VNI ${backend.vni}`;
   return [
     `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`,
@@ -84,7 +84,7 @@ export function formatStatus(status: Status): string {
         listed(
           name,
           refused !== null && `REFUSED: ${refused}`,
-          trouble !== null && `NOT FOLLOWED: ${trouble}`,
+          leaseSource.trouble !== null && `NOT FOLLOWED: ${leaseSource.trouble}`,
         ),
       ],
       ['offload', `level ${status.offload.rung}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`],
