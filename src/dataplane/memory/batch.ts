@@ -106,16 +106,16 @@ export class PacketBatch {
   }
 
   /**
-   * Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets all else known of it.
+   * Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets all else known of it
+   * but `flow`.
    */
-  set(index: number, offset: number, length: number): void {
+  set(index: number, offset: number, length: number, address = 0, tos = 0): void {
     this.offset[index] = offset;
     this.length[index] = length;
-    this.address[index] = 0;
+    this.address[index] = address;
     this.gsoSize[index] = 0;
     this.checksum[index] = CHECKSUM_COMPLETE;
-    this.tos[index] = 0;
-    this.flow[index] = 0;
+    this.tos[index] = tos;
     this.parsed[index] = UNPARSED;
   }
 

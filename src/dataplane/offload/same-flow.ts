@@ -30,7 +30,8 @@ export function isSameFlow(
   segments: number,
 ): boolean {
   const { ip, transport } = headers;
-  for (let at = 0; at < ip; at += 2) if (view.getUint16(a + at) !== view.getUint16(b + at)) return false;
+  // The link header, and the two bytes behind it: the IP version and what is next to it must be equal too.
+  for (let at = 0; at < ip; at += 4) if (view.getInt32(a + at) !== view.getInt32(b + at)) return false;
   if (headers.isIpv6) {
     // Version, traffic class, flow label; next header and hop limit.
     if (view.getInt32(a + ip) !== view.getInt32(b + ip)) return false;
