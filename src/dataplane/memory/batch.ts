@@ -10,8 +10,8 @@
  */
 
 import type { Address } from '../../sys/ffi.js';
-import { InnerHeaders } from '../wire/inner-headers.js';
 import type { Arena } from './arena.js';
+import { InnerHeaders } from './inner-headers.js';
 
 /** Room in front of a packet for tunnel headers: Ethernet, IPv6, UDP and VXLAN need 70 bytes; whole cache lines. */
 export const HEADROOM = 128;

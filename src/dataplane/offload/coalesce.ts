@@ -14,8 +14,8 @@
 import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import type { InnerHeaders } from '../memory/inner-headers.js';
 import { flowHash } from '../tunnel/flow-hash.js';
-import type { InnerHeaders } from '../wire/inner-headers.js';
 import { IPV4_MIN_LENGTH, ipv4HeaderChecksum, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';

@@ -3,7 +3,7 @@
  * same offset from the first byte of each packet, so only one of the two needs to have been located.
  */
 
-import type { InnerHeaders } from '../wire/inner-headers.js';
+import type { InnerHeaders } from '../memory/inner-headers.js';
 import { hasDontFragment, IPV4_FLAGS, IPV4_TOTAL_LENGTH, ipv4Identification } from '../wire/ipv4.js';
 import { IPV6_NEXT_HEADER, IPV6_PAYLOAD_LENGTH } from '../wire/ipv6.js';
 import {

@@ -13,7 +13,7 @@ import {
   ETHERTYPE_VLAN,
   etherType,
   VLAN_TAG_LENGTH,
-} from './ethernet.js';
+} from '../wire/ethernet.js';
 import {
   IPV4_ADDRESSES,
   IPV4_MIN_LENGTH,
@@ -22,7 +22,7 @@ import {
   ipv4TotalLength,
   ipv4Version,
   isIpv4Fragment,
-} from './ipv4.js';
+} from '../wire/ipv4.js';
 import {
   IPV6_ADDRESSES,
   IPV6_LENGTH,
@@ -31,9 +31,9 @@ import {
   ipv6PayloadLength,
   ipv6Version,
   isIpv6Option,
-} from './ipv6.js';
-import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from './tcp.js';
-import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from './udp.js';
+} from '../wire/ipv6.js';
+import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from '../wire/tcp.js';
+import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from '../wire/udp.js';
 
 export class InnerHeaders {
   /** Offset of the IP header; -1 for a packet that is not IP or has no whole IP header. */
