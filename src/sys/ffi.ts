@@ -45,42 +45,40 @@ export function addressOf(view: Uint8Array): Address {
   return koffi.address(view) as bigint;
 }
 
+/** Returns a call's result, or the negated errno for -1. */
+function checked(result: number): number {
+  return result < 0 ? -errno() : result;
+}
+
 // Set-up calls take memory as Uint8Array.
 
 export function open(path: string, flags: number): number {
-  const result = cOpen(path, flags) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cOpen(path, flags));
 }
 
 export function close(fd: number): number {
-  const result = cClose(fd) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cClose(fd));
 }
 
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
-  const result = cIoctl(fd, request, argument) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cIoctl(fd, request, argument));
 }
 
 /** Calls an ioctl whose argument is a number, not a pointer. */
 export function ioctlValue(fd: number, request: number, argument: number): number {
-  const result = cIoctlValue(fd, request, argument) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cIoctlValue(fd, request, argument));
 }
 
 export function socket(domain: number, type: number, protocol: number): number {
-  const result = cSocket(domain, type, protocol) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cSocket(domain, type, protocol));
 }
 
 export function bind(fd: number, address: Uint8Array): number {
-  const result = cBind(fd, address, address.length) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cBind(fd, address, address.length));
 }
 
 export function setsockopt(fd: number, level: number, name: number, value: Uint8Array): number {
-  const result = cSetsockopt(fd, level, name, value, value.length) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cSetsockopt(fd, level, name, value, value.length));
 }
 
 /** `length` contains the size of `value` (u32, host order) and receives the size that the kernel wrote. */
@@ -91,41 +89,34 @@ export function getsockopt(
   value: Uint8Array,
   length: Uint8Array,
 ): number {
-  const result = cGetsockopt(fd, level, name, value, length) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cGetsockopt(fd, level, name, value, length));
 }
 
 export function eventfd(flags: number): number {
-  const result = cEventfd(0, flags) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cEventfd(0, flags));
 }
 
 export function madvise(address: Address, length: number, advice: number): number {
-  const result = cMadvise(address, length, advice) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cMadvise(address, length, advice));
 }
 
 // Calls of the forwarding loop take memory as absolute addresses.
 
 export function read(fd: number, buffer: Address, length: number): number {
-  const result = cRead(fd, buffer, length) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cRead(fd, buffer, length));
 }
 
 export function write(fd: number, buffer: Address, length: number): number {
-  const result = cWrite(fd, buffer, length) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cWrite(fd, buffer, length));
 }
 
 export function writev(fd: number, vector: Address, count: number): number {
-  const result = cWritev(fd, vector, count) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cWritev(fd, vector, count));
 }
 
 /** `timeout` is a struct timespec, or 0 to wait without limit. */
 export function ppoll(fds: Address, count: number, timeout: Address): number {
-  const result = cPpoll(fds, count, timeout, 0) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cPpoll(fds, count, timeout, 0));
 }
 
 /** Lets another runnable thread use this core. */
@@ -134,11 +125,9 @@ export function schedYield(): void {
 }
 
 export function sendmmsg(fd: number, messages: Address, count: number, flags: number): number {
-  const result = cSendmmsg(fd, messages, count, flags) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cSendmmsg(fd, messages, count, flags));
 }
 
 export function recvmmsg(fd: number, messages: Address, count: number, flags: number): number {
-  const result = cRecvmmsg(fd, messages, count, flags, 0) as number;
-  return result < 0 ? -errno() : result;
+  return checked(cRecvmmsg(fd, messages, count, flags, 0));
 }

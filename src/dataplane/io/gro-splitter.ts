@@ -55,9 +55,7 @@ export class GroSplitter {
         return;
       }
       const index = batch.count++;
-      batch.set(index, start + at, Math.min(size, length - at));
-      batch.address[index] = source;
-      batch.tos[index] = tos;
+      batch.set(index, start + at, Math.min(size, length - at), source, tos);
       if (at === 0 && isRun && this.kernelPeers && this.extendSuperpacket(batch, index, length)) {
         // For a superpacket UDP_GRO reports the size of the inner payload.
         batch.gsoSize[index] = datagramSize;

@@ -17,8 +17,7 @@ import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
 import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import { SendTable } from './send-table.js';
-import type { Sender } from './sender.js';
-import type { SockaddrCodec } from './sockaddr-codec.js';
+import type { Sender, SenderOptions } from './sender.js';
 
 /**
  * Largest UDP payload over IPv4: 65535 less both headers. It limits the whole run. Over IPv6, whose length excludes its
@@ -37,12 +36,8 @@ const HEADERS = 768;
 /** Most bytes of tunnel header and inner headers that a segment has, aligned. */
 const HEADERS_SIZE = 256;
 
-export interface GsoPlannerOptions {
-  codec: SockaddrCodec;
-  /** Every peer's UDP port. */
-  port: number;
-  /** Bytes of tunnel header in front of the inner packet, and of link header in front of its IP header. */
-  tunnelLength: number;
+export interface GsoPlannerOptions extends Pick<SenderOptions, 'codec' | 'port' | 'tunnelLength'> {
+  /** Bytes of link header in front of the inner packet's IP header. */
   linkLength: number;
 }
 

@@ -148,8 +148,9 @@ export class OverlayGsoPort implements Port {
   private addPieces(batch: PacketBatch, entry: number): void {
     const { coalescer, writer } = this;
     const head = coalescer.head[entry];
-    const { headersLength } = batch.headers[head];
     writer.add(batch.offset[head], batch.length[head]);
+    if (coalescer.segments[entry] === 1) return;
+    const { headersLength } = batch.headers[head];
     for (let packet = coalescer.next[head]; packet >= 0; packet = coalescer.next[packet]) {
       writer.add(batch.offset[packet] + headersLength, batch.length[packet] - headersLength);
     }
@@ -159,11 +160,13 @@ export class OverlayGsoPort implements Port {
   private writeVnetHeader(batch: PacketBatch, index: number): void {
     const { view } = this;
     const { header } = this.writer;
-    const { isIpv6, protocol, transport, checksumField, headersLength } = batch.headers[index];
-    const gsoSize = batch.gsoSize[index];
     if (batch.checksum[index] !== CHECKSUM_PARTIAL) {
       writeVnetPlain(view, header);
-    } else if (gsoSize === 0) {
+      return;
+    }
+    const { isIpv6, protocol, transport, checksumField, headersLength } = batch.headers[index];
+    const gsoSize = batch.gsoSize[index];
+    if (gsoSize === 0) {
       writeVnetChecksum(view, header, transport, checksumField - transport);
     } else {
       const tcp = isIpv6 ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4;

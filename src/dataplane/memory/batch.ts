@@ -10,8 +10,8 @@
  */
 
 import type { Address } from '../../sys/ffi.js';
-import { InnerHeaders } from '../wire/inner-headers.js';
 import type { Arena } from './arena.js';
+import { InnerHeaders } from './inner-headers.js';
 
 /** Room in front of a packet for tunnel headers: Ethernet, IPv6, UDP and VXLAN need 70 bytes; whole cache lines. */
 export const HEADROOM = 128;
@@ -107,16 +107,15 @@ export class PacketBatch {
 
   /**
    * Makes packet `index` the single packet of `length` bytes at arena offset `offset`, and resets everything else known
-   * about it.
+   * about it except `flow`.
    */
-  set(index: number, offset: number, length: number): void {
+  set(index: number, offset: number, length: number, address = 0, tos = 0): void {
     this.offset[index] = offset;
     this.length[index] = length;
-    this.address[index] = 0;
+    this.address[index] = address;
     this.gsoSize[index] = 0;
     this.checksum[index] = CHECKSUM_COMPLETE;
-    this.tos[index] = 0;
-    this.flow[index] = 0;
+    this.tos[index] = tos;
     this.parsed[index] = UNPARSED;
   }
 

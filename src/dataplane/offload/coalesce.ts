@@ -14,8 +14,8 @@
 import { Checksum } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import type { InnerHeaders } from '../memory/inner-headers.js';
 import { flowHash } from '../tunnel/flow-hash.js';
-import { InnerHeaders } from '../wire/inner-headers.js';
 import { IPV4_MIN_LENGTH, ipv4HeaderChecksum, ipv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import { IPPROTO_TCP, setTcpFlags, TCP_ACK, TCP_ECE, TCP_PSH, tcpFlags, tcpSequence } from '../wire/tcp.js';
@@ -54,16 +54,15 @@ export class Coalescer {
   /** Per entry: bytes of the IP packet it becomes; for TCP, the sequence number that may follow. */
   private readonly length: Int32Array;
   private readonly sequence: Int32Array;
+  /** Per entry: the sum of the pseudo-header of each packet but the last. */
+  private readonly pseudoHeader: Int32Array;
   /** Per slot: the open entry, valid while `slotGeneration` equals `generation`. */
   private readonly slotEntry = new Int32Array(SLOTS);
   private readonly slotGeneration = new Int32Array(SLOTS);
   private generation = 0;
 
-  /** The entry that the last packet opened or joined, its slot, headers, and the sum of its packets' pseudo-header. */
-  private latest = NONE;
+  /** The slot of the entry that was opened or joined last. */
   private latestSlot = 0;
-  private latestHeaders = new InnerHeaders();
-  private latestPseudoHeader = 0;
 
   private readonly view: DataView;
   private readonly checksum: Checksum;
@@ -89,12 +88,12 @@ export class Coalescer {
     this.gsoSize = new Int32Array(maxBatch);
     this.length = new Int32Array(maxBatch);
     this.sequence = new Int32Array(maxBatch);
+    this.pseudoHeader = new Int32Array(maxBatch);
   }
 
   /** Makes entries of all packets of the batch. Marks the packets whose checksum is partial. */
   coalesce(batch: PacketBatch): void {
     this.count = 0;
-    this.latest = NONE;
     this.closeAll();
     for (let i = 0; i < batch.count; i++) this.add(batch, i);
     for (let entry = 0; entry < this.count; entry++) {
@@ -104,8 +103,7 @@ export class Coalescer {
 
   private add(batch: PacketBatch, index: number): void {
     this.next[index] = NONE;
-    if (this.latest !== NONE && this.follows(batch, index)) return;
-    this.latest = NONE;
+    if (this.follows(batch, index)) return;
     if (!batch.locate(index, 0, this.linkLength)) {
       // It may be a fragment, whose flow is unknown. No datagram of that flow may overtake it.
       this.addSealed(index);
@@ -120,36 +118,56 @@ export class Coalescer {
   }
 
   /**
-   * The fast path of bulk traffic: joins a packet that is the next full segment of the latest entry. Its headers are
-   * compared with those of the entry's first packet instead of being parsed. Returns false when the fast path does not
-   * apply; no state was changed then.
+   * The fast path of bulk traffic: joins a packet that is the next full segment of an open entry. Its headers are compared
+   * with those of the entry's first packet instead of being parsed. Returns false when the fast path does not apply; no
+   * state was changed then.
    */
   private follows(batch: PacketBatch, index: number): boolean {
-    const { view, latest } = this;
-    const headers = this.latestHeaders;
-    const first = batch.offset[this.head[latest]];
+    const { view } = this;
     const packet = batch.offset[index];
-    const payload = this.gsoSize[latest];
-    if (batch.length[index] !== headers.headersLength + payload || batch.gsoSize[index] > 0) return false;
-    if (!this.hasRoom(latest, payload)) return false;
-    if (!isSameFlow(view, headers, first, packet, this.segments[latest])) return false;
+    const length = batch.length[index];
+    let slot = this.latestSlot;
+    let entry = this.openEntry(slot);
+    if (entry === NONE) return false;
+    let head = this.head[entry];
+    let headers = batch.headers[head];
+    if (length < headers.headersLength || batch.gsoSize[index] > 0) return false;
+    const ports = view.getInt32(packet + headers.transport);
+    if (ports !== view.getInt32(batch.offset[head] + headers.transport)) {
+      // Another flow. If its headers have the same layout, this is its slot; if not, the comparison below fails.
+      slot = flowHash(view, packet, headers) & (SLOTS - 1);
+      entry = this.openEntry(slot);
+      if (entry === NONE) return false;
+      head = this.head[entry];
+      headers = batch.headers[head];
+    }
+    const first = batch.offset[head];
+    const payload = this.gsoSize[entry];
+    if (length !== headers.headersLength + payload || !this.hasRoom(entry, payload)) return false;
+    if (!isSameFlow(view, headers, first, packet, this.segments[entry])) return false;
     if (!isSameLength(view, headers, first, packet)) return false;
     const isTcp = headers.protocol === IPPROTO_TCP;
     const transport = packet + headers.transport;
-    if (isTcp && tcpSequence(view, transport) !== this.sequence[latest]) return false;
-    if (!this.hasSoundChecksums(batch, index, first)) return false;
-    this.join(latest, index, payload);
+    if (isTcp && tcpSequence(view, transport) !== this.sequence[entry]) return false;
+    if (!this.hasSoundChecksums(batch, index, first, headers, this.pseudoHeader[entry])) return false;
+    this.latestSlot = slot;
+    this.join(entry, index, payload);
     if (isTcp) {
-      this.sequence[latest] = (this.sequence[latest] + payload) | 0;
-      if ((tcpFlags(view, transport) & TCP_PSH) !== 0) this.close(this.latestSlot);
+      this.sequence[entry] = (this.sequence[entry] + payload) | 0;
+      if ((tcpFlags(view, transport) & TCP_PSH) !== 0) this.close(slot);
     }
     return true;
   }
 
   /** Returns true when the checksums of packet `index` hold, given that its headers match those at `first`. */
-  private hasSoundChecksums(batch: PacketBatch, index: number, first: number): boolean {
-    const { view, latestPseudoHeader } = this;
-    const headers = this.latestHeaders;
+  private hasSoundChecksums(
+    batch: PacketBatch,
+    index: number,
+    first: number,
+    headers: InnerHeaders,
+    pseudoHeader: number,
+  ): boolean {
+    const { view } = this;
     const packet = batch.offset[index];
     if (!headers.isIpv6) {
       // Of the words under this checksum only the identification may differ; sums are equal modulo 0xffff.
@@ -160,14 +178,14 @@ export class Coalescer {
       if ((sum - firstSum) % 0xffff !== 0) return false;
     }
     const field = view.getUint16(packet + headers.checksumField);
-    if (field === Checksum.pseudoHeaderField(latestPseudoHeader)) {
+    if (field === Checksum.pseudoHeaderField(pseudoHeader)) {
       this.partialChecksum.mark(batch, index);
       return true;
     }
     if (field === 0 && headers.protocol !== IPPROTO_TCP) return false;
     const { transport } = headers;
     const sum = this.checksum.sum(packet + transport, batch.length[index] - transport);
-    return Checksum.field(latestPseudoHeader + sum) === 0;
+    return Checksum.field(pseudoHeader + sum) === 0;
   }
 
   private addTcp(batch: PacketBatch, index: number, slot: number, pseudoHeader: number): void {
@@ -196,11 +214,11 @@ export class Coalescer {
     const joins =
       open !== NONE && this.sequence[open] === sequence && this.mayJoin(batch, open, index, payload);
     if (joins) this.join(open, index, payload);
-    else this.addOpen(batch, index, slot, payload);
+    else this.addOpen(batch, index, slot, payload, pseudoHeader);
     const entry = joins ? open : this.count - 1;
     this.sequence[entry] = (sequence + payload) | 0;
+    this.latestSlot = slot;
     if (payload < this.gsoSize[entry] || (flags & TCP_PSH) !== 0) this.close(slot);
-    else this.remember(entry, slot, headers, pseudoHeader);
   }
 
   private addUdp(batch: PacketBatch, index: number, slot: number, pseudoHeader: number): void {
@@ -225,19 +243,10 @@ export class Coalescer {
     if (open !== NONE && this.mayJoin(batch, open, index, payload)) {
       this.join(open, index, payload);
       if (payload < this.gsoSize[open]) this.close(slot);
-      else this.remember(open, slot, headers, pseudoHeader);
     } else {
-      this.addOpen(batch, index, slot, payload);
-      this.remember(this.count - 1, slot, headers, pseudoHeader);
+      this.addOpen(batch, index, slot, payload, pseudoHeader);
     }
-  }
-
-  /** Enables the fast path for an entry: its last packet has the layout and length of all its packets. */
-  private remember(entry: number, slot: number, headers: InnerHeaders, pseudoHeader: number): void {
-    this.latest = entry;
     this.latestSlot = slot;
-    this.latestHeaders = headers;
-    this.latestPseudoHeader = pseudoHeader;
   }
 
   /** Adds an entry of one packet that no packet joins. */
@@ -249,12 +258,19 @@ export class Coalescer {
   }
 
   /** Adds an entry of one packet that the next packet of its flow may join. */
-  private addOpen(batch: PacketBatch, index: number, slot: number, payload: number): void {
+  private addOpen(
+    batch: PacketBatch,
+    index: number,
+    slot: number,
+    payload: number,
+    pseudoHeader: number,
+  ): void {
     const { ip, transport, transportLength } = batch.headers[index];
     const entry = this.count;
     this.addSealed(index);
     this.gsoSize[entry] = payload;
     this.length[entry] = transport - ip + transportLength;
+    this.pseudoHeader[entry] = pseudoHeader;
     this.slotEntry[slot] = entry;
     this.slotGeneration[slot] = this.generation;
   }
@@ -272,7 +288,6 @@ export class Coalescer {
 
   private close(slot: number): void {
     this.slotGeneration[slot] = 0;
-    this.latest = NONE;
   }
 
   private closeAll(): void {

@@ -3,7 +3,7 @@
  * offset from the first byte of each packet, so only one of the two must have been located.
  */
 
-import type { InnerHeaders } from '../wire/inner-headers.js';
+import type { InnerHeaders } from '../memory/inner-headers.js';
 import { hasDontFragment, IPV4_FLAGS, IPV4_TOTAL_LENGTH, ipv4Identification } from '../wire/ipv4.js';
 import { IPV6_NEXT_HEADER, IPV6_PAYLOAD_LENGTH } from '../wire/ipv6.js';
 import {
@@ -30,7 +30,8 @@ export function isSameFlow(
   segments: number,
 ): boolean {
   const { ip, transport } = headers;
-  for (let at = 0; at < ip; at += 2) if (view.getUint16(a + at) !== view.getUint16(b + at)) return false;
+  // The link header, and the two bytes behind it: the IP version and what is next to it must be equal too.
+  for (let at = 0; at < ip; at += 4) if (view.getInt32(a + at) !== view.getInt32(b + at)) return false;
   if (headers.isIpv6) {
     // Version, traffic class, flow label; next header and hop limit.
     if (view.getInt32(a + ip) !== view.getInt32(b + ip)) return false;

@@ -13,7 +13,7 @@
 
 import { Checksum, swap } from '../checksum/checksum.js';
 import type { Arena } from '../memory/arena.js';
-import { InnerHeaders } from '../wire/inner-headers.js';
+import { InnerHeaders } from '../memory/inner-headers.js';
 import {
   ipv4Identification,
   setIpv4HeaderChecksum,

@@ -1,6 +1,6 @@
 /** The hash of an inner flow, which spreads flows over source ports, NIC queues and paths (RFC 7348 section 5). */
 
-import type { InnerHeaders } from '../wire/inner-headers.js';
+import type { InnerHeaders } from '../memory/inner-headers.js';
 
 /** Mixes 32 bits into a hash (the finaliser of MurmurHash3, halved). */
 function mix(hash: number, word: number): number {

@@ -29,35 +29,17 @@ export interface TableChanges {
   set: Int32Array;
 }
 
-/** vxlan: keys are MACs, [high, low]. */
-export interface FdbRequest extends TableChanges {
-  type: 'fdb';
-}
-
-/** udp: keys are prefixes, [base, prefixLength]. */
-export interface RoutesRequest extends TableChanges {
-  type: 'routes';
-}
-
-/** vxlan: the VTEP MAC of this node. */
-export interface OwnMacRequest {
-  type: 'own-mac';
-  high: number;
-  low: number;
-}
-
-/** udp: the address of the device (IPv4, host order, signed). */
-export interface OwnAddressRequest {
-  type: 'own-address';
-  address: number;
-}
-
-/** vxlan: lists the learned entries. */
-export interface LearnedRequest {
-  type: 'learned';
-}
-
-export type TunnelRequest = FdbRequest | RoutesRequest | OwnMacRequest | OwnAddressRequest | LearnedRequest;
+export type TunnelRequest =
+  /** vxlan: keys are MACs, [high, low]. */
+  | ({ type: 'fdb' } & TableChanges)
+  /** udp: keys are prefixes, [base, prefixLength]. */
+  | ({ type: 'routes' } & TableChanges)
+  /** vxlan: the VTEP MAC of this node. */
+  | { type: 'own-mac'; high: number; low: number }
+  /** udp: the address of the device (IPv4, host order, signed). */
+  | { type: 'own-address'; address: number }
+  /** vxlan: lists the learned entries. */
+  | { type: 'learned' };
 
 export interface TunnelAnswer {
   learned?: LearnedEntry[];

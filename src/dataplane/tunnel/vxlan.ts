@@ -22,7 +22,7 @@ import {
 } from '../wire/vxlan.js';
 import { AddressTable } from './address-table.js';
 import { applyChanges, applyIpv6Changes } from './changes.js';
-import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
+import { decapsulateEcn, ECN_MASK, ECT_0, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { flowHash } from './flow-hash.js';
 import type { Ipv6Addresses } from './ipv6-addresses.js';
 import { LearnedFdb } from './learned.js';
@@ -164,7 +164,8 @@ export class VxlanTunnel implements Tunnel {
 
   private refuseEcn(batch: PacketBatch, index: number): number {
     const ecn = batch.tos[index] & ECN_MASK;
-    if (ecn === NOT_ECT) return ACCEPTED;
+    // Neither value changes an inner header or drops a packet.
+    if (ecn === NOT_ECT || ecn === ECT_0) return ACCEPTED;
     if (!batch.locateIp(index, VXLAN_LENGTH, ETHERNET_LENGTH)) return ACCEPTED;
     const ip = batch.offset[index] + VXLAN_LENGTH + batch.headers[index].ip;
     return decapsulateEcn(this.view, ip, ecn) ? ACCEPTED : COUNTER.rx_drop_ecn;

@@ -16,8 +16,6 @@ export const VNET_GSO_TCPV4 = 1;
 export const VNET_GSO_TCPV6 = 4;
 /** VIRTIO_NET_HDR_GSO_UDP_L4, 6.2. */
 export const VNET_GSO_UDP_L4 = 5;
-/** May be added to a TCP type: the first segment has CWR set. */
-export const VNET_GSO_ECN = 0x80;
 
 export function vnetFlags(view: DataView, at: number): number {
   return view.getUint8(at);
@@ -49,10 +47,7 @@ export function writeVnetPlain(view: DataView, at: number): void {
 
 /** Writes a header that leaves the checksum at `start + offset`, over everything from `start` on, to the kernel. */
 export function writeVnetChecksum(view: DataView, at: number, start: number, offset: number): void {
-  writeVnetPlain(view, at);
-  view.setUint8(at, VNET_NEEDS_CSUM);
-  view.setUint16(at + 6, start, true);
-  view.setUint16(at + 8, offset, true);
+  writeVnetGso(view, at, VNET_GSO_NONE, 0, 0, start, offset);
 }
 
 /** Does the same for a superpacket with `headers` bytes before the payload. */

@@ -25,7 +25,6 @@ export const VXLAN_VNI_VALID = 0x08000000;
 /** The G flag, and the bits it gives a meaning: D, A and the group id. */
 const GROUP_POLICY = 0x80000000 | 0;
 const GROUP_POLICY_FIELDS = 0x0048ffff;
-export const VXLAN_MAX_VNI = 0xffffff;
 
 /** Writes a header with the I flag set and every reserved bit zero. */
 export function writeVxlan(view: DataView, at: number, vni: number): void {
@@ -38,7 +37,7 @@ export function hasVni(view: DataView, at: number): boolean {
   return (view.getInt32(at) & VXLAN_VNI_VALID) !== 0;
 }
 
-/** Returns the VNI, 0 to VXLAN_MAX_VNI. */
+/** Returns the VNI, 24 bits. */
 export function vniOf(view: DataView, at: number): number {
   return view.getInt32(at + 4) >>> 8;
 }

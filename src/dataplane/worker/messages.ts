@@ -5,7 +5,7 @@
  */
 
 import type { Offload } from '../offload/level.js';
-import type { TunnelOptions } from '../tunnel/options.js';
+import type { DataplaneOptions } from '../options.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
 
 export type Request = TunnelRequest & { id: number };
@@ -20,7 +20,8 @@ export type Reply =
   | { type: 'failed'; port: 'overlay' | 'underlay'; errno: number };
 
 /** Everything a worker needs; the worker itself opens nothing. */
-export interface WorkerOptions {
+export interface WorkerOptions
+  extends Pick<DataplaneOptions, 'busyPoll' | 'port' | 'mtu' | 'podMtu' | 'tunnel'> {
   /** This worker's queue of the device. */
   deviceFd: number;
   /** The socket it receives on. */
@@ -30,15 +31,6 @@ export interface WorkerOptions {
   /** Whether these sockets are IPv6 sockets. */
   ipv6: boolean;
   offload: Offload;
-  /** Microseconds to keep polling under dense traffic before blocking. */
-  busyPoll: number;
-  /** UDP port of every peer. */
-  port: number;
-  /** MTU of the overlay device, in bytes. */
-  mtu: number;
-  /** MTU of the pods behind the device, in bytes. */
-  podMtu: number;
-  tunnel: TunnelOptions;
   doorbell: DoorbellHandle;
   counters: SharedArrayBuffer;
 }

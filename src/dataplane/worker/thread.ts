@@ -39,17 +39,10 @@ export class ForwardingThread {
     const counters = new SharedArrayBuffer(COUNTER_ROW_SIZE);
     this.doorbell = new Doorbell(handle);
     this.counters = new Float64Array(counters);
-    const workerData: WorkerOptions = {
-      ...resources,
-      ipv6: isIpv6Address(options.address),
-      busyPoll: options.busyPoll,
-      port: options.port,
-      mtu: options.mtu,
-      podMtu: options.podMtu,
-      tunnel: options.tunnel,
-      doorbell: handle,
-      counters,
-    };
+    const { busyPoll, port, mtu, podMtu, tunnel } = options;
+    const ipv6 = isIpv6Address(options.address);
+    const path = { busyPoll, port, mtu, podMtu, tunnel, ipv6 };
+    const workerData: WorkerOptions = { ...resources, ...path, doorbell: handle, counters };
     this.worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: WORKER_YOUNG_MB },

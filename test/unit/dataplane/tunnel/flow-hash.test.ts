@@ -1,7 +1,7 @@
 import t from 'tap';
+import { InnerHeaders } from '../../../../src/dataplane/memory/inner-headers.js';
 import { flowHash } from '../../../../src/dataplane/tunnel/flow-hash.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
-import { InnerHeaders } from '../../../../src/dataplane/wire/inner-headers.js';
 import { pattern, viewOf } from '../../../support/bytes.js';
 import { type FrameOptions, rawFrame, tagged, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { naiveSegments, withPartialChecksum } from '../../../support/reference.js';

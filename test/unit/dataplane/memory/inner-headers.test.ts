@@ -1,6 +1,6 @@
 import t from 'tap';
+import { InnerHeaders } from '../../../../src/dataplane/memory/inner-headers.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
-import { InnerHeaders } from '../../../../src/dataplane/wire/inner-headers.js';
 import { concat, hex, pattern, viewOf } from '../../../support/bytes.js';
 import { rawFrame, tagged, tcpFrame, udpFrame, withHopByHop } from '../../../support/frames.js';
 

@@ -13,7 +13,7 @@ import {
   ETHERTYPE_VLAN,
   etherType,
   VLAN_TAG_LENGTH,
-} from './ethernet.js';
+} from '../wire/ethernet.js';
 import {
   IPV4_ADDRESSES,
   IPV4_MIN_LENGTH,
@@ -22,7 +22,7 @@ import {
   ipv4TotalLength,
   ipv4Version,
   isIpv4Fragment,
-} from './ipv4.js';
+} from '../wire/ipv4.js';
 import {
   IPV6_ADDRESSES,
   IPV6_LENGTH,
@@ -31,9 +31,9 @@ import {
   ipv6PayloadLength,
   ipv6Version,
   isIpv6Option,
-} from './ipv6.js';
-import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from './tcp.js';
-import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from './udp.js';
+} from '../wire/ipv6.js';
+import { IPPROTO_TCP, TCP_CHECKSUM, TCP_MIN_LENGTH, tcpHeaderLength } from '../wire/tcp.js';
+import { IPPROTO_UDP, UDP_CHECKSUM, UDP_LENGTH } from '../wire/udp.js';
 
 export class InnerHeaders {
   /** Offset of the IP header; -1 for a packet that is not IP or has no whole IP header. */
@@ -43,15 +43,25 @@ export class InnerHeaders {
   transport = 0;
   /** IPPROTO_TCP or IPPROTO_UDP. */
   protocol = 0;
-  /** Offset of source and destination address, and the bytes of both. */
-  addresses = 0;
-  addressBytes = 0;
-  /** Offset of the TCP or UDP checksum. */
-  checksumField = 0;
   /** Bytes of TCP or UDP header and payload, by the IP header. */
   transportLength = 0;
   /** Bytes of all headers, so also the offset of the payload. */
   headersLength = 0;
+
+  /** Offset of source and destination address. */
+  get addresses(): number {
+    return this.ip + (this.isIpv6 ? IPV6_ADDRESSES : IPV4_ADDRESSES);
+  }
+
+  /** Bytes of both addresses. */
+  get addressBytes(): number {
+    return this.isIpv6 ? 32 : 8;
+  }
+
+  /** Offset of the TCP or UDP checksum. */
+  get checksumField(): number {
+    return this.transport + (this.protocol === IPPROTO_TCP ? TCP_CHECKSUM : UDP_CHECKSUM);
+  }
 
   /**
    * Parses the packet of `length` bytes at `packet` up to the fixed part of its IP header. `linkLength`:
@@ -97,8 +107,6 @@ export class InnerHeaders {
     const headerLength = ipv4HeaderLength(view, packet + ip);
     const total = ipv4TotalLength(view, packet + ip);
     this.protocol = ipv4Protocol(view, packet + ip);
-    this.addresses = ip + IPV4_ADDRESSES;
-    this.addressBytes = 8;
     this.transport = ip + headerLength;
     this.transportLength = total - headerLength;
     return (
@@ -121,8 +129,6 @@ export class InnerHeaders {
       header += ipv6OptionLength(view, packet + header);
     }
     this.protocol = protocol;
-    this.addresses = ip + IPV6_ADDRESSES;
-    this.addressBytes = 32;
     this.transport = header;
     this.transportLength = end - header;
     return true;
@@ -133,11 +139,9 @@ export class InnerHeaders {
     if (protocol === IPPROTO_TCP) {
       if (transportLength < TCP_MIN_LENGTH) return false;
       const headerLength = tcpHeaderLength(view, packet + transport);
-      this.checksumField = transport + TCP_CHECKSUM;
       this.headersLength = transport + headerLength;
       return headerLength >= TCP_MIN_LENGTH && headerLength <= transportLength;
     }
-    this.checksumField = transport + UDP_CHECKSUM;
     this.headersLength = transport + UDP_LENGTH;
     return protocol === IPPROTO_UDP && transportLength >= UDP_LENGTH;
   }
