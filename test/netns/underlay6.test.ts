@@ -124,7 +124,8 @@ for (const level of LEVELS) {
       const before = await dataplane.counters();
       await peer.send(datagram, from === undefined ? {} : { from });
       await mark();
-      const { tx_bytes, rx_bytes, ...raised } = risen(before, await dataplane.counters());
+      // The reply to the marker may leave in one GSO run with another reply.
+      const { tx_bytes, rx_bytes, tx_trains, ...raised } = risen(before, await dataplane.counters());
       return risen({ tx_packets: 1, rx_packets: 1 }, { tx_packets: 0, rx_packets: 0, ...raised });
     };
     await mark();
