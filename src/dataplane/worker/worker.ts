@@ -97,7 +97,8 @@ const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, 
 
 if (options.busyPoll > 0) {
   // Polling time is counted in rounds, so that the loop never reads the clock. The device is still down, and few packets
-  // arrive on the socket, so the measured rounds are empty ones.
+  // arrive on the socket, so the measured rounds are empty ones. The first rounds are slower: they compile the code.
+  loop.measureRound(CALIBRATION_ROUNDS);
   idle.busyRounds = Math.max(1, Math.round(options.busyPoll / loop.measureRound(CALIBRATION_ROUNDS)));
 }
 
