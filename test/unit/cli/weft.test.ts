@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -138,7 +139,10 @@ t.test('weft doctor prints its error as one line without a log header', async (t
 });
 
 t.test('weft status prints one line and exits with 1 if Weft does not run', async (t) => {
-  const dir = join(t.testdir({}), 'run');
+  // A socket path has at most 107 bytes (sun_path, linux/un.h); t.testdir has a long name.
+  const scratch = mkdtempSync(join(tmpdir(), 'weft-'));
+  t.teardown(() => rmSync(scratch, { recursive: true }));
+  const dir = join(scratch, 'run');
   for (const args of [[], ['--json']]) {
     const { code, stdout, stderr } = await weft('status', '--run-dir', dir, ...args);
     t.equal(code, 1);
