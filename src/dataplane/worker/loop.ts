@@ -11,7 +11,6 @@
  */
 
 import { schedYield } from '../../sys/ffi.js';
-
 import { DRAINED, type Port } from '../io/port.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { Tunnel } from '../tunnel/tunnel.js';
