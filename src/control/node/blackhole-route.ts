@@ -13,6 +13,8 @@ export class BlackholeRoute {
   private readonly journal: Journal;
   /** The owner of the route in the journal. */
   private readonly owner: string;
+  /** The route that was added last. */
+  private added: string | undefined;
 
   /** `device` is the tunnel's device: each family has a route of its own. */
   constructor(journal: Journal, device: string) {
@@ -20,10 +22,16 @@ export class BlackholeRoute {
     this.owner = `blackhole ${device}`;
   }
 
-  /** Adds the route and returns true; returns false if the kernel has an equal one. @throws UserError without `ip` */
+  /**
+   * Adds the route to this subnet and returns true; returns false if the kernel has an equal one. The route to an earlier
+   * subnet is deleted first. @throws UserError without `ip`
+   */
   async add(subnet: Cidr): Promise<boolean> {
-    await this.journal.setRoutes(this.owner, [routeTo(subnet)]);
-    const failures = await ipBatch([`route add ${routeTo(subnet)}`]);
+    const route = routeTo(subnet);
+    if (this.added !== undefined && this.added !== route) await deleteRoutes([this.added]);
+    this.added = route;
+    await this.journal.setRoutes(this.owner, [route]);
+    const failures = await ipBatch([`route add ${route}`]);
     return failures.length === 0;
   }
 
@@ -34,11 +42,6 @@ export class BlackholeRoute {
       ({ dst, type }) => dst === destination && (type === 'blackhole' || familyOf(subnet.base) === 'ipv4'),
     );
     return !present && (await this.add(subnet));
-  }
-
-  /** Deletes the route; a missing one is not an error. @throws UserError without `ip` */
-  async delete(subnet: Cidr): Promise<void> {
-    await deleteRoutes([routeTo(subnet)]);
   }
 }
 

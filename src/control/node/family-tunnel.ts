@@ -206,6 +206,7 @@ export class FamilyTunnel {
   private async setUpDevice(): Promise<void> {
     await this.plan.backend.setOwnLease(this.dataplane, this.own);
     await this.device.configure(this.own);
+    await this.blackhole?.add(this.own.subnet);
   }
 
   private async followOwnLease(lease: Lease): Promise<void> {
@@ -218,7 +219,7 @@ export class FamilyTunnel {
       await this.device.reconfigure(before, lease);
       if (lease.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
       await this.plan.backend.setOwnLease(this.dataplane, lease);
-      if (moved) await this.blackhole?.delete(before.subnet);
+      if (moved) await this.blackhole?.add(lease.subnet);
     } catch (error) {
       if (!isGone(error)) this.own = before;
       throw error;
@@ -230,7 +231,6 @@ export class FamilyTunnel {
     const failed = await this.reconciler.apply(this.peers);
     if (failed > 0) this.retryLater(failed);
     else this.retry.reset();
-    await this.blackhole?.add(this.own.subnet);
   }
 
   private retryLater(failed: number): void {

@@ -124,6 +124,9 @@ async function upRig(t: Test, options: RigOptions = {}): Promise<Rig> {
   return started;
 }
 
+/** The lease of node 1 with another subnet. */
+const MOVED = leaseOf('10.244.9.0/24', '192.168.77.1', '02:00:00:00:00:01');
+
 /** What a lease source reports for node 1. */
 function set(...peers: Lease[]): LeaseSet {
   return { own: nodeLease(1), peers };
@@ -208,7 +211,7 @@ t.test(
 
 t.test('update with a new subnet of this node changes the device address', async (t) => {
   const { ip, tunnel } = await upRig(t);
-  await tunnel.update({ own: leaseOf('10.244.9.0/24', '192.168.77.1', '02:00:00:00:00:01'), peers: [] });
+  await tunnel.update({ own: MOVED, peers: [] });
   t.same(ip.taken(), [
     `address replace 10.244.9.0/32 dev ${DEVICE}`,
     `address delete 10.244.1.0/32 dev ${DEVICE}`,
@@ -253,6 +256,26 @@ t.test('check adds a missing blackhole route, records it and counts it', async (
   ip.answer('-4 route show', [{ type: 'blackhole', dst: '10.244.1.0/24', flags: [] }]);
   await tunnel.check();
   t.same(ip.taken(), []);
+});
+
+t.test('update adds no second blackhole route, and moves it with the subnet of this node', async (t) => {
+  const { ip, tunnel, runDir } = await upRig(t, { blackhole: true });
+  await tunnel.update(set(nodeLease(2)));
+  t.same(ip.taken(), peer(2));
+  await tunnel.update({ own: MOVED, peers: [nodeLease(2)] });
+  t.same(ip.taken().slice(-2), ['route delete blackhole 10.244.1.0/24', 'route add blackhole 10.244.9.0/24']);
+  t.same((await readJournal(runDir))?.routes, ['blackhole 10.244.9.0/24']);
+});
+
+t.test('the blackhole route to an earlier subnet is deleted although the device was lost', async (t) => {
+  const { ip, tunnel, dataplanes } = await upRig(t, { blackhole: true });
+  deviceIs(ip, undefined);
+  dataplanes[0]?.loseDevice(DEVICE);
+  await tunnel.update({ own: MOVED, peers: [] });
+  deviceIs(ip, {});
+  await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
+  const routes = ip.taken().filter((command) => command.startsWith('route'));
+  t.same(routes, ['route delete blackhole 10.244.1.0/24', 'route add blackhole 10.244.9.0/24']);
 });
 
 t.test('check fails the run once the underlay address stays missing', async (t) => {
