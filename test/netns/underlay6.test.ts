@@ -124,8 +124,7 @@ for (const level of LEVELS) {
       const before = await dataplane.counters();
       await peer.send(datagram, from === undefined ? {} : { from });
       await mark();
-      // The reply to the marker may leave in one GSO run with another reply.
-      const { tx_bytes, rx_bytes, tx_trains, ...raised } = risen(before, await dataplane.counters());
+      const { tx_bytes, rx_bytes, ...raised } = risen(before, await dataplane.counters());
       return risen({ tx_packets: 1, rx_packets: 1 }, { tx_packets: 0, rx_packets: 0, ...raised });
     };
     await mark();
@@ -145,8 +144,10 @@ for (const level of LEVELS) {
       const strange = request({ sourceMac: '0a:00:00:00:00:99' });
       t.strictSame(await raisedBy(strange), { rx_drop_wrong_source_mac: 1 }, 'a MAC without a lease');
       const group = request({ header: { flags: 0x88, reserved: [0, 0x12, 0x34, 0] } });
+      // Both replies may leave in one GSO run.
+      const { tx_trains, ...raised } = await raisedBy(group);
       const counted = { tx_packets: 1, rx_packets: 1, rx_group_policy: 1 };
-      t.strictSame(await raisedBy(group), counted, 'a group policy passes');
+      t.strictSame(raised, counted, 'a group policy passes');
     });
 
     await t.test("the outer headers have hop limit, the packet's ECN field and a checksum", async (t) => {
