@@ -31,6 +31,12 @@ export interface LeaseSource {
    * @throws UserError when this node cannot have a lease; the signal's reason when the signal is aborted
    */
   acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets>;
+  /**
+   * Follows a change of this node's addresses: publishes the new ones and keeps the subnet and the MAC. The listener then
+   * gets the sets with the new public IP. A source that cannot publish now retries in the background.
+   * @throws UserError when this node has no lease with the new addresses; the lease in force stays
+   */
+  move(request: LeaseRequest): Promise<void>;
   /** Calls the listener with every later set, one after the other, and keeps this node's lease alive. */
   watch(listener: LeaseListener): void;
   /** Publishes that this node forwards packets; a failure is retried in the background. */

@@ -131,6 +131,10 @@ export class EtcdLeaseSource implements LeaseSource {
     snapshot.kvs.length = 0;
   }
 
+  async move(_: LeaseRequest): Promise<void> {
+    throw new Error('not implemented');
+  }
+
   markReady(): void {}
 
   async close(): Promise<void> {

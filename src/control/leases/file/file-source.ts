@@ -98,6 +98,10 @@ export class FileLeaseSource implements LeaseSource {
     onChange();
   }
 
+  async move(_: LeaseRequest): Promise<void> {
+    throw new Error('not implemented');
+  }
+
   markReady(): void {}
 
   async close(): Promise<void> {

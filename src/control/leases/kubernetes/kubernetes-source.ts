@@ -87,6 +87,10 @@ export class KubernetesLeaseSource implements LeaseSource {
     );
   }
 
+  async move(_: LeaseRequest): Promise<void> {
+    throw new Error('not implemented');
+  }
+
   markReady(): void {
     this.leases.publisher.markReady();
   }

@@ -1,0 +1,34 @@
+/** An obstacle: a state of the node that Weft does not own and that keeps packets from passing. */
+
+import type { Cidr } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
+import type { Ip } from '../addresses/ip.js';
+import type { Lease } from '../leases/lease.js';
+
+export interface Obstacle {
+  /** Identifies the obstacle while it lasts: the check's name, and the object if there can be several. */
+  key: string;
+  /** One sentence that states what is wrong and on which object, then a remedy. */
+  message: string;
+}
+
+/** What a check knows of one family of this node, running or planned. */
+export interface FamilyFacts {
+  family: Family;
+  /** Name of the overlay device; with `weft doctor` it may not exist yet. */
+  device: string;
+  /** Name of the underlay interface. */
+  underlay: string;
+  /** The address to which the tunnel's sockets are bound. */
+  address: Ip;
+  /** The tunnel's UDP port. */
+  port: number;
+  /** The pod network of the cluster. */
+  network: Cidr;
+  /** This node's part of it. */
+  subnet: Cidr;
+  peers: readonly Lease[];
+}
+
+/** Reads the node's state and changes nothing. Returns no obstacle if the state cannot be read. */
+export type ObstacleCheck = (facts: FamilyFacts) => Promise<Obstacle[]>;
