@@ -2,13 +2,13 @@
 
 import type { PeerStatus } from '../control/backends/backend.js';
 import { ask } from '../control/ipc/client.js';
-import type { FamilyStatus, Status } from '../control/node/status.js';
+import type { FamilyStatus, StartingStatus, Status } from '../control/node/status.js';
 
 /** How many peers the table shows; --json prints all. */
 const SHOWN_PEERS = 50;
 
 export async function printStatus(runDir: string, json: boolean): Promise<void> {
-  const status = (await ask(runDir, { command: 'status' })) as Status;
+  const status = (await ask(runDir, { command: 'status' })) as Status | StartingStatus;
   process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status));
 }
 
@@ -70,12 +70,17 @@ function peerTable(type: string, peers: readonly PeerStatus[]): string {
   ]);
 }
 
-export function formatStatus(status: Status): string {
+export function formatStatus(status: Status | StartingStatus): string {
+  const head = `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`;
+  const notReady = status.notReady === null ? '' : `NOT READY: ${status.notReady}\n`;
+  return `${head}${notReady}${'backend' in status ? formatRunning(status) : ''}`;
+}
+
+function formatRunning(status: Status): string {
   const { backend, leaseSource, workers, ipv6 } = status;
   const { name, refused } = leaseSource;
   const vni = backend.vni !== undefined && `VNI ${backend.vni}`;
   return [
-    `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`,
     table([
       ['backend', listed(backend.type, vni, `UDP port ${backend.port}`)],
       ...deviceRows(status),
@@ -105,7 +110,10 @@ function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {
   const { name, up, address, mac, mtu } = device;
   return [
     ['device', listed(`${name} ${up ? 'up' : 'DOWN'}`, address, mac, `MTU ${mtu}`)],
-    ['underlay', `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}`],
+    [
+      'underlay',
+      `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}${underlay.absent === null ? '' : `; ABSENT: ${underlay.absent}`}`,
+    ],
     ['subnet', lease.subnet],
   ];
 }

@@ -14,11 +14,12 @@ import { DriftMonitor } from './node/drift-monitor.js';
 import { FamilyTunnel } from './node/family-tunnel.js';
 import { openDataplane, refuseTakenPort } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
-import { firewallOptions, logPlan, makePlan, type Plan } from './plan.js';
-import { answer, NOT_READY, Service } from './service.js';
+import { firewallOptions, logPlan, makePlan, type Plan, underlayTracker } from './plan.js';
+import { answer, NOT_READY, Service, startingStatus } from './service.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
+import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
 const RULES_MS = 1000;
@@ -29,19 +30,28 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   const teardown = new Teardown();
   let service: Service | undefined;
   try {
-    // 1. The lease source and the health endpoints.
+    // 1. The lease source, and what reports this start: health endpoints and control socket.
     const source = await sourceFor(options.source);
     teardown.defer(() => source.close());
-    const health = await listenHealth(options.health, () => (service ? service.notReady : NOT_READY));
+    let tracker: UnderlayTracker | undefined;
+    const notReady = (): string | null =>
+      service ? service.notReady : (tracker?.notReady ?? source.notReady ?? NOT_READY);
+    const health = await listenHealth(options.health, notReady);
     teardown.defer(() => health?.close());
+    await refuseRunning(options.runDir);
+    const server = await ControlServer.listen(options.runDir, (request) =>
+      answer(request, service ?? startingStatus(notReady()), shutdown),
+    );
+    teardown.defer(() => server.close());
+    teardown.defer(() => shutdown.markDrained());
 
-    // 2. Weft reads and checks everything before it changes anything.
+    // 2. Weft reads and checks everything before it changes anything. It waits for leases and underlay.
     const cluster = await source.open(shutdown.signal);
     // The firewall is probed meanwhile: that runs half a dozen commands and takes as long as the plan.
     const probing = Firewall.open(firewallOptions(options, cluster.netConf));
     probing.catch(() => {});
-    const plan = await makePlan(options, cluster);
-    await refuseRunning(options.runDir);
+    tracker = underlayTracker(options, cluster);
+    const plan = await makePlan(options, cluster, await tracker.wait(shutdown.signal));
     const firewall = await probing;
     for (const limitation of firewall.limitations) warn(limitation);
     // Before the lease is published: no peer may send to a node that cannot listen.
@@ -50,20 +60,13 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
 
-    // 4. The control socket.
-    const server = await ControlServer.listen(options.runDir, (request) =>
-      answer(request, service, shutdown),
-    );
-    teardown.defer(() => server.close());
-    teardown.defer(() => shutdown.markDrained());
-
-    // 5. UDP sockets and devices. Routes of a killed run did not disappear with its device.
+    // 4. UDP sockets and devices. Routes of a killed run did not disappear with its device.
     await deleteRoutes((await readJournal(options.runDir))?.routes ?? []);
     await removeAdopted(plan);
     const journal = new Journal(options.runDir, options.subnetFile);
     const tunnels = plan.families.map((family) => {
       const tunnel = new FamilyTunnel(family, valueIn(sets, family.family), {
-        openDataplane: (own) => openDataplane(family, own, plan.links, options),
+        openDataplane: (present, own) => openDataplane(present, own, plan.links, options),
         journal,
         blackhole: options.rules.blackholeRoute,
         onFailure: (error) => shutdown.fail(error),
@@ -78,16 +81,16 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     });
     service = new Service({ options, plan, source, firewall, tunnels, shutdown });
 
-    // 6. Forwarding threads.
+    // 5. Forwarding threads.
     tuneHeap();
     await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
 
-    // 7. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
+    // 6. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
     await Promise.race([bringUp(service), shutdown.wait]);
 
-    // 8. Repairs.
+    // 7. The underlay is followed, and drift is repaired.
     if (!shutdown.requested) {
-      const monitor = new DriftMonitor(tunnels);
+      const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
       teardown.defer(() => monitor.close());
     }
     await shutdown.wait;

@@ -4,7 +4,7 @@ import { Firewall } from './firewall/firewall.js';
 import type { Cluster, LeaseSource } from './leases/source.js';
 import { refuseTakenPort } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
-import { boundAddress, firewallOptions, formatEndpoint, makePlan } from './plan.js';
+import { boundAddress, firewallOptions, formatEndpoint, makePlan, underlayTracker } from './plan.js';
 
 /** Checks this configuration and returns a line about what would run. @throws UserError naming the first problem */
 export async function rehearse(
@@ -13,7 +13,8 @@ export async function rehearse(
   cluster: Cluster,
   signal: AbortSignal,
 ): Promise<string> {
-  const plan = await makePlan(options, cluster);
+  const underlay = await underlayTracker(options, cluster).choose();
+  const plan = await makePlan(options, cluster, underlay);
   await Firewall.open(firewallOptions(options, plan.netConf));
   const own = await source.preview(plan.request, signal);
   const devices = plan.families.map((family) => {

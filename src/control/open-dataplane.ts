@@ -8,6 +8,7 @@ import type { Lease } from './leases/lease.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, type FamilyPlan, formatEndpoint } from './plan.js';
 import { UserError } from './support/user-error.js';
+import { UnderlayMissing } from './underlay/rules.js';
 
 /** Binds the sockets and creates the device. @throws UserError; then nothing is left behind */
 export function openDataplane(
@@ -54,6 +55,16 @@ export function refuseTakenPort(
   }
 }
 
+/** Binds the dataplane's sockets to the present address. @throws UserError; then the old sockets stay in use */
+export function rebindSockets(dataplane: Dataplane, plan: FamilyPlan, own: Lease): void {
+  const address = boundAddress(plan, own);
+  try {
+    dataplane.rebind(toUnderlay(address));
+  } catch (error) {
+    throw error instanceof SystemError ? userErrorFor(error, plan, [], address) : error;
+  }
+}
+
 function userErrorFor(
   error: SystemError,
   { backend }: FamilyPlan,
@@ -63,7 +74,7 @@ function userErrorFor(
   const { port } = backend.conf;
   if (error.syscall !== 'bind') return new UserError(`${backend.device} cannot be created: ${error.message}`);
   if (error.code !== 'EADDRINUSE') {
-    return new UserError(
+    return new UnderlayMissing(
       `UDP ${formatEndpoint(address, port)} cannot be bound (${error.code}); check that the interface still has the address`,
     );
   }

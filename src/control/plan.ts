@@ -2,7 +2,7 @@
 
 import type { PeerCheck } from '../dataplane/dataplane.js';
 import type { Cidr } from './addresses/cidr.js';
-import { type Family, familiesIn, mapFamilies, type PerFamily, valueIn } from './addresses/family.js';
+import { type Family, familiesIn, type PerFamily, valueIn } from './addresses/family.js';
 import { formatIp, type Ip } from './addresses/ip.js';
 import type { Backend } from './backends/backend.js';
 import { udpBackend } from './backends/udp.js';
@@ -10,14 +10,15 @@ import { vxlanBackend } from './backends/vxlan/backend.js';
 import type { NetConf } from './config/net-conf.js';
 import type { FirewallOptions } from './firewall/rules.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
-import { type Link, localAddresses, readLinks, untilBindable } from './kernel/links.js';
+import { type Link, localAddresses } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
 import type { Cluster, LeaseRequest } from './leases/source.js';
 import type { RunOptions } from './options.js';
 import { type PodSubnets, readSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
 import { UserError } from './support/user-error.js';
-import { chooseUnderlay, type FamilyAddress, logUnderlay, type Underlay } from './underlay/choose.js';
+import { type FamilyAddress, logUnderlay, type Underlay } from './underlay/choose.js';
+import { type ChosenUnderlay, type PresentUnderlay, UnderlayTracker } from './underlay/tracker.js';
 
 /** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
 const MIN_MTU6 = 1280;
@@ -55,9 +56,11 @@ export interface FamilyPlan {
   peerCheck: PeerCheck;
 }
 
-/** Reads and checks everything. @throws UserError naming the first problem; nothing has changed then */
-export async function makePlan(options: RunOptions, cluster: Cluster): Promise<Plan> {
-  const { netConf } = cluster;
+/**
+ * Checks the options against the network configuration, before Weft waits for anything on this machine. Returns the tracker
+ * of the underlay. @throws UserError
+ */
+export function underlayTracker(options: RunOptions, { netConf, publicIps }: Cluster): UnderlayTracker {
   const enabled = familiesIn(netConf.networks);
   if (enabled.length === 0) {
     throw new UserError(
@@ -65,32 +68,62 @@ export async function makePlan(options: RunOptions, cluster: Cluster): Promise<P
     );
   }
   refuseLearning(options, netConf);
-  const links = await readLinks();
-  const publicIp = { ...options.underlay.publicIp, ...cluster.publicIps };
-  const underlay = await chooseUnderlay(links, { ...options.underlay, publicIp }, enabled);
-  const devices = enabled.map((family) => planDevice(options, netConf, links, underlay, family));
-  const podMtu = Math.min(...devices.map(({ mtu }) => mtu));
+  const publicIp = { ...options.underlay.publicIp, ...publicIps };
+  return new UnderlayTracker({ ...options.underlay, publicIp }, enabled);
+}
+
+/** Reads and checks everything else. @throws UserError naming the first problem; nothing has changed then */
+export async function makePlan(
+  options: RunOptions,
+  { netConf }: Cluster,
+  underlay: ChosenUnderlay,
+): Promise<Plan> {
+  const { links } = underlay;
+  const devices = familiesIn(netConf.networks).map((family) =>
+    planDevice(options, netConf, underlay, family),
+  );
+  const podMtu = lowestMtu(devices);
   const families = devices.map((device) => ({ ...device, podMtu }));
-  for (const family of families) await untilBindable(links, boundAddress(family, family.address));
   const previous = await readSubnetEnv(options.subnetFile);
   return {
     netConf,
     links,
     underlay,
     families,
-    request: {
-      netConf,
-      interface: underlay.link.name,
-      families: mapFamilies(underlay.families, ({ addresses, publicIp: address }, family) => ({
-        addresses,
-        publicIp: address,
-        previous: previous[family]?.subnet,
-        vtepMac: families.find((plan) => plan.family === family)?.adopted?.mac,
-      })),
-    },
+    request: leaseRequest(netConf, families, (family) => previous[family]?.subnet),
     previous,
     podMtu,
   };
+}
+
+/** Returns the MTU of the pods: the lowest of all families. */
+export function lowestMtu(plans: readonly Pick<FamilyPlan, 'mtu'>[]): number {
+  return Math.min(...plans.map(({ mtu }) => mtu));
+}
+
+/** Returns the request for this node's leases. `previous` returns the subnet that this node had before. */
+export function leaseRequest(
+  netConf: NetConf,
+  plans: readonly FamilyPlan[],
+  previous: (family: Family) => Cidr | undefined,
+): LeaseRequest {
+  const families = plans.map(({ family, address, adopted }) => [
+    family,
+    {
+      addresses: address.addresses,
+      publicIp: address.publicIp,
+      previous: previous(family),
+      vtepMac: adopted?.mac,
+    },
+  ]);
+  return { netConf, interface: plans[0]?.link.name ?? '', families: Object.fromEntries(families) };
+}
+
+/**
+ * Returns the plan for a family whose underlay has changed. @throws UserError if the device cannot have the new MTU
+ */
+export function replan(plan: FamilyPlan, { link, address, local }: PresentUnderlay): FamilyPlan {
+  return { ...plan, link, address, local, mtu: deviceMtu(plan.backend, plan.family, link) };
 }
 
 function refuseLearning({ workers }: RunOptions, { backend, origin }: NetConf): void {
@@ -104,8 +137,7 @@ function refuseLearning({ workers }: RunOptions, { backend, origin }: NetConf): 
 function planDevice(
   options: RunOptions,
   netConf: NetConf,
-  links: readonly Link[],
-  { link, families }: Underlay,
+  { link, links, families }: ChosenUnderlay,
   family: Family,
 ): Omit<FamilyPlan, 'podMtu'> {
   const { backend: conf } = netConf;
@@ -114,13 +146,6 @@ function planDevice(
   const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;
   if (adopted === undefined) refuseExisting(links, backend.device);
   refuseRival(links, backend.rivals, network);
-  const outerMtu = backend.conf.outerMtu ?? link.mtu;
-  const mtu = outerMtu - backend.overhead;
-  if (family === 'ipv6' && mtu < MIN_MTU6) {
-    throw new UserError(
-      `MTU ${outerMtu} of ${backend.conf.outerMtu === undefined ? link.name : `Backend.MTU in ${netConf.origin}`} leaves ${backend.device} ${mtu}, and IPv6 needs ${MIN_MTU6}; set it to ${MIN_MTU6 + backend.overhead} or more`,
-    );
-  }
   return {
     family,
     backend,
@@ -129,9 +154,26 @@ function planDevice(
     address: valueIn(families, family),
     local: localAddresses(links),
     adopted,
-    mtu,
+    mtu: deviceMtu(backend, family, link, `Backend.MTU in ${netConf.origin}`),
     peerCheck: options.peerCheck ?? backend.peerCheck,
   };
+}
+
+/** Returns the MTU of the overlay device, in bytes. @throws UserError if IPv6 needs more */
+function deviceMtu(
+  { conf, device, overhead }: Backend,
+  family: Family,
+  link: Link,
+  setting = 'Backend.MTU',
+): number {
+  const outerMtu = conf.outerMtu ?? link.mtu;
+  const mtu = outerMtu - overhead;
+  if (family === 'ipv6' && mtu < MIN_MTU6) {
+    throw new UserError(
+      `MTU ${outerMtu} of ${conf.outerMtu === undefined ? link.name : setting} leaves ${device} ${mtu}, and IPv6 needs ${MIN_MTU6}; set it to ${MIN_MTU6 + overhead} or more`,
+    );
+  }
+  return mtu;
 }
 
 /**

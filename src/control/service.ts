@@ -8,13 +8,15 @@ import type { ControlRequest } from './ipc/protocol.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
-import { collectFamily, type Status } from './node/status.js';
+import { collectFamily, type StartingStatus, type Status } from './node/status.js';
+import { UnderlayFollower } from './node/underlay-follower.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Shutdown } from './shutdown.js';
 import { type PodSubnets, writeSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
 import { show, UserError } from './support/user-error.js';
+import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** flannel's text for a node whose subnet.env is not written yet. */
 export const NOT_READY = 'flanneld is not ready yet';
@@ -48,9 +50,8 @@ export class Service {
   get notReady(): string | null {
     const { tunnels, source } = this.parts;
     if (!this.ready) return NOT_READY;
-    return (
-      tunnels.find(({ lifecycle }) => lifecycle.notReady !== null)?.lifecycle.notReady ?? source.notReady
-    );
+    const reasons = tunnels.map(({ lifecycle, underlayAbsent }) => lifecycle.notReady ?? underlayAbsent);
+    return reasons.find((reason) => reason !== null) ?? source.notReady;
   }
 
   /** Writes subnet.env with the present leases. @throws UserError if the file cannot be written */
@@ -61,7 +62,7 @@ export class Service {
         const tunnel = tunnels.find((candidate) => candidate.plan.family === family);
         return tunnel && { network, subnet: tunnel.own.subnet };
       }),
-      mtu: plan.podMtu,
+      mtu: tunnels[0]?.plan.podMtu ?? plan.podMtu,
       ipMasq: options.rules.ipMasq,
     });
     info(`Wrote subnet file to ${options.subnetFile}`);
@@ -100,6 +101,19 @@ export class Service {
     this.rejected = null;
   }
 
+  /** Follows the underlay from now on. */
+  followUnderlay(tracker: UnderlayTracker): UnderlayFollower {
+    const { plan, tunnels, source } = this.parts;
+    return new UnderlayFollower({
+      tracker,
+      netConf: plan.netConf,
+      tunnels,
+      source,
+      onPodMtu: () => this.writeSubnetEnv(),
+      onRefused: (error) => this.rejectLeases(error),
+    });
+  }
+
   rejectLeases(error: Error): void {
     this.rejected = error.message;
     warn(`leases rejected, the last good ones stay in force: ${error.message}`);
@@ -115,6 +129,7 @@ export class Service {
       version: version(),
       pid: process.pid,
       uptimeSeconds: Math.floor(process.uptime()),
+      notReady: this.notReady,
       backend: {
         type: backend.type,
         ...(backend.type === 'vxlan' && { vni: backend.vni }),
@@ -135,16 +150,20 @@ export class Service {
   }
 }
 
-/** Answers a request of the control socket; `service` exists once the devices do. @throws UserError */
+/** Returns the status before the devices exist. */
+export function startingStatus(notReady: string | null): StartingStatus {
+  return { version: version(), pid: process.pid, uptimeSeconds: Math.floor(process.uptime()), notReady };
+}
+
+/** Answers a request of the control socket; the service exists once the devices do. @throws UserError */
 export async function answer(
   request: ControlRequest,
-  service: Service | undefined,
+  service: Service | StartingStatus,
   shutdown: Shutdown,
 ): Promise<unknown> {
   switch (request.command) {
     case 'status':
-      if (service === undefined) throw new UserError('Weft is starting; try again');
-      return await service.status();
+      return service instanceof Service ? await service.status() : service;
     case 'leave':
       info('weft cleanup: stopping');
       shutdown.request();

@@ -4,8 +4,10 @@
  * leases and no files.
  */
 
-import { close } from '../sys/ffi.js';
+import { O_CLOEXEC } from '../sys/constants.js';
+import { close, dup3 } from '../sys/ffi.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
+import { SystemError } from '../sys/system-error.js';
 import { type Counters, sumCounters } from './counters.js';
 import { OffloadUnavailable } from './errors.js';
 import { createDevice, deviceName } from './io/device.js';
@@ -105,6 +107,30 @@ export class Dataplane {
       return new ForwardingThread(options, resources, events);
     });
     await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
+  }
+
+  /**
+   * Binds new sockets to another address of the same family. They take over the descriptors of the old ones, so that the
+   * threads forward without a pause. @throws SystemError when they cannot be bound; then the old sockets stay in use
+   */
+  rebind(address: UnderlayAddress): void {
+    const { port, workers, tunnel } = this.options;
+    const opened: number[] = [];
+    try {
+      opened.push(...openUdpSockets(address, port, workers));
+      if (TUNNEL_TRAITS[tunnel.type].txSockets) opened.push(...openTxSockets(address));
+      else for (const fd of opened) prepareTxSocket(fd, socketFamilyOf(address));
+      if (this.offload.level === 'gso') for (const fd of opened.slice(0, workers)) enableGro(fd);
+      this.overflows.keep();
+      for (const [index, fd] of [...this.socketFds, ...this.txSocketFds].entries()) {
+        const result = dup3(opened[index], fd, O_CLOEXEC);
+        if (result < 0) throw new SystemError('dup3', result);
+      }
+    } finally {
+      for (const fd of opened) close(fd);
+    }
+    // A thread that waits polls the old socket.
+    for (const thread of this.threads) thread.doorbell.ring();
   }
 
   /**

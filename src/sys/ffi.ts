@@ -16,6 +16,7 @@ const errno = koffi.errno;
 // integer like a fixed argument.
 const cOpen = libc.func('int open(const char *path, int flags)');
 const cClose = libc.func('int close(int fd)');
+const cDup3 = libc.func('int dup3(int from, int to, int flags)');
 const cIoctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
 const cIoctlValue = libc.func('int ioctl(int fd, unsigned long request, unsigned long argument)');
 const cSocket = libc.func('int socket(int domain, int type, int protocol)');
@@ -58,6 +59,11 @@ export function open(path: string, flags: number): number {
 
 export function close(fd: number): number {
   return checked(cClose(fd));
+}
+
+/** Makes `to` another descriptor of the file that `from` has open; the file that `to` had open is closed. */
+export function dup3(from: number, to: number, flags: number): number {
+  return checked(cDup3(from, to, flags));
 }
 
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {

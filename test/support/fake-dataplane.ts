@@ -9,6 +9,7 @@ import {
   type FdbChanges,
   PortFailure,
   type RouteChanges,
+  type UnderlayAddress,
 } from '../../src/dataplane/dataplane.js';
 
 /** asm-generic/errno.h */
@@ -20,6 +21,8 @@ export class FakeDataplane {
   /** Read by `counters`. */
   tx = 0;
   stopped = false;
+  /** `rebind` throws it. */
+  refusal: Error | undefined;
   private readonly note: (line: string) => void;
   private events: DataplaneEvents | undefined;
 
@@ -60,6 +63,11 @@ export class FakeDataplane {
     for (const { base, prefixLength, address } of set) {
       this.request(`set ${formatIp(base >>> 0)}/${prefixLength} ${formatIp(address >>> 0)}`);
     }
+  }
+
+  rebind(address: UnderlayAddress): void {
+    if (this.refusal !== undefined) throw this.refusal;
+    this.note(`rebind ${typeof address === 'number' ? formatIp(address >>> 0) : address}`);
   }
 
   async learned(): Promise<never[]> {

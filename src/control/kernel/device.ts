@@ -160,6 +160,11 @@ function isForeign(network: Cidr, address: Ip): boolean {
   return familyOf(network.base) === 'ipv6' || containsAddress(network, address);
 }
 
+/** Changes the MTU of the device, in bytes. @throws DeviceGone; UserError naming the command that failed */
+export async function setMtu(name: string, mtu: number): Promise<void> {
+  await runOn(name, [`link set dev ${name} mtu ${mtu}`]);
+}
+
 /** Applies a change of this node's own lease. @throws DeviceGone; UserError naming the command that failed */
 export async function reconfigureDevice(before: DeviceState, after: DeviceState): Promise<void> {
   const commands: string[] = [];

@@ -1,14 +1,8 @@
 /** This machine's devices and addresses, by one `ip -json -details address show`. */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Family } from '../addresses/family.js';
 import { familyOf, formatIp, type Ip, isLinkLocal, isNodeAddress, parseIp } from '../addresses/ip.js';
-import { UserError } from '../support/user-error.js';
 import { ipJson } from './ip.js';
-
-/** Duplicate address detection takes a second by default, after a pause of up to a second (RFC 4862, 5.4.2). */
-const DAD_TIMEOUT_MS = 5000;
-const DAD_POLL_MS = 50;
 
 export interface Link {
   index: number;
@@ -22,7 +16,7 @@ export interface Link {
   up: boolean;
   /** Addresses that a tunnel can use, best first: no loopback addresses, link-local ones last. */
   usable: Readonly<Record<Family, readonly Ip[]>>;
-  /** Usable IPv6 addresses that cannot be bound yet, during duplicate address detection. */
+  /** IPv6 addresses that cannot be bound, because duplicate address detection runs or has failed. */
   tentative: readonly Ip[];
   /** Every address, usable or not. */
   assigned: readonly { address: Ip; prefixLength: number }[];
@@ -67,7 +61,6 @@ export function parseLinks(json: readonly IpLink[]): Link[] {
       const address = parseIp(info.local);
       return address === undefined ? [] : [{ info, address }];
     });
-    const tentative = addresses.filter(({ info }) => info.tentative === true);
     return {
       index: link.ifindex,
       name: link.ifname,
@@ -77,7 +70,9 @@ export function parseLinks(json: readonly IpLink[]): Link[] {
       data: link.linkinfo?.info_data ?? {},
       up: link.flags.includes('UP'),
       usable: { ipv4: usable(addresses, 'ipv4'), ipv6: usable(addresses, 'ipv6') },
-      tentative: usable(tentative, 'ipv6'),
+      tentative: addresses
+        .filter(({ info }) => info.tentative === true || info.dadfailed === true)
+        .map(({ address }) => address),
       assigned: addresses.map(({ info, address }) => ({ address, prefixLength: info.prefixlen })),
     };
   });
@@ -99,33 +94,17 @@ function rankOf({ info: { dynamic, secondary, temporary }, address }: ParsedAddr
   return (isLinkLocal(address) ? 4 : 0) + (dynamic ? 2 : 0) + (secondary || temporary ? 1 : 0);
 }
 
-/** Returns every address of this machine. The kernel receives packets to each of them on any interface. */
-export function localAddresses(links: readonly Pick<Link, 'assigned'>[]): Ip[] {
-  return links.flatMap(({ assigned }) => assigned.map(({ address }) => address));
+/** Returns whether the interface has no network behind it. kube-ipvs0 is one; it has the addresses of all Services. */
+export function isDummy({ kind }: Pick<Link, 'kind'>): boolean {
+  return kind === 'dummy';
 }
 
-/** Waits until a new IPv6 address can be bound. @throws UserError when another machine has it, or after a time-out */
-export async function untilBindable(links: readonly Link[], address: Ip): Promise<void> {
-  const first = links.find(({ tentative }) => tentative.includes(address));
-  if (first === undefined) return;
-  const { name } = first;
-  const deadline = performance.now() + DAD_TIMEOUT_MS;
-  let isTentative = true;
-  while (isTentative) {
-    if (performance.now() > deadline) {
-      throw new UserError(
-        `${formatIp(address)} of ${name} stays tentative: duplicate address detection does not end; check that the link is up (ip -6 address show dev ${name})`,
-      );
-    }
-    await delay(DAD_POLL_MS);
-    const link = (await readLinks()).find((candidate) => candidate.name === name);
-    if (!link?.usable.ipv6.includes(address)) {
-      throw new UserError(
-        `${formatIp(address)} of ${name} cannot be used: another machine has it too; give this node another address (ip -6 address show dev ${name})`,
-      );
-    }
-    isTentative = link.tentative.includes(address);
-  }
+/**
+ * Returns every address of this machine, except those of dummy interfaces. The kernel receives packets to each of them on
+ * any interface.
+ */
+export function localAddresses(links: readonly Pick<Link, 'kind' | 'assigned'>[]): Ip[] {
+  return links.flatMap((link) => (isDummy(link) ? [] : link.assigned.map(({ address }) => address)));
 }
 
 /** Lists links and their usable addresses in flannel's form: `eth0:[192.168.77.1 10.0.0.7], eth1:[]`. */

@@ -4,11 +4,12 @@ import { Monitor } from '../kernel/monitor.js';
 import { Once } from '../support/once.js';
 import { Serial } from '../support/serial.js';
 import type { FamilyTunnel } from './family-tunnel.js';
+import type { UnderlayFollower } from './underlay-follower.js';
 
 /** Events come in bursts: a check starts this long after the first one. */
 const SETTLE_MS = 150;
 const PERIOD_MS = 30_000;
-/** Interval of polling the sysctls, for which the kernel sends no event. */
+/** Interval of polling the sysctls, for which the kernel sends no event, and of looking for a missing underlay. */
 const POLL_MS = 1000;
 /**
  * Delay of a second check after an event, because unexpected entries have a grace period. It also follows a failed
@@ -18,6 +19,7 @@ const RECHECK_MS = 1200;
 
 export class DriftMonitor {
   private readonly tunnels: readonly FamilyTunnel[];
+  private readonly underlay: UnderlayFollower;
   private readonly monitor: Monitor;
   private readonly period: NodeJS.Timeout;
   private readonly poll: NodeJS.Timeout;
@@ -27,20 +29,22 @@ export class DriftMonitor {
   private readonly failure = new Once();
   private closed = false;
 
-  constructor(tunnels: readonly FamilyTunnel[]) {
+  constructor(tunnels: readonly FamilyTunnel[], underlay: UnderlayFollower) {
     this.tunnels = tunnels;
+    this.underlay = underlay;
     this.recheck = setTimeout(() => this.schedule(), RECHECK_MS);
     this.monitor = new Monitor({
       onStart: () => this.recheck.refresh(),
       onEvent: (event) => {
-        if (!tunnels.some((tunnel) => tunnel.affects(event))) return;
+        if (!underlay.parts.tracker.affects(event) && !tunnels.some((tunnel) => tunnel.affects(event)))
+          return;
         this.schedule();
         this.recheck.refresh();
       },
     });
     this.period = setInterval(() => this.schedule(), PERIOD_MS);
     this.poll = setInterval(() => {
-      if (tunnels.some(({ device }) => device.sysctls.hasDrift)) this.schedule();
+      if (underlay.absent || tunnels.some(({ device }) => device.sysctls.hasDrift)) this.schedule();
     }, POLL_MS);
   }
 
@@ -60,8 +64,10 @@ export class DriftMonitor {
   /** Checks all families, each even if another one fails. */
   private async check(): Promise<void> {
     this.scheduled = undefined;
-    const results = await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.check()));
-    const failed = results.find((result) => result.status === 'rejected');
+    // The underlay comes first: the checks use its present state.
+    const followed = await Promise.allSettled([this.underlay.follow()]);
+    const checked = await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.check()));
+    const failed = [...followed, ...checked].find((result) => result.status === 'rejected');
     if (failed === undefined) this.failure.clear();
     else if (!this.closed) {
       this.failure.log((failed.reason as Error).message);

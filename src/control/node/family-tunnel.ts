@@ -7,22 +7,26 @@
 
 import { type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
+import { formatIp, type Ip } from '../addresses/ip.js';
 import type { PeerReconciler } from '../backends/backend.js';
 import type { Journal } from '../journal.js';
 import { type Repairs, refuseExisting } from '../kernel/device.js';
 import { readLinks } from '../kernel/links.js';
 import type { KernelEvent } from '../kernel/monitor.js';
+import { readSnapshot } from '../kernel/snapshot.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
+import { rebindSockets } from '../open-dataplane.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
 import { info, warn } from '../support/log.js';
+import { Once } from '../support/once.js';
 import { Retry } from '../support/retry.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
+import { UnderlayMissing } from '../underlay/rules.js';
 import { BlackholeRoute } from './blackhole-route.js';
 import { isGone, Lifecycle } from './lifecycle.js';
 import { logPeerChanges, macText } from './log-peers.js';
 import { OverlayDevice } from './overlay-device.js';
-import { readSnapshotWithAddress, UnderlayAddressGone } from './underlay-address.js';
 
 /** Pauses before failed changes are retried. */
 const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
@@ -30,7 +34,7 @@ const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
 /** What a tunnel gets from the daemon. */
 export interface TunnelContext {
   /** Binds the sockets and creates the device. @throws UserError; then nothing is left behind */
-  openDataplane(own: Lease): Dataplane;
+  openDataplane(plan: FamilyPlan, own: Lease): Dataplane;
   journal: Journal;
   /** Whether the pod subnet gets a blackhole route (--ip-blackhole-route). */
   blackhole: boolean;
@@ -39,7 +43,9 @@ export interface TunnelContext {
 }
 
 export class FamilyTunnel {
-  readonly plan: FamilyPlan;
+  plan: FamilyPlan;
+  /** Why the underlay carries no packet; null while it is present. */
+  underlayAbsent: string | null = null;
   own: Lease;
   peers: readonly Lease[];
   dataplane: Dataplane;
@@ -52,6 +58,9 @@ export class FamilyTunnel {
   private readonly blackhole: BlackholeRoute | undefined;
   /** Counters of the dataplanes before this one. */
   private past: Readonly<Record<string, number>> = {};
+  /** The address to which the dataplane's sockets are bound. */
+  private bound: Ip;
+  private readonly bindFailure = new Once();
   private readonly queue = new Serial();
   private readonly retry: Retry;
 
@@ -71,7 +80,8 @@ export class FamilyTunnel {
       reopen: () => this.enqueue(() => this.reopen()),
       onFailure: context.onFailure,
     });
-    this.dataplane = context.openDataplane(own);
+    this.bound = boundAddress(plan, own);
+    this.dataplane = context.openDataplane(plan, own);
     this.reconciler = this.reconcilerOn(this.dataplane);
   }
 
@@ -116,12 +126,23 @@ export class FamilyTunnel {
     });
   }
 
+  /** Follows a change of the underlay: the interface, its MTU or the address of this node. */
+  async followUnderlay(plan: FamilyPlan): Promise<void> {
+    await this.change(async () => {
+      const { mtu } = this.plan;
+      this.plan = plan;
+      this.device.plan = plan;
+      this.rebind();
+      if (plan.mtu !== mtu) await this.device.followMtu();
+    });
+  }
+
   /** Compares everything with the kernel's state and repairs the differences. @throws UserError if `ip` fails */
   check(): Promise<void> {
     return this.change(async () => {
       const { plan, own } = this;
-      const { signal } = this.lifecycle;
-      const snapshot = await readSnapshotWithAddress(plan.family, boundAddress(plan, own), signal);
+      this.rebind();
+      const snapshot = await readSnapshot(plan.family);
       const repairs = await this.device.repair(own, snapshot.links);
       const peers = await this.reconciler.repair(this.peers, snapshot);
       const blackhole = await this.blackhole?.repair(own.subnet, snapshot.routes);
@@ -133,13 +154,12 @@ export class FamilyTunnel {
 
   /** Returns whether the event may affect an object of this tunnel. */
   affects(event: KernelEvent): boolean {
-    const { backend, link } = this.plan;
-    const indexes = [this.device.index, link.index];
+    const { backend } = this.plan;
     switch (event.kind) {
       case 'link':
-        return indexes.includes(event.index) || [backend.device, link.name].includes(event.name);
+        return event.index === this.device.index || event.name === backend.device;
       case 'address':
-        return indexes.includes(event.index) || event.address === boundAddress(this.plan, this.own);
+        return event.index === this.device.index;
       case 'neighbour':
         return event.device === backend.device;
       case 'route':
@@ -179,7 +199,6 @@ export class FamilyTunnel {
     try {
       await this.enqueue(change);
     } catch (error) {
-      if (error instanceof UnderlayAddressGone) return this.context.onFailure(error);
       if (!isGone(error)) throw error;
       this.lifecycle.lose((error as Error).message);
     }
@@ -212,10 +231,13 @@ export class FamilyTunnel {
   private async followOwnLease(lease: Lease): Promise<void> {
     const before = this.own;
     const moved = formatCidr(lease.subnet) !== formatCidr(before.subnet);
-    if (lease.vtepMac === before.vtepMac && !moved) return;
-    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}${macText(lease)}`);
+    const renumbered = lease.publicIp !== before.publicIp;
+    if (lease.vtepMac === before.vtepMac && !moved && !renumbered) return;
+    const address = renumbered ? `, public IP ${formatIp(lease.publicIp)}` : '';
+    info(`this node's lease changed: subnet ${formatCidr(lease.subnet)}${macText(lease)}${address}`);
     this.own = lease;
     try {
+      this.rebind();
       await this.device.reconfigure(before, lease);
       if (lease.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
       await this.plan.backend.setOwnLease(this.dataplane, lease);
@@ -249,21 +271,35 @@ export class FamilyTunnel {
   private fail(error: Error): void {
     if (!(error instanceof PortFailure)) this.context.onFailure(error);
     else if (error.port === 'overlay') this.lifecycle.lose(error.message);
-    else {
-      const { name } = this.plan.link;
-      this.context.onFailure(
-        new UserError(`${error.message}; check whether ${name} was deleted, then restart Weft`),
-      );
+    else this.context.onFailure(new UserError(`${error.message}; restart Weft`));
+  }
+
+  /** Binds the sockets to the present address. A failure is logged; the next check tries again. */
+  private rebind(): void {
+    const { plan, own } = this;
+    const address = boundAddress(plan, own);
+    if (address === this.bound || this.underlayAbsent !== null) return;
+    try {
+      rebindSockets(this.dataplane, plan, own);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.bindFailure.log(error.message);
+      return;
     }
+    this.bindFailure.clear();
+    info(`the sockets of ${plan.backend.device} moved from ${formatIp(this.bound)} to ${formatIp(address)}`);
+    this.bound = address;
   }
 
   private async reopen(): Promise<void> {
     const { plan, own } = this;
+    if (this.underlayAbsent !== null) throw new UnderlayMissing(this.underlayAbsent);
     const links = await readLinks();
     // Our old device may survive under another name. A foreign device of this name wins.
     const foreign = links.filter(({ index }) => index !== this.device.index);
     refuseExisting(foreign, plan.backend.device);
-    const dataplane = this.context.openDataplane(own);
+    const dataplane = this.context.openDataplane(plan, own);
+    this.bound = boundAddress(plan, own);
     this.lifecycle.opened();
     this.past = this.counters();
     this.dataplane = dataplane;

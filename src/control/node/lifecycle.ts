@@ -11,7 +11,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DataplaneGone } from '../../dataplane/dataplane.js';
 import { DeviceGone, NameTaken } from '../kernel/device.js';
 import { Backoff } from '../support/backoff.js';
-import { warn } from '../support/log.js';
+import { Once } from '../support/once.js';
+import { UnderlayMissing } from '../underlay/rules.js';
 
 /**
  * The first pause leaves time for a flanneld that is started beside Weft: it deletes the device, then creates its own. The
@@ -90,16 +91,18 @@ export class Lifecycle {
   private async rebuildUntilUp(): Promise<void> {
     const { steps, signal } = this;
     const pauses = new Backoff(REBUILD_PAUSES);
+    const reasons = new Once();
     let failures = 0;
     while (this.state.name === 'lost') {
-      warn(`${this.state.reason}; recreating it`);
+      reasons.log(`${this.state.reason}; recreating it`);
       await steps.stop();
       await delay(pauses.next(), undefined, { signal, ref: false }).catch(() => {});
       try {
         await steps.reopen();
         this.finish();
       } catch (error) {
-        if (error instanceof NameTaken || (!isGone(error) && ++failures > REBUILD_TRIES)) throw error;
+        const mayEnd = isGone(error) || error instanceof UnderlayMissing;
+        if (error instanceof NameTaken || (!mayEnd && ++failures > REBUILD_TRIES)) throw error;
         this.state = { name: 'lost', reason: (error as Error).message };
       }
     }

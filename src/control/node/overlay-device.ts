@@ -6,6 +6,7 @@ import {
   type Repairs,
   reconfigureDevice,
   repairDevice,
+  setMtu,
 } from '../kernel/device.js';
 import { readLinks } from '../kernel/links.js';
 import type { LinkState } from '../kernel/snapshot.js';
@@ -19,7 +20,8 @@ export class OverlayDevice {
    * name.
    */
   index: number | undefined;
-  private readonly plan: FamilyPlan;
+  /** Replaced when the underlay changes. */
+  plan: FamilyPlan;
   readonly sysctls: Sysctls;
 
   constructor(plan: FamilyPlan) {
@@ -36,6 +38,11 @@ export class OverlayDevice {
   async configure(own: Lease): Promise<void> {
     this.sysctls.initialize();
     await configureDevice(this.stateFor(own));
+  }
+
+  /** Gives the device the MTU of the plan. @throws DeviceGone; UserError naming the command that failed */
+  async followMtu(): Promise<void> {
+    await setMtu(this.plan.backend.device, this.plan.mtu);
   }
 
   /** Applies a change of this node's lease. @throws DeviceGone; UserError naming the command that failed */

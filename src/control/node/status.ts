@@ -7,11 +7,17 @@ import type { PeerStatus } from '../backends/backend.js';
 import { readSnapshot } from '../kernel/snapshot.js';
 import type { FamilyTunnel } from './family-tunnel.js';
 
-/** The answer of `weft status --json`. Its keys are a contract with scripts. */
-export interface Status extends FamilyStatus {
+/** The answer of `weft status --json` before the devices exist. */
+export interface StartingStatus {
   version: string;
   pid: number;
   uptimeSeconds: number;
+  /** Why the node is not ready; null once it is. */
+  notReady: string | null;
+}
+
+/** The answer of `weft status --json`. Its keys are a contract with scripts. */
+export interface Status extends StartingStatus, FamilyStatus {
   /** `vni` exists with vxlan only. */
   backend: { type: string; vni?: number; port: number };
   /** `refused`: why the newest leases were rejected; `trouble`: why no new leases can arrive. */
@@ -24,7 +30,8 @@ export interface Status extends FamilyStatus {
 /** The status of one family. */
 export interface FamilyStatus {
   device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
-  underlay: { interface: string; publicIP: string; mtu: number };
+  /** `absent`: why the underlay carries no packet; null while it is present. */
+  underlay: { interface: string; publicIP: string; mtu: number; absent: string | null };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
   /** `rung` is the offload level. */
   offload: { rung: string; uso: boolean };
@@ -54,7 +61,7 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
       address: formatHost(own.subnet.base),
       up: link?.up ?? false,
     },
-    underlay: { interface: underlay.name, publicIP, mtu: underlay.mtu },
+    underlay: { interface: underlay.name, publicIP, mtu: underlay.mtu, absent: tunnel.underlayAbsent },
     lease: {
       subnet: formatCidr(own.subnet),
       publicIP,

@@ -20,6 +20,7 @@ import {
   ofDefaultRoutes,
   reaching,
   type Search,
+  UnderlayMissing,
   withPublicIp,
 } from './rules.js';
 
@@ -70,7 +71,7 @@ const PUBLIC_IP: Record<Family, { name: string; flag: string; remedy: string }> 
 
 /**
  * Chooses the interface, which must have an address of each of `families`.
- * @throws UserError in flannel's words, with a list of the interfaces
+ * @throws UserError in flannel's words, with a list of the interfaces; UnderlayMissing if it may appear later
  */
 export async function chooseUnderlay(
   links: readonly Link[],
@@ -83,8 +84,7 @@ export async function chooseUnderlay(
   const { link, addresses } =
     rules.length > 0 ? await firstMatch(rules, search) : await findUnnamed(search, publicIps);
   const chosen = mapFamilies(addresses, (address, family) => {
-    const publicIp = publicIps[family] ?? address;
-    return { address, addresses: [...new Set([publicIp, address, ...link.usable[family]])], publicIp };
+    return addressesOn(link, family, { address, publicIp: publicIps[family] ?? address });
   });
   const interfaceNotes = mapFamilies(
     chosen,
@@ -101,6 +101,15 @@ export async function chooseUnderlay(
     families: chosen,
     notes: [...search.notes, ...valuesOf(interfaceNotes), ...valuesOf(externalNotes)],
   };
+}
+
+/** Adds the other addresses of the interface to the chosen ones. */
+export function addressesOn(
+  { usable }: Link,
+  family: Family,
+  { address, publicIp }: Omit<FamilyAddress, 'addresses'>,
+): FamilyAddress {
+  return { address, addresses: [...new Set([publicIp, address, ...usable[family]])], publicIp };
 }
 
 /** Logs how the choice was made. */
@@ -125,8 +134,10 @@ async function findUnnamed(search: Search, publicIps: PerFamily<Ip>): Promise<Se
     return complete({ link: await ofDefaultRoutes(search) }, search);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(
-      `Failed to find any valid interface to use: ${error.message} (interfaces: ${listLinks(search.links, search.families)})`,
+    throw prefixed(
+      error,
+      'Failed to find any valid interface to use: ',
+      `${error.message} (interfaces: ${listLinks(search.links, search.families)})`,
     );
   }
 }
@@ -143,6 +154,7 @@ function rulesOf(search: Search, { iface, ifaceRegex, ifaceCanReach }: UnderlayO
 async function firstMatch(rules: readonly Rule[], search: Search): Promise<Selection> {
   const there = listLinks(search.links, search.families);
   const misses: string[] = [];
+  let permanent: UserError | undefined;
   for (const { flag, value, find } of rules) {
     try {
       return complete(await find(), search);
@@ -152,11 +164,21 @@ async function firstMatch(rules: readonly Rule[], search: Search): Promise<Selec
         `Could not find valid interface matching ${value}: ${error.message} (interfaces: ${there})`,
       );
       misses.push(`${flag} ${value}: ${error.message}`);
+      if (!(error instanceof UnderlayMissing)) permanent = error;
     }
   }
-  throw new UserError(
-    `Failed to find interface to use that matches the interfaces and/or regexes provided: ${misses.join('; ')} (interfaces: ${there})`,
+  throw prefixed(
+    permanent ?? new UnderlayMissing(''),
+    'Failed to find interface to use that matches the interfaces and/or regexes provided: ',
+    `${misses.join('; ')} (interfaces: ${there})`,
   );
+}
+
+/** Returns an error with flannel's words before the reason: one that waiting may end, if `cause` is one. */
+function prefixed(cause: UserError, words: string, reason: string): UserError {
+  return cause instanceof UnderlayMissing
+    ? new UnderlayMissing(reason, words)
+    : new UserError(words + reason);
 }
 
 /** Adds the address of every family that the match does not name. @throws UserError when the interface has none */
@@ -165,12 +187,12 @@ function complete({ link, addresses = {} }: Match, { families }: Search): Select
   const complete = perFamily(families, (family) => {
     const address = addresses[family] ?? usable[family][0];
     if (address === undefined) {
-      throw new UserError(
+      throw new UnderlayMissing(
         `failed to find ${familyName(family)} address for interface ${name}; give it one, or name another interface with --iface`,
       );
     }
     if (family === 'ipv6' && isLinkLocal(address)) {
-      throw new UserError(
+      throw new UnderlayMissing(
         `failed to find IPv6 address for interface ${name}: ${formatIp(address)} is link-local, which peers cannot reach; give it a global or unique local address, or name another interface with --iface`,
       );
     }

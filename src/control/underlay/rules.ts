@@ -3,8 +3,19 @@
 import { type Family, familyFlag, familyName, type PerFamily, perFamily } from '../addresses/family.js';
 import { familyOf, formatIp, type Ip, parseIp } from '../addresses/ip.js';
 import { ipJson } from '../kernel/ip.js';
-import type { Link } from '../kernel/links.js';
+import { isDummy, type Link } from '../kernel/links.js';
 import { UserError } from '../support/user-error.js';
+
+/** The error for an interface, address or route that may appear later. Weft waits for it, at the start and while it runs. */
+export class UnderlayMissing extends UserError {
+  /** The message without flannel's words before it. */
+  readonly reason: string;
+
+  constructor(reason: string, words = '') {
+    super(words + reason);
+    this.reason = reason;
+  }
+}
 
 /** What is searched, and the log lines of the search. */
 export interface Search {
@@ -27,7 +38,7 @@ export function withPublicIp({ links, notes }: Search, address: Ip): Match {
   const link = withAddress(links, address);
   if (link === undefined) {
     const flag = familyOf(address) === 'ipv4' ? '--public-ip' : '--public-ipv6';
-    throw new UserError(
+    throw new UnderlayMissing(
       `error looking up interface ${text}: no interface has the ${flag} address; behind a NAT also name the interface with --iface`,
     );
   }
@@ -40,7 +51,7 @@ export function named({ links, families, notes }: Search, value: string): Match 
   const address = parsed !== undefined && families.includes(familyOf(parsed)) ? parsed : undefined;
   if (address !== undefined) notes.push(`Searching for interface using ${value}`);
   const link = address === undefined ? links.find(({ name }) => name === value) : withAddress(links, address);
-  if (link === undefined) throw new UserError('no interface has this name or address');
+  if (link === undefined) throw new UnderlayMissing('no interface has this name or address');
   return matchOf(link, address);
 }
 
@@ -48,6 +59,7 @@ export function named({ links, families, notes }: Search, value: string): Match 
 export function matching({ links, families }: Search, pattern: string): Match {
   const regex = compile(pattern);
   for (const link of links) {
+    if (isDummy(link)) continue;
     const addresses = perFamily(families, (family) =>
       link.usable[family].find((candidate) => regex.test(formatIp(candidate))),
     );
@@ -55,7 +67,9 @@ export function matching({ links, families }: Search, pattern: string): Match {
   }
   const link = links.find(({ name }) => regex.test(name));
   if (link === undefined) {
-    throw new UserError(`could not match pattern ${pattern} to any of the available network interfaces`);
+    throw new UnderlayMissing(
+      `could not match pattern ${pattern} to any of the available network interfaces`,
+    );
   }
   return { link };
 }
@@ -94,12 +108,14 @@ export async function reaching({ links, families, notes }: Search, target: strin
   if (address === undefined || !families.includes(familyOf(address))) {
     throw new UserError(`not an ${families.map(familyName).join(' or ')} address`);
   }
-  const [route] = await ipJson<RouteJson>(`route get ${target}`);
+  const [route] = await ipJson<RouteJson>(`route get ${target}`).catch((error: UserError) => {
+    throw new UnderlayMissing(error.message);
+  });
   // The kernel sends packets to itself through lo, from its first address.
   const isOwn = route?.type === 'local';
   const link = isOwn ? withAddress(links, address) : links.find(({ name }) => name === route?.dev);
   if (link === undefined) {
-    throw new UserError('failed to get ifcanreach based interface: no interface leads there');
+    throw new UnderlayMissing('failed to get ifcanreach based interface: no interface leads there');
   }
   return matchOf(link, isOwn ? address : parseIp(route?.prefsrc ?? ''));
 }
@@ -128,13 +144,14 @@ async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<L
   const link = links.find(({ name }) => name === device);
   if (link === undefined) {
     const kind = family === 'ipv6' ? 'default v6 route' : 'default route';
-    throw new UserError(`unable to find ${kind}; name the interface with --iface`);
+    throw new UnderlayMissing(`unable to find ${kind}; name the interface with --iface`);
   }
   return link;
 }
 
+/** Finds the interface with an address. kube-proxy gives a dummy interface the addresses of Services, which peers cannot reach. */
 function withAddress(links: readonly Link[], address: Ip): Link | undefined {
-  return links.find(({ usable }) => usable[familyOf(address)].includes(address));
+  return links.find((link) => !isDummy(link) && link.usable[familyOf(address)].includes(address));
 }
 
 function matchOf(link: Link, address: Ip | undefined): Match {

@@ -16,6 +16,8 @@ export class OverflowCounters {
   private readonly socketFds: readonly number[];
   private readonly netDev: () => string;
   private deviceDrops = 0;
+  /** The drops of sockets that were replaced. */
+  private pastSocketDrops = 0;
 
   /**
    * `deviceName` returns the present name of the device, undefined once it was deleted: a device can be renamed, and
@@ -31,13 +33,22 @@ export class OverflowCounters {
     this.netDev = netDev;
   }
 
+  /** Keeps the counts of the sockets, which are about to be replaced. */
+  keep(): void {
+    this.pastSocketDrops += this.socketDrops();
+  }
+
   read(): Record<OverflowName, number> {
     const name = this.deviceName();
     if (name !== undefined) this.deviceDrops = transmitDrops(this.netDev(), name) ?? this.deviceDrops;
     return {
-      rx_drop_socket_overflow: this.socketFds.reduce((sum, fd) => sum + receiveOverflows(fd), 0),
+      rx_drop_socket_overflow: this.pastSocketDrops + this.socketDrops(),
       tx_drop_device_overflow: this.deviceDrops,
     };
+  }
+
+  private socketDrops(): number {
+    return this.socketFds.reduce((sum, fd) => sum + receiveOverflows(fd), 0);
   }
 }
 

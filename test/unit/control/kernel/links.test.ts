@@ -1,8 +1,7 @@
 import t from 'tap';
 import { formatIp } from '../../../../src/control/addresses/ip.js';
-import { listLinks, localAddresses, readLinks, untilBindable } from '../../../../src/control/kernel/links.js';
+import { listLinks, localAddresses, readLinks } from '../../../../src/control/kernel/links.js';
 import { FakeIp } from '../../../support/fake-ip.js';
-import { mentions, refusal } from '../../../support/user-error.js';
 
 /** iproute2's output, reduced to what Weft reads. */
 const ADDRESS_SHOW = [
@@ -110,28 +109,18 @@ t.test(
   },
 );
 
-t.test('untilBindable waits for a tentative address and refuses one of another machine', async (t) => {
-  const ip = FakeIp.install(t);
-  const show = (flags: object) =>
-    ip.answer('-details address show', [
-      { ifname: 'eth0', flags: [], mtu: 1500, addr_info: [{ family: 'inet6', local: 'fd00::3', ...flags }] },
-    ]);
-  show({ tentative: true });
-  const links = await readLinks();
-  show({});
-  await untilBindable(links, (0xfdn << 120n) | 3n);
-  show({ tentative: true, dadfailed: true });
-  mentions(
-    t,
-    await refusal(t, () => untilBindable(links, (0xfdn << 120n) | 3n)),
-    'fd00::3 of eth0',
-    'another machine',
-  );
-});
-
 t.test('localAddresses counts a deprecated address, because a bound socket still uses it', async (t) => {
   FakeIp.install(t).answer('-details address show', [
     { ifname: 'eth0', flags: [], addr_info: [{ family: 'inet6', local: 'fd00::3', deprecated: true }] },
   ]);
   t.same(localAddresses(await readLinks()), [(0xfdn << 120n) | 3n]);
+});
+
+t.test('localAddresses leaves out dummy interfaces such as kube-ipvs0', async (t) => {
+  const dummy = { ifname: 'kube-ipvs0', flags: [], linkinfo: { info_kind: 'dummy' } };
+  FakeIp.install(t).answer('-details address show', [
+    { ...dummy, addr_info: [{ family: 'inet', local: '192.168.77.1', prefixlen: 32 }] },
+    { ifname: 'eth0', flags: [], addr_info: [{ family: 'inet', local: '10.0.0.7', prefixlen: 8 }] },
+  ]);
+  t.same(localAddresses(await readLinks()), [0x0a000007]);
 });
