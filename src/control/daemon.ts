@@ -1,5 +1,6 @@
 /** `weft run`: the start, step by step, and the shutdown in reverse order. */
 
+import { mkdir, rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { tuneHeap } from '../sys/heap.js';
 import { releaseFilePages } from '../sys/pages.js';
@@ -39,6 +40,9 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     const health = await listenHealth(options.health, notReady);
     teardown.defer(() => health?.close());
     await refuseRunning(options.runDir);
+    // A failed start leaves no directory behind; `rmdir` fails where there are files.
+    const created = await mkdir(options.runDir, { recursive: true, mode: 0o755 }).catch(() => undefined);
+    if (created !== undefined) teardown.defer(() => rmdir(options.runDir).catch(() => {}));
     const server = await ControlServer.listen(options.runDir, (request) =>
       answer(request, service ?? startingStatus(notReady()), shutdown),
     );

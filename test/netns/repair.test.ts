@@ -200,17 +200,6 @@ t.test('Weft leaves foreign addresses and routes alone', async (t) => {
   t.match(stdout, /172\.31\.0\.0\/16 via 192\.168\.77\.2/);
 });
 
-t.test('Weft ends, and names the address, when the underlay address is deleted', async (t) => {
-  const lab = await makeBed(t, { name: 'gone' });
-  const weft = await startWeft(t, lab.node(1));
-  await ipBatch(weft.node.netns, [
-    `address add 192.168.77.99/24 dev ${weft.node.iface}`,
-    `address delete 192.168.77.1/24 dev ${weft.node.iface}`,
-  ]);
-  t.strictSame(await weft.process.exited, { code: 1, signal: null });
-  t.match(weft.process.stderr, /192\.168\.77\.1 is no longer an address of this node/);
-});
-
 t.test('Weft keeps running when the underlay address is deleted and added again', async (t) => {
   const lab = await makeBed(t, { name: 'renewed' });
   const [weft] = await startWefts(t, lab.nodes);

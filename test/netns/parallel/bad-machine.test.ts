@@ -6,10 +6,10 @@ import { exec } from '../../../lab/exec.js';
 import { ipBatch } from '../../../lab/ip.js';
 import { HandmadePeer } from '../peer/handmade.js';
 import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
-import { makePlace, runCommand, runFlags } from '../support/cli.js';
+import { makePlace, runCommand, runFlags, startCommand } from '../support/cli.js';
 import { answered } from '../support/pings.js';
 import { refused } from '../support/refusal.js';
-import { networkOf } from '../support/state.js';
+import { networkOf, statusOf } from '../support/state.js';
 
 /** Runs a command with a private /dev/net that a line of shell fills. */
 function withDevNet(line: string): string[] {
@@ -73,35 +73,49 @@ t.test('weft run refuses a machine that lacks a requirement', async (t) => {
   );
 });
 
-t.test('weft run refuses an interface it cannot use', async (t) => {
+t.test('weft run waits for an interface it cannot use yet, and names it', async (t) => {
   const lab = await makeBed(t, { name: 'badiface' });
   const node = lab.node(1);
   await ipBatch(node.netns, ['link add bare type bridge']);
+  for (const [what, iface, line] of [
+    [
+      'a name that no interface has',
+      'eth7',
+      /--iface eth7: no interface .*interfaces: lo:\[\], cni0:\[10\.244\.1\.1\]/,
+    ],
+    [
+      'an address that no interface has',
+      '192.168.77.7',
+      /--iface 192\.168\.77\.7: no interface has this name/,
+    ],
+    [
+      'an interface without an address',
+      'bare',
+      /--iface bare: failed to find IPv4 address for interface bare; /,
+    ],
+    [
+      'no --iface and no default route',
+      undefined,
+      /unable to find default route; .*--iface \(interfaces: lo/,
+    ],
+  ] as const) {
+    await t.test(what, async (t) => {
+      const place = await makePlace(node);
+      const weft = startCommand(t, node, runFlags(place, iface));
+      await weft.waitFor(new RegExp(`waiting for the underlay: .*${line.source}`));
+      const { notReady } = await statusOf(place);
+      t.match(notReady, line, 'weft status answers meanwhile');
+      t.match(await weft.stop(), { code: 0 });
+    });
+  }
+});
 
-  await t.test('a name that no interface has', (t) =>
-    refused(t, node, {
-      iface: 'eth7',
-      line: /--iface eth7: no interface .*interfaces: lo:\[\], cni0:\[10\.244\.1\.1\]/,
-    }),
-  );
-  await t.test('an address that no interface has', (t) =>
-    refused(t, node, {
-      iface: '192.168.77.7',
-      line: /--iface 192\.168\.77\.7: no interface has this name or address/,
-    }),
-  );
-  await t.test('an interface without an address', (t) =>
-    refused(t, node, {
-      iface: 'bare',
-      line: /--iface bare: failed to find IPv4 address for interface bare; /,
-    }),
-  );
-  await t.test('no --iface and no default route', async (t) => {
-    const place = await makePlace(node);
-    const { code, stderr } = await runCommand(node, runFlags(place, undefined));
-    t.equal(code, 1);
-    t.match(stderr, /^E.*\] .*unable to find default route; .*--iface \(interfaces: lo:\[\], cni0[^\n]+\n$/);
-  });
+t.test('weft run refuses a pattern that is no regular expression', async (t) => {
+  const lab = await makeBed(t, { name: 'badregex' });
+  const place = await makePlace(lab.node(1));
+  const { code, stderr } = await runCommand(lab.node(1), runFlags(place, undefined, '--iface-regex', '('));
+  t.equal(code, 1);
+  t.match(stderr, /^E.*\] .*could not compile the IP address regex/);
 });
 
 t.test('weft run refuses a UDP port that a process uses', async (t) => {

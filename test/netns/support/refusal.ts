@@ -14,13 +14,17 @@ export interface Refusal extends PlaceOptions, CommandOptions {
   readonly flags?: readonly string[];
 }
 
-/** Returns every file and directory of a node with the attributes that a write changes. */
+/**
+ * Returns every file and directory of a node with the attributes that a write changes. A start has its control socket in the
+ * run directory, so the time of a directory may change.
+ */
 async function filesOf(node: LabNode): Promise<string[]> {
   const names = (await readdir(node.dir, { recursive: true })).sort();
   return await Promise.all(
     names.map(async (name) => {
-      const { mode, size, mtimeMs, ino } = await stat(`${node.dir}/${name}`);
-      return `${name} ${mode.toString(8)} ${size} ${mtimeMs} ${ino}`;
+      const entry = await stat(`${node.dir}/${name}`);
+      const { mode, size, mtimeMs, ino } = entry;
+      return `${name} ${mode.toString(8)} ${ino}${entry.isDirectory() ? '' : ` ${size} ${mtimeMs}`}`;
     }),
   );
 }
