@@ -2,6 +2,7 @@
 
 import type { EtcdOptions } from '../../options.js';
 import { show } from '../../support/user-error.js';
+import { explainTlsError, type TlsOrigins } from '../tls-error.js';
 import { type ServiceError, status } from './library.js';
 
 /** gRPC codes of etcd's own answers; another endpoint would answer the same. */
@@ -56,7 +57,7 @@ export function etcdErrorFrom(error: ServiceError, endpoint: string, options: Et
     /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: *$/,
     '$1',
   );
-  const { username, caFile, prefix } = options;
+  const { username, prefix } = options;
   const make = (message: string): EtcdError => new EtcdError(`etcd at ${endpoint} ${message}`, code, details);
   if (code === status.DEADLINE_EXCEEDED) return make('does not answer');
   if (code === status.PERMISSION_DENIED || /permission denied/.test(details)) {
@@ -71,10 +72,16 @@ export function etcdErrorFrom(error: ServiceError, endpoint: string, options: Et
     return make(`requires a user: ${details}; set --etcd-username and --etcd-password`);
   }
   if (ANSWERS.has(code)) return make(`answers: ${details}`);
-  if (/certificate|self.signed|issuer|ssl|tls|altname/i.test(details)) {
-    const trusted =
-      caFile === undefined ? "the system's CAs, as --etcd-cafile is not set" : `--etcd-cafile ${caFile}`;
-    return make(`fails TLS verification: ${details}; Weft trusts ${trusted}`);
-  }
-  return make(`cannot be reached: ${details}`);
+  const remedy = explainTlsError(details, originsOf(options));
+  if (remedy !== undefined) return make(`fails TLS verification: ${details}; ${remedy}`);
+  return make(`cannot be reached: ${details}; check that etcd runs and that --etcd-endpoints is right`);
+}
+
+function originsOf({ caFile, certFile, keyFile }: EtcdOptions): TlsOrigins {
+  const hasPair = certFile !== undefined && keyFile !== undefined;
+  return {
+    ca: caFile === undefined ? "the system's CAs, as --etcd-cafile is not set" : `--etcd-cafile ${caFile}`,
+    client: hasPair ? `--etcd-certfile ${certFile}` : undefined,
+    clientRemedy: 'set --etcd-certfile and --etcd-keyfile',
+  };
 }
