@@ -3,6 +3,8 @@
 export interface TlsOrigins {
   /** Where the trusted CAs come from, such as `--etcd-cafile /etc/ca.pem`. */
   ca: string;
+  /** What to do if these CAs do not sign the server's certificate, in place of adding its CA there. */
+  caRemedy?: string;
   /** Where the client's certificate comes from; undefined without one. */
   client: string | undefined;
   /** How to set a client's certificate. */
@@ -14,7 +16,7 @@ const AGAIN = 'Weft reads it again before the next attempt';
 /** Returns what the failure means and what to do; undefined if it is not about TLS. */
 export function explainTlsError(
   message: string,
-  { ca, client, clientRemedy }: TlsOrigins,
+  { ca, caRemedy, client, clientRemedy }: TlsOrigins,
 ): string | undefined {
   // An alert is the server's answer to this side's certificate.
   if (/alert.*(certificate|unknown ca|handshake failure|access denied|decrypt error)/i.test(message)) {
@@ -36,7 +38,7 @@ export function explainTlsError(
       message,
     )
   ) {
-    return `no certificate in ${ca} signs the server's certificate; put the CA of the server there (${AGAIN})`;
+    return `the server's certificate is not signed by a CA in ${ca}; ${caRemedy ?? `put the server's CA there (${AGAIN})`}`;
   }
   if (/wrong version number|packet length too long|http request/i.test(message)) {
     return 'the server does not speak TLS on this port; check the port, or write http:// in its URL';
@@ -45,6 +47,14 @@ export function explainTlsError(
     return `the TLS handshake failed; check the certificates of the server and in ${client ?? ca}`;
   }
   return undefined;
+}
+
+/** Returns a message without OpenSSL's thread, code and source position around its reason. */
+export function withoutOpensslDetails(message: string): string {
+  return message.replace(
+    /(?:[0-9A-F]+:)?error:[0-9A-F]+:([\w ]+):\w*:([^:]+)(?::\S+\.c:\d+)?(?::SSL alert number \d+)?:?/,
+    '$1: $2',
+  );
 }
 
 function now(): string {

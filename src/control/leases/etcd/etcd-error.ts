@@ -2,7 +2,7 @@
 
 import type { EtcdOptions } from '../../options.js';
 import { show } from '../../support/user-error.js';
-import { explainTlsError, type TlsOrigins } from '../tls-error.js';
+import { explainTlsError, type TlsOrigins, withoutOpensslDetails } from '../tls-error.js';
 import { type ServiceError, status } from './library.js';
 
 /** gRPC codes of etcd's own answers; another endpoint would answer the same. */
@@ -30,6 +30,11 @@ export class EtcdError extends Error {
     this.details = details;
   }
 
+  /** For the log: a failure of another kind is logged at once. */
+  get kind(): string {
+    return /TLS/.test(this.message) ? `${this.code} TLS` : String(this.code);
+  }
+
   /** Whether another endpoint may succeed. */
   get isOfEndpoint(): boolean {
     return !ANSWERS.has(this.code);
@@ -53,9 +58,11 @@ export class EtcdError extends Error {
 export function etcdErrorFrom(error: ServiceError, endpoint: string, options: EtcdOptions): EtcdError {
   const { code } = error;
   // Remove gRPC's wrapping around the system's error.
-  const details = error.details.replace(
-    /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: *$/,
-    '$1',
+  const details = withoutOpensslDetails(
+    error.details.replace(
+      /^No connection established\. Last error: (?:Error: )?(.*?)(?: \([\d:.TZ-]+\))?\.? Resolution note: *$/s,
+      '$1',
+    ),
   );
   const { username, prefix } = options;
   const make = (message: string): EtcdError => new EtcdError(`etcd at ${endpoint} ${message}`, code, details);
@@ -80,7 +87,9 @@ export function etcdErrorFrom(error: ServiceError, endpoint: string, options: Et
 function originsOf({ caFile, certFile, keyFile }: EtcdOptions): TlsOrigins {
   const hasPair = certFile !== undefined && keyFile !== undefined;
   return {
-    ca: caFile === undefined ? "the system's CAs, as --etcd-cafile is not set" : `--etcd-cafile ${caFile}`,
+    ...(caFile === undefined
+      ? { ca: "Node's own list", caRemedy: 'set --etcd-cafile' }
+      : { ca: `--etcd-cafile ${caFile}` }),
     client: hasPair ? `--etcd-certfile ${certFile}` : undefined,
     clientRemedy: 'set --etcd-certfile and --etcd-keyfile',
   };

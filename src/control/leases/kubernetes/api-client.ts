@@ -8,7 +8,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { text as textOf } from 'node:stream/consumers';
 import { version } from '../../../version.js';
 import type { Credentials } from '../credentials.js';
-import { explainTlsError } from '../tls-error.js';
+import { explainTlsError, withoutOpensslDetails } from '../tls-error.js';
 import { ApiError, messageOf } from './api-error.js';
 import type { ApiAccess } from './kubeconfig.js';
 
@@ -127,7 +127,7 @@ export class ApiClient {
     // A server that refuses a client certificate may just close the connection.
     this.access.refuse();
     const message = error.message || error.code || 'no reason';
-    const failure = new ApiError(`${request}: ${oneLine(message)}`);
+    const failure = new ApiError(`${request}: ${oneLine(withoutOpensslDetails(message))}`);
     const remedy = explainTlsError(message, access.origins);
     return remedy === undefined ? failure : failure.withRemedy(remedy);
   }
@@ -163,19 +163,22 @@ async function refuseFailure(response: IncomingMessage): Promise<void> {
   const { statusCode: status = 0, headers } = response;
   if (status >= 200 && status <= 299) return;
   const inWords = `${status} ${STATUS_CODES[status] ?? ''}`.trim();
-  throw new ApiError(messageOf(await textOf(response), inWords), status, headers['retry-after']);
+  throw new ApiError(oneLine(messageOf(await textOf(response), inWords)), status, headers['retry-after']);
 }
 
 async function objectOf(response: IncomingMessage): Promise<unknown> {
   return parse(await textOf(response));
 }
 
-function parse(text: string): unknown {
+function parse(text: string): object {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch {
     throw new Error('the answer is not JSON');
   }
+  if (typeof value !== 'object' || value === null) throw new Error('the answer is not a JSON object');
+  return value;
 }
 
 /** Calls back with each line that is not empty. An error that the callback throws closes the connection. */

@@ -252,8 +252,8 @@ function readUser(
     certData: cert?.data,
     keyData: key?.data,
     ...{ token, username, password, impersonateUser },
-    exec: mappingIn(user, 'exec'),
-    authProvider: mappingIn(user, 'auth-provider'),
+    exec: helperIn(user, 'exec', 'command'),
+    authProvider: helperIn(user, 'auth-provider', 'name'),
   };
   for (const [name, value] of Object.entries(fields)) {
     if (value !== undefined) Object.assign(found, { [name]: value });
@@ -262,9 +262,12 @@ function readUser(
   return { user: found, credentials: origins.join(' and ') || user.path, client: cert?.origin };
 }
 
-function mappingIn(section: Section, key: string): unknown {
+/** Returns an exec plugin or an auth provider, which the library checks further. @throws Error if it lacks `needed` */
+function helperIn(section: Section, key: string, needed: string): unknown {
   const value = section.get(key);
-  if (value !== undefined) new Section(section.keyOf(key), value);
+  if (value === undefined) return undefined;
+  const helper = new Section(section.keyOf(key), value);
+  if (helper.text(needed) === undefined) throw new Error(`${helper.keyOf(needed)} is missing; set it`);
   return value;
 }
 

@@ -46,9 +46,8 @@ async function fromFile(path: string, apiUrl: string | undefined): Promise<Loade
   const flag = `--kubeconfig-file ${path}`;
   const found = attempt(flag, () => readKubeconfig(path, apiUrl !== undefined));
   const { cluster, user, client, files } = found;
-  const ca = found.ca ?? `the system's CAs, as it names no certificate-authority`;
   const origins = {
-    ca: `${flag}: ${ca}`,
+    ...trusted(found.ca && `${flag}: ${found.ca}`, `add certificate-authority-data to ${flag}`),
     client: client && `${flag}: ${client}`,
     clientRemedy: `add one to ${flag}`,
   };
@@ -64,11 +63,7 @@ async function fromFile(path: string, apiUrl: string | undefined): Promise<Loade
 
 async function fromUrl(apiUrl: string): Promise<Loaded<ApiAccess>> {
   const remedy = 'set --kubeconfig-file';
-  const origins = {
-    ca: `the system's CAs, as --kubeconfig-file is not set`,
-    client: undefined,
-    clientRemedy: remedy,
-  };
+  const origins = { ...trusted(undefined, remedy), client: undefined, clientRemedy: remedy };
   const flag = `--kube-api-url ${apiUrl}`;
   const value = { ...(await access(apiUrl, {}, { name: 'anonymous' }, flag)), origins };
   return { value: { ...value, credentials: `${flag}, which has none; ${remedy}` }, files: [] };
@@ -108,6 +103,11 @@ async function fromServiceAccount(root: string): Promise<Loaded<ApiAccess>> {
   return { value, files: [ca, token] };
 }
 
+/** Returns the trusted CAs for messages: of `origin`, or without it Node's own list. */
+function trusted(origin: string | undefined, caRemedy: string): Pick<TlsOrigins, 'ca' | 'caRemedy'> {
+  return origin === undefined ? { ca: "Node's own list", caRemedy } : { ca: origin };
+}
+
 /** Makes the library's configuration. For http, which client-go accepts too, the library requires `skipTLSVerify`. */
 async function access(
   server: string,
@@ -127,7 +127,13 @@ async function access(
     // Runs the exec plugin or the auth provider, if there is one.
     await config.applyToHTTPSOptions({});
   } catch (error) {
-    throw new UserError(`unable to initialize client: ${(error as Error).message}; correct ${origin}`);
+    const { message } = error as Error;
+    if (user.exec === undefined && user.authProvider === undefined)
+      throw configError(`${origin}: ${message}`);
+    const helper = user.exec === undefined ? 'auth-provider' : `exec ${user.exec.command}`;
+    throw new UserError(
+      `unable to initialize client: ${origin}: ${helper} gives no credentials (${message}); run it by hand, or use a token`,
+    );
   }
   return { server: chosen.server, config };
 }

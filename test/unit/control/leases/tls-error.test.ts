@@ -1,15 +1,15 @@
 import t from 'tap';
-import { explainTlsError } from '../../../../src/control/leases/tls-error.js';
+import { explainTlsError, withoutOpensslDetails } from '../../../../src/control/leases/tls-error.js';
 
 const ORIGINS = { ca: 'CA.PEM', client: 'CLIENT.PEM', clientRemedy: 'add a certificate' };
 
 t.test('explainTlsError names the cause and the file of every TLS failure', async (t) => {
   for (const [message, ...says] of [
-    ['self-signed certificate', 'no certificate in CA.PEM signs'],
-    ['self signed certificate in certificate chain', 'no certificate in CA.PEM signs'],
-    ['unable to verify the first certificate', 'no certificate in CA.PEM signs'],
-    ['unable to get local issuer certificate', 'no certificate in CA.PEM signs'],
-    ['certificate signature failure', 'no certificate in CA.PEM signs'],
+    ['self-signed certificate', 'not signed by a CA in CA.PEM; put'],
+    ['self signed certificate in certificate chain', 'not signed by a CA in CA.PEM; put'],
+    ['unable to verify the first certificate', 'not signed by a CA in CA.PEM; put'],
+    ['unable to get local issuer certificate', 'not signed by a CA in CA.PEM; put'],
+    ['certificate signature failure', 'not signed by a CA in CA.PEM; put'],
     ['certificate is not yet valid', 'not yet valid', 'clock of this node'],
     ['certificate has expired', 'CA.PEM has expired', 'clock of this node'],
     [
@@ -50,4 +50,14 @@ t.test('explainTlsError leaves failures of the network to its callers', async (t
   ]) {
     t.equal(explainTlsError(message, ORIGINS), undefined, message);
   }
+});
+
+t.test("withoutOpensslDetails keeps OpenSSL's reason", async (t) => {
+  t.equal(
+    withoutOpensslDetails(
+      '80BCE8FFC27F0000:error:0A000412:SSL routines:ssl3_read_bytes:sslv3 alert bad certificate:../deps/openssl/ssl/record/rec_layer_s3.c:1601:SSL alert number 42',
+    ),
+    'SSL routines: sslv3 alert bad certificate',
+  );
+  t.equal(withoutOpensslDetails('connect ECONNREFUSED'), 'connect ECONNREFUSED');
 });

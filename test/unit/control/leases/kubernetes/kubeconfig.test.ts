@@ -206,6 +206,25 @@ t.test('loadAccess refuses what is no kubeconfig in one line with file, fault an
   }
 });
 
+t.test('loadAccess names the helper that gives no credentials', async (t) => {
+  for (const [command, args] of [
+    ['/none/helper', []],
+    ['/bin/echo', ['not JSON']],
+    ['/bin/sh', ['-c', 'echo one >&2; echo two >&2; exit 1']],
+  ] as const) {
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command, args };
+    const message = await refusal(t, () => load(t, kubeconfig({ user: { exec } })), command);
+    mentions(
+      t,
+      message,
+      'unable to initialize client: --kubeconfig-file ',
+      `exec ${command} gives no credentials`,
+    );
+  }
+  const message = await refusal(t, () => load(t, kubeconfig({ user: { exec: {} } })));
+  mentions(t, message, WORDS, 'users[0].user.exec.command is missing');
+});
+
 t.test('loadAccess refuses a file that it cannot read', async (t) => {
   const dir = t.testdir({});
   for (const [path, says] of [

@@ -320,8 +320,8 @@ t.test('ApiClient reads a replaced CA, as a path and inside the kubeconfig', asy
       mentions(
         t,
         line,
-        `no certificate in --kubeconfig-file ${kubeconfig}: `,
-        'certificate-authority-data signs',
+        `not signed by a CA in --kubeconfig-file ${kubeconfig}: `,
+        'certificate-authority-data; put',
       );
       t.notMatch(line, 'check that the API server runs');
       writeFileSync(kubeconfig, old.subarray(0, 200));
@@ -342,7 +342,7 @@ t.test('ApiClient reads a replaced CA of the service account', async (t) => {
   await b.api.stop();
   b.api.renewCertificates();
   await b.api.restart();
-  mentions(t, await b.logged('self-signed certificate; '), `no certificate in ${dir}/ca.crt signs`);
+  mentions(t, await b.logged('self-signed certificate; '), `not signed by a CA in ${dir}/ca.crt; put`);
   writeToken(join(dir, 'ca.crt'), b.api.ca);
   b.api.put(peerNode(1));
   await b.delivered(OWN, PEER);
