@@ -91,7 +91,14 @@ export class EtcdTls extends ChannelCredentials {
 
   private async handshake(socket: Socket): Promise<Socket> {
     const { host } = this;
+    // gRPC listens for no error of this socket; without a listener one ends the process.
+    let failure: Error | undefined;
+    socket.on('error', (error) => {
+      failure = error;
+    });
     const secureContext = await this.files.current();
+    if (failure !== undefined) throw failure;
+    if (socket.destroyed) throw new Error('the connection closed before the TLS handshake');
     return await new Promise((resolve, reject) => {
       const secure = connect(
         // RFC 6066, section 3: a server name is never an IP address; Node warns of one (DEP0123).
