@@ -265,3 +265,20 @@ t.test('EtcdClient explains that etcd refuses the client certificate', async (t)
   }
   t.equal(count(log, 'DEP0123'), 0);
 });
+
+t.test('EtcdClient survives a server that resets every connection', async (t) => {
+  catchLog(t);
+  const { ca } = makeTls(t.testdir({}), 'server');
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections++;
+    socket.resetAndDestroy();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const node = new EtcdNode(t, `https://127.0.0.1:${port}`, '/n', IP, { more: { caFile: ca } });
+  node.acquire().catch(() => {});
+  await until('three connections', () => connections >= 3);
+  mentions(t, node.source.notReady ?? '', 'cannot be reached', 'check that etcd runs');
+});
