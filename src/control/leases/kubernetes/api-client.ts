@@ -70,7 +70,8 @@ export class ApiClient {
     } catch (error) {
       // An exec plugin or an auth provider fails.
       this.access.refuse();
-      throw new ApiError(oneLine((error as Error).message));
+      const failure = new ApiError(oneLine((error as Error).message));
+      throw failure.withRemedy(`correct the credentials in ${access.credentials}`);
     }
     return { access, options };
   }

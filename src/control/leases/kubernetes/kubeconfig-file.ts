@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { checkCertificates, checkKey, checkPair } from '../pem.js';
 import { type Cluster, parseYaml, type User } from './library.js';
+import { kindOf, Section } from './yaml-section.js';
 
 const EXAMPLE = 'copy a kubeconfig to it, such as "kubectl config view --raw --minify" prints';
 
@@ -51,36 +52,6 @@ export function readKubeconfig(path: string, optional: boolean): CurrentContext 
 }
 
 type Entries = ReadonlyMap<string, Section>;
-
-/** A mapping in the file, with its path for messages. */
-class Section {
-  readonly path: string;
-  private readonly fields: Record<string, unknown>;
-
-  /** @throws Error for any other value */
-  constructor(path: string, value: unknown) {
-    if (kindOf(value) !== 'a mapping') throw new Error(`${path} is ${kindOf(value)}; it must be a mapping`);
-    this.path = path;
-    this.fields = value as Record<string, unknown>;
-  }
-
-  get(key: string): unknown {
-    return this.fields[key] ?? undefined;
-  }
-
-  /** Returns a text; undefined if it is missing or empty. @throws Error for any other value */
-  text(key: string): string | undefined {
-    const value = this.get(key);
-    if (value === undefined || value === '') return undefined;
-    if (typeof value !== 'string')
-      throw new Error(`${this.keyOf(key)} is ${kindOf(value)}; write it as text, in quotes`);
-    return value;
-  }
-
-  keyOf(key: string): string {
-    return `${this.path}${this.path === '' ? '' : '.'}${key}`;
-  }
-}
 
 /** Reads the files that a kubeconfig names, and keeps their names. */
 class Reader {
@@ -294,12 +265,4 @@ export function checkToken(token: string, origin: string): void {
 /** Returns the bytes of base64 as text; a text in another encoding becomes one that is no PEM. */
 function fromBase64(text: string): string {
   return Buffer.from(text, 'base64').toString();
-}
-
-function kindOf(value: unknown): string {
-  if (value === undefined) return 'missing';
-  if (value === null) return 'empty';
-  if (Array.isArray(value)) return 'a list';
-  if (value instanceof Date) return 'a date';
-  return typeof value === 'object' ? 'a mapping' : typeof value === 'string' ? 'a text' : `a ${typeof value}`;
 }
