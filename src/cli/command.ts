@@ -5,6 +5,7 @@ import type { RunOptions } from '../control/options.js';
 import { configureLog, error } from '../control/support/log.js';
 import { version } from '../version.js';
 import { applyEnvironment } from './environment.js';
+import { refuseQuoted, refuseQuotes } from './flag-quotes.js';
 import { FLANNEL_FLAGS, RUN_FLAGS, type RunFlags, WEFT_FLAGS } from './flags.js';
 import { parseFlags, UsageError } from './go-flags.js';
 import { runOptions } from './run-options.js';
@@ -56,6 +57,7 @@ export function flagCommand(
       backtraceAt: values.log_backtrace_at || undefined,
     });
     for (const problem of problems) error(problem);
+    refuseQuotes(RUN_FLAGS, values, given);
     await action(runOptions(values, given), values);
   };
   return { description, usage, run };
@@ -80,6 +82,9 @@ export function optionCommand(
   const run = async (args: string[]): Promise<void> => {
     const values = parsed(() => parseArgs({ args, options }).values);
     if (values.help) return void process.stdout.write(usage);
+    for (const [name, value] of Object.entries(values)) {
+      if (typeof value === 'string') refuseQuoted(value, `--${name}`);
+    }
     await action(values['run-dir'] as string, values);
   };
   return { description, run };

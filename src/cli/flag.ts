@@ -10,6 +10,8 @@ export interface Flag<T> {
   readonly help: string;
   /** Whether `-x` without a value means `-x=true`. */
   readonly boolean: boolean;
+  /** Whether quotes around the value may be meant; they are a mistake otherwise. */
+  readonly quotable?: boolean;
   /** Parses a value. `previous` is the flag's value so far. @throws Error with the reason only */
   parse(text: string, previous: T): T;
 }
@@ -27,6 +29,11 @@ const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
 
 export function text(initial: string, placeholder: string, help: string): Flag<string> {
   return { initial, placeholder, help, boolean: false, parse: (value) => value };
+}
+
+/** A text that may be in quotes, such as a password. */
+export function word(initial: string, placeholder: string, help: string): Flag<string> {
+  return { ...text(initial, placeholder, help), quotable: true };
 }
 
 export function path<D extends string | undefined>(initial: D, help: string): Flag<string | D> {

@@ -49,7 +49,7 @@ function shown(flag: RunFlag, value: RunFlags[RunFlag]): string {
  * Removes `user:password@` from each of the URLs, which are separated by commas. A password may contain an unescaped comma,
  * slash or @: a new URL begins only with a scheme, and everything before its last @ is removed.
  */
-function withoutUserInfo(urls: string): string {
+export function withoutUserInfo(urls: string): string {
   return urls
     .split(/,(?=\s*[a-z][a-z\d+.-]*:\/\/)/i)
     .map((url) => url.replace(/^(\s*[a-z][a-z\d+.-]*:\/\/)?.*@/is, `$1${HIDDEN}@`))

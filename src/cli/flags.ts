@@ -1,6 +1,6 @@
 /** The flags of `weft run` and `weft doctor`. */
 
-import { bool, choice, codeLine, integer, list, path, text, type ValuesOf, vmodule } from './flag.js';
+import { bool, choice, codeLine, integer, list, path, text, type ValuesOf, vmodule, word } from './flag.js';
 
 /** flanneld's flags. Each also has an environment variable, FLANNELD_<NAME>. */
 export const FLANNEL_FLAGS = {
@@ -14,7 +14,7 @@ export const FLANNEL_FLAGS = {
   'etcd-certfile': text('', 'PATH', 'client certificate for etcd'),
   'etcd-cafile': text('', 'PATH', 'CA certificates that verify etcd'),
   'etcd-username': text('', 'NAME', 'user name for etcd'),
-  'etcd-password': text(
+  'etcd-password': word(
     '',
     'WORD',
     'password for etcd; set the variable instead, because the process list shows flags',

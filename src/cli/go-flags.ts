@@ -1,5 +1,6 @@
 /** Command lines in the syntax of Go's flag package, with its error texts. */
 
+import { quotesRemedy } from '../control/support/quotes.js';
 import { show } from '../control/support/user-error.js';
 import type { Flag, Flags, ValuesOf } from './flag.js';
 
@@ -48,6 +49,6 @@ function parseValue(name: string, flag: Flag<unknown>, text: string, previous: u
     const where = flag.boolean
       ? `invalid boolean value ${show(text)} for -${name}`
       : `invalid value ${show(text)} for flag -${name}`;
-    throw new UsageError(`${where}: ${(error as Error).message}`);
+    throw new UsageError(`${where}: ${quotesRemedy(text) ?? (error as Error).message}`);
   }
 }

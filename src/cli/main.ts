@@ -2,6 +2,7 @@
 
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { error, info, silence } from '../control/support/log.js';
+import { logNodeWarnings } from '../control/support/node-warnings.js';
 import { UserError } from '../control/support/user-error.js';
 import { version } from '../version.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
@@ -81,6 +82,7 @@ export async function main([name = '', ...words]: string[]): Promise<number> {
   // A reader of the log or the output may close its pipe; forwarding continues.
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
+  logNodeWarnings();
   const command = COMMANDS.get(name);
   try {
     if (command === undefined) return withoutCommand(name);

@@ -1,7 +1,7 @@
 /** Checks of the machine before anything is changed. This module loads no native code, so it runs on any platform. */
 
 import { readFile } from 'node:fs/promises';
-import { endianness } from 'node:os';
+import { endianness, machine } from 'node:os';
 import { UserError } from './support/user-error.js';
 
 /** The 64-bit little-endian architectures for which koffi has a binary. */
@@ -10,6 +10,12 @@ const ARCHITECTURES = ['x64', 'arm64', 'riscv64', 'loong64'];
 /** The bit of CAP_NET_ADMIN (linux/capability.h). */
 const CAP_NET_ADMIN = 12n;
 
+/** Values of process.arch with 32-bit addresses. */
+const ARCHITECTURES_32 = ['arm', 'ia32', 'mips', 'mipsel', 'ppc', 's390'];
+
+/** What uname(2) calls a 64-bit kernel. An arm64 kernel says armv8l to a process with a 32-bit personality. */
+const KERNEL_64 = /64|^armv8l$|^s390x$/;
+
 /** @throws UserError on anything but 64-bit little-endian Linux */
 export function checkPlatform(platform: string, arch: string): void {
   if (platform !== 'linux') {
@@ -17,11 +23,22 @@ export function checkPlatform(platform: string, arch: string): void {
       `platform ${platform} is not supported: Weft needs Linux and its /dev/net/tun; run it on a Linux node`,
     );
   }
-  if (!ARCHITECTURES.includes(arch) || endianness() !== 'LE') {
-    throw new UserError(
-      `architecture ${arch} is not supported: Weft needs a 64-bit system (${ARCHITECTURES.join(', ')}); install a 64-bit kernel and Node.js`,
-    );
+  if (ARCHITECTURES.includes(arch) && endianness() === 'LE') return;
+  throw new UserError(`architecture ${arch} is not supported: ${reasonFor(arch, machine())}`);
+}
+
+/** Returns reason and remedy. `kernel` is the machine name of uname(2), which tells the kernel from the userland. */
+function reasonFor(arch: string, kernel: string): string {
+  if (ARCHITECTURES_32.includes(arch)) {
+    if (!KERNEL_64.test(kernel)) {
+      return `Node.js and the kernel (${kernel}) are 32-bit; install a 64-bit system with a 64-bit Node.js if the processor allows it`;
+    }
+    return `Node.js is a 32-bit build (${arch}) on a 64-bit kernel (${kernel}): this system has a 32-bit userland; install a 64-bit system (such as Raspberry Pi OS 64-bit), or run Weft with a 64-bit Node.js in a 64-bit container`;
   }
+  if (endianness() !== 'LE') {
+    return `the processor (${kernel}) is big-endian, and Weft needs a 64-bit little-endian one; run Weft on a node with ${ARCHITECTURES.join(', ')}`;
+  }
+  return `Weft's library for system calls has no build for it; run Weft on a 64-bit node with ${ARCHITECTURES.join(', ')}`;
 }
 
 /** @throws UserError without CAP_NET_ADMIN */

@@ -1,7 +1,7 @@
 /** Settings as Weft has them when the operator sets nothing: flannel's defaults. */
 
 import type { VxlanConf } from '../../src/control/config/net-conf.js';
-import type { EtcdOptions } from '../../src/control/options.js';
+import type { EtcdOptions, KubernetesOptions } from '../../src/control/options.js';
 
 /** Backend vxlan. */
 export const VXLAN: VxlanConf = {
@@ -25,4 +25,14 @@ export const ETCD: EtcdOptions = {
   username: undefined,
   password: undefined,
   renewMargin: 60,
+};
+
+/** Leases from Kubernetes, in a pod. */
+export const KUBERNETES: KubernetesOptions = {
+  type: 'kubernetes',
+  netConfigPath: '/etc/kube-flannel/net-conf.json',
+  apiUrl: undefined,
+  kubeconfigFile: undefined,
+  annotationPrefix: 'flannel.alpha.coreos.com',
+  setNodeNetworkUnavailable: true,
 };

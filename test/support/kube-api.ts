@@ -21,6 +21,7 @@ export interface SeenRequest {
   path: string;
   contentType: string | undefined;
   authorization: string | undefined;
+  userAgent: string | undefined;
   /** CN of the client's certificate. */
   client: string | undefined;
   body: string;
@@ -109,6 +110,11 @@ export class KubeApi {
   /** The CA certificate. */
   get ca(): string {
     return readFileSync(join(this.dir, 'ca.pem'), 'utf8');
+  }
+
+  /** Makes a new CA and certificates, which the server uses from its next start. */
+  renewCertificates(): void {
+    makeCertificates(this.dir, this.address.host);
   }
 
   /** Adds or replaces a node and sends the event. */
@@ -237,6 +243,7 @@ export class KubeApi {
       path: request.url as string,
       contentType: request.headers['content-type'],
       authorization: request.headers.authorization,
+      userAgent: request.headers['user-agent'],
       client: clientOf(request.socket as TLSSocket),
       body,
     };

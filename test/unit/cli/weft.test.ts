@@ -151,3 +151,18 @@ t.test('weft status prints one line and exits with 1 if Weft does not run', asyn
     t.equal(stdout, '');
   }
 });
+
+t.test('weft logs quotes around a value as one line and exits with 1', async (t) => {
+  const flag = await weft('run', `--iface='eth0'`);
+  t.equal(flag.code, 1);
+  t.match(flag.stderr, /^E[^\n]*\] invalid value "'eth0'" for --iface: the quote characters [^\n]*\n$/);
+  const variable = await weftWith({ FLANNELD_PUBLIC_IP: '"192.0.2.1"' }, 'run');
+  t.equal(variable.code, 1);
+  t.match(
+    variable.stderr,
+    /^E[^\n]*\] invalid value "\\"192.0.2.1\\"" for FLANNELD_PUBLIC_IP: the quote [^\n]*\n$/,
+  );
+  const status = await weft('status', '--run-dir="/run/weft"');
+  t.equal(status.code, 1);
+  t.match(status.stderr, /^weft: invalid value "\\"\/run\/weft\\"" for --run-dir: the quote [^\n]*\n$/);
+});

@@ -1,14 +1,12 @@
 /** The endpoints that --etcd-endpoints names, with their TLS credentials. */
 
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { EtcdOptions } from '../../options.js';
-import { readText } from '../../support/json-file.js';
 import { warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
+import { Credentials } from '../credentials.js';
 import { type ChannelCredentials, credentials } from './library.js';
+import { EtcdTls, FAILED_TO_OPEN, loadTls } from './tls.js';
 
-/** flannel's words. */
-const FAILED_TO_OPEN = 'Failed to create SubnetManager: ';
 const DEFAULT_PORT = 2379;
 
 export interface Endpoint {
@@ -31,12 +29,20 @@ export async function readEndpoints(options: EtcdOptions): Promise<Endpoint[]> {
     warn('no certificate provided: connecting to etcd with http. This is insecure');
   }
   const wantsTls = hasPair || parsed.some(({ secure }) => secure);
-  const tls = wantsTls ? await readTls(options, hasPair) : credentials.createInsecure();
+  const files = wantsTls ? await Credentials.open(() => loadTls(options, hasPair)) : undefined;
   return parsed.map(({ name, address, secure }) => ({
     name,
     address,
-    credentials: hasPair || secure ? tls : credentials.createInsecure(),
+    credentials:
+      files !== undefined && (hasPair || secure)
+        ? new EtcdTls(hostOf(address), files)
+        : credentials.createInsecure(),
   }));
+}
+
+/** Returns the host of `host:port`, without the brackets of an IPv6 address. */
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, '').replaceAll(/[[\]]/g, '');
 }
 
 /** Parses `http://host:port`, `https://…` or `host:port`; ignores a user, and never shows it. @throws UserError */
@@ -54,42 +60,4 @@ export function parseEndpoint(text: string): { name: string; address: string; se
   const scheme = match[1]?.toLowerCase() ?? 'http';
   const address = `${match[2]}:${port}`;
   return { name: `${scheme}://${address}`, address, secure: scheme === 'https' };
-}
-
-/** Reads each file on its own, so that an error names the right file. @throws UserError */
-async function readTls(options: EtcdOptions, hasPair: boolean): Promise<ChannelCredentials> {
-  const ca = await readPem('--etcd-cafile', options.caFile, (text) => new X509Certificate(text));
-  const key = hasPair ? await readPem('--etcd-keyfile', options.keyFile, createPrivateKey) : undefined;
-  const cert = hasPair
-    ? await readPem('--etcd-certfile', options.certFile, (text) => new X509Certificate(text))
-    : undefined;
-  try {
-    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null);
-  } catch (error) {
-    throw new UserError(
-      `${FAILED_TO_OPEN}--etcd-keyfile ${options.keyFile} and --etcd-certfile ${options.certFile} do not match: ${(error as Error).message}`,
-    );
-  }
-}
-
-async function readPem(
-  flag: string,
-  path: string | undefined,
-  check: (text: string) => unknown,
-): Promise<Buffer | undefined> {
-  if (path === undefined) return undefined;
-  let text: string;
-  try {
-    text = await readText(flag, path);
-  } catch (error) {
-    throw new UserError(`${FAILED_TO_OPEN}${(error as Error).message}`);
-  }
-  try {
-    check(text);
-  } catch (error) {
-    throw new UserError(
-      `${FAILED_TO_OPEN}${flag} ${path}: not a PEM file of this kind: ${(error as Error).message}`,
-    );
-  }
-  return Buffer.from(text);
 }

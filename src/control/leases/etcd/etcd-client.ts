@@ -1,5 +1,6 @@
 /** Calls to an etcd cluster: first to the endpoint that answered last, then to the others. */
 
+import { version } from '../../../version.js';
 import type { EtcdOptions } from '../../options.js';
 import type { Endpoint } from './endpoint.js';
 import { EtcdError, etcdErrorFrom } from './etcd-error.js';
@@ -8,6 +9,7 @@ import { AUTHENTICATE, type Method, WATCH, type WatchRequest, type WatchResponse
 import type { EtcdTiming } from './timing.js';
 
 const CHANNEL_OPTIONS = {
+  'grpc.primary_user_agent': `weft/${version()}`,
   // As etcd's own client: no HTTP proxy.
   'grpc.enable_http_proxy': 0,
   'grpc.service_config_disable_resolution': 1,

@@ -2,6 +2,7 @@
 
 import type { EtcdOptions } from '../../options.js';
 import { show } from '../../support/user-error.js';
+import { explainTlsError, type TlsOrigins, withoutOpensslDetails } from '../tls-error.js';
 import { type ServiceError, status } from './library.js';
 
 /** gRPC codes of etcd's own answers; another endpoint would answer the same. */
@@ -29,6 +30,11 @@ export class EtcdError extends Error {
     this.details = details;
   }
 
+  /** For the log: a failure of another kind is logged at once. */
+  get kind(): string {
+    return /TLS/.test(this.message) ? `${this.code} TLS` : String(this.code);
+  }
+
   /** Whether another endpoint may succeed. */
   get isOfEndpoint(): boolean {
     return !ANSWERS.has(this.code);
@@ -52,11 +58,13 @@ export class EtcdError extends Error {
 export function etcdErrorFrom(error: ServiceError, endpoint: string, options: EtcdOptions): EtcdError {
   const { code } = error;
   // Remove gRPC's wrapping around the system's error.
-  const details = error.details.replace(
-    /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: *$/,
-    '$1',
+  const details = withoutOpensslDetails(
+    error.details.replace(
+      /^No connection established\. Last error: (?:Error: )?(.*?)(?: \([\d:.TZ-]+\))?\.? Resolution note: *$/s,
+      '$1',
+    ),
   );
-  const { username, caFile, prefix } = options;
+  const { username, prefix } = options;
   const make = (message: string): EtcdError => new EtcdError(`etcd at ${endpoint} ${message}`, code, details);
   if (code === status.DEADLINE_EXCEEDED) return make('does not answer');
   if (code === status.PERMISSION_DENIED || /permission denied/.test(details)) {
@@ -71,10 +79,18 @@ export function etcdErrorFrom(error: ServiceError, endpoint: string, options: Et
     return make(`requires a user: ${details}; set --etcd-username and --etcd-password`);
   }
   if (ANSWERS.has(code)) return make(`answers: ${details}`);
-  if (/certificate|self.signed|issuer|ssl|tls|altname/i.test(details)) {
-    const trusted =
-      caFile === undefined ? "the system's CAs, as --etcd-cafile is not set" : `--etcd-cafile ${caFile}`;
-    return make(`fails TLS verification: ${details}; Weft trusts ${trusted}`);
-  }
-  return make(`cannot be reached: ${details}`);
+  const remedy = explainTlsError(details, originsOf(options));
+  if (remedy !== undefined) return make(`fails TLS verification: ${details}; ${remedy}`);
+  return make(`cannot be reached: ${details}; check that etcd runs and that --etcd-endpoints is right`);
+}
+
+function originsOf({ caFile, certFile, keyFile }: EtcdOptions): TlsOrigins {
+  const hasPair = certFile !== undefined && keyFile !== undefined;
+  return {
+    ...(caFile === undefined
+      ? { ca: "Node's own list", caRemedy: 'set --etcd-cafile' }
+      : { ca: `--etcd-cafile ${caFile}` }),
+    client: hasPair ? `--etcd-certfile ${certFile}` : undefined,
+    clientRemedy: 'set --etcd-certfile and --etcd-keyfile',
+  };
 }

@@ -187,7 +187,7 @@ export class EtcdLeaseSource implements LeaseSource {
           if (signal.aborted) throw signal.reason;
           if (error instanceof UserError) throw new UserError(`${words}${error.message}`);
           if (!(error instanceof EtcdError || error instanceof NotYet)) throw error;
-          const kind = error instanceof EtcdError ? error.code : error.message;
+          const kind = error instanceof EtcdError ? error.kind : error.message;
           this.outage.report(`${words}${error.message}; retrying every second`, kind);
         }
         await delay(this.timing.retryMs, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -127,10 +127,10 @@ export class KeyWatcher {
       return;
     }
     const from = this.last === undefined ? 0 : this.last.revision.toNumber() + 1;
-    const code = reason instanceof EtcdError ? reason.code : reason.name;
+    const kind = reason instanceof EtcdError ? reason.kind : reason.name;
     this.outage.report(
       `etcd watch channel for ${this.registry.subnets} closed (${reason.message}), reconnecting from rev ${from}...`,
-      code,
+      kind,
     );
   }
 }

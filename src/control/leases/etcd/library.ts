@@ -8,7 +8,8 @@ protobuf.util.Long = Long;
 protobuf.configure();
 
 export {
-  type ChannelCredentials,
+  CallCredentials,
+  ChannelCredentials,
   Client,
   credentials,
   logVerbosity,

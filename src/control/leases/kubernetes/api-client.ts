@@ -6,15 +6,27 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { text as textOf } from 'node:stream/consumers';
+import { version } from '../../../version.js';
+import type { Credentials } from '../credentials.js';
+import { explainTlsError, withoutOpensslDetails } from '../tls-error.js';
 import { ApiError, messageOf } from './api-error.js';
-import type { KubeConfig } from './library.js';
+import type { ApiAccess } from './kubeconfig.js';
 
 const STRATEGIC_MERGE_PATCH = 'application/strategic-merge-patch+json';
 /** TCP probes on an accepted watch, which is silent between events. */
 const KEEP_ALIVE_MS = 30_000;
 
-/** Headers, and an agent with certificates. */
-type Credentials = Pick<RequestOptions, 'headers' | 'agent' | 'auth'>;
+/** The API server records the part before the slash as the manager of the fields that a patch sets. */
+const USER_AGENT = `weft/${version()}`;
+
+/** HTTP statuses after which the files are read again: another user may be in them. */
+const REFUSALS = [401, 403];
+
+/** The API server, with headers, and an agent with certificates. */
+interface Target {
+  access: ApiAccess;
+  options: Pick<RequestOptions, 'headers' | 'agent' | 'auth'>;
+}
 
 interface WatchCall {
   /** Path and query. */
@@ -30,46 +42,43 @@ interface Call {
   method: 'GET' | 'PATCH';
   path: string;
   body?: string;
-  credentials?: Credentials | undefined;
+  target?: Target | undefined;
   signal: AbortSignal;
 }
 
 export class ApiClient {
-  private readonly load: () => Promise<KubeConfig>;
+  private readonly access: Credentials<ApiAccess>;
   private readonly answerMs: number;
-  private config: KubeConfig;
 
-  /** `load` reads the configuration again; `answerMs` is the longest wait for an answer. */
-  constructor(load: () => Promise<KubeConfig>, config: KubeConfig, answerMs: number) {
-    this.load = load;
-    this.config = config;
+  /** `answerMs` is the longest wait for an answer. */
+  constructor(access: Credentials<ApiAccess>, answerMs: number) {
+    this.access = access;
     this.answerMs = answerMs;
   }
 
-  /** Rereads token, certificates and kubeconfig, which may have been rotated. An unusable configuration is ignored. */
-  async reload(): Promise<void> {
-    try {
-      this.config = await this.load();
-    } catch {
-      // The files may be half written; the next 401 reloads them.
-    }
+  /** Waits before a retry; ends early when refused credentials are replaced. */
+  async pause(waitMs: number, signal: AbortSignal): Promise<void> {
+    await this.access.pause(waitMs, signal);
   }
 
-  /** Returns credentials for one request, or for several in a row, which then resume one TLS session. @throws ApiError */
-  async credentials(): Promise<Credentials> {
+  /** Returns the target of one request, or of several in a row, which then resume one TLS session. @throws ApiError */
+  async target(): Promise<Target> {
+    const access = await this.access.current();
     const options: RequestOptions = {};
     try {
-      await this.config.applyToHTTPSOptions(options);
+      await access.config.applyToHTTPSOptions(options);
     } catch (error) {
-      // The token file may be in rotation.
-      throw new ApiError((error as Error).message);
+      // An exec plugin or an auth provider fails.
+      this.access.refuse();
+      const failure = new ApiError(oneLine((error as Error).message));
+      throw failure.withRemedy(`correct the credentials in ${access.credentials}`);
     }
-    return options;
+    return { access, options };
   }
 
   /** Returns the object at a path. @throws ApiError */
-  async get(path: string, signal: AbortSignal, credentials?: Credentials): Promise<unknown> {
-    return await this.send({ method: 'GET', path, signal, credentials }, objectOf);
+  async get(path: string, signal: AbortSignal, target?: Target): Promise<unknown> {
+    return await this.send({ method: 'GET', path, signal, target }, objectOf);
   }
 
   /** Applies a strategic merge patch and returns the patched object. @throws ApiError */
@@ -93,19 +102,40 @@ export class ApiClient {
   /** Sends a request and reads the body of a 2xx response; any other response becomes an ApiError. */
   private async send<T>(call: Call, read: (response: IncomingMessage) => Promise<T>): Promise<T> {
     const { method, path, body, signal } = call;
-    const options = call.credentials ?? (await this.credentials());
-    const headers = { ...options.headers, Accept: 'application/json' };
+    const { access, options } = call.target ?? (await this.target());
+    const headers = { ...options.headers, Accept: 'application/json', 'User-Agent': USER_AGENT };
     if (body !== undefined) Object.assign(headers, { 'Content-Type': STRATEGIC_MERGE_PATCH });
-    const url = new URL((this.config.getCurrentCluster()?.server ?? '') + path);
+    const url = new URL(access.server + path);
     try {
       return await exchange(url, { ...options, method, headers, signal, timeout: this.answerMs }, body, read);
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof ApiError) throw error;
-      const { message, code } = error as NodeJS.ErrnoException;
-      throw new ApiError(`${method} ${url.origin}${url.pathname}: ${message || code}`);
+      throw this.failure(error as NodeJS.ErrnoException, access, `${method} ${url.origin}${url.pathname}`);
     }
   }
+
+  /** Returns the error of a request; remembers if other credentials may help. */
+  private failure(error: NodeJS.ErrnoException, access: ApiAccess, request: string): ApiError {
+    if (error instanceof ApiError) {
+      if (error.status === undefined || !REFUSALS.includes(error.status)) return error;
+      this.access.refuse();
+      // An anonymous request is one whose credentials are missing, not one whose user lacks a right.
+      if (error.status === 403 && !error.message.includes('"system:anonymous"')) return error;
+      return error.withRemedy(
+        `the API server does not accept the credentials in ${access.credentials}; renew them`,
+      );
+    }
+    // A server that refuses a client certificate may just close the connection.
+    this.access.refuse();
+    const message = error.message || error.code || 'no reason';
+    const failure = new ApiError(`${request}: ${oneLine(withoutOpensslDetails(message))}`);
+    const remedy = explainTlsError(message, access.origins);
+    return remedy === undefined ? failure : failure.withRemedy(remedy);
+  }
+}
+
+function oneLine(text: string): string {
+  return text.trim().replaceAll(/\s*[\r\n]\s*/g, ' ');
 }
 
 function exchange<T>(
@@ -134,19 +164,22 @@ async function refuseFailure(response: IncomingMessage): Promise<void> {
   const { statusCode: status = 0, headers } = response;
   if (status >= 200 && status <= 299) return;
   const inWords = `${status} ${STATUS_CODES[status] ?? ''}`.trim();
-  throw new ApiError(messageOf(await textOf(response), inWords), status, headers['retry-after']);
+  throw new ApiError(oneLine(messageOf(await textOf(response), inWords)), status, headers['retry-after']);
 }
 
 async function objectOf(response: IncomingMessage): Promise<unknown> {
   return parse(await textOf(response));
 }
 
-function parse(text: string): unknown {
+function parse(text: string): object {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch {
     throw new Error('the answer is not JSON');
   }
+  if (typeof value !== 'object' || value === null) throw new Error('the answer is not a JSON object');
+  return value;
 }
 
 /** Calls back with each line that is not empty. An error that the callback throws closes the connection. */

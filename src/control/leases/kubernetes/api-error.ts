@@ -7,12 +7,15 @@ export class ApiError extends Error {
   /** HTTP status; undefined without a response. */
   readonly status: number | undefined;
   readonly retryAfterMs: number;
+  /** What to do, if it depends on the credentials. */
+  readonly remedy: string | undefined;
 
   /** @param retryAfter the header Retry-After */
-  constructor(message: string, status?: number, retryAfter?: string) {
+  constructor(message: string, status?: number, retryAfter?: string, remedy?: string) {
     super(message);
     this.name = 'ApiError';
     this.status = status;
+    this.remedy = remedy;
     const seconds = /^\d+$/.test(retryAfter ?? '') ? Number(retryAfter) : 0;
     this.retryAfterMs = Math.min(seconds, LONGEST_RETRY_AFTER_S) * 1000;
   }
@@ -24,7 +27,12 @@ export class ApiError extends Error {
 
   /** Returns the same failure with another message. */
   explained(message: string): ApiError {
-    return new ApiError(message, this.status, String(this.retryAfterMs / 1000));
+    return new ApiError(message, this.status, String(this.retryAfterMs / 1000), this.remedy);
+  }
+
+  /** Returns the same failure with a remedy. */
+  withRemedy(remedy: string): ApiError {
+    return new ApiError(this.message, this.status, String(this.retryAfterMs / 1000), remedy);
   }
 }
 
@@ -42,7 +50,8 @@ export function messageOf(body: string, fallback: string): string {
 /** Returns the message and a remedy. `verb` and `resource` name the rule of the ClusterRole that the request needs. */
 export function explainApiError(error: ApiError, verb: string, resource: string): string {
   const { status } = error;
-  const remedy = status === undefined ? UNREACHABLE : REMEDIES[status]?.(verb, resource);
+  const known = status === undefined ? UNREACHABLE : REMEDIES[status]?.(verb, resource);
+  const remedy = error.remedy ?? known;
   const message = error.message.trim();
   return remedy === undefined ? message : `${message}; ${remedy}`;
 }
@@ -51,7 +60,6 @@ const UNREACHABLE = 'check that the API server runs and that its address is righ
 
 const REMEDIES: Record<number, (verb: string, resource: string) => string> = {
   400: () => 'check that this is the address of a Kubernetes API server',
-  401: () => 'check the service account token, or the credentials in the kubeconfig file',
   403: (verb, resource) => `the ClusterRole must grant ${verb} on ${resource}`,
   404: () => 'NODE_NAME must be a name that "kubectl get nodes" shows',
   409: () => 'another client changed the node at the same moment',

@@ -1,38 +1,39 @@
 /** API server and credentials: from a kubeconfig file, a URL, or the service account of the pod. */
 
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import type { KubernetesOptions } from '../../options.js';
 import { warn } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
-import { type Cluster, KubeConfig, parseYaml } from './library.js';
+import type { Loaded } from '../credentials.js';
+import { checkCertificates } from '../pem.js';
+import type { TlsOrigins } from '../tls-error.js';
+import { checkToken, readKubeconfig } from './kubeconfig-file.js';
+import { type Cluster, KubeConfig, type User } from './library.js';
 
-const TOKEN_FILE = 'token-file';
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** API server and credentials. */
+export interface ApiAccess {
+  server: string;
+  config: KubeConfig;
+  /** For messages. */
+  origins: TlsOrigins;
+  /** Where the credentials come from, for messages. */
+  credentials: string;
+}
 
 /**
  * Reads the files that the options name. `serviceAccountRoot` is prepended to the path of the service account.
- * @throws UserError when a file cannot be read or is incomplete
+ * @throws UserError when a file cannot be read, is incomplete or holds something else
  */
-export async function loadConfig(
+export async function loadAccess(
   options: KubernetesOptions,
   serviceAccountRoot: string,
-): Promise<KubeConfig> {
-  const config = new KubeConfig();
+): Promise<Loaded<ApiAccess>> {
   const { kubeconfigFile, apiUrl } = options;
-  if (kubeconfigFile !== undefined) loadFile(config, kubeconfigFile, apiUrl);
-  else if (apiUrl !== undefined) config.loadFromClusterAndUser(cluster(apiUrl), { name: 'anonymous' });
-  else loadServiceAccount(config, serviceAccountRoot);
-  try {
-    // Reads the certificate and key files, and throws if one is missing.
-    await config.applyToHTTPSOptions({});
-  } catch (error) {
-    throw new UserError(
-      `unable to initialize client: ${(error as Error).message}; correct ${kubeconfigFile ?? 'the service account of the pod'}`,
-    );
-  }
-  return config;
+  if (kubeconfigFile !== undefined) return await fromFile(kubeconfigFile, apiUrl);
+  if (apiUrl !== undefined) return await fromUrl(apiUrl);
+  return await fromServiceAccount(serviceAccountRoot);
 }
 
 /** Warns, in client-go's words, that the options name neither a kubeconfig nor a URL. */
@@ -41,79 +42,108 @@ export function warnOfInClusterConfig({ kubeconfigFile, apiUrl }: KubernetesOpti
   warn('Neither --kubeconfig nor --master was specified.  Using the inClusterConfig.  This might not work.');
 }
 
-function loadFile(config: KubeConfig, path: string, apiUrl: string | undefined): void {
-  try {
-    config.loadFromFile(path);
-  } catch (error) {
-    throw configError(`--kubeconfig-file ${path}: ${(error as Error).message}${quotesIn(path)}`);
-  }
-  const current = config.getCurrentCluster();
-  if (current === null && apiUrl === undefined) {
-    throw configError(
-      `--kubeconfig-file ${path}: no cluster for current-context "${config.getCurrentContext() ?? ''}"; set current-context to one of its contexts`,
-    );
-  }
-  const server = apiUrl ?? (current?.server as string);
-  const chosen = { ...current, ...cluster(server, current?.skipTLSVerify) };
-  const user = config.getCurrentUser() ?? { name: 'anonymous' };
-  const tokenFile = tokenFileOf(path, user.name);
-  if (tokenFile === undefined || user.token) config.loadFromClusterAndUser(chosen, user);
-  else useTokenFile(config, chosen, resolve(dirname(path), tokenFile));
-}
-
-/** Returns a user's `tokenFile`, which the library looks up as `token-file`. */
-function tokenFileOf(path: string, user: string): string | undefined {
-  const { users } = parseYaml(readFileSync(path, 'utf8')) as {
-    users?: { name?: string; user?: { tokenFile?: string } }[];
+async function fromFile(path: string, apiUrl: string | undefined): Promise<Loaded<ApiAccess>> {
+  const flag = `--kubeconfig-file ${path}`;
+  const found = attempt(flag, () => readKubeconfig(path, apiUrl !== undefined));
+  const { cluster, user, client, files } = found;
+  const origins = {
+    ...trusted(found.ca && `${flag}: ${found.ca}`, `add certificate-authority-data to ${flag}`),
+    client: client && `${flag}: ${client}`,
+    clientRemedy: `add one to ${flag}`,
   };
-  return users?.find(({ name }) => name === user)?.user?.tokenFile;
-}
-
-/**
- * Makes the configuration read the token file for each request, because the kubelet rotates tokens about every hour. The
- * library's own reader keeps a trailing line feed, which is invalid in a header.
- */
-function useTokenFile(config: KubeConfig, server: Cluster, path: string): void {
-  config.addAuthenticator({
-    isAuthProvider: ({ authProvider }) => authProvider?.name === TOKEN_FILE,
-    applyAuthentication: async (_, options) => {
-      const token = (await readFile(path, 'utf8')).trim();
-      options.headers = Object.assign(options.headers ?? {}, { Authorization: `Bearer ${token}` });
+  const value = {
+    ...(await access(apiUrl ?? cluster?.server ?? '', { ...cluster }, user, flag)),
+    ...{
+      origins,
+      credentials: `${flag}${found.credentials === undefined ? ', which has no user' : `: ${found.credentials}`}`,
     },
-  });
-  config.loadFromClusterAndUser(server, { name: TOKEN_FILE, authProvider: { name: TOKEN_FILE } });
+  };
+  return { value, files };
 }
 
-/** Returns a cluster; for http, which client-go accepts too, the library requires `skipTLSVerify`. @throws UserError */
-function cluster(server: string, skipTLSVerify = false): Cluster {
-  if (!URL.canParse(server))
-    throw configError(`"${server}" is not the URL of an API server, like https://10.96.0.1:443`);
-  const plain = new URL(server).protocol === 'http:';
-  return { name: 'cluster', server: server.replace(/\/+$/, ''), skipTLSVerify: skipTLSVerify || plain };
+async function fromUrl(apiUrl: string): Promise<Loaded<ApiAccess>> {
+  const remedy = 'set --kubeconfig-file';
+  const origins = { ...trusted(undefined, remedy), client: undefined, clientRemedy: remedy };
+  const flag = `--kube-api-url ${apiUrl}`;
+  const value = { ...(await access(apiUrl, {}, { name: 'anonymous' }, flag)), origins };
+  return { value: { ...value, credentials: `${flag}, which has none; ${remedy}` }, files: [] };
 }
 
-function loadServiceAccount(config: KubeConfig, root: string): void {
+async function fromServiceAccount(root: string): Promise<Loaded<ApiAccess>> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
   if (!host || !port) {
     throw configError(
       'unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined; run Weft in a pod, or name a kubeconfig with --kubeconfig-file',
     );
   }
-  const token = `${root}${SERVICE_ACCOUNT}/token`;
-  try {
-    readFileSync(token);
-  } catch (error) {
-    throw configError(`${(error as Error).message}; give the pod a service account, with its token mounted`);
-  }
-  config.loadFromCluster(root);
-  useTokenFile(config, config.getCurrentCluster() as Cluster, token);
+  const folder = `${root}${SERVICE_ACCOUNT}`;
+  const [ca, token] = [`${folder}/ca.crt`, `${folder}/token`];
+  const remedy = 'give the pod a service account, with its token mounted';
+  const read = (path: string, check: (text: string) => void): string => {
+    try {
+      const text = readFileSync(path, 'utf8').trim();
+      check(text);
+      return text;
+    } catch (error) {
+      throw configError(`${path}: ${(error as Error).message}; ${remedy}`);
+    }
+  };
+  const bearer = read(token, (text) => checkToken(text, 'the file'));
+  const caData = Buffer.from(read(ca, checkCertificates)).toString('base64');
+  // As the library's loadFromCluster: these ports are http.
+  const scheme = ['80', '8080', '8001'].includes(port) ? 'http' : 'https';
+  const server = `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const user = { name: 'service-account', token: bearer };
+  const origins = { ca, client: undefined, clientRemedy: 'set --kubeconfig-file' };
+  const value = {
+    ...(await access(server, { caData }, user, 'KUBERNETES_SERVICE_HOST')),
+    origins,
+    credentials: token,
+  };
+  return { value, files: [ca, token] };
 }
 
-/** Returns a hint on quotes: in YAML `args: ["--kubeconfig-file='/a'"]` the inner quotes are part of the value. */
-function quotesIn(path: string): string {
-  return /["'`]/.test(path)
-    ? '; there are quote characters in this path: in the args of a manifest no shell removes them'
-    : '';
+/** Returns the trusted CAs for messages: of `origin`, or without it Node's own list. */
+function trusted(origin: string | undefined, caRemedy: string): Pick<TlsOrigins, 'ca' | 'caRemedy'> {
+  return origin === undefined ? { ca: "Node's own list", caRemedy } : { ca: origin };
+}
+
+/** Makes the library's configuration. For http, which client-go accepts too, the library requires `skipTLSVerify`. */
+async function access(
+  server: string,
+  cluster: Partial<Cluster>,
+  user: User,
+  origin: string,
+): Promise<Pick<ApiAccess, 'server' | 'config'>> {
+  if (!/^https?:\/\/[^/]/i.test(server) || !URL.canParse(server)) {
+    throw configError(`${origin}: "${server}" is not the URL of an API server, like https://10.96.0.1:443`);
+  }
+  const plain = new URL(server).protocol === 'http:';
+  const skipTLSVerify = cluster.skipTLSVerify === true || plain;
+  const config = new KubeConfig();
+  const chosen = { ...cluster, name: 'cluster', server: server.replace(/\/+$/, ''), skipTLSVerify };
+  config.loadFromClusterAndUser(chosen, user);
+  try {
+    // Runs the exec plugin or the auth provider, if there is one.
+    await config.applyToHTTPSOptions({});
+  } catch (error) {
+    const { message } = error as Error;
+    if (user.exec === undefined && user.authProvider === undefined)
+      throw configError(`${origin}: ${message}`);
+    const helper = user.exec === undefined ? 'auth-provider' : `exec ${user.exec.command}`;
+    throw new UserError(
+      `unable to initialize client: ${origin}: ${helper} gives no credentials (${message}); run it by hand, or use a token`,
+    );
+  }
+  return { server: chosen.server, config };
+}
+
+function attempt<T>(flag: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw configError(`${flag}: ${(error as Error).message}`);
+  }
 }
 
 function configError(message: string): UserError {

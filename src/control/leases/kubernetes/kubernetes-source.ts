@@ -4,13 +4,13 @@
  */
 
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { FAMILIES, familiesIn, perFamily, valueIn } from '../../addresses/family.js';
 import { vxlanDevice } from '../../config/net-conf.js';
 import type { KubernetesOptions } from '../../options.js';
 import { Backoff } from '../../support/backoff.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
+import { Credentials } from '../credentials.js';
 import { type LeaseSets, type NodeLeases, vtepMacOf } from '../lease.js';
 import { Outage } from '../outage.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
@@ -18,10 +18,9 @@ import { annotationPrefix, annotationsOf, FAMILY_ANNOTATIONS } from './annotatio
 import { ApiClient } from './api-client.js';
 import { ApiError } from './api-error.js';
 import { deliverChanges, type KubernetesLeases } from './delivery.js';
-import { loadConfig, warnOfInClusterConfig } from './kubeconfig.js';
+import { loadAccess, warnOfInClusterConfig } from './kubeconfig.js';
 import { LeaseSetBuilder } from './lease-sets.js';
-import type { KubeConfig } from './library.js';
-import { findNodeName } from './node-name.js';
+import { describeMissingNode, findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
 import { logOverwrites, ownLeasesOf } from './own-leases.js';
 import { Publisher } from './publisher.js';
@@ -114,8 +113,8 @@ export class KubernetesLeaseSource implements LeaseSource {
   private async connect(signal: AbortSignal): Promise<Cluster> {
     const { options, timing } = this;
     warnOfInClusterConfig(options);
-    const load = (): Promise<KubeConfig> => loadConfig(options, this.serviceAccountRoot);
-    const client = new ApiClient(load, await load(), timing.answerMs);
+    const access = await Credentials.open(() => loadAccess(options, this.serviceAccountRoot));
+    const client = new ApiClient(access, timing.answerMs);
     const node = await this.nodeName(client, signal);
     const netConf = await loadNetConf(options.netConfigPath);
     const prefix = annotationPrefix(options.annotationPrefix);
@@ -150,9 +149,8 @@ export class KubernetesLeaseSource implements LeaseSource {
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         this.starting.report(`waiting for the Kubernetes API server: ${error.message}`);
-        if (error.status === 401) await client.reload();
-        const waitMs = backoff.next(error.retryAfterMs);
-        await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+        await client.pause(backoff.next(error.retryAfterMs), signal);
+        signal.throwIfAborted();
       }
     }
   }
@@ -190,8 +188,10 @@ export class KubernetesLeaseSource implements LeaseSource {
 
   private async ownRecord(signal: AbortSignal): Promise<NodeRecord | undefined> {
     const { reflector, node, deadline } = this.session;
+    if (!reflector.nodes.has(node)) this.starting.report(describeMissingNode(node, reflector.nodes));
     const leftMs = Math.max(0, Math.ceil(deadline - performance.now()));
     await this.waitFor(() => reflector.nodes.has(node), signal, leftMs);
+    if (reflector.nodes.has(node)) this.starting.end(`node "${node}" is registered`);
     return reflector.nodes.get(node);
   }
 

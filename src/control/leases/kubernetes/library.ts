@@ -4,5 +4,5 @@
  * the rest of Weft (docs/decisions/0010-kubernetes-client.md).
  */
 
-export { type Cluster, KubeConfig } from '@kubernetes/client-node';
+export { type Cluster, KubeConfig, type User } from '@kubernetes/client-node';
 export { load as parseYaml } from 'js-yaml';

@@ -1,5 +1,6 @@
 /** This node's name: from NODE_NAME, or of the node that runs this pod. */
 
+import { quotesRemedy } from '../../support/quotes.js';
 import { UserError } from '../../support/user-error.js';
 import type { ApiClient } from './api-client.js';
 import { ApiError, explainApiError } from './api-error.js';
@@ -7,7 +8,11 @@ import { ApiError, explainApiError } from './api-error.js';
 /** @throws UserError in flannel's words; ApiError when a retry may help */
 export async function findNodeName(client: ApiClient, signal: AbortSignal): Promise<string> {
   const { NODE_NAME: name, POD_NAME: pod, POD_NAMESPACE: namespace } = process.env;
-  if (name) return name;
+  if (name) {
+    const remedy = quotesRemedy(name);
+    if (remedy !== undefined) throw new UserError(`NODE_NAME is ${name}: ${remedy}`);
+    return name;
+  }
   if (!pod || !namespace) {
     throw new UserError(
       'env variables POD_NAME and POD_NAMESPACE must be set; set them from metadata.name and metadata.namespace, or NODE_NAME from spec.nodeName',
@@ -23,6 +28,17 @@ export async function findNodeName(client: ApiClient, signal: AbortSignal): Prom
     );
   }
   return object.spec.nodeName;
+}
+
+/** Most names in a message. */
+const NAMES_SHOWN = 5;
+
+/** Returns what Weft waits for while the cluster has no Node of this name. */
+export function describeMissingNode(node: string, nodes: ReadonlyMap<string, unknown>): string {
+  const names = [...nodes.keys()].sort();
+  const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '';
+  const shown = names.length === 0 ? 'no node' : `${names.slice(0, NAMES_SHOWN).join(', ')}${more}`;
+  return `waiting for node "${node}": "kubectl get nodes" does not show it, but ${shown}; start its kubelet, or set NODE_NAME to the name of this node`;
 }
 
 function podError(pod: string, error: ApiError): Error {

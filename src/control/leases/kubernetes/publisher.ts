@@ -3,7 +3,6 @@
  * time, that contain only what differs.
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../support/backoff.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
@@ -48,7 +47,7 @@ export class Publisher {
       } catch (failure) {
         signal.throwIfAborted();
         const error = ApiError.from(failure);
-        const reason = await this.reasonOf(error);
+        const reason = explainApiError(error, 'patch', 'nodes/status');
         const waitMs = Math.max(this.timing.acquireRetryMs, error.retryAfterMs);
         if (performance.now() + waitMs > deadline) {
           throw new UserError(
@@ -56,7 +55,8 @@ export class Publisher {
           );
         }
         this.failures.report(this.failedPatch + reason, this.failedPatch);
-        await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+        await this.session.client.pause(waitMs, signal);
+        signal.throwIfAborted();
       }
     }
   }
@@ -91,7 +91,7 @@ export class Publisher {
       // When all nodes lose their annotations at once, their patches are spread.
       const spreadMs = Math.random() * this.timing.patchPauseMs;
       const pauseMs = this.lastPatchAt + this.timing.patchPauseMs - performance.now();
-      await delay(Math.max(waitMs, pauseMs, spreadMs), undefined, { signal }).catch(() => undefined);
+      await this.session.client.pause(Math.max(waitMs, pauseMs, spreadMs), signal);
       if (signal.aborted) return;
       waitMs = 0;
       try {
@@ -102,7 +102,7 @@ export class Publisher {
         if (signal.aborted) return;
         const error = ApiError.from(failure);
         waitMs = backoff.next(error.retryAfterMs);
-        const reason = await this.reasonOf(error);
+        const reason = explainApiError(error, 'patch', 'nodes/status');
         const words = this.differences().length > 0 ? this.failedPatch : FAILED_CONDITION;
         this.failures.report(words + reason, words);
         this.check();
@@ -167,10 +167,5 @@ export class Publisher {
 
   private get failedPatch(): string {
     return `Failed to patch node "${this.session.node}": `;
-  }
-
-  private async reasonOf(error: ApiError): Promise<string> {
-    if (error.status === 401) await this.session.client.reload();
-    return explainApiError(error, 'patch', 'nodes/status');
   }
 }

@@ -4,7 +4,6 @@
  */
 
 import { EventEmitter } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { Backoff } from '../../support/backoff.js';
@@ -68,9 +67,9 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
         // A restarted server answers 410 once; only several in a row back off.
         if (error.status === GONE && lastStatus !== GONE) backoff.reset();
         lastStatus = error.status;
-        await this.handleFailure(error);
+        this.handleFailure(error);
       }
-      await delay(backoff.next(retryAfterMs), undefined, { signal }).catch(() => undefined);
+      await this.client.pause(backoff.next(retryAfterMs), signal);
     }
   }
 
@@ -81,13 +80,13 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
 
   private async list(signal: AbortSignal): Promise<void> {
     const listed = new Map<string, NodeRecord>();
-    const credentials = await this.client.credentials();
+    const target = await this.client.target();
     let page: string | undefined;
     do {
       const query = new URLSearchParams({ limit: String(this.timing.pageSize) });
       if (page !== undefined) query.set('continue', page);
       const { metadata, items } = (await this.client
-        .get(`${NODES}?${query}`, signal, credentials)
+        .get(`${NODES}?${query}`, signal, target)
         .catch((error: unknown) => this.fail('list', ApiError.from(error)))) as NodeList;
       if (!Array.isArray(items) || metadata?.resourceVersion === undefined) {
         this.fail('list', new ApiError('the answer is not a list of nodes', 400));
@@ -187,7 +186,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     this.outage = new Outage({ graceMs, quietMs: graceMs });
   }
 
-  private async handleFailure({ status, message }: ApiError): Promise<void> {
+  private handleFailure({ status, message, remedy }: ApiError): void {
     // The server answers; the list that follows a 410 shows whether it works.
     if (status === GONE) {
       verbose(1, message);
@@ -196,8 +195,8 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     const what = this.synced
       ? 'lost the Kubernetes API server, the last known peers stay in force'
       : 'waiting for the Kubernetes API server';
-    this.outage.report(`${what}: ${message}`);
-    if (status === 401) await this.client.reload();
+    // A change from "unreachable" to "refused" is logged at once.
+    this.outage.report(`${what}: ${message}`, remedy === undefined ? 'unreachable' : 'refused');
   }
 }
 

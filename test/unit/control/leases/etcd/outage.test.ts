@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../../../lab/until.js';
 import { catchLog } from '../../../../support/catch-log.js';
 import { Etcd, freeTcpPorts } from '../../../../support/etcd.js';
-import { makeTls } from '../../../../support/tls.js';
+import { makeTls, type TlsFiles } from '../../../../support/tls.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
 import { CONFIG, EtcdNode, valueOf } from './etcd-node.js';
 
@@ -212,3 +212,73 @@ t.test(
     t.equal(count(log, 'no certificate provided: connecting to etcd with http. This is insecure'), 1);
   },
 );
+
+/** Copies TLS files to a node. */
+function copyTls(from: TlsFiles, to: TlsFiles): void {
+  for (const name of ['ca', 'cert', 'key'] as const) copyFileSync(from[name], to[name]);
+}
+
+t.test('EtcdClient reads replaced TLS files before the next connection', async (t) => {
+  const log = catchLog(t);
+  const dir = t.testdir({});
+  const server = makeTls(dir, 'server');
+  const own = { ca: join(dir, 'ca'), cert: join(dir, 'cert'), key: join(dir, 'key') };
+  copyTls(server, own);
+  const etcd = await Etcd.start(t, { tls: server });
+  await etcd.put('/n/config', CONFIG);
+  const more = { keyFile: own.key, certFile: own.cert, caFile: own.ca };
+  const node = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more });
+  await node.acquire();
+  node.watch();
+  await etcd.kill();
+  makeTls(dir, 'server');
+  await etcd.launch();
+  await etcd.put('/n/subnets/10.5.200.0-24', valueOf('192.168.77.9', MAC));
+  await until('the hint', () => node.source.notReady?.includes('fails TLS verification'));
+  mentions(t, node.source.notReady ?? '', `not signed by a CA in --etcd-cafile ${own.ca}; put`);
+  // Half of a file leaves the old one in use.
+  writeFileSync(own.ca, readFileSync(server.ca, 'utf8').slice(0, 200));
+  await until(
+    'a warning',
+    () => count(log, `${own.ca}: not a PEM file of this kind: a certificate in it is cut off`) > 0,
+  );
+  copyTls(server, own);
+  await node.peersAre(PEER);
+  t.equal(node.source.notReady, null);
+  t.same(node.revoked, []);
+});
+
+t.test('EtcdClient explains that etcd refuses the client certificate', async (t) => {
+  const log = catchLog(t);
+  const dir = t.testdir({});
+  const [server, other] = [makeTls(dir, 'server'), makeTls(dir, 'other')];
+  const etcd = await Etcd.start(t, { tls: server });
+  await etcd.put('/n/config', CONFIG);
+  for (const [more, says] of [
+    [{ keyFile: other.key, certFile: other.cert }, `--etcd-certfile ${other.cert}`],
+    [{}, 'set --etcd-certfile and --etcd-keyfile'],
+  ] as const) {
+    const node = new EtcdNode(t, etcd.tlsUrl, '/n', IP, { more: { ...more, caFile: server.ca } });
+    node.acquire().catch(() => {});
+    const reason = await until('the outage', () => node.source.notReady ?? undefined);
+    mentions(t, reason, 'client certificate', says);
+  }
+  t.equal(count(log, 'DEP0123'), 0);
+});
+
+t.test('EtcdClient survives a server that resets every connection', async (t) => {
+  catchLog(t);
+  const { ca } = makeTls(t.testdir({}), 'server');
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections++;
+    socket.resetAndDestroy();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const node = new EtcdNode(t, `https://127.0.0.1:${port}`, '/n', IP, { more: { caFile: ca } });
+  node.acquire().catch(() => {});
+  await until('three connections', () => connections >= 3);
+  mentions(t, node.source.notReady ?? '', 'cannot be reached', 'check that etcd runs');
+});

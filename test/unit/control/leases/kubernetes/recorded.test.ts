@@ -15,7 +15,10 @@ const isPatch = ({ method }: SeenRequest): boolean => method === 'PATCH';
 
 t.test('NodeReflector retries a refused list and logs the reason once', async (t) => {
   for (const [name, reason] of [
-    ['error-401', 'failed to list *v1.Node: Unauthorized; check the service account token'],
+    [
+      'error-401',
+      'failed to list *v1.Node: Unauthorized; the API server does not accept the credentials in --kubeconfig-file ',
+    ],
     ['error-403-list', 'failed to list *v1.Node: nodes is forbidden: User "nobody" cannot list resource'],
     ['error-403-anonymous', 'failed to list *v1.Node: nodes is forbidden: User "system:anonymous"'],
     ['error-504-future-rv-list', 'Too large resource version'],
