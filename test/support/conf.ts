@@ -25,4 +25,5 @@ export const ETCD: EtcdOptions = {
   username: undefined,
   password: undefined,
   renewMargin: 60,
+  runDir: '/nowhere/run',
 };

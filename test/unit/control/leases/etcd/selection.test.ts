@@ -30,6 +30,7 @@ function entry(name: string, publicIp: string): SubnetEntry {
     publicIps: { ipv4: ip(publicIp) },
     backendType: 'vxlan',
     vtepMacs: {},
+    problems: {},
     lease: Long.ZERO,
     revision: Long.ONE,
   };
