@@ -71,6 +71,19 @@ t.test("select prefers the node's own key to the subnet of its earlier run", (t)
   t.end();
 });
 
+t.test('select prefers, of several own keys, that of the earlier run, and then the newest', (t) => {
+  const older = entry('10.5.7.0-24', '192.168.77.1');
+  const newer = { ...entry('10.5.6.0-24', '192.168.77.1'), revision: Long.fromNumber(9) };
+  for (const entries of [
+    [older, newer],
+    [newer, older],
+  ]) {
+    t.equal(selected(entries, IPV4), 'own 10.5.6.0-24');
+    t.equal(selected(entries, { ...IPV4, previous: { ipv4: cidr('10.5.7.0/24') } }), 'own 10.5.7.0-24');
+  }
+  t.end();
+});
+
 t.test('select returns a stale own key unless another own key fits the configuration', (t) => {
   for (const name of ['10.6.7.0-24', '10.5.7.0-25', '10.5.0.0-24', '10.5.7.0-24&fd00::-64']) {
     t.equal(selected([entry(name, '192.168.77.1')], IPV4), `stale ${name}`);
