@@ -25,5 +25,5 @@ export const ETCD: EtcdOptions = {
   username: undefined,
   password: undefined,
   renewMargin: 60,
-  runDir: '/nowhere/run',
+  runDir: '/run/weft',
 };

@@ -1,5 +1,6 @@
 /** Keeps this node's key in etcd: renews its lease, adopts what others put there, and reports its end. */
 
+import { valuesOf } from '../../addresses/family.js';
 import { formatIp, type Ip } from '../../addresses/ip.js';
 import { Backoff } from '../../support/backoff.js';
 import { error, info } from '../../support/log.js';
@@ -147,7 +148,8 @@ export class Keeper {
     const { own, formerIps } = this;
     if (!this.isMoving || value !== own.value) return;
     formerIps.clear();
-    info(`published the public IP ${formatIp(own.leases.ipv4.publicIp)} in ${own.name}`);
+    const publicIps = valuesOf(own.leases).map(({ publicIp }) => formatIp(publicIp));
+    info(`published ${publicIps.join(' and ')} in ${own.name}`);
   }
 
   /** Adopts what an operator or another node put under the key. */

@@ -84,24 +84,18 @@ export class FileLeaseSource implements LeaseSource {
   watch(listener: Omit<LeaseListener, 'onRevoked'>): void {
     if (this.request === undefined) throw new Error('a lease file is watched once its lease was acquired');
     this.listener = listener;
-    const onChange = (): void => {
-      this.reloads.run(() => this.deliver()).catch(listener.onRefused);
-    };
-    this.stopWatching = this.fileWatch.start(this.name, onChange);
+    this.stopWatching = this.fileWatch.start(this.name, () => this.deliverSoon());
     // The poll does not detect an edit between `acquire` and its own start.
-    onChange();
+    this.deliverSoon();
   }
 
   /** The lease with the new addresses is this node's from now on. If the file has none, an edit may add it. */
   async move(request: LeaseRequest): Promise<void> {
-    await this.reloads.run(async () => {
-      this.pending = request;
-      const { sets } = await this.load(request);
-      this.settleOn(request, sets);
-    });
-    const { listener } = this;
-    // The mover does not wait for the listener, which may wait for the mover.
-    if (listener !== undefined) this.reloads.run(() => this.deliver()).catch(listener.onRefused);
+    this.pending = request;
+    const { sets } = await this.load(request);
+    this.settleOn(request, sets);
+    // The mover waits for no delivery: the listener may itself wait for the mover.
+    this.deliverSoon();
   }
 
   markReady(): void {}
@@ -110,8 +104,12 @@ export class FileLeaseSource implements LeaseSource {
     this.stopWatching?.();
   }
 
-  /** Makes the leases found for a request this node's. Its addresses are fixed, because the sockets are bound to them. */
+  /**
+   * Makes the leases found for a request this node's, unless this node has moved meanwhile. Its addresses are fixed, because
+   * the sockets are bound to them.
+   */
   private settleOn(request: LeaseRequest, sets: LeaseSets): void {
+    if (this.pending !== undefined && this.pending !== request) return;
     const families = mapFamilies(request.families, (wanted, family) => ({
       ...wanted,
       addresses: [valueIn(sets, family).own.publicIp],
@@ -120,10 +118,16 @@ export class FileLeaseSource implements LeaseSource {
     this.pending = undefined;
   }
 
-  private async deliver(): Promise<void> {
-    const { sets, ignored } = await this.reload();
-    this.ignored.log(ignored, info);
-    await this.listener?.onLeases(sets);
+  /** Delivers the content of the file, after the listener has applied the set before. */
+  private deliverSoon(): void {
+    const { listener } = this;
+    if (listener === undefined) return;
+    const deliver = async (): Promise<void> => {
+      const { sets, ignored } = await this.reload();
+      this.ignored.log(ignored, info);
+      await listener.onLeases(sets);
+    };
+    this.reloads.run(deliver).catch((error: Error) => listener.onRefused(error));
   }
 
   private async load(request: LeaseRequest): Promise<Loaded> {
