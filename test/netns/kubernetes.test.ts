@@ -1,13 +1,11 @@
 /** Nodes with leases from Kubernetes: the API server is the tests' own, the rest is real. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { exec } from '../../lab/exec.js';
 import type { LabNode } from '../../lab/node.js';
 import { memory } from '../../lab/proc.js';
 import { until } from '../../lab/until.js';
-import { WEFT_CLI } from '../../lab/world.js';
-import { kubeNode, PREFIX, peerNode, realisticNode, vxlanAnnotations } from '../support/kube-nodes.js';
+import { kubeNode, PREFIX, peerNode, realisticNode } from '../support/kube-nodes.js';
 import { makeBed } from './support/bed.js';
 import { isReady, type Member, readiness } from './support/cluster.js';
 import { dualConf, makeDualBed, pod6, state6, wanted6 } from './support/dual-bed.js';
@@ -126,52 +124,6 @@ t.test('two Weft nodes with leases from Kubernetes', async (t) => {
     t.pass();
   });
 });
-
-for (const { backend, overhead, data } of [
-  { backend: 'vxlan', overhead: 50, data: {} },
-  { backend: 'udp', overhead: 28, data: { 'backend-type': '', 'backend-data': 'null' } },
-]) {
-  t.test(`a dead Node with the address of a live one cuts off neither of two ${backend} nodes`, async (t) => {
-    const lab = await makeBed(t, { name: `dead${backend}`, nodes: 3, overhead });
-    const { api, start } = await makeCluster(t, lab, {
-      Network: '10.244.0.0/16',
-      Backend: { Type: backend },
-    });
-    const [one, three] = [lab.node(1), lab.node(3)];
-    api.fill([one, three].map(({ name, subnet }) => kubeNode(name, [subnet])));
-    const dead = (name: string, subnet: string, mac = '02:00:00:00:09:09') => {
-      const node = kubeNode(name, [subnet], vxlanAnnotations(three.address, mac, data));
-      node.status.conditions = [{ type: 'Ready', status: 'Unknown' }];
-      return node;
-    };
-    api.fill([dead('a-old', '10.244.8.0/24'), dead('z-old', '10.244.9.0/24')]);
-    const members = [await start(t, 1), await start(t, 3)];
-    await Promise.all(members.map((member) => isReady(member)));
-    const [first] = members as [Member];
-    const peers = async (count: number): Promise<void> => {
-      await until(`${count} peers`, async () => (await statusOf(first)).peers.length === count);
-      await answered(t, lab.pod(1), lab.pod(3).address, `with ${count} peers`);
-      await answered(t, lab.pod(3), lab.pod(1).address, 'and back');
-    };
-    await peers(3);
-    for (const [left, name] of [
-      [2, 'a-old'],
-      [1, 'z-old'],
-    ] as const) {
-      api.remove(name);
-      await peers(left);
-    }
-    // Both were the same machine, and Weft 0.1 derived one MAC for both.
-    const { vtepMAC } = (await statusOf(members[1] as Member)).lease;
-    api.put(dead('a-old', '10.244.8.0/24', vtepMAC));
-    await peers(2);
-    api.remove('a-old');
-    await peers(1);
-    await first.process.stop();
-    await exec([process.execPath, WEFT_CLI, 'cleanup', '--run-dir', first.runDir], { netns: one.netns });
-    t.notOk(existsSync(first.runDir), 'weft cleanup removes the stored MAC too');
-  });
-}
 
 t.test('two Weft nodes of both families with leases from Kubernetes', async (t) => {
   const lab = await makeDualBed(t, { name: 'kube6', nodes: 3 });

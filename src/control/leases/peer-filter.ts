@@ -1,7 +1,7 @@
 /**
  * Selects the leases of a cluster that the dataplane can represent together. A contradiction in a lease file refuses the
  * whole file, because its author just wrote it. In a cluster, the record of one wrong or dead node must not cut off the
- * others, so only one lease is left out: the one of the node that is not ready, or the older one.
+ * others. There only one lease is left out: that of the node that is not ready, or the older one.
  *
  * Several nodes may have one public IP, such as a live node and the record of a dead one that had its address before.
  */

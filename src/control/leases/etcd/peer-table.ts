@@ -8,8 +8,8 @@ import type { Registry } from './registry.js';
 
 export class PeerTable {
   /**
-   * By the key's name. A lease is as new as the last put of its key: a live node renews it once a day, and etcd does not
-   * know which nodes are alive.
+   * By the key's name. A lease is as new as the last put of its key, because etcd does not know which nodes are alive. A
+   * live node renews its lease once a day.
    */
   readonly nodes = new Map<string, RankedLeases>();
   private readonly registry: Registry;

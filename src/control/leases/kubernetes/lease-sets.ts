@@ -1,7 +1,6 @@
 /**
  * Lease sets from the annotations of the nodes. A node with bad annotations does not affect the others, and keeps its last
- * valid lease until it is deleted, as with flanneld: it ignores such an update (pkg/subnet/kube/kube.go,
- * handleUpdateLeaseEvent).
+ * valid lease until it is deleted. flanneld ignores such an update too (pkg/subnet/kube/kube.go, handleUpdateLeaseEvent).
  */
 
 import { formatCidr } from '../../addresses/cidr.js';
