@@ -179,9 +179,13 @@ export class Publisher {
   }
 
   private async patch(body: object, signal: AbortSignal): Promise<void> {
-    const path = `/api/v1/nodes/${encodeURIComponent(this.session.node)}/status`;
+    const { client, node, reflector } = this.session;
+    const before = this.record;
     this.lastPatchAt = performance.now();
-    this.session.reflector.learn(await this.session.client.patch(path, JSON.stringify(body), signal));
+    const path = `/api/v1/nodes/${encodeURIComponent(node)}/status`;
+    const patched = await client.patch(path, JSON.stringify(body), signal);
+    // The watch may have delivered a later change before this answer.
+    if (this.record === before) reflector.learn(patched);
   }
 
   private get failedPatch(): string {
