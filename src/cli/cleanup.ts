@@ -7,6 +7,7 @@ import { socketPath } from '../control/ipc/protocol.js';
 import { type DeviceRecord, readJournal, removeJournal } from '../control/journal.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
+import { removeStoredMacs } from '../control/leases/stored-macs.js';
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -40,6 +41,7 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
 async function forget(runDir: string): Promise<void> {
   await removeFile(socketPath(runDir));
   await removeJournal(runDir);
+  await removeStoredMacs(runDir);
   // Fails unless the directory is empty: other files in it are not Weft's.
   await rmdir(runDir).catch(() => {});
 }

@@ -72,6 +72,7 @@ function kubernetesOptions(flags: RunFlags): KubernetesOptions {
     kubeconfigFile: flags['kubeconfig-file'] || undefined,
     annotationPrefix: flags['kube-annotation-prefix'],
     setNodeNetworkUnavailable: flags['set-node-network-unavailable'],
+    runDir: flags['run-dir'],
   };
 }
 
@@ -95,5 +96,6 @@ function etcdOptions(flags: RunFlags): EtcdOptions {
     username: flags['etcd-username'] || undefined,
     password: flags['etcd-password'] || undefined,
     renewMargin: flags['subnet-lease-renew-margin'],
+    runDir: flags['run-dir'],
   };
 }

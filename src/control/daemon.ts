@@ -20,12 +20,13 @@ import { answer, NOT_READY, Service, startingStatus } from './service.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
+import { UserError } from './support/user-error.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
 const RULES_MS = 1000;
 
-/** Runs until SIGTERM, SIGINT, `weft cleanup` or a revoked lease. @throws UserError; then nothing is left behind */
+/** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
   const shutdown = Shutdown.onSignals();
   const teardown = new Teardown();
@@ -143,10 +144,8 @@ async function bringUp(service: Service): Promise<void> {
   source.watch({
     onLeases: (sets) => service.followLeases(sets),
     onRefused: (error) => service.rejectLeases(error),
-    onRevoked: (reason) => {
-      warn(reason);
-      shutdown.request();
-    },
+    // Exit code 1: a supervisor with Restart=on-failure starts Weft again, which then acquires another lease.
+    onRevoked: (reason) => shutdown.fail(new UserError(reason)),
   });
   source.markReady();
   info(`ready: ${tunnels.map((tunnel) => tunnel.summary()).join('; ')}`);

@@ -37,6 +37,8 @@ export interface KubernetesOptions {
   annotationPrefix: string;
   /** Whether to clear the node condition NetworkUnavailable when the node forwards. */
   setNodeNetworkUnavailable: boolean;
+  /** Where the VTEP MACs of this machine are stored. */
+  runDir: string;
 }
 
 export interface EtcdOptions {
@@ -50,6 +52,8 @@ export interface EtcdOptions {
   password: string | undefined;
   /** How many minutes before its end the own lease is renewed, 1 to 1439. */
   renewMargin: number;
+  /** Where the VTEP MACs of this machine are stored. */
+  runDir: string;
 }
 
 /** The selection of the underlay interface and of the public addresses. */

@@ -125,10 +125,10 @@ t.test('three Weft nodes with leases in etcd', async (t) => {
     },
   );
 
-  await t.test('end with one line of reason when their own lease is deleted', async (t) => {
+  await t.test('exit with 1 and one line of reason when their own lease is deleted', async (t) => {
     await etcd.delete(`${PREFIX}/subnets/10.244.2.0-24`);
-    t.strictSame(await second.process.exited, { code: 0, signal: null });
-    t.match(second.process.stderr, /\] Lease has been revoked\. Shutting down daemon\.\n/);
+    t.strictSame(await second.process.exited, { code: 1, signal: null }, 'as Restart=on-failure needs it');
+    t.equal(second.process.stderr.match(/\] Lease has been revoked\. Shutting down daemon\.\n/g)?.length, 1);
   });
 
   await t.test('both log a warning if they share one public IP', async (t) => {

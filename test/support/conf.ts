@@ -25,6 +25,7 @@ export const ETCD: EtcdOptions = {
   username: undefined,
   password: undefined,
   renewMargin: 60,
+  runDir: '/run/weft',
 };
 
 /** Leases from Kubernetes, in a pod. */
@@ -35,4 +36,5 @@ export const KUBERNETES: KubernetesOptions = {
   kubeconfigFile: undefined,
   annotationPrefix: 'flannel.alpha.coreos.com',
   setNodeNetworkUnavailable: true,
+  runDir: '/run/weft',
 };

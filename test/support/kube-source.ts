@@ -126,6 +126,7 @@ export async function harness(
       kubeconfigFile: api.writeKubeconfig(undefined),
       annotationPrefix: 'flannel.alpha.coreos.com',
       setNodeNetworkUnavailable: true,
+      runDir: join(dir, 'run'),
       ...options,
     },
     { timing: { ...QUICK, ...timing }, serviceAccountRoot: dir },

@@ -67,7 +67,7 @@ export interface FamilyRequest {
   publicIp: Ip;
   /** The subnet that this node had before, by its subnet.env. */
   previous: Cidr | undefined;
-  /** The MAC of the adopted VTEP, for a source that stores none; undefined derives one from the address. */
+  /** The MAC of the adopted VTEP, for a source that has none of this node. */
   vtepMac: string | undefined;
 }
 

@@ -45,6 +45,7 @@ export class UnderlayFollower {
   async follow(): Promise<void> {
     const { tracker, tunnels, onPodMtu } = this.parts;
     const before = tunnels.map(({ plan }) => plan);
+    const wasAbsent = this.absent;
     const plans = this.plansFor(await tracker.observe());
     const podMtu = lowestMtu(plans);
     const followed = plans.map((plan) => ({ ...plan, podMtu }));
@@ -55,7 +56,9 @@ export class UnderlayFollower {
       await tunnel.followUnderlay(plan);
     }
     if (podMtu !== before[0]?.podMtu) await onPodMtu();
-    if (isDeepStrictEqual(this.publicIps(), this.published)) return;
+    // After an absence the source opens new connections: those that it had may stay silent.
+    const returned = wasAbsent && !this.absent;
+    if (!returned && isDeepStrictEqual(this.publicIps(), this.published)) return;
     this.published = this.publicIps();
     await this.publish();
   }

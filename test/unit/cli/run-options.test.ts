@@ -58,6 +58,7 @@ t.test('runOptions maps every flag to its option', async (t) => {
       username: 'u',
       password: 'w',
       renewMargin: 1439,
+      runDir: 'r',
     },
     underlay: {
       iface: ['eth0'],
@@ -89,6 +90,7 @@ t.test('--kube-subnet-mgr selects Kubernetes and ignores the flags of etcd', asy
     kubeconfigFile: 'k',
     annotationPrefix: 'p',
     setNodeNetworkUnavailable: false,
+    runDir: '/run/weft',
   });
   t.match(optionsOf('-kube-subnet-mgr').source, {
     apiUrl: undefined,

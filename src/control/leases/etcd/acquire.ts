@@ -1,7 +1,7 @@
 /** Acquires a node's key in etcd, as pkg/subnet/etcd/local_manager.go does. Weft retries a lost race; flannel exits. */
 
 import { formatCidr } from '../../addresses/cidr.js';
-import { mapFamilies, valueIn } from '../../addresses/family.js';
+import { mapFamilies, type PerFamily, valueIn } from '../../addresses/family.js';
 import { formatIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf } from '../../config/net-conf.js';
@@ -26,7 +26,7 @@ import { formatSubnetKey, mapWithIpv4, showIpv6, type WithIpv4 } from './subnet-
 
 const TRIES = 10;
 
-type EtcdLeases = WithIpv4<Lease>;
+export type EtcdLeases = WithIpv4<Lease>;
 
 /** This node's key, as last put or seen. */
 export interface OwnKey {
@@ -43,27 +43,36 @@ export interface OwnKey {
 
 export interface NodeRequest {
   netConf: NetConf;
+  /** The MACs in the run directory. */
+  storedMacs: PerFamily<string>;
   /** The network configuration has all of these families. */
   families: WithIpv4<FamilyRequest>;
 }
 
-/** Acquires this node's key. @returns the key, and all keys just before @throws UserError, EtcdError */
+/**
+ * Acquires this node's key; `beforePut` runs before each attempt to put the leases.
+ * @returns the key, and all keys just before @throws UserError, EtcdError
+ */
 export async function acquire(
   registry: Registry,
   reader: EntryReader,
   request: NodeRequest,
   random: () => number,
+  beforePut: (leases: EtcdLeases) => Promise<void> = async () => {},
 ): Promise<{ own: OwnKey; snapshot: Snapshot }> {
   const subnetRequest = subnetRequestOf(request);
   for (let tried = 0; tried < TRIES; tried++) {
     const snapshot = await registry.readSubnets();
-    const selection = select(entriesOf(snapshot, reader), subnetRequest, random);
+    const entries = entriesOf(snapshot, reader);
+    const selection = select(entries, subnetRequest, random);
     logSelection(selection, subnetRequest);
     if (selection.kind === 'stale') {
       await registry.delete(selection.entry.name, selection.entry.revision);
       continue;
     }
-    const own = await put(registry, selection, request);
+    const leases = leasesFor(selection, request, entries);
+    await beforePut(leases);
+    const own = await put(registry, selection, request, leases);
     // Undefined: another node was faster, or this node's key has just changed.
     if (own !== undefined) return { own, snapshot };
   }
@@ -82,7 +91,7 @@ export async function previewLeases(
   let entries = entriesOf(await registry.readSubnets(), reader);
   for (;;) {
     const selection = select(entries, subnetRequest, () => 0);
-    if (selection.kind !== 'stale') return leasesFor(selection, request);
+    if (selection.kind !== 'stale') return leasesFor(selection, request, entries);
     entries = entries.filter((entry) => entry !== selection.entry);
   }
 }
@@ -101,13 +110,24 @@ function subnetRequestOf({ netConf, families }: NodeRequest): SubnetRequest {
   return { origin: netConf.origin, publicIp: families.ipv4.publicIp, ranges, previous };
 }
 
-function leasesFor(selection: UsableSelection, { netConf, families }: NodeRequest): EtcdLeases {
+function leasesFor(
+  selection: UsableSelection,
+  { netConf, families, storedMacs }: NodeRequest,
+  entries: readonly SubnetEntry[],
+): EtcdLeases {
   const { key, vtepMacs }: Pick<SubnetEntry, 'key' | 'vtepMacs'> =
     selection.kind === 'own' ? selection.entry : { key: selection.key, vtepMacs: {} };
+  const others = selection.kind === 'own' ? entries.filter((entry) => entry !== selection.entry) : entries;
   return mapWithIpv4(key, (subnet, family) => {
-    const { publicIp, vtepMac } = valueIn(families, family);
-    const storedMac = (): string | undefined => parseVtepMac(vtepMacs[family] ?? '');
-    return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, storedMac, vtepMac, publicIp) };
+    const { publicIp, vtepMac: adopted } = valueIn(families, family);
+    if (netConf.backend.type !== 'vxlan') return { subnet, publicIp, vtepMac: undefined };
+    const isTaken = (mac: string): boolean =>
+      others.some((entry) => parseVtepMac(entry.vtepMacs[family] ?? '') === mac);
+    const stored = storedMacs[family];
+    const inKey = parseVtepMac(vtepMacs[family] ?? '');
+    // The address may be new here, and its earlier node alive with this MAC at another address.
+    const published = inKey !== undefined && inKey !== stored && isTaken(inKey) ? undefined : inKey;
+    return { subnet, publicIp, vtepMac: ownVtepMac({ published, adopted, stored, isTaken }) };
   });
 }
 
@@ -146,8 +166,8 @@ async function put(
   registry: Registry,
   selection: UsableSelection,
   request: NodeRequest,
+  leases: EtcdLeases,
 ): Promise<OwnKey | undefined> {
-  const leases = leasesFor(selection, request);
   const value = formatLeaseValue(leases, request.netConf.backend);
   if (selection.kind === 'own') {
     const { entry } = selection;

@@ -22,11 +22,8 @@ export interface SubnetEntry extends LeaseValue {
   revision: Long;
 }
 
-/** A family's fields, and its name in flannel's words. */
-const FIELDS = {
-  ipv4: { lease: 'subnet', address: 'PublicIP', data: 'BackendData' },
-  ipv6: { lease: 'v6 subnet', address: 'PublicIPv6', data: 'BackendV6Data' },
-} as const satisfies Record<Family, object>;
+/** A family's name in flannel's words. */
+const LEASE = { ipv4: 'subnet', ipv6: 'v6 subnet' } as const satisfies Record<Family, string>;
 
 /** Parses entries and logs each problem once per key until it changes. */
 export class EntryReader {
@@ -57,10 +54,10 @@ export class EntryReader {
   }
 
   /**
-   * Returns a peer's leases, or undefined for a peer with another backend. A family with invalid fields keeps its lease in
-   * `before`. Both are logged.
+   * Returns a peer's leases, or undefined for a key that is no lease. Where the fields are invalid, or of another backend,
+   * the leases `before` stay, as with flanneld. Both are logged.
    */
-  leasesOf(entry: SubnetEntry, before: NodeLeases): NodeLeases | undefined {
+  leasesOf(entry: SubnetEntry, before?: NodeLeases): NodeLeases | undefined {
     const { name, key, backendType, publicIps } = entry;
     if (!this.isVxlan) {
       this.problems.clear(name);
@@ -71,15 +68,15 @@ export class EntryReader {
         name,
         `ignoring non-vxlan v4Subnet(${formatCidr(key.ipv4)}) v6Subnet(${showIpv6(key)}): type=${backendType}`,
       );
-      return undefined;
+      return before;
     }
     const bad: string[] = [];
     const leases = mapFamilies(key, (subnet, family) => {
       if (!this.families.includes(family)) return undefined;
       const decoded = decode(entry, family);
       if (typeof decoded !== 'string') return { subnet, ...decoded };
-      bad.push(`error decoding ${FIELDS[family].lease} lease JSON: ${name}: ${decoded}`);
-      return before[family];
+      bad.push(`error decoding ${LEASE[family]} lease JSON: ${name}: ${decoded}`);
+      return before?.[family];
     });
     if (bad.length > 0) this.problems.log(name, `Ignoring bad subnet node: ${bad.join('; ')}`);
     else this.problems.clear(name);
@@ -93,12 +90,13 @@ export class EntryReader {
 }
 
 /** Returns the fields of one family's lease, or what is wrong with them. */
-function decode({ publicIps, vtepMacs }: SubnetEntry, family: Family): Omit<Lease, 'subnet'> | string {
-  const { address, data } = FIELDS[family];
+function decode(
+  { publicIps, vtepMacs, problems }: SubnetEntry,
+  family: Family,
+): Omit<Lease, 'subnet'> | string {
   const publicIp = publicIps[family];
-  if (publicIp === undefined) return `${address} is not the address of a node`;
   const vtepMac = parseVtepMac(vtepMacs[family] ?? '');
-  return vtepMac === undefined
-    ? `${data}.VtepMAC ${show(vtepMacs[family])} is not a unicast MAC address`
+  return publicIp === undefined || vtepMac === undefined
+    ? (problems[family] ?? 'incomplete')
     : { publicIp, vtepMac };
 }

@@ -27,6 +27,10 @@ interface Member extends Endpoint {
   client: Client;
 }
 
+function connect({ address, credentials }: Endpoint): Client {
+  return new Client(`dns:${address}`, credentials, CHANNEL_OPTIONS);
+}
+
 export class EtcdClient {
   /** URLs of the endpoints, for messages. */
   readonly endpoints: string;
@@ -42,10 +46,7 @@ export class EtcdClient {
     this.options = options;
     this.timing = timing;
     this.endpoints = endpoints.map(({ name }) => name).join(',');
-    this.members = endpoints.map((endpoint) => ({
-      ...endpoint,
-      client: new Client(`dns:${endpoint.address}`, endpoint.credentials, CHANNEL_OPTIONS),
-    }));
+    this.members = endpoints.map((endpoint) => ({ ...endpoint, client: connect(endpoint) }));
   }
 
   /** Calls the endpoints in turn until one answers. @throws EtcdError when none does, or etcd refuses the call */
@@ -88,6 +89,12 @@ export class EtcdClient {
   /** Makes the next call request a new token. */
   forgetToken(): void {
     this.token = undefined;
+  }
+
+  /** Cancels all calls and opens new connections: those from an address that this node has lost stay silent. */
+  reconnect(): void {
+    this.close();
+    for (const member of this.members) member.client = connect(member);
   }
 
   /** Cancels all calls and closes all connections. */

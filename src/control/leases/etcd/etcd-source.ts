@@ -1,6 +1,7 @@
 /** Leases from etcd v3, where each flannel node acquires its own subnet (docs/etcd.md). */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { formatCidr } from '../../addresses/cidr.js';
 import { type NetConf, netConfOf } from '../../config/net-conf.js';
 import type { EtcdOptions } from '../../options.js';
@@ -12,6 +13,7 @@ import type { LeaseSets, NodeLeases } from '../lease.js';
 import { Outage } from '../outage.js';
 import { LeaseSetFilter } from '../peer-filter.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
+import { readStoredMacs, storeMacs } from '../stored-macs.js';
 import { acquire, type NodeRequest, type OwnKey, previewLeases } from './acquire.js';
 import { readEndpoints } from './endpoint.js';
 import { EntryReader } from './entry.js';
@@ -19,9 +21,11 @@ import { EtcdClient } from './etcd-client.js';
 import { EtcdError } from './etcd-error.js';
 import { Keeper } from './keeper.js';
 import { KeyWatcher } from './key-watcher.js';
+import { formatLeaseValue } from './lease-value.js';
 import { PeerTable } from './peer-table.js';
 import type { KeyValue } from './protocol.js';
 import { Registry, type Snapshot } from './registry.js';
+import { mapWithIpv4 } from './subnet-key.js';
 import { ETCD_TIMING, type EtcdTiming } from './timing.js';
 
 /** flannel's words. */
@@ -36,6 +40,7 @@ interface AcquiredKey {
   own: OwnKey;
   peers: PeerTable;
   snapshot: Snapshot;
+  netConf: NetConf;
 }
 
 export class EtcdLeaseSource implements LeaseSource {
@@ -44,6 +49,11 @@ export class EtcdLeaseSource implements LeaseSource {
   private readonly timing: EtcdTiming;
   private readonly random: () => number;
   private readonly filter = new LeaseSetFilter();
+  private listener: LeaseListener | undefined;
+  /** A move before `watch`, which begins it. */
+  private earlyMove: LeaseRequest | undefined;
+  /** The sets that the listener applied last. */
+  private delivered: LeaseSets | undefined;
   /** An outage during start-up is reported at once; later outages have a grace period. */
   private outage = new Outage();
   private openRegistry: Registry | undefined;
@@ -75,9 +85,8 @@ export class EtcdLeaseSource implements LeaseSource {
   async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
     const { registry } = this;
     const reader = new EntryReader(registry, request.netConf);
-    return await this.retry(signal, FAILED_TO_ACQUIRE, () =>
-      previewLeases(registry, reader, nodeRequest(request)),
-    );
+    const node = await this.nodeRequest(request);
+    return await this.retry(signal, FAILED_TO_ACQUIRE, () => previewLeases(registry, reader, node));
   }
 
   async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
@@ -87,13 +96,18 @@ export class EtcdLeaseSource implements LeaseSource {
       `Created subnet manager: Etcd Local Manager with Previous Subnet: ${previous === undefined ? 'None' : formatCidr(previous)}`,
     );
     const reader = new EntryReader(registry, request.netConf);
+    const { netConf } = request;
+    const node = await this.nodeRequest(request);
+    const store = (leases: NodeLeases): Promise<void> =>
+      storeMacs(this.options.runDir, netConf.backend, leases);
     const { own, snapshot } = await this.retry(signal, FAILED_TO_ACQUIRE, () =>
-      acquire(registry, reader, nodeRequest(request), this.random),
+      acquire(registry, reader, node, this.random, store),
     );
     const peers = new PeerTable(registry, reader, own.name);
     peers.replace(snapshot.kvs);
-    this.acquired = { own, peers, snapshot };
-    return this.filter.setsOf(own.name, own.leases, peers.leases);
+    this.acquired = { own, peers, snapshot, netConf };
+    this.delivered = this.filter.setsOf(own.name, own.leases, peers.nodes);
+    return this.delivered;
   }
 
   watch(listener: LeaseListener): void {
@@ -104,10 +118,12 @@ export class EtcdLeaseSource implements LeaseSource {
       listener.onRevoked('Lease has been revoked. Shutting down daemon.'),
     );
     const deliverIf = (changed: boolean): void => {
-      if (changed) this.deliverSoon(acquired, listener);
+      // A put that changes no lease makes it newer than one that it contradicts.
+      if (changed || this.filter.hasContradictions) this.deliverSoon(acquired, listener);
     };
     const isOwn = (kv: KeyValue): boolean => registry.nameOf(kv) === own.name;
     this.keeper = keeper;
+    this.listener = listener;
     this.outage = new Outage({ graceMs: timing.graceMs });
     this.keyWatcher = new KeyWatcher(registry, this.outage, timing.backoff, {
       onSnapshot: (later) => {
@@ -129,10 +145,26 @@ export class EtcdLeaseSource implements LeaseSource {
     void this.keyWatcher.run(snapshot);
     // Frees the memory: the peer table has all of it.
     snapshot.kvs.length = 0;
+    if (this.earlyMove !== undefined) void this.move(this.earlyMove);
   }
 
-  async move(_: LeaseRequest): Promise<void> {
-    throw new Error('not implemented');
+  async move(request: LeaseRequest): Promise<void> {
+    const { acquired, keeper, listener, registry } = this;
+    if (acquired === undefined) throw new Error('this node has no lease yet');
+    if (keeper === undefined || listener === undefined) {
+      this.earlyMove = request;
+      return;
+    }
+    if (this.closed) return;
+    const { own, netConf } = acquired;
+    registry.client.reconnect();
+    const leases = mapWithIpv4(own.leases, (lease, family) => ({
+      ...lease,
+      publicIp: request.families[family]?.publicIp ?? lease.publicIp,
+    }));
+    if (isDeepStrictEqual(leases, own.leases)) return;
+    keeper.move(leases, formatLeaseValue(leases, netConf.backend));
+    this.deliverSoon(acquired, listener);
   }
 
   markReady(): void {}
@@ -143,6 +175,12 @@ export class EtcdLeaseSource implements LeaseSource {
     this.keeper?.stop();
     this.keyWatcher?.stop();
     this.openRegistry?.client.close();
+  }
+
+  private async nodeRequest({ netConf, families: { ipv4, ipv6 } }: LeaseRequest): Promise<NodeRequest> {
+    if (ipv4 === undefined) throw new Error('leases in etcd need an IPv4 request');
+    const storedMacs = await readStoredMacs(this.options.runDir, netConf.backend);
+    return { netConf, storedMacs, families: { ipv4, ipv6 } };
   }
 
   private get registry(): Registry {
@@ -203,7 +241,10 @@ export class EtcdLeaseSource implements LeaseSource {
     const deliver = async (): Promise<void> => {
       this.collecting = undefined;
       if (this.closed) return;
-      await listener.onLeases(this.filter.setsOf(own.name, own.leases, peers.leases));
+      const sets = this.filter.setsOf(own.name, own.leases, peers.nodes);
+      if (isDeepStrictEqual(sets, this.delivered)) return;
+      await listener.onLeases(sets);
+      this.delivered = sets;
     };
     this.collecting = setTimeout(() => {
       this.deliveries.run(deliver).catch((error: Error) => listener.onRefused(error));
@@ -220,9 +261,4 @@ function parseNetConf(key: string, text: string): NetConf {
     if (!(error instanceof UserError)) throw error;
     throw new NotYet(`error parsing subnet config: ${error.message}`);
   }
-}
-
-function nodeRequest({ netConf, families: { ipv4, ipv6 } }: LeaseRequest): NodeRequest {
-  if (ipv4 === undefined) throw new Error('leases in etcd need an IPv4 request');
-  return { netConf, families: { ipv4, ipv6 } };
 }

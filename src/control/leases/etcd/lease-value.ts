@@ -1,10 +1,11 @@
 /** The value of a node's key: the fields of LeaseAttrs (pkg/lease/lease.go) as JSON, in flannel's order. */
 
-import type { PerFamily } from '../../addresses/family.js';
+import { FAMILIES, type Family, type PerFamily, perFamily } from '../../addresses/family.js';
 import { formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
+import { parseVtepMac } from '../../addresses/mac.js';
 import type { BackendConf } from '../../config/net-conf.js';
 import { JsonFile, type JsonObject } from '../../support/json-file.js';
-import { UserError } from '../../support/user-error.js';
+import { show, UserError } from '../../support/user-error.js';
 import { type Lease, vtepMacOf } from '../lease.js';
 import type { WithIpv4 } from './subnet-key.js';
 
@@ -16,7 +17,15 @@ export interface LeaseValue {
   backendType: string;
   /** VtepMAC of BackendData and of BackendV6Data, unchecked. */
   vtepMacs: PerFamily<string>;
+  /** Why a family's fields are no vxlan lease; absent if they are one. */
+  problems: PerFamily<string>;
 }
+
+/** The fields of one family. */
+const FIELDS = {
+  ipv4: { address: 'PublicIP', data: 'BackendData' },
+  ipv6: { address: 'PublicIPv6', data: 'BackendV6Data' },
+} as const satisfies Record<Family, object>;
 
 /** Formats a value byte for byte as flannel does: a missing IPv6 address is null, other missing fields are absent. */
 export function formatLeaseValue({ ipv4, ipv6 }: WithIpv4<Lease>, backend: BackendConf): string {
@@ -39,17 +48,18 @@ export function formatLeaseValue({ ipv4, ipv6 }: WithIpv4<Lease>, backend: Backe
  */
 export function parseLeaseValue(key: string, text: string): LeaseValue {
   const { root } = JsonFile.parse('--etcd-prefix', key, text);
-  const ipv4 = nodeAddress(root.string('PublicIP'));
-  if (typeof ipv4 !== 'number') throw root.error('PublicIP', 'not the IPv4 address of a node');
+  const publicIp = nodeAddress(root, 'ipv4');
+  if (publicIp === undefined) throw root.error('PublicIP', 'not the IPv4 address of a node');
   const backendType = root.string('BackendType') ?? '';
   // Other backends have other data.
   const isVxlan = backendType === 'vxlan';
   const mac = isVxlan ? root.object('BackendData')?.string('VtepMAC') : undefined;
   const ipv6 = parseIpv6Fields(root, isVxlan);
   return {
-    publicIps: { ipv4, ipv6: ipv6.publicIp },
+    publicIps: { ipv4: publicIp, ipv6: ipv6.publicIp },
     backendType,
     vtepMacs: { ipv4: mac, ipv6: ipv6.mac },
+    problems: perFamily(FAMILIES, (family) => (isVxlan ? problemOf(root, family) : undefined)),
   };
 }
 
@@ -59,9 +69,8 @@ function parseIpv6Fields(
   isVxlan: boolean,
 ): { publicIp?: Ip | undefined; mac?: string | undefined } {
   try {
-    const address = nodeAddress(root.string('PublicIPv6'));
     return {
-      publicIp: typeof address === 'bigint' ? address : undefined,
+      publicIp: nodeAddress(root, 'ipv6'),
       mac: isVxlan ? root.object('BackendV6Data')?.string('VtepMAC') : undefined,
     };
   } catch (error) {
@@ -70,7 +79,23 @@ function parseIpv6Fields(
   }
 }
 
-function nodeAddress(text: string | undefined): Ip | undefined {
-  const ip = parseIp(text ?? '');
+/** Returns which of a family's fields is missing or invalid, and its value; undefined if all are valid. */
+function problemOf(root: JsonObject, family: Family): string | undefined {
+  const { address, data } = FIELDS[family];
+  const ip = root.get(address);
+  if (ip === undefined) return `${address} is missing`;
+  if (typeof ip !== 'string' || nodeAddress(root, family) === undefined)
+    return `${address} ${show(ip)} is not the address of a node`;
+  const object = root.get(data);
+  if (object === undefined) return `${data} is missing`;
+  if (typeof object !== 'object' || Array.isArray(object)) return `${data} ${show(object)} is not an object`;
+  const mac = root.object(data)?.get('VtepMAC');
+  if (mac === undefined) return `${data}.VtepMAC is missing`;
+  const isMac = typeof mac === 'string' && parseVtepMac(mac) !== undefined;
+  return isMac ? undefined : `${data}.VtepMAC ${show(mac)} is not a unicast MAC address`;
+}
+
+function nodeAddress(root: JsonObject, family: Family): Ip | undefined {
+  const ip = parseIp(root.string(FIELDS[family].address) ?? '', family);
   return ip !== undefined && isNodeAddress(ip) ? ip : undefined;
 }

@@ -7,7 +7,7 @@ import { RANGE_RULES, type SubnetRange } from '../../config/subnet-range.js';
 import { UserError } from '../../support/user-error.js';
 import { firstFree, overlap } from './allocate.js';
 import type { SubnetEntry } from './entry.js';
-import { mapWithIpv4, type SubnetKey, type WithIpv4 } from './subnet-key.js';
+import { formatSubnetKey, mapWithIpv4, type SubnetKey, type WithIpv4 } from './subnet-key.js';
 
 export interface SubnetRequest {
   /** Origin of the network configuration, for messages. */
@@ -37,14 +37,19 @@ export function select(
   random: () => number,
 ): Selection {
   const own = entries.filter(({ publicIps }) => publicIps.ipv4 === request.publicIp);
-  const fitting = own.find(({ key }) => fits(key, request));
-  if (fitting !== undefined) return { kind: 'own', entry: fitting };
+  const fitting = own.filter(({ key }) => fits(key, request));
+  const previous = previousKey(request);
+  // A dead node's key may have the address too: the own one has the subnet of the earlier run, or is the newest.
+  const previousName = previous && formatSubnetKey(previous);
+  const best =
+    fitting.find(({ name }) => name === previousName) ??
+    fitting.sort((a, b) => b.revision.compare(a.revision))[0];
+  if (best !== undefined) return { kind: 'own', entry: best };
   if (own[0] !== undefined) return { kind: 'stale', entry: own[0] };
 
   const taken = mapWithIpv4(request.ranges, (_, family) =>
     entries.flatMap(({ key: { [family]: subnet } }) => subnet ?? []),
   );
-  const previous = previousKey(request);
   if (previous !== undefined && fits(previous, request) && !overlapsAny(previous, taken)) {
     return { kind: 'free', key: previous, previous: true };
   }

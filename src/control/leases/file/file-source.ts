@@ -52,7 +52,11 @@ export class FileLeaseSource implements LeaseSource {
   private readonly fileWatch: FileWatch;
   private readonly ignored = new OnceEach();
   private readonly reloads = new Serial();
+  /** The request whose lease is in force. */
   private request: LeaseRequest | undefined;
+  /** The request of a move to addresses without a lease in the file. */
+  private pending: LeaseRequest | undefined;
+  private listener: Omit<LeaseListener, 'onRevoked'> | undefined;
   private stopWatching: (() => void) | undefined;
 
   constructor(options: FileOptions, fileWatch: FileWatch = POLLING) {
@@ -73,39 +77,57 @@ export class FileLeaseSource implements LeaseSource {
   /** Reads the leases. The file lists this node like any other, so nothing is published. */
   async acquire(request: LeaseRequest): Promise<LeaseSets> {
     const { sets } = await this.load(request);
-    // This node's address is fixed from now on, because the socket is bound to it.
-    const families = mapFamilies(request.families, (wanted, family) => ({
-      ...wanted,
-      addresses: [valueIn(sets, family).own.publicIp],
-    }));
-    this.request = { ...request, families };
+    this.settleOn(request, sets);
     return sets;
   }
 
-  watch({ onLeases, onRefused }: Omit<LeaseListener, 'onRevoked'>): void {
-    const { request } = this;
-    if (request === undefined) throw new Error('a lease file is watched once its lease was acquired');
-    const deliver = async (): Promise<void> => {
-      const { sets, ignored } = await this.reload(request);
-      this.ignored.log(ignored, info);
-      await onLeases(sets);
-    };
-    const onChange = (): void => {
-      this.reloads.run(deliver).catch(onRefused);
-    };
-    this.stopWatching = this.fileWatch.start(this.name, onChange);
+  watch(listener: Omit<LeaseListener, 'onRevoked'>): void {
+    if (this.request === undefined) throw new Error('a lease file is watched once its lease was acquired');
+    this.listener = listener;
+    this.stopWatching = this.fileWatch.start(this.name, () => this.deliverSoon());
     // The poll does not detect an edit between `acquire` and its own start.
-    onChange();
+    this.deliverSoon();
   }
 
-  async move(_: LeaseRequest): Promise<void> {
-    throw new Error('not implemented');
+  /** The lease with the new addresses is this node's from now on. If the file has none, an edit may add it. */
+  async move(request: LeaseRequest): Promise<void> {
+    this.pending = request;
+    const { sets } = await this.load(request);
+    this.settleOn(request, sets);
+    // The mover waits for no delivery: the listener may itself wait for the mover.
+    this.deliverSoon();
   }
 
   markReady(): void {}
 
   async close(): Promise<void> {
     this.stopWatching?.();
+  }
+
+  /**
+   * Makes the leases found for a request this node's, unless this node has moved meanwhile. Its addresses are fixed, because
+   * the sockets are bound to them.
+   */
+  private settleOn(request: LeaseRequest, sets: LeaseSets): void {
+    if (this.pending !== undefined && this.pending !== request) return;
+    const families = mapFamilies(request.families, (wanted, family) => ({
+      ...wanted,
+      addresses: [valueIn(sets, family).own.publicIp],
+    }));
+    this.request = { ...request, families };
+    this.pending = undefined;
+  }
+
+  /** Delivers the content of the file, after the listener has applied the set before. */
+  private deliverSoon(): void {
+    const { listener } = this;
+    if (listener === undefined) return;
+    const deliver = async (): Promise<void> => {
+      const { sets, ignored } = await this.reload();
+      this.ignored.log(ignored, info);
+      await listener.onLeases(sets);
+    };
+    this.reloads.run(deliver).catch((error: Error) => listener.onRefused(error));
   }
 
   private async load(request: LeaseRequest): Promise<Loaded> {
@@ -121,12 +143,23 @@ export class FileLeaseSource implements LeaseSource {
     return { sets, ignored };
   }
 
-  private async reload(request: LeaseRequest): Promise<Loaded> {
+  private async reload(): Promise<Loaded> {
     try {
-      return await this.load(request);
+      return await this.loadOwn();
     } catch {
       await this.fileWatch.settle();
-      return await this.load(request);
+      return await this.loadOwn();
     }
+  }
+
+  /** Loads the leases for the pending move, or else for the request in force. */
+  private async loadOwn(): Promise<Loaded> {
+    const { pending, request } = this;
+    const moved = pending && (await this.load(pending).catch(() => undefined));
+    if (pending !== undefined && moved !== undefined) {
+      this.settleOn(pending, moved.sets);
+      return moved;
+    }
+    return await this.load(request as LeaseRequest);
   }
 }

@@ -2,6 +2,7 @@
 
 import { type Family, familiesIn, valueIn } from '../../addresses/family.js';
 import { formatIp } from '../../addresses/ip.js';
+import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf } from '../../config/net-conf.js';
 import { show, UserError } from '../../support/user-error.js';
 import { type NodeLeases, vtepMacOf } from '../lease.js';
@@ -76,4 +77,13 @@ export function vtepMacIn(data: string | undefined): string | undefined {
   // Go matches keys regardless of case.
   const [, mac] = Object.entries(value).find(([key]) => key.toLowerCase() === 'vtepmac') ?? [];
   return typeof mac === 'string' && mac !== '' ? mac : undefined;
+}
+
+/** Returns VtepMAC of backend-data or backend-v6-data in its canonical form; undefined for any other value. */
+export function validVtepMacIn(data: string | undefined): string | undefined {
+  try {
+    return parseVtepMac(vtepMacIn(data) ?? '');
+  } catch {
+    return undefined;
+  }
 }

@@ -69,7 +69,7 @@ function updateOwn(
   const record = reflector.nodes.get(node);
   if (record === undefined) return;
   try {
-    const own = ownLeasesOf(record, request, before);
+    const own = ownLeasesOf(record, request, (family) => before[family]?.vtepMac);
     refusal.clear();
     if (isDeepStrictEqual(own, before)) return;
     logOverwrites(record, request, prefix);

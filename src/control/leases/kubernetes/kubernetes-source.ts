@@ -14,6 +14,7 @@ import { Credentials } from '../credentials.js';
 import { type LeaseSets, type NodeLeases, vtepMacOf } from '../lease.js';
 import { Outage } from '../outage.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
+import { readStoredMacs, storeMacs } from '../stored-macs.js';
 import { annotationPrefix, annotationsOf, FAMILY_ANNOTATIONS } from './annotations.js';
 import { ApiClient } from './api-client.js';
 import { ApiError } from './api-error.js';
@@ -22,7 +23,7 @@ import { loadAccess, warnOfInClusterConfig } from './kubeconfig.js';
 import { LeaseSetBuilder } from './lease-sets.js';
 import { describeMissingNode, findNodeName } from './node-name.js';
 import type { NodeRecord } from './node-record.js';
-import { logOverwrites, ownLeasesOf } from './own-leases.js';
+import { logOverwrites, ownLeasesOf, ownMacsOf } from './own-leases.js';
 import { Publisher } from './publisher.js';
 import { NodeReflector } from './reflector.js';
 import type { KubernetesSession } from './session.js';
@@ -68,7 +69,7 @@ export class KubernetesLeaseSource implements LeaseSource {
 
   async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
     return await prefixErrors(FAILED_TO_ACQUIRE, async () =>
-      ownLeasesOf(await this.ownNode(signal), request),
+      ownLeasesOf(await this.ownNode(signal), request, () => undefined),
     );
   }
 
@@ -86,8 +87,12 @@ export class KubernetesLeaseSource implements LeaseSource {
     );
   }
 
-  async move(_: LeaseRequest): Promise<void> {
-    throw new Error('not implemented');
+  async move(request: LeaseRequest): Promise<void> {
+    this.leases.request = request;
+    const { reflector } = this.session;
+    reflector.reconnect();
+    // `deliverChanges` makes this node's leases of record and request.
+    reflector.emit('change');
   }
 
   markReady(): void {
@@ -161,7 +166,10 @@ export class KubernetesLeaseSource implements LeaseSource {
     const { netConf } = request;
     const { backend } = netConf;
     const record = await this.ownNode(signal);
-    const own = ownLeasesOf(record, request);
+    const { runDir } = this.options;
+    const macs = ownMacsOf(record, request, reflector.nodes, await readStoredMacs(runDir, backend));
+    const own = ownLeasesOf(record, request, (family) => macs[family]);
+    await storeMacs(runDir, backend, own);
     for (const family of familiesIn(own)) {
       if (backend.type !== 'vxlan') continue;
       const mac = vtepMacOf(valueIn(own, family));

@@ -6,15 +6,24 @@ export interface NodeRecord {
   name: string;
   /** Changes when the node is deleted and registered again. */
   uid: string;
+  /** Time of the registration, in milliseconds; 0 if unknown. */
+  createdAt: number;
   /** spec.podCIDRs, or spec.podCIDR if that list is empty. */
   podCidrs: readonly string[];
   annotations: Annotations;
   /** Status of the condition NetworkUnavailable: "True", "False" or "Unknown". */
   networkUnavailable: string | undefined;
+  /** Whether the condition Ready is "True". A heartbeat changes only its times, which are no part of the record. */
+  ready: boolean;
 }
 
 interface NodeObject {
-  metadata?: { name?: string; uid?: string; annotations?: Record<string, unknown> };
+  metadata?: {
+    name?: string;
+    uid?: string;
+    creationTimestamp?: string;
+    annotations?: Record<string, unknown>;
+  };
   spec?: { podCIDR?: string; podCIDRs?: string[] };
   status?: { conditions?: { type?: string; status?: string }[] };
 }
@@ -29,11 +38,15 @@ export function recordOf(node: unknown, prefix: string): NodeRecord | undefined 
     if (typeof value === 'string') annotations[name] = value;
   }
   const list = spec?.podCIDRs ?? [];
+  const conditionOf = (name: string): string | undefined =>
+    status?.conditions?.find(({ type }) => type === name)?.status;
   return {
     name: metadata.name,
     uid: metadata.uid ?? '',
+    createdAt: Date.parse(metadata.creationTimestamp ?? '') || 0,
     podCidrs: list.length === 0 && spec?.podCIDR ? [spec.podCIDR] : list,
     annotations,
-    networkUnavailable: status?.conditions?.find(({ type }) => type === 'NetworkUnavailable')?.status,
+    networkUnavailable: conditionOf('NetworkUnavailable'),
+    ready: conditionOf('Ready') === 'True',
   };
 }

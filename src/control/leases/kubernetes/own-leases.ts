@@ -1,7 +1,14 @@
 /** The leases that this node's Node object defines (pkg/subnet/kube/kube.go, AcquireLease). */
 
 import { type Cidr, contains, formatCidr, parseCidr } from '../../addresses/cidr.js';
-import { type Family, familiesIn, familyName, mapFamilies, valueIn } from '../../addresses/family.js';
+import {
+  type Family,
+  familiesIn,
+  familyName,
+  mapFamilies,
+  type PerFamily,
+  valueIn,
+} from '../../addresses/family.js';
 import { formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import type { NetConf } from '../../config/net-conf.js';
@@ -10,7 +17,7 @@ import { UserError } from '../../support/user-error.js';
 import type { NodeLeases } from '../lease.js';
 import type { LeaseRequest } from '../source.js';
 import { ownVtepMac } from '../vtep-mac.js';
-import { FAMILY_ANNOTATIONS, vtepMacIn } from './annotations.js';
+import { FAMILY_ANNOTATIONS, validVtepMacIn, vtepMacIn } from './annotations.js';
 import type { NodeRecord } from './node-record.js';
 
 /** Returns the first pod CIDR of this family; undefined if the node has no such CIDR. */
@@ -19,18 +26,37 @@ export function podCidr({ podCidrs }: NodeRecord, family: Family): Cidr | undefi
 }
 
 /**
- * Returns the requested leases. This node's leases `before` keep their MACs.
+ * Returns the requested leases, with the MACs that `macOf` returns.
  * @throws UserError when this node cannot have one of the leases
  */
-export function ownLeasesOf(record: NodeRecord, request: LeaseRequest, before?: NodeLeases): NodeLeases {
-  const { netConf, families } = request;
-  return mapFamilies(families, ({ publicIp: found, vtepMac }, family) => {
+export function ownLeasesOf(
+  record: NodeRecord,
+  { netConf, families }: LeaseRequest,
+  macOf: (family: Family) => string | undefined,
+): NodeLeases {
+  return mapFamilies(families, ({ publicIp: found }, family) => {
     const subnet = ownSubnet(record, netConf, family);
     const publicIp = ownPublicIp(record, family, found);
-    const had = before?.[family];
-    if (had !== undefined) return { subnet, publicIp, vtepMac: had.vtepMac };
-    const stored = (): string | undefined => storedMac(record.annotations[FAMILY_ANNOTATIONS[family].data]);
-    return { subnet, publicIp, vtepMac: ownVtepMac(netConf.backend, stored, vtepMac, publicIp) };
+    return { subnet, publicIp, vtepMac: macOf(family) };
+  });
+}
+
+/** Returns the MACs for the first leases of this node. `nodes` has the records of all nodes, `stored` the run directory's. */
+export function ownMacsOf(
+  record: NodeRecord,
+  { netConf, families }: LeaseRequest,
+  nodes: ReadonlyMap<string, NodeRecord>,
+  stored: PerFamily<string>,
+): PerFamily<string> {
+  if (netConf.backend.type !== 'vxlan') return {};
+  return mapFamilies(families, ({ vtepMac: adopted }, family) => {
+    const { data } = FAMILY_ANNOTATIONS[family];
+    const isTaken = (mac: string): boolean =>
+      [...nodes.values()].some(
+        ({ name, annotations }) => name !== record.name && validVtepMacIn(annotations[data]) === mac,
+      );
+    const published = publishedMac(record.annotations[data]);
+    return ownVtepMac({ published, adopted, stored: stored[family], isTaken });
   });
 }
 
@@ -91,7 +117,7 @@ function ownPublicIp({ name, annotations }: NodeRecord, family: Family, found: I
 }
 
 /** Returns the MAC in the node's own annotation; logs an invalid one. */
-function storedMac(data: string | undefined): string | undefined {
+function publishedMac(data: string | undefined): string | undefined {
   let text: string | undefined;
   try {
     text = vtepMacIn(data);

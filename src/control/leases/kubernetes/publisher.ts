@@ -29,11 +29,17 @@ export class Publisher {
   private readonly failures = new Outage();
   private checkPending = false;
   private wake = (): void => {};
+  private readonly backoff: Backoff;
+  /** Aborts the pause before a patch, and the patch. */
+  private attempt = new AbortController();
+  /** Whether the next patch comes without a pause. */
+  private urgent = false;
 
   constructor(session: KubernetesSession, clearCondition: boolean, timing: KubernetesTiming) {
     this.session = session;
     this.clearCondition = clearCondition;
     this.timing = timing;
+    this.backoff = new Backoff(timing.backoff);
   }
 
   /** Publishes the annotations, retrying as long as flannel does. @throws UserError when the time is up */
@@ -61,9 +67,15 @@ export class Publisher {
     }
   }
 
-  /** Sets the annotations to publish from now on. */
+  /**
+   * Sets the annotations to publish from now on, and publishes them at once. A running patch is aborted: after a change of
+   * this node's address its connection may stay silent.
+   */
   update(desired: Annotations): void {
     this.desired = desired;
+    this.urgent = true;
+    this.backoff.reset();
+    this.attempt.abort();
     this.check();
   }
 
@@ -80,26 +92,26 @@ export class Publisher {
   }
 
   /** Publishes what differs until the signal is aborted. */
-  async run(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(this.timing.backoff);
+  async run(closing: AbortSignal): Promise<void> {
+    const { backoff } = this;
     let waitMs = 0;
-    signal.addEventListener('abort', () => this.wake(), { once: true });
-    while (!signal.aborted) {
-      await this.checkRequested(signal);
+    closing.addEventListener('abort', () => this.wake(), { once: true });
+    while (!closing.aborted) {
+      await this.checkRequested(closing);
       this.checkPending = false;
       if (this.differences().length === 0 && !this.conditionDue) continue;
-      // When all nodes lose their annotations at once, their patches are spread.
-      const spreadMs = Math.random() * this.timing.patchPauseMs;
-      const pauseMs = this.lastPatchAt + this.timing.patchPauseMs - performance.now();
-      await this.session.client.pause(Math.max(waitMs, pauseMs, spreadMs), signal);
-      if (signal.aborted) return;
+      this.attempt = new AbortController();
+      const signal = AbortSignal.any([closing, this.attempt.signal]);
+      if (!this.urgent) await this.pause(waitMs, signal);
+      if (signal.aborted) continue;
+      this.urgent = false;
       waitMs = 0;
       try {
         if (await this.patchAnnotations(signal)) this.check();
         else if (this.conditionDue) await this.patchCondition(signal);
         backoff.reset();
       } catch (failure) {
-        if (signal.aborted) return;
+        if (signal.aborted) continue;
         const error = ApiError.from(failure);
         waitMs = backoff.next(error.retryAfterMs);
         const reason = explainApiError(error, 'patch', 'nodes/status');
@@ -108,6 +120,13 @@ export class Publisher {
         this.check();
       }
     }
+  }
+
+  /** Waits before a patch. When all nodes lose their annotations at once, their patches are spread. */
+  private async pause(waitMs: number, signal: AbortSignal): Promise<void> {
+    const spreadMs = Math.random() * this.timing.patchPauseMs;
+    const pauseMs = this.lastPatchAt + this.timing.patchPauseMs - performance.now();
+    await this.session.client.pause(Math.max(waitMs, pauseMs, spreadMs), signal);
   }
 
   private checkRequested(signal: AbortSignal): Promise<void> {
@@ -160,9 +179,13 @@ export class Publisher {
   }
 
   private async patch(body: object, signal: AbortSignal): Promise<void> {
-    const path = `/api/v1/nodes/${encodeURIComponent(this.session.node)}/status`;
+    const { client, node, reflector } = this.session;
+    const before = this.record;
     this.lastPatchAt = performance.now();
-    this.session.reflector.learn(await this.session.client.patch(path, JSON.stringify(body), signal));
+    const path = `/api/v1/nodes/${encodeURIComponent(node)}/status`;
+    const patched = await client.patch(path, JSON.stringify(body), signal);
+    // The watch may have delivered a later change before this answer.
+    if (this.record === before) reflector.learn(patched);
   }
 
   private get failedPatch(): string {

@@ -37,6 +37,9 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   private outage = new Outage();
   /** Resource version to watch from; undefined when a list must come first. */
   private version: string | undefined;
+  private readonly backoff: Backoff;
+  /** Aborts the running list, watch or pause. */
+  private attempt = new AbortController();
 
   /** @param prefix of the annotations */
   constructor(client: ApiClient, prefix: string, timing: KubernetesTiming) {
@@ -44,24 +47,33 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
     this.client = client;
     this.prefix = prefix;
     this.timing = timing;
+    this.backoff = new Backoff(timing.backoff);
   }
 
   get notReady(): string | null {
     return this.outage.notReady;
   }
 
+  /** Opens a new connection at once: one from an address that this node has lost stays silent. */
+  reconnect(): void {
+    this.backoff.reset();
+    this.attempt.abort();
+  }
+
   /** Lists and watches until the signal is aborted. */
-  async run(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(this.timing.backoff);
+  async run(closing: AbortSignal): Promise<void> {
+    const { backoff } = this;
     let lastStatus: number | undefined;
-    while (!signal.aborted) {
+    while (!closing.aborted) {
+      this.attempt = new AbortController();
+      const signal = AbortSignal.any([closing, this.attempt.signal]);
       let retryAfterMs = 0;
       try {
         if (this.version === undefined) await withSmallHeap(() => this.list(signal));
         const lastedMs = await this.watch(signal);
         if (lastedMs >= this.timing.steadyMs) backoff.reset();
       } catch (failure) {
-        if (signal.aborted) return;
+        if (signal.aborted) continue;
         const error = ApiError.from(failure);
         retryAfterMs = error.retryAfterMs;
         // A restarted server answers 410 once; only several in a row back off.

@@ -97,6 +97,12 @@ t.test('apply removes, moves and adds peers in one change', async (t) => {
   ]);
 });
 
+t.test('a removed peer takes nothing that another peer with its address uses', async (t) => {
+  const { apply } = rig(t);
+  await apply(lease(2), lease(3, '192.168.77.2'));
+  t.same((await apply(lease(3, '192.168.77.2'))).done, ['delete 10.244.2.0/24']);
+});
+
 t.test('setOwnLease passes the device address to the dataplane as a signed number', async (t) => {
   const { ip, dataplane } = rig(t);
   await BACKEND.setOwnLease(dataplane.asDataplane, leaseOf('200.0.1.0/24', '192.168.77.1'));

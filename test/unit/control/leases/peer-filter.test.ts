@@ -1,14 +1,15 @@
 import t, { type Test } from 'tap';
 import { formatCidr } from '../../../../src/control/addresses/cidr.js';
-import { type NamedLease, PeerFilter } from '../../../../src/control/leases/peer-filter.js';
+import { type NamedLease, PeerFilter, type Rank } from '../../../../src/control/leases/peer-filter.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { leaseOf, nodeLease } from '../../../support/leases.js';
 import { mentions } from '../../../support/user-error.js';
 
-const OWN: NamedLease = { name: 'self', lease: nodeLease(1) };
+const OWN = { name: 'self', lease: nodeLease(1) };
+const ALIKE: Rank = { ready: true, time: 0 };
 
-function named(name: string, subnet: string, publicIp: string, mac?: string): NamedLease {
-  return { name, lease: leaseOf(subnet, publicIp, mac) };
+function named(name: string, subnet: string, publicIp: string, mac?: string, rank = ALIKE): NamedLease {
+  return { name, lease: leaseOf(subnet, publicIp, mac), rank };
 }
 
 /** The accepted subnets, and what is logged. */
@@ -33,17 +34,17 @@ for (const { rule, lease, says } of [
   {
     rule: "this node's public IP",
     lease: named('z', '10.244.9.0/24', '192.168.77.1'),
-    says: ['z is left out', 'public IP 192.168.77.1 belongs to self too', '--public-ip'],
+    says: ['z is left out', 'public IP 192.168.77.1 belongs to self too', 'that is this node', '--public-ip'],
   },
   {
-    rule: "another's public IP",
-    lease: named('z', '10.244.9.0/24', '192.168.77.2'),
-    says: ['z is left out', 'public IP 192.168.77.2 belongs to a too'],
+    rule: "this node's MAC at another address",
+    lease: named('z', '10.244.9.0/24', '192.168.77.9', '02:00:00:00:00:01'),
+    says: ['VtepMAC 02:00:00:00:00:01 belongs to self at 192.168.77.1 too'],
   },
   {
-    rule: "another's MAC",
+    rule: "another's MAC at another address",
     lease: named('z', '10.244.9.0/24', '192.168.77.9', '02:00:00:00:00:02'),
-    says: ['VtepMAC 02:00:00:00:00:02 belongs to a too'],
+    says: ['VtepMAC 02:00:00:00:00:02 belongs to a at 192.168.77.2 too', 'the lease of a stays'],
   },
   {
     rule: "another's subnet",
@@ -68,7 +69,7 @@ for (const { rule, lease, says } of [
   {
     rule: 'a public IP inside the own subnet',
     lease: named('z', '10.244.9.0/24', '10.244.9.7'),
-    says: ['public IP 10.244.9.7 lies inside the subnet of itself'],
+    says: ['public IP 10.244.9.7 lies inside its own subnet'],
   },
   {
     rule: "a subnet around another's public IP",
@@ -88,6 +89,100 @@ for (const { rule, lease, says } of [
     mentions(t, log[0] as string, ...says);
   });
 }
+
+t.test('PeerFilter accepts several subnets and MACs at one public IP, and one MAC twice there', async (t) => {
+  const { subnets, log } = filtered(
+    t,
+    named('live', '10.244.3.0/24', '192.168.77.3', '02:00:00:00:00:03'),
+    named('a-dead', '10.244.8.0/24', '192.168.77.3', '02:00:00:00:00:08', { ready: false, time: 9 }),
+    named('z-dead', '10.244.9.0/24', '192.168.77.3', '02:00:00:00:00:03', { ready: false, time: 9 }),
+    named('udp', '10.244.10.0/24', '192.168.77.3'),
+  );
+  t.same(subnets, ['10.244.8.0/24', '10.244.3.0/24', '10.244.10.0/24', '10.244.9.0/24']);
+  t.same(log, []);
+});
+
+for (const { rule, winner, loser, why } of [
+  {
+    rule: 'the ready node, although the other lease is newer',
+    winner: { ready: true, time: 1 },
+    loser: { ready: false, time: 2 },
+    why: 'because only that node is ready',
+  },
+  {
+    rule: 'the newer of two leases whose nodes are ready',
+    winner: { ready: true, time: 2 },
+    loser: { ready: true, time: 1 },
+    why: 'because it is newer',
+  },
+  {
+    rule: 'the newer of two leases whose nodes are not ready',
+    winner: { ready: false, time: 2 },
+    loser: { ready: false, time: 1 },
+    why: 'because it is newer',
+  },
+]) {
+  t.test(`PeerFilter prefers ${rule}, whatever the names`, async (t) => {
+    const mac = '02:00:00:00:00:09';
+    for (const [first, second] of [
+      ['a', 'z'],
+      ['z', 'a'],
+    ] as const) {
+      const { subnets, log } = filtered(
+        t,
+        named(first, '10.244.8.0/24', '192.168.77.8', mac, winner),
+        named(second, '10.244.9.0/24', '192.168.77.9', mac, loser),
+      );
+      t.same(subnets, ['10.244.8.0/24']);
+      mentions(
+        t,
+        log[0] as string,
+        `${second} is left out: its VtepMAC ${mac}`,
+        `the lease of ${first} stays`,
+        why,
+      );
+    }
+  });
+}
+
+t.test('PeerFilter chooses by name only between equals', async (t) => {
+  const { subnets, log } = filtered(
+    t,
+    named('b', '10.244.8.0/24', '192.168.77.8'),
+    named('a', '10.244.8.0/25', '192.168.77.9'),
+  );
+  t.same(subnets, ['10.244.8.0/25']);
+  t.match(log[0], 'because its name comes first');
+});
+
+t.test('PeerFilter returns the peers in one order, whatever their ranks', async (t) => {
+  const subnetsAt = (time: number): string[] =>
+    filtered(
+      t,
+      named('a', '10.244.8.0/24', '192.168.77.8', undefined, { ready: time > 1, time }),
+      named('b', '10.244.9.0/24', '192.168.77.9', undefined, { ready: true, time: 1 }),
+    ).subnets;
+  t.same(subnetsAt(0), subnetsAt(2));
+});
+
+t.test('PeerFilter logs again when the other lease wins', async (t) => {
+  const log = catchLog(t);
+  const filter = new PeerFilter();
+  const accept = (ready: boolean): void => {
+    filter.accept(OWN, [
+      named('a', '10.244.8.0/24', '192.168.77.8', undefined, { ready, time: 1 }),
+      named('b', '10.244.8.0/25', '192.168.77.9', undefined, { ready: true, time: 0 }),
+    ]);
+  };
+  for (const ready of [true, true, false, false, true]) accept(ready);
+  t.same(
+    log.map((line) => line.slice(0, 15)),
+    ['W b is left out', 'W a is left out', 'W b is left out'],
+  );
+  t.ok(filter.hasContradictions);
+  filter.accept(OWN, []);
+  t.notOk(filter.hasContradictions);
+});
 
 t.test('PeerFilter accepts leases without MACs', async (t) => {
   const { subnets } = filtered(
@@ -119,9 +214,10 @@ t.test('PeerFilter applies the same rules to IPv6', async (t) => {
       publicIp: (0xfd77n << 112n) + publicIp,
       vtepMac: `02:00:00:00:00:0${node}`,
     },
+    rank: ALIKE,
   });
-  const peers = new PeerFilter().accept(lease(1n), [lease(2n), lease(3n, 2n), lease(4n, 4n, 62), lease(5n)]);
+  const peers = new PeerFilter().accept(lease(1n), [lease(2n), lease(3n, 1n), lease(4n, 4n, 62), lease(5n)]);
   t.same(peers, [lease(2n).lease, lease(4n, 4n, 62).lease]);
-  t.match(log[0], /node3 is left out: its public IP fd77::2 belongs to node2 too/);
+  t.match(log[0], /node3 is left out: its public IP fd77::1 belongs to node1 too/);
   t.match(log[1], /node5 is left out: its subnet fd00:0:0:5::\/64 overlaps that of node4/);
 });

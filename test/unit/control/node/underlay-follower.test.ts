@@ -170,5 +170,5 @@ t.test('an absent family keeps its plan, and the other one is followed', async (
   states.set('ipv6', present('ipv6'));
   await follower.follow();
   t.equal(follower.absent, false);
-  t.same(did, ['follow ipv4'], 'the same address needs no change');
+  t.same(did, ['follow ipv4', `publish ${ADDRESS.ipv4}`], 'the source connects again');
 });

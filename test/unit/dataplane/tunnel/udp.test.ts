@@ -231,6 +231,16 @@ t.test('decapsulate accepts sources as the peer check allows', async (t) => {
   }
 });
 
+t.test('decapsulate accepts every subnet of an address, and the rest once one is removed', async (t) => {
+  const { kit, tunnel, decapsulate } = node();
+  tunnel.routes.set(ipv4('10.244.9.0'), 24, ADDRESS_B);
+  const from = (inner: string): Uint8Array => touched((view) => view.setInt32(12, ipv4(inner)));
+  t.equal(decapsulate(ADDRESS_B, from('10.244.2.3'), from('10.244.9.3')).length, 2);
+  tunnel.routes.delete(ipv4('10.244.9.0'), 24);
+  t.equal(decapsulate(ADDRESS_B, from('10.244.2.3'), from('10.244.9.3')).length, 1);
+  t.same(kit.counted(), { rx_drop_wrong_source: 1 }, 'the address is still that of a peer');
+});
+
 t.test('encapsulate copies the inner ECN field to the outer header, without DSCP', async (t) => {
   const { kit, encapsulate } = node();
   encapsulate(...[0xb8, 0xb9, 0xba, 0xbb].map((tos) => touched((packet) => packet.setUint8(1, tos))));

@@ -306,6 +306,21 @@ t.test('decapsulate checks the source before the destination', async (t) => {
   t.same(kit.counted(), { rx_drop_unknown_vtep: 1 });
 });
 
+t.test('decapsulate accepts every MAC of an address, and the rest once one is removed', async (t) => {
+  const { kit, tunnel } = node();
+  setFdb(tunnel, STRANGE_MAC, ADDRESS_A);
+  const both = [MAC_A, STRANGE_MAC].map((source) => datagram(rawFrame(MAC_B, source)));
+  kit.fill(both, ADDRESS_A);
+  tunnel.decapsulate(kit.batch);
+  t.equal(kit.batch.count, 2);
+  const { high, low } = mac(STRANGE_MAC);
+  tunnel.fdb.delete(high, low);
+  kit.fill(both, ADDRESS_A);
+  tunnel.decapsulate(kit.batch);
+  t.equal(kit.batch.count, 1);
+  t.same(kit.counted(), { rx_drop_wrong_source_mac: 1 }, 'the address is still that of a VTEP');
+});
+
 t.test('decapsulate follows a change of the own MAC', async (t) => {
   const { kit, tunnel } = node();
   setOwnMac(tunnel, 'fe:ff:ff:ff:ff:fe');

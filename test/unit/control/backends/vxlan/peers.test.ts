@@ -101,6 +101,19 @@ t.test('a removed peer loses route, FDB entry and neighbour in reverse order', a
   t.same(peers.applied, desiredState('flannel.1', []));
 });
 
+t.test('a removed peer takes nothing that another peer with its address or its MAC uses', async (t) => {
+  const { apply } = rig(t);
+  const mac = '02:00:00:00:00:02';
+  const [sameMac, otherMac] = [mac, '02:00:00:00:00:04'].map((vtepMac, index) =>
+    leaseOf(`10.244.${3 + index}.0/24`, '192.168.77.2', vtepMac),
+  ) as [Lease, Lease];
+  await apply([nodeLease(2), sameMac, otherMac]);
+  t.same((await apply([nodeLease(2), otherMac])).done, [noRoute(3), noNeighbour(3)]);
+  t.same((await apply([nodeLease(2)])).done, [noRoute(4), noFdb(4), noNeighbour(4)]);
+  await apply([nodeLease(2), sameMac]);
+  t.same((await apply([sameMac])).done, [noRoute(2), noNeighbour(2)], 'either may go first');
+});
+
 t.test('apply starts no process for unchanged peers', async (t) => {
   const { apply, ip } = rig(t);
   await apply([nodeLease(2), nodeLease(3)]);

@@ -1,10 +1,14 @@
 /** A node of an etcd cluster for tests: a lease source and what it delivered. */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
 import { formatCidr } from '../../../../../src/control/addresses/cidr.js';
 import { type Family, mapFamilies } from '../../../../../src/control/addresses/family.js';
 import { formatIp, type Ip } from '../../../../../src/control/addresses/ip.js';
+import type { NetConf } from '../../../../../src/control/config/net-conf.js';
 import { EtcdLeaseSource } from '../../../../../src/control/leases/etcd/etcd-source.js';
 import type { EtcdTiming } from '../../../../../src/control/leases/etcd/timing.js';
 import type { Lease, LeaseSets } from '../../../../../src/control/leases/lease.js';
@@ -66,8 +70,11 @@ export class EtcdNode {
   /** The peers of every set so far, the acquired set first. */
   readonly sets: string[][] = [];
   own: Lease | undefined;
+  /** Run directory of its machine. */
+  readonly runDir: string;
   private readonly publicIp: string;
   private readonly previous: string | undefined;
+  private netConf: NetConf | undefined;
   private readonly leaving = new AbortController();
 
   constructor(
@@ -80,11 +87,13 @@ export class EtcdNode {
     const { timing, random, more, previous } = options;
     this.publicIp = publicIp;
     this.previous = previous;
-    const all = optionsFor(endpoints, prefix, more);
+    this.runDir = more?.runDir ?? mkdtempSync(join(tmpdir(), 'weft-run-'));
+    const all = optionsFor(endpoints, prefix, { ...more, runDir: this.runDir });
     this.source = new EtcdLeaseSource(all, { ...SOON, ...timing }, random);
     t.teardown(async () => {
       this.leaving.abort();
       await this.source.close();
+      rmSync(this.runDir, { recursive: true, force: true });
     });
   }
 
@@ -104,9 +113,16 @@ export class EtcdNode {
 
   async request(): Promise<LeaseRequest> {
     const { netConf } = await this.source.open(this.leaving.signal);
+    this.netConf = netConf;
+    return this.requestAt(this.publicIp);
+  }
+
+  /** Returns the request with this address. */
+  requestAt(publicIp: string): LeaseRequest {
+    const netConf = this.netConf as NetConf;
     const previous = this.previous === undefined ? undefined : cidr(this.previous);
     const families = mapFamilies(netConf.networks, (_, family) => ({
-      ...familyRequest(publicIpFor(this.publicIp, family)),
+      ...familyRequest(publicIpFor(publicIp, family)),
       previous: family === 'ipv4' ? previous : undefined,
     }));
     return { netConf, interface: 'eth0', families };

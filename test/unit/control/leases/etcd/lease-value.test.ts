@@ -40,7 +40,32 @@ t.test('parseLeaseValue reads only the fields that Weft needs', (t) => {
   ] as const) {
     const publicIps = { ipv4: ip('1.2.3.4'), ipv6: undefined };
     const vtepMacs = { ipv4: mac, ipv6: undefined };
-    t.same(parseLeaseValue('/k', text), { publicIps, backendType, vtepMacs }, text);
+    t.match(parseLeaseValue('/k', text), { publicIps, backendType, vtepMacs }, text);
+  }
+  t.end();
+});
+
+t.test('parseLeaseValue names what a family lacks', (t) => {
+  const data = '{"VtepMAC":"02:00:00:00:00:01"}';
+  const start = `{"PublicIP":"1.2.3.4","BackendType":"vxlan","BackendData":${data}`;
+  for (const [text, ipv4, ipv6] of [
+    [`${start},"PublicIPv6":"fd00::1","BackendV6Data":${data}}`, undefined, undefined],
+    [`${start},"PublicIPv6":"fd00::1"}`, undefined, 'BackendV6Data is missing'],
+    [`${start},"PublicIPv6":"fd00::1","BackendV6Data":null}`, undefined, 'BackendV6Data is missing'],
+    [`${start},"PublicIPv6":"fd00::1","BackendV6Data":{}}`, undefined, 'BackendV6Data.VtepMAC is missing'],
+    [`${start},"PublicIPv6":"fd00::1","BackendV6Data":7}`, undefined, 'BackendV6Data 7 is not an object'],
+    [
+      `${start},"PublicIPv6":"fd00::1","BackendV6Data":{"VtepMAC":{}}}`,
+      undefined,
+      'BackendV6Data.VtepMAC {} is not a unicast MAC address',
+    ],
+    [`${start}}`, undefined, 'PublicIPv6 is missing'],
+    [`${start},"PublicIPv6":"here"}`, undefined, 'PublicIPv6 "here" is not the address of a node'],
+    ['{"PublicIP":"1.2.3.4","BackendType":"vxlan"}', 'BackendData is missing', 'PublicIPv6 is missing'],
+    ['{"PublicIP":"1.2.3.4"}', undefined, undefined],
+  ] as const) {
+    const { problems } = parseLeaseValue('/k', text);
+    t.same([problems.ipv4, problems.ipv6], [ipv4, ipv6], text);
   }
   t.end();
 });

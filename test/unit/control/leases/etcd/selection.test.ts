@@ -30,6 +30,7 @@ function entry(name: string, publicIp: string): SubnetEntry {
     publicIps: { ipv4: ip(publicIp) },
     backendType: 'vxlan',
     vtepMacs: {},
+    problems: {},
     lease: Long.ZERO,
     revision: Long.ONE,
   };
@@ -67,6 +68,19 @@ t.test('firstFree omits subnets that overlap a lease of any length', (t) => {
 t.test("select prefers the node's own key to the subnet of its earlier run", (t) => {
   const own = entry('10.5.7.0-24', '192.168.77.1');
   t.equal(selected([own], { ...IPV4, previous: { ipv4: cidr('10.5.9.0/24') } }), 'own 10.5.7.0-24');
+  t.end();
+});
+
+t.test('select prefers, of several own keys, that of the earlier run, and then the newest', (t) => {
+  const older = entry('10.5.7.0-24', '192.168.77.1');
+  const newer = { ...entry('10.5.6.0-24', '192.168.77.1'), revision: Long.fromNumber(9) };
+  for (const entries of [
+    [older, newer],
+    [newer, older],
+  ]) {
+    t.equal(selected(entries, IPV4), 'own 10.5.6.0-24');
+    t.equal(selected(entries, { ...IPV4, previous: { ipv4: cidr('10.5.7.0/24') } }), 'own 10.5.7.0-24');
+  }
   t.end();
 });
 

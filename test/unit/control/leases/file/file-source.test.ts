@@ -62,15 +62,22 @@ function fileSource(
 ): { source: FileLeaseSource; request: LeaseRequest } {
   const source = new FileLeaseSource({ type: 'file', leaseFile: path, netConfigPath: '' }, watch);
   t.teardown(() => source.close());
+  return { source, request: requestAt(addresses) };
+}
+
+/** Returns the request of a node with these addresses, by their last parts. */
+function requestAt(addresses: readonly number[]): LeaseRequest {
   const own = addresses.map((node) => ip(`192.168.77.${node}`));
   const families = {
     ipv4: { addresses: own, publicIp: own[0] ?? 0, previous: undefined, vtepMac: undefined },
   };
-  return { source, request: { netConf: NET_CONF, interface: 'eth0', families } };
+  return { netConf: NET_CONF, interface: 'eth0', families };
 }
 
 interface Watched {
   path: string;
+  /** The request of a node with these addresses. */
+  requestAt(...addresses: number[]): LeaseRequest;
   watch: ManualWatch;
   source: FileLeaseSource;
   /** The sets and refusals that the listener got, in order. */
@@ -97,6 +104,7 @@ async function watched(t: Test, onLeases = async (_: LeaseSets): Promise<void> =
   await next(0);
   return {
     ...{ path, watch, source, events },
+    requestAt: (...addresses) => requestAt(addresses),
     change: async () => {
       const count = events.length;
       watch.changed();
@@ -198,6 +206,67 @@ t.test('acquire fixes the own address, even when an earlier address gets a lease
     source.watch({ onLeases: async (set) => resolve(set), onRefused: reject }),
   );
   t.same(nodes(later), [2, 1, 3]);
+});
+
+t.test('move delivers the lease with the new address as the own one', async (t) => {
+  const { path, source, events, requestAt, change } = await watched(t);
+  await source.move(requestAt(2));
+  await until('the set', () => events.length === 2);
+  t.same(events[1], [2, 1]);
+  writeFileSync(path, text(1, 2, 3));
+  t.same(await change(), [2, 1, 3]);
+  await source.move(requestAt(2));
+  await source.move(requestAt(9, 3));
+  await until('the sets', () => events.length === 5);
+  t.same(events.at(-1), [3, 1, 2]);
+});
+
+t.test(
+  'move to an address without a lease is refused, and followed once the file has the lease',
+  async (t) => {
+    const { path, source, events, requestAt, change } = await watched(t);
+    const message = await refusal(t, () => source.move(requestAt(5)));
+    mentions(t, message, `${path}: no lease for this node`, '192.168.77.5');
+    await refusal(t, () => source.move(requestAt(6)));
+    t.equal(events.length, 1, 'nothing is delivered');
+    writeFileSync(path, text(1, 2, 5));
+    t.same(await change(), [1, 2, 5], 'the newest move counts');
+    writeFileSync(path, text(2, 5));
+    mentions(t, String(await change()), 'no lease for this node', '192.168.77.1');
+    writeFileSync(path, text(2, 6));
+    t.same(await change(), [6, 2]);
+    writeFileSync(path, text(1, 2));
+    mentions(t, String(await change()), 'no lease for this node', '192.168.77.6');
+  },
+);
+
+t.test('move back to the address in force forgets a pending move', async (t) => {
+  const { path, source, requestAt, events, change } = await watched(t);
+  await refusal(t, () => source.move(requestAt(5)));
+  await source.move(requestAt(1));
+  await until('the set', () => events.length === 2);
+  writeFileSync(path, text(1, 5));
+  t.same(await change(), [1, 5]);
+});
+
+t.test('move before watch counts for watch', async (t) => {
+  const { source, request } = fileSource(t, join(t.testdir({ f: text(1, 2) }), 'f'));
+  await source.acquire(request);
+  await source.move(requestAt([2]));
+  const set = await new Promise<LeaseSets>((resolve, reject) =>
+    source.watch({ onLeases: async (sets) => resolve(sets), onRefused: reject }),
+  );
+  t.same(nodes(set), [2, 1]);
+});
+
+t.test('move does not wait for the listener', async (t) => {
+  const applied = deferred();
+  const { source, requestAt } = await watched(t, async (set) => {
+    if (nodes(set)[0] === 2) await applied.promise;
+  });
+  await source.move(requestAt(2));
+  applied.resolve();
+  t.pass();
 });
 
 t.test('acquire refuses an invalid file', async (t) => {

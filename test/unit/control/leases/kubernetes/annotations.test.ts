@@ -77,6 +77,7 @@ t.test('recordOf keeps the fields that Weft uses', async (t) => {
   t.same(read('node-get'), {
     name: 'node-1',
     uid: 'f862fb66-5ffc-4f32-9d40-ea2ee395641d',
+    createdAt: Date.parse('2026-11-21T07:13:32Z'),
     podCidrs: ['10.244.1.0/24'],
     annotations: {
       'backend-data': '{"VNI":1,"VtepMAC":"8a:2e:3f:11:00:01"}',
@@ -85,6 +86,7 @@ t.test('recordOf keeps the fields that Weft uses', async (t) => {
       'public-ip': '192.0.2.11',
     },
     networkUnavailable: 'False',
+    ready: false,
   });
   t.same(read('node-get-fresh')?.annotations, {});
   t.equal(read('node-get-fresh')?.networkUnavailable, undefined);

@@ -164,7 +164,7 @@ t.test("KubernetesLeaseSource leaves out a node with this node's public IP and n
   b.api.put(peerNode(2, { 'public-ip': '192.0.2.1' }));
   t.same(textOf(await b.start()), [OWN, PEER]);
   await b.logged(
-    'node-2 is left out: its public IP 192.0.2.1 belongs to me too; give each node its own with --iface',
+    'node-2 is left out: its public IP 192.0.2.1 belongs to me too; the lease of me stays because that is this node; delete the record of a node that is gone, or give each node its own with --iface',
   );
 });
 
