@@ -6,12 +6,14 @@ import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Firewall } from './firewall/firewall.js';
 import type { HealthServer } from './health.js';
-import { ControlServer, refuseRunning } from './ipc/server.js';
+import { refuseRunning } from './ipc/running.js';
+import { ControlServer } from './ipc/server.js';
 import { Journal, readJournal } from './journal.js';
 import { deleteRoutes, ipRun } from './kernel/ip.js';
 import { sourceFor } from './leases/source-for.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import { FamilyTunnel } from './node/family-tunnel.js';
+import { OwnFiles } from './node/own-files.js';
 import { openDataplane, refuseTakenPort } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
 import { firewallOptions, logPlan, makePlan, type Plan } from './plan.js';
@@ -29,6 +31,8 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   const teardown = new Teardown();
   let service: Service | undefined;
   try {
+    await refuseRunning(options.runDir);
+
     // 1. The lease source and the health endpoints.
     const source = await sourceFor(options.source);
     teardown.defer(() => source.close());
@@ -41,7 +45,6 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     const probing = Firewall.open(firewallOptions(options, cluster.netConf));
     probing.catch(() => {});
     const plan = await makePlan(options, cluster);
-    await refuseRunning(options.runDir);
     const firewall = await probing;
     for (const limitation of firewall.limitations) warn(limitation);
     // Before the lease is published: no peer may send to a node that cannot listen.
@@ -56,11 +59,15 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     );
     teardown.defer(() => server.close());
     teardown.defer(() => shutdown.markDrained());
+    const files = new OwnFiles();
+    teardown.defer(() => files.close());
+    files.keep('runDir', server);
 
     // 5. UDP sockets and devices. Routes of a killed run did not disappear with its device.
     await deleteRoutes((await readJournal(options.runDir))?.routes ?? []);
     await removeAdopted(plan);
     const journal = new Journal(options.runDir, options.subnetFile);
+    files.keep('runDir', journal.file);
     const tunnels = plan.families.map((family) => {
       const tunnel = new FamilyTunnel(family, valueIn(sets, family.family), {
         openDataplane: (own) => openDataplane(family, own, plan.links, options),
@@ -76,7 +83,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     teardown.defer(async () => {
       await Promise.all([...tunnels.map((tunnel) => tunnel.stop()), firewall.close()]);
     });
-    service = new Service({ options, plan, source, firewall, tunnels, shutdown });
+    service = new Service({ options, plan, source, firewall, tunnels, files, shutdown });
 
     // 6. Forwarding threads.
     tuneHeap();

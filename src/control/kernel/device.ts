@@ -10,6 +10,7 @@ import { ipRun } from './ip.js';
 import { type Link, readLinks } from './links.js';
 import type { Repairs } from './repairs.js';
 import type { LinkState } from './snapshot.js';
+import { alreadyRuns, findWeftProcess } from './tun-holders.js';
 
 /**
  * Frames that the kernel may queue per queue of the device. The tun driver drops when its ring is full and slows no TCP
@@ -68,6 +69,8 @@ function nameTaken(link: Link, what: string, adopt = ''): NameTaken {
     );
   }
   if (link.kind === 'tun') {
+    const weft = findWeftProcess(name);
+    if (weft !== undefined) return new NameTaken(alreadyRuns(weft));
     return new NameTaken(
       `${name} ${what}: it is a tun/tap device of another process; stop that process (perhaps another Weft or flanneld), or remove the device: ${remove}`,
     );
