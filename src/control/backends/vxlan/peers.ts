@@ -63,6 +63,8 @@ export class VxlanPeers implements PeerReconciler {
   private unexpected = new Map<string, number>();
   /** Subnets whose first route belongs to another program. */
   private shadowed: ReadonlySet<string> = new Set();
+  /** Subnets to which this node is connected: an interface, such as a bridge, has an address in it. */
+  private connected: ReadonlySet<string> = new Set();
 
   constructor(dataplane: Pick<Dataplane, 'updateFdb'>, options: VxlanPeerOptions) {
     this.dataplane = dataplane;
@@ -122,7 +124,8 @@ export class VxlanPeers implements PeerReconciler {
 
   private async desired(peers: readonly Lease[]): Promise<PeerState> {
     const { device, directRouting } = this.options;
-    const direct = directRouting ? await directlyReachable(peers.map(({ publicIp }) => publicIp)) : undefined;
+    if (!directRouting) return desiredState(device, peers);
+    const { direct } = await directlyReachable(peers.map(({ publicIp }) => publicIp));
     return desiredState(device, peers, direct);
   }
 
@@ -164,9 +167,9 @@ export class VxlanPeers implements PeerReconciler {
           ([, routeSpec]) => !usesDevice(routeSpec, device) || applied.neighbours.has(gatewayOf(routeSpec)),
         )
         .flatMap(([subnet, routeSpec]) => [
-          ...this.makeRoomFor(subnet),
+          ...this.makeRoomFor(subnet, routeSpec),
           {
-            command: `route replace ${subnet} ${routeSpec}`,
+            command: `route ${this.verbFor(subnet)} ${subnet} ${routeSpec}`,
             failure: `failed to add ${v6}vxlanRoute (${subnet} -> ${gatewayOf(routeSpec)})`,
             succeeded: () => applied.routes.set(subnet, routeSpec),
           },
@@ -206,6 +209,11 @@ export class VxlanPeers implements PeerReconciler {
         .filter(([subnet, routeSpec]) => (routes.get(subnet) ?? routeSpec) !== routeSpec)
         .map(([subnet]) => subnet),
     );
+    this.connected = new Set(
+      snapshot.routes
+        .filter(({ dev, protocol }) => dev !== device && protocol === 'kernel')
+        .map(({ dst }) => dst),
+    );
     applied.neighbours = new Map(presentNeighbours);
     applied.routes = new Map(presentRoutes);
     this.unexpected = unexpected;
@@ -224,16 +232,26 @@ export class VxlanPeers implements PeerReconciler {
    * Returns the step that deletes the old route first. IPv6: the kernel refuses a gateway that another route reaches
    * through another device, onlink or not (net/ipv6/route.c, ip6_route_check_nh_onlink); the shadowing route itself is
    * such a route. IPv4: `replace` does not touch a route behind the first one (net/ipv4/fib_trie.c, fib_table_insert).
+   * There a connected route stays behind ours.
    */
-  private makeRoomFor(subnet: string): Step[] {
+  private makeRoomFor(subnet: string, routeSpec: string): Step[] {
     if (this.family === 'ipv4' && !this.shadowed.has(subnet)) return [];
+    const isOurs = this.family === 'ipv4' && this.connected.has(subnet);
     return [
       {
-        command: `route delete ${subnet}`,
+        command: `route delete ${subnet}${isOurs ? ` ${routeSpec.replace(' onlink', '')}` : ''}`,
         failure: `failed to delete the existing route to ${subnet}`,
         succeeded: () => {},
       },
     ];
+  }
+
+  /**
+   * Returns `replace` for a route of ours, else `prepend`: a connected route, or one of another program, stays behind
+   * ours. The kernel uses it again when the peer leaves, or when Weft ends. IPv6 has no order of equal routes.
+   */
+  private verbFor(subnet: string): 'replace' | 'prepend' {
+    return this.family === 'ipv6' || this.applied.routes.has(subnet) ? 'replace' : 'prepend';
   }
 
   private async applyFdb(desired: ReadonlyMap<string, Ip>): Promise<void> {
@@ -257,8 +275,9 @@ export class VxlanPeers implements PeerReconciler {
     let logged = 0;
     steps.forEach(({ command, failure, succeeded }, index) => {
       const reason = failed.get(index);
-      // An object that another program removed needs no deletion.
-      if (reason === undefined || (command.includes(' delete ') && isMissing(reason))) {
+      // An object that another program removed needs no deletion, and an equal route no addition.
+      const isDone = reason !== undefined && (command.includes(' delete ') ? isMissing : isPresent)(reason);
+      if (reason === undefined || isDone) {
         failed.delete(index);
         succeeded();
       } else if (++logged <= LOGGED_FAILURES) {
@@ -274,4 +293,9 @@ export class VxlanPeers implements PeerReconciler {
 /** Returns whether rtnetlink answered that the route (ESRCH) or neighbour (ENOENT) does not exist. */
 function isMissing(reason: string): boolean {
   return /No such (process|file or directory)/.test(reason);
+}
+
+/** Returns whether rtnetlink answered that the route exists (EEXIST). */
+function isPresent(reason: string): boolean {
+  return reason.includes('File exists');
 }
