@@ -63,6 +63,8 @@ export async function removeDiversions(
     if (dev === undefined || !devices.includes(dev) || protocol === 'kernel') return [];
     const destination = destinationOf(route.dst, family);
     if (destination === undefined || contains(network, destination)) return [];
+    // A peer's route, via the base of its subnet, which may be outside the pod network.
+    if (route.gateway === formatIp(destination.base)) return [];
     if (!diverts(destination, underlay)) return [];
     const metric = metricOf(route);
     return [`route delete ${formatCidr(destination)} dev ${dev}${metric > 0 ? ` metric ${metric}` : ''}`];

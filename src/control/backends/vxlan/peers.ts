@@ -8,7 +8,7 @@
  */
 
 import type { Dataplane } from '../../../dataplane/dataplane.js';
-import { formatCidr } from '../../addresses/cidr.js';
+import { baseOf, formatCidr } from '../../addresses/cidr.js';
 import type { Family } from '../../addresses/family.js';
 import { familyOf, formatIp, type Ip, toUnderlay } from '../../addresses/ip.js';
 import { splitMac } from '../../addresses/mac.js';
@@ -63,8 +63,8 @@ export class VxlanPeers implements PeerReconciler {
   private unexpected = new Map<string, number>();
   /** Subnets whose first route belongs to another program. */
   private shadowed: ReadonlySet<string> = new Set();
-  /** Subnets to which this node is connected: an interface, such as a bridge, has an address in it. */
-  private connected: ReadonlySet<string> = new Set();
+  /** Subnets to which this reconciler has added a route. */
+  private readonly routed = new Set<string>();
 
   constructor(dataplane: Pick<Dataplane, 'updateFdb'>, options: VxlanPeerOptions) {
     this.dataplane = dataplane;
@@ -93,6 +93,7 @@ export class VxlanPeers implements PeerReconciler {
   async repair(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<RepairResult> {
     const desired = await this.desired(peers);
     this.observe(desired, snapshot);
+    await ipBatch(this.displaced(desired, snapshot));
     const before = this.drift(desired);
     if (before.neighbours + before.routes === 0) return { repairs: {}, failed: 0 };
     const failed = await this.applyState(desired);
@@ -167,11 +168,14 @@ export class VxlanPeers implements PeerReconciler {
           ([, routeSpec]) => !usesDevice(routeSpec, device) || applied.neighbours.has(gatewayOf(routeSpec)),
         )
         .flatMap(([subnet, routeSpec]) => [
-          ...this.makeRoomFor(subnet, routeSpec),
+          ...this.makeRoomFor(subnet),
           {
-            command: `route ${this.verbFor(subnet)} ${subnet} ${routeSpec}`,
+            command: `route replace ${subnet} ${routeSpec}`,
             failure: `failed to add ${v6}vxlanRoute (${subnet} -> ${gatewayOf(routeSpec)})`,
-            succeeded: () => applied.routes.set(subnet, routeSpec),
+            succeeded: () => {
+              applied.routes.set(subnet, routeSpec);
+              this.routed.add(subnet);
+            },
           },
         ]),
       ...neighbours.gone.map((base) => ({
@@ -209,11 +213,6 @@ export class VxlanPeers implements PeerReconciler {
         .filter(([subnet, routeSpec]) => (routes.get(subnet) ?? routeSpec) !== routeSpec)
         .map(([subnet]) => subnet),
     );
-    this.connected = new Set(
-      snapshot.routes
-        .filter(({ dev, protocol }) => dev !== device && protocol === 'kernel')
-        .map(({ dst }) => dst),
-    );
     applied.neighbours = new Map(presentNeighbours);
     applied.routes = new Map(presentRoutes);
     this.unexpected = unexpected;
@@ -232,14 +231,12 @@ export class VxlanPeers implements PeerReconciler {
    * Returns the step that deletes the old route first. IPv6: the kernel refuses a gateway that another route reaches
    * through another device, onlink or not (net/ipv6/route.c, ip6_route_check_nh_onlink); the shadowing route itself is
    * such a route. IPv4: `replace` does not touch a route behind the first one (net/ipv4/fib_trie.c, fib_table_insert).
-   * There a connected route stays behind ours.
    */
-  private makeRoomFor(subnet: string, routeSpec: string): Step[] {
+  private makeRoomFor(subnet: string): Step[] {
     if (this.family === 'ipv4' && !this.shadowed.has(subnet)) return [];
-    const isOurs = this.family === 'ipv4' && this.connected.has(subnet);
     return [
       {
-        command: `route delete ${subnet}${isOurs ? ` ${routeSpec.replace(' onlink', '')}` : ''}`,
+        command: `route delete ${subnet}`,
         failure: `failed to delete the existing route to ${subnet}`,
         succeeded: () => {},
       },
@@ -247,11 +244,27 @@ export class VxlanPeers implements PeerReconciler {
   }
 
   /**
-   * Returns `replace` for a route of ours, else `prepend`: a connected route, or one of another program, stays behind
-   * ours. The kernel uses it again when the peer leaves, or when Weft ends. IPv6 has no order of equal routes.
+   * Returns the commands that restore connected routes which a peer's route replaced: a bridge keeps its address when
+   * another node gets the subnet. The kernel adds such a route only with the address. IPv4: it stays behind the peer's
+   * route and outlives Weft. IPv6 allows no such order (see `makeRoomFor`): it comes back when the peer leaves.
    */
-  private verbFor(subnet: string): 'replace' | 'prepend' {
-    return this.family === 'ipv6' || this.applied.routes.has(subnet) ? 'replace' : 'prepend';
+  private displaced(desired: PeerState, { links, routes }: KernelSnapshot): string[] {
+    return links
+      .filter(({ name }) => name !== this.options.device)
+      .flatMap(({ name, assigned }) =>
+        assigned.flatMap(({ address, prefixLength }) => {
+          const subnet = formatCidr({ base: baseOf(address, prefixLength), prefixLength });
+          const isThere = routes.some(
+            ({ dst, dev, protocol }) => dst === subnet && dev === name && protocol === 'kernel',
+          );
+          if (!this.routed.has(subnet) || isThere) return [];
+          if (this.family === 'ipv4')
+            return [`route append ${subnet} dev ${name} proto kernel scope link src ${formatIp(address)}`];
+          return desired.routes.has(subnet)
+            ? []
+            : [`route add ${subnet} dev ${name} proto kernel metric 256`];
+        }),
+      );
   }
 
   private async applyFdb(desired: ReadonlyMap<string, Ip>): Promise<void> {
@@ -275,9 +288,8 @@ export class VxlanPeers implements PeerReconciler {
     let logged = 0;
     steps.forEach(({ command, failure, succeeded }, index) => {
       const reason = failed.get(index);
-      // An object that another program removed needs no deletion, and an equal route no addition.
-      const isDone = reason !== undefined && (command.includes(' delete ') ? isMissing : isPresent)(reason);
-      if (reason === undefined || isDone) {
+      // An object that another program removed needs no deletion.
+      if (reason === undefined || (command.includes(' delete ') && isMissing(reason))) {
         failed.delete(index);
         succeeded();
       } else if (++logged <= LOGGED_FAILURES) {
@@ -293,9 +305,4 @@ export class VxlanPeers implements PeerReconciler {
 /** Returns whether rtnetlink answered that the route (ESRCH) or neighbour (ENOENT) does not exist. */
 function isMissing(reason: string): boolean {
   return /No such (process|file or directory)/.test(reason);
-}
-
-/** Returns whether rtnetlink answered that the route exists (EEXIST). */
-function isPresent(reason: string): boolean {
-  return reason.includes('File exists');
 }

@@ -76,7 +76,7 @@ function routeOf(dst: string, gateway?: string, changes: Partial<Route> = {}): R
 const neighbour = (i: number): string =>
   `neighbour replace 10.244.${i}.0 lladdr 02:00:00:00:00:0${i} dev flannel.1 nud permanent`;
 const fdb = (i: number): string => `fdb set 02:00:00:00:00:0${i} 192.168.77.${i}`;
-const route = (i: number): string => `route prepend 10.244.${i}.0/24 via 10.244.${i}.0 dev flannel.1 onlink`;
+const route = (i: number): string => `route replace 10.244.${i}.0/24 via 10.244.${i}.0 dev flannel.1 onlink`;
 const noNeighbour = (i: number): string => `neighbour delete 10.244.${i}.0 dev flannel.1`;
 const noFdb = (i: number): string => `fdb delete 02:00:00:00:00:0${i}`;
 const noRoute = (i: number): string => `route delete 10.244.${i}.0/24 via 10.244.${i}.0 dev flannel.1`;
@@ -168,7 +168,7 @@ t.test('a changed prefix length under the same base keeps the neighbour', async 
   const { apply } = rig(t);
   await apply([nodeLease(2)]);
   const { done } = await apply([leaseOf('10.244.2.0/25', '192.168.77.2', '02:00:00:00:00:02')]);
-  t.same(done, [noRoute(2), 'route prepend 10.244.2.0/25 via 10.244.2.0 dev flannel.1 onlink']);
+  t.same(done, [noRoute(2), 'route replace 10.244.2.0/25 via 10.244.2.0 dev flannel.1 onlink']);
 });
 
 t.test('apply sets up a hundred peers with two processes', async (t) => {
@@ -296,12 +296,6 @@ t.test('repair replaces a route that shadows ours with a better metric', async (
 
 const CONNECTED = routeOf('10.244.2.0/24', undefined, { dev: 'cni0', protocol: 'kernel', flags: [] });
 
-t.test('apply accepts an equal route that exists already', async (t) => {
-  const { apply, ip } = rig(t);
-  ip.fail(route(2), 'File exists');
-  t.equal((await apply([nodeLease(2)])).failed, 0);
-});
-
 t.test('repair finds no drift in a connected route behind ours', async (t) => {
   const { apply, peers, ip } = rig(t);
   await apply([nodeLease(2)]);
@@ -311,11 +305,19 @@ t.test('repair finds no drift in a connected route behind ours', async (t) => {
   t.same(ip.taken(), []);
 });
 
-t.test('repair puts our route in front of a connected route and deletes only our own', async (t) => {
+t.test("repair restores a bridge's connected route behind the peer's route that replaced it", async (t) => {
   const { apply, peers, ip } = rig(t);
   await apply([nodeLease(2)]);
-  t.same((await peers.repair([nodeLease(2)], snapshotOf([nodeLease(2)], CONNECTED))).repairs, { route: 1 });
-  t.same(ip.taken(), [noRoute(2), route(2)]);
+  const bridge = { index: 9, name: 'cni0', mac: '', mtu: 1450, up: true };
+  const assigned = [
+    { address: 0x0af40201, prefixLength: 24 },
+    { address: 0x0af40901, prefixLength: 24 },
+  ];
+  const snapshot = { ...snapshotOf([nodeLease(2)]), links: [{ ...bridge, assigned }] };
+  t.same(await peers.repair([nodeLease(2)], snapshot), { repairs: {}, failed: 0 });
+  t.same(ip.taken(), ['route append 10.244.2.0/24 dev cni0 proto kernel scope link src 10.244.2.1']);
+  await peers.repair([nodeLease(2)], { ...snapshot, routes: [...snapshot.routes, CONNECTED] });
+  t.same(ip.taken(), [], 'it is there');
 });
 
 t.test('repair removes an unexpected entry on the device only after its grace period', async (t) => {
@@ -361,7 +363,7 @@ t.test('apply records a direct route in the journal before it adds the route', a
   ip.answer('-force route get 192.168.77.2', [{ dst: '192.168.77.2', dev: 'eth0' }]);
   const direct = '10.244.2.0/24 via 192.168.77.2';
   t.equal(await peers.apply([nodeLease(2)]), 0);
-  t.same(ip.taken(), [`journal ${direct}`, `route prepend ${direct}`, `journal ${direct}`]);
+  t.same(ip.taken(), [`journal ${direct}`, `route replace ${direct}`, `journal ${direct}`]);
   ip.fail(`route delete ${direct}`, 'Operation not permitted');
   t.equal(await peers.apply([]), 1);
   t.same(
