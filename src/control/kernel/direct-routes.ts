@@ -17,9 +17,9 @@ type Answer =
   | { dst: string; dev?: string; gateway?: string; via?: unknown };
 
 /**
- * Finds those of `addresses` that the kernel reaches without a gateway. A link without neighbours (a VPN or another
- * tunnel) does not count: its far end decides by address what it carries, and pods' addresses are not among them.
- * @throws UserError if `ip` cannot be run
+ * Finds those of `addresses` that the kernel reaches without a gateway. A link without neighbours does not count: a VPN
+ * carries only addresses that its configuration names, and those of pods are not among them. @throws UserError if `ip`
+ * cannot be run
  */
 export async function directlyReachable(addresses: readonly Ip[]): Promise<DirectReach> {
   if (addresses.length === 0) return { direct: new Set(), unshared: [] };

@@ -8,7 +8,7 @@
  */
 
 import type { Dataplane } from '../../../dataplane/dataplane.js';
-import { baseOf, formatCidr } from '../../addresses/cidr.js';
+import { formatCidr } from '../../addresses/cidr.js';
 import type { Family } from '../../addresses/family.js';
 import { familyOf, formatIp, type Ip, toUnderlay } from '../../addresses/ip.js';
 import { splitMac } from '../../addresses/mac.js';
@@ -20,6 +20,7 @@ import { type Lease, vtepMacOf } from '../../leases/lease.js';
 import { error, warn } from '../../support/log.js';
 import type { PeerOptions, PeerReconciler, PeerStatus, RepairResult } from '../backend.js';
 import { difference } from '../difference.js';
+import { displacedRoutes } from './displaced-routes.js';
 import {
   desiredState,
   emptyState,
@@ -93,7 +94,10 @@ export class VxlanPeers implements PeerReconciler {
   async repair(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<RepairResult> {
     const desired = await this.desired(peers);
     this.observe(desired, snapshot);
-    await ipBatch(this.displaced(desired, snapshot));
+    await ipBatch(
+      displacedRoutes(this.options.device, this.routed, desired.routes, snapshot),
+      this.options.signal,
+    );
     const before = this.drift(desired);
     if (before.neighbours + before.routes === 0) return { repairs: {}, failed: 0 };
     const failed = await this.applyState(desired);
@@ -241,30 +245,6 @@ export class VxlanPeers implements PeerReconciler {
         succeeded: () => {},
       },
     ];
-  }
-
-  /**
-   * Returns the commands that restore connected routes which a peer's route replaced: a bridge keeps its address when
-   * another node gets the subnet. The kernel adds such a route only with the address. IPv4: it stays behind the peer's
-   * route and outlives Weft. IPv6 allows no such order (see `makeRoomFor`): it comes back when the peer leaves.
-   */
-  private displaced(desired: PeerState, { links, routes }: KernelSnapshot): string[] {
-    return links
-      .filter(({ name }) => name !== this.options.device)
-      .flatMap(({ name, assigned }) =>
-        assigned.flatMap(({ address, prefixLength }) => {
-          const subnet = formatCidr({ base: baseOf(address, prefixLength), prefixLength });
-          const isThere = routes.some(
-            ({ dst, dev, protocol }) => dst === subnet && dev === name && protocol === 'kernel',
-          );
-          if (!this.routed.has(subnet) || isThere) return [];
-          if (this.family === 'ipv4')
-            return [`route append ${subnet} dev ${name} proto kernel scope link src ${formatIp(address)}`];
-          return desired.routes.has(subnet)
-            ? []
-            : [`route add ${subnet} dev ${name} proto kernel metric 256`];
-        }),
-      );
   }
 
   private async applyFdb(desired: ReadonlyMap<string, Ip>): Promise<void> {
