@@ -23,8 +23,10 @@ function print(line: string): void {
 /** Removes only what the Weft process of this run directory created, not the device of another process. @throws UserError */
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
   await refuseUnreachable(runDir);
-  const state = await readJournal(runDir);
+  const before = await readJournal(runDir);
   let found = await stopRunning(runDir);
+  // A running Weft may just have restored it.
+  const state = before ?? (await readJournal(runDir));
   if (!found && state === undefined && subnetFile !== undefined) await refuseForeign(subnetFile);
   const replacement = found ? undefined : await findReplacement(state?.devices ?? []);
   if (replacement !== undefined) {
