@@ -1,13 +1,21 @@
 /** `weft cleanup`: stops Weft and removes what it created, also after it was killed. */
 
 import { rm, rmdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { removeRules } from '../control/firewall/firewall.js';
-import { ask, NotRunning } from '../control/ipc/client.js';
+import { ask, listeningOn, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
 import { type DeviceRecord, readJournal, removeJournal } from '../control/journal.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
+import { findWeftProcess, OVERLAY_DEVICE, type WeftProcess } from '../control/kernel/tun-holders.js';
 import { removeStoredMacs } from '../control/leases/stored-macs.js';
+import { UserError } from '../control/support/user-error.js';
+
+/** Time for a running Weft to restore its socket; it checks once a second. */
+const RESTORED_MS = 3000;
+const POLL_MS = 100;
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -15,8 +23,12 @@ function print(line: string): void {
 
 /** Removes only what the Weft process of this run directory created, not the device of another process. @throws UserError */
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
-  const state = await readJournal(runDir);
+  await refuseUnreachable(runDir);
+  const before = await readJournal(runDir);
   let found = await stopRunning(runDir);
+  // A running Weft may just have restored it.
+  const state = before ?? (await readJournal(runDir));
+  if (!found && state === undefined && subnetFile !== undefined) await refuseForeign(subnetFile);
   const replacement = found ? undefined : await findReplacement(state?.devices ?? []);
   if (replacement !== undefined) {
     print(`${replacement} now belongs to another process; leaving routes, rules and subnet.env`);
@@ -44,6 +56,46 @@ async function forget(runDir: string): Promise<void> {
   await removeStoredMacs(runDir);
   // Fails unless the directory is empty: other files in it are not Weft's.
   await rmdir(runDir).catch(() => {});
+}
+
+/**
+ * Waits until the Weft process that holds a device here listens on this run directory: it restores a deleted socket
+ * within a second. @throws UserError if it does not; then nothing is removed
+ */
+async function refuseUnreachable(runDir: string): Promise<void> {
+  const deadline = performance.now() + RESTORED_MS;
+  let running = await unreachable(runDir);
+  while (running?.runDir === resolve(runDir) && performance.now() < deadline) {
+    await delay(POLL_MS);
+    running = await unreachable(runDir);
+  }
+  if (running === undefined) return;
+  const { pid } = running;
+  throw new UserError(
+    running.runDir === resolve(runDir)
+      ? `Weft runs here (pid ${pid}) and does not listen on --run-dir ${runDir}; nothing was removed; stop it (kill ${pid}), then run this command again`
+      : `Weft runs here (pid ${pid}) with another run directory; nothing was removed; run weft cleanup --run-dir ${running.runDir}`,
+  );
+}
+
+/**
+ * Returns the Weft process that holds a device in this network namespace if none listens on the run directory. If the
+ * run directory has a journal of its own, the process of another directory does not matter.
+ */
+async function unreachable(runDir: string): Promise<WeftProcess | undefined> {
+  if ((await listeningOn(runDir)) !== undefined) return undefined;
+  const weft = findWeftProcess();
+  const isOther = weft?.runDir !== resolve(runDir) && (await readJournal(runDir)) !== undefined;
+  return isOther ? undefined : weft;
+}
+
+/** Refuses to remove the subnet file of a process that cannot be asked. @throws UserError if an overlay device exists */
+async function refuseForeign(subnetFile: string): Promise<void> {
+  const device = (await readLinks()).find(({ name }) => OVERLAY_DEVICE.test(name))?.name;
+  if (device === undefined) return;
+  throw new UserError(
+    `${device} belongs to a process that this command cannot reach, and ${subnetFile} may be its file; nothing was removed; stop that process (flanneld, or Weft in a container) first`,
+  );
 }
 
 /** Returns the name of a device that another process, such as flanneld, created under Weft's name; undefined if none. */

@@ -2,7 +2,7 @@
 
 import { PLAIN_UDP } from '../control/config/net-conf.js';
 import { rehearse } from '../control/doctor.js';
-import { runningPid } from '../control/ipc/client.js';
+import { findRunningWeft } from '../control/ipc/running.js';
 import type { Cluster, LeaseSource } from '../control/leases/source.js';
 import { sourceFor } from '../control/leases/source-for.js';
 import type { RunOptions } from '../control/options.js';
@@ -36,8 +36,10 @@ export async function diagnose(options: RunOptions): Promise<void> {
     await checkTun();
     return 'tun driver: /dev/net/tun opens';
   });
-  if ((await runningPid(runDir)) !== undefined) {
-    await report(() => `Weft is running already (--run-dir ${runDir}); see weft status`);
+  const running = await findRunningWeft(runDir);
+  if (running !== undefined) {
+    const which = running.pid === undefined ? '' : `pid ${running.pid}, `;
+    await report(() => `Weft is running already (${which}--run-dir ${running.runDir}); see weft status`);
     return;
   }
   const source = await sourceFor(options.source);

@@ -7,12 +7,14 @@ import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Firewall } from './firewall/firewall.js';
 import type { HealthServer } from './health.js';
-import { ControlServer, refuseRunning } from './ipc/server.js';
+import { refuseRunning } from './ipc/running.js';
+import { ControlServer } from './ipc/server.js';
 import { Journal, readJournal } from './journal.js';
 import { deleteRoutes, ipRun } from './kernel/ip.js';
 import { sourceFor } from './leases/source-for.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import { FamilyTunnel } from './node/family-tunnel.js';
+import { OwnFiles } from './node/own-files.js';
 import { openDataplane, refuseTakenPort } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
 import { firewallOptions, logPlan, makePlan, type Plan, underlayTracker } from './plan.js';
@@ -32,6 +34,8 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   const teardown = new Teardown();
   let service: Service | undefined;
   try {
+    await refuseRunning(options.runDir);
+
     // 1. The lease source, and what reports this start: health endpoints and control socket.
     const source = await sourceFor(options.source);
     teardown.defer(() => source.close());
@@ -40,7 +44,6 @@ export async function runDaemon(options: RunOptions): Promise<void> {
       service ? service.notReady : (tracker?.notReady ?? source.notReady ?? NOT_READY);
     const health = await listenHealth(options.health, notReady);
     teardown.defer(() => health?.close());
-    await refuseRunning(options.runDir);
     // A failed start leaves no directory behind; `rmdir` fails where there are files.
     const created = await mkdir(options.runDir, { recursive: true, mode: 0o755 }).catch(() => undefined);
     if (created !== undefined) teardown.defer(() => rmdir(options.runDir).catch(() => {}));
@@ -49,6 +52,9 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     );
     teardown.defer(() => server.close());
     teardown.defer(() => shutdown.markDrained());
+    const files = new OwnFiles();
+    teardown.defer(() => files.close());
+    files.keep('runDir', server);
 
     // 2. Weft reads and checks everything before it changes anything. It waits for leases and underlay.
     const cluster = await source.open(shutdown.signal);
@@ -69,6 +75,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     await deleteRoutes((await readJournal(options.runDir))?.routes ?? []);
     await removeAdopted(plan);
     const journal = new Journal(options.runDir, options.subnetFile);
+    files.keep('runDir', journal.file);
     const tunnels = plan.families.map((family) => {
       const tunnel = new FamilyTunnel(family, valueIn(sets, family.family), {
         openDataplane: (present, own) => openDataplane(present, own, plan.links, options),
@@ -84,7 +91,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     teardown.defer(async () => {
       await Promise.all([...tunnels.map((tunnel) => tunnel.stop()), firewall.close()]);
     });
-    service = new Service({ options, plan, source, firewall, tunnels, shutdown });
+    service = new Service({ options, plan, source, firewall, tunnels, files, shutdown });
 
     // 5. Forwarding threads.
     tuneHeap();

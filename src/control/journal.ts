@@ -3,11 +3,12 @@
  * cleanup` and the next start read it, even after a kill -9.
  */
 
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { deleteRoutes } from './kernel/ip.js';
 import { Serial } from './support/serial.js';
+import { TextFile } from './support/text-file.js';
 
 export interface DeviceRecord {
   name: string;
@@ -30,7 +31,8 @@ function statePath(runDir: string): string {
 
 /** Collects the parts of the state from their owners and writes the file whenever it changes. */
 export class Journal {
-  private readonly runDir: string;
+  /** state.json, which can be restored. */
+  readonly file: TextFile;
   private readonly subnetFile: string;
   private readonly indexes = new Map<string, number | undefined>();
   private readonly routes = new Map<string, readonly string[]>();
@@ -38,7 +40,7 @@ export class Journal {
   private written: JournalState | undefined;
 
   constructor(runDir: string, subnetFile: string) {
-    this.runDir = runDir;
+    this.file = new TextFile(statePath(runDir), 0o600);
     this.subnetFile = subnetFile;
   }
 
@@ -76,7 +78,7 @@ export class Journal {
         routes: [...this.routes.values()].flat(),
       };
       if (isDeepStrictEqual(state, this.written)) return;
-      await writeFile(statePath(this.runDir), `${JSON.stringify(state)}\n`, { mode: 0o600 });
+      await this.file.write(`${JSON.stringify(state)}\n`);
       this.written = state;
     });
   }

@@ -8,13 +8,15 @@ import type { ControlRequest } from './ipc/protocol.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
+import type { OwnFiles } from './node/own-files.js';
 import { collectFamily, type StartingStatus, type Status } from './node/status.js';
 import { UnderlayFollower } from './node/underlay-follower.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Shutdown } from './shutdown.js';
-import { type PodSubnets, writeSubnetEnv } from './subnet-env.js';
+import { type PodSubnets, subnetFile, writeSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
+import type { TextFile } from './support/text-file.js';
 import { show, UserError } from './support/user-error.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
@@ -28,17 +30,21 @@ export interface ServiceParts {
   firewall: Firewall;
   /** One per family, IPv4 first. */
   tunnels: readonly FamilyTunnel[];
+  files: OwnFiles;
   shutdown: Shutdown;
 }
 
 export class Service {
   readonly parts: ServiceParts;
+  private readonly subnetFile: TextFile;
   private ready = false;
   /** Why the newest leases were rejected; null if they are in force. */
   private rejected: string | null = null;
 
   constructor(parts: ServiceParts) {
     this.parts = parts;
+    this.subnetFile = subnetFile(parts.options.subnetFile);
+    parts.files.keep('subnetFile', this.subnetFile);
   }
 
   /** Records that packets pass and that subnet.env is written. */
@@ -57,7 +63,7 @@ export class Service {
   /** Writes subnet.env with the present leases. @throws UserError if the file cannot be written */
   async writeSubnetEnv(): Promise<void> {
     const { plan, options, tunnels } = this.parts;
-    await writeSubnetEnv(options.subnetFile, {
+    await writeSubnetEnv(this.subnetFile, {
       networks: mapFamilies(plan.netConf.networks, ({ network }, family) => {
         const tunnel = tunnels.find((candidate) => candidate.plan.family === family);
         return tunnel && { network, subnet: tunnel.own.subnet };
@@ -121,7 +127,7 @@ export class Service {
 
   /** Collects what `weft status` shows. */
   async status(): Promise<Status> {
-    const { plan, options, source, firewall, tunnels } = this.parts;
+    const { plan, options, source, firewall, tunnels, files } = this.parts;
     const { backend } = plan.netConf;
     const [first, second] = await Promise.all(tunnels.map(collectFamily));
     const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
@@ -143,7 +149,7 @@ export class Service {
       workers: options.workers,
       peerCheck,
       peers,
-      repairs: { ...repairs, ...(firewall.repairs > 0 && { rules: firewall.repairs }) },
+      repairs: { ...repairs, ...(firewall.repairs > 0 && { rules: firewall.repairs }), ...files.repairs },
       ...rest,
       ...(second && { ipv6: second }),
     };

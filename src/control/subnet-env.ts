@@ -1,7 +1,6 @@
 /** subnet.env: flannel's CNI plugin reads the node's subnet from it, and Weft the node's earlier subnet. */
 
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { parseEnv } from 'node:util';
 import { type Cidr, formatCidr, parseCidr } from './addresses/cidr.js';
 import {
@@ -13,6 +12,7 @@ import {
   valuesOf,
 } from './addresses/family.js';
 import { formatIp, nextIp } from './addresses/ip.js';
+import { TextFile } from './support/text-file.js';
 import { UserError } from './support/user-error.js';
 
 /** The pod networks of one family: the cluster's, and this node's part of it. */
@@ -42,23 +42,17 @@ export function formatSubnetEnv({ networks, mtu, ipMasq }: SubnetEnv): string {
   return [...valuesOf(lines).flat(), `FLANNEL_MTU=${mtu}`, `FLANNEL_IPMASQ=${ipMasq}`, ''].join('\n');
 }
 
-/** Writes the file atomically: a reader sees the old or the new text. @throws UserError */
-export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+/** Returns the file at this path, which all may read. */
+export function subnetFile(path: string): TextFile {
+  return new TextFile(path, 0o644);
+}
+
+/** Writes the file. @throws UserError; the file remembers the text and can be restored later */
+export async function writeSubnetEnv(file: TextFile, env: SubnetEnv): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    const file = await open(temporary, 'w', 0o644);
-    try {
-      await file.chmod(0o644);
-      await file.writeFile(formatSubnetEnv(env));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
+    await file.write(formatSubnetEnv(env));
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
-    throw new UserError(`--subnet-file ${path}: cannot be written: ${(error as Error).message}`);
+    throw new UserError(`--subnet-file ${file.path}: cannot be written: ${(error as Error).message}`);
   }
 }
 

@@ -15,6 +15,7 @@ import { deviceOf, peerState, routesOf, stateFor, statusOf, udpPeers } from './s
 import { UDP_DEVICE } from './support/udp-bed.js';
 
 const ACCEPT_RA = 'net/ipv6/conf/flannel.1/accept_ra';
+const FORWARDING = 'net/ipv4/conf/flannel.1/forwarding';
 const ACCEPT_LOCAL = `net/ipv4/conf/${UDP_DEVICE}/accept_local`;
 
 const HARMS: Harm[] = [
@@ -74,6 +75,25 @@ const HARMS: Harm[] = [
     settings: { [ACCEPT_RA]: 1 },
     counted: { sysctl: 1 },
   },
+  {
+    what: 'forwarding switched off on the device',
+    settings: { [FORWARDING]: 0 },
+    counted: { sysctl: 1 },
+  },
+  {
+    what: 'the address of the LAN on the device',
+    commands: ['address add 192.168.77.1/24 dev flannel.1'],
+    counted: { address: 1 },
+  },
+  {
+    what: 'address and routes of the LAN on the device, as dhcpcd adds them',
+    commands: [
+      'address add 192.168.77.1/24 dev flannel.1 noprefixroute',
+      'route add 192.168.0.0/16 dev flannel.1 proto dhcp scope link src 192.168.77.1 metric 100',
+      'route add default via 192.168.77.254 dev flannel.1 proto dhcp metric 100',
+    ],
+    counted: { address: 1, route: 2 },
+  },
 ];
 
 /** The same with backend udp. */
@@ -128,7 +148,7 @@ t.test('backend vxlan repairs', async (t) => {
   };
   const whole = async () => ({
     device: await device(),
-    settings: await settingsOf(node, [ACCEPT_RA]),
+    settings: await settingsOf(node, [ACCEPT_RA, FORWARDING]),
     peers: await peerState(node, weft),
   });
   const wanted = await whole();
@@ -139,9 +159,9 @@ t.test('backend vxlan repairs', async (t) => {
     await t.test(one.what, async (t) => {
       const { counters } = await statusOf(weft);
       const pinging = ping(lab.pod(1).netns, lab.pod(2).address, { count: 60, interval: 0.01, wait: 1 });
-      const elapsed = await doHarm(t, weft, one, whole);
+      await doHarm(t, weft, one, whole);
       const { sent, received } = await pinging;
-      t.comment(`repaired after ${elapsed.toFixed(0)} ms, ${sent - received} of ${sent} pings lost`);
+      t.comment(`${sent - received} of ${sent} pings lost`);
       const after = (await statusOf(weft)).counters;
       t.ok(after.tx_packets >= counters.tx_packets, 'the counters continue');
       await answered(t, lab.pod(1), lab.pod(2).address);

@@ -7,7 +7,7 @@ import type { Dataplane, PeerCheck, TunnelOptions } from '../../dataplane/datapl
 import type { Cidr } from '../addresses/cidr.js';
 import type { BackendConf } from '../config/net-conf.js';
 import type { Journal } from '../journal.js';
-import type { Repairs } from '../kernel/device.js';
+import type { Repairs } from '../kernel/repairs.js';
 import type { KernelSnapshot } from '../kernel/snapshot.js';
 import type { Sysctl } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
@@ -16,6 +16,8 @@ export interface Backend {
   readonly conf: BackendConf;
   /** Name of the overlay device. */
   readonly device: string;
+  /** Names of the overlay devices of both families. */
+  readonly devices: readonly string[];
   /** Names of the devices that carry the same network with another backend. */
   readonly rivals: RegExp;
   /** Tunnel overhead: bytes by which the device's MTU is below the underlay's. */

@@ -29,6 +29,7 @@ export function udpBackend(conf: UdpConf): Backend {
   return {
     conf,
     device: DEVICE,
+    devices: [DEVICE],
     rivals: /^flannel\.\d+$/,
     overhead: OVERHEAD.udp,
     summary: `UDP config: Port=${conf.port}`,

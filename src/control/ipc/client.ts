@@ -41,12 +41,24 @@ export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
   });
 }
 
-/** Returns the process ID of the Weft process that answers on `runDir`; undefined if none does. */
-export async function runningPid(runDir: string): Promise<number | undefined> {
-  const status = (await ask(runDir, { command: 'status' }).catch(() => undefined)) as
-    | { pid: number }
-    | undefined;
-  return status?.pid;
+/**
+ * Returns the Weft process that listens on `runDir`; undefined if none does. Its ID is unknown if it does not answer: it
+ * is starting, stopped by a signal, or overloaded.
+ */
+export async function listeningOn(runDir: string): Promise<{ pid?: number } | undefined> {
+  if (!(await accepts(socketPath(runDir)))) return undefined;
+  const { pid } = (await ask(runDir, { command: 'status' }).catch(() => ({}))) as { pid?: number };
+  return pid === undefined ? {} : { pid };
+}
+
+/** Returns whether a process accepts connections on the socket. */
+function accepts(path: string): Promise<boolean> {
+  return new Promise<boolean>((resolve, reject) => {
+    const socket = createConnection(path, () => {
+      socket.destroy();
+      resolve(true);
+    }).on('error', reject);
+  }).catch(() => false);
 }
 
 function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {

@@ -1,11 +1,12 @@
 /** The server of the control socket in the run directory. The socket has mode 0600: its requests are for root only. */
 
+import { statSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { UserError } from '../support/user-error.js';
-import { runningPid } from './client.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
+import { refuseRunning } from './running.js';
 
 export type Handler = (request: ControlRequest) => Promise<unknown>;
 
@@ -14,48 +15,51 @@ const MAX_REQUEST = 4096;
 /** How long `close` waits for pending answers. */
 const LAST_ANSWERS_MS = 200;
 
-/** @throws UserError when another Weft process answers on this run directory */
-export async function refuseRunning(runDir: string): Promise<void> {
-  const pid = await runningPid(runDir);
-  if (pid === undefined) return;
-  throw new UserError(
-    `--run-dir ${runDir}: another Weft process (pid ${pid}) uses it; stop that process, or choose another directory`,
-  );
-}
-
 export class ControlServer {
-  private readonly path: string;
+  readonly path: string;
+  private readonly runDir: string;
   private readonly handler: Handler;
-  private readonly server: Server;
+  private server: Server;
+  /** The socket's inode: another one at this path belongs to another process. */
+  private inode: bigint | undefined;
   private readonly connections = new Set<Socket>();
   private readonly answers = new Set<Promise<void>>();
 
-  private constructor(path: string, handler: Handler) {
-    this.path = path;
+  private constructor(runDir: string, handler: Handler) {
+    this.runDir = runDir;
+    this.path = socketPath(runDir);
     this.handler = handler;
-    this.server = createServer({ allowHalfOpen: true }, (socket) => this.serve(socket));
+    this.server = this.createServer();
   }
 
-  /** Listens in `runDir`, and creates the directory if it does not exist. @throws UserError */
+  /**
+   * Listens in `runDir`, and creates the directory if it does not exist. @throws UserError, also if another Weft process
+   * listens there
+   */
   static async listen(runDir: string, handler: Handler): Promise<ControlServer> {
-    const path = socketPath(runDir);
-    const control = new ControlServer(path, handler);
+    await refuseRunning(runDir);
+    const control = new ControlServer(runDir, handler);
     try {
-      await mkdir(runDir, { recursive: true, mode: 0o755 });
-      await rm(path, { force: true });
-      await new Promise<void>((resolve, reject) => {
-        control.server.once('error', reject);
-        // `listen` binds the socket synchronously, so the socket never has another mode.
-        const umask = process.umask(0o177);
-        control.server.listen(path, resolve);
-        process.umask(umask);
-      });
+      await control.open();
     } catch (error) {
       throw new UserError(
         `--run-dir ${runDir}: cannot create the control socket there: ${(error as Error).message}`,
       );
     }
     return control;
+  }
+
+  isIntact(): boolean {
+    return this.inode !== undefined && inodeOf(this.path) === this.inode;
+  }
+
+  /** Listens again after another program removed or replaced the socket. @throws UserError if another Weft has it */
+  async restore(): Promise<void> {
+    await refuseRunning(this.runDir);
+    // It removes whatever is at the path, so it comes before the new socket.
+    this.server.close();
+    this.server = this.createServer();
+    await this.open();
   }
 
   /** Waits for pending answers, then closes and removes the socket. */
@@ -65,6 +69,26 @@ export class ControlServer {
     for (const socket of this.connections) socket.destroy();
     await closed;
     await rm(this.path, { force: true });
+  }
+
+  private createServer(): Server {
+    return createServer({ allowHalfOpen: true }, (socket) => this.serve(socket));
+  }
+
+  /** Creates the run directory and the socket, in place of a stale one. @throws the error of the system call */
+  private async open(): Promise<void> {
+    const { path, server } = this;
+    this.inode = undefined;
+    await mkdir(this.runDir, { recursive: true, mode: 0o755 });
+    await rm(path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      // `listen` binds the socket synchronously, so the socket never has another mode.
+      const umask = process.umask(0o177);
+      server.listen(path, resolve);
+      process.umask(umask);
+    });
+    this.inode = inodeOf(path);
   }
 
   private serve(socket: Socket): void {
@@ -96,5 +120,15 @@ export class ControlServer {
     } catch (error) {
       return { ok: false, error: (error as Error).message };
     }
+  }
+}
+
+/** Returns the inode of a socket; undefined for a missing file or a file of another type. */
+function inodeOf(path: string): bigint | undefined {
+  try {
+    const stats = statSync(path, { bigint: true });
+    return stats.isSocket() ? stats.ino : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -5,9 +5,12 @@ import { type Cidr, containsAddress, formatCidr, formatHost } from '../addresses
 import { familyOf, formatIp, type Ip, isLinkLocal } from '../addresses/ip.js';
 import { warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
+import { diverts } from './diverts.js';
 import { ipRun } from './ip.js';
 import { type Link, readLinks } from './links.js';
+import type { Repairs } from './repairs.js';
 import type { LinkState } from './snapshot.js';
+import { alreadyRuns, findWeftProcess } from './tun-holders.js';
 
 /**
  * Frames that the kernel may queue per queue of the device. The tun driver drops when its ring is full and slows no TCP
@@ -32,9 +35,6 @@ export class NameTaken extends UserError {}
 
 /** The error for a device that no longer exists. */
 export class DeviceGone extends UserError {}
-
-/** The number of repaired objects by kind: `address`, `route` … */
-export type Repairs = Record<string, number>;
 
 /** The alternative to removing a vxlan device that has the name of the overlay device. */
 const ADOPT = 'start Weft with --adopt, which replaces it and keeps its MAC, or ';
@@ -69,6 +69,8 @@ function nameTaken(link: Link, what: string, adopt = ''): NameTaken {
     );
   }
   if (link.kind === 'tun') {
+    const weft = findWeftProcess(name);
+    if (weft !== undefined) return new NameTaken(alreadyRuns(weft));
     return new NameTaken(
       `${name} ${what}: it is a tun/tap device of another process; stop that process (perhaps another Weft or flanneld), or remove the device: ${remove}`,
     );
@@ -117,15 +119,16 @@ function replaceAddress(name: string, base: Ip): string {
 
 /**
  * Compares the device with its desired state and repairs the differences. Like flannel it removes other addresses of
- * the cluster's IPv4 network and keeps the rest. Of IPv6 it keeps only link-local addresses, which the kernel assigns.
- * `index` distinguishes the device from another one of its name. @throws DeviceGone; UserError naming the command that
- * failed
+ * the cluster's IPv4 network. It removes addresses that divert the underlay (`diverts.ts`) and keeps the rest. Of IPv6
+ * it keeps only link-local addresses, which the kernel assigns. `index` distinguishes the device from another one of its
+ * name. @throws DeviceGone; UserError naming the command that failed
  */
 export async function repairDevice(
   device: DeviceState,
   index: number | undefined,
   network: Cidr,
   links: readonly LinkState[],
+  underlay: readonly Ip[],
 ): Promise<Repairs> {
   const { name, mac, mtu, subnet } = device;
   const link = links.find((candidate) => candidate.name === name);
@@ -133,7 +136,11 @@ export async function repairDevice(
   const own = formatHost(subnet.base);
   const addresses = link.assigned
     .filter(({ address }) => !isLinkLocalIpv6(address))
-    .map(({ address, prefixLength }) => ({ address, text: `${formatIp(address)}/${prefixLength}` }));
+    .map(({ address, prefixLength }) => ({
+      address,
+      prefixLength,
+      text: `${formatIp(address)}/${prefixLength}`,
+    }));
   const repairs: Repairs = {};
   const commands: string[] = [];
   const repair = (kind: string, command: string): void => {
@@ -144,8 +151,10 @@ export async function repairDevice(
   if (mac !== undefined && link.mac !== mac) repair('mac', `link set dev ${name} address ${mac}`);
   if (link.mtu !== mtu) repair('mtu', `link set dev ${name} mtu ${mtu}`);
   if (!addresses.some(({ text }) => text === own)) repair('address', replaceAddress(name, subnet.base));
-  for (const { address, text } of addresses) {
-    if (text !== own && isForeign(network, address)) repair('address', `address delete ${text} dev ${name}`);
+  for (const { address, prefixLength, text } of addresses) {
+    if (text === own) continue;
+    if (isForeign(network, address) || diverts({ base: address, prefixLength }, underlay))
+      repair('address', `address delete ${text} dev ${name}`);
   }
   if (!link.up) repair('link', `link set dev ${name} up`);
   await runOn(name, commands);

@@ -34,6 +34,7 @@ export interface Route {
   gateway?: string;
   /** Absent for a route with several next hops. */
   dev?: string;
+  nexthops?: readonly { gateway?: string }[];
   /** `kernel`, `boot` … */
   protocol?: string;
   metric?: number;

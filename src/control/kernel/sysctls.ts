@@ -14,12 +14,29 @@ export interface Sysctl {
   loss?: string;
 }
 
-/** flannel disables router advertisements too. An IPv6 device needs IPv6 even where new devices get none by default. */
+/**
+ * flannel disables router advertisements too. An IPv6 device needs IPv6 even where new devices get none by default, and
+ * `conf.default.forwarding` may be 0. The kernel forwards what a device receives if `forwarding` of that device is 1
+ * (net/ipv4/route.c, ip_route_input_slow). IPv6 packets need `conf.all.forwarding` instead, which Weft does not own; on
+ * the device the sysctl makes the node a router (net/ipv6/addrconf.c). A strict rp_filter does no harm: the route to
+ * each source uses the device.
+ */
 export function vxlanSysctls(device: string, family: Family): Sysctl[] {
   const directory = `/proc/sys/net/ipv6/conf/${device}`;
   const advertisements = { path: `${directory}/accept_ra`, value: '0' };
-  if (family === 'ipv4') return [advertisements];
-  return [{ path: `${directory}/disable_ipv6`, value: '0' }, advertisements];
+  if (family === 'ipv6') {
+    return [
+      { path: `${directory}/disable_ipv6`, value: '0' },
+      { path: `${directory}/forwarding`, value: '1' },
+      advertisements,
+    ];
+  }
+  const forwarding = {
+    path: `/proc/sys/net/ipv4/conf/${device}/forwarding`,
+    value: '1',
+    loss: 'the kernel drops packets from other nodes to pods',
+  };
+  return [forwarding, advertisements];
 }
 
 /**
@@ -54,7 +71,7 @@ export class Sysctls {
 
   /** Sets all of them on a new device, and ignores those that cannot be set from then on. */
   initialize(): void {
-    this.desired = this.desired.filter(set);
+    this.desired = this.desired.filter((sysctl) => hasValue(sysctl) || set(sysctl));
   }
 
   /** Restores changed values and returns their number. */
@@ -66,12 +83,20 @@ export class Sysctls {
   }
 }
 
+/** Returns false for a missing file: it disappears with the device, or with IPv6 on it. Other checks notice both. */
 function hasOtherValue({ path, value }: Sysctl): boolean {
+  return (read(path) ?? value) !== value;
+}
+
+function hasValue({ path, value }: Sysctl): boolean {
+  return read(path) === value;
+}
+
+function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'latin1').trim() !== value;
+    return readFileSync(path, 'latin1').trim();
   } catch {
-    // The file disappears with the device, or with IPv6 on it. Other checks notice both.
-    return false;
+    return undefined;
   }
 }
 

@@ -10,9 +10,10 @@ import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import type { PeerReconciler } from '../backends/backend.js';
 import type { Journal } from '../journal.js';
-import { type Repairs, refuseExisting } from '../kernel/device.js';
+import { refuseExisting } from '../kernel/device.js';
 import { readLinks } from '../kernel/links.js';
 import type { KernelEvent } from '../kernel/monitor.js';
+import { type Repairs, sumRepairs } from '../kernel/repairs.js';
 import { readSnapshot } from '../kernel/snapshot.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
 import { rebindSockets } from '../open-dataplane.js';
@@ -143,11 +144,11 @@ export class FamilyTunnel {
       const { plan, own } = this;
       this.rebind();
       const snapshot = await readSnapshot(plan.family);
-      const repairs = await this.device.repair(own, snapshot.links);
+      const underlay = [boundAddress(plan, own), ...this.peers.map(({ publicIp }) => publicIp)];
+      const repairs = await this.device.repair(own, snapshot, underlay);
       const peers = await this.reconciler.repair(this.peers, snapshot);
       const blackhole = await this.blackhole?.repair(own.subnet, snapshot.routes);
-      const route = (peers.repairs.route ?? 0) + Number(blackhole ?? false);
-      this.countRepairs({ ...repairs, ...peers.repairs, ...(route > 0 && { route }) });
+      this.countRepairs(sumRepairs(repairs, peers.repairs, blackhole ? { route: 1 } : {}));
       if (peers.failed > 0) this.retryLater(peers.failed);
     });
   }

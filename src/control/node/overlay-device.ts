@@ -1,15 +1,17 @@
 /** The overlay device of a tunnel: configured for this node's lease and the backend, and repaired. */
 
+import type { Ip } from '../addresses/ip.js';
 import {
   configureDevice,
   type DeviceState,
-  type Repairs,
   reconfigureDevice,
   repairDevice,
   setMtu,
 } from '../kernel/device.js';
+import { gatewaysOf, removeDiversions } from '../kernel/diverts.js';
 import { readLinks } from '../kernel/links.js';
-import type { LinkState } from '../kernel/snapshot.js';
+import { type Repairs, sumRepairs } from '../kernel/repairs.js';
+import type { KernelSnapshot } from '../kernel/snapshot.js';
 import { Sysctls } from '../kernel/sysctls.js';
 import type { Lease } from '../leases/lease.js';
 import type { FamilyPlan } from '../plan.js';
@@ -50,13 +52,20 @@ export class OverlayDevice {
     await reconfigureDevice(this.stateFor(before), this.stateFor(after));
   }
 
-  /** Repairs what differs from the desired state. @throws DeviceGone; UserError naming the command that failed */
-  async repair(own: Lease, links: readonly LinkState[]): Promise<Repairs> {
+  /**
+   * Repairs what differs from the desired state. `underlay` has the addresses that no address and no route of the device
+   * may divert: this node's own and the peers'. @throws DeviceGone; UserError naming the command that failed
+   */
+  async repair(own: Lease, snapshot: KernelSnapshot, underlay: readonly Ip[]): Promise<Repairs> {
+    const { family, backend, network } = this.plan;
+    const { device, devices } = backend;
+    const guarded = [own.publicIp, ...underlay, ...gatewaysOf(snapshot.routes, devices)];
     // Before the device: without IPv6 it accepts no IPv6 address. After it: below an MTU of 1280 it has no IPv6 sysctls.
     const before = this.sysctls.repair();
-    const repairs = await repairDevice(this.stateFor(own), this.index, this.plan.network, links);
+    const repairs = await repairDevice(this.stateFor(own), this.index, network, snapshot.links, guarded);
+    const others = await removeDiversions({ family, device, devices, network }, snapshot, guarded);
     const sysctl = before + this.sysctls.repair();
-    return { ...repairs, ...(sysctl > 0 && { sysctl }) };
+    return sumRepairs(repairs, others, sysctl > 0 ? { sysctl } : {});
   }
 
   private stateFor(own: Lease): DeviceState {

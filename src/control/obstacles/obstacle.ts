@@ -28,6 +28,8 @@ export interface FamilyFacts {
   /** This node's part of it. */
   subnet: Cidr;
   peers: readonly Lease[];
+  /** Whether net-conf asks for DirectRouting. */
+  directRouting?: boolean;
 }
 
 /** Reads the node's state and changes nothing. Returns no obstacle if the state cannot be read. */

@@ -98,16 +98,19 @@ t.test('backend udp refuses to start beside', async (t) => {
 
   await t.test('a Weft process of either backend for the same network', async (t) => {
     const running = await startWeft(t, node, { netConf: udpConf() });
-    await refused(t, node, { netConf: udpConf({ Port: 8286 }), line: /flannel0 exists: .*another Weft/ });
+    await refused(t, node, {
+      netConf: udpConf({ Port: 8286 }),
+      line: /Weft already runs here \(pid \d+, run directory /,
+    });
     await refused(t, node, {
       netConf: netConf(),
-      line: /flannel0 carries 10\.244\.0\.0\/16 already: .*another Weft/,
+      line: /Weft already runs here \(pid \d+, run directory /,
     });
     await running.end();
     const vxlan = await startWeft(t, node);
     await refused(t, node, {
       netConf: udpConf(),
-      line: /flannel\.1 carries 10\.244\.0\.0\/16 already: .*another Weft/,
+      line: /Weft already runs here \(pid \d+, run directory /,
     });
     await vxlan.end();
   });

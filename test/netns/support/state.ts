@@ -89,7 +89,7 @@ export async function settled(
   node: LabNode,
   weft: { readonly runDir: string },
   peers: readonly Lease[],
-  timeoutMs = 3000,
+  timeoutMs = 10_000,
 ): Promise<PeerState> {
   const wanted = JSON.stringify(stateFor(peers));
   let last: PeerState | undefined;
@@ -118,7 +118,7 @@ export function udpPeersFor(peers: readonly Lease[]): string[] {
 export async function settledUdp(
   weft: { readonly runDir: string },
   peers: readonly Lease[],
-  timeoutMs = 3000,
+  timeoutMs = 10_000,
 ): Promise<string[]> {
   const wanted = udpPeersFor(peers).join();
   const reached = async () => (await udpPeers(weft)).join() === wanted;

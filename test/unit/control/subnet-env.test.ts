@@ -5,6 +5,7 @@ import {
   formatSubnetEnv,
   readSubnetEnv,
   type SubnetEnv,
+  subnetFile,
   writeSubnetEnv,
 } from '../../../src/control/subnet-env.js';
 import { cidr } from '../../support/addresses.js';
@@ -37,7 +38,7 @@ t.test('writeSubnetEnv creates directories and a file that all may read, under a
   const path = join(t.testdir({}), 'a', 'b', 'subnet.env');
   const umask = process.umask(0o077);
   t.teardown(() => process.umask(umask));
-  await writeSubnetEnv(path, ENV);
+  await writeSubnetEnv(subnetFile(path), ENV);
   t.equal(readFileSync(path, 'utf8'), TEXT);
   t.equal(statSync(path).mode & 0o777, 0o644);
 });
@@ -46,7 +47,7 @@ t.test('writeSubnetEnv replaces an older file and leaves no other file', async (
   const dir = t.testdir({
     'subnet.env': 'FLANNEL_MTU=1\nand a longer text than the new one, by far, so that a rest would show\n',
   });
-  await writeSubnetEnv(join(dir, 'subnet.env'), ENV);
+  await writeSubnetEnv(subnetFile(join(dir, 'subnet.env')), ENV);
   t.equal(readFileSync(join(dir, 'subnet.env'), 'utf8'), TEXT);
   t.same(readdirSync(dir), ['subnet.env']);
 });
@@ -54,10 +55,11 @@ t.test('writeSubnetEnv replaces an older file and leaves no other file', async (
 t.test('writeSubnetEnv is atomic: a reader sees the old text or the new one', async (t) => {
   const path = join(t.testdir({}), 'subnet.env');
   const texts = [1400, 1450].map((mtu) => formatSubnetEnv({ ...ENV, mtu }));
-  await writeSubnetEnv(path, { ...ENV, mtu: 1400 });
+  await writeSubnetEnv(subnetFile(path), { ...ENV, mtu: 1400 });
   let writing = true;
   const writer = (async () => {
-    for (let i = 0; i < 30; i++) await writeSubnetEnv(path, { ...ENV, mtu: i % 2 === 0 ? 1450 : 1400 });
+    for (let i = 0; i < 30; i++)
+      await writeSubnetEnv(subnetFile(path), { ...ENV, mtu: i % 2 === 0 ? 1450 : 1400 });
     writing = false;
   })();
   let reads = 0;
@@ -78,7 +80,7 @@ t.test('writeSubnetEnv keeps the old content when the new content cannot be writ
   writeFileSync(path, 'old\n');
   mentions(
     t,
-    await refusal(t, () => writeSubnetEnv(path, ENV)),
+    await refusal(t, () => writeSubnetEnv(subnetFile(path), ENV)),
     `--subnet-file ${path}: cannot be written: `,
   );
   t.equal(readFileSync(path, 'utf8'), 'old\n');
@@ -90,10 +92,14 @@ t.test('writeSubnetEnv names the path that it cannot write, and changes nothing'
   mkdirSync(join(dir, 'subnet.env', 'inside'), { recursive: true });
   mentions(
     t,
-    await refusal(t, () => writeSubnetEnv(join(dir, 'subnet.env'), ENV)),
+    await refusal(t, () => writeSubnetEnv(subnetFile(join(dir, 'subnet.env')), ENV)),
     `--subnet-file ${join(dir, 'subnet.env')}: cannot be written: `,
   );
-  mentions(t, await refusal(t, () => writeSubnetEnv(join(dir, 'file', 'subnet.env'), ENV)), '--subnet-file');
+  mentions(
+    t,
+    await refusal(t, () => writeSubnetEnv(subnetFile(join(dir, 'file', 'subnet.env')), ENV)),
+    '--subnet-file',
+  );
   t.same(readdirSync(dir).sort(), ['file', 'subnet.env'], 'no temporary file is left');
   t.same(readdirSync(join(dir, 'subnet.env')), ['inside']);
 });

@@ -3,7 +3,7 @@
  * a neighbour and a route in the kernel, and an FDB entry in the dataplane.
  */
 
-import type { Family } from '../../addresses/family.js';
+import { FAMILIES, type Family } from '../../addresses/family.js';
 import { splitMac } from '../../addresses/mac.js';
 import { OVERHEAD, OVERHEAD6, type VxlanConf, vxlanDevice } from '../../config/net-conf.js';
 import { vxlanSysctls } from '../../kernel/sysctls.js';
@@ -19,6 +19,7 @@ export function vxlanBackend(conf: VxlanConf, family: Family): Backend {
   return {
     conf,
     device,
+    devices: FAMILIES.map((each) => vxlanDevice(vni, each)),
     rivals: /^flannel\d+$/,
     overhead: family === 'ipv4' ? OVERHEAD.vxlan : OVERHEAD6,
     summary: `VXLAN config: VNI=${vni} Port=${port} GBP=${conf.gbp} Learning=${learning} DirectRouting=${directRouting}`,

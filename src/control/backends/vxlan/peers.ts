@@ -20,6 +20,7 @@ import { type Lease, vtepMacOf } from '../../leases/lease.js';
 import { error, warn } from '../../support/log.js';
 import type { PeerOptions, PeerReconciler, PeerStatus, RepairResult } from '../backend.js';
 import { difference } from '../difference.js';
+import { displacedRoutes } from './displaced-routes.js';
 import {
   desiredState,
   emptyState,
@@ -63,6 +64,8 @@ export class VxlanPeers implements PeerReconciler {
   private unexpected = new Map<string, number>();
   /** Subnets whose first route belongs to another program. */
   private shadowed: ReadonlySet<string> = new Set();
+  /** Subnets to which this reconciler has added a route. */
+  private readonly routed = new Set<string>();
 
   constructor(dataplane: Pick<Dataplane, 'updateFdb'>, options: VxlanPeerOptions) {
     this.dataplane = dataplane;
@@ -91,6 +94,10 @@ export class VxlanPeers implements PeerReconciler {
   async repair(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<RepairResult> {
     const desired = await this.desired(peers);
     this.observe(desired, snapshot);
+    await ipBatch(
+      displacedRoutes(this.options.device, this.routed, desired.routes, snapshot),
+      this.options.signal,
+    );
     const before = this.drift(desired);
     if (before.neighbours + before.routes === 0) return { repairs: {}, failed: 0 };
     const failed = await this.applyState(desired);
@@ -122,7 +129,8 @@ export class VxlanPeers implements PeerReconciler {
 
   private async desired(peers: readonly Lease[]): Promise<PeerState> {
     const { device, directRouting } = this.options;
-    const direct = directRouting ? await directlyReachable(peers.map(({ publicIp }) => publicIp)) : undefined;
+    if (!directRouting) return desiredState(device, peers);
+    const { direct } = await directlyReachable(peers.map(({ publicIp }) => publicIp));
     return desiredState(device, peers, direct);
   }
 
@@ -168,7 +176,10 @@ export class VxlanPeers implements PeerReconciler {
           {
             command: `route replace ${subnet} ${routeSpec}`,
             failure: `failed to add ${v6}vxlanRoute (${subnet} -> ${gatewayOf(routeSpec)})`,
-            succeeded: () => applied.routes.set(subnet, routeSpec),
+            succeeded: () => {
+              applied.routes.set(subnet, routeSpec);
+              this.routed.add(subnet);
+            },
           },
         ]),
       ...neighbours.gone.map((base) => ({

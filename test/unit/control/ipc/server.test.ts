@@ -1,11 +1,12 @@
 import { EventEmitter, once } from 'node:events';
-import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ask, NotRunning } from '../../../../src/control/ipc/client.js';
 import { type ControlRequest, socketPath } from '../../../../src/control/ipc/protocol.js';
-import { ControlServer, type Handler, refuseRunning } from '../../../../src/control/ipc/server.js';
+import { refuseRunning } from '../../../../src/control/ipc/running.js';
+import { ControlServer, type Handler } from '../../../../src/control/ipc/server.js';
 import { UserError } from '../../../../src/control/support/user-error.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
@@ -161,7 +162,42 @@ t.test('ask rejects with NotRunning if nothing listens', async (t) => {
 
 t.test('refuseRunning refuses a second process with the pid of the first', async (t) => {
   const dir = await listen(t, async () => ({ pid: 4711 }));
-  mentions(t, await refusal(t, () => refuseRunning(dir)), `--run-dir ${dir}`, 'pid 4711');
+  mentions(t, await refusal(t, () => refuseRunning(dir)), `pid 4711, run directory ${dir}`);
+});
+
+t.test('refuseRunning refuses a directory whose Weft answers with an error', async (t) => {
+  const dir = await listen(t, () => Promise.reject(new UserError('Weft is starting; try again')));
+  mentions(t, await refusal(t, () => refuseRunning(dir)), `Weft already runs here (run directory ${dir})`);
+});
+
+t.test('ControlServer.listen leaves the socket of another Weft process alone', async (t) => {
+  const dir = await listen(t, async () => ({ pid: 4711 }));
+  mentions(t, await refusal(t, () => ControlServer.listen(dir, async () => null)), 'pid 4711');
+  t.same(await ask(dir, { command: 'status' }), { pid: 4711 });
+});
+
+t.test('restore listens again after the socket or its directory was removed', async (t) => {
+  const dir = runDir(t);
+  const server = await ControlServer.listen(dir, async () => 'here');
+  t.teardown(() => server.close());
+  t.equal(server.isIntact(), true);
+  for (const path of [socketPath(dir), dir]) {
+    rmSync(path, { recursive: true });
+    t.equal(server.isIntact(), false);
+    await server.restore();
+    t.equal(server.isIntact(), true);
+    t.equal(await ask(dir, { command: 'status' }), 'here');
+  }
+});
+
+t.test('restore does not take the socket of another Weft process', async (t) => {
+  const dir = runDir(t);
+  const server = await ControlServer.listen(dir, async () => 'first');
+  t.teardown(() => server.close());
+  rmSync(dir, { recursive: true });
+  await listen(t, async () => ({ pid: 4711 }), dir);
+  mentions(t, await refusal(t, () => server.restore()), 'pid 4711');
+  t.same(await ask(dir, { command: 'status' }), { pid: 4711 });
 });
 
 t.test('refuseRunning accepts an unused run directory', async (t) => {

@@ -138,7 +138,7 @@ const POD_NETWORK = { base: 0x0af40000, prefixLength: 16 };
 
 async function repaired(t: Test, link: Partial<LinkState>): Promise<unknown[]> {
   const ip = FakeIp.install(t);
-  const repairs = await repairDevice(BEFORE, 5, POD_NETWORK, [{ ...LINK, ...link }]);
+  const repairs = await repairDevice(BEFORE, 5, POD_NETWORK, [{ ...LINK, ...link }], [0xc0a84d01]);
   return [repairs, ip.taken()];
 }
 
@@ -167,6 +167,19 @@ t.test('repairDevice removes other addresses of the pod network and keeps the re
   t.same(await repaired(t, { assigned }), [{ address: 1 }, ['address delete 10.244.7.0/32 dev flannel.1']]);
 });
 
+t.test('repairDevice removes addresses whose prefix contains an address of the underlay', async (t) => {
+  const assigned = [
+    ...LINK.assigned,
+    { address: 0xc0a84d32, prefixLength: 24 },
+    { address: 0xc0a84d01, prefixLength: 32 },
+    { address: 0xa9fe0909, prefixLength: 16 },
+  ];
+  t.same(await repaired(t, { assigned }), [
+    { address: 2 },
+    ['address delete 192.168.77.50/24 dev flannel.1', 'address delete 192.168.77.1/32 dev flannel.1'],
+  ]);
+});
+
 t.test('repairDevice reports a missing device, and one whose index differs, as gone', async (t) => {
   FakeIp.install(t);
   for (const [index, links] of [
@@ -174,7 +187,9 @@ t.test('repairDevice reports a missing device, and one whose index differs, as g
     [4, [LINK]],
     [undefined, [LINK]],
   ] as const) {
-    const error = await repairDevice(BEFORE, index, POD_NETWORK, links).catch((reason: unknown) => reason);
+    const error = await repairDevice(BEFORE, index, POD_NETWORK, links, []).catch(
+      (reason: unknown) => reason,
+    );
     t.ok(error instanceof DeviceGone, `${error}`);
   }
 });

@@ -15,6 +15,16 @@ t.test('Sysctls logs a sysctl that cannot be set once, with the loss, and then i
   t.end();
 });
 
+t.test('Sysctls accepts a read-only sysctl that has the value', (t) => {
+  const log = catchLog(t);
+  // Root may write a file of mode 0400; this one of the kernel accepts no write at all.
+  const sysctls = new Sysctls([{ path: '/proc/sys/kernel/ostype', value: 'Linux', loss: 'nothing works' }]);
+  sysctls.initialize();
+  t.equal(sysctls.hasDrift, false);
+  t.strictSame(log, []);
+  t.end();
+});
+
 t.test('Sysctls logs no loss for a device that is gone', (t) => {
   const log = catchLog(t);
   new Sysctls([{ path: '/proc/sys/net/no-such-thing', value: '1', loss: 'nothing works' }]).initialize();

@@ -307,6 +307,32 @@ t.test('repair replaces a route that shadows ours with a better metric', async (
   t.same(ip.taken(), ['route delete 10.244.2.0/24', route(2)]);
 });
 
+const CONNECTED = routeOf('10.244.2.0/24', undefined, { dev: 'cni0', protocol: 'kernel', flags: [] });
+
+t.test('repair finds no drift in a connected route behind ours', async (t) => {
+  const { apply, peers, ip } = rig(t);
+  await apply([nodeLease(2)]);
+  const { neighbours, routes } = snapshotOf([nodeLease(2)]);
+  const snapshot = { links: [], neighbours, routes: [...routes, CONNECTED] };
+  t.same(await peers.repair([nodeLease(2)], snapshot), { repairs: {}, failed: 0 });
+  t.same(ip.taken(), []);
+});
+
+t.test("repair restores a bridge's connected route behind the peer's route that replaced it", async (t) => {
+  const { apply, peers, ip } = rig(t);
+  await apply([nodeLease(2)]);
+  const bridge = { index: 9, name: 'cni0', mac: '', mtu: 1450, up: true };
+  const assigned = [
+    { address: 0x0af40201, prefixLength: 24 },
+    { address: 0x0af40901, prefixLength: 24 },
+  ];
+  const snapshot = { ...snapshotOf([nodeLease(2)]), links: [{ ...bridge, assigned }] };
+  t.same(await peers.repair([nodeLease(2)], snapshot), { repairs: {}, failed: 0 });
+  t.same(ip.taken(), ['route append 10.244.2.0/24 dev cni0 proto kernel scope link src 10.244.2.1']);
+  await peers.repair([nodeLease(2)], { ...snapshot, routes: [...snapshot.routes, CONNECTED] });
+  t.same(ip.taken(), [], 'it is there');
+});
+
 t.test('repair removes an unexpected entry on the device only after its grace period', async (t) => {
   const { apply, peers, ip } = rig(t);
   await apply([nodeLease(2)]);

@@ -1,0 +1,122 @@
+/**
+ * The processes that hold a TUN or TAP device open. Weft and flanneld's udp backend are found by it even if their files
+ * are gone: the device exists exactly as long as the process.
+ */
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+
+export interface TunHolder {
+  pid: number;
+  device: string;
+  /** The arguments of the process, with its name. */
+  command: readonly string[];
+}
+
+/** A running `weft run`. */
+export interface WeftProcess {
+  pid: number;
+  device: string;
+  runDir: string;
+}
+
+/** Names of the devices that Weft or flanneld can have, of any VNI and family. */
+export const OVERLAY_DEVICE = /^flannel(?:\d+|(?:-v6)?\.\d+)$/;
+
+/** The default of --run-dir. */
+const DEFAULT_RUN_DIR = '/run/weft';
+
+/** The driver shows the device of each descriptor in fdinfo (drivers/net/tun.c, tun_chr_show_fdinfo, Linux 3.18). */
+const FDINFO = /^iff:\t(\S+)$/m;
+
+/**
+ * Finds the processes that hold an overlay device in this network namespace. It finds none that are in another PID
+ * namespace, or that this process may not inspect. `proc` is /proc, or a copy for tests.
+ */
+export function overlayHolders(proc = '/proc'): TunHolder[] {
+  const netns = linkTarget(`${proc}/self/ns/net`);
+  return entries(proc)
+    .filter((name) => /^\d+$/.test(name) && linkTarget(`${proc}/${name}/ns/net`) === netns)
+    .flatMap((name) => {
+      const device = deviceOf(`${proc}/${name}`);
+      if (device === undefined) return [];
+      const command = read(`${proc}/${name}/cmdline`).split('\0').slice(0, -1);
+      return [{ pid: Number(name), device, command }];
+    });
+}
+
+/** Finds another Weft process that holds this overlay device, or any, in this network namespace. */
+export function findWeftProcess(device?: string, proc = '/proc'): WeftProcess | undefined {
+  return overlayHolders(proc)
+    .filter((holder) => holder.pid !== process.pid && holder.device === (device ?? holder.device))
+    .map((holder) => weftOf(holder, proc))
+    .find((weft) => weft !== undefined);
+}
+
+/** Returns why a second Weft does not start. */
+export function alreadyRuns({ pid, runDir }: { pid?: number | undefined; runDir: string }): string {
+  const which = pid === undefined ? '' : `pid ${pid}, `;
+  return `Weft already runs here (${which}run directory ${runDir}); stop it first: weft cleanup --run-dir ${runDir}`;
+}
+
+/** Returns the Weft process that this holder is; undefined if its command line is not that of `weft run`. */
+export function weftOf({ pid, device, command }: TunHolder, proc = '/proc'): WeftProcess | undefined {
+  const program = command.findIndex((word) => /^weft(?:\.js)?$/.test(basename(word)));
+  if (program < 0 || command[program + 1] !== 'run') return undefined;
+  const runDir = runDirOf(command.slice(program + 2)) ?? environmentOf(pid, proc) ?? DEFAULT_RUN_DIR;
+  return { pid, device, runDir: resolve(linkTarget(`${proc}/${pid}/cwd`) ?? '/', runDir) };
+}
+
+/** Returns the last --run-dir of a command line, in any of Go's spellings. */
+function runDirOf(args: readonly string[]): string | undefined {
+  let found: string | undefined;
+  args.forEach((word, index) => {
+    const [, value] = /^--?run-dir(?:=(.*))?$/s.exec(word) ?? [];
+    if (value !== undefined) found = value;
+    else if (/^--?run-dir$/.test(word)) found = args[index + 1] ?? found;
+  });
+  return found;
+}
+
+function environmentOf(pid: number, proc: string): string | undefined {
+  const variable = 'FLANNELD_RUN_DIR=';
+  const entry = read(`${proc}/${pid}/environ`)
+    .split('\0')
+    .find((text) => text.startsWith(variable) && text !== variable);
+  return entry?.slice(variable.length);
+}
+
+/** Returns the device that one of the process's descriptors has. */
+function deviceOf(process: string): string | undefined {
+  for (const fd of entries(`${process}/fd`)) {
+    if (!linkTarget(`${process}/fd/${fd}`)?.endsWith('/net/tun')) continue;
+    const [, device] = FDINFO.exec(read(`${process}/fdinfo/${fd}`)) ?? [];
+    if (device !== undefined && OVERLAY_DEVICE.test(device)) return device;
+  }
+  return undefined;
+}
+
+/** Processes end meanwhile, and some are not ours to inspect: what cannot be read has no entries. */
+function entries(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}

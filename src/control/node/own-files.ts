@@ -1,0 +1,75 @@
+/**
+ * Weft's own files: subnet.env and the content of the run directory. The kernel reports no removal by another program,
+ * so Weft checks them once a second. That takes one `stat` per file and no process.
+ */
+
+import type { Repairs } from '../kernel/repairs.js';
+import { warn } from '../support/log.js';
+import { OncePerKey } from '../support/once.js';
+
+const POLL_MS = 1000;
+
+/** A file or socket that Weft restores. */
+export interface OwnFile {
+  readonly path: string;
+  isIntact(): boolean;
+  /** @throws if it cannot be restored now */
+  restore(): Promise<void>;
+}
+
+/** Checks files from its creation until it is closed. */
+export class OwnFiles {
+  /** Restored objects by kind, since the start: `subnetFile`, `runDir`. */
+  readonly repairs: Repairs = {};
+  private readonly files: { kind: string; file: OwnFile }[] = [];
+  private readonly failures = new OncePerKey();
+  private readonly poll: NodeJS.Timeout;
+  private checking: Promise<void> | undefined;
+  private closed = false;
+
+  constructor() {
+    this.poll = setInterval(() => {
+      this.checking ??= this.check().finally(() => {
+        this.checking = undefined;
+      });
+    }, POLL_MS);
+  }
+
+  /** Keeps a file from now on; `kind` is the name under which repairs are counted. */
+  keep(kind: 'subnetFile' | 'runDir', file: OwnFile): void {
+    this.files.push({ kind, file });
+  }
+
+  /** Ends the checks; a restoration in progress ends first. Call it before the files are removed. */
+  async close(): Promise<void> {
+    this.closed = true;
+    clearInterval(this.poll);
+    await this.checking;
+  }
+
+  /** Restores what is missing or changed. A deleted run directory counts once, however many files it had. */
+  async check(): Promise<void> {
+    const restored = new Set<string>();
+    for (const { kind, file } of this.files) {
+      if (this.closed) break;
+      const { path } = file;
+      if (file.isIntact()) {
+        this.failures.clear(path);
+        continue;
+      }
+      try {
+        await file.restore();
+        this.failures.clear(path);
+        restored.add(kind);
+        warn(`${path}: another program removed or changed it; restored`);
+      } catch (error) {
+        const reason = (error as Error).message;
+        this.failures.log(
+          path,
+          `${path}: another program removed or changed it, and it cannot be restored: ${reason}; retrying every second`,
+        );
+      }
+    }
+    for (const kind of restored) this.repairs[kind] = (this.repairs[kind] ?? 0) + 1;
+  }
+}

@@ -1,0 +1,76 @@
+/** A text file that Weft owns: written atomically, and compared with what Weft wrote. */
+
+import { type BigIntStats, readFileSync, statSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Serial } from './serial.js';
+
+export class TextFile {
+  readonly path: string;
+  private readonly mode: number;
+  private readonly writes = new Serial();
+  /** The desired text; undefined before the first write. */
+  private text: string | undefined;
+  /** The state in which the file was last seen with that text. */
+  private seen: BigIntStats | undefined;
+
+  /** `mode` holds under any umask. */
+  constructor(path: string, mode: number) {
+    this.path = path;
+    this.mode = mode;
+  }
+
+  /** Writes the file and its directories: a reader sees the old or the new text. @throws the error of the system call */
+  write(text: string): Promise<void> {
+    this.text = text;
+    return this.restore();
+  }
+
+  /** Returns whether the file has the text that was written last. Takes one `stat` if nothing touched the file. */
+  isIntact(): boolean {
+    if (this.text === undefined) return true;
+    try {
+      const stats = statSync(this.path, { bigint: true });
+      if (isSame(stats, this.seen)) return true;
+      if (readFileSync(this.path, 'utf8') !== this.text) return false;
+      this.seen = stats;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Writes the last text again. @throws the error of the system call */
+  restore(): Promise<void> {
+    return this.writes.run(async () => {
+      const { path, text = '' } = this;
+      const temporary = `${path}.${process.pid}.tmp`;
+      try {
+        await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+        const file = await open(temporary, 'w', this.mode);
+        try {
+          await file.chmod(this.mode);
+          await file.writeFile(text);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await rename(temporary, path);
+      } catch (error) {
+        await rm(temporary, { force: true }).catch(() => {});
+        throw error;
+      }
+    });
+  }
+}
+
+/** Every change of the content changes one of these; a change of mode or owner changes the time too, but not the text. */
+function isSame(one: BigIntStats, other: BigIntStats | undefined): boolean {
+  return (
+    other !== undefined &&
+    one.dev === other.dev &&
+    one.ino === other.ino &&
+    one.size === other.size &&
+    one.ctimeNs === other.ctimeNs
+  );
+}
