@@ -43,6 +43,7 @@ export const COUNTER_NAMES = [
   'rx_reserved_bits',
   'rx_group_policy',
   'rx_superpackets',
+  'rx_superpackets_replayed',
   'rx_coalesced',
   'rx_partial_checksums',
   'rx_icmp_sent',

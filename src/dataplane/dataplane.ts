@@ -5,13 +5,21 @@
  */
 
 import { close } from '../sys/ffi.js';
+import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
 import { type Counters, sumCounters } from './counters.js';
 import { OffloadUnavailable } from './errors.js';
 import { createDevice, deviceName } from './io/device.js';
 import { OverflowCounters } from './io/overflows.js';
 import { enableGro, openTxSockets, openUdpSockets, prepareTxSocket, supportsGso } from './io/udp-socket.js';
-import type { Offload } from './offload/level.js';
+import { gsoRunLimit } from './offload/gso-runs.js';
+import {
+  type Direction,
+  type DirectionLevel,
+  type Offload,
+  type OffloadLevel,
+  refusalReason,
+} from './offload/level.js';
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
@@ -22,7 +30,8 @@ export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.
 export type { Counters } from './counters.js';
 export { DataplaneGone, OffloadUnavailable, PortFailure } from './errors.js';
 export { probeTun, TUN_PATH } from './io/device.js';
-export type { OffloadLevel } from './offload/level.js';
+export type { GsoRuns } from './offload/gso-runs.js';
+export type { Direction, DirectionLevel, OffloadLevel } from './offload/level.js';
 export type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 export type { PeerCheck, TunnelOptions } from './tunnel/options.js';
 export type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
@@ -41,6 +50,11 @@ function checkUnderlayFamily({ address, tunnel }: DataplaneOptions): void {
   if ('learning' in tunnel && tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
 }
 
+/** Returns the level of a direction: `none` at level `gso` if there is a reason. */
+function directionLevel(level: OffloadLevel, reason: string | undefined): DirectionLevel {
+  return level === 'gso' && reason !== undefined ? { level: 'none', reason } : { level };
+}
+
 export class Dataplane {
   private readonly options: DataplaneOptions;
   private readonly deviceFds: number[];
@@ -49,6 +63,8 @@ export class Dataplane {
   private readonly txSocketFds: number[];
   /** The offload level in use, as found when the device was created. */
   readonly offload: Offload;
+  /** The level of each direction, which may fall back. */
+  readonly levels: Record<Direction, DirectionLevel>;
   private readonly overflows: OverflowCounters;
   private threads: ForwardingThread[] = [];
   /** The counters at the stop. */
@@ -74,8 +90,14 @@ export class Dataplane {
       const superpackets = options.offload !== 'none' && supportsGso();
       const device = createDevice(traits.device, options.device, options.workers, superpackets);
       this.deviceFds = device.fds;
-      this.offload = device.offload;
       opened.push(...device.fds);
+      const { level } = device.offload;
+      const runs = gsoRunLimit(options.gsoRuns, kernelVersion());
+      this.offload = { ...device.offload, maxRun: level === 'gso' ? runs.datagrams : 1 };
+      this.levels = {
+        transmit: directionLevel(level, runs.reason),
+        receive: directionLevel(level, device.refusal),
+      };
       if (options.offload === 'gso' && device.offload.level !== 'gso') {
         throw new OffloadUnavailable(
           'offload level gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
@@ -93,7 +115,17 @@ export class Dataplane {
   async start(events: DataplaneEvents): Promise<void> {
     // process.exit never returns while a thread is in a blocking call, so every exit must end the threads.
     process.on('exit', this.stopAtExit);
-    const { options, offload, txSocketFds } = this;
+    const { options, offload, txSocketFds, levels } = this;
+    for (const direction of ['transmit', 'receive'] as const) {
+      const { reason } = levels[direction];
+      if (reason !== undefined) events.onOffloadFallback(direction, reason);
+    }
+    const onRefusal = (direction: Direction, code: string): void => {
+      if (levels[direction].reason !== undefined) return;
+      const reason = refusalReason(direction, code);
+      levels[direction] = { level: 'none', reason };
+      events.onOffloadFallback(direction, reason);
+    };
     this.threads = this.deviceFds.map((deviceFd, queue) => {
       const socketFd = this.socketFds[queue];
       const resources = {
@@ -102,7 +134,7 @@ export class Dataplane {
         txSocketFds: txSocketFds.length > 0 ? txSocketFds : [socketFd],
         offload,
       };
-      return new ForwardingThread(options, resources, events);
+      return new ForwardingThread(options, resources, events, onRefusal);
     });
     await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
   }

@@ -17,6 +17,7 @@ const ENETDOWN = 100;
 
 export class FakeDataplane {
   readonly offload = { level: 'gso', uso: true } as const;
+  readonly levels = { transmit: { level: 'gso' }, receive: { level: 'gso' } } as const;
   /** Read by `counters`. */
   tx = 0;
   stopped = false;

@@ -85,8 +85,10 @@ export class FamilyTunnel {
         // An earlier dataplane no longer matters.
         if (dataplane === this.dataplane) this.fail(error);
       },
-      onOffloadFallback: (code) =>
-        warn(`offload: the kernel refuses GSO runs (${code}); every datagram is sent alone from now on`),
+      onOffloadFallback: (direction, reason) =>
+        warn(
+          `offload: ${reason}; every packet is ${direction === 'transmit' ? 'sent' : 'written to the device'} alone from now on`,
+        ),
     });
   }
 

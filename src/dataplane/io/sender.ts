@@ -20,8 +20,8 @@ export interface SenderOptions {
   /** Every peer's UDP port. */
   port: number;
   tunnelLength: number;
-  /** Whether GSO runs may be sent. */
-  gso: boolean;
+  /** The most datagrams of a GSO run; 1: every datagram is sent alone. */
+  maxRun: number;
 }
 
 export class Sender {
@@ -51,7 +51,7 @@ export class Sender {
     this.arena = arena;
     this.txSockets = options.txSockets;
     this.tunnelLength = options.tunnelLength;
-    this.gso = options.gso;
+    this.gso = options.maxRun > 1;
     this.counters = counters;
     this.onFallback = onFallback;
     this.sendmmsg = send;

@@ -39,7 +39,7 @@ interface Rig {
   send(...runs: Uint8Array[][]): void;
 }
 
-function rig(script: readonly number[], gso = true): Rig {
+function rig(script: readonly number[]): Rig {
   const kit = new Kit(1, 65_536);
   const { arena, counters } = kit;
   const codec = new Ipv4SockaddrCodec(arena);
@@ -49,7 +49,7 @@ function rig(script: readonly number[], gso = true): Rig {
   const results = [...script];
   const sender = new Sender(
     arena,
-    { txSockets: [-1, FD], codec, port: 8472, tunnelLength: TUNNEL, gso },
+    { txSockets: [-1, FD], codec, port: 8472, tunnelLength: TUNNEL, maxRun: 64 },
     counters,
     (errno) => fallbacks.push(errno),
     (fd, first, count) => {
@@ -202,6 +202,6 @@ t.test('Sender.FOOTPRINT covers what a sender reserves of the arena', async (t) 
   const { arena, counters } = new Kit(1);
   const codec = new Ipv4SockaddrCodec(arena);
   const before = arena.reserve(0);
-  new Sender(arena, { txSockets: [], codec, port: 1, tunnelLength: 0, gso: true }, counters, () => {});
+  new Sender(arena, { txSockets: [], codec, port: 1, tunnelLength: 0, maxRun: 64 }, counters, () => {});
   t.ok(arena.reserve(0) - before <= Sender.FOOTPRINT);
 });

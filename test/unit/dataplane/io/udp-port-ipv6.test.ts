@@ -41,7 +41,16 @@ function end(t: Test, own: number, peer: number, gso: boolean): End {
   const tunnel = { tunnelLength: VXLAN.length, linkLength: ETHERNET_LENGTH, kernelPeers: true };
   const port = new UdpPort(
     kit.arena,
-    { fd, txSockets, codec, port: peer, ...tunnel, gso, receiveMessages: RECEIVES, maxBatch: 64 },
+    {
+      fd,
+      txSockets,
+      codec,
+      port: peer,
+      ...tunnel,
+      maxRun: gso ? 64 : 1,
+      receiveMessages: RECEIVES,
+      maxBatch: 64,
+    },
     kit.checksum,
     kit.counters,
     () => {},
