@@ -11,6 +11,7 @@ import { type Counters, sumCounters } from './counters.js';
 import { OffloadUnavailable } from './errors.js';
 import { createDevice, deviceName } from './io/device.js';
 import { OverflowCounters } from './io/overflows.js';
+import { SocketDrops } from './io/socket-drops.js';
 import { enableGro, openTxSockets, openUdpSockets, prepareTxSocket, supportsGso } from './io/udp-socket.js';
 import { gsoRunLimit } from './offload/gso-runs.js';
 import {
@@ -66,6 +67,7 @@ export class Dataplane {
   /** The level of each direction, which may fall back. */
   readonly levels: Record<Direction, DirectionLevel>;
   private readonly overflows: OverflowCounters;
+  private readonly socketDrops: SocketDrops;
   private threads: ForwardingThread[] = [];
   /** The counters at the stop. */
   private finalCounters: Counters | undefined;
@@ -104,7 +106,8 @@ export class Dataplane {
         );
       }
       if (device.offload.level === 'gso') for (const fd of this.socketFds) enableGro(fd);
-      this.overflows = new OverflowCounters(() => deviceName(device.fds[0]), this.socketFds);
+      this.socketDrops = new SocketDrops(this.socketFds, socketFamilyOf(options.address));
+      this.overflows = new OverflowCounters(() => deviceName(device.fds[0]), this.socketDrops);
     } catch (error) {
       for (const fd of opened) close(fd);
       throw error;
@@ -185,6 +188,11 @@ export class Dataplane {
   counters(): Counters {
     if (this.finalCounters !== undefined) return this.finalCounters;
     return { ...sumCounters(this.threads.map((thread) => thread.counters)), ...this.overflows.read() };
+  }
+
+  /** Returns the present value of rx_drop_checksum. */
+  checksumDrops(): number {
+    return this.socketDrops.read().rx_drop_checksum;
   }
 
   /** Stops the threads and closes every descriptor; the kernel then deletes the device. May be called again. */

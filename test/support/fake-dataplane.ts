@@ -71,6 +71,10 @@ export class FakeDataplane {
     return { tx_packets: this.tx };
   }
 
+  checksumDrops(): number {
+    return 0;
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
   }

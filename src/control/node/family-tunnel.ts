@@ -19,6 +19,7 @@ import { Retry } from '../support/retry.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { BlackholeRoute } from './blackhole-route.js';
+import { ChecksumWarning } from './checksum-warning.js';
 import { isGone, Lifecycle } from './lifecycle.js';
 import { logPeerChanges, macText } from './log-peers.js';
 import { OverlayDevice } from './overlay-device.js';
@@ -52,6 +53,7 @@ export class FamilyTunnel {
   private readonly blackhole: BlackholeRoute | undefined;
   /** Counters of the dataplanes before this one. */
   private past: Readonly<Record<string, number>> = {};
+  private readonly checksumWarning = new ChecksumWarning();
   private readonly queue = new Serial();
   private readonly retry: Retry;
 
@@ -160,6 +162,11 @@ export class FamilyTunnel {
   counters(): Record<string, number> {
     const counters = Object.entries<number>(this.dataplane.counters());
     return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
+  }
+
+  /** Warns of datagrams that arrive damaged. */
+  reportDamage(): void {
+    this.checksumWarning.note(this.plan.backend.device, this.dataplane.checksumDrops());
   }
 
   /** Returns `flannel.1 is up with 10.244.1.0/32, 2 peers`. */
