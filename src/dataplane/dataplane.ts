@@ -24,6 +24,8 @@ import {
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
+import { type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
+import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
 import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
 import { ForwardingThread } from './worker/thread.js';
 
@@ -35,6 +37,8 @@ export type { GsoRuns } from './offload/gso-runs.js';
 export type { Direction, DirectionLevel, OffloadLevel } from './offload/level.js';
 export type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 export type { PeerCheck, TunnelOptions } from './tunnel/options.js';
+export type { PeerActivity } from './tunnel/peer-traffic.js';
+export type { RefusedSource } from './tunnel/refused-sources.js';
 export type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
 
 /** Binds and closes the socket a dataplane would receive on. @throws SystemError when it cannot be bound */
@@ -182,6 +186,18 @@ export class Dataplane {
   async learned(): Promise<LearnedEntry[]> {
     const answers = await this.request({ type: 'learned' });
     return answers.flatMap(({ learned }) => learned ?? []);
+  }
+
+  /** Returns the packets and bytes of each peer since it was added, summed over the threads. */
+  async peers(): Promise<PeerActivity[]> {
+    const answers = await this.request({ type: 'peers' });
+    return sumActivity(answers.flatMap(({ peers }) => peers ?? []));
+  }
+
+  /** Returns the latest sources that the peer check refused although their packets belong to a lease. */
+  async refusedSources(): Promise<RefusedSource[]> {
+    const answers = await this.request({ type: 'peers' });
+    return sumRefused(answers.flatMap(({ refused }) => refused ?? []));
   }
 
   /** Returns all counters, summed over the threads; after `stop`, their last values. */

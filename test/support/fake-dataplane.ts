@@ -71,6 +71,14 @@ export class FakeDataplane {
     return { tx_packets: this.tx };
   }
 
+  async peers(): Promise<never[]> {
+    return [];
+  }
+
+  async refusedSources(): Promise<never[]> {
+    return [];
+  }
+
   checksumDrops(): number {
     return 0;
   }
