@@ -47,6 +47,7 @@ export const COUNTER_NAMES = [
   'rx_coalesced',
   'rx_partial_checksums',
   'rx_icmp_sent',
+  'rx_receive_errors',
   'offload_step_downs',
 ] as const;
 

@@ -198,6 +198,23 @@ t.test('Sender drops a datagram of a replayed run that is refused again, and sen
   });
 });
 
+for (const [name, errno, counter] of [
+  ['EINVAL', EINVAL, 'tx_drop_send_error'],
+  ['ENETUNREACH', ENETUNREACH, 'tx_drop_unreachable'],
+] as const) {
+  t.test(
+    `Sender drops a run whose replay ${name} refuses at once, with two calls, and sends the others`,
+    async (t) => {
+      const { kit, sender, calls, send } = rig([-EINVAL, -errno]);
+      send(RUN, ONE);
+      t.equal(calls.length, 3);
+      t.same(calls[2]?.payloads, [hexOf(ONE)]);
+      t.same(kit.counted(), { tx_packets: 1, tx_bytes: 70 - TUNNEL, tx_trains_replayed: 1, [counter]: 3 });
+      t.equal(sender.gso, true);
+    },
+  );
+}
+
 t.test('Sender.FOOTPRINT covers what a sender reserves of the arena', async (t) => {
   const { arena, counters } = new Kit(1);
   const codec = new Ipv4SockaddrCodec(arena);
