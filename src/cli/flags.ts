@@ -76,6 +76,11 @@ export const WEFT_FLAGS = {
   'run-dir': path('/run/weft', 'directory of the control socket and the state'),
   workers: integer(1, 'N', 'forwarding threads, 1 to 64', [1, 64]),
   offload: choice('auto', ['auto', 'none', 'gso'], 'offload level: auto (best supported), none or gso'),
+  'gso-trains': choice(
+    'auto',
+    ['auto', 'off'],
+    'whether the kernel cuts runs of datagrams (GSO): auto (where it does so correctly) or off',
+  ),
   'busy-poll': integer(
     200,
     'US',

@@ -44,6 +44,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
     runDir: flags['run-dir'],
     workers: flags.workers,
     offload: flags.offload,
+    gsoTrains: flags['gso-trains'],
     busyPoll: flags['busy-poll'],
     peerCheck: flags['peer-check'],
   };

@@ -92,7 +92,7 @@ function formatRunning(status: Status): string {
           leaseSource.trouble !== null && `NOT FOLLOWED: ${leaseSource.trouble}`,
         ),
       ],
-      ['offload', `level ${status.offload.rung}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`],
+      ['offload', offloadText(status.offload, workers)],
       ...checkRows(status),
     ]),
     ...familySections(backend.type, status),
@@ -100,10 +100,21 @@ function formatRunning(status: Status): string {
       ? []
       : [
           '\nIPv6\n',
-          table([...deviceRows(ipv6), ...checkRows(ipv6)]),
+          table([...deviceRows(ipv6), ['offload', offloadText(ipv6.offload, workers)], ...checkRows(ipv6)]),
           ...familySections(backend.type, ipv6),
         ]),
   ].join('');
+}
+
+/** Returns the level and the workers, and each direction that uses a lower level. */
+function offloadText(offload: Status['offload'], workers: number): string {
+  const { transmit, receive } = offload;
+  const lowered = [
+    transmit.reason !== null && `transmit: single datagrams (${transmit.reason})`,
+    receive.reason !== null && `receive: single packets (${receive.reason})`,
+  ];
+  const used = listed(`level ${offload.rung}`, `${workers} ${workers === 1 ? 'worker' : 'workers'}`);
+  return [used, ...lowered].filter(Boolean).join('; ');
 }
 
 function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {

@@ -26,6 +26,7 @@ export function openDataplane(
       port: backend.conf.port,
       workers: options.workers,
       offload: options.offload,
+      gsoRuns: options.gsoTrains,
       busyPoll: options.busyPoll,
       mtu,
       podMtu,

@@ -1,6 +1,6 @@
 /** The options of `weft run`, as the command line passes them to control. */
 
-import type { OffloadLevel, PeerCheck } from '../dataplane/dataplane.js';
+import type { GsoRuns, OffloadLevel, PeerCheck } from '../dataplane/dataplane.js';
 import type { PerFamily } from './addresses/family.js';
 
 export interface RunOptions {
@@ -14,6 +14,7 @@ export interface RunOptions {
   runDir: string;
   workers: number;
   offload: 'auto' | OffloadLevel;
+  gsoTrains: GsoRuns;
   busyPoll: number;
   /** undefined: the backend's default, which is strict, or off if net-conf enables learning. */
   peerCheck: PeerCheck | undefined;

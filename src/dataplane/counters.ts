@@ -43,9 +43,11 @@ export const COUNTER_NAMES = [
   'rx_reserved_bits',
   'rx_group_policy',
   'rx_superpackets',
+  'rx_superpackets_replayed',
   'rx_coalesced',
   'rx_partial_checksums',
   'rx_icmp_sent',
+  'rx_receive_errors',
   'offload_step_downs',
 ] as const;
 
@@ -53,8 +55,8 @@ export type CounterName = (typeof COUNTER_NAMES)[number];
 
 type CounterIndex = { readonly [name in CounterName]: number };
 
-/** Counters that the kernel keeps (io/overflows.ts). */
-export type OverflowName = 'rx_drop_socket_overflow' | 'tx_drop_device_overflow';
+/** Counters that the kernel keeps (io/overflows.ts, io/socket-drops.ts). */
+export type OverflowName = 'rx_drop_socket_overflow' | 'rx_drop_checksum' | 'tx_drop_device_overflow';
 
 /** All counters of a dataplane. */
 export type Counters = Record<CounterName | OverflowName, number>;

@@ -6,17 +6,28 @@
 
 import { O_CLOEXEC } from '../sys/constants.js';
 import { close, dup3 } from '../sys/ffi.js';
+import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
 import { SystemError } from '../sys/system-error.js';
 import { type Counters, sumCounters } from './counters.js';
 import { OffloadUnavailable } from './errors.js';
 import { createDevice, deviceName } from './io/device.js';
 import { OverflowCounters } from './io/overflows.js';
+import { SocketDrops } from './io/socket-drops.js';
 import { enableGro, openTxSockets, openUdpSockets, prepareTxSocket, supportsGso } from './io/udp-socket.js';
-import type { Offload } from './offload/level.js';
+import { gsoRunLimit } from './offload/gso-runs.js';
+import {
+  type Direction,
+  type DirectionLevel,
+  type Offload,
+  type OffloadLevel,
+  refusalReason,
+} from './offload/level.js';
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
+import { type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
+import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
 import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
 import { ForwardingThread } from './worker/thread.js';
 
@@ -24,9 +35,12 @@ export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.
 export type { Counters } from './counters.js';
 export { DataplaneGone, OffloadUnavailable, PortFailure } from './errors.js';
 export { probeTun, TUN_PATH } from './io/device.js';
-export type { OffloadLevel } from './offload/level.js';
+export type { GsoRuns } from './offload/gso-runs.js';
+export type { Direction, DirectionLevel, OffloadLevel } from './offload/level.js';
 export type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 export type { PeerCheck, TunnelOptions } from './tunnel/options.js';
+export type { PeerActivity } from './tunnel/peer-traffic.js';
+export type { RefusedSource } from './tunnel/refused-sources.js';
 export type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
 
 /** Binds and closes the socket a dataplane would receive on. @throws SystemError when it cannot be bound */
@@ -43,6 +57,11 @@ function checkUnderlayFamily({ address, tunnel }: DataplaneOptions): void {
   if ('learning' in tunnel && tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
 }
 
+/** Returns the level of a direction: `none` at level `gso` if there is a reason. */
+function directionLevel(level: OffloadLevel, reason: string | undefined): DirectionLevel {
+  return level === 'gso' && reason !== undefined ? { level: 'none', reason } : { level };
+}
+
 export class Dataplane {
   private readonly options: DataplaneOptions;
   private readonly deviceFds: number[];
@@ -51,7 +70,10 @@ export class Dataplane {
   private readonly txSocketFds: number[];
   /** The offload level in use, as found when the device was created. */
   readonly offload: Offload;
+  /** The level of each direction, which may fall back. */
+  readonly levels: Record<Direction, DirectionLevel>;
   private readonly overflows: OverflowCounters;
+  private readonly socketDrops: SocketDrops;
   private threads: ForwardingThread[] = [];
   /** The counters at the stop. */
   private finalCounters: Counters | undefined;
@@ -76,15 +98,22 @@ export class Dataplane {
       const superpackets = options.offload !== 'none' && supportsGso();
       const device = createDevice(traits.device, options.device, options.workers, superpackets);
       this.deviceFds = device.fds;
-      this.offload = device.offload;
       opened.push(...device.fds);
+      const { level } = device.offload;
+      const runs = gsoRunLimit(options.gsoRuns, kernelVersion());
+      this.offload = { ...device.offload, maxRun: level === 'gso' ? runs.datagrams : 1 };
+      this.levels = {
+        transmit: directionLevel(level, runs.reason),
+        receive: directionLevel(level, device.refusal),
+      };
       if (options.offload === 'gso' && device.offload.level !== 'gso') {
         throw new OffloadUnavailable(
           'offload level gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
         );
       }
       if (device.offload.level === 'gso') for (const fd of this.socketFds) enableGro(fd);
-      this.overflows = new OverflowCounters(() => deviceName(device.fds[0]), this.socketFds);
+      this.socketDrops = new SocketDrops(this.socketFds, socketFamilyOf(options.address));
+      this.overflows = new OverflowCounters(() => deviceName(device.fds[0]), this.socketDrops);
     } catch (error) {
       for (const fd of opened) close(fd);
       throw error;
@@ -95,7 +124,17 @@ export class Dataplane {
   async start(events: DataplaneEvents): Promise<void> {
     // process.exit never returns while a thread is in a blocking call, so every exit must end the threads.
     process.on('exit', this.stopAtExit);
-    const { options, offload, txSocketFds } = this;
+    const { options, offload, txSocketFds, levels } = this;
+    for (const direction of ['transmit', 'receive'] as const) {
+      const { reason } = levels[direction];
+      if (reason !== undefined) events.onOffloadFallback(direction, reason);
+    }
+    const onRefusal = (direction: Direction, code: string): void => {
+      if (levels[direction].reason !== undefined) return;
+      const reason = refusalReason(direction, code);
+      levels[direction] = { level: 'none', reason };
+      events.onOffloadFallback(direction, reason);
+    };
     this.threads = this.deviceFds.map((deviceFd, queue) => {
       const socketFd = this.socketFds[queue];
       const resources = {
@@ -104,7 +143,7 @@ export class Dataplane {
         txSocketFds: txSocketFds.length > 0 ? txSocketFds : [socketFd],
         offload,
       };
-      return new ForwardingThread(options, resources, events);
+      return new ForwardingThread(options, resources, events, onRefusal);
     });
     await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
   }
@@ -121,7 +160,6 @@ export class Dataplane {
       if (TUNNEL_TRAITS[tunnel.type].txSockets) opened.push(...openTxSockets(address));
       else for (const fd of opened) prepareTxSocket(fd, socketFamilyOf(address));
       if (this.offload.level === 'gso') for (const fd of opened.slice(0, workers)) enableGro(fd);
-      this.overflows.keep();
       for (const [index, fd] of [...this.socketFds, ...this.txSocketFds].entries()) {
         const result = dup3(opened[index], fd, O_CLOEXEC);
         if (result < 0) throw new SystemError('dup3', result);
@@ -175,10 +213,27 @@ export class Dataplane {
     return answers.flatMap(({ learned }) => learned ?? []);
   }
 
+  /** Returns the packets and bytes of each peer since it was added, summed over the threads. */
+  async peers(): Promise<PeerActivity[]> {
+    const answers = await this.request({ type: 'peers' });
+    return sumActivity(answers.flatMap(({ peers }) => peers ?? []));
+  }
+
+  /** Returns the latest sources that the peer check refused although their packets belong to a lease. */
+  async refusedSources(): Promise<RefusedSource[]> {
+    const answers = await this.request({ type: 'peers' });
+    return sumRefused(answers.flatMap(({ refused }) => refused ?? []));
+  }
+
   /** Returns all counters, summed over the threads; after `stop`, their last values. */
   counters(): Counters {
     if (this.finalCounters !== undefined) return this.finalCounters;
     return { ...sumCounters(this.threads.map((thread) => thread.counters)), ...this.overflows.read() };
+  }
+
+  /** Returns the present value of rx_drop_checksum. */
+  checksumDrops(): number {
+    return this.socketDrops.read().rx_drop_checksum;
   }
 
   /** Stops the threads and closes every descriptor; the kernel then deletes the device. May be called again. */

@@ -1,7 +1,8 @@
 /** Options of a dataplane, and what it reports while it runs. */
 
 import type { UnderlayAddress } from '../sys/sockaddr.js';
-import type { OffloadLevel } from './offload/level.js';
+import type { GsoRuns } from './offload/gso-runs.js';
+import type { Direction, OffloadLevel } from './offload/level.js';
 import type { TunnelOptions } from './tunnel/options.js';
 import type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
 
@@ -15,6 +16,8 @@ export interface DataplaneOptions {
   workers: number;
   /** `auto`: the highest level that this kernel supports. */
   offload: OffloadLevel | 'auto';
+  /** Whether GSO runs are sent. `auto`: unless this kernel damages them. */
+  gsoRuns: GsoRuns;
   /** Microseconds a worker keeps polling under dense traffic before it blocks; 0 blocks at once. */
   busyPoll: number;
   /** MTU of the device, in bytes. */
@@ -37,6 +40,9 @@ export interface FdbChanges {
 export interface DataplaneEvents {
   /** Called when a thread cannot continue; the dataplane must then be stopped. */
   onFailure: (error: Error) => void;
-  /** Called when the kernel refuses GSO runs with this errno; each datagram is sent alone from then on. */
-  onOffloadFallback: (code: string) => void;
+  /**
+   * Called once per direction that uses a lower level than the dataplane: at the start or when the kernel refuses its
+   * superpackets. Packets travel alone from then on.
+   */
+  onOffloadFallback: (direction: Direction, reason: string) => void;
 }

@@ -5,10 +5,14 @@ import { getSystemErrorName } from 'node:util';
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
+export const EBADF = 9;
 export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EFAULT = 14;
 export const EINVAL = 22;
 /** The error of a tun descriptor whose device was deleted (drivers/net/tun.c). */
 export const EBADFD = 77;
+export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;

@@ -119,6 +119,16 @@ t.test('decapsulate drops datagrams under one counter each:', async (t) => {
     t.strictSame(changes, { tx_packets: 1, rx_packets: 1 });
   });
 
+  await t.test('a wrong outer checksum is counted as rx_drop_checksum, not as an overflow', async (t) => {
+    const program = `${DIST}test/netns/peer/bad-checksum.js`;
+    const changes = await raisedBy(bed, async () => {
+      await exec([process.execPath, program, lab.node(1).address, '8472', '5'], {
+        netns: lab.node(2).netns,
+      });
+    });
+    t.strictSame(changes, { rx_drop_checksum: 5 });
+  });
+
   await t.test('datagrams that overflow the socket are counted as rx_drop_socket_overflow', async (t) => {
     const large = Buffer.concat([request({ header: { vni: 2 } }), Buffer.alloc(60_000)]);
     const changes = await raisedBy(bed, async () => {

@@ -7,6 +7,7 @@ import { internetChecksum } from './peer/frames.js';
 import { echoRequest, HandmadePeer } from './peer/handmade.js';
 import { LEVELS, withKernelVxlan, withNftables } from './support/bed.js';
 import { captured } from './support/capture.js';
+import { sendsGsoRuns } from './support/gso-runs.js';
 import { damageIn, refusalsIn } from './support/harm.js';
 import { withIpv6 } from './support/ipv6.js';
 import { answered } from './support/pings.js';
@@ -65,8 +66,9 @@ for (const mode of ['virt', 'plain'] as const) {
         const counters = await dataplane.counters();
         t.strictSame(refusalsIn(counters), {}, 'Weft drops nothing');
         t.strictSame(await damageIn(lab), {}, 'no network stack counts a broken packet');
-        t.equal(Number(counters.tx_trains) > 0, level === 'gso', `${counters.tx_trains} GSO runs`);
-        t.equal(counters.tx_trains_replayed, 0, 'none of them replayed');
+        const runs = level === 'gso' && (await sendsGsoRuns(lab.node(1), underlayAddress(lab.node(2))));
+        t.equal(Number(counters.tx_trains) > 0, runs, `${counters.tx_trains} GSO runs`);
+        if (runs) t.equal(counters.tx_trains_replayed, 0, 'none of them replayed');
         await dataplane.stop();
       });
     }
@@ -86,7 +88,8 @@ t.test("datagrams larger than the route's MTU go in fragments over IPv6", kernel
   t.equal(await segmentedDatagrams(ours, theirs, 400, 1300), 'whole 400 damaged 0');
   const counters = await dataplane.counters();
   t.ok(Number(counters.tx_trains_replayed) > 0, `${counters.tx_trains_replayed} GSO runs replayed`);
-  t.equal(counters.offload_step_downs, 0);
+  const runs = await sendsGsoRuns(lab.node(1), underlayAddress(lab.node(2)));
+  t.equal(counters.offload_step_downs, runs ? 0 : 1);
   t.strictSame(refusalsIn(counters), {});
   t.strictSame(await damageIn(lab), {});
 });

@@ -443,7 +443,7 @@ function portOn(kit: Kit, { receiving, txSockets, port, codec }: Wire, gso: bool
       tunnelLength: TUNNEL.length,
       linkLength: ETHERNET_LENGTH,
       kernelPeers: true,
-      gso,
+      maxRun: gso ? 64 : 1,
       receiveMessages: 16,
       maxBatch: 16,
     },

@@ -264,10 +264,11 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
   const tap = gso
     ? new OverlayGsoPort(
         arena,
-        { fd: near, linkLength, podMtu: 1450, maxBatch: inbound.capacity, uso: true },
+        { fd: near, linkLength, podMtu: 1450, maxBatch: inbound.capacity, uso: true, superpackets: true },
         checksum,
         counters,
         outbound,
+        () => {},
       )
     : new OverlayPort(arena, { fd: near, podMtu: 1450, linkLength }, checksum, counters, outbound);
   const pods = new Pods(arena, far, gso ? superpackets(rig) : Array(BURST).fill(rig.frame), rig.slot);
@@ -296,7 +297,7 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
       tunnelLength: kind === 'vxlan' ? VXLAN_LENGTH : 0,
       linkLength,
       kernelPeers: kind === 'vxlan',
-      gso,
+      maxRun: gso ? 64 : 1,
       receiveMessages: BURST,
       maxBatch: BURST,
     },

@@ -18,6 +18,7 @@ const ENETDOWN = 100;
 
 export class FakeDataplane {
   readonly offload = { level: 'gso', uso: true } as const;
+  readonly levels = { transmit: { level: 'gso' }, receive: { level: 'gso' } } as const;
   /** Read by `counters`. */
   tx = 0;
   stopped = false;
@@ -76,6 +77,18 @@ export class FakeDataplane {
 
   counters(): Record<string, number> {
     return { tx_packets: this.tx };
+  }
+
+  async peers(): Promise<never[]> {
+    return [];
+  }
+
+  async refusedSources(): Promise<never[]> {
+    return [];
+  }
+
+  checksumDrops(): number {
+    return 0;
   }
 
   async stop(): Promise<void> {

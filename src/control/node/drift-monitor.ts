@@ -44,6 +44,7 @@ export class DriftMonitor {
     });
     this.period = setInterval(() => this.schedule(), PERIOD_MS);
     this.poll = setInterval(() => {
+      for (const tunnel of tunnels) tunnel.reportDamage();
       if (underlay.absent || tunnels.some(({ device }) => device.sysctls.hasDrift)) this.schedule();
     }, POLL_MS);
   }

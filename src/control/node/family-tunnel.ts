@@ -25,6 +25,7 @@ import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { UnderlayMissing } from '../underlay/rules.js';
 import { BlackholeRoute } from './blackhole-route.js';
+import { ChecksumWarning } from './checksum-warning.js';
 import { isGone, Lifecycle } from './lifecycle.js';
 import { logPeerChanges, macText } from './log-peers.js';
 import { OverlayDevice } from './overlay-device.js';
@@ -62,6 +63,7 @@ export class FamilyTunnel {
   /** The address to which the dataplane's sockets are bound. */
   private bound: Ip;
   private readonly bindFailure = new Once();
+  private readonly checksumWarning = new ChecksumWarning();
   private readonly queue = new Serial();
   private readonly retry: Retry;
 
@@ -96,8 +98,10 @@ export class FamilyTunnel {
         // An earlier dataplane no longer matters.
         if (dataplane === this.dataplane) this.fail(error);
       },
-      onOffloadFallback: (code) =>
-        warn(`offload: the kernel refuses GSO runs (${code}); every datagram is sent alone from now on`),
+      onOffloadFallback: (direction, reason) =>
+        warn(
+          `offload: ${reason}; every packet is ${direction === 'transmit' ? 'sent' : 'written to the device'} alone from now on`,
+        ),
     });
   }
 
@@ -179,6 +183,11 @@ export class FamilyTunnel {
   counters(): Record<string, number> {
     const counters = Object.entries<number>(this.dataplane.counters());
     return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
+  }
+
+  /** Warns of datagrams that arrive damaged. */
+  reportDamage(): void {
+    this.checksumWarning.note(this.plan.backend.device, this.dataplane.checksumDrops());
   }
 
   /** Returns `flannel.1 is up with 10.244.1.0/32, 2 peers`. */

@@ -1,5 +1,6 @@
 /** What `weft status` shows, and the part of each family, from its tunnel, dataplane and kernel. */
 
+import type { Dataplane, Direction } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
@@ -33,14 +34,24 @@ export interface FamilyStatus {
   /** `absent`: why the underlay carries no packet; null while it is present. */
   underlay: { interface: string; publicIP: string; mtu: number; absent: string | null };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
-  /** `rung` is the offload level. */
-  offload: { rung: string; uso: boolean };
+  /** `rung` is the offload level; one direction may use a lower one for a reason. */
+  offload: { rung: string; uso: boolean } & Record<Direction, { level: string; reason: string | null }>;
   peerCheck: string;
   peers: PeerStatus[];
   /** Repaired objects by kind, since the start. */
   repairs: Record<string, number>;
   learned: { mac: string; publicIP: string; ageSeconds: number }[] | null;
   counters: Record<string, number>;
+}
+
+function offloadOf({ offload, levels }: Dataplane): FamilyStatus['offload'] {
+  const { transmit, receive } = levels;
+  return {
+    rung: offload.level,
+    uso: offload.uso,
+    transmit: { level: transmit.level, reason: transmit.reason ?? null },
+    receive: { level: receive.level, reason: receive.reason ?? null },
+  };
 }
 
 /** Reads the present state of one family from its tunnel and the kernel. */
@@ -67,7 +78,7 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },
-    offload: { rung: dataplane.offload.level, uso: dataplane.offload.uso },
+    offload: offloadOf(dataplane),
     peerCheck: plan.peerCheck,
     peers: await tunnel.reconciler.status(tunnel.peers, snapshot),
     repairs: tunnel.repairs,

@@ -13,14 +13,26 @@ export class DeviceWriter {
   private readonly fd: number;
   private readonly counters: CounterRow;
   private readonly headerLength: number;
+  private readonly writev: typeof writev;
   private readonly iovecs: number;
   private readonly iovecsAddress: Address;
   /** iovecs of every packet that the device header takes, and iovecs of the next packet so far. */
   private readonly headerPieces: number;
   private pieces: number;
 
-  /** Has room for `maxPieces` pieces a packet. `headerLength`: bytes of the device header, 0 for none. */
-  constructor(arena: Arena, fd: number, counters: CounterRow, maxPieces: number, headerLength: number) {
+  /**
+   * Has room for `maxPieces` pieces a packet. `headerLength`: bytes of the device header, 0 for none. `write` is replaced
+   * by tests.
+   */
+  constructor(
+    arena: Arena,
+    fd: number,
+    counters: CounterRow,
+    maxPieces: number,
+    headerLength: number,
+    write = writev,
+  ) {
+    this.writev = write;
     this.arena = arena;
     this.fd = fd;
     this.counters = counters;
@@ -38,21 +50,29 @@ export class DeviceWriter {
     this.arena.writeIovec(this.iovecs + this.pieces++ * IOVEC_SIZE, offset, length);
   }
 
+  /** Writes the added pieces and counts them as `packets` packets, or as drops of so many. */
+  write(packets: number): void {
+    const errno = this.tryWrite(packets);
+    if (errno !== 0) this.drop(packets, errno);
+  }
+
   /**
-   * Writes the added pieces and counts them as `packets` packets. Returns false when the device did not accept them.
+   * Writes the added pieces and counts them as `packets` packets. Returns 0, or the errno when the device does not accept
+   * them; then nothing is counted.
    */
-  write(packets: number): boolean {
+  tryWrite(packets: number): number {
     const { counters } = this;
-    const result = writev(this.fd, this.iovecsAddress, this.pieces);
+    const result = this.writev(this.fd, this.iovecsAddress, this.pieces);
     this.pieces = this.headerPieces;
-    if (result === -EAGAIN) {
-      counters[COUNTER.rx_drop_device_full] += packets;
-    } else if (result < 0) {
-      counters[COUNTER.rx_drop_device_refused] += packets;
-    } else {
-      counters[COUNTER.rx_packets] += packets;
-      counters[COUNTER.rx_bytes] += result - this.headerLength;
-    }
-    return result >= 0;
+    if (result < 0) return -result;
+    counters[COUNTER.rx_packets] += packets;
+    counters[COUNTER.rx_bytes] += result - this.headerLength;
+    return 0;
+  }
+
+  /** Counts `packets` packets that the device does not accept with this errno. */
+  drop(packets: number, errno: number): void {
+    const reason = errno === EAGAIN ? COUNTER.rx_drop_device_full : COUNTER.rx_drop_device_refused;
+    this.counters[reason] += packets;
   }
 }

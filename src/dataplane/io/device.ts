@@ -23,10 +23,12 @@ import {
   TUNSETOFFLOAD,
   TUNSETSNDBUF,
 } from '../../sys/constants.js';
-import { EINVAL } from '../../sys/errno.js';
+import { EINVAL, errnoName } from '../../sys/errno.js';
 import { close, ioctl, ioctlValue, open } from '../../sys/ffi.js';
 import { SystemError } from '../../sys/system-error.js';
-import { NO_OFFLOAD, type Offload } from '../offload/level.js';
+import { NO_OFFLOAD, type Offload, refusalReason } from '../offload/level.js';
+import { ETHERNET_LENGTH } from '../wire/ethernet.js';
+import { probeSuperpackets } from './superpacket-probe.js';
 
 export const TUN_PATH = '/dev/net/tun';
 
@@ -56,10 +58,14 @@ type DeviceKind = 'tap' | 'tun';
 
 const KIND_FLAGS: Record<DeviceKind, number> = { tap: IFF_TAP, tun: IFF_TUN };
 
+const LINK_LENGTH: Record<DeviceKind, number> = { tap: ETHERNET_LENGTH, tun: 0 };
+
 export interface Device {
   /** One non-blocking descriptor per queue; the caller closes them. */
   fds: number[];
-  offload: Offload;
+  offload: Pick<Offload, 'level' | 'uso' | 'superpackets'>;
+  /** Why no superpackets are written at level `gso`. */
+  refusal?: string;
 }
 
 /**
@@ -73,13 +79,29 @@ export function createDevice(kind: DeviceKind, name: string, queues: number, sup
     const uso = setOffload(fds, TSO | USO);
     if (uso || setOffload(fds, TSO)) {
       limitSendBuffer(fds[0]);
-      return { fds, offload: { level: 'gso', uso } };
+      return { fds, ...probed(fds[0], kind, uso) };
     }
     for (const fd of fds) close(fd);
   }
   const fds = openPlainQueues(kind, name, queues);
   limitSendBuffer(fds[0]);
   return { fds, offload: NO_OFFLOAD };
+}
+
+/** Returns what of level `gso` a device accepts. */
+function probed(fd: number, kind: DeviceKind, uso: boolean): Pick<Device, 'offload' | 'refusal'> {
+  const errno = probeSuperpackets(fd, LINK_LENGTH[kind], 'tcp');
+  if (errno !== 0) {
+    const refusal = refusalReason('receive', errnoName(errno));
+    return { offload: { level: 'gso', uso: false, superpackets: false }, refusal };
+  }
+  return {
+    offload: {
+      level: 'gso',
+      uso: uso && probeSuperpackets(fd, LINK_LENGTH[kind], 'udp') === 0,
+      superpackets: true,
+    },
+  };
 }
 
 /** Sets the offload bits of every queue; each has its own. Returns false when the kernel refuses them. */

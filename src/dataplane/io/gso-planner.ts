@@ -24,19 +24,13 @@ import type { Sender, SenderOptions } from './sender.js';
  * header, there would be room for 20 bytes more.
  */
 const MAX_RUN_BYTES = 65507;
-/**
- * One less than UDP_MAX_SEGMENTS (linux/udp.h; 64, since 6.9 128). Before 5.16, and over IPv6 before 5.17, udp_send_skb
- * compared skb->len with the headers against gso_size * UDP_MAX_SEGMENTS. So it refused a run of 64 full datagrams with
- * EINVAL (fixed by 158390e45612, net/ipv4/udp.c). A burst of 64 equal packets is two messages of one sendmmsg.
- */
-const MAX_RUN_DATAGRAMS = 63;
 /** Messages and segment headers between two system calls: a burst of superpackets, or of small packets. */
 const MESSAGES = 64;
 const HEADERS = 768;
 /** Most bytes of tunnel header and inner headers that a segment has, aligned. */
 const HEADERS_SIZE = 256;
 
-export interface GsoPlannerOptions extends Pick<SenderOptions, 'codec' | 'port' | 'tunnelLength'> {
+export interface GsoPlannerOptions extends Pick<SenderOptions, 'codec' | 'port' | 'tunnelLength' | 'maxRun'> {
   /** Bytes of link header in front of the inner packet's IP header. */
   linkLength: number;
 }
@@ -52,6 +46,7 @@ export class GsoPlanner {
   private readonly segmenter: Segmenter;
   private readonly tunnelLength: number;
   private readonly linkLength: number;
+  private readonly maxRunDatagrams: number;
   private readonly headers: number;
   private readonly headersStride: number;
   private headersUsed = 0;
@@ -75,6 +70,7 @@ export class GsoPlanner {
     this.segmenter = new Segmenter(arena, checksum);
     this.tunnelLength = options.tunnelLength;
     this.linkLength = options.linkLength;
+    this.maxRunDatagrams = options.maxRun;
     this.headersStride = Math.ceil((options.tunnelLength + MAX_HEADERS) / 16) * 16;
     this.headers = arena.reserve(HEADERS * this.headersStride);
   }
@@ -152,6 +148,6 @@ export class GsoPlanner {
 
   private maxRun(datagramSize: number): number {
     if (!this.sender.gso) return 1;
-    return Math.max(1, Math.min(MAX_RUN_DATAGRAMS, Math.floor(MAX_RUN_BYTES / datagramSize)));
+    return Math.max(1, Math.min(this.maxRunDatagrams, Math.floor(MAX_RUN_BYTES / datagramSize)));
   }
 }

@@ -1,11 +1,11 @@
 /**
- * Packets that the kernel dropped because no worker read them in time. The kernel keeps these counts with the device and
+ * Packets that the kernel dropped before a worker could read them. The kernel keeps these counts with the device and
  * the sockets; when a device is deleted, its last count read remains.
  */
 
 import { readFileSync } from 'node:fs';
 import type { OverflowName } from '../counters.js';
-import { receiveOverflows } from './udp-socket.js';
+import type { SocketDrops } from './socket-drops.js';
 
 function readNetDev(): string {
   return readFileSync('/proc/net/dev', 'utf8');
@@ -13,11 +13,9 @@ function readNetDev(): string {
 
 export class OverflowCounters {
   private readonly deviceName: () => string | undefined;
-  private readonly socketFds: readonly number[];
+  private readonly sockets: Pick<SocketDrops, 'read'>;
   private readonly netDev: () => string;
   private deviceDrops = 0;
-  /** The drops of sockets that were replaced. */
-  private pastSocketDrops = 0;
 
   /**
    * `deviceName` returns the present name of the device, undefined once it was deleted: a device can be renamed, and
@@ -25,30 +23,18 @@ export class OverflowCounters {
    */
   constructor(
     deviceName: () => string | undefined,
-    socketFds: readonly number[],
+    sockets: Pick<SocketDrops, 'read'>,
     netDev: () => string = readNetDev,
   ) {
     this.deviceName = deviceName;
-    this.socketFds = socketFds;
+    this.sockets = sockets;
     this.netDev = netDev;
-  }
-
-  /** Keeps the counts of the sockets, which are about to be replaced. */
-  keep(): void {
-    this.pastSocketDrops += this.socketDrops();
   }
 
   read(): Record<OverflowName, number> {
     const name = this.deviceName();
     if (name !== undefined) this.deviceDrops = transmitDrops(this.netDev(), name) ?? this.deviceDrops;
-    return {
-      rx_drop_socket_overflow: this.pastSocketDrops + this.socketDrops(),
-      tx_drop_device_overflow: this.deviceDrops,
-    };
-  }
-
-  private socketDrops(): number {
-    return this.socketFds.reduce((sum, fd) => sum + receiveOverflows(fd), 0);
+    return { ...this.sockets.read(), tx_drop_device_overflow: this.deviceDrops };
   }
 }
 

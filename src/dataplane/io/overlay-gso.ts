@@ -3,8 +3,8 @@
  * superpackets.
  */
 
-import { EAGAIN, EINTR } from '../../sys/errno.js';
-import { type Address, read } from '../../sys/ffi.js';
+import { EAGAIN, EBADF, EBADFD, EINTR, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.js';
+import { type Address, read, writev } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -37,43 +37,65 @@ import { SegmentWriter } from './segment-writer.js';
 const BURST_BYTES = 512 * 1024;
 /** One piece for each packet of an entry (see Coalescer). */
 const MAX_PIECES = 64;
+/**
+ * Refused superpackets, less those accepted since, at which the port stops making any. Some stable kernels refuse only
+ * superpackets of some lengths; as long as most are accepted, they pay.
+ */
+const MAX_REFUSALS = 64;
 
 export interface OverlayGsoPortOptions extends OverlayPortOptions {
   /** The largest batch that will be sent. */
   maxBatch: number;
   /** Whether the device accepts UDP superpackets. */
   uso: boolean;
+  /** Whether superpackets are written at first. */
+  superpackets: boolean;
 }
 
 export class OverlayGsoPort implements Port {
+  /** Whether superpackets are written; false once the kernel has refused too many. */
+  superpackets: boolean;
   private readonly view: DataView;
   private readonly fd: number;
   private readonly checksum: Checksum;
   private readonly counters: CounterRow;
   private readonly coalescer: Coalescer;
+  private readonly partialChecksum: PartialChecksum;
   private readonly uso: boolean;
+  private readonly linkLength: number;
+  private readonly onFallback: (errno: number) => void;
+  private refusals = 0;
   private readonly writer: DeviceWriter;
   private readonly segmentWriter: SegmentWriter;
   /** Absolute address of each slot less room for the virtio-net header: frame i is read into slot i. */
   private readonly slots: readonly Address[];
 
-  /** `outbound`: the batch that will be received into. */
+  /**
+   * `outbound`: the batch that will be received into. `onFallback` is called at most once, when the port stops writing
+   * superpackets because the kernel refuses them. `write` is replaced by tests.
+   */
   constructor(
     arena: Arena,
     options: OverlayGsoPortOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
+    onFallback: (errno: number) => void,
+    write = writev,
   ) {
     const { fd, podMtu, maxBatch, uso, linkLength } = options;
+    this.superpackets = options.superpackets;
+    this.onFallback = onFallback;
+    this.linkLength = linkLength;
     this.view = arena.view;
     this.fd = fd;
     this.checksum = checksum;
     this.counters = counters;
-    const partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
-    this.coalescer = new Coalescer(arena, checksum, partialChecksum, { maxBatch, udp: uso, linkLength });
+    this.partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
+    const coalescing = { maxBatch, udp: uso, linkLength };
+    this.coalescer = new Coalescer(arena, checksum, this.partialChecksum, coalescing);
     this.uso = uso;
-    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, VNET_LENGTH);
+    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, VNET_LENGTH, write);
     this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
     this.slots = outbound.slotAddresses(VNET_LENGTH);
   }
@@ -123,20 +145,77 @@ export class OverlayGsoPort implements Port {
   }
 
   send(batch: PacketBatch): void {
-    const { coalescer, counters, writer } = this;
+    const { coalescer } = this;
+    if (!this.superpackets) {
+      this.sendSingly(batch);
+      return;
+    }
     coalescer.coalesce(batch);
     for (let entry = 0; entry < coalescer.count; entry++) {
       const head = coalescer.head[entry];
-      if (batch.gsoSize[head] > 0 && !this.acceptsSuperpacket(batch, head)) {
-        writeVnetPlain(this.view, writer.header);
-        this.segmentWriter.write(batch, head);
-        continue;
-      }
-      this.writeVnetHeader(batch, head);
-      this.addPieces(batch, entry);
-      const packets = coalescer.segments[entry];
-      if (writer.write(packets) && packets > 1) counters[COUNTER.rx_coalesced] += packets;
+      if (batch.gsoSize[head] === 0) this.writeSingle(batch, head);
+      else if (this.acceptsSuperpacket(batch, head)) this.writeSuperpacket(batch, entry);
+      else this.writeSegments(batch, head);
     }
+  }
+
+  private sendSingly(batch: PacketBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      if (batch.locate(i, 0, this.linkLength)) this.partialChecksum.detect(batch, i);
+      if (batch.gsoSize[i] > 0) this.writeSegments(batch, i);
+      else this.writeSingle(batch, i);
+    }
+  }
+
+  private writeSingle(batch: PacketBatch, index: number): void {
+    this.writeVnetHeader(batch, index);
+    this.writer.add(batch.offset[index], batch.length[index]);
+    this.writer.write(1);
+  }
+
+  private writeSegments(batch: PacketBatch, index: number): void {
+    writeVnetPlain(this.view, this.writer.header);
+    this.segmentWriter.write(batch, index);
+  }
+
+  /** Writes an entry as one superpacket, or packet by packet if the kernel refuses it. */
+  private writeSuperpacket(batch: PacketBatch, entry: number): void {
+    const { coalescer, counters, writer } = this;
+    const packets = coalescer.segments[entry];
+    this.writeVnetHeader(batch, coalescer.head[entry]);
+    this.addPieces(batch, entry);
+    const errno = writer.tryWrite(packets);
+    if (errno === 0) {
+      if (packets > 1) counters[COUNTER.rx_coalesced] += packets;
+      if (this.refusals > 0) this.refusals--;
+    } else if (concernsDevice(errno)) {
+      writer.drop(packets, errno);
+    } else {
+      counters[COUNTER.rx_superpackets_replayed]++;
+      this.replay(batch, entry);
+      if (errno !== ENOMEM && errno !== ENOBUFS) this.countRefusal(errno);
+    }
+  }
+
+  /** Writes the packets of a refused entry one by one; those behind the first have kept their headers. */
+  private replay(batch: PacketBatch, entry: number): void {
+    const { coalescer } = this;
+    const head = coalescer.head[entry];
+    coalescer.separate(batch, entry);
+    this.writeSegments(batch, head);
+    for (let packet = coalescer.next[head]; packet >= 0; packet = coalescer.next[packet]) {
+      // The coalescer may have joined the packet without parsing it.
+      batch.locate(packet, 0, this.linkLength);
+      this.writeSingle(batch, packet);
+    }
+  }
+
+  private countRefusal(errno: number): void {
+    this.refusals++;
+    if (!this.superpackets || this.refusals < MAX_REFUSALS) return;
+    this.superpackets = false;
+    this.counters[COUNTER.offload_step_downs]++;
+    this.onFallback(errno);
   }
 
   /** Returns false for UDP without USO: before 6.2 the tun driver does not know UDP superpackets. */
@@ -174,4 +253,9 @@ export class OverlayGsoPort implements Port {
       writeVnetGso(view, header, type, headersLength, gsoSize, transport, checksumField - transport);
     }
   }
+}
+
+/** Returns whether an error concerns the device, which refuses every other packet too: full, down, deleted. */
+function concernsDevice(errno: number): boolean {
+  return errno === EAGAIN || errno === EIO || errno === EBADF || errno === EBADFD;
 }

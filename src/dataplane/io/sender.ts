@@ -20,8 +20,8 @@ export interface SenderOptions {
   /** Every peer's UDP port. */
   port: number;
   tunnelLength: number;
-  /** Whether GSO runs may be sent. */
-  gso: boolean;
+  /** The most datagrams of a GSO run; 1: every datagram is sent alone. */
+  maxRun: number;
 }
 
 export class Sender {
@@ -51,7 +51,7 @@ export class Sender {
     this.arena = arena;
     this.txSockets = options.txSockets;
     this.tunnelLength = options.tunnelLength;
-    this.gso = options.gso;
+    this.gso = options.maxRun > 1;
     this.counters = counters;
     this.onFallback = onFallback;
     this.sendmmsg = send;
@@ -83,8 +83,7 @@ export class Sender {
           this.counters[COUNTER.tx_drop_socket_full] += messages.datagrams[next];
       } else if (sent !== -EINTR) {
         // The error belongs to the first message (net/socket.c, __sys_sendmmsg); the others may still be sent.
-        this.handleRefusal(messages, next, txSocket, -sent);
-        next++;
+        next += this.handleRefusal(messages, next, txSocket, -sent);
       }
     }
   }
@@ -100,14 +99,15 @@ export class Sender {
   /**
    * Replays a run that the kernel does not cut, datagram by datagram; drops anything else. EINVAL and EMSGSIZE concern
    * this run only (its datagrams are larger than the route's MTU). EIO concerns the path (no checksum offload before
-   * 6.11, or IPsec: net/ipv4/udp.c, udp_send_skb), so no further run is sent.
+   * 6.11, or IPsec: net/ipv4/udp.c, udp_send_skb), so no further run is sent. Returns how many messages it handled.
    */
-  private handleRefusal(messages: SendTable, index: number, txSocket: number, errno: number): void {
+  private handleRefusal(messages: SendTable, index: number, txSocket: number, errno: number): number {
     const { counters } = this;
     const mayReplay = errno === EIO || errno === EINVAL || errno === EMSGSIZE;
     if (messages.datagrams[index] === 1 || !mayReplay) {
-      counters[dropReason(errno)] += messages.datagrams[index];
-      return;
+      const messagesLost = this.concernsReplay(messages, index, errno) ? messages.count : 1;
+      for (let i = index; i < index + messagesLost; i++) counters[dropReason(errno)] += messages.datagrams[i];
+      return messagesLost;
     }
     if (errno === EIO && this.gso) {
       this.gso = false;
@@ -116,6 +116,15 @@ export class Sender {
     }
     counters[COUNTER.tx_trains_replayed]++;
     this.replay(messages, index, txSocket);
+    return 1;
+  }
+
+  /**
+   * Returns whether the first datagram of a replay shows that the others would be refused too. All have one destination;
+   * EINVAL is the answer while the address of the socket is absent (net/ipv4/route.c, ip_route_output_key_hash_rcu).
+   */
+  private concernsReplay(messages: SendTable, index: number, errno: number): boolean {
+    return messages === this.single && index === 0 && (errno === EINVAL || isUnreachable(errno));
   }
 
   private replay(messages: SendTable, index: number, txSocket: number): void {

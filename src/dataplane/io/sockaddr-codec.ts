@@ -37,7 +37,7 @@ export class Ipv4SockaddrCodec implements SockaddrCodec {
   }
 }
 
-/** The number is the one that a table has for the address, 0 for the address of an unknown source. */
+/** The number is the one that a table has for the address, a negative one for an unknown source. */
 export class Ipv6SockaddrCodec implements SockaddrCodec {
   readonly family = IPV6;
   private readonly words: Int32Array;
@@ -53,6 +53,6 @@ export class Ipv6SockaddrCodec implements SockaddrCodec {
   }
 
   read(at: number): number {
-    return this.addresses.find(this.words, (at + IPV6_ADDRESS) >> 2);
+    return this.addresses.source(this.words, (at + IPV6_ADDRESS) >> 2);
   }
 }

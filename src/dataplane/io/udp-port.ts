@@ -6,9 +6,9 @@
  * control has set a socket option.
  */
 
-import { MSG_DONTWAIT } from '../../sys/constants.js';
-import { EAGAIN, EINTR } from '../../sys/errno.js';
-import { recvmmsg } from '../../sys/ffi.js';
+import { MSG_DONTWAIT, TIMESPEC_SIZE } from '../../sys/constants.js';
+import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOTSOCK } from '../../sys/errno.js';
+import { type Address, ppoll, recvmmsg } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -21,6 +21,8 @@ import { Sender, type SenderOptions } from './sender.js';
 
 /** Most bytes of a message: a GRO run, or a superpacket of a kernel peer, may fill what UDP allows. */
 const MAX_MESSAGE_BYTES = 65536;
+/** Pause after an error of the network or of memory, which may last: poll would report the socket at once. */
+const ERROR_PAUSE_NS = 1_000_000;
 
 export interface UdpPortOptions extends SenderOptions, GroSplitterOptions {
   /** The socket that receives, bound to the port that peers send to. */
@@ -42,14 +44,19 @@ export class UdpPort implements Port {
   private readonly txSocketOf: Uint8Array;
   /** Messages that the last receive call brought. */
   private received: number;
+  private readonly recvmmsg: typeof recvmmsg;
+  private readonly errorPause: Address;
 
-  /** `onFallback` is called at most once, when sending GSO runs turns out to be impossible. */
+  /**
+   * `onFallback` is called at most once, when sending GSO runs turns out to be impossible. `receive` is replaced by tests.
+   */
   constructor(
     arena: Arena,
     options: UdpPortOptions,
     checksum: Checksum,
     counters: CounterRow,
     onFallback: (errno: number) => void,
+    receive = recvmmsg,
   ) {
     this.fd = options.fd;
     this.counters = counters;
@@ -60,27 +67,43 @@ export class UdpPort implements Port {
     this.txSockets = options.txSockets.length;
     this.txSocketOf = new Uint8Array(options.maxBatch);
     this.received = options.receiveMessages;
+    this.recvmmsg = receive;
+    const pause = arena.reserve(TIMESPEC_SIZE);
+    arena.words[(pause + 8) >> 2] = ERROR_PAUSE_NS;
+    this.errorPause = arena.address(pause);
   }
 
   /** Returns the bytes of arena that a port needs. */
   static footprint(receiveMessages: number): number {
     return (
-      ReceiveTable.footprint(receiveMessages, MAX_MESSAGE_BYTES) + GsoPlanner.FOOTPRINT + Sender.FOOTPRINT
+      ReceiveTable.footprint(receiveMessages, MAX_MESSAGE_BYTES) +
+      GsoPlanner.FOOTPRINT +
+      Sender.FOOTPRINT +
+      64
     );
   }
 
   receive(batch: PacketBatch): number {
     const { table } = this;
     table.prepare(this.received);
-    const received = recvmmsg(this.fd, table.messages, table.capacity, MSG_DONTWAIT);
+    const received = this.recvmmsg(this.fd, table.messages, table.capacity, MSG_DONTWAIT);
     this.received = Math.max(received, 0);
     batch.clear();
-    if (received < 0) return received === -EAGAIN || received === -EINTR ? DRAINED : received;
+    if (received < 0) return this.resultOf(-received);
     for (let i = 0; i < received; i++) {
       if (table.isTruncated(i)) this.counters[COUNTER.rx_drop_truncated]++;
       else this.splitter.split(batch, i);
     }
     return received === table.capacity ? MORE : DRAINED;
+  }
+
+  /** Returns the result for an errno of recvmmsg. Only an error of this program ends the port. */
+  private resultOf(errno: number): number {
+    if (errno === EAGAIN || errno === EINTR) return DRAINED;
+    if (errno === EBADF || errno === ENOTSOCK || errno === EFAULT || errno === EINVAL) return -errno;
+    this.counters[COUNTER.rx_receive_errors]++;
+    ppoll(0n, 0, this.errorPause);
+    return DRAINED;
   }
 
   /**

@@ -131,8 +131,8 @@ export function openUdpSockets(address: UnderlayAddress, port: number, count: nu
   return fds;
 }
 
-/** Returns how many datagrams the kernel dropped at a full receive buffer; 0 before SO_MEMINFO (4.12). */
-export function receiveOverflows(fd: number): number {
+/** Returns how many datagrams the kernel dropped at this socket, for any reason; 0 before SO_MEMINFO (4.12). */
+export function receiveDrops(fd: number): number {
   const words = new Uint32Array(SK_MEMINFO_VARS);
   const result = getsockopt(fd, SOL_SOCKET, SO_MEMINFO, new Uint8Array(words.buffer), int(words.byteLength));
   return result < 0 ? 0 : words[SK_MEMINFO_DROPS];

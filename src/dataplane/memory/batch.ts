@@ -164,6 +164,13 @@ export class PacketBatch {
     return headers.ip >= 0;
   }
 
+  /** Returns the packets on the wire of packet `index`, which has been located if it is a superpacket. */
+  segments(index: number, tunnelLength: number): number {
+    const gsoSize = this.gsoSize[index];
+    if (gsoSize === 0) return 1;
+    return Math.ceil((this.length[index] - tunnelLength - this.headers[index].headersLength) / gsoSize);
+  }
+
   /** Discards what `locate` found, for a packet whose length has changed. */
   forgetHeaders(index: number): void {
     this.parsed[index] = UNPARSED;

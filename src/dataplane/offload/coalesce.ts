@@ -320,6 +320,15 @@ export class Coalescer {
     return this.segments[entry] < MAX_SEGMENTS && this.length[entry] + payload <= MAX_LENGTH;
   }
 
+  /** Removes from an entry's first packet the flag that it got from the last one; its packets leave one by one. */
+  separate(batch: PacketBatch, entry: number): void {
+    const head = this.head[entry];
+    const headers = batch.headers[head];
+    if (this.segments[entry] === 1 || headers.protocol !== IPPROTO_TCP) return;
+    const transport = batch.offset[head] + headers.transport;
+    setTcpFlags(this.view, transport, tcpFlags(this.view, transport) & ~TCP_PSH);
+  }
+
   /** Turns the headers of an entry's first packet into those of the superpacket, with a partial checksum. */
   private writeHeaders(batch: PacketBatch, entry: number): void {
     const { view, checksum } = this;

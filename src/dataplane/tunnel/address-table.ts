@@ -8,8 +8,10 @@
  * tombstones slow lookups down over the weeks a node runs. One worker owns the table; nothing is locked.
  *
  * An address is a signed 32-bit number: an IPv4 address in host order, or the number of an IPv6 address
- * (ipv6-addresses.ts). 0 means "no address".
+ * (ipv6-addresses.ts). 0 means "no address". Each address has a number in `traffic`, the counts of the peers.
  */
+
+import { PeerTraffic } from './peer-traffic.js';
 
 const MIN_CAPACITY = 64;
 
@@ -24,10 +26,15 @@ export class AddressTable {
   private lows = new Int32Array(MIN_CAPACITY);
   /** 0 marks an empty slot. */
   private addresses = new Int32Array(MIN_CAPACITY);
+  /** Per slot: the number of its address in `traffic`. */
+  private numbers = new Int32Array(MIN_CAPACITY);
   private mask = MIN_CAPACITY - 1;
   private entries = 0;
-  /** The number of entries of each address. */
-  private readonly references = new Map<number, number>();
+  /** Per address: its number of entries, and its number in `traffic`. */
+  private readonly peers = new Map<number, { entries: number; number: number }>();
+  readonly traffic = new PeerTraffic();
+  /** The number in `traffic` of the address that the last `lookup` returned; 0 without one. */
+  found = 0;
 
   get size(): number {
     return this.entries;
@@ -35,12 +42,24 @@ export class AddressTable {
 
   /** Returns the address of a key, or 0. */
   lookup(high: number, low: number): number {
-    return this.addresses[this.find(high, low)];
+    const slot = this.find(high, low);
+    this.found = this.numbers[slot];
+    return this.addresses[slot];
+  }
+
+  /** Returns the number of an address in `traffic`; 0 when no entry has the address. */
+  numberOf(address: number): number {
+    return this.peers.get(address)?.number ?? 0;
+  }
+
+  /** Returns every address of the table once. */
+  peerAddresses(): Iterable<number> {
+    return this.peers.keys();
   }
 
   /** Returns whether some entry has this address. */
   hasAddress(address: number): boolean {
-    return this.references.has(address);
+    return this.peers.has(address);
   }
 
   /** Adds an entry or replaces its address. */
@@ -48,6 +67,7 @@ export class AddressTable {
     if (address === 0) throw new RangeError('0 cannot be the address of a peer');
     let slot = this.find(high, low);
     const previous = this.addresses[slot];
+    if (previous === address) return;
     if (previous !== 0) {
       this.unreference(previous);
     } else {
@@ -57,8 +77,7 @@ export class AddressTable {
       }
       this.entries++;
     }
-    this.write(slot, high, low, address);
-    this.references.set(address, (this.references.get(address) ?? 0) + 1);
+    this.write(slot, high, low, address, this.reference(address));
   }
 
   /** Removes an entry; returns false when the key has no entry. */
@@ -71,11 +90,12 @@ export class AddressTable {
       const home = hash(this.highs[next], this.lows[next]) & this.mask;
       // An entry may move back into the gap unless its home slot lies between the gap and its present slot.
       if (((next - home) & this.mask) >= ((next - gap) & this.mask)) {
-        this.write(gap, this.highs[next], this.lows[next], this.addresses[next]);
+        this.write(gap, this.highs[next], this.lows[next], this.addresses[next], this.numbers[next]);
         gap = next;
       }
     }
     this.addresses[gap] = 0;
+    this.numbers[gap] = 0;
     return true;
   }
 
@@ -88,27 +108,43 @@ export class AddressTable {
     return slot;
   }
 
-  private write(slot: number, high: number, low: number, address: number): void {
+  private write(slot: number, high: number, low: number, address: number, number: number): void {
     this.highs[slot] = high;
     this.lows[slot] = low;
     this.addresses[slot] = address;
+    this.numbers[slot] = number;
+  }
+
+  /** Counts an entry of an address and returns its number. */
+  private reference(address: number): number {
+    const peer = this.peers.get(address);
+    if (peer !== undefined) {
+      peer.entries++;
+      return peer.number;
+    }
+    const number = this.traffic.add();
+    this.peers.set(address, { entries: 1, number });
+    return number;
   }
 
   private unreference(address: number): void {
-    const remaining = (this.references.get(address) ?? 0) - 1;
-    if (remaining > 0) this.references.set(address, remaining);
-    else this.references.delete(address);
+    const peer = this.peers.get(address);
+    if (peer === undefined || --peer.entries > 0) return;
+    this.traffic.delete(peer.number);
+    this.peers.delete(address);
   }
 
   private grow(): void {
-    const { highs, lows, addresses } = this;
+    const { highs, lows, addresses, numbers } = this;
     const capacity = addresses.length * 2;
     this.highs = new Int32Array(capacity);
     this.lows = new Int32Array(capacity);
     this.addresses = new Int32Array(capacity);
+    this.numbers = new Int32Array(capacity);
     this.mask = capacity - 1;
     for (let i = 0; i < addresses.length; i++) {
-      if (addresses[i] !== 0) this.write(this.find(highs[i], lows[i]), highs[i], lows[i], addresses[i]);
+      if (addresses[i] === 0) continue;
+      this.write(this.find(highs[i], lows[i]), highs[i], lows[i], addresses[i], numbers[i]);
     }
   }
 }

@@ -1,6 +1,8 @@
 /**
  * Numbers for the IPv6 addresses of peers. Between the sockets, a peer's address is one 32-bit number; over IPv6 it is
- * the number that this table assigned to the address, from 1 up. 0 stands for every address without a number.
+ * the number that this table assigned to the address, from 1 up. 0 stands for no address.
+ *
+ * Each of the latest unknown source addresses has a negative number, which is never assigned again.
  *
  * The number of a deleted address is assigned again, so the table does not grow while nodes join and leave for years. It
  * is a chained hash table in typed arrays: a lookup allocates nothing. One worker owns it; nothing is locked.
@@ -11,6 +13,8 @@ import type { Ipv6Address } from '../../sys/sockaddr.js';
 const MIN_CAPACITY = 64;
 /** 32-bit words of an address. */
 const WORDS = 4;
+/** Unknown source addresses that have a number at a time. */
+const UNKNOWN = 16;
 
 /** Addresses of one network differ in few bits; the finaliser of MurmurHash3 spreads each of them to the lowest bits. */
 function hash(a: number, b: number, c: number, d: number): number {
@@ -35,6 +39,9 @@ export class Ipv6Addresses {
   private readonly scratch = new Int32Array(WORDS);
   private readonly scratchView = new DataView(this.scratch.buffer);
   private entries = 0;
+  /** The latest unknown sources, in a ring, and how many there have been: the first had number -1. */
+  private readonly unknown = new Int32Array(WORDS * UNKNOWN);
+  private unknownCount = 0;
 
   get size(): number {
     return this.entries;
@@ -57,10 +64,37 @@ export class Ipv6Addresses {
     return found;
   }
 
+  /** Returns the number of a source address; a negative one for an unknown source. */
+  source(memory: Int32Array, at: number): number {
+    const known = this.find(memory, at);
+    return known !== 0 ? known : this.unknownSource(memory, at);
+  }
+
+  private unknownSource(memory: Int32Array, at: number): number {
+    const { unknown, unknownCount } = this;
+    for (let index = unknownCount - 1; index >= 0 && index >= unknownCount - UNKNOWN; index--) {
+      const first = (index % UNKNOWN) * WORDS;
+      let word = 0;
+      while (word < WORDS && unknown[first + word] === memory[at + word]) word++;
+      if (word === WORDS) return -1 - index;
+    }
+    const first = (unknownCount % UNKNOWN) * WORDS;
+    for (let word = 0; word < WORDS; word++) unknown[first + word] = memory[at + word];
+    this.unknownCount++;
+    return -1 - unknownCount;
+  }
+
+  /** Returns the address of a number. Allocates; for status only. */
+  addressOf(number: number): Ipv6Address {
+    this.write(number, this.scratch, 0);
+    const word = (index: number): number => this.scratchView.getInt32(4 * index);
+    return [word(0), word(1), word(2), word(3)];
+  }
+
   /** Writes the 16 bytes of a number's address, starting at word `at`. */
   write(number: number, memory: Int32Array, at: number): void {
-    const { words } = this;
-    const word = number * WORDS;
+    const words = number < 0 ? this.unknown : this.words;
+    const word = (number < 0 ? (-1 - number) % UNKNOWN : number) * WORDS;
     memory[at] = words[word];
     memory[at + 1] = words[word + 1];
     memory[at + 2] = words[word + 2];

@@ -2,6 +2,8 @@
 
 import type { UnderlayAddress } from '../../sys/sockaddr.js';
 import type { LearnedEntry } from './learned.js';
+import type { PeerActivity } from './peer-traffic.js';
+import type { RefusedSource } from './refused-sources.js';
 
 /** A VTEP MAC as two integers (see wire/ethernet.ts) and its VTEP's address, of the underlay's family. */
 export interface FdbEntry {
@@ -39,8 +41,12 @@ export type TunnelRequest =
   /** udp: the address of the device (IPv4, host order, signed). */
   | { type: 'own-address'; address: number }
   /** vxlan: lists the learned entries. */
-  | { type: 'learned' };
+  | { type: 'learned' }
+  /** Lists the peers with their packets and bytes, and the sources that the peer check refused. */
+  | { type: 'peers' };
 
 export interface TunnelAnswer {
   learned?: LearnedEntry[];
+  peers?: PeerActivity[];
+  refused?: RefusedSource[];
 }

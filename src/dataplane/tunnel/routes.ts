@@ -19,7 +19,8 @@ function maskOf(prefixLength: number): number {
 }
 
 export class Routes {
-  private readonly table = new AddressTable();
+  /** Keys are prefix lengths and bases. */
+  readonly table = new AddressTable();
   /** The number of routes per prefix length. */
   private readonly countByLength = new Int32Array(LENGTHS);
   /** The prefix lengths in use, longest first, and their masks. */

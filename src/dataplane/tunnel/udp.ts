@@ -28,6 +28,8 @@ import { applyChanges } from './changes.js';
 import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { IcmpErrors } from './icmp-error.js';
 import type { PeerCheck, UdpTunnelOptions } from './options.js';
+import type { PeerActivity } from './peer-traffic.js';
+import { RefusedSources } from './refused-sources.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import { Routes } from './routes.js';
 import type { Tunnel } from './tunnel.js';
@@ -53,6 +55,9 @@ export class UdpTunnel implements Tunnel {
   private readonly counters: CounterRow;
   private readonly peerCheck: PeerCheck;
   private readonly errors: IcmpErrors;
+  readonly refused = new RefusedSources((address) => address);
+  /** The number in the routes' traffic of the peer that sent the packet checked last. */
+  private sender = 0;
 
   /** `clock` returns monotonic milliseconds; it limits the rate of ICMP errors. */
   constructor(
@@ -76,13 +81,24 @@ export class UdpTunnel implements Tunnel {
       case 'own-address':
         this.errors.source = request.address;
         return {};
+      case 'peers':
+        return { peers: this.activity(), refused: this.refused.read() };
       default:
         return undefined;
     }
   }
 
+  private activity(): PeerActivity[] {
+    const { table } = this.routes;
+    return Array.from(table.peerAddresses(), (address) => ({
+      address,
+      ...table.traffic.read(table.numberOf(address)),
+    }));
+  }
+
   encapsulate(batch: PacketBatch, replies: PacketBatch): void {
     const { view } = this;
+    const { table } = this.routes;
     let kept = 0;
     for (let i = 0; i < batch.count; i++) {
       const packet = batch.offset[i];
@@ -103,6 +119,8 @@ export class UdpTunnel implements Tunnel {
       batch.move(i, kept);
       batch.address[kept] = address;
       batch.tos[kept] = encapsulateEcn(view, packet);
+      if (batch.gsoSize[kept] > 0) batch.locate(kept, 0, 0);
+      table.traffic.countTx(table.found, batch.segments(kept, 0), length);
       kept++;
     }
     batch.count = kept;
@@ -125,6 +143,7 @@ export class UdpTunnel implements Tunnel {
       }
       decrementIpv4Ttl(view, packet);
       batch.move(i, kept);
+      this.routes.table.traffic.countRx(this.sender, 1, length);
       kept++;
     }
     batch.count = kept;
@@ -164,13 +183,21 @@ export class UdpTunnel implements Tunnel {
     return COUNTER.rx_drop_ttl;
   }
 
-  /** Applies the peer check: returns the counter that a packet is dropped under, or ACCEPTED. */
+  /**
+   * Applies the peer check and sets `sender`: returns the counter that a packet is dropped under, or ACCEPTED.
+   */
   private refuseSource(inner: number, outer: number): number {
     // The device accepts packets from its own address (accept_local), because this node's ICMP errors have it.
     if (inner === this.errors.source) return COUNTER.rx_drop_wrong_source;
-    if (this.peerCheck === 'off') return ACCEPTED;
+    const { table } = this.routes;
+    if (this.peerCheck === 'off') {
+      this.sender = table.numberOf(outer);
+      return ACCEPTED;
+    }
     const leased = this.routes.lookup(inner);
+    this.sender = table.found;
     if (leased !== 0 && (leased === outer || this.peerCheck === 'mac')) return ACCEPTED;
+    if (leased !== 0) this.refused.note(outer, leased);
     return this.peerCheck === 'mac' || this.routes.hasPeer(outer)
       ? COUNTER.rx_drop_wrong_source
       : COUNTER.rx_drop_unknown_vtep;

@@ -1,5 +1,6 @@
 /** VXLAN, RFC 7348: an 8-byte header and the inner Ethernet frame. The FDB maps its destination MAC to a VTEP. */
 
+import type { UnderlayAddress } from '../../sys/sockaddr.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
@@ -27,6 +28,8 @@ import { flowHash } from './flow-hash.js';
 import type { Ipv6Addresses } from './ipv6-addresses.js';
 import { LearnedFdb } from './learned.js';
 import type { PeerCheck, VxlanOptions } from './options.js';
+import type { PeerActivity } from './peer-traffic.js';
+import { RefusedSources } from './refused-sources.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import type { Tunnel } from './tunnel.js';
 
@@ -44,6 +47,9 @@ export class VxlanTunnel implements Tunnel {
   /** This node's own VTEP MAC. */
   private ownHigh = 0;
   private ownLow = 0;
+  readonly refused: RefusedSources;
+  /** The number in `fdb.traffic` of the peer that sent the datagram checked last. */
+  private sender = 0;
 
   /** `ipv6Addresses`: the numbers of the peers' addresses, where the underlay is IPv6. */
   constructor(arena: Arena, counters: CounterRow, options: VxlanOptions, ipv6Addresses?: Ipv6Addresses) {
@@ -53,6 +59,7 @@ export class VxlanTunnel implements Tunnel {
     this.peerCheck = options.peerCheck;
     this.learned = options.learning ? new LearnedFdb() : undefined;
     this.ipv6Addresses = ipv6Addresses;
+    this.refused = new RefusedSources((number) => this.addressOf(number));
   }
 
   handle(request: TunnelRequest): TunnelAnswer | undefined {
@@ -67,13 +74,29 @@ export class VxlanTunnel implements Tunnel {
         return {};
       case 'learned':
         return { learned: this.learned?.entries() ?? [] };
+      case 'peers':
+        return { peers: this.activity(), refused: this.refused.read() };
       default:
         return undefined;
     }
   }
 
+  private activity(): PeerActivity[] {
+    const { fdb } = this;
+    return Array.from(fdb.peerAddresses(), (address) => ({
+      address: this.addressOf(address),
+      ...fdb.traffic.read(fdb.numberOf(address)),
+    }));
+  }
+
+  /** Returns the address that a 32-bit number stands for. */
+  private addressOf(number: number): UnderlayAddress {
+    return this.ipv6Addresses === undefined ? number : this.ipv6Addresses.addressOf(number);
+  }
+
   encapsulate(batch: PacketBatch): void {
-    const { view } = this;
+    const { view, fdb } = this;
+    const { traffic } = fdb;
     let kept = 0;
     for (let i = 0; i < batch.count; i++) {
       const frame = batch.offset[i];
@@ -97,6 +120,7 @@ export class VxlanTunnel implements Tunnel {
       const headers = batch.headers[kept];
       batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
       batch.flow[kept] = flowHash(view, frame, headers);
+      traffic.countTx(fdb.found, batch.segments(kept, VXLAN_LENGTH), length);
       kept++;
     }
     batch.count = kept;
@@ -107,6 +131,7 @@ export class VxlanTunnel implements Tunnel {
     // Batches mostly come from one peer, so the verdict on a packet is reused for the next one with identical headers.
     let lastGood = -1;
     let lastGoodSource = 0;
+    const { traffic } = this.fdb;
     for (let i = 0; i < batch.count; i++) {
       const at = batch.offset[i];
       const length = batch.length[i];
@@ -126,6 +151,7 @@ export class VxlanTunnel implements Tunnel {
       batch.move(i, kept);
       batch.offset[kept] = at + VXLAN_LENGTH;
       batch.length[kept] = length - VXLAN_LENGTH;
+      traffic.countRx(this.sender, batch.segments(kept, 0), length - VXLAN_LENGTH);
       kept++;
     }
     batch.count = kept;
@@ -134,7 +160,9 @@ export class VxlanTunnel implements Tunnel {
   private vtepOf(high: number, low: number): number {
     const address = this.fdb.lookup(high, low);
     if (address !== 0 || this.learned === undefined) return address;
-    return this.learned.lookup(high, low);
+    const learned = this.learned.lookup(high, low);
+    this.fdb.found = this.fdb.numberOf(learned);
+    return learned;
   }
 
   /** Returns the counter that a datagram is dropped under, or ACCEPTED. */
@@ -181,12 +209,18 @@ export class VxlanTunnel implements Tunnel {
     return true;
   }
 
-  /** Applies the peer check. With learning, also learns a MAC that belongs to no lease. */
+  /**
+   * Applies the peer check and sets `sender`: the peer of the MAC, or of the address if the MAC belongs to no lease. With
+   * learning, also learns such a MAC.
+   */
   private refuseSource(high: number, low: number, source: number): number {
     const leased = this.fdb.lookup(high, low);
+    this.sender = this.fdb.found;
     if (leased !== 0 && leased === source) return ACCEPTED;
+    if (this.peerCheck === 'strict' && leased !== 0) this.refused.note(source, leased);
     if (this.peerCheck === 'strict' && !this.fdb.hasAddress(source)) return COUNTER.rx_drop_unknown_vtep;
     if (leased !== 0) return this.peerCheck === 'strict' ? COUNTER.rx_drop_wrong_source_mac : ACCEPTED;
+    this.sender = this.fdb.numberOf(source);
     if (this.learned !== undefined) {
       if (!isMulticast(high)) this.learned.learn(high, low, source);
       return ACCEPTED;

@@ -4,7 +4,7 @@
  * once, with the request's `id`.
  */
 
-import type { Offload } from '../offload/level.js';
+import type { Direction, Offload } from '../offload/level.js';
 import type { DataplaneOptions } from '../options.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
 
@@ -15,8 +15,8 @@ export type Reply =
   | { type: 'done'; id: number; answer: TunnelAnswer }
   /** The tunnel has no such request. */
   | { type: 'rejected'; id: number; request: TunnelRequest['type'] }
-  /** The kernel refuses GSO runs with this errno. */
-  | { type: 'fallback'; errno: number }
+  /** A direction fell back, because the kernel refuses what it gets with this errno. */
+  | { type: 'fallback'; direction: Direction; errno: number }
   | { type: 'failed'; port: 'overlay' | 'underlay'; errno: number };
 
 /** Everything a worker needs; the worker itself opens nothing. */

@@ -5,6 +5,7 @@ import { errnoName } from '../../sys/errno.js';
 import { isIpv6Address } from '../../sys/sockaddr.js';
 import { COUNTER_ROW_SIZE, type CounterRow } from '../counters.js';
 import { DataplaneGone, PortFailure } from '../errors.js';
+import type { Direction } from '../offload/level.js';
 import type { DataplaneEvents, DataplaneOptions } from '../options.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
 import { Doorbell } from './doorbell.js';
@@ -34,7 +35,13 @@ export class ForwardingThread {
   private nextId = 1;
   private gone = false;
 
-  constructor(options: DataplaneOptions, resources: ThreadResources, events: DataplaneEvents) {
+  /** `onRefusal` is called once per direction that falls back, with the name of the kernel's errno. */
+  constructor(
+    options: DataplaneOptions,
+    resources: ThreadResources,
+    { onFailure }: Pick<DataplaneEvents, 'onFailure'>,
+    onRefusal: (direction: Direction, code: string) => void,
+  ) {
     const handle = Doorbell.create();
     const counters = new SharedArrayBuffer(COUNTER_ROW_SIZE);
     this.doorbell = new Doorbell(handle);
@@ -50,7 +57,7 @@ export class ForwardingThread {
     this.exited = new Promise((resolve) => {
       this.worker.once('exit', () => resolve(this.abandon()));
     });
-    this.worker.on('error', events.onFailure);
+    this.worker.on('error', onFailure);
     this.started = new Promise((resolve) => {
       this.worker.on('message', (reply: Reply) => {
         switch (reply.type) {
@@ -63,9 +70,9 @@ export class ForwardingThread {
               new TypeError(`the ${options.tunnel.type} tunnel has no ${reply.request} request`),
             );
           case 'fallback':
-            return events.onOffloadFallback(errnoName(reply.errno));
+            return onRefusal(reply.direction, errnoName(reply.errno));
           case 'failed':
-            return events.onFailure(new PortFailure(reply.port, options.device, reply.errno));
+            return onFailure(new PortFailure(reply.port, options.device, reply.errno));
         }
       });
     });

@@ -40,7 +40,8 @@ const options = workerData as WorkerOptions;
 const control = parentPort;
 if (control === null) throw new Error('worker.js is the entry point of a worker thread');
 
-const gso = options.offload.level === 'gso';
+const { level, uso, superpackets, maxRun } = options.offload;
+const gso = level === 'gso';
 const receives = gso ? RECEIVE_RUNS : RECEIVE_DATAGRAMS;
 const { linkLength, headerLength, kernelPeers } = TUNNEL_TRAITS[options.tunnel.type];
 const frameSize = gso ? LARGEST_FRAME : linkLength + VLAN_TAGS + options.mtu;
@@ -65,10 +66,11 @@ const device = { fd: options.deviceFd, podMtu: options.podMtu, linkLength };
 const overlay = gso
   ? new OverlayGsoPort(
       arena,
-      { ...device, maxBatch: inbound.capacity, uso: options.offload.uso },
+      { ...device, maxBatch: inbound.capacity, uso, superpackets },
       checksum,
       counters,
       outbound,
+      (errno) => reply({ type: 'fallback', direction: 'receive', errno }),
     )
   : new OverlayPort(arena, device, checksum, counters, outbound);
 const underlay = new UdpPort(
@@ -84,13 +86,13 @@ const underlay = new UdpPort(
     tunnelLength: headerLength,
     linkLength,
     kernelPeers,
-    gso,
+    maxRun,
     receiveMessages: receives,
     maxBatch: MAX_BATCH,
   },
   checksum,
   counters,
-  (errno) => reply({ type: 'fallback', errno }),
+  (errno) => reply({ type: 'fallback', direction: 'transmit', errno }),
 );
 const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.eventFd], options.busyPoll);
 const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);

@@ -19,6 +19,7 @@ const dataplane = new Dataplane({
   port: 8472,
   workers: 1,
   offload: setting.level,
+  gsoRuns: 'auto',
   busyPoll: 0,
   mtu: setting.mtu,
   podMtu: setting.mtu,
@@ -28,7 +29,7 @@ await dataplane.start({
   onFailure: (error) => {
     throw error;
   },
-  onOffloadFallback: (code) => console.error(`fall back to single datagrams: ${code}`),
+  onOffloadFallback: (direction, reason) => console.error(`${direction} falls back: ${reason}`),
 });
 const own = entry(setting.vtepMac, setting.address);
 await dataplane.setOwnMac(own.high, own.low);

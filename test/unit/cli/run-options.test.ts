@@ -32,6 +32,7 @@ t.test("runOptions without flags gives etcd with flannel's defaults", async (t) 
     runDir: '/run/weft',
     workers: 1,
     offload: 'auto',
+    gsoTrains: 'auto',
     busyPoll: 200,
     peerCheck: undefined,
   });
@@ -45,7 +46,7 @@ t.test('runOptions maps every flag to its option', async (t) => {
     ...['-public-ip=10.0.0.1', '-public-ipv6=fd00::1', '-healthz-ip=::', '-healthz-port=8081', '-ip-masq'],
     ...['-ip-masq-fully-random-disable', '-iptables-resync=9', '-iptables-forward-rules=false'],
     ...['-ip-blackhole-route', '-adopt', '-subnet-file=s', '-run-dir=r', '-workers=2', '-offload=none'],
-    ...['-busy-poll=0', '-peer-check=mac'],
+    ...['-gso-trains=off', '-busy-poll=0', '-peer-check=mac'],
   );
   t.strictSame(options, {
     source: {
@@ -73,6 +74,7 @@ t.test('runOptions maps every flag to its option', async (t) => {
     runDir: 'r',
     workers: 2,
     offload: 'none',
+    gsoTrains: 'off',
     busyPoll: 0,
     peerCheck: 'mac',
   });

@@ -25,7 +25,12 @@ const STATUS: Status = {
   underlay: { interface: 'eth0', publicIP: '192.168.77.1', mtu: 1500, absent: null },
   lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1', vtepMAC: '02:00:00:00:00:01' },
   leaseSource: { name: '/etc/weft/leases.json', refused: null, trouble: null },
-  offload: { rung: 'none', uso: false },
+  offload: {
+    rung: 'none',
+    uso: false,
+    transmit: { level: 'none', reason: null },
+    receive: { level: 'none', reason: null },
+  },
   workers: 1,
   peerCheck: 'strict',
   peers: [peer(2), peer(103, { neighbour: false, route: false })],
@@ -126,6 +131,17 @@ t.test('formatStatus prints problems in capitals', async (t) => {
 
 t.test('formatStatus prints the number of repairs of each kind', async (t) => {
   t.match(formatStatus({ ...STATUS, repairs: { route: 2, mac: 1 } }), '  repaired    2 x route, 1 x mac\n');
+});
+
+t.test('formatStatus prints the direction that uses a lower offload level, and why', async (t) => {
+  const gso = { level: 'gso', reason: null };
+  const offload = { rung: 'gso', uso: true, transmit: gso, receive: gso };
+  t.match(formatStatus({ ...STATUS, offload }), '  offload     level gso, 1 worker\n');
+  const transmit = { level: 'none', reason: 'the kernel refuses GSO runs (EIO)' };
+  t.match(
+    formatStatus({ ...STATUS, offload: { ...offload, transmit } }),
+    '  offload     level gso, 1 worker; transmit: single datagrams (the kernel refuses GSO runs (EIO))\n',
+  );
 });
 
 t.test('formatStatus prints the plural for several workers', async (t) => {

@@ -11,6 +11,7 @@ function options(tunnel: DataplaneOptions['tunnel']): DataplaneOptions {
     port: 8472,
     workers: 1,
     offload: 'auto',
+    gsoRuns: 'auto',
     busyPoll: 0,
     mtu: 1430,
     podMtu: 1430,

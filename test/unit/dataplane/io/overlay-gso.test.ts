@@ -6,7 +6,7 @@ import { OverlayGsoPort } from '../../../../src/dataplane/io/overlay-gso.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
-import { close } from '../../../../src/sys/ffi.js';
+import { close, writev } from '../../../../src/sys/ffi.js';
 import { concat, hex, pattern, toHex } from '../../../support/bytes.js';
 import {
   type FrameOptions,
@@ -21,9 +21,13 @@ import { checksumsVerify, layoutOf, naiveSegments, withPartialChecksum } from '.
 import { receivePacket, sendPacket, socketpair } from '../../../support/socketpair.js';
 
 const EBADF = 9;
+const ENOMEM = 12;
+const EINVAL = 22;
 const PLAIN = hex('00000000000000000000');
 
 interface Rig {
+  /** The errnos that the port reported. */
+  fallbacks: number[];
   kit: Kit;
   port: OverlayGsoPort;
   /** What the kernel does at its end. */
@@ -40,6 +44,8 @@ function rig(
     uso = true,
     mtu = 1450,
     linkLength = ETHERNET_LENGTH,
+    superpackets = true,
+    refuse = (_superpacket: boolean): number => 0,
   } = {},
 ): Rig {
   const kit = new Kit(capacity, slotSize);
@@ -48,14 +54,22 @@ function rig(
     close(near);
     close(far);
   });
+  const fallbacks: number[] = [];
   return {
+    fallbacks,
     kit,
     port: new OverlayGsoPort(
       kit.arena,
-      { fd: gone ? -1 : near, linkLength, podMtu: mtu, maxBatch: capacity, uso },
+      { fd: gone ? -1 : near, linkLength, podMtu: mtu, maxBatch: capacity, uso, superpackets },
       kit.checksum,
       kit.counters,
       kit.batch,
+      (errno) => fallbacks.push(errno),
+      (fd, vector, count) => {
+        const header = Number(kit.arena.view.getBigUint64(Number(vector) - kit.arena.base, true));
+        const errno = refuse(kit.arena.view.getUint8(header - kit.arena.base + 1) !== 0);
+        return errno === 0 ? writev(fd, vector, count) : -errno;
+      },
     ),
     send: (header, frame) => sendPacket(far, concat(header, frame)),
     receive: () => {
@@ -298,4 +312,123 @@ t.test('OverlayGsoPort.send counts by packets what a full or lost device does no
     full.port.send(full.kit.batch);
   }
   t.equal(full.kit.counted().rx_drop_device_full, 3);
+});
+
+for (const [kind, make, options] of [
+  ['TCP over IPv4', tcpFrame, {}],
+  ['TCP over IPv6', tcpFrame, { ipv6: true }],
+  ['UDP over IPv4', udpFrame, {}],
+  ['UDP over IPv6', udpFrame, { ipv6: true }],
+] as [string, (options: FrameOptions) => Uint8Array, FrameOptions][]) {
+  const payloads = [pattern(SIZE, 1), pattern(SIZE, 2), pattern(10, 3)];
+  // For TCP the segment size is the size that fills the MTU.
+  const mtu = make({ ...options, payload: pattern(SIZE) }).length - ETHERNET_LENGTH;
+  const refuse = (superpacket: boolean): number => (superpacket ? EINVAL : 0);
+  const refusing = () => rig(t, { slotSize: 8192, capacity: 8, mtu, refuse });
+
+  t.test(
+    `${kind}: send writes the packets of a refused superpacket one by one, as they arrived`,
+    async (t) => {
+      const frames = payloads.map((payload, index) =>
+        // Only the last segment has PSH, and the first must not keep it from the superpacket.
+        make({
+          ...options,
+          payload,
+          sequence: index * SIZE,
+          identification: index,
+          flags: index === 2 ? 0x18 : 0x10,
+        }),
+      );
+      const { kit, port, receive } = refusing();
+      kit.fill(frames);
+      port.send(kit.batch);
+      for (const frame of frames) {
+        const packet = receive();
+        t.equal(packet?.header, toHex(PLAIN));
+        t.equal(toHex(packet?.frame ?? PLAIN), toHex(frame));
+      }
+      t.equal(receive(), undefined);
+      t.match(kit.counted(), { rx_packets: 3, rx_superpackets_replayed: 1 });
+      t.notMatch(kit.counted(), { rx_coalesced: 3 });
+    },
+  );
+
+  t.test(`${kind}: send writes the segments of a kernel peer's superpacket that is refused`, async (t) => {
+    const whole = make({ ...options, payload: pattern(2500) });
+    const { kit, port, receive } = refusing();
+    kit.fill([withPartialChecksum(whole)]);
+    kit.batch.gsoSize[0] = SIZE;
+    port.send(kit.batch);
+    for (const segment of naiveSegments(whole, SIZE))
+      t.equal(toHex(receive()?.frame ?? PLAIN), toHex(segment));
+    t.equal(receive(), undefined);
+    t.match(kit.counted(), { rx_packets: 3, rx_superpackets_replayed: 1 });
+  });
+}
+
+t.test('OverlayGsoPort.send replays packets whose partial checksum it left to the kernel', async (t) => {
+  const frames = [0, 1, 2].map((index) =>
+    withPartialChecksum(
+      tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE, identification: index }),
+    ),
+  );
+  const { kit, port, receive } = rig(t, { refuse: (superpacket) => (superpacket ? EINVAL : 0) });
+  kit.fill(frames);
+  port.send(kit.batch);
+  // The first packet gets its checksum here, as a segment of a superpacket does.
+  t.ok(checksumsVerify(receive()?.frame ?? PLAIN));
+  for (const frame of frames.slice(1)) {
+    const packet = receive();
+    t.equal(packet?.header, toHex(hex('01 00 0000 0000 2200 1000')));
+    t.equal(toHex(packet?.frame ?? PLAIN), toHex(frame));
+  }
+});
+
+/** Sends bursts of three segments and reads them again. */
+function sendBursts({ kit, port, receive }: Rig, bursts: number): void {
+  const frames = [0, 1, 2].map((index) =>
+    tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE }),
+  );
+  for (let i = 0; i < bursts; i++) {
+    kit.fill(frames);
+    port.send(kit.batch);
+    while (receive() !== undefined) {}
+  }
+}
+
+t.test('OverlayGsoPort stops making superpackets after 64 refusals and reports it once', async (t) => {
+  const refusing = rig(t, { refuse: (superpacket) => (superpacket ? EINVAL : 0) });
+  sendBursts(refusing, 63);
+  t.same([refusing.port.superpackets, refusing.fallbacks], [true, []]);
+  sendBursts(refusing, 10);
+  t.same([refusing.port.superpackets, refusing.fallbacks], [false, [EINVAL]]);
+  const { rx_bytes, ...counted } = refusing.kit.counted();
+  t.same(counted, { rx_packets: 3 * 73, rx_superpackets_replayed: 64, offload_step_downs: 1 });
+});
+
+t.test('OverlayGsoPort keeps making superpackets while most are accepted, or memory is short', async (t) => {
+  let writes = 0;
+  const some = rig(t, { refuse: (superpacket) => (superpacket && writes++ % 3 === 0 ? EINVAL : 0) });
+  sendBursts(some, 300);
+  t.same([some.port.superpackets, some.fallbacks], [true, []]);
+  const scarce = rig(t, { refuse: (superpacket) => (superpacket ? ENOMEM : 0) });
+  sendBursts(scarce, 100);
+  t.same([scarce.port.superpackets, scarce.fallbacks], [true, []]);
+  t.match(scarce.kit.counted(), { rx_superpackets_replayed: 100, rx_packets: 300 });
+});
+
+t.test('OverlayGsoPort writes no superpacket to a device that refused one at the start', async (t) => {
+  const frames = [0, 1].map((index) => tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE }));
+  const whole = tcpFrame({ payload: pattern(3000) });
+  const { kit, port, receive } = rig(t, { slotSize: 8192, capacity: 4, superpackets: false });
+  kit.fill([...frames, withPartialChecksum(frames[0] as Uint8Array), withPartialChecksum(whole)]);
+  port.send(kit.batch);
+  for (const frame of frames) t.equal(toHex(receive()?.frame ?? PLAIN), toHex(frame));
+  t.equal(receive()?.header, toHex(hex('01 00 0000 0000 2200 1000')));
+  for (const segment of naiveSegments(whole, 1450 - 40)) {
+    const packet = receive();
+    t.equal(packet?.header, toHex(PLAIN));
+    t.equal(toHex(packet?.frame ?? PLAIN), toHex(segment));
+  }
+  t.equal(receive(), undefined);
 });

@@ -86,7 +86,7 @@ t.test('each message has its own sockaddr_in6 over IPv6, and source distinguishe
     // AF_INET6 10, port 50000, flow information, address, scope
     arena.bytes.set(hex(`0a00 c350 0006aabb ${address} 00000000`), follow(arena, message(index)));
   }
-  t.same([table.source(0), table.source(1), table.source(2)], [other, 0, one]);
+  t.same([table.source(0), table.source(1), table.source(2)], [other, -1, one]);
 });
 
 /** cmsg_len 20, SOL_UDP 17, UDP_GRO 104, 1450; padded to 24. */

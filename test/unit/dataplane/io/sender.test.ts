@@ -39,7 +39,7 @@ interface Rig {
   send(...runs: Uint8Array[][]): void;
 }
 
-function rig(script: readonly number[], gso = true): Rig {
+function rig(script: readonly number[]): Rig {
   const kit = new Kit(1, 65_536);
   const { arena, counters } = kit;
   const codec = new Ipv4SockaddrCodec(arena);
@@ -49,7 +49,7 @@ function rig(script: readonly number[], gso = true): Rig {
   const results = [...script];
   const sender = new Sender(
     arena,
-    { txSockets: [-1, FD], codec, port: 8472, tunnelLength: TUNNEL, gso },
+    { txSockets: [-1, FD], codec, port: 8472, tunnelLength: TUNNEL, maxRun: 64 },
     counters,
     (errno) => fallbacks.push(errno),
     (fd, first, count) => {
@@ -198,10 +198,27 @@ t.test('Sender drops a datagram of a replayed run that is refused again, and sen
   });
 });
 
+for (const [name, errno, counter] of [
+  ['EINVAL', EINVAL, 'tx_drop_send_error'],
+  ['ENETUNREACH', ENETUNREACH, 'tx_drop_unreachable'],
+] as const) {
+  t.test(
+    `Sender drops a run whose replay ${name} refuses at once, with two calls, and sends the others`,
+    async (t) => {
+      const { kit, sender, calls, send } = rig([-EINVAL, -errno]);
+      send(RUN, ONE);
+      t.equal(calls.length, 3);
+      t.same(calls[2]?.payloads, [hexOf(ONE)]);
+      t.same(kit.counted(), { tx_packets: 1, tx_bytes: 70 - TUNNEL, tx_trains_replayed: 1, [counter]: 3 });
+      t.equal(sender.gso, true);
+    },
+  );
+}
+
 t.test('Sender.FOOTPRINT covers what a sender reserves of the arena', async (t) => {
   const { arena, counters } = new Kit(1);
   const codec = new Ipv4SockaddrCodec(arena);
   const before = arena.reserve(0);
-  new Sender(arena, { txSockets: [], codec, port: 1, tunnelLength: 0, gso: true }, counters, () => {});
+  new Sender(arena, { txSockets: [], codec, port: 1, tunnelLength: 0, maxRun: 64 }, counters, () => {});
   t.ok(arena.reserve(0) - before <= Sender.FOOTPRINT);
 });

@@ -10,7 +10,7 @@ import { UdpPort } from '../../../../src/dataplane/io/udp-port.js';
 import { enableGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
-import { close } from '../../../../src/sys/ffi.js';
+import { close, recvmmsg } from '../../../../src/sys/ffi.js';
 import { concat, hex, ipv4, pattern, toHex } from '../../../support/bytes.js';
 import { type FrameOptions, packetOf, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { freePort } from '../../../support/free-port.js';
@@ -19,6 +19,14 @@ import { naiveSegments, withPartialChecksum } from '../../../support/reference.j
 
 const RECEIVES = 8;
 const EBADF = 9;
+const ENOMEM = 12;
+const EFAULT = 14;
+const EINVAL = 22;
+const ENOTSOCK = 88;
+const ENETDOWN = 100;
+const ENOBUFS = 105;
+const ECONNREFUSED = 111;
+const EHOSTUNREACH = 113;
 const VXLAN = hex('0800000000000100');
 /** All VTEPs of a cluster have one port, so on one machine each needs an address of its own. */
 const OURS = '127.0.0.1';
@@ -48,11 +56,13 @@ interface Options {
   txSockets?: number[];
   /** Without any header in front of IP packets and without kernel peers, as the udp tunnel has it. */
   bare?: boolean;
+  /** The errno of the next receive calls. */
+  errnos?: number[];
 }
 
 /** A port on its own address. */
 function near(t: Test, address: string, udpPort: number, options: Options = {}): Near {
-  const { capacity = 64, slotSize = 2048, gone = false, gso = false, bare = false } = options;
+  const { capacity = 64, slotSize = 2048, gone = false, gso = false, bare = false, errnos = [] } = options;
   const kit = new Kit(capacity, slotSize, UdpPort.footprint(RECEIVES));
   const [fd] = openUdpSockets(ipv4(address), udpPort, 1);
   if (gso) enableGro(fd);
@@ -71,13 +81,17 @@ function near(t: Test, address: string, udpPort: number, options: Options = {}):
       tunnelLength: bare ? 0 : VXLAN.length,
       linkLength: bare ? 0 : ETHERNET_LENGTH,
       kernelPeers: !bare,
-      gso,
+      maxRun: gso ? 64 : 1,
       receiveMessages: RECEIVES,
       maxBatch: capacity,
     },
     kit.checksum,
     kit.counters,
     (errno) => steps.push(errno),
+    (...call) => {
+      const errno = errnos.shift();
+      return errno === undefined ? recvmmsg(...call) : -errno;
+    },
   );
   return { kit, port, udpPort, txSockets, steps };
 }
@@ -477,7 +491,7 @@ for (const ipv6 of [false, true]) {
           tunnelLength: VXLAN.length,
           linkLength: ETHERNET_LENGTH,
           kernelPeers: true,
-          gso: true,
+          maxRun: 64,
           receiveMessages: 1,
           maxBatch: pieces.length,
         },
@@ -495,3 +509,23 @@ for (const ipv6 of [false, true]) {
     },
   );
 }
+
+t.test(
+  'UdpPort.receive survives errors of the network and of memory, and counts rx_receive_errors',
+  async (t) => {
+    const lasting = [ECONNREFUSED, ENETDOWN, EHOSTUNREACH, ENOMEM, ENOBUFS];
+    const { kit, port, peer, udpPort } = await rig(t, { errnos: [...lasting] });
+    for (const _ of lasting) t.equal(port.receive(kit.batch), DRAINED);
+    t.same(kit.counted(), { rx_receive_errors: lasting.length });
+    await send(peer, udpPort, pattern(100));
+    t.equal(port.receive(kit.batch), DRAINED);
+    t.equal(kit.batch.count, 1);
+  },
+);
+
+t.test('UdpPort.receive returns an error that only a defect of this program causes', async (t) => {
+  const fatal = [EBADF, ENOTSOCK, EFAULT, EINVAL];
+  const { kit, port } = await rig(t, { errnos: [...fatal] });
+  for (const errno of fatal) t.equal(port.receive(kit.batch), -errno);
+  t.same(kit.counted(), {});
+});

@@ -5,7 +5,7 @@ import {
   openTxSockets,
   openUdpSockets,
   prepareTxSocket,
-  receiveOverflows,
+  receiveDrops,
 } from '../../../../src/dataplane/io/udp-socket.js';
 import {
   IP_MTU_DISCOVER,
@@ -122,21 +122,21 @@ t.test('openTxSockets lets the kernel fragment large datagrams over IPv6', async
   }
 });
 
-t.test('receiveOverflows returns 0 for a new socket and more after an overflow', async (t) => {
+t.test('receiveDrops returns 0 for a new socket and more after an overflow', async (t) => {
   const port = await freePort(ADDRESS);
   const [fd] = openUdpSockets(ipv4(ADDRESS), port, 1);
-  t.equal(receiveOverflows(fd), 0);
+  t.equal(receiveDrops(fd), 0);
   const sender = createSocket('udp4');
   const datagram = new Uint8Array(60_000);
   const deadline = Date.now() + 5000;
-  while (receiveOverflows(fd) === 0 && Date.now() < deadline) {
+  while (receiveDrops(fd) === 0 && Date.now() < deadline) {
     await new Promise((resolve) => sender.send(datagram, port, ADDRESS, resolve));
   }
-  t.ok(receiveOverflows(fd) > 0);
+  t.ok(receiveDrops(fd) > 0);
   sender.close();
   close(fd);
 });
 
-t.test('receiveOverflows returns 0 for a descriptor without statistics', async (t) => {
-  t.equal(receiveOverflows(-1), 0);
+t.test('receiveDrops returns 0 for a descriptor without statistics', async (t) => {
+  t.equal(receiveDrops(-1), 0);
 });

@@ -38,3 +38,23 @@ t.test('Ipv6Addresses reuses the number of a deleted address', async (t) => {
 t.test('Ipv6Addresses.add refuses ::', async (t) => {
   t.throws(() => new Ipv6Addresses().add(ipv6('::')), RangeError);
 });
+
+t.test(
+  'Ipv6Addresses.source numbers the 16 latest unknown addresses, never with a used number',
+  async (t) => {
+    const addresses = new Ipv6Addresses();
+    const known = addresses.add(ipv6('fd00::1'));
+    const nth = (index: number): Int32Array =>
+      wordsOf(`fd00${'0'.repeat(24)}${(index + 0x1000).toString(16)}`);
+    t.equal(addresses.source(wordsOf('fd000000000000000000000000000001'), 0), known);
+    t.same(
+      [0, 1, 0, 1].map((index) => addresses.source(nth(index), 0)),
+      [-1, -2, -1, -2],
+    );
+    t.same(addresses.addressOf(-2), ipv6('fd00::1001'));
+    for (let index = 2; index < 18; index++) t.equal(addresses.source(nth(index), 0), -1 - index);
+    t.equal(addresses.source(nth(17), 0), -18, 'still there');
+    t.equal(addresses.source(nth(0), 0), -19, 'replaced meanwhile');
+    t.same(addresses.addressOf(known), ipv6('fd00::1'));
+  },
+);

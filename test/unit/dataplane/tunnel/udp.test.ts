@@ -270,3 +270,20 @@ t.test('encapsulate keeps the order and the metadata of the remaining packets', 
   t.same([...kit.batch.gsoSize.slice(0, 2)], [0, 7]);
   t.same([kit.batch.offset[0], kit.batch.offset[1]], [kit.batch.slot(1), kit.batch.slot(3)]);
 });
+
+t.test(
+  'handle lists the packets of each peer, and the sources that are refused for their lease',
+  async (t) => {
+    const { tunnel, encapsulate, decapsulate } = node();
+    encapsulate(OUT_64, OUT_NOWHERE);
+    decapsulate(ADDRESS_B, IN_63, IN_63);
+    decapsulate(UNKNOWN_SOURCE, IN_63);
+    t.same(tunnel.handle({ type: 'peers' }), {
+      peers: [
+        { address: ADDRESS_B, txPackets: 1, txBytes: OUT_64.length, rxPackets: 2, rxBytes: 2 * IN_63.length },
+        { address: ADDRESS_C, txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 },
+      ],
+      refused: [{ address: UNKNOWN_SOURCE, leased: ADDRESS_B, count: 1 }],
+    });
+  },
+);

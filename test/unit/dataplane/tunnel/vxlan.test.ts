@@ -421,3 +421,59 @@ t.test('VxlanTunnel leaves an empty batch empty', async (t) => {
   t.equal(kit.batch.count, 0);
   t.same(kit.counted(), {});
 });
+
+t.test('handle lists the packets and bytes of each peer, a superpacket by its segments', async (t) => {
+  const { kit, tunnel } = node();
+  const whole = tcpFrame({ destination: MAC_A, source: MAC_B, payload: pattern(2500) });
+  kit.fill([rawFrame(MAC_A, MAC_B), whole, rawFrame(STRANGE_MAC, MAC_B)]);
+  kit.batch.gsoSize[1] = 1000;
+  const [raw, strange] = [kit.batch.length[0], kit.batch.length[2]];
+  tunnel.encapsulate(kit.batch);
+  kit.fill([
+    datagram(rawFrame(MAC_B, MAC_C)),
+    datagram(rawFrame(MAC_B, MAC_C)),
+    datagram(rawFrame(MAC_B, MAC_A)),
+  ]);
+  for (const [index, address] of [ADDRESS_C, ADDRESS_C, ADDRESS_A].entries())
+    kit.batch.address[index] = address;
+  tunnel.decapsulate(kit.batch);
+  t.same(tunnel.handle({ type: 'peers' })?.peers, [
+    { address: ADDRESS_A, txPackets: 4, txBytes: raw + whole.length, rxPackets: 1, rxBytes: raw },
+    { address: ADDRESS_C, txPackets: 0, txBytes: 0, rxPackets: 2, rxBytes: 2 * strange },
+  ]);
+});
+
+t.test('handle lists the sources that are refused although their MAC has a lease', async (t) => {
+  const { kit, tunnel } = node();
+  for (const [address, source] of [
+    [UNKNOWN_SOURCE, MAC_A],
+    [UNKNOWN_SOURCE, MAC_A],
+    [ADDRESS_C, MAC_A],
+    [UNKNOWN_SOURCE, STRANGE_MAC],
+    [ADDRESS_A, MAC_A],
+  ] as const) {
+    kit.fill([datagram(rawFrame(MAC_B, source))], address);
+    tunnel.decapsulate(kit.batch);
+  }
+  t.same(tunnel.handle({ type: 'peers' })?.refused, [
+    { address: UNKNOWN_SOURCE, leased: ADDRESS_A, count: 2 },
+    { address: ADDRESS_C, leased: ADDRESS_A, count: 1 },
+  ]);
+});
+
+for (const [check, from, source] of [
+  ['mac', UNKNOWN_SOURCE, MAC_A],
+  ['off', ADDRESS_A, STRANGE_MAC],
+] as const) {
+  t.test(`peer check ${check} counts a packet for the peer of its MAC, else of its address`, async (t) => {
+    const { kit, tunnel } = node(check);
+    kit.fill([datagram(rawFrame(MAC_B, source))], from);
+    tunnel.decapsulate(kit.batch);
+    const { peers, refused } = tunnel.handle({ type: 'peers' }) ?? {};
+    t.same(
+      peers?.map(({ rxPackets }) => rxPackets),
+      [1, 0],
+    );
+    t.same(refused, []);
+  });
+}

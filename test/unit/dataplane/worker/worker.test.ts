@@ -12,6 +12,7 @@ import {
   openUdpSockets,
   prepareTxSocket,
 } from '../../../../src/dataplane/io/udp-socket.js';
+import { NO_OFFLOAD } from '../../../../src/dataplane/offload/level.js';
 import type { TunnelOptions } from '../../../../src/dataplane/tunnel/options.js';
 import type { TunnelAnswer, TunnelRequest } from '../../../../src/dataplane/tunnel/requests.js';
 import { Doorbell } from '../../../../src/dataplane/worker/doorbell.js';
@@ -64,7 +65,7 @@ class Thread {
       socketFd: this.socket,
       txSocketFds: tunnel.type === 'vxlan' ? this.txSockets : [this.socket],
       ipv6: false,
-      offload: { level: 'none', uso: false },
+      offload: NO_OFFLOAD,
       busyPoll: 0,
       ...options,
       port: udpPort,
@@ -255,7 +256,10 @@ t.test('offload level none: the worker delivers the superpacket of a kernel peer
   t.equal(toHex(concat(...parts)), toHex(payload));
 });
 
-const GSO: Partial<WorkerOptions> = { offload: { level: 'gso', uso: true }, busyPoll: 50 };
+const GSO: Partial<WorkerOptions> = {
+  offload: { level: 'gso', uso: true, superpackets: true, maxRun: 64 },
+  busyPoll: 50,
+};
 
 t.test('offload level gso: the worker sends a superpacket as datagrams', async (t) => {
   const thread = await Thread.start(t, {}, GSO);
