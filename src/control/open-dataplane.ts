@@ -17,7 +17,7 @@ export function openDataplane(
   links: readonly Link[],
   options: RunOptions,
 ): Dataplane {
-  const { backend, mtu, podMtu, peerCheck } = plan;
+  const { backend, podMtu, peerCheck } = plan;
   const address = boundAddress(plan, own);
   try {
     return new Dataplane({
@@ -28,7 +28,6 @@ export function openDataplane(
       offload: options.offload,
       gsoRuns: options.gsoTrains,
       busyPoll: options.busyPoll,
-      mtu,
       podMtu,
       tunnel: backend.tunnel(own, peerCheck),
     });

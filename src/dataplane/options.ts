@@ -20,9 +20,7 @@ export interface DataplaneOptions {
   gsoRuns: GsoRuns;
   /** Microseconds a worker keeps polling under dense traffic before it blocks; 0 blocks at once. */
   busyPoll: number;
-  /** MTU of the device, in bytes. */
-  mtu: number;
-  /** MTU of the pods behind it, in bytes: the segment size of superpackets that arrive without one. */
+  /** MTU of the pods behind the device, in bytes: the segment size of superpackets that arrive without one. */
   podMtu: number;
   tunnel: TunnelOptions;
 }

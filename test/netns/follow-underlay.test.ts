@@ -9,7 +9,7 @@ import type { Pod } from '../../lab/node.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
 import { kubeNode } from '../support/kube-nodes.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
 import { isReady, readiness } from './support/cluster.js';
 import { dualConf, dualLease, makeDualBed, pod6, underlay6 } from './support/dual-bed.js';
 import { annotationsOf, makeCluster } from './support/kube-cluster.js';
@@ -90,24 +90,28 @@ t.test('a node whose underlay disappears waits for it, and connections survive',
   }
 });
 
-t.test('a change of the MTU reaches the device, subnet.env and weft status', async (t) => {
-  const lab = await makeBed(t, { name: 'mtuchange' });
-  const [weft] = await startWefts(t, lab.nodes);
-  for (const mtu of [1400, 9000]) {
-    for (const { netns, iface } of lab.nodes) await ipBatch(netns, [`link set ${iface} mtu ${mtu}`]);
-    await eventually('the device follows', async () => (await deviceOf(lab.node(1))).mtu === mtu - 50);
-    await eventually('subnet.env follows', () =>
-      readFileSync(weft.subnetFile, 'utf8').includes(`FLANNEL_MTU=${mtu - 50}`),
-    );
-    t.match(await statusOf(weft), {
-      underlay: { mtu },
-      device: { mtu: mtu - 50 },
-      repairs: { mtu: undefined },
-    });
-    t.equal(logged(weft, new RegExp(`MTU of .* to ${mtu}`)), 1, 'one log line');
-    await answered(t, lab.pod(1), lab.pod(2).address, `${mtu}`, { size: 1322 });
-  }
-});
+for (const level of LEVELS) {
+  t.test(`a change of the MTU reaches device, subnet.env and weft status at level ${level}`, async (t) => {
+    const lab = await makeBed(t, { name: 'mtuchange' });
+    const [one, two] = [lab.node(1), lab.node(2)];
+    const [weft] = await startWefts(t, lab.nodes, atLevel(level));
+    for (const mtu of [1400, 9000]) {
+      for (const { netns, iface } of lab.nodes) await ipBatch(netns, [`link set ${iface} mtu ${mtu}`]);
+      for (const node of lab.nodes)
+        await eventually('the device follows', async () => (await deviceOf(node)).mtu === mtu - 50);
+      await eventually('subnet.env follows', () =>
+        readFileSync(weft.subnetFile, 'utf8').includes(`FLANNEL_MTU=${mtu - 50}`),
+      );
+      t.match(await statusOf(weft), {
+        underlay: { mtu },
+        device: { mtu: mtu - 50 },
+        repairs: { mtu: undefined },
+      });
+      t.equal(logged(weft, new RegExp(`MTU of .* to ${mtu}`)), 1, 'one log line');
+      await answered(t, one, two.subnetBase, `${mtu}`, { size: mtu - 50 - 28, dontFragment: true });
+    }
+  });
+}
 
 t.test('a node with a lease file follows its address to the lease of the new one', async (t) => {
   const lab = await makeBed(t, { name: 'moved', nodes: 3 });

@@ -9,6 +9,7 @@ import { type Family, familyName, perFamily } from '../addresses/family.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import { type Link, localAddresses, readLinks } from '../kernel/links.js';
 import type { KernelEvent } from '../kernel/monitor.js';
+import { OVERLAY_DEVICE } from '../kernel/tun-holders.js';
 import { Outage } from '../leases/outage.js';
 import type { UnderlayOptions } from '../options.js';
 import { UserError } from '../support/user-error.js';
@@ -31,7 +32,7 @@ export type UnderlayState =
 
 export type PresentUnderlay = Extract<UnderlayState, { name: 'present' }>;
 
-/** A choice for every family of the cluster, and the links that it was made from. */
+/** A choice for every family of the cluster, and all links of the machine. */
 export interface ChosenUnderlay extends Underlay {
   links: Link[];
 }
@@ -57,8 +58,9 @@ export class UnderlayTracker {
   /** Chooses once. @throws UserError, or UnderlayMissing if something may appear later */
   async choose(): Promise<ChosenUnderlay> {
     const links = await readLinks();
-    const underlay = await this.chooseFrom(links, this.families);
-    for (const family of this.families) this.chosen.set(family, presentOf(underlay, family, links));
+    const candidates = withoutOverlays(links);
+    const underlay = await this.chooseFrom(candidates, this.families);
+    for (const family of this.families) this.chosen.set(family, presentOf(underlay, family, candidates));
     return { ...underlay, links };
   }
 
@@ -86,7 +88,7 @@ export class UnderlayTracker {
    * @throws UserError if `ip` fails
    */
   async observe(): Promise<ReadonlyMap<Family, UnderlayState>> {
-    const links = await readLinks();
+    const links = withoutOverlays(await readLinks());
     const states = new Map<Family, UnderlayState>();
     for (const family of this.families) {
       const state = this.kept(family, links) ?? (await this.chosenAgain(family, links));
@@ -184,6 +186,11 @@ export class UnderlayTracker {
     const families = this.families.length > absent.length ? ` (${absent.map(familyName).join(', ')})` : '';
     this.outage.report(`waiting for the underlay${families}: ${[...texts].join('; ')}`, absent.join());
   }
+}
+
+/** Leaves out overlay devices: a DHCP client may give one an address of the underlay. */
+function withoutOverlays(links: readonly Link[]): Link[] {
+  return links.filter(({ name }) => !OVERLAY_DEVICE.test(name));
 }
 
 function presentOf({ link, families }: Underlay, family: Family, links: readonly Link[]): PresentUnderlay {

@@ -20,8 +20,7 @@ export type Reply =
   | { type: 'failed'; port: 'overlay' | 'underlay'; errno: number };
 
 /** Everything a worker needs; the worker itself opens nothing. */
-export interface WorkerOptions
-  extends Pick<DataplaneOptions, 'busyPoll' | 'port' | 'mtu' | 'podMtu' | 'tunnel'> {
+export interface WorkerOptions extends Pick<DataplaneOptions, 'busyPoll' | 'port' | 'podMtu' | 'tunnel'> {
   /** This worker's queue of the device. */
   deviceFd: number;
   /** The socket it receives on. */

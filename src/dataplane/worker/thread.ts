@@ -46,9 +46,9 @@ export class ForwardingThread {
     const counters = new SharedArrayBuffer(COUNTER_ROW_SIZE);
     this.doorbell = new Doorbell(handle);
     this.counters = new Float64Array(counters);
-    const { busyPoll, port, mtu, podMtu, tunnel } = options;
+    const { busyPoll, port, podMtu, tunnel } = options;
     const ipv6 = isIpv6Address(options.address);
-    const path = { busyPoll, port, mtu, podMtu, tunnel, ipv6 };
+    const path = { busyPoll, port, podMtu, tunnel, ipv6 };
     const workerData: WorkerOptions = { ...resources, ...path, doorbell: handle, counters };
     this.worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData,

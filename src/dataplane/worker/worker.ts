@@ -27,9 +27,10 @@ const RECEIVE_DATAGRAMS = 64;
 const RECEIVE_RUNS = 16;
 /** Error messages about the packets of one batch; more are not sent. */
 const MAX_REPLIES = 16;
-/** Inner VLAN tags make a frame longer than Ethernet header and MTU. */
-const VLAN_TAGS = 8;
-/** The largest packet of the tun driver: an IP packet of 64 KB with its headers. */
+/**
+ * The largest packet of the tun driver: an IP packet of 64 KB with its headers. Without superpackets it is smaller, but the
+ * device's MTU may rise while the worker runs. Memory that no packet reaches is not resident.
+ */
 const LARGEST_FRAME = 65536 + 64;
 /** iovec tables, pollfds, header scratch. */
 const SMALL_STRUCTURES = 65536;
@@ -44,9 +45,8 @@ const { level, uso, superpackets, maxRun } = options.offload;
 const gso = level === 'gso';
 const receives = gso ? RECEIVE_RUNS : RECEIVE_DATAGRAMS;
 const { linkLength, headerLength, kernelPeers } = TUNNEL_TRAITS[options.tunnel.type];
-const frameSize = gso ? LARGEST_FRAME : linkLength + VLAN_TAGS + options.mtu;
 const arena = new Arena(
-  PacketBatch.footprint(MAX_BATCH, frameSize) +
+  PacketBatch.footprint(MAX_BATCH, LARGEST_FRAME) +
     PacketBatch.footprint(MAX_REPLIES, LARGEST_ERROR) +
     UdpPort.footprint(receives) +
     SMALL_STRUCTURES,
@@ -59,7 +59,7 @@ const tunnel: Tunnel =
     ? new VxlanTunnel(arena, counters, options.tunnel, ipv6Addresses)
     : new UdpTunnel(arena, checksum, counters, options.tunnel);
 const doorbell = new Doorbell(options.doorbell);
-const outbound = new PacketBatch(arena, MAX_BATCH, frameSize);
+const outbound = new PacketBatch(arena, MAX_BATCH, LARGEST_FRAME);
 const inbound = new PacketBatch(arena, GroSplitter.maxPackets(receives, gso), 0);
 const replies = new PacketBatch(arena, MAX_REPLIES, LARGEST_ERROR);
 const device = { fd: options.deviceFd, podMtu: options.podMtu, linkLength };

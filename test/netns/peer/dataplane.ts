@@ -21,7 +21,6 @@ const dataplane = new Dataplane({
   offload: setting.level,
   gsoRuns: 'auto',
   busyPoll: 0,
-  mtu: setting.mtu,
   podMtu: setting.mtu,
   tunnel: { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false },
 });

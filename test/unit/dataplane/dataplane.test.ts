@@ -13,7 +13,6 @@ function options(tunnel: DataplaneOptions['tunnel']): DataplaneOptions {
     offload: 'auto',
     gsoRuns: 'auto',
     busyPoll: 0,
-    mtu: 1430,
     podMtu: 1430,
     tunnel,
   };

@@ -69,7 +69,6 @@ class Thread {
       busyPoll: 0,
       ...options,
       port: udpPort,
-      mtu: 1450,
       podMtu: 1450,
       tunnel,
       doorbell: handle,
