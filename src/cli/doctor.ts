@@ -2,7 +2,7 @@
 
 import { PLAIN_UDP } from '../control/config/net-conf.js';
 import { rehearse } from '../control/doctor.js';
-import { runningPid } from '../control/ipc/client.js';
+import { runningStatus } from '../control/ipc/client.js';
 import type { Cluster, LeaseSource } from '../control/leases/source.js';
 import { sourceFor } from '../control/leases/source-for.js';
 import type { RunOptions } from '../control/options.js';
@@ -24,6 +24,11 @@ async function report(check: () => Promise<string> | string): Promise<boolean> {
   }
 }
 
+/** Prints what does not keep Weft from starting, but may keep packets from passing. */
+function printWarnings(warnings: readonly string[]): void {
+  for (const warning of warnings) process.stdout.write(`warn ${warning}\n`);
+}
+
 /** Prints a line for each check. The platform is already checked. @throws UserError when a check fails */
 export async function diagnose(options: RunOptions): Promise<void> {
   const { runDir } = options;
@@ -36,8 +41,10 @@ export async function diagnose(options: RunOptions): Promise<void> {
     await checkTun();
     return 'tun driver: /dev/net/tun opens';
   });
-  if ((await runningPid(runDir)) !== undefined) {
+  const running = await runningStatus(runDir);
+  if (running !== undefined) {
     await report(() => `Weft is running already (--run-dir ${runDir}); see weft status`);
+    printWarnings(running.obstacles);
     return;
   }
   const source = await sourceFor(options.source);
@@ -52,10 +59,13 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
   const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
   let cluster: Cluster | undefined;
   let failure = '';
+  let found: readonly string[] = [];
   const ready = await report(async () => {
     try {
       cluster = await source.open(signal);
-      return await rehearse(options, source, cluster, signal);
+      const { summary, warnings } = await rehearse(options, source, cluster, signal);
+      found = warnings;
+      return summary;
     } catch (error) {
       failure = (error as Error).message;
       if (!signal.aborted) throw error;
@@ -64,14 +74,15 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
       );
     }
   });
+  printWarnings(found);
   // The udp backend has no IPv6.
   if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.networks.ipv6 === undefined) {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
     const { origin } = cluster.netConf;
     await report(async () => {
       try {
-        const found = await rehearse(options, source, instead, signal);
-        return `${found} would start: set "Type": "udp" in ${origin} of every node`;
+        const { summary } = await rehearse(options, source, instead, signal);
+        return `${summary} would start: set "Type": "udp" in ${origin} of every node`;
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         const why = error.message === failure ? 'for the same reason' : error.message;

@@ -90,6 +90,7 @@ export function formatStatus(status: Status): string {
       ['offload', `level ${status.offload.rung}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`],
       ...checkRows(status),
     ]),
+    ...obstacleSection(status),
     ...familySections(backend.type, status),
     ...(ipv6 === undefined
       ? []
@@ -99,6 +100,11 @@ export function formatStatus(status: Status): string {
           ...familySections(backend.type, ipv6),
         ]),
   ].join('');
+}
+
+function obstacleSection({ obstacles }: Status): string[] {
+  if (obstacles.length === 0) return [];
+  return [`\nobstacles (${obstacles.length})\n`, ...obstacles.map((obstacle) => `  ${obstacle}\n`)];
 }
 
 function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {

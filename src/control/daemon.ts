@@ -12,6 +12,8 @@ import { deleteRoutes, ipRun } from './kernel/ip.js';
 import { sourceFor } from './leases/source-for.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import { FamilyTunnel } from './node/family-tunnel.js';
+import { familyFacts, runningChecks } from './obstacles/checks.js';
+import { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import { openDataplane, refuseTakenPort } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
 import { firewallOptions, logPlan, makePlan, type Plan } from './plan.js';
@@ -89,6 +91,8 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels);
       teardown.defer(() => monitor.close());
+      const watch = watchObstacles(service);
+      teardown.defer(() => watch.close());
     }
     await shutdown.wait;
   } catch (error) {
@@ -98,6 +102,16 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   }
   await teardown.run();
   info('Exiting cleanly...');
+}
+
+/** Starts the obstacle checks. */
+function watchObstacles(service: Service): ObstacleWatch {
+  const { options, plan, tunnels } = service.parts;
+  // The figures of the dataplane's peers: none yet.
+  const groups = runningChecks(firewallOptions(options, plan.netConf), () => undefined);
+  const facts = () => tunnels.map((tunnel) => familyFacts(tunnel.plan, tunnel.own, tunnel.peers));
+  service.watch = new ObstacleWatch(groups, facts);
+  return service.watch;
 }
 
 /** Starts the health endpoints if they are enabled. The HTTP server is loaded only then. */

@@ -9,6 +9,7 @@ import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
 import { collectFamily, type Status } from './node/status.js';
+import type { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Shutdown } from './shutdown.js';
@@ -31,6 +32,8 @@ export interface ServiceParts {
 
 export class Service {
   readonly parts: ServiceParts;
+  /** The obstacle checks; they start once the node is ready. */
+  watch: ObstacleWatch | undefined;
   private ready = false;
   /** Why the newest leases were rejected; null if they are in force. */
   private rejected: string | null = null;
@@ -126,6 +129,7 @@ export class Service {
       leaseSource: { name: source.name, refused: this.rejected, trouble: source.notReady },
       offload,
       workers: options.workers,
+      obstacles: [...firewall.obstacles, ...(this.watch?.obstacles ?? [])].map(({ message }) => message),
       peerCheck,
       peers,
       repairs: { ...repairs, ...(firewall.repairs > 0 && { rules: firewall.repairs }) },

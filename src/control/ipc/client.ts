@@ -1,6 +1,7 @@
 /** The client of the control socket. */
 
 import { createConnection } from 'node:net';
+import type { Status } from '../node/status.js';
 import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 
@@ -41,12 +42,14 @@ export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
   });
 }
 
-/** Returns the process ID of the Weft process that answers on `runDir`; undefined if none does. */
+/** Returns the status of the Weft process that answers on `runDir`; undefined if none does. */
+export async function runningStatus(runDir: string): Promise<Status | undefined> {
+  return (await ask(runDir, { command: 'status' }).catch(() => undefined)) as Status | undefined;
+}
+
+/** Returns the process ID of that process. */
 export async function runningPid(runDir: string): Promise<number | undefined> {
-  const status = (await ask(runDir, { command: 'status' }).catch(() => undefined)) as
-    | { pid: number }
-    | undefined;
-  return status?.pid;
+  return (await runningStatus(runDir))?.pid;
 }
 
 function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {

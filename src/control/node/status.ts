@@ -17,6 +17,8 @@ export interface Status extends FamilyStatus {
   /** `refused`: why the newest leases were rejected; `trouble`: why no new leases can arrive. */
   leaseSource: { name: string; refused: string | null; trouble: string | null };
   workers: number;
+  /** What Weft does not own and keeps packets from passing, each with a remedy. */
+  obstacles: string[];
   /** The IPv6 tunnel of a dual-stack cluster; the IPv4 one is above. Absent in a cluster with one family. */
   ipv6?: FamilyStatus;
 }

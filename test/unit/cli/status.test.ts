@@ -26,6 +26,7 @@ const STATUS: Status = {
   leaseSource: { name: '/etc/weft/leases.json', refused: null, trouble: null },
   offload: { rung: 'none', uso: false },
   workers: 1,
+  obstacles: [],
   peerCheck: 'strict',
   peers: [peer(2), peer(103, { neighbour: false, route: false })],
   repairs: {},

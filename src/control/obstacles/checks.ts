@@ -1,0 +1,42 @@
+/** The list of all obstacle checks of a node. */
+
+import type { FirewallOptions } from '../firewall/rules.js';
+import type { Lease } from '../leases/lease.js';
+import { boundAddress, type FamilyPlan } from '../plan.js';
+import { firewallCheck } from './firewall.js';
+import type { FamilyFacts, ObstacleCheck } from './obstacle.js';
+import type { CheckGroup } from './obstacle-watch.js';
+import { type FiguresOf, refusedPeers, silentPeers } from './peers.js';
+
+/** Most obstacles last: these checks run commands. */
+const NODE_PERIOD_MS = 60_000;
+/** These checks only ask the dataplane. */
+const PEER_PERIOD_MS = 2000;
+
+/** Returns the checks that need no running Weft. */
+export function nodeChecks(rules: FirewallOptions): ObstacleCheck[] {
+  return [firewallCheck(rules)];
+}
+
+/** Returns all checks of a running node. */
+export function runningChecks(rules: FirewallOptions, figuresOf: FiguresOf): CheckGroup[] {
+  return [
+    { checks: nodeChecks(rules), everyMs: NODE_PERIOD_MS },
+    { checks: [refusedPeers(figuresOf), silentPeers(figuresOf)], everyMs: PEER_PERIOD_MS },
+  ];
+}
+
+/** Returns what the checks know of a family. */
+export function familyFacts(plan: FamilyPlan, own: Lease, peers: readonly Lease[]): FamilyFacts {
+  const { family, backend, link, network } = plan;
+  return {
+    family,
+    device: backend.device,
+    underlay: link.name,
+    address: boundAddress(plan, own),
+    port: backend.conf.port,
+    network,
+    subnet: own.subnet,
+    peers,
+  };
+}
