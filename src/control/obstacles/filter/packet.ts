@@ -10,7 +10,7 @@ export type Answer = 'yes' | 'no' | 'maybe';
 /** The first packet of a connection: conntrack's state is new, and it has no mark. */
 export interface Packet {
   family: Family;
-  /** Incoming and outgoing interface; POD_SIDE for that of the pods, '' if there is none. */
+  /** Incoming and outgoing interface: POD_SIDE towards the pods, '' without one. */
   iif: string;
   oif: string;
   source: Ip | undefined;
