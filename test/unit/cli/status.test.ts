@@ -58,6 +58,11 @@ counters
   );
 });
 
+t.test('formatStatus prints obstacles before the peers', async (t) => {
+  const text = formatStatus({ ...STATUS, obstacles: ['a rule drops pod traffic; delete it'] });
+  t.match(text, /strict\n\nobstacles \(1\)\n {2}a rule drops pod traffic; delete it\n\npeers \(2\)\n/);
+});
+
 t.test('formatStatus prints no VNI and no MACs for backend udp, and only the routes of peers', async (t) => {
   const { vni, ...backend } = { ...STATUS.backend, type: 'udp', port: 8285 };
   const { mac, ...device } = { ...STATUS.device, name: 'flannel0', mtu: 1472 };
