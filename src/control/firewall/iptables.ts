@@ -10,7 +10,7 @@ import { chainInUse, IPTABLES_CHAINS, type IptablesChain } from './chains.js';
 import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
 import { emptyingText, jumpRule, jumpsAmong, restoreText } from './iptables-text.js';
 import { lossLine } from './losses.js';
-import { choicesOf, type Missing, partsOf, Reduction, Refused, reduceRules } from './reduction.js';
+import { choicesOf, type Missing, NoTable, partsOf, Reduction, Refused, reduceRules } from './reduction.js';
 import type { Rule, RuleSets, RuleStore } from './rules.js';
 
 /** The first release with `iptables-restore --wait` and MASQUERADE's --random-fully. */
@@ -157,7 +157,7 @@ export class Iptables implements RuleStore {
     try {
       await step(reduction, choicesOf(parts));
     } catch (error) {
-      if (!(error instanceof Refused) || !NO_TABLE.test(error.message)) throw error;
+      if (!(error instanceof NoTable)) throw error;
       reduction.loseTable();
     }
   }
@@ -250,7 +250,7 @@ export class Iptables implements RuleStore {
     // Exit code 1 means such a chain; a held lock or a missing table has another code.
     if (outcome.code === 1) return undefined;
     const what = `${this.command} --table ${table} --list-rules ${chain}: ${reason(outcome)}`;
-    throw NO_TABLE.test(what) ? new Refused(what) : new Error(what);
+    throw NO_TABLE.test(what) ? new NoTable(what) : new Error(what);
   }
 
   /** Creates a chain. Returns false if it existed. */
@@ -305,7 +305,8 @@ function throwUnlessDone(command: string, outcome: Outcome): void {
   if (outcome.code === 0) return;
   const what = `${command}: ${reason(outcome)}`;
   const blameless = outcome.code === NOT_FOUND || outcome.code < 0 || /\block\b/i.test(what);
-  throw blameless ? new Error(what) : new Refused(what);
+  if (blameless) throw new Error(what);
+  throw NO_TABLE.test(what) ? new NoTable(what) : new Refused(what);
 }
 
 /** Ignores the error of a kernel without nf_tables, which has no chains to delete. */

@@ -62,17 +62,24 @@ export async function findIptables(
   family: Family,
   options: IptablesOptions = { waitSeconds: WAIT_S },
 ): Promise<IptablesChoice> {
-  const [main, ...others] = await Iptables.find(family, options);
-  if (main === undefined || others.length === 0) return { main, others, reason: undefined };
+  const found = await findAny(family, options);
+  const { main, others } = found;
+  if (main === undefined || others.length === 0) return found;
   const all = [main, ...others];
   const kubelet = await Promise.all(all.map((iptables) => iptables.hasKubelet()));
   const chosen = preferred(all.filter((_, index) => kubelet[index]));
-  if (chosen === undefined || chosen === main) return { main, others, reason: undefined };
+  if (chosen === undefined || chosen === main) return found;
   return {
     main: chosen,
     others: all.filter((iptables) => iptables !== chosen),
     reason: `${main.command} uses ${main.backEnd}, but kubelet's chains are in ${chosen.backEnd}: Weft uses ${chosen.command}`,
   };
+}
+
+/** Returns the machine's default, without a search for kubelet's chains. */
+async function findAny(family: Family, options: IptablesOptions): Promise<IptablesChoice> {
+  const [main, ...others] = await Iptables.find(family, options);
+  return { main, others, reason: undefined };
 }
 
 /** Returns nf_tables if kubelet's chains are in both back ends: it is the newer one. */
@@ -91,7 +98,7 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
   for (const family of present) {
     const needed = families.includes(family) && (ipMasq || forwardRules);
     const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
-    const { main, locations, reason } = await iptablesOf(family, iptables, stale);
+    const { main, locations, reason } = await iptablesOf(family, iptables, stale, needed);
     unused.push(...locations);
     if (!needed) continue;
     if (reason !== undefined) limitations.push(reason);
@@ -131,7 +138,7 @@ function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal
 
 async function allIptables(options: IptablesOptions): Promise<RuleLocation[]> {
   const found = await Promise.all(
-    presentFamilies([]).map((family) => iptablesOf(family, options, IPTABLES_CHAINS)),
+    presentFamilies([]).map((family) => iptablesOf(family, options, IPTABLES_CHAINS, false)),
   );
   return found.flatMap(({ locations }) => locations);
 }
@@ -141,8 +148,11 @@ async function iptablesOf(
   family: Family,
   options: IptablesOptions,
   stale: readonly IptablesChain[],
+  needed: boolean,
 ): Promise<{ main: Iptables | undefined; locations: RuleLocation[]; reason: string | undefined }> {
-  const { main, others, reason } = await findIptables(family, options);
+  const { main, others, reason } = needed
+    ? await findIptables(family, options)
+    : await findAny(family, options);
   const locations = others.map((other) => ({
     name: other.command,
     clear: () => other.clear(IPTABLES_CHAINS),

@@ -17,6 +17,9 @@ export const NOTHING: Missing = new Set();
 /** The kernel, or the command in its name, refuses these rules: other rules may be accepted. */
 export class Refused extends Error {}
 
+/** The kernel lacks the table: it refuses any rules. */
+export class NoTable extends Refused {}
+
 /** Returns the rules that need none of the missing parts. */
 export function reduceRules(rules: readonly Rule[], missing: Missing): Rule[] {
   if (missing.has('table')) return [];
@@ -66,6 +69,7 @@ export class Reduction {
   async retry(choices: readonly Missing[], attempt: (missing: Missing) => Promise<void>): Promise<void> {
     const refusal = await refusalOf(() => attempt(NOTHING));
     if (refusal === undefined) return this.accept(NOTHING, undefined);
+    if (refusal instanceof NoTable) throw refusal;
     const state = `${refusal.message}\n${await loadedModules()}`;
     if (state === this.refusal) return;
     for (const choice of choices) {

@@ -10,8 +10,10 @@ import { type FiguresOf, refusedPeers, silentPeers } from './peers.js';
 
 /** Most obstacles last: these checks run commands. */
 const NODE_PERIOD_MS = 60_000;
-/** These checks only ask the dataplane. */
-const PEER_PERIOD_MS = 2000;
+/** A refused source is reported soon: its table is small. */
+const REFUSED_PERIOD_MS = 2000;
+/** The figures of many peers are a long list. */
+const SILENT_PERIOD_MS = 10_000;
 
 /** Returns the checks that need no running Weft. */
 export function nodeChecks(rules: FirewallOptions): ObstacleCheck[] {
@@ -22,7 +24,8 @@ export function nodeChecks(rules: FirewallOptions): ObstacleCheck[] {
 export function runningChecks(rules: FirewallOptions, figuresOf: FiguresOf): CheckGroup[] {
   return [
     { checks: nodeChecks(rules), everyMs: NODE_PERIOD_MS },
-    { checks: [refusedPeers(figuresOf), silentPeers(figuresOf)], everyMs: PEER_PERIOD_MS },
+    { checks: [refusedPeers(figuresOf)], everyMs: REFUSED_PERIOD_MS },
+    { checks: [silentPeers(figuresOf)], everyMs: SILENT_PERIOD_MS },
   ];
 }
 

@@ -95,6 +95,8 @@ for (const [backEnd, version] of Object.entries(BACK_ENDS)) {
         written.map((text) => text.split('|')[0]),
         tables,
       );
+      await iptables?.improve(DESIRED);
+      t.strictSame(commands.taken(), [], 'nothing is written while the kernel accepts no more');
     }
   });
 }
