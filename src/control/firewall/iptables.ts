@@ -7,10 +7,11 @@ import { readFile } from 'node:fs/promises';
 import type { Family } from '../addresses/family.js';
 import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
 import { chainInUse, IPTABLES_CHAINS, type IptablesChain } from './chains.js';
+import { isNoTable, throwUnlessDone, unlessNoNfTables } from './iptables-errors.js';
 import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
 import { emptyingText, jumpRule, jumpsAmong, restoreText } from './iptables-text.js';
 import { lossLine } from './losses.js';
-import { choicesOf, type Missing, NoTable, partsOf, Reduction, Refused, reduceRules } from './reduction.js';
+import { choicesOf, type Missing, NoTable, partsOf, Reduction, reduceRules } from './reduction.js';
 import type { Rule, RuleSets, RuleStore } from './rules.js';
 
 /** The first release with `iptables-restore --wait` and MASQUERADE's --random-fully. */
@@ -24,12 +25,6 @@ export const LOADED_TABLES = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/n
 
 /** Chains by which kubelet shows its back end: the hint since Kubernetes 1.24, the canary since 1.17. */
 const KUBELET_CHAIN = /^-N KUBE-(IPTABLES-HINT|KUBELET-CANARY)$/m;
-
-/**
- * The errors for a table that the kernel lacks: of legacy iptables, then of nf_tables without the type of the base
- * chain.
- */
-const NO_TABLE = /Table does not exist|can't initialize|cannot be initialized|(TABLE|CHAIN)_ADD failed/;
 
 /** A rule that jumps to a chain of Weft, as iptables prints it; with nft's handle where only nft can print it. */
 interface Jump {
@@ -109,22 +104,26 @@ export class Iptables implements RuleStore {
 
   /** Writes both tables even if the kernel lacks one of them. */
   async write(desired: RuleSets): Promise<void> {
-    await forEach(chainsOf(desired), (chain) =>
-      this.reduce(chain, desired[chain.set], async (reduction, choices) => {
-        const jumps = await this.presentJumps(chain);
-        await reduction.search(choices, (missing) => this.replace(chain, desired[chain.set], jumps, missing));
-      }),
-    );
+    await this.replaceEach(chainsOf(desired), desired, 'search');
   }
 
   async improve(desired: RuleSets): Promise<void> {
     const reduced = chainsOf(desired).filter((chain) => this.missingFor(chain).size > 0);
-    await forEach(reduced, (chain) =>
-      this.reduce(chain, desired[chain.set], async (reduction, choices) => {
+    await this.replaceEach(reduced, desired, 'retry');
+  }
+
+  private async replaceEach(
+    chains: readonly IptablesChain[],
+    desired: RuleSets,
+    how: 'search' | 'retry',
+  ): Promise<void> {
+    await forEach(chains, (chain) => {
+      const rules = desired[chain.set];
+      return this.reduce(chain, rules, async (reduction, choices) => {
         const jumps = await this.presentJumps(chain);
-        await reduction.retry(choices, (missing) => this.replace(chain, desired[chain.set], jumps, missing));
-      }),
-    );
+        await reduction[how](choices, (missing) => this.replace(chain, rules, jumps, missing));
+      });
+    });
   }
 
   /**
@@ -250,7 +249,7 @@ export class Iptables implements RuleStore {
     // Exit code 1 means such a chain; a held lock or a missing table has another code.
     if (outcome.code === 1) return undefined;
     const what = `${this.command} --table ${table} --list-rules ${chain}: ${reason(outcome)}`;
-    throw NO_TABLE.test(what) ? new NoTable(what) : new Error(what);
+    throw isNoTable(what) ? new NoTable(what) : new Error(what);
   }
 
   /** Creates a chain. Returns false if it existed. */
@@ -298,20 +297,6 @@ async function forEach(
   const failures: unknown[] = [];
   for (const chain of chains) await step(chain).catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw failures[0];
-}
-
-/** @throws Refused, or Error if the rules are not to blame: a lock, a missing or hanging command */
-function throwUnlessDone(command: string, outcome: Outcome): void {
-  if (outcome.code === 0) return;
-  const what = `${command}: ${reason(outcome)}`;
-  const blameless = outcome.code === NOT_FOUND || outcome.code < 0 || /\block\b/i.test(what);
-  if (blameless) throw new Error(what);
-  throw NO_TABLE.test(what) ? new NoTable(what) : new Refused(what);
-}
-
-/** Ignores the error of a kernel without nf_tables, which has no chains to delete. */
-function unlessNoNfTables(error: Error): undefined {
-  if (!error.message.includes('Could not fetch rule set generation id: Invalid argument')) throw error;
 }
 
 /** Parses `iptables --version`: `iptables v1.8.9 (nf_tables)`; before 1.8.0 it names no back end. */
