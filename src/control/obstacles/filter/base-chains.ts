@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { Family } from '../../addresses/family.js';
 import { type BackEnd, type Iptables, LOADED_TABLES } from '../../firewall/iptables.js';
 import { NFT_FAMILIES } from '../../firewall/nftables.js';
-import { run } from '../../support/command.js';
+import { reason, run } from '../../support/command.js';
 import { parseIptables } from './iptables-rules.js';
 import { type NftBaseChain, nftObjects, parseNftTable } from './nft-rules.js';
 import type { Chains } from './walk.js';
@@ -30,7 +30,7 @@ const SKIPPED_TABLES = /^(flannel-ipv[46]|kube-proxy)$/;
 /** What a datagram of the tunnel passes on its way in, besides the hook `input`. */
 const INPUT_HOOKS = ['ingress', 'prerouting', 'input'];
 
-/** Reads the chains of one family. A firewall that cannot be read has none. */
+/** Reads the chains of one family. A firewall that is not installed has none. @throws Error */
 export async function readBaseChains(family: Family, iptables: readonly Iptables[]): Promise<BaseChain[]> {
   const nft = await nftBaseChains(family);
   const found: BaseChain[] = [];
@@ -53,6 +53,9 @@ async function isLegacyLoaded(family: Family): Promise<boolean> {
 
 async function iptablesChains(command: string, backEnd: BackEnd): Promise<BaseChain[]> {
   const outcome = await run(command, ['--table', 'filter', '--list-rules']);
+  // A held lock: the check fails, and its last result stays.
+  if (outcome.code !== 0 && backEnd === 'legacy') throw new Error(`${command}: ${reason(outcome)}`);
+  // With nf_tables, a rule that only nft can print.
   if (outcome.code !== 0) return [];
   const { chains, dropping } = parseIptables(outcome.stdout);
   return (['forward', 'input'] as const).map((hook) => {
