@@ -2,9 +2,11 @@
 
 import { PLAIN_UDP } from '../control/config/net-conf.js';
 import { rehearse } from '../control/doctor.js';
+import { ask } from '../control/ipc/client.js';
 import { findRunningWeft } from '../control/ipc/running.js';
 import type { Cluster, LeaseSource } from '../control/leases/source.js';
 import { sourceFor } from '../control/leases/source-for.js';
+import type { Status } from '../control/node/status.js';
 import type { RunOptions } from '../control/options.js';
 import { checkPrivileges, checkTun } from '../control/preflight.js';
 import { UserError } from '../control/support/user-error.js';
@@ -24,6 +26,11 @@ async function report(check: () => Promise<string> | string): Promise<boolean> {
   }
 }
 
+/** Prints what does not keep Weft from starting, but may keep packets from passing. */
+function printWarnings(warnings: readonly string[]): void {
+  for (const warning of warnings) process.stdout.write(`warn ${warning}\n`);
+}
+
 /** Prints a line for each check. The platform is already checked. @throws UserError when a check fails */
 export async function diagnose(options: RunOptions): Promise<void> {
   const { runDir } = options;
@@ -40,6 +47,7 @@ export async function diagnose(options: RunOptions): Promise<void> {
   if (running !== undefined) {
     const which = running.pid === undefined ? '' : `pid ${running.pid}, `;
     await report(() => `Weft is running already (${which}--run-dir ${running.runDir}); see weft status`);
+    printWarnings(await obstaclesOf(running.runDir));
     return;
   }
   const source = await sourceFor(options.source);
@@ -50,14 +58,23 @@ export async function diagnose(options: RunOptions): Promise<void> {
     );
 }
 
+/** Returns the obstacles that the running Weft reports; none while it starts or does not answer. */
+async function obstaclesOf(runDir: string): Promise<readonly string[]> {
+  const status = (await ask(runDir, { command: 'status' }).catch(() => ({}))) as Partial<Status>;
+  return status.obstacles ?? [];
+}
+
 async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise<boolean> {
   const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
   let cluster: Cluster | undefined;
   let failure = '';
+  let found: readonly string[] = [];
   const ready = await report(async () => {
     try {
       cluster = await source.open(signal);
-      return await rehearse(options, source, cluster, signal);
+      const { summary, warnings } = await rehearse(options, source, cluster, signal);
+      found = warnings;
+      return summary;
     } catch (error) {
       failure = (error as Error).message;
       if (!signal.aborted) throw error;
@@ -66,14 +83,15 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
       );
     }
   });
+  printWarnings(found);
   // The udp backend has no IPv6.
   if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.networks.ipv6 === undefined) {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
     const { origin } = cluster.netConf;
     await report(async () => {
       try {
-        const found = await rehearse(options, source, instead, signal);
-        return `${found} would start: set "Type": "udp" in ${origin} of every node`;
+        const { summary } = await rehearse(options, source, instead, signal);
+        return `${summary} would start: set "Type": "udp" in ${origin} of every node`;
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         const why = error.message === failure ? 'for the same reason' : error.message;

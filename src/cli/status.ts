@@ -46,6 +46,12 @@ function listed(...parts: readonly (string | false | undefined)[]): string {
   return parts.filter(Boolean).join(', ');
 }
 
+/** Whether a packet of the peer arrived; `never` if packets were sent to it. */
+function heard({ txPackets = 0, rxPackets = 0 }: PeerStatus): string {
+  if (rxPackets > 0) return 'yes';
+  return txPackets > 0 ? 'never' : '-';
+}
+
 type PeerCell = (peer: PeerStatus) => string;
 
 /** The columns of the peer table for each backend type. */
@@ -53,6 +59,7 @@ const UDP_COLUMNS: [title: string, cell: PeerCell][] = [
   ['SUBNET', (peer) => peer.subnet],
   ['PUBLIC IP', (peer) => peer.publicIP],
   ['ROUTE', (peer) => presence(peer.route)],
+  ['HEARD', heard],
 ];
 const VXLAN_COLUMNS: [title: string, cell: PeerCell][] = [
   ...UDP_COLUMNS.slice(0, 2),
@@ -95,6 +102,7 @@ function formatRunning(status: Status): string {
       ['offload', offloadText(status.offload, workers)],
       ...checkRows(status),
     ]),
+    ...obstacleSection(status),
     ...familySections(backend.type, status),
     ...(ipv6 === undefined
       ? []
@@ -115,6 +123,11 @@ function offloadText(offload: Status['offload'], workers: number): string {
   ];
   const used = listed(`level ${offload.rung}`, `${workers} ${workers === 1 ? 'worker' : 'workers'}`);
   return [used, ...lowered].filter(Boolean).join('; ');
+}
+
+function obstacleSection({ obstacles }: Status): string[] {
+  if (obstacles.length === 0) return [];
+  return [`\nobstacles (${obstacles.length})\n`, ...obstacles.map((obstacle) => `  ${obstacle}\n`)];
 }
 
 function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {

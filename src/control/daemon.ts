@@ -15,6 +15,10 @@ import { sourceFor } from './leases/source-for.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import { FamilyTunnel } from './node/family-tunnel.js';
 import { OwnFiles } from './node/own-files.js';
+import { familyFacts, runningChecks } from './obstacles/checks.js';
+import type { FamilyFacts } from './obstacles/obstacle.js';
+import { ObstacleWatch } from './obstacles/obstacle-watch.js';
+import { figuresOf, type PeerFigures } from './obstacles/peer-figures.js';
 import { openDataplane, refuseTakenPort } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
 import { firewallOptions, logPlan, makePlan, type Plan, underlayTracker } from './plan.js';
@@ -104,6 +108,8 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
       teardown.defer(() => monitor.close());
+      const watch = watchObstacles(service);
+      teardown.defer(() => watch.close());
     }
     await shutdown.wait;
   } catch (error) {
@@ -113,6 +119,19 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   }
   await teardown.run();
   info('Exiting cleanly...');
+}
+
+/** Starts the obstacle checks. */
+function watchObstacles(service: Service): ObstacleWatch {
+  const { options, plan, tunnels } = service.parts;
+  const figures = ({ family }: FamilyFacts): PeerFigures | undefined => {
+    const tunnel = tunnels.find((candidate) => candidate.plan.family === family);
+    return tunnel && figuresOf(tunnel.dataplane);
+  };
+  const groups = runningChecks(firewallOptions(options, plan.netConf), figures);
+  const facts = () => tunnels.map((tunnel) => familyFacts(tunnel.plan, tunnel.own, tunnel.peers));
+  service.watch = new ObstacleWatch(groups, facts);
+  return service.watch;
 }
 
 /** Starts the health endpoints if they are enabled. The HTTP server is loaded only then. */

@@ -2,20 +2,30 @@
 
 import { Firewall } from './firewall/firewall.js';
 import type { Cluster, LeaseSource } from './leases/source.js';
+import { familyFacts, nodeChecks } from './obstacles/checks.js';
+import { findObstacles } from './obstacles/obstacle-watch.js';
 import { refuseTakenPort } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, firewallOptions, formatEndpoint, makePlan, underlayTracker } from './plan.js';
 
-/** Checks this configuration and returns a line about what would run. @throws UserError naming the first problem */
+export interface Rehearsal {
+  /** A line about what would run. */
+  summary: string;
+  /** What this machine or its kernel lacks for the rules, and the obstacles to packets. */
+  warnings: string[];
+}
+
+/** Checks this configuration. @throws UserError naming the first problem that keeps `weft run` from starting */
 export async function rehearse(
   options: RunOptions,
   source: LeaseSource,
   cluster: Cluster,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Rehearsal> {
   const underlay = await underlayTracker(options, cluster).choose();
   const plan = await makePlan(options, cluster, underlay);
-  await Firewall.open(firewallOptions(options, plan.netConf));
+  const rules = firewallOptions(options, plan.netConf);
+  const firewall = await Firewall.open(rules);
   const own = await source.preview(plan.request, signal);
   const devices = plan.families.map((family) => {
     const { backend, mtu, link, address } = family;
@@ -23,5 +33,15 @@ export async function rehearse(
     refuseTakenPort(family, plan.links, lease);
     return `${backend.device} with MTU ${mtu} over ${link.name}, UDP ${formatEndpoint(boundAddress(family, lease), backend.conf.port)}`;
   });
-  return `backend ${plan.netConf.backend.type}: ${devices.join('; ')}`;
+  const facts = plan.families.map((family) => {
+    const { address, network } = family;
+    const lease = own[family.family] ?? { subnet: network, publicIp: address.publicIp, vtepMac: undefined };
+    return familyFacts(family, lease, []);
+  });
+  const losses = await Promise.all(facts.map((known) => firewall.probe(known)));
+  const obstacles = await findObstacles(nodeChecks(rules), facts);
+  return {
+    summary: `backend ${plan.netConf.backend.type}: ${devices.join('; ')}`,
+    warnings: [...firewall.limitations, ...losses.flat(), ...obstacles.map(({ message }) => message)],
+  };
 }

@@ -11,6 +11,7 @@ import type { FamilyTunnel } from './node/family-tunnel.js';
 import type { OwnFiles } from './node/own-files.js';
 import { collectFamily, type StartingStatus, type Status } from './node/status.js';
 import { UnderlayFollower } from './node/underlay-follower.js';
+import type { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Shutdown } from './shutdown.js';
@@ -37,6 +38,8 @@ export interface ServiceParts {
 export class Service {
   readonly parts: ServiceParts;
   private readonly subnetFile: TextFile;
+  /** The obstacle checks; they start once the node is ready. */
+  watch: ObstacleWatch | undefined;
   private ready = false;
   /** Why the newest leases were rejected; null if they are in force. */
   private rejected: string | null = null;
@@ -103,7 +106,10 @@ export class Service {
       // Leases do not wait for a lock of the firewall.
       void this.applyRules(tunnel, { network, subnet });
     }
-    if (moved && !shutdown.requested) await this.writeSubnetEnv();
+    if (moved && !shutdown.requested) {
+      await this.writeSubnetEnv();
+      this.watch?.checkNow();
+    }
     this.rejected = null;
   }
 
@@ -147,6 +153,7 @@ export class Service {
       leaseSource: { name: source.name, refused: this.rejected, trouble: source.notReady },
       offload,
       workers: options.workers,
+      obstacles: [...firewall.obstacles, ...(this.watch?.obstacles ?? [])].map(({ message }) => message),
       peerCheck,
       peers,
       repairs: { ...repairs, ...(firewall.repairs > 0 && { rules: firewall.repairs }), ...files.repairs },

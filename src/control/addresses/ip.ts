@@ -63,6 +63,12 @@ export function isLinkLocal(ip: Ip): boolean {
   return typeof ip === 'bigint' ? ip >> 118n === 0x3fan : ip >>> 16 === 0xa9fe;
 }
 
+/** Returns the address of the dataplane's form, the inverse of `toUnderlay`. */
+export function fromUnderlay(address: UnderlayAddress): Ip {
+  if (typeof address === 'number') return address >>> 0;
+  return address.reduce((sum, word) => (sum << 32n) | BigInt(word >>> 0), 0n);
+}
+
 /** Returns the dataplane's form of an address: signed 32-bit words. */
 export function toUnderlay(ip: Ip): UnderlayAddress {
   if (typeof ip === 'number') return ip | 0;

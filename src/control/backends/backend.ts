@@ -83,4 +83,7 @@ export interface PeerStatus {
   route: boolean;
   /** The kernel reaches the peer without the tunnel (DirectRouting). */
   direct?: true;
+  /** Packets to and from the peer's public IP through the tunnel; absent while the dataplane is rebuilt. */
+  txPackets?: number;
+  rxPackets?: number;
 }

@@ -29,7 +29,7 @@ export class FamilyRules {
     const drifted = this.lines !== undefined;
     if (this.lines !== undefined) {
       const lines = await store.read(desired);
-      if (lines.join('\n') === this.lines.join('\n')) return;
+      if (lines.join('\n') === this.lines.join('\n')) return await this.improve();
       info(`Some ${this.mode} rules are missing; deleting and recreating rules`);
       this.lines = undefined;
     }
@@ -39,5 +39,23 @@ export class FamilyRules {
     this.lines = lines;
     if (desired !== NO_RULES) info('bootstrap done');
     if (drifted) this.repairs++;
+  }
+
+  /** What the rules lack because of the kernel, as log lines. */
+  get losses(): readonly string[] {
+    return this.store.losses;
+  }
+
+  /** Determines the losses of the desired rules; changes no rule in use. @throws Error */
+  async probe(): Promise<void> {
+    await this.store.probe(this.desired);
+  }
+
+  /** Completes rules that lack something, if a module was loaded meanwhile. */
+  private async improve(): Promise<void> {
+    const { store, desired } = this;
+    if (store.losses.length === 0) return;
+    await store.improve(desired);
+    this.lines = await store.read(desired);
   }
 }

@@ -4,6 +4,8 @@ import { access } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatCidr } from '../addresses/cidr.js';
 import type { Family } from '../addresses/family.js';
+import { Announcer } from '../obstacles/announcer.js';
+import type { Obstacle } from '../obstacles/obstacle.js';
 import type { PodSubnets } from '../subnet-env.js';
 import { info, verbose, warn } from '../support/log.js';
 import { OncePerKey } from '../support/once.js';
@@ -11,11 +13,14 @@ import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { FamilyRules } from './family-rules.js';
 import { allLocations, locationsFor, type RuleLocation, type RuleLocations } from './locations.js';
-import { type FirewallOptions, forwardRules, masqRules } from './rules.js';
+import { type FirewallOptions, forwardRules, masqRules, type RuleSets } from './rules.js';
 
 /** The pod networks of one family. */
-export interface FirewallRange extends PodSubnets {
+interface PodRange extends PodSubnets {
   family: Family;
+}
+
+export interface FirewallRange extends PodRange {
   /** The node's previous networks, from subnet.env. They are only logged: an apply replaces all rules. */
   previous: PodSubnets | undefined;
 }
@@ -44,6 +49,8 @@ export class Firewall {
   /** The failures that were logged, by family and by name of a location. */
   private readonly failures = new OncePerKey();
   private readonly closing: AbortController;
+  /** What the rules of each family lack because of the kernel. */
+  private readonly losses = new Map<Family, Announcer>();
   private begun = false;
   private watching: readonly Promise<void>[] = [];
   /** Applies and checks run one after another: no check sees half-written rules. */
@@ -74,6 +81,21 @@ export class Firewall {
     return [...this.ensured.values()].reduce((sum, { repairs }) => sum + repairs, 0);
   }
 
+  /** What the rules in force lack because of the kernel. */
+  get obstacles(): readonly Obstacle[] {
+    return [...this.losses.values()].flatMap(({ present }) => present);
+  }
+
+  /** Returns what the rules for these networks would lack, as log lines, and changes no rule in use. */
+  async probe(range: PodRange): Promise<readonly string[]> {
+    const rules = this.ensured.get(range.family);
+    if (rules === undefined) return [];
+    rules.replace(this.rulesFor(range));
+    // A failure that is no loss, such as a held lock, is not reported: it may have passed when Weft starts.
+    await rules.probe().catch(() => {});
+    return rules.losses;
+  }
+
   /**
    * Replaces all rules of a family by those for these networks, and removes stale rules. Call it again when the networks
    * change. It never rejects; if another process holds the lock, it takes until the wait for the lock ends.
@@ -84,15 +106,19 @@ export class Firewall {
       await this.begin();
       const rules = this.ensured.get(range.family);
       if (rules === undefined || this.closed) return;
-      const { ipMasq, forwardRules: forward } = this.options;
-      rules.replace({
-        masq: ipMasq ? masqRules(range.family, range) : [],
-        forward: forward ? forwardRules(range) : [],
-      });
+      rules.replace(this.rulesFor(range));
       this.logApply(range);
       await this.ensure(range.family, rules);
     });
     await this.removeStale();
+  }
+
+  private rulesFor(range: PodRange): RuleSets {
+    const { ipMasq, forwardRules: forward } = this.options;
+    return {
+      masq: ipMasq ? masqRules(range.family, range) : [],
+      forward: forward ? forwardRules(range) : [],
+    };
   }
 
   /** Starts the periodic checks of the rules, and the retries of removing stale rules. */
@@ -129,6 +155,10 @@ export class Firewall {
   private async ensure(family: Family, rules: FamilyRules): Promise<void> {
     const what = `ensure ${this.options.mode} rules`;
     if (await this.attempt(family, what, () => rules.ensure())) this.failures.clear(family);
+    if (this.closed) return;
+    const announcer = this.losses.get(family) ?? new Announcer();
+    this.losses.set(family, announcer);
+    announcer.update(rules.losses.map((message) => ({ key: message, message })));
   }
 
   private async removeStale(): Promise<void> {

@@ -1,26 +1,30 @@
 /** The text that iptables-restore reads and iptables prints. */
 
 import type { IptablesChain } from './chains.js';
+import { type Missing, NOTHING, reduceRules } from './reduction.js';
 import type { AddressMatch, Rule } from './rules.js';
 
 /**
- * Returns the input of `iptables-restore --noflush` that gives the chain exactly these rules. It deletes the present
- * `jumps` to the chain, and adds a jump as the last rule of its base chain.
+ * Returns the input of `iptables-restore --noflush` that gives the chain exactly these rules, without the missing parts. It
+ * deletes the present `jumps` to the chain, and adds a jump as the last rule of its base chain.
  */
 export function restoreText(
   chain: IptablesChain,
   rules: readonly Rule[],
   jumps: readonly string[],
   randomFully: boolean,
+  missing = NOTHING,
 ): string {
+  const comment = commentMatch(chain, missing);
+  const random = randomFully && !missing.has('randomFully');
   return lines(
     `*${chain.table}`,
     // Creates a user-defined chain, or empties it if it exists.
     `:${chain.name} - [0:0]`,
     ...jumps.map(deletion),
-    jumpRule(chain),
-    ...rules.map((rule) =>
-      ['-A', chain.name, ...matches(rule), commentMatch(chain), '-j', target(rule, randomFully)].join(' '),
+    jumpRule(chain, missing),
+    ...reduceRules(rules, missing).map((rule) =>
+      ['-A', chain.name, ...matches(rule), ...comment, '-j', target(rule, random)].join(' '),
     ),
     'COMMIT',
   );
@@ -37,12 +41,12 @@ export function jumpsAmong(base: readonly string[], { name }: IptablesChain): st
   return base.filter((line) => isJump.test(line));
 }
 
-export function jumpRule(chain: IptablesChain): string {
-  return `-A ${chain.base} ${commentMatch(chain)} -j ${chain.name}`;
+export function jumpRule(chain: IptablesChain, missing: Missing): string {
+  return ['-A', chain.base, ...commentMatch(chain, missing), '-j', chain.name].join(' ');
 }
 
-function commentMatch({ comment }: IptablesChain): string {
-  return `-m comment --comment "${comment}"`;
+function commentMatch({ comment }: IptablesChain, missing: Missing): string[] {
+  return missing.has('comment') ? [] : [`-m comment --comment "${comment}"`];
 }
 
 function deletion(rule: string): string {

@@ -5,20 +5,26 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Family } from '../addresses/family.js';
-import { type Outcome, reason, run } from '../support/command.js';
+import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
 import { chainInUse, IPTABLES_CHAINS, type IptablesChain } from './chains.js';
+import { isNoTable, throwUnlessDone, unlessNoNfTables } from './iptables-errors.js';
 import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
 import { emptyingText, jumpRule, jumpsAmong, restoreText } from './iptables-text.js';
-import { lineCount, type Rule, type RuleSets, type RuleStore } from './rules.js';
+import { lossLine } from './losses.js';
+import { choicesOf, type Missing, NoTable, partsOf, Reduction, reduceRules } from './reduction.js';
+import type { Rule, RuleSets, RuleStore } from './rules.js';
 
 /** The first release with `iptables-restore --wait` and MASQUERADE's --random-fully. */
 const RECENT = [1, 6, 2];
 
 /** The kernel interface that a command uses. Neither shows the rules of the other. */
-type BackEnd = 'legacy' | 'nf_tables';
+export type BackEnd = 'legacy' | 'nf_tables';
 
 const COMMANDS = { ipv4: 'iptables', ipv6: 'ip6tables' };
-const LOADED_TABLES = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/net/ip6_tables_names' };
+export const LOADED_TABLES = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/net/ip6_tables_names' };
+
+/** Chains by which kubelet shows its back end: the hint since Kubernetes 1.24, the canary since 1.17. */
+const KUBELET_CHAIN = /^-N KUBE-(IPTABLES-HINT|KUBELET-CANARY)$/m;
 
 /** A rule that jumps to a chain of Weft, as iptables prints it; with nft's handle where only nft can print it. */
 interface Jump {
@@ -42,6 +48,8 @@ export class Iptables implements RuleStore {
   private readonly randomFully: boolean;
   private readonly wait: readonly string[];
   private readonly signal: AbortSignal | undefined;
+  /** What the rules of each chain do without. */
+  private readonly reductions = new Map(IPTABLES_CHAINS.map((chain) => [chain, new Reduction()]));
 
   private constructor(command: string, family: Family, version: string, options: IptablesOptions) {
     this.command = command;
@@ -72,28 +80,117 @@ export class Iptables implements RuleStore {
     return [main, ...(apart as Iptables[])];
   }
 
+  get losses(): string[] {
+    const lines = [...this.reductions].flatMap(([{ table }, { missing }]) =>
+      [...missing].map((part) =>
+        lossLine(part, { command: this.command, interface: this.backEnd, family: this.family, table }),
+      ),
+    );
+    return [...new Set(lines)];
+  }
+
   async read(desired: RuleSets): Promise<string[]> {
-    return (await Promise.all(chainsOf(desired).map((chain) => this.linesOf(chain)))).flat();
+    const chains = chainsOf(desired).filter((chain) => !this.missingFor(chain).has('table'));
+    return (await Promise.all(chains.map((chain) => this.linesOf(chain)))).flat();
   }
 
   isComplete(lines: readonly string[], desired: RuleSets): boolean {
-    return lines.length === lineCount(desired);
+    const counts = chainsOf(desired).map((chain) => {
+      const missing = this.missingFor(chain);
+      return missing.has('table') ? 0 : reduceRules(desired[chain.set], missing).length + 1;
+    });
+    return lines.length === counts.reduce((sum, count) => sum + count, 0);
   }
 
   /** Writes both tables even if the kernel lacks one of them. */
   async write(desired: RuleSets): Promise<void> {
-    await forEach(chainsOf(desired), (chain) => this.replace(chain, desired[chain.set]));
+    await this.replaceEach(chainsOf(desired), desired, 'search');
   }
 
-  private async replace(chain: IptablesChain, rules: readonly Rule[]): Promise<void> {
-    let jumps = await this.jumpsTo(chain);
+  async improve(desired: RuleSets): Promise<void> {
+    const reduced = chainsOf(desired).filter((chain) => this.missingFor(chain).size > 0);
+    await this.replaceEach(reduced, desired, 'retry');
+  }
+
+  private async replaceEach(
+    chains: readonly IptablesChain[],
+    desired: RuleSets,
+    how: 'search' | 'retry',
+  ): Promise<void> {
+    await forEach(chains, (chain) => {
+      const rules = desired[chain.set];
+      return this.reduce(chain, rules, async (reduction, choices) => {
+        const jumps = await this.presentJumps(chain);
+        await reduction[how](choices, (missing) => this.replace(chain, rules, jumps, missing));
+      });
+    });
+  }
+
+  /**
+   * Tries the rules in a network namespace of its own, which disappears with the command. Without the right to have one,
+   * the command only parses them: that finds missing matches and targets.
+   */
+  async probe(desired: RuleSets): Promise<void> {
+    const restore = [`${this.command}-restore`, '--noflush', ...this.wait];
+    await forEach(chainsOf(desired), (chain) =>
+      this.reduce(chain, desired[chain.set], (reduction, choices) =>
+        reduction.search(choices, async (missing) => {
+          const text = restoreText(chain, desired[chain.set], [], this.randomFully, missing);
+          let outcome = await run('unshare', ['--net', ...restore], text, this.signal);
+          if (outcome.code === NOT_FOUND || outcome.stderr.startsWith('unshare:'))
+            outcome = await run(restore[0] as string, [...restore.slice(1), '--test'], text, this.signal);
+          throwUnlessDone(restore[0] as string, outcome);
+        }),
+      ),
+    );
+  }
+
+  /** Runs a step on a chain, and records that the kernel lacks the chain's table. */
+  private async reduce(
+    chain: IptablesChain,
+    rules: readonly Rule[],
+    step: (reduction: Reduction, choices: Missing[]) => Promise<void>,
+  ): Promise<void> {
+    const reduction = this.reductions.get(chain) as Reduction;
+    const parts = partsOf(rules, { comments: true, randomFully: this.randomFully });
+    try {
+      await step(reduction, choicesOf(parts));
+    } catch (error) {
+      if (!(error instanceof NoTable)) throw error;
+      reduction.loseTable();
+    }
+  }
+
+  private missingFor(chain: IptablesChain): Missing {
+    return (this.reductions.get(chain) as Reduction).missing;
+  }
+
+  private async presentJumps(chain: IptablesChain): Promise<Jump[]> {
+    const jumps = await this.jumpsTo(chain);
+    if (jumps !== undefined) return jumps;
     // Only a new chain certainly has no jumps. For an existing chain each write would add one more.
-    if (jumps === undefined && (await this.create(chain))) jumps = [];
-    if (jumps === undefined) throw this.unprintable(chain);
+    if (await this.create(chain)) return [];
+    throw this.unprintable(chain);
+  }
+
+  /** Writes a chain in one transaction. The jumps that only nft can delete go last: a refusal changes nothing. */
+  private async replace(
+    chain: IptablesChain,
+    rules: readonly Rule[],
+    jumps: readonly Jump[],
+    missing: Missing,
+  ): Promise<void> {
+    const printed = jumps.flatMap(({ rule, handle }) => (handle === undefined ? rule : []));
+    await this.restore(restoreText(chain, rules, printed, this.randomFully, missing));
     const handles = jumps.flatMap(({ handle }) => handle ?? []);
     await deleteNftJumps(this.family, chain, handles, this.signal);
-    const printed = jumps.flatMap(({ rule, handle }) => (handle === undefined ? rule : []));
-    await this.restore(restoreText(chain, rules, printed, this.randomFully));
+  }
+
+  /** Returns whether kubelet's chains are in this back end. A table that is not in use is not loaded. */
+  async hasKubelet(): Promise<boolean> {
+    if (!(await this.isLoaded('mangle'))) return false;
+    const { stdout } = await this.runOn('mangle', '--list-rules');
+    return KUBELET_CHAIN.test(stdout);
   }
 
   /** Deletes these chains and the jumps to them. Returns true if one existed. @throws Error */
@@ -137,7 +234,7 @@ export class Iptables implements RuleStore {
     const jumps = await nftJumps(this.family, chain, this.signal);
     return jumps?.map(({ text, handle }) => ({
       // Whether iptables or nft prints the plain jump, the line is the same: it is no drift.
-      rule: text === `jump ${chain.name}` ? jumpRule(chain) : text,
+      rule: text === `jump ${chain.name}` ? jumpRule(chain, this.missingFor(chain)) : text,
       handle,
     }));
   }
@@ -151,7 +248,8 @@ export class Iptables implements RuleStore {
     if (outcome.code === 0) return outcome.stdout.split('\n').filter(Boolean);
     // Exit code 1 means such a chain; a held lock or a missing table has another code.
     if (outcome.code === 1) return undefined;
-    throw new Error(`${this.command} --table ${table} --list-rules ${chain}: ${reason(outcome)}`);
+    const what = `${this.command} --table ${table} --list-rules ${chain}: ${reason(outcome)}`;
+    throw isNoTable(what) ? new NoTable(what) : new Error(what);
   }
 
   /** Creates a chain. Returns false if it existed. */
@@ -175,7 +273,7 @@ export class Iptables implements RuleStore {
   private async restore(text: string): Promise<void> {
     const command = `${this.command}-restore`;
     const outcome = await run(command, ['--noflush', ...this.wait], text, this.signal);
-    if (outcome.code !== 0) throw new Error(`${command}: ${reason(outcome)}`);
+    throwUnlessDone(command, outcome);
   }
 
   /** Returns whether a table is in use. Listing an unused legacy table would load it, and connection tracking too. */
@@ -199,11 +297,6 @@ async function forEach(
   const failures: unknown[] = [];
   for (const chain of chains) await step(chain).catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw failures[0];
-}
-
-/** Ignores the error of a kernel without nf_tables, which has no chains to delete. */
-function unlessNoNfTables(error: Error): undefined {
-  if (!error.message.includes('Could not fetch rule set generation id: Invalid argument')) throw error;
 }
 
 /** Parses `iptables --version`: `iptables v1.8.9 (nf_tables)`; before 1.8.0 it names no back end. */

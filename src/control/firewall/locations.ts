@@ -1,5 +1,6 @@
 /** The locations of Weft's rules on a machine: two firewalls, two families, and two back ends of iptables. */
 
+import { existsSync } from 'node:fs';
 import { FAMILIES, type Family } from '../addresses/family.js';
 import { UserError } from '../support/user-error.js';
 import { IPTABLES_CHAINS, type IptablesChain } from './chains.js';
@@ -7,6 +8,9 @@ import { Iptables, type IptablesOptions } from './iptables.js';
 import { clearIptablesChains } from './iptables-nft.js';
 import { clearTable, Nftables, probeNftables } from './nftables.js';
 import type { FirewallOptions, RuleStore } from './rules.js';
+
+/** Exists while the kernel has IPv6: not without its module, and not with ipv6.disable=1. */
+const IPV6_ADDRESSES = '/proc/net/if_inet6';
 
 /** Seconds to wait for the lock of iptables (/run/xtables.lock); kube-proxy waits as long. */
 const WAIT_S = 5;
@@ -39,22 +43,65 @@ export async function locationsFor(options: FirewallOptions, signal: AbortSignal
 export async function allLocations(
   options: IptablesOptions = { waitSeconds: WAIT_S },
 ): Promise<RuleLocation[]> {
-  return [...(await allIptables(options)), ...FAMILIES.map(nftablesLocation)];
+  return [...(await allIptables(options)), ...presentFamilies([]).map(nftablesLocation)];
+}
+
+/** The commands of a family: the one that Weft uses, if iptables is installed, and those of other back ends. */
+export interface IptablesChoice {
+  main: Iptables | undefined;
+  others: readonly Iptables[];
+  /** Why Weft uses another one than the machine's default, as a log line. */
+  reason: string | undefined;
+}
+
+/**
+ * Finds the commands of a family. As in flannel's image (iptables-wrappers), the back end with kubelet's chains is used:
+ * rules of one packet path belong to one back end. Without kubelet the machine's default is used.
+ */
+export async function findIptables(
+  family: Family,
+  options: IptablesOptions = { waitSeconds: WAIT_S },
+): Promise<IptablesChoice> {
+  const found = await findAny(family, options);
+  const { main, others } = found;
+  if (main === undefined || others.length === 0) return found;
+  const all = [main, ...others];
+  const kubelet = await Promise.all(all.map((iptables) => iptables.hasKubelet()));
+  const chosen = preferred(all.filter((_, index) => kubelet[index]));
+  if (chosen === undefined || chosen === main) return found;
+  return {
+    main: chosen,
+    others: all.filter((iptables) => iptables !== chosen),
+    reason: `${main.command} uses ${main.backEnd}, but kubelet's chains are in ${chosen.backEnd}: Weft uses ${chosen.command}`,
+  };
+}
+
+/** Returns the machine's default, without a search for kubelet's chains. */
+async function findAny(family: Family, options: IptablesOptions): Promise<IptablesChoice> {
+  const [main, ...others] = await Iptables.find(family, options);
+  return { main, others, reason: undefined };
+}
+
+/** Returns nf_tables if kubelet's chains are in both back ends: it is the newer one. */
+function preferred(candidates: readonly Iptables[]): Iptables | undefined {
+  return candidates.find(({ backEnd }) => backEnd === 'nf_tables') ?? candidates[0];
 }
 
 async function inIptables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
   const { ipMasq, forwardRules, fullyRandom, families } = options;
   const enabled = { masq: ipMasq, forward: forwardRules };
   const used = new Map<Family, RuleStore>();
-  const unused = FAMILIES.map(nftablesLocation);
+  const present = presentFamilies(families);
+  const unused = present.map(nftablesLocation);
   const limitations: string[] = [];
   const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
-  for (const family of FAMILIES) {
+  for (const family of present) {
     const needed = families.includes(family) && (ipMasq || forwardRules);
     const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
-    const { main, locations } = await iptablesOf(family, iptables, stale);
+    const { main, locations, reason } = await iptablesOf(family, iptables, stale, needed);
     unused.push(...locations);
     if (!needed) continue;
+    if (reason !== undefined) limitations.push(reason);
     if (main === undefined) limitations.push(missingIptables(family, ipMasq));
     else used.set(family, main);
   }
@@ -62,7 +109,7 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
 }
 
 async function inNftables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
-  const { ipMasq, forwardRules, fullyRandom } = options;
+  const { ipMasq, forwardRules, fullyRandom, families } = options;
   const iptables = iptablesOptions(options, signal);
   if (!ipMasq && !forwardRules) {
     return { used: new Map(), unused: await allLocations(iptables), limitations: [] };
@@ -76,7 +123,9 @@ async function inNftables(options: FirewallOptions, signal: AbortSignal): Promis
   const randomFully = fullyRandom && probed.randomFully;
   return {
     // flannel always creates the tables of both families; one may be empty.
-    used: new Map(FAMILIES.map((family) => [family, new Nftables(family, randomFully, signal)])),
+    used: new Map(
+      presentFamilies(families).map((family) => [family, new Nftables(family, randomFully, signal)]),
+    ),
     unused: await allIptables(iptables),
     limitations: fullyRandom && !probed.randomFully ? ['nftables: random fully unsupported'] : [],
   };
@@ -88,17 +137,22 @@ function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal
 }
 
 async function allIptables(options: IptablesOptions): Promise<RuleLocation[]> {
-  const found = await Promise.all(FAMILIES.map((family) => iptablesOf(family, options, IPTABLES_CHAINS)));
+  const found = await Promise.all(
+    presentFamilies([]).map((family) => iptablesOf(family, options, IPTABLES_CHAINS, false)),
+  );
   return found.flatMap(({ locations }) => locations);
 }
 
-/** Returns the default iptables of a family, with `stale` as its stale chains, and the locations with stale chains. */
+/** Returns the iptables that a family uses, with `stale` as its stale chains, and the locations with stale chains. */
 async function iptablesOf(
   family: Family,
   options: IptablesOptions,
   stale: readonly IptablesChain[],
-): Promise<{ main: Iptables | undefined; locations: RuleLocation[] }> {
-  const [main, ...others] = await Iptables.find(family, options);
+  needed: boolean,
+): Promise<{ main: Iptables | undefined; locations: RuleLocation[]; reason: string | undefined }> {
+  const { main, others, reason } = needed
+    ? await findIptables(family, options)
+    : await findAny(family, options);
   const locations = others.map((other) => ({
     name: other.command,
     clear: () => other.clear(IPTABLES_CHAINS),
@@ -111,7 +165,14 @@ async function iptablesOf(
     const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, options.signal);
     locations.push({ name: `iptables in nftables (${family})`, clear });
   }
-  return { main, locations };
+  return { main, locations, reason };
+}
+
+/** Returns the families that this kernel has, and those that are needed anyway. Without IPv6 there are no such rules. */
+function presentFamilies(needed: readonly Family[]): Family[] {
+  return FAMILIES.filter(
+    (family) => family === 'ipv4' || needed.includes(family) || existsSync(IPV6_ADDRESSES),
+  );
 }
 
 function nftablesLocation(family: Family): RuleLocation {

@@ -2,9 +2,11 @@
 
 import { AF_INET, AF_INET6 } from '../../sys/constants.js';
 import type { Family } from '../addresses/family.js';
-import { reason, run } from '../support/command.js';
+import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
+import { lossLine } from './losses.js';
 import { deleteTable } from './nft-netlink.js';
-import { type AddressMatch, lineCount, type Rule, type RuleSets, type RuleStore } from './rules.js';
+import { type Missing, NOTHING, Reduction, Refused, reduceRules } from './reduction.js';
+import type { AddressMatch, Rule, RuleSets, RuleStore } from './rules.js';
 
 /** nft's names of the families. */
 export const NFT_FAMILIES = { ipv4: 'ip', ipv6: 'ip6' };
@@ -31,29 +33,48 @@ const NFT_CHAINS: readonly NftChain[] = [
   },
 ];
 
-/** Returns a ruleset that `nft --check` accepts if the kernel supports this masquerade statement. */
-function probeText(masquerade: string): string {
-  return `table ip flannel-probe {\n\tchain postrtg {\n\t\ttype nat hook postrouting priority srcnat;\n\t\t${masquerade}\n\t}\n}\n`;
+/** What a kernel may lack. The mark and comments are part of nf_tables itself. */
+const CHOICES: readonly Missing[] = [
+  NOTHING,
+  new Set(['randomFully'] as const),
+  new Set(['masquerade'] as const),
+  new Set(['table'] as const),
+];
+
+/** Returns a ruleset that `nft --check` accepts if the kernel supports this statement in a chain of this type. */
+function probeText(hook: string, statement: string): string {
+  return `table ip flannel-probe {\n\tchain probe {\n\t\t${hook}\n\t\t${statement}\n\t}\n}\n`;
 }
 
 /** Returns why nftables does not work on this machine, or whether it masquerades with random ports. */
 export async function probeNftables(): Promise<{ unsupported: string } | { randomFully: boolean }> {
-  const check = (masquerade: string) => run('nft', ['--check', '--file', '-'], probeText(masquerade));
-  if ((await check('masquerade fully-random')).code === 0) return { randomFully: true };
-  const plain = await check('masquerade');
-  return plain.code === 0 ? { randomFully: false } : { unsupported: reason(plain) };
+  const [masq, forward] = NFT_CHAINS as [NftChain, NftChain];
+  const check = ({ hook }: NftChain, statement: string) =>
+    run('nft', ['--check', '--file', '-'], probeText(hook, statement));
+  if ((await check(masq, 'masquerade fully-random')).code === 0) return { randomFully: true };
+  if ((await check(masq, 'masquerade')).code === 0) return { randomFully: false };
+  const plain = await check(forward, 'accept');
+  // Without masquerading the other rules are written.
+  return plain.code === 0 ? { randomFully: true } : { unsupported: reason(plain) };
 }
 
 export class Nftables implements RuleStore {
   private readonly family: Family;
   private readonly randomFully: boolean;
   private readonly signal: AbortSignal | undefined;
+  private readonly reduction = new Reduction();
 
   /** The signal stops the running command. */
   constructor(family: Family, randomFully: boolean, signal?: AbortSignal) {
     this.family = family;
     this.randomFully = randomFully;
     this.signal = signal;
+  }
+
+  get losses(): string[] {
+    return [...this.reduction.missing].map((part) =>
+      lossLine(part, { command: 'nft', interface: 'nftables', family: this.family, table: 'nat' }),
+    );
   }
 
   /** Returns the whole table: anything that another program adds to it is drift. */
@@ -67,19 +88,53 @@ export class Nftables implements RuleStore {
       .filter(Boolean);
   }
 
-  /** Counts only the rules: kernels before 5.10 do not keep comments of tables and chains. */
+  /** Counts only the rules and hooks: kernels before 5.10 do not keep comments of tables and chains. */
   isComplete(lines: readonly string[], desired: RuleSets): boolean {
-    return lines.filter((line) => !/^(table|chain|comment) |^}/.test(line)).length === lineCount(desired);
+    const { masq, forward } = withoutMissing(desired, this.reduction.missing);
+    const count = [masq, forward].reduce((sum, { length }) => sum + (length === 0 ? 0 : length + 1), 0);
+    return lines.filter((line) => !/^(table|chain|comment) |^}/.test(line)).length === count;
   }
 
   async write(desired: RuleSets): Promise<void> {
-    await applyNft(tableLines(this.family, desired, this.randomFully), this.signal);
+    await this.reduction.search(this.choices(desired), (missing) => this.attempt([], desired, missing));
   }
+
+  async improve(desired: RuleSets): Promise<void> {
+    if (this.reduction.missing.size === 0) return;
+    await this.reduction.retry(this.choices(desired), (missing) => this.attempt([], desired, missing));
+  }
+
+  async probe(desired: RuleSets): Promise<void> {
+    await this.reduction.search(this.choices(desired), (missing) =>
+      this.attempt(['--check'], desired, missing),
+    );
+  }
+
+  private choices({ masq }: RuleSets): readonly Missing[] {
+    return masq.length > 0 ? CHOICES : [NOTHING];
+  }
+
+  private async attempt(flags: readonly string[], desired: RuleSets, missing: Missing): Promise<void> {
+    const random = this.randomFully && !missing.has('randomFully');
+    const lines = tableLines(this.family, withoutMissing(desired, missing), random);
+    const outcome = await runNft(lines, flags, this.signal);
+    if (outcome.code === 0) return;
+    const what = `nft --file -: ${reason(outcome)}`;
+    throw outcome.code === NOT_FOUND || outcome.code < 0 ? new Error(what) : new Refused(what);
+  }
+}
+
+function withoutMissing({ masq, forward }: RuleSets, missing: Missing): RuleSets {
+  return { masq: reduceRules(masq, missing), forward };
+}
+
+function runNft(lines: readonly string[], flags: readonly string[], signal?: AbortSignal): Promise<Outcome> {
+  return run('nft', [...flags, '--file', '-'], `${lines.join('\n')}\n`, signal);
 }
 
 /** Runs these commands of nft in one transaction. @throws Error */
 export async function applyNft(lines: readonly string[], signal?: AbortSignal): Promise<void> {
-  const outcome = await run('nft', ['--file', '-'], `${lines.join('\n')}\n`, signal);
+  const outcome = await runNft(lines, [], signal);
   if (outcome.code !== 0) throw new Error(`nft --file -: ${reason(outcome)}`);
 }
 

@@ -79,11 +79,15 @@ export interface RuleStore {
   read(desired: RuleSets): Promise<string[]>;
   /** Returns whether the lines read just after a write have as many rules as were written. */
   isComplete(lines: readonly string[], desired: RuleSets): boolean;
-  /** Replaces the present rules by the desired ones, in one transaction per table. @throws Error */
+  /**
+   * Replaces the present rules by the desired ones, in one transaction per table. Leaves out what the kernel lacks.
+   * @throws Error
+   */
   write(desired: RuleSets): Promise<void>;
-}
-
-/** Returns how many lines the complete rules have: the rules, and one line per chain for the jump or hook. */
-export function lineCount({ masq, forward }: RuleSets): number {
-  return [masq, forward].reduce((sum, { length }) => sum + (length === 0 ? 0 : length + 1), 0);
+  /** Completes rules that lack something, once the kernel accepts more; otherwise changes nothing. @throws Error */
+  improve(desired: RuleSets): Promise<void>;
+  /** Determines `losses` for the desired rules; changes no rule in use. @throws Error */
+  probe(desired: RuleSets): Promise<void>;
+  /** What the rules lack because of the kernel, as log lines. */
+  readonly losses: readonly string[];
 }

@@ -5,7 +5,8 @@ import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
-import { readSnapshot } from '../kernel/snapshot.js';
+import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
+import { figuresOf } from '../obstacles/peer-figures.js';
 import type { FamilyTunnel } from './family-tunnel.js';
 
 /** The answer of `weft status --json` before the devices exist. */
@@ -24,6 +25,8 @@ export interface Status extends StartingStatus, FamilyStatus {
   /** `refused`: why the newest leases were rejected; `trouble`: why no new leases can arrive. */
   leaseSource: { name: string; refused: string | null; trouble: string | null };
   workers: number;
+  /** What Weft does not own and keeps packets from passing, each with a remedy. */
+  obstacles: string[];
   /** The IPv6 tunnel of a dual-stack cluster; the IPv4 one is above. Absent in a cluster with one family. */
   ipv6?: FamilyStatus;
 }
@@ -54,6 +57,22 @@ function offloadOf({ offload, levels }: Dataplane): FamilyStatus['offload'] {
   };
 }
 
+/** Returns the state of each peer, with its packets. */
+async function peersOf(
+  { reconciler, peers, dataplane }: FamilyTunnel,
+  snapshot: KernelSnapshot,
+): Promise<PeerStatus[]> {
+  // A dataplane that is being rebuilt has no figures.
+  const figures = await figuresOf(dataplane)
+    .peers()
+    .catch(() => []);
+  const packets = new Map(figures.map((peer) => [formatIp(peer.address), peer]));
+  return (await reconciler.status(peers, snapshot)).map((peer) => {
+    const { txPackets, rxPackets } = packets.get(peer.publicIP) ?? {};
+    return { ...peer, ...(txPackets !== undefined && { txPackets, rxPackets }) };
+  });
+}
+
 /** Reads the present state of one family from its tunnel and the kernel. */
 export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus> {
   const { plan, own, dataplane } = tunnel;
@@ -80,7 +99,7 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
     },
     offload: offloadOf(dataplane),
     peerCheck: plan.peerCheck,
-    peers: await tunnel.reconciler.status(tunnel.peers, snapshot),
+    peers: await peersOf(tunnel, snapshot),
     repairs: tunnel.repairs,
     learned:
       learned?.map(({ mac, address, ageMs }) => ({

@@ -32,6 +32,7 @@ const STATUS: Status = {
     receive: { level: 'none', reason: null },
   },
   workers: 1,
+  obstacles: [],
   peerCheck: 'strict',
   peers: [peer(2), peer(103, { neighbour: false, route: false })],
   repairs: {},
@@ -61,6 +62,11 @@ counters
   tx_drop_runt       0
 `,
   );
+});
+
+t.test('formatStatus prints obstacles before the peers', async (t) => {
+  const text = formatStatus({ ...STATUS, obstacles: ['a rule drops pod traffic; delete it'] });
+  t.match(text, /strict\n\nobstacles \(1\)\n {2}a rule drops pod traffic; delete it\n\npeers \(2\)\n/);
 });
 
 t.test('formatStatus prints no VNI and no MACs for backend udp, and only the routes of peers', async (t) => {

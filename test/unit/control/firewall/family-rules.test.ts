@@ -19,6 +19,20 @@ class FakeStore implements RuleStore {
     return Promise.resolve([...this.lines]);
   }
 
+  losses: string[] = [];
+  improvements = 0;
+
+  improve(): Promise<void> {
+    this.improvements++;
+    this.losses = [];
+    this.lines.push('now possible');
+    return Promise.resolve();
+  }
+
+  probe(): Promise<void> {
+    return Promise.resolve();
+  }
+
   isComplete(): boolean {
     return this.complete;
   }
@@ -78,4 +92,16 @@ t.test('FamilyRules rejects an incomplete write and writes again', async (t) => 
   store.complete = true;
   await rules.ensure();
   t.equal(store.writes, 2);
+});
+
+t.test('FamilyRules completes reduced rules at the next check and counts no repair', async (t) => {
+  const { store, rules } = familyRules(t);
+  rules.replace(DESIRED);
+  store.losses = ['no xt_comment'];
+  await rules.ensure();
+  await rules.ensure();
+  await rules.ensure();
+  t.equal(store.improvements, 1);
+  t.equal(store.writes, 1);
+  t.equal(rules.repairs, 0);
 });

@@ -1,0 +1,29 @@
+/** What the errors of iptables say about the kernel. */
+
+import { NOT_FOUND, type Outcome, reason } from '../support/command.js';
+import { NoTable, Refused } from './reduction.js';
+
+/**
+ * The errors for a table that the kernel lacks: of legacy iptables, then of nf_tables without the type of the base
+ * chain.
+ */
+const NO_TABLE = /Table does not exist|can't initialize|cannot be initialized|(TABLE|CHAIN)_ADD failed/;
+
+/** Returns whether the kernel lacks the table, by the message of a command. */
+export function isNoTable(message: string): boolean {
+  return NO_TABLE.test(message);
+}
+
+/** Checks the outcome of a command that writes rules. @throws Refused, or Error if the rules are not to blame: a lock, a missing or hanging command */
+export function throwUnlessDone(command: string, outcome: Outcome): void {
+  if (outcome.code === 0) return;
+  const what = `${command}: ${reason(outcome)}`;
+  const blameless = outcome.code === NOT_FOUND || outcome.code < 0 || /\block\b/i.test(what);
+  if (blameless) throw new Error(what);
+  throw isNoTable(what) ? new NoTable(what) : new Refused(what);
+}
+
+/** Ignores the error of a kernel without nf_tables, which has no chains to delete. */
+export function unlessNoNfTables(error: Error): undefined {
+  if (!error.message.includes('Could not fetch rule set generation id: Invalid argument')) throw error;
+}

@@ -1,0 +1,69 @@
+/** The list of all obstacle checks of a node. */
+
+import type { FirewallOptions } from '../firewall/rules.js';
+import type { Lease } from '../leases/lease.js';
+import { boundAddress, type FamilyPlan } from '../plan.js';
+import { checkBridges } from './cni-bridge.js';
+import { checkDirectRouting } from './direct-routing.js';
+import { firewallCheck } from './firewall.js';
+import { checkForwarding } from './forwarding.js';
+import { checkLocalPeers } from './local-peer.js';
+import type { FamilyFacts, Obstacle, ObstacleCheck } from './obstacle.js';
+import type { CheckGroup } from './obstacle-watch.js';
+import { type FiguresOf, refusedPeers, silentPeers } from './peers.js';
+import { checkRouterAdvertisements } from './router-advertisements.js';
+
+/** Most obstacles last. */
+const NODE_PERIOD_MS = 60_000;
+/** This check reads a few files and runs no command. */
+const SYSCTL_PERIOD_MS = 1000;
+/** A refused source is reported soon: its table is small. */
+const REFUSED_PERIOD_MS = 2000;
+/** The figures of many peers are a long list. */
+const SILENT_PERIOD_MS = 10_000;
+
+/** Returns the checks that need no running Weft. */
+export function nodeChecks(rules: FirewallOptions): ObstacleCheck[] {
+  return [checkSysctls, ...commandChecks(rules)];
+}
+
+function checkSysctls(facts: FamilyFacts): Promise<Obstacle[]> {
+  return checkForwarding(facts);
+}
+
+/** Returns the checks that run commands. */
+function commandChecks(rules: FirewallOptions): ObstacleCheck[] {
+  return [
+    checkBridges,
+    checkLocalPeers,
+    (facts) => checkRouterAdvertisements(facts),
+    checkDirectRouting,
+    firewallCheck(rules),
+  ];
+}
+
+/** Returns all checks of a running node. */
+export function runningChecks(rules: FirewallOptions, figuresOf: FiguresOf): CheckGroup[] {
+  return [
+    { checks: [checkSysctls], everyMs: SYSCTL_PERIOD_MS },
+    { checks: commandChecks(rules), everyMs: NODE_PERIOD_MS },
+    { checks: [refusedPeers(figuresOf)], everyMs: REFUSED_PERIOD_MS },
+    { checks: [silentPeers(figuresOf)], everyMs: SILENT_PERIOD_MS },
+  ];
+}
+
+/** Returns what the checks know of a family. */
+export function familyFacts(plan: FamilyPlan, own: Lease, peers: readonly Lease[]): FamilyFacts {
+  const { family, backend, link, network } = plan;
+  return {
+    family,
+    device: backend.device,
+    underlay: link.name,
+    address: boundAddress(plan, own),
+    port: backend.conf.port,
+    network,
+    subnet: own.subnet,
+    peers,
+    directRouting: backend.followsRouting,
+  };
+}

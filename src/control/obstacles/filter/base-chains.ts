@@ -1,0 +1,115 @@
+/** The base chains of every firewall of this machine that a tunnelled packet or a datagram of the tunnel may cross. */
+
+import { readFile } from 'node:fs/promises';
+import type { Family } from '../../addresses/family.js';
+import { type BackEnd, type Iptables, LOADED_TABLES } from '../../firewall/iptables.js';
+import { NFT_FAMILIES } from '../../firewall/nftables.js';
+import { reason, run } from '../../support/command.js';
+import { parseIptables } from './iptables-rules.js';
+import { type NftBaseChain, nftObjects, parseNftTable } from './nft-rules.js';
+import type { Chains } from './walk.js';
+
+export interface BaseChain {
+  hook: 'forward' | 'input';
+  /** The chain as messages name it: `iptables: chain FORWARD`, `nftables: chain f_forward of table inet firewalld (hook forward)`. */
+  label: string;
+  name: string;
+  chains: Chains;
+  drops: boolean;
+  /** The command that owns a chain of iptables, and its back end; undefined for a chain of nft. */
+  iptables?: { command: string; backEnd: BackEnd };
+  /** `inet firewalld`: the table of a chain of nft. */
+  table?: string;
+  /** An ingress hook sees only this interface. */
+  device?: string;
+}
+
+/** Tables that never drop a packet between pods of two nodes: Weft's own, and kube-proxy's large one. */
+const SKIPPED_TABLES = /^(flannel-ipv[46]|kube-proxy)$/;
+
+/** What a datagram of the tunnel passes on its way in, besides the hook `input`. */
+const INPUT_HOOKS = ['ingress', 'prerouting', 'input'];
+
+/** Reads the chains of one family. A firewall that is not installed has none. @throws Error */
+export async function readBaseChains(family: Family, iptables: readonly Iptables[]): Promise<BaseChain[]> {
+  const nft = await nftBaseChains(family);
+  const found: BaseChain[] = [];
+  const readable = new Set<string>();
+  for (const { command, backEnd } of iptables) {
+    const used = backEnd === 'legacy' ? await isLegacyLoaded(family) : nft?.some(isIptables) !== false;
+    if (!used) continue;
+    const chains = await iptablesChains(command, backEnd);
+    if (chains.length > 0) readable.add(backEnd);
+    found.push(...chains);
+  }
+  const own = readable.has('nf_tables') ? (nft ?? []).filter((chain) => !isIptables(chain)) : (nft ?? []);
+  return [...found, ...(await nftChains(own))];
+}
+
+async function isLegacyLoaded(family: Family): Promise<boolean> {
+  const names = await readFile(LOADED_TABLES[family], 'utf8').catch(() => '');
+  return names.split('\n').includes('filter');
+}
+
+async function iptablesChains(command: string, backEnd: BackEnd): Promise<BaseChain[]> {
+  const outcome = await run(command, ['--table', 'filter', '--list-rules']);
+  // A held lock: the check fails, and its last result stays.
+  if (outcome.code !== 0 && backEnd === 'legacy') throw new Error(`${command}: ${reason(outcome)}`);
+  // With nf_tables, a rule that only nft can print.
+  if (outcome.code !== 0) return [];
+  const { chains, dropping } = parseIptables(outcome.stdout);
+  return (['forward', 'input'] as const).map((hook) => {
+    const name = hook.toUpperCase();
+    return {
+      hook,
+      label: `${command}: chain ${name}`,
+      name,
+      chains,
+      drops: dropping.has(name),
+      iptables: { command, backEnd },
+    };
+  });
+}
+
+/** Returns the filtering base chains of nf_tables; undefined without nft. */
+async function nftBaseChains(family: Family): Promise<NftBaseChain[] | undefined> {
+  const { code, stdout } = await run('nft', ['--json', 'list', 'chains']);
+  if (code !== 0) return undefined;
+  const families = [NFT_FAMILIES[family], 'inet', 'netdev'];
+  return nftObjects<NftBaseChain>(stdout, 'chain').filter(
+    (chain) =>
+      chain.type === 'filter' &&
+      families.includes(chain.family) &&
+      [...INPUT_HOOKS, 'forward'].includes(chain.hook) &&
+      !SKIPPED_TABLES.test(chain.table),
+  );
+}
+
+/** Whether iptables owns the chain, so that nft cannot print its matches. */
+function isIptables({ family, table, name }: NftBaseChain): boolean {
+  return family.startsWith('ip') && table === 'filter' && (name === 'FORWARD' || name === 'INPUT');
+}
+
+async function nftChains(bases: readonly NftBaseChain[]): Promise<BaseChain[]> {
+  const tables = new Map<string, Chains | undefined>();
+  const found: BaseChain[] = [];
+  for (const { family, table, name, hook, dev, policy } of bases) {
+    const full = `${family} ${table}`;
+    if (!tables.has(full)) {
+      const { code, stdout } = await run('nft', ['--json', 'list', 'table', family, table]);
+      tables.set(full, code === 0 ? parseNftTable(stdout) : undefined);
+    }
+    const chains = tables.get(full);
+    if (chains === undefined) continue;
+    found.push({
+      hook: hook === 'forward' ? 'forward' : 'input',
+      label: `nftables: chain ${name} of table ${full} (hook ${hook})`,
+      name,
+      chains,
+      drops: policy === 'drop',
+      table: full,
+      ...(dev !== undefined && { device: dev }),
+    });
+  }
+  return found;
+}

@@ -1,0 +1,145 @@
+/** Obstacles in the node's firewalls: chains that drop pod traffic or the tunnel's datagrams, the other iptables. */
+
+import { type Cidr, formatCidr, lastOf } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
+import type { Ip } from '../addresses/ip.js';
+import type { Iptables } from '../firewall/iptables.js';
+import { findIptables, type IptablesChoice } from '../firewall/locations.js';
+import type { FirewallOptions } from '../firewall/rules.js';
+import { type BaseChain, readBaseChains } from './filter/base-chains.js';
+import { type Packet, POD_SIDE } from './filter/packet.js';
+import { walk } from './filter/walk.js';
+import type { FamilyFacts, Obstacle, ObstacleCheck } from './obstacle.js';
+
+/** Ports that no rule of a real firewall names: of the sample packets. */
+const SOME_PORT = 50_321;
+const OTHER_PORT = 50_322;
+
+/** The input chain is followed for this many peers. */
+const SAMPLE_PEERS = 16;
+
+/** Returns the check of all firewalls. With these options Weft accepts forwarded pod traffic by its own rules. */
+export function firewallCheck(options: FirewallOptions): ObstacleCheck {
+  const choices = new Map<Family, Promise<IptablesChoice>>();
+  return async (facts) => {
+    const { family } = facts;
+    const choice = choices.get(family) ?? findIptables(family);
+    choices.set(family, choice);
+    const { main, others } = await choice;
+    const cured = options.mode === 'iptables' && options.forwardRules ? main?.backEnd : undefined;
+    const chains = await readBaseChains(family, main === undefined ? others : [main, ...others]);
+    const found = chains.map((chain) =>
+      chain.hook === 'input'
+        ? inputObstacle(facts, chain)
+        : forwardObstacle(facts, chain, chain.iptables !== undefined && chain.iptables.backEnd === cured),
+    );
+    if (cured !== undefined && main !== undefined) found.push(await kubeletObstacle(family, main, others));
+    return found.filter((obstacle) => obstacle !== undefined);
+  };
+}
+
+/** Kubelet may start after Weft, which chose its back end at the start. */
+async function kubeletObstacle(
+  family: Family,
+  main: Iptables,
+  others: readonly Iptables[],
+): Promise<Obstacle | undefined> {
+  for (const other of others) {
+    if (!(await other.hasKubelet()) || (await main.hasKubelet())) continue;
+    return {
+      key: `kubelet ${family}`,
+      message: `kubelet's chains are in ${other.backEnd}, but Weft's rules are in ${main.backEnd} of ${main.command}; restart Weft, so that it uses ${other.command}`,
+    };
+  }
+  return undefined;
+}
+
+/** `cured`: Weft's own rule accepts pod traffic at the end of this chain. */
+function forwardObstacle(facts: FamilyFacts, chain: BaseChain, cured: boolean): Obstacle | undefined {
+  const reason = podPackets(facts)
+    .map((packet) => dropReason(chain, packet, cured))
+    .find((found) => found !== undefined);
+  if (reason === undefined) return undefined;
+  const network = formatCidr(facts.network);
+  return {
+    key: `firewall forward ${facts.family} ${chain.label}`,
+    message: `${chain.label} drops pod traffic of ${network} (${reason})${cured ? " before Weft's rules accept it" : ''}; ${forwardRemedy(facts.family, chain, network)}`,
+  };
+}
+
+function inputObstacle(facts: FamilyFacts, chain: BaseChain): Obstacle | undefined {
+  if (chain.device !== undefined && chain.device !== facts.underlay) return undefined;
+  const reason = tunnelPackets(facts)
+    .map((packet) => dropReason(chain, packet, false))
+    .find((found) => found !== undefined);
+  if (reason === undefined) return undefined;
+  const port = `udp dport ${facts.port}`;
+  const remedy = chain.iptables
+    ? `${chain.iptables.command} -I ${chain.name} -i ${facts.underlay} -p udp --dport ${facts.port} -j ACCEPT`
+    : `nft insert rule ${chain.table} ${chain.name} ${port} accept`;
+  return {
+    key: `firewall input ${facts.family} ${chain.label}`,
+    message: `${chain.label} drops the datagrams of peers to UDP port ${facts.port} on ${facts.underlay} (${reason}); open the port: ${remedy}`,
+  };
+}
+
+/** Returns why the chain surely drops the packet; undefined if it may pass. */
+function dropReason(chain: BaseChain, packet: Packet, cured: boolean): string | undefined {
+  const fate = walk(chain.chains, chain.name, packet);
+  if (fate.name === 'drop') return `rule ${fate.rule}`;
+  if (fate.name === 'pass' && chain.drops && !cured) return 'its policy is DROP';
+  return undefined;
+}
+
+function forwardRemedy(family: Family, { iptables, name, table }: BaseChain, network: string): string {
+  if (iptables !== undefined) {
+    const accept = (flag: string) => `${iptables.command} -I ${name} ${flag} ${network} -j ACCEPT`;
+    return `accept it first: ${accept('-s')}; ${accept('-d')}`;
+  }
+  const field = family === 'ipv4' ? 'ip' : 'ip6';
+  const accept = (side: string) => `nft insert rule ${table} ${name} ${field} ${side} ${network} accept`;
+  const firewalld = `firewall-cmd --permanent --zone=trusted --add-source=${network}, then firewall-cmd --reload`;
+  return `accept it there: ${table?.endsWith(' firewalld') ? firewalld : `${accept('saddr')}; ${accept('daddr')}`}`;
+}
+
+/** Returns a packet from another node's pod to one of this node, and the reverse. */
+function podPackets({ family, device, network, subnet, peers }: FamilyFacts): Packet[] {
+  const here = podOf(subnet);
+  const away = peers[0] === undefined ? otherPod(network, subnet) : podOf(peers[0].subnet);
+  const rest = { family, protocol: 'tcp', sourcePort: SOME_PORT, destinationPort: OTHER_PORT } as const;
+  return [
+    { ...rest, iif: device, oif: POD_SIDE, source: away, destination: here },
+    { ...rest, iif: POD_SIDE, oif: device, source: here, destination: away },
+  ];
+}
+
+/** Returns a first datagram of each sample peer. */
+function tunnelPackets({ family, underlay, address, port, peers }: FamilyFacts): Packet[] {
+  const sources =
+    peers.length === 0 ? [undefined] : peers.slice(0, SAMPLE_PEERS).map(({ publicIp }) => publicIp);
+  return sources.map((source) => ({
+    family,
+    iif: underlay,
+    oif: '',
+    source,
+    destination: address,
+    protocol: 'udp',
+    sourcePort: SOME_PORT,
+    destinationPort: port,
+  }));
+}
+
+/** Returns the last address of a subnet that a pod can have: mostly no pod has it, and no policy is about it. */
+function podOf(subnet: Cidr): Ip {
+  return plus(lastOf(subnet), -1);
+}
+
+/** Returns an address of the pod network outside this subnet. */
+function otherPod(network: Cidr, subnet: Cidr): Ip {
+  const last = podOf(network);
+  return last === podOf(subnet) ? plus(network.base, 2) : last;
+}
+
+function plus(ip: Ip, count: number): Ip {
+  return typeof ip === 'bigint' ? ip + BigInt(count) : ip + count;
+}

@@ -1,0 +1,144 @@
+import t, { type Test } from 'tap';
+import type { FirewallOptions } from '../../../../src/control/firewall/rules.js';
+import { firewallCheck } from '../../../../src/control/obstacles/firewall.js';
+import type { FamilyFacts } from '../../../../src/control/obstacles/obstacle.js';
+import { cidr, ip } from '../../../support/addresses.js';
+import { fakeCommands } from '../../../support/fake-commands.js';
+import { CALICO, DOCKER, firewalld, KUBE_PROXY, serverFilter, ufw } from '../../../support/rulesets.js';
+
+const OPTIONS: FirewallOptions = {
+  mode: 'iptables',
+  families: ['ipv4'],
+  ipMasq: true,
+  forwardRules: true,
+  fullyRandom: true,
+  resyncSeconds: 5,
+};
+const FACTS: FamilyFacts = {
+  family: 'ipv4',
+  device: 'flannel.1',
+  underlay: 'eth0',
+  address: ip('192.168.77.1'),
+  port: 8472,
+  network: cidr('10.244.0.0/16'),
+  subnet: cidr('10.244.1.0/24'),
+  peers: [
+    { subnet: cidr('10.244.2.0/24'), publicIp: ip('192.168.77.2'), vtepMac: '02:00:00:00:00:02' },
+    { subnet: cidr('10.244.3.0/24'), publicIp: ip('192.168.78.3'), vtepMac: '02:00:00:00:00:03' },
+  ],
+};
+const PLAIN = '-P INPUT ACCEPT\n-P FORWARD ACCEPT';
+
+interface Machine {
+  rules?: string;
+  nft?: { chains: object[]; table: object[] };
+}
+
+/** Returns the messages of the check on a machine with these rules. */
+async function messages(
+  t: Test,
+  { rules = PLAIN, nft }: Machine,
+  options: Partial<FirewallOptions> = {},
+  facts: Partial<FamilyFacts> = {},
+): Promise<string[]> {
+  const base = (name: string) => ({
+    family: 'ip',
+    table: 'filter',
+    name,
+    type: 'filter',
+    hook: name.toLowerCase(),
+  });
+  const own = ['FORWARD', 'INPUT'].map((name) => ({ chain: base(name) }));
+  const json = (objects: readonly object[] = []) => JSON.stringify({ nftables: objects });
+  fakeCommands(t, {
+    iptables: `[ "$1" = --version ] && echo "iptables v1.8.9 (nf_tables)" && exit; printf '%s\\n' '${rules}'`,
+    nft: `case "$*" in *chains) echo '${json([...own, ...(nft?.chains ?? [])])}' ;; *) echo '${json(nft?.table)}' ;; esac`,
+  });
+  const obstacles = await firewallCheck({ ...OPTIONS, ...options })({ ...FACTS, ...facts });
+  return obstacles.map(({ message }) => message);
+}
+
+t.test('firewallCheck reports nothing about rules that pods can pass', async (t) => {
+  const opened = '-A ufw-user-input -p udp -m udp --dport 8472 -j ACCEPT';
+  for (const [name, rules] of Object.entries({
+    PLAIN,
+    KUBE_PROXY,
+    DOCKER,
+    CALICO,
+    ufw: ufw({ input: opened }),
+    'ufw by network': ufw({ input: '-A ufw-user-input -s 192.168.0.0/16 -j ACCEPT' }),
+    'a port range': ufw({ input: '-A ufw-user-input -p udp -m multiport --dports 53,8400:8500 -j ACCEPT' }),
+    'a set of addresses': ufw({ input: '-A ufw-user-input -m set --match-set peers src -j ACCEPT' }),
+  })) {
+    t.strictSame(await messages(t, { rules }), [], name);
+  }
+});
+
+t.test('firewallCheck reports a rule before the jump of Weft, and how to accept pods first', async (t) => {
+  const reject = '-A FORWARD -j REJECT --reject-with icmp-host-prohibited';
+  const jump = '-N FLANNEL-FWD\n-A FLANNEL-FWD -s 10.244.0.0/16 -j ACCEPT';
+  const [found, ...others] = await messages(t, {
+    rules: `${PLAIN}\n${jump}\n${reject}\n-A FORWARD -j FLANNEL-FWD`,
+  });
+  t.strictSame(others, []);
+  t.equal(
+    found,
+    `iptables: chain FORWARD drops pod traffic of 10.244.0.0/16 (rule ${reject}) before Weft's rules accept it; accept it first: iptables -I FORWARD -s 10.244.0.0/16 -j ACCEPT; iptables -I FORWARD -d 10.244.0.0/16 -j ACCEPT`,
+  );
+  t.strictSame(await messages(t, { rules: `${PLAIN}\n${jump}\n-A FORWARD -j FLANNEL-FWD\n${reject}` }), []);
+});
+
+t.test('firewallCheck follows jumps: ufw that rejects forwarded packets', async (t) => {
+  const rules = ufw({
+    forward: '-A ufw-reject-forward -j REJECT',
+    input: '-A ufw-user-input -i eth0 -j ACCEPT',
+  });
+  t.match(await messages(t, { rules }), [/chain FORWARD .*rule -A ufw-reject-forward -j REJECT\)/]);
+});
+
+t.test('firewallCheck reports a DROP policy only where no rule of Weft accepts', async (t) => {
+  const policy = [/^iptables: chain FORWARD drops pod traffic of 10\.244\.0\.0\/16 \(its policy is DROP\);/];
+  t.strictSame(await messages(t, { rules: DOCKER }), []);
+  t.match(await messages(t, { rules: DOCKER }, { mode: 'nftables' }), policy);
+  t.match(await messages(t, { rules: DOCKER }, { forwardRules: false }), policy);
+});
+
+t.test('firewallCheck reports a closed port unless every peer may send to it', async (t) => {
+  const closed = [
+    /^iptables: chain INPUT drops the datagrams of peers to UDP port 8472 on eth0 .*-p udp --dport 8472 -j ACCEPT$/,
+  ];
+  t.match(await messages(t, { rules: ufw({}) }), closed);
+  const onePeer = ufw({ input: '-A ufw-user-input -s 192.168.77.0/24 -j ACCEPT' });
+  t.match(await messages(t, { rules: onePeer }), closed);
+  t.strictSame(await messages(t, { rules: onePeer }, {}, { peers: [] }), [], 'unknown peers may be accepted');
+  const final = '-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT';
+  t.match(await messages(t, { rules: final }), [/rule -A INPUT -j REJECT/]);
+});
+
+t.test("firewallCheck reports firewalld's final reject unless the pod network is trusted", async (t) => {
+  t.match(await messages(t, { nft: firewalld({ port: 8472 }) }), [
+    /^nftables: chain filter_FORWARD of table inet firewalld \(hook forward\) .*rule handle 6: reject.*firewall-cmd .*--add-source=10\.244\.0\.0\/16/,
+  ]);
+  t.match(await messages(t, { nft: firewalld({ trusted: '10.244.0.0/16' }) }), [
+    /filter_INPUT .*UDP port 8472/,
+  ]);
+  t.strictSame(await messages(t, { nft: firewalld({ trusted: '10.244.0.0/16', port: 8472 }) }), []);
+});
+
+t.test('firewallCheck reports a base chain of nft whose policy is to drop', async (t) => {
+  const port = { payload: { protocol: 'udp', field: 'dport' } };
+  const open = [{ match: { op: '==', left: port, right: { set: [4789, 8472] } } }, { accept: null }];
+  t.match(await messages(t, { nft: serverFilter(open) }), [
+    /chain forward of table inet filter .*policy is DROP.*nft insert rule inet filter forward ip saddr 10\.244\.0\.0\/16 accept/,
+  ]);
+  const other = [{ match: { op: '==', left: port, right: 4789 } }, { accept: null }];
+  t.match(await messages(t, { nft: serverFilter(other) }, {}, { peers: [] }), [
+    /chain input of table inet filter/,
+    /chain forward/,
+  ]);
+});
+
+t.test('firewallCheck reports nothing if no command of a firewall is installed', async (t) => {
+  fakeCommands(t, {});
+  t.strictSame(await firewallCheck(OPTIONS)(FACTS), []);
+});

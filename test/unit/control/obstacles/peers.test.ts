@@ -1,0 +1,107 @@
+import t from 'tap';
+import type { FamilyFacts } from '../../../../src/control/obstacles/obstacle.js';
+import {
+  figuresOf,
+  type PeerFigures,
+  type PeerPackets,
+  type RefusedSource,
+} from '../../../../src/control/obstacles/peer-figures.js';
+import { refusedPeers, silentPeers } from '../../../../src/control/obstacles/peers.js';
+import { cidr, ip } from '../../../support/addresses.js';
+
+const MAC = '02:00:00:00:00:02';
+const FACTS = {
+  family: 'ipv4',
+  port: 8472,
+  peers: [{ subnet: cidr('10.244.2.0/24'), publicIp: ip('192.168.77.2'), vtepMac: MAC }],
+} as unknown as FamilyFacts;
+
+/** Figures that a test may change, and its clock. */
+function fakeFigures() {
+  const fake = { now: 0, peers: [] as PeerPackets[], refused: [] as RefusedSource[] };
+  const figures: PeerFigures = {
+    peers: () => Promise.resolve(fake.peers),
+    refusedSources: () => Promise.resolve(fake.refused),
+  };
+  return { fake, fakeOf: () => figures, clock: () => fake.now };
+}
+
+t.test('silentPeers reports a peer that was sent to for a minute, until it is heard of', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const check = silentPeers(fakeOf, clock);
+  const address = ip('192.168.77.2');
+  fake.peers = [{ address, txPackets: 0, rxPackets: 0 }];
+  t.strictSame(await check(FACTS), []);
+  fake.now = 100_000;
+  fake.peers = [{ address, txPackets: 3, rxPackets: 0 }];
+  t.strictSame(await check(FACTS), [], 'the minute begins with the first packet');
+  fake.now = 159_999;
+  t.strictSame(await check(FACTS), []);
+  fake.now = 160_000;
+  t.match(await check(FACTS), [
+    {
+      key: 'silent peer 192.168.77.2',
+      message:
+        /^peer 192\.168\.77\.2 \(10\.244\.2\.0\/24\) was sent to for a minute and never heard of; .*UDP port 8472$/,
+    },
+  ]);
+  fake.peers = [{ address, txPackets: 4, rxPackets: 1 }];
+  t.strictSame(await check(FACTS), []);
+});
+
+t.test('silentPeers reports nothing while the dataplane is being rebuilt', async (t) => {
+  t.strictSame(await silentPeers(() => undefined)(FACTS), []);
+  t.strictSame(await refusedPeers(() => undefined)(FACTS), []);
+});
+
+t.test('refusedPeers names the address and the flag for a leased MAC from an unknown address', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const check = refusedPeers(fakeOf, clock);
+  fake.refused = [
+    { address: ip('192.168.77.50'), leased: ip('192.168.77.2'), count: 4 },
+    { address: ip('192.168.77.66'), leased: ip('192.168.77.9'), count: 4 },
+  ];
+  t.match(await check(FACTS), [
+    { message: /MAC 02:00:00:00:00:02 of peer 192\.168\.77\.2 .* from 192\.168\.77\.50 .*--peer-check mac$/ },
+  ]);
+  fake.now = 60_000;
+  t.strictSame(await check(FACTS), [], 'the source is quiet for a minute');
+  fake.refused = [{ address: ip('192.168.77.50'), leased: ip('192.168.77.2'), count: 5 }];
+  t.equal((await check(FACTS)).length, 1);
+});
+
+t.test('refusedPeers names no MAC where leases have none, as with the udp backend', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const peers = FACTS.peers.map((peer) => ({ ...peer, vtepMac: undefined }));
+  fake.refused = [{ address: ip('192.168.77.50'), leased: ip('192.168.77.2'), count: 4 }];
+  t.match(await refusedPeers(fakeOf, clock)({ ...FACTS, peers }), [
+    { message: /^packets of peer 192\.168\.77\.2 .* from 192\.168\.77\.50 / },
+  ]);
+});
+
+t.test('figuresOf returns the addresses of either family', async (t) => {
+  const dataplane = {
+    peers: async () => [
+      { address: -1062711038, txPackets: 1, txBytes: 0, rxPackets: 2, rxBytes: 0 },
+      { address: [-50331648, 0, 0, 2] as const, txPackets: 3, txBytes: 0, rxPackets: 4, rxBytes: 0 },
+    ],
+    refusedSources: async () => [{ address: -1062710990, leased: -1062711038, count: 5 }],
+  };
+  const figures = figuresOf(dataplane);
+  t.match(await figures.peers(), [{ address: ip('192.168.77.2') }, { address: ip('fd00::2') }]);
+  t.match(await figures.refusedSources(), [
+    { address: ip('192.168.77.50'), leased: ip('192.168.77.2'), count: 5 },
+  ]);
+});
+
+t.test('a check tells many obstacles of a kind as one', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  fake.refused = Array.from({ length: 100 }, (_, index) => ({
+    address: ip(`192.168.99.${index}`),
+    leased: ip('192.168.77.2'),
+    count: 1,
+  }));
+  const found = await refusedPeers(fakeOf, clock)(FACTS);
+  t.match(found, [{ message: /from 192\.168\.99\.0 .*; the same is true of 99 other addresses$/ }]);
+  t.equal(found.length, 1);
+});
