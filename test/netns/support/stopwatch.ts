@@ -5,8 +5,8 @@ import { availableParallelism } from 'node:os';
 import type { Test } from 'tap';
 
 const SAMPLE_MS = 50;
-/** Runnable threads per CPU that a test may have of its own: two Weft processes and iperf3 on two CPUs make three. */
-const OWN_LOAD = 3;
+/** Runnable threads per CPU that a test has of its own: two Weft processes and both ends of iperf3, on two CPUs. */
+const OWN_LOAD = 2;
 
 /** Returns the number of runnable threads of the machine: the fourth field of /proc/loadavg (fs/proc/loadavg.c). */
 function runnable(): number {
