@@ -68,8 +68,10 @@ async function peersOf(
     .catch(() => []);
   const packets = new Map(figures.map((peer) => [formatIp(peer.address), peer]));
   return (await reconciler.status(peers, snapshot)).map((peer) => {
-    const { txPackets, rxPackets } = packets.get(peer.publicIP) ?? {};
-    return { ...peer, ...(txPackets !== undefined && { txPackets, rxPackets }) };
+    const figure = packets.get(peer.publicIP);
+    return figure === undefined
+      ? peer
+      : { ...peer, txPackets: figure.txPackets, rxPackets: figure.rxPackets };
   });
 }
 

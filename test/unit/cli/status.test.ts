@@ -34,7 +34,10 @@ const STATUS: Status = {
   workers: 1,
   obstacles: [],
   peerCheck: 'strict',
-  peers: [peer(2), peer(103, { neighbour: false, route: false })],
+  peers: [
+    peer(2, { txPackets: 3, rxPackets: 2 }),
+    peer(103, { neighbour: false, route: false, txPackets: 3, rxPackets: 0 }),
+  ],
   repairs: {},
   learned: null,
   counters: { tx_packets: 123456, tx_drop_runt: 0 },
@@ -53,9 +56,9 @@ t.test('formatStatus prints every section', async (t) => {
   peer check  strict
 
 peers (2)
-  SUBNET           PUBLIC IP       VTEP MAC           NEIGHBOUR  FDB  ROUTE
-  10.244.2.0/24    192.168.77.2    02:00:00:00:00:02  yes        yes  yes
-  10.244.103.0/24  192.168.77.103  02:00:00:00:00:02  MISSING    yes  MISSING
+  SUBNET           PUBLIC IP       VTEP MAC           NEIGHBOUR  FDB  ROUTE    HEARD
+  10.244.2.0/24    192.168.77.2    02:00:00:00:00:02  yes        yes  yes      yes
+  10.244.103.0/24  192.168.77.103  02:00:00:00:00:02  MISSING    yes  MISSING  never
 
 counters
   tx_packets    123456
@@ -84,9 +87,9 @@ t.test('formatStatus prints no VNI and no MACs for backend udp, and only the rou
     text,
     `
 peers (2)
-  SUBNET           PUBLIC IP       ROUTE
-  10.244.2.0/24    192.168.77.2    yes
-  10.244.103.0/24  192.168.77.103  MISSING
+  SUBNET           PUBLIC IP       ROUTE    HEARD
+  10.244.2.0/24    192.168.77.2    yes      -
+  10.244.103.0/24  192.168.77.103  MISSING  -
 
 `,
   );
@@ -180,4 +183,17 @@ t.test('table aligns text and addresses left and numbers right', async (t) => {
 `,
   );
   t.equal(table([]), '');
+});
+
+t.test('formatStatus prints why a node is not ready, also before its devices exist', async (t) => {
+  const reason = 'waiting for the underlay: eth0 is down';
+  const { version, pid, uptimeSeconds } = STATUS;
+  t.equal(
+    formatStatus({ version, pid, uptimeSeconds, notReady: reason }),
+    `weft 0.1.0, pid 4711, up 01:01:01\nNOT READY: ${reason}\n`,
+  );
+  const underlay = { ...STATUS.underlay, absent: 'eth0 is down' };
+  const text = formatStatus({ ...STATUS, notReady: reason, underlay });
+  t.match(text, `up 01:01:01\nNOT READY: ${reason}\n  backend `);
+  t.match(text, '  underlay    eth0, 192.168.77.1, MTU 1500; ABSENT: eth0 is down\n');
 });

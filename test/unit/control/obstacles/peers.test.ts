@@ -82,10 +82,10 @@ t.test('refusedPeers names no MAC where leases have none, as with the udp backen
 t.test('figuresOf returns the addresses of either family', async (t) => {
   const dataplane = {
     peers: async () => [
-      { address: -1062711038, txPackets: 1, txBytes: 0, rxPackets: 2, rxBytes: 0 },
+      { address: -1062712062, txPackets: 1, txBytes: 0, rxPackets: 2, rxBytes: 0 },
       { address: [-50331648, 0, 0, 2] as const, txPackets: 3, txBytes: 0, rxPackets: 4, rxBytes: 0 },
     ],
-    refusedSources: async () => [{ address: -1062710990, leased: -1062711038, count: 5 }],
+    refusedSources: async () => [{ address: -1062712014, leased: -1062712062, count: 5 }],
   };
   const figures = figuresOf(dataplane);
   t.match(await figures.peers(), [{ address: ip('192.168.77.2') }, { address: ip('fd00::2') }]);
