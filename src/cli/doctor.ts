@@ -45,23 +45,27 @@ export async function diagnose(options: RunOptions): Promise<void> {
   });
   const running = await findRunningWeft(runDir);
   if (running !== undefined) {
+    const { runDir: dir } = running;
     const which = running.pid === undefined ? '' : `pid ${running.pid}, `;
-    await report(() => `Weft is running already (${which}--run-dir ${running.runDir}); see weft status`);
-    printWarnings(await obstaclesOf(running.runDir));
+    await report(
+      () => `Weft is running already (${which}--run-dir ${dir}); see weft status --run-dir ${dir}`,
+    );
+    printWarnings(await warningsOf(dir));
     return;
   }
   const source = await sourceFor(options.source);
   const ready = await diagnoseSource(options, source).finally(() => source.close());
   if (!privileged || !tun || !ready)
     throw new UserError(
-      'weft run would not start here; each line above that begins with "no" states the reason and the remedy',
+      'weft run would not become ready here; each line above that begins with "no" states the reason and the remedy',
     );
 }
 
-/** Returns the obstacles that the running Weft reports; none while it starts or does not answer. */
-async function obstaclesOf(runDir: string): Promise<readonly string[]> {
+/** Returns what the running Weft reports: why it is not ready, and the obstacles. */
+async function warningsOf(runDir: string): Promise<readonly string[]> {
   const status = (await ask(runDir, { command: 'status' }).catch(() => ({}))) as Partial<Status>;
-  return status.obstacles ?? [];
+  const { notReady = 'it does not answer', obstacles = [] } = status;
+  return [...(notReady === null ? [] : [`Weft is not ready: ${notReady}`]), ...obstacles];
 }
 
 async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise<boolean> {
@@ -88,16 +92,17 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
   if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.networks.ipv6 === undefined) {
     const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
     const { origin } = cluster.netConf;
-    await report(async () => {
-      try {
-        const { summary } = await rehearse(options, source, instead, signal);
-        return `${summary} would start: set "Type": "udp" in ${origin} of every node`;
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error;
-        const why = error.message === failure ? 'for the same reason' : error.message;
-        throw new UserError(`backend udp would not start either: ${why}`);
-      }
-    });
+    const attempt = await rehearse(options, source, instead, signal).catch(
+      (error: unknown) => error as Error,
+    );
+    if (!(attempt instanceof Error))
+      await report(() => `${attempt.summary} would start: set "Type": "udp" in ${origin} of every node`);
+    // The same reason twice tells nothing.
+    else if (attempt.message !== failure)
+      await report(() => {
+        if (!(attempt instanceof UserError)) throw attempt;
+        throw new UserError(`backend udp would not start either: ${attempt.message}`);
+      });
   }
   return ready;
 }

@@ -95,7 +95,8 @@ function formatRunning(status: Status): string {
         'leases',
         listed(
           name,
-          refused !== null && `REFUSED: ${refused}`,
+          // A file names itself in the reason.
+          refused !== null && `REFUSED: ${refused.replace(`${name}: `, '')}`,
           leaseSource.trouble !== null && `NOT FOLLOWED: ${leaseSource.trouble}`,
         ),
       ],
@@ -127,19 +128,29 @@ function offloadText(offload: Status['offload'], workers: number): string {
 
 function obstacleSection({ obstacles }: Status): string[] {
   if (obstacles.length === 0) return [];
-  return [`\nobstacles (${obstacles.length})\n`, ...obstacles.map((obstacle) => `  ${obstacle}\n`)];
+  return [`\nobstacles (${obstacles.length})\n`, ...obstacles.map(obstacleText)];
+}
+
+/** Returns the obstacle and its remedy on lines of their own. */
+function obstacleText(obstacle: string): string {
+  const end = obstacle.indexOf('; ');
+  if (end < 0) return `  - ${obstacle}\n`;
+  return `  - ${obstacle.slice(0, end)}\n      ${obstacle.slice(end + 2)}\n`;
 }
 
 function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {
   const { name, up, address, mac, mtu } = device;
   return [
     ['device', listed(`${name} ${up ? 'up' : 'DOWN'}`, address, mac, `MTU ${mtu}`)],
-    [
-      'underlay',
-      `${underlay.interface}, ${underlay.publicIP}, MTU ${underlay.mtu}${underlay.absent === null ? '' : `; ABSENT: ${underlay.absent}`}`,
-    ],
+    ['underlay', underlayText(underlay)],
     ['subnet', lease.subnet],
   ];
+}
+
+/** Returns interface, addresses and MTU. The line NOT READY has the reason of an absence. */
+function underlayText({ interface: name, address, publicIP, mtu, absent }: FamilyStatus['underlay']): string {
+  const published = address !== publicIP && `public IP ${publicIP}`;
+  return listed(name, address, published, `MTU ${mtu}`, absent !== null && 'ABSENT');
 }
 
 /** Returns the peer check, and the repairs since the start if there were any: `2 x route, 1 x mac`. */

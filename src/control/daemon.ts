@@ -22,7 +22,7 @@ import { figuresOf, type PeerFigures } from './obstacles/peer-figures.js';
 import { openDataplane, refuseTakenPort } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
 import { firewallOptions, logPlan, makePlan, type Plan, underlayTracker } from './plan.js';
-import { answer, NOT_READY, Service, startingStatus } from './service.js';
+import { answer, NOT_READY, Service, STARTING, startingStatus } from './service.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
@@ -44,15 +44,16 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     const source = await sourceFor(options.source);
     teardown.defer(() => source.close());
     let tracker: UnderlayTracker | undefined;
-    const notReady = (): string | null =>
-      service ? service.notReady : (tracker?.notReady ?? source.notReady ?? NOT_READY);
-    const health = await listenHealth(options.health, notReady);
+    const waiting = (): string | null => tracker?.notReady ?? source.notReady;
+    const health = await listenHealth(options.health, () =>
+      service === undefined ? (waiting() ?? NOT_READY) : service.notReady,
+    );
     teardown.defer(() => health?.close());
     // A failed start leaves no directory behind; `rmdir` fails where there are files.
     const created = await mkdir(options.runDir, { recursive: true, mode: 0o755 }).catch(() => undefined);
     if (created !== undefined) teardown.defer(() => rmdir(options.runDir).catch(() => {}));
     const server = await ControlServer.listen(options.runDir, (request) =>
-      answer(request, service ?? startingStatus(notReady()), shutdown),
+      answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
     );
     teardown.defer(() => server.close());
     teardown.defer(() => shutdown.markDrained());

@@ -26,17 +26,18 @@ export async function rehearse(
   const plan = await makePlan(options, cluster, underlay);
   const rules = firewallOptions(options, plan.netConf);
   const firewall = await Firewall.open(rules);
-  const own = await source.preview(plan.request, signal);
+  const sets = await source.preview(plan.request, signal);
   const devices = plan.families.map((family) => {
     const { backend, mtu, link, address } = family;
-    const lease = own[family.family] ?? address;
+    const lease = sets[family.family]?.own ?? address;
     refuseTakenPort(family, plan.links, lease);
     return `${backend.device} with MTU ${mtu} over ${link.name}, UDP ${formatEndpoint(boundAddress(family, lease), backend.conf.port)}`;
   });
   const facts = plan.families.map((family) => {
     const { address, network } = family;
-    const lease = own[family.family] ?? { subnet: network, publicIp: address.publicIp, vtepMac: undefined };
-    return familyFacts(family, lease, []);
+    const unknown = { subnet: network, publicIp: address.publicIp, vtepMac: undefined };
+    const { own, peers } = sets[family.family] ?? { own: unknown, peers: [] };
+    return familyFacts(family, own, peers);
   });
   const losses = await Promise.all(facts.map((known) => firewall.probe(known)));
   const obstacles = await findObstacles(nodeChecks(rules), facts);

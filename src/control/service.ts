@@ -23,6 +23,8 @@ import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** flannel's text for a node whose subnet.env is not written yet. */
 export const NOT_READY = 'flanneld is not ready yet';
+/** The reason in `weft status` while there is no other one. */
+export const STARTING = 'starting';
 
 export interface ServiceParts {
   options: RunOptions;
@@ -41,6 +43,7 @@ export class Service {
   /** The obstacle checks; they start once the node is ready. */
   watch: ObstacleWatch | undefined;
   private ready = false;
+  private tracker: UnderlayTracker | undefined;
   /** Why the newest leases were rejected; null if they are in force. */
   private rejected: string | null = null;
 
@@ -59,8 +62,8 @@ export class Service {
   get notReady(): string | null {
     const { tunnels, source } = this.parts;
     if (!this.ready) return NOT_READY;
-    const reasons = tunnels.map(({ lifecycle, underlayAbsent }) => lifecycle.notReady ?? underlayAbsent);
-    return reasons.find((reason) => reason !== null) ?? source.notReady;
+    const lost = tunnels.find(({ lifecycle }) => lifecycle.notReady !== null)?.lifecycle.notReady;
+    return lost ?? this.tracker?.notReady ?? source.notReady;
   }
 
   /** Writes subnet.env with the present leases. @throws UserError if the file cannot be written */
@@ -116,6 +119,7 @@ export class Service {
   /** Follows the underlay from now on. */
   followUnderlay(tracker: UnderlayTracker): UnderlayFollower {
     const { plan, tunnels, source } = this.parts;
+    this.tracker = tracker;
     return new UnderlayFollower({
       tracker,
       netConf: plan.netConf,
@@ -128,7 +132,7 @@ export class Service {
 
   rejectLeases(error: Error): void {
     this.rejected = error.message;
-    warn(`leases rejected, the last good ones stay in force: ${error.message}`);
+    warn(`leases rejected, the last valid ones stay in use: ${error.message}`);
   }
 
   /** Collects what `weft status` shows. */
@@ -141,7 +145,7 @@ export class Service {
       version: version(),
       pid: process.pid,
       uptimeSeconds: Math.floor(process.uptime()),
-      notReady: this.notReady,
+      notReady: this.ready ? this.notReady : STARTING,
       backend: {
         type: backend.type,
         ...(backend.type === 'vxlan' && { vni: backend.vni }),
@@ -164,7 +168,7 @@ export class Service {
 }
 
 /** Returns the status before the devices exist. */
-export function startingStatus(notReady: string | null): StartingStatus {
+export function startingStatus(notReady: string): StartingStatus {
   return { version: version(), pid: process.pid, uptimeSeconds: Math.floor(process.uptime()), notReady };
 }
 

@@ -127,7 +127,9 @@ export class Dataplane {
     const { options, offload, txSocketFds, levels } = this;
     for (const direction of ['transmit', 'receive'] as const) {
       const { reason } = levels[direction];
-      if (reason !== undefined) events.onOffloadFallback(direction, reason);
+      // An operator who chose it needs no warning.
+      const chosen = direction === 'transmit' && options.gsoRuns === 'off';
+      if (reason !== undefined && !chosen) events.onOffloadFallback(direction, reason);
     }
     const onRefusal = (direction: Direction, code: string): void => {
       if (levels[direction].reason !== undefined) return;

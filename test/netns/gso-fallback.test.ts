@@ -53,7 +53,7 @@ t.test('a route whose MTU is less than the datagrams of a GSO run', async (t) =>
   });
 });
 
-t.test('--gso-trains=off sends every datagram alone, and log and status name the reason', async (t) => {
+t.test('--gso-trains=off sends every datagram alone, and the status names the reason', async (t) => {
   const lab = await makeBed(t, { name: 'singles' });
   const [sender, receiver] = await startWefts(t, lab.nodes, atLevel('gso', '--gso-trains=off'));
   const { sent, received } = await stream(lab.pod(1), lab.pod(2), MEGABYTE);
@@ -64,5 +64,5 @@ t.test('--gso-trains=off sends every datagram alone, and log and status name the
   t.strictSame(offload.transmit, { level: 'none', reason: 'GSO runs are switched off' });
   t.strictSame(offload.receive, { level: 'gso', reason: null });
   t.ok(Number((await statusOf(receiver)).counters.rx_coalesced) > 0, 'received packets are still joined');
-  t.match(sender.process.output, /offload: GSO runs are switched off; every packet is sent alone/);
+  t.notMatch(sender.process.output, /offload: /, 'the operator chose it');
 });

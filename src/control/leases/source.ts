@@ -4,7 +4,7 @@ import type { Cidr } from '../addresses/cidr.js';
 import type { PerFamily } from '../addresses/family.js';
 import type { Ip } from '../addresses/ip.js';
 import type { NetConf } from '../config/net-conf.js';
-import type { LeaseSets, NodeLeases } from './lease.js';
+import type { LeaseSets } from './lease.js';
 
 /**
  * A source delivers complete, checked sets, never deltas. The receiver compares a set with its own state
@@ -23,8 +23,8 @@ export interface LeaseSource {
    * when the signal is aborted
    */
   open(signal: AbortSignal): Promise<Cluster>;
-  /** Returns the leases that `acquire` would return, as far as a dry run can tell. @throws as `acquire` */
-  preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases>;
+  /** Returns the sets that `acquire` would return, as far as a dry run can tell. @throws as `acquire` */
+  preview(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets>;
   /**
    * Acquires and publishes a lease of each requested family for this node, then returns the first sets. A peer may have
    * a lease of one family only.

@@ -61,7 +61,7 @@ export class FamilyTunnel {
   /** Counters of the dataplanes before this one. */
   private past: Readonly<Record<string, number>> = {};
   /** The address to which the dataplane's sockets are bound. */
-  private bound: Ip;
+  bound: Ip;
   private readonly bindFailure = new Once();
   private readonly checksumWarning = new ChecksumWarning();
   private readonly queue = new Serial();
@@ -100,7 +100,7 @@ export class FamilyTunnel {
       },
       onOffloadFallback: (direction, reason) =>
         warn(
-          `offload: ${reason}; every packet is ${direction === 'transmit' ? 'sent' : 'written to the device'} alone from now on`,
+          `offload: ${reason}; ${direction === 'transmit' ? 'datagrams are sent' : 'packets are written to the device'} one by one`,
         ),
     });
   }

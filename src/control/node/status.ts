@@ -34,8 +34,8 @@ export interface Status extends StartingStatus, FamilyStatus {
 /** The status of one family. */
 export interface FamilyStatus {
   device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
-  /** `absent`: why the underlay carries no packet; null while it is present. */
-  underlay: { interface: string; publicIP: string; mtu: number; absent: string | null };
+  /** `address` is that of the sockets. `absent`: why the underlay carries no packet; null while it is present. */
+  underlay: { interface: string; address: string; publicIP: string; mtu: number; absent: string | null };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
   /** `rung` is the offload level; one direction may use a lower one for a reason. */
   offload: { rung: string; uso: boolean } & Record<Direction, { level: string; reason: string | null }>;
@@ -93,7 +93,13 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
       address: formatHost(own.subnet.base),
       up: link?.up ?? false,
     },
-    underlay: { interface: underlay.name, publicIP, mtu: underlay.mtu, absent: tunnel.underlayAbsent },
+    underlay: {
+      interface: underlay.name,
+      address: formatIp(tunnel.bound),
+      publicIP,
+      mtu: underlay.mtu,
+      absent: tunnel.underlayAbsent,
+    },
     lease: {
       subnet: formatCidr(own.subnet),
       publicIP,

@@ -46,7 +46,7 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
     /^no {3}UDP port 8472 of 192\.168\.77\.1 is taken by the kernel vxlan device other; remove it/m,
   );
   t.match(stdout, /^ok {3}backend udp: flannel0 .* would start: set "Type": "udp" in \S+ of every node$/m);
-  t.match(stderr, /^weft: weft run would not start here/);
+  t.match(stderr, /^weft: weft run would not become ready here/);
   t.equal(code, 1);
   await ipBatch(node.netns, ['link delete other']);
 });
@@ -54,7 +54,7 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
 t.test('weft doctor reports a problem of both backends once', async (t) => {
   const { code, stdout } = await doctor(t, { name: 'nolease', leases: node.peers() });
   t.match(stdout, /^no {3}.*no lease/im);
-  t.match(stdout, /^no {3}backend udp would not start either: for the same reason$/m);
+  t.notMatch(stdout, /backend udp/);
   t.equal(code, 1);
 });
 

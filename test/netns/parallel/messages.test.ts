@@ -79,7 +79,7 @@ t.test('weft run with leases from Kubernetes', async (t) => {
     {
       cause: 'quotes around the path of the kubeconfig, which no shell has taken away',
       flags: [`--kubeconfig-file="${kubeconfig}"`],
-      says: /^Failed to create SubnetManager: fail to create kubernetes config: .*quote/,
+      says: /^invalid value .*kubeconfig.* for --kubeconfig-file: the quote characters are part of the value/,
     },
     {
       cause: 'no name of a node or pod',

@@ -22,7 +22,7 @@ const STATUS: Status = {
   notReady: null,
   backend: { type: 'vxlan', vni: 1, port: 8472 },
   device: { name: 'flannel.1', mac: '02:00:00:00:00:01', mtu: 1450, address: '10.244.1.0/32', up: true },
-  underlay: { interface: 'eth0', publicIP: '192.168.77.1', mtu: 1500, absent: null },
+  underlay: { interface: 'eth0', address: '192.168.77.1', publicIP: '192.168.77.1', mtu: 1500, absent: null },
   lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1', vtepMAC: '02:00:00:00:00:01' },
   leaseSource: { name: '/etc/weft/leases.json', refused: null, trouble: null },
   offload: {
@@ -65,11 +65,6 @@ counters
   tx_drop_runt       0
 `,
   );
-});
-
-t.test('formatStatus prints obstacles before the peers', async (t) => {
-  const text = formatStatus({ ...STATUS, obstacles: ['a rule drops pod traffic; delete it'] });
-  t.match(text, /strict\n\nobstacles \(1\)\n {2}a rule drops pod traffic; delete it\n\npeers \(2\)\n/);
 });
 
 t.test('formatStatus prints no VNI and no MACs for backend udp, and only the routes of peers', async (t) => {
@@ -195,5 +190,21 @@ t.test('formatStatus prints why a node is not ready, also before its devices exi
   const underlay = { ...STATUS.underlay, absent: 'eth0 is down' };
   const text = formatStatus({ ...STATUS, notReady: reason, underlay });
   t.match(text, `up 01:01:01\nNOT READY: ${reason}\n  backend `);
-  t.match(text, '  underlay    eth0, 192.168.77.1, MTU 1500; ABSENT: eth0 is down\n');
+  t.match(text, '  underlay    eth0, 192.168.77.1, MTU 1500, ABSENT\n');
+});
+
+t.test('formatStatus prints the public IP of a node behind a NAT', async (t) => {
+  const underlay = { ...STATUS.underlay, address: '10.0.0.7' };
+  t.match(
+    formatStatus({ ...STATUS, underlay }),
+    '\n  underlay    eth0, 10.0.0.7, public IP 192.168.77.1, MTU 1500\n',
+  );
+});
+
+t.test('formatStatus prints obstacles before the peers, each remedy on a line of its own', async (t) => {
+  const obstacles = ['ip_forward is 0; run sysctl -w x=1; and keep it', 'no remedy'];
+  t.match(
+    formatStatus({ ...STATUS, obstacles }),
+    'strict\n\nobstacles (2)\n  - ip_forward is 0\n      run sysctl -w x=1; and keep it\n  - no remedy\n\npeers (2)\n',
+  );
 });

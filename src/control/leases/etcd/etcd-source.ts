@@ -82,11 +82,17 @@ export class EtcdLeaseSource implements LeaseSource {
     return { netConf, publicIps: {} };
   }
 
-  async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
+  async preview(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
     const { registry } = this;
     const reader = new EntryReader(registry, request.netConf);
     const node = await this.nodeRequest(request);
-    return await this.retry(signal, FAILED_TO_ACQUIRE, () => previewLeases(registry, reader, node));
+    return await this.retry(signal, FAILED_TO_ACQUIRE, async () => {
+      const own = await previewLeases(registry, reader, node);
+      const peers = new PeerTable(registry, reader, '');
+      peers.replace((await registry.readSubnets()).kvs);
+      // The filter leaves out this node's own key, because it has the same subnet.
+      return new LeaseSetFilter().setsOf('this node', own, peers.nodes);
+    });
   }
 
   async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {

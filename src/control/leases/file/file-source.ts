@@ -8,7 +8,7 @@ import type { FileOptions } from '../../options.js';
 import { info } from '../../support/log.js';
 import { OnceEach } from '../../support/once.js';
 import { Serial } from '../../support/serial.js';
-import type { LeaseSets, NodeLeases } from '../lease.js';
+import type { LeaseSets } from '../lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { findOwnLease } from './find-own-lease.js';
 import { readLeaseFile } from './lease-file.js';
@@ -69,9 +69,8 @@ export class FileLeaseSource implements LeaseSource {
     return { netConf: await readNetConf(this.options.netConfigPath), publicIps: {} };
   }
 
-  async preview(request: LeaseRequest): Promise<NodeLeases> {
-    const { sets } = await this.load(request);
-    return mapFamilies(sets, ({ own }) => own);
+  async preview(request: LeaseRequest): Promise<LeaseSets> {
+    return (await this.load(request)).sets;
   }
 
   /** Reads the leases. The file lists this node like any other, so nothing is published. */

@@ -11,7 +11,7 @@ import { Backoff } from '../../support/backoff.js';
 import { info } from '../../support/log.js';
 import { UserError } from '../../support/user-error.js';
 import { Credentials } from '../credentials.js';
-import { type LeaseSets, type NodeLeases, vtepMacOf } from '../lease.js';
+import { type LeaseSets, vtepMacOf } from '../lease.js';
 import { Outage } from '../outage.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
 import { readStoredMacs, storeMacs } from '../stored-macs.js';
@@ -67,10 +67,12 @@ export class KubernetesLeaseSource implements LeaseSource {
     return await prefixErrors('Failed to create SubnetManager', () => this.connect(signal));
   }
 
-  async preview(request: LeaseRequest, signal: AbortSignal): Promise<NodeLeases> {
-    return await prefixErrors(FAILED_TO_ACQUIRE, async () =>
-      ownLeasesOf(await this.ownNode(signal), request, () => undefined),
-    );
+  async preview(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {
+    return await prefixErrors(FAILED_TO_ACQUIRE, async () => {
+      const own = ownLeasesOf(await this.ownNode(signal), request, () => undefined);
+      const { reflector, node } = this.session;
+      return new LeaseSetBuilder(request.netConf).build(reflector.nodes, node, own);
+    });
   }
 
   async acquire(request: LeaseRequest, signal: AbortSignal): Promise<LeaseSets> {

@@ -15,7 +15,7 @@ export async function findNodeName(client: ApiClient, signal: AbortSignal): Prom
   }
   if (!pod || !namespace) {
     throw new UserError(
-      'env variables POD_NAME and POD_NAMESPACE must be set; set them from metadata.name and metadata.namespace, or NODE_NAME from spec.nodeName',
+      'env variables POD_NAME and POD_NAMESPACE must be set; or set NODE_NAME: on a node to its name in "kubectl get nodes", in a pod from spec.nodeName',
     );
   }
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}`;

@@ -136,7 +136,8 @@ export class EtcdNode {
   }
 
   async preview(): Promise<string> {
-    return show((await this.source.preview(await this.request(), this.leaving.signal)).ipv4 as Lease);
+    const { ipv4 } = await this.source.preview(await this.request(), this.leaving.signal);
+    return show(ipv4?.own as Lease);
   }
 
   watch(): void {

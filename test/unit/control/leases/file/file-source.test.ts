@@ -275,9 +275,12 @@ t.test('acquire refuses an invalid file', async (t) => {
   mentions(t, await refusal(t, () => source.acquire(request)), `${path}:1:2 (--lease-file): not JSON`);
 });
 
-t.test('preview returns the own lease', async (t) => {
+t.test('preview returns the own lease and the peers', async (t) => {
   const { source, request } = fileSource(t, join(t.testdir({ f: text(1, 2) }), 'f'), { addresses: [2] });
-  t.equal((await source.preview(request)).ipv4?.publicIp, ip('192.168.77.2'));
+  t.match((await source.preview(request)).ipv4, {
+    own: { publicIp: ip('192.168.77.2') },
+    peers: [{ publicIp: ip('192.168.77.1') }],
+  });
 });
 
 t.test('watch logs a lease of another backend once, and acquire does not log it', async (t) => {

@@ -68,7 +68,7 @@ t.test('NodeReflector reads recorded lists', async (t) => {
     await b.open();
     const preview = b.source.preview(b.request, new AbortController().signal);
     if (nodes.length === 0) mentions(t, await refusal(t, () => preview), 'node "node-2" not found');
-    else t.equal((await preview).ipv4?.subnet.base, 0x0af40200);
+    else t.equal((await preview).ipv4?.own.subnet.base, 0x0af40200);
   }
 });
 
