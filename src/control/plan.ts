@@ -1,5 +1,6 @@
 /** The plan of a run. Weft reads and checks everything before it changes this node or the cluster. */
 
+import { existsSync } from 'node:fs';
 import type { PeerCheck } from '../dataplane/dataplane.js';
 import type { Cidr } from './addresses/cidr.js';
 import { type Family, familiesIn, type PerFamily, valueIn } from './addresses/family.js';
@@ -20,6 +21,8 @@ import { UserError } from './support/user-error.js';
 import { type FamilyAddress, logUnderlay, type Underlay } from './underlay/choose.js';
 import { type ChosenUnderlay, type PresentUnderlay, UnderlayTracker } from './underlay/tracker.js';
 
+/** Exists if the kernel has IPv6, also where no interface uses it (net/ipv6/addrconf.c). */
+const IPV6_FILE = '/proc/net/if_inet6';
 /** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
 const MIN_MTU6 = 1280;
 
@@ -68,6 +71,11 @@ export function underlayTracker(options: RunOptions, { netConf, publicIps }: Clu
     );
   }
   refuseLearning(options, netConf);
+  if (enabled.includes('ipv6') && !existsSync(IPV6_FILE)) {
+    throw new UserError(
+      `this kernel has no IPv6 (${IPV6_FILE} is missing): remove ipv6.disable=1 from its command line, or set EnableIPv6 to false in ${netConf.origin}`,
+    );
+  }
   const publicIp = { ...options.underlay.publicIp, ...publicIps };
   return new UnderlayTracker({ ...options.underlay, publicIp }, enabled);
 }
@@ -96,9 +104,10 @@ export async function makePlan(
   };
 }
 
-/** Returns the MTU of the pods: the lowest of all families. */
-export function lowestMtu(plans: readonly Pick<FamilyPlan, 'mtu'>[]): number {
-  return Math.min(...plans.map(({ mtu }) => mtu));
+/** Returns the MTU of the pods: the lowest of all families, but enough for IPv6. */
+export function lowestMtu(plans: readonly Pick<FamilyPlan, 'mtu' | 'family'>[]): number {
+  const lowest = Math.min(...plans.map(({ mtu }) => mtu));
+  return plans.some(({ family }) => family === 'ipv6') ? Math.max(lowest, MIN_MTU6) : lowest;
 }
 
 /** Returns the request for this node's leases. `previous` returns the subnet that this node had before. */

@@ -62,7 +62,8 @@ export class Service {
   get notReady(): string | null {
     const { tunnels, source } = this.parts;
     if (!this.ready) return NOT_READY;
-    const lost = tunnels.find(({ lifecycle }) => lifecycle.notReady !== null)?.lifecycle.notReady;
+    const reasons = tunnels.map(({ lifecycle, unbound }) => lifecycle.notReady ?? unbound);
+    const lost = reasons.find((reason) => reason !== null);
     return lost ?? this.tracker?.notReady ?? source.notReady;
   }
 
@@ -124,6 +125,7 @@ export class Service {
       tracker,
       netConf: plan.netConf,
       tunnels,
+      published: plan.families.map(({ address }) => address.publicIp),
       source,
       onPodMtu: () => this.writeSubnetEnv(),
       onRefused: (error) => this.rejectLeases(error),

@@ -45,26 +45,30 @@ export class DriftMonitor {
     this.period = setInterval(() => this.schedule(), PERIOD_MS);
     this.poll = setInterval(() => {
       for (const tunnel of tunnels) tunnel.reportDamage();
-      if (underlay.absent || tunnels.some(({ device }) => device.sysctls.hasDrift)) this.schedule();
+      if (underlay.waits || tunnels.some(({ device }) => device.sysctls.hasDrift)) this.schedule();
     }, POLL_MS);
   }
 
-  close(): void {
+  /** Ends the checks; a running one ends first. */
+  async close(): Promise<void> {
     this.closed = true;
     this.monitor.close();
     clearInterval(this.period);
     clearInterval(this.poll);
     clearTimeout(this.recheck);
     clearTimeout(this.scheduled);
+    await this.checks.idle();
   }
 
   private schedule(): void {
+    if (this.closed) return;
     this.scheduled ??= setTimeout(() => void this.checks.run(() => this.check()), SETTLE_MS);
   }
 
   /** Checks all families, each even if another one fails. */
   private async check(): Promise<void> {
     this.scheduled = undefined;
+    if (this.closed) return;
     // The underlay comes first: the checks use its present state.
     const followed = await Promise.allSettled([this.underlay.follow()]);
     const checked = await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.check()));

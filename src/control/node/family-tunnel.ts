@@ -19,7 +19,6 @@ import type { Lease, LeaseSet } from '../leases/lease.js';
 import { rebindSockets } from '../open-dataplane.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
 import { info, warn } from '../support/log.js';
-import { Once } from '../support/once.js';
 import { Retry } from '../support/retry.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
@@ -62,7 +61,8 @@ export class FamilyTunnel {
   private past: Readonly<Record<string, number>> = {};
   /** The address to which the dataplane's sockets are bound. */
   bound: Ip;
-  private readonly bindFailure = new Once();
+  /** Why the sockets cannot be bound to the present address; null if they are. */
+  unbound: string | null = null;
   private readonly checksumWarning = new ChecksumWarning();
   private readonly queue = new Serial();
   private readonly retry: Retry;
@@ -288,15 +288,20 @@ export class FamilyTunnel {
   private rebind(): void {
     const { plan, own } = this;
     const address = boundAddress(plan, own);
-    if (address === this.bound || this.underlayAbsent !== null) return;
+    if (this.underlayAbsent !== null) return;
+    if (address === this.bound) {
+      this.unbound = null;
+      return;
+    }
     try {
       rebindSockets(this.dataplane, plan, own);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      this.bindFailure.log(error.message);
+      if (error.message !== this.unbound) warn(error.message);
+      this.unbound = error.message;
       return;
     }
-    this.bindFailure.clear();
+    this.unbound = null;
     info(`the sockets of ${plan.backend.device} moved from ${formatIp(this.bound)} to ${formatIp(address)}`);
     this.bound = address;
   }

@@ -94,7 +94,7 @@ export class Lifecycle {
     const reasons = new Once();
     let failures = 0;
     while (this.state.name === 'lost') {
-      reasons.log(`${this.state.reason}; recreating it`);
+      reasons.log(`${this.state.reason}; recreating the device`);
       await steps.stop();
       await delay(pauses.next(), undefined, { signal, ref: false }).catch(() => {});
       try {

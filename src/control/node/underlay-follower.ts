@@ -9,7 +9,7 @@ import type { NetConf } from '../config/net-conf.js';
 import type { LeaseSource } from '../leases/source.js';
 import { type FamilyPlan, leaseRequest, lowestMtu, replan } from '../plan.js';
 import { info } from '../support/log.js';
-import { Once } from '../support/once.js';
+import { OncePerKey } from '../support/once.js';
 import { UserError } from '../support/user-error.js';
 import type { PresentUnderlay, UnderlayTracker } from '../underlay/tracker.js';
 import type { FamilyTunnel } from './family-tunnel.js';
@@ -18,6 +18,8 @@ export interface FollowerParts {
   tracker: UnderlayTracker;
   netConf: NetConf;
   tunnels: readonly FamilyTunnel[];
+  /** The public IPs that the source has published, in the order of the tunnels. */
+  published: readonly Ip[];
   source: Pick<LeaseSource, 'move'>;
   /** The MTU of the pods has changed. @throws UserError if subnet.env cannot be written */
   onPodMtu(): Promise<void>;
@@ -27,26 +29,35 @@ export interface FollowerParts {
 
 export class UnderlayFollower {
   readonly parts: FollowerParts;
-  private readonly failures = new Once();
+  /** MTUs that a device cannot follow, by device. */
+  private readonly failures = new OncePerKey();
+  /** The MTU of the pods that subnet.env has. */
+  private podMtu: number | undefined;
   /** The public IPs that the source was last asked to publish, in the order of the tunnels. */
   private published: readonly Ip[];
+  /** The devices whose underlay was absent at the last look. */
+  private missing: readonly string[] = [];
 
   constructor(parts: FollowerParts) {
     this.parts = parts;
-    this.published = this.publicIps();
+    this.published = parts.published;
+    this.podMtu = parts.tunnels[0]?.plan.podMtu;
   }
 
-  /** Whether the underlay of some family is absent. */
-  get absent(): boolean {
-    return this.parts.tunnels.some(({ underlayAbsent }) => underlayAbsent !== null);
+  /** Whether some family waits for its underlay, or for its address to be bound. */
+  get waits(): boolean {
+    return this.parts.tunnels.some(({ underlayAbsent, unbound }) => (underlayAbsent ?? unbound) !== null);
   }
 
   /** Applies the present state of the underlay. @throws UserError if `ip` fails, or subnet.env cannot be written */
   async follow(): Promise<void> {
     const { tracker, tunnels, onPodMtu } = this.parts;
     const before = tunnels.map(({ plan }) => plan);
-    const wasAbsent = this.absent;
+    const wasMissing = this.missing;
     const plans = this.plansFor(await tracker.observe());
+    this.missing = tunnels
+      .filter(({ underlayAbsent }) => underlayAbsent !== null)
+      .map(({ plan }) => plan.backend.device);
     const podMtu = lowestMtu(plans);
     const followed = plans.map((plan) => ({ ...plan, podMtu }));
     for (const [index, tunnel] of tunnels.entries()) {
@@ -55,9 +66,12 @@ export class UnderlayFollower {
       logChange(before[index] as FamilyPlan, plan);
       await tunnel.followUnderlay(plan);
     }
-    if (podMtu !== before[0]?.podMtu) await onPodMtu();
+    if (podMtu !== this.podMtu) {
+      await onPodMtu();
+      this.podMtu = podMtu;
+    }
     // After an absence the source opens new connections: those that it had may stay silent.
-    const returned = wasAbsent && !this.absent;
+    const returned = wasMissing.some((device) => !this.missing.includes(device));
     if (!returned && isDeepStrictEqual(this.publicIps(), this.published)) return;
     this.published = this.publicIps();
     await this.publish();
@@ -76,11 +90,14 @@ export class UnderlayFollower {
   private planFor(plan: FamilyPlan, state: PresentUnderlay): FamilyPlan {
     try {
       const next = replan(plan, state);
-      this.failures.clear();
+      this.failures.clear(plan.backend.device);
       return next;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      this.failures.log(`${error.message}; ${plan.backend.device} keeps MTU ${plan.mtu}`);
+      this.failures.log(
+        plan.backend.device,
+        `${error.message}; ${plan.backend.device} keeps MTU ${plan.mtu}`,
+      );
       return { ...plan, address: state.address, local: state.local, link: state.link };
     }
   }

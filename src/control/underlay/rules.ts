@@ -140,8 +140,7 @@ async function ofDefaultRoute(links: readonly Link[], family: Family): Promise<L
   const devices = routes
     .filter(({ type }) => type === undefined)
     .map(({ dev, nexthops }) => dev ?? nexthops?.find((hop) => hop.dev)?.dev);
-  const device = devices.find((name) => name !== undefined);
-  const link = links.find(({ name }) => name === device);
+  const [link] = devices.flatMap((device) => links.find(({ name }) => name === device) ?? []);
   if (link === undefined) {
     const kind = family === 'ipv6' ? 'default v6 route' : 'default route';
     throw new UnderlayMissing(`unable to find ${kind}; name the interface with --iface`);

@@ -91,7 +91,7 @@ export class UnderlayTracker {
     const links = withoutOverlays(await readLinks());
     const states = new Map<Family, UnderlayState>();
     for (const family of this.families) {
-      const state = this.kept(family, links) ?? (await this.chosenAgain(family, links));
+      const state = await this.stateOf(family, links);
       if (state.name === 'present') this.chosen.set(family, state);
       states.set(family, state);
     }
@@ -128,7 +128,21 @@ export class UnderlayTracker {
     }
   }
 
-  /** Returns the state of a family whose choice still holds. */
+  private async stateOf(family: Family, links: readonly Link[]): Promise<UnderlayState> {
+    const before = this.chosen.get(family);
+    const kept = this.kept(family, links);
+    const state =
+      kept !== undefined && isAsChosen(kept, before, family) ? kept : await this.chosenAgain(family, links);
+    // An address that moved to another interface serves while the rules find nothing better.
+    const found = state.name === 'absent' ? (kept ?? state) : state;
+    if (found.name === 'absent' || before === undefined) return found;
+    const { publicIp } = found.address;
+    const lost = before.local.includes(publicIp) && !found.local.includes(publicIp);
+    if (!lost) return found;
+    return { name: 'absent', reason: `${formatIp(publicIp)} is no longer an address of this node` };
+  }
+
+  /** Returns the state of a family whose choice still exists. */
   private kept(family: Family, links: readonly Link[]): PresentUnderlay | undefined {
     const before = this.chosen.get(family);
     if (before === undefined) return undefined;
@@ -191,6 +205,12 @@ export class UnderlayTracker {
 /** Leaves out overlay devices: a DHCP client may give one an address of the underlay. */
 function withoutOverlays(links: readonly Link[]): Link[] {
   return links.filter(({ name }) => !OVERLAY_DEVICE.test(name));
+}
+
+/** Returns whether the address is as usable on the interface as it was when it was chosen. */
+function isAsChosen(now: PresentUnderlay, before: PresentUnderlay | undefined, family: Family): boolean {
+  const { address } = now.address;
+  return now.link.usable[family].includes(address) || !before?.link.usable[family].includes(address);
 }
 
 function presentOf({ link, families }: Underlay, family: Family, links: readonly Link[]): PresentUnderlay {

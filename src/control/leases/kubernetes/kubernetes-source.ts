@@ -28,7 +28,7 @@ import { Publisher } from './publisher.js';
 import { NodeReflector } from './reflector.js';
 import type { KubernetesSession } from './session.js';
 import { loadNetConf, prefixErrors, warnOfQueueDepth } from './settings.js';
-import { KUBERNETES_TIMING, type KubernetesTiming } from './timing.js';
+import { KUBERNETES_TIMING, type KubernetesTiming, UNREACHABLE_MOST_MS } from './timing.js';
 
 /** Replacements for tests. */
 interface Surroundings {
@@ -156,7 +156,11 @@ export class KubernetesLeaseSource implements LeaseSource {
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         this.starting.report(`waiting for the Kubernetes API server: ${error.message}`);
-        await client.pause(backoff.next(error.retryAfterMs), signal);
+        const waitMs = backoff.next(error.retryAfterMs);
+        await client.pause(
+          error.status === undefined ? Math.min(waitMs, UNREACHABLE_MOST_MS) : waitMs,
+          signal,
+        );
         signal.throwIfAborted();
       }
     }

@@ -12,7 +12,7 @@ import { Outage } from '../outage.js';
 import type { ApiClient } from './api-client.js';
 import { ApiError, explainApiError } from './api-error.js';
 import { type NodeRecord, recordOf } from './node-record.js';
-import type { KubernetesTiming } from './timing.js';
+import { type KubernetesTiming, UNREACHABLE_MOST_MS } from './timing.js';
 
 const NODES = '/api/v1/nodes';
 /** HTTP status: the resource version is too old to watch from. */
@@ -68,6 +68,8 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       this.attempt = new AbortController();
       const signal = AbortSignal.any([closing, this.attempt.signal]);
       let retryAfterMs = 0;
+      // A node that starts before its network tries often: no server gets these attempts.
+      let unreachable = false;
       try {
         if (this.version === undefined) await withSmallHeap(() => this.list(signal));
         const lastedMs = await this.watch(signal);
@@ -76,12 +78,14 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
         if (signal.aborted) continue;
         const error = ApiError.from(failure);
         retryAfterMs = error.retryAfterMs;
+        unreachable = !this.synced && error.status === undefined;
         // A restarted server answers 410 once; only several in a row back off.
         if (error.status === GONE && lastStatus !== GONE) backoff.reset();
         lastStatus = error.status;
         this.handleFailure(error);
       }
-      await this.client.pause(backoff.next(retryAfterMs), signal);
+      const waitMs = backoff.next(retryAfterMs);
+      await this.client.pause(unreachable ? Math.min(waitMs, UNREACHABLE_MOST_MS) : waitMs, signal);
     }
   }
 

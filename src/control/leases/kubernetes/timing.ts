@@ -1,5 +1,8 @@
 import type { SourceTiming } from '../timing.js';
 
+/** Longest pause at the start while the API server cannot be reached. */
+export const UNREACHABLE_MOST_MS = 1000;
+
 export interface KubernetesTiming extends SourceTiming {
   /** A watch of at least this length resets the back-off. */
   steadyMs: number;

@@ -357,7 +357,7 @@ t.test('a lost device is reopened with everything that is desired', async (t) =>
   t.equal(tunnel.lifecycle.notReady, null);
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP, ...peer(2)]);
   t.same(tunnel.repairs, { device: 1 });
-  mentions(t, log.join('\n'), 'recreating it');
+  mentions(t, log.join('\n'), 'recreating the device');
 });
 
 t.test('update while the device is lost is part of the rebuild', async (t) => {

@@ -18,6 +18,7 @@ interface FakeTunnel {
   plan: FamilyPlan;
   own: { subnet: { base: Ip; prefixLength: number } };
   underlayAbsent: string | null;
+  unbound: string | null;
   followUnderlay(plan: FamilyPlan): Promise<void>;
 }
 
@@ -76,6 +77,7 @@ function rig(t: Test, families: Family[] = ['ipv4']): Rig {
       },
       own: nodeLease(1),
       underlayAbsent: null,
+      unbound: null,
       followUnderlay: async (plan) => {
         tunnel.plan = plan;
         did.push(`follow ${family}`);
@@ -87,6 +89,7 @@ function rig(t: Test, families: Family[] = ['ipv4']): Rig {
     tracker: { observe: async () => states } as unknown as UnderlayTracker,
     netConf: {} as NetConf,
     tunnels: tunnels as unknown as FamilyTunnel[],
+    published: families.map((family) => ADDRESS[family]),
     source: {
       move: async ({ families: requested }: LeaseRequest) => {
         did.push(`publish ${requested.ipv4?.publicIp}`);
@@ -132,11 +135,19 @@ t.test('the MTU of the pods is the lowest of both families', async (t) => {
 });
 
 t.test('an IPv6 device keeps its MTU where the new one is too low, and the log says so once', async (t) => {
-  const { follower, states, tunnels, log } = rig(t, ['ipv6']);
+  const { follower, states, tunnels, log } = rig(t, ['ipv4', 'ipv6']);
+  states.set('ipv4', present('ipv4', { mtu: 1300 }));
   states.set('ipv6', present('ipv6', { mtu: 1300 }));
   await follower.follow();
   await follower.follow();
-  t.equal(tunnels[0]?.plan.mtu, 1430);
+  t.same(
+    tunnels.map(({ plan }) => [plan.mtu, plan.podMtu]),
+    [
+      [1250, 1280],
+      [1430, 1280],
+    ],
+    'pods keep IPv6, which needs 1280',
+  );
   t.equal(log.filter((line) => line.includes('IPv6 needs 1280')).length, 1);
 });
 
@@ -146,6 +157,21 @@ t.test('follow moves the tunnel to a new address, then publishes it once', async
   await follower.follow();
   await follower.follow();
   t.same(did, ['follow ipv4', `publish ${0xc0a84d63}`]);
+});
+
+t.test('subnet.env is written again after a tunnel failed to follow', async (t) => {
+  const { follower, did, states, tunnels } = rig(t);
+  const [tunnel] = tunnels as [FakeTunnel];
+  const { followUnderlay } = tunnel;
+  tunnel.followUnderlay = async (plan) => {
+    tunnel.plan = plan;
+    throw new Error('the device is gone');
+  };
+  states.set('ipv4', present('ipv4', { mtu: 1400 }));
+  await t.rejects(follower.follow(), { message: 'the device is gone' });
+  tunnel.followUnderlay = followUnderlay;
+  await follower.follow();
+  t.same(did, ['subnet.env']);
 });
 
 t.test('a refused publication is reported', async (t) => {
@@ -161,7 +187,7 @@ t.test('an absent family keeps its plan, and the other one is followed', async (
   states.set('ipv6', { name: 'absent', reason: 'no IPv6 address' });
   states.set('ipv4', present('ipv4', { index: 9 }));
   await follower.follow();
-  t.equal(follower.absent, true);
+  t.equal(follower.waits, true);
   t.same(
     tunnels.map(({ underlayAbsent }) => underlayAbsent),
     [null, 'no IPv6 address'],
@@ -169,6 +195,6 @@ t.test('an absent family keeps its plan, and the other one is followed', async (
   t.same(did, ['follow ipv4']);
   states.set('ipv6', present('ipv6'));
   await follower.follow();
-  t.equal(follower.absent, false);
+  t.equal(follower.waits, false);
   t.same(did, ['follow ipv4', `publish ${ADDRESS.ipv4}`], 'the source connects again');
 });

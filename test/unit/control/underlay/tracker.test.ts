@@ -166,6 +166,60 @@ t.test('an address on a dummy interface is found by no rule but the name of the 
   t.match(await tracker.choose(), { link: { name: 'kube-ipvs0' } });
 });
 
+t.test('an address that moved to another interface is followed there, if the rules find it', async (t) => {
+  const moved = [{ name: 'eth0' }, { ...ETH0, name: 'br0', index: 8 }];
+  const byAddress = await chosenRig(t, { ifaceRegex: ['^192\\.168\\.'] });
+  byAddress.links(...moved);
+  t.same(await byAddress.seen(), ['br0 192.168.77.1 MTU 1500']);
+  const byName = await chosenRig(t, { iface: ['eth0'] });
+  byName.links(...moved);
+  t.same(await byName.seen(), ['eth0 192.168.77.1 MTU 1500'], 'it still receives there');
+});
+
+t.test('a deprecated address is replaced by a preferred one, and stays without one', async (t) => {
+  const { tracker, ip, links, seen } = rig(t, { iface: ['eth0'] }, ['ipv6']);
+  links({ name: 'eth0', addresses: ['fd00::1'] });
+  await tracker.choose();
+  links({ name: 'eth0', addresses: ['fd00::1'], flags: { deprecated: true } });
+  t.same(await seen(), ['eth0 fd00::1 MTU 1500']);
+  const info = [
+    { local: 'fd00::1', prefixlen: 64, deprecated: true },
+    { local: 'fd01::1', prefixlen: 64 },
+  ];
+  ip.answer('-details address show', [{ ...asJson({ name: 'eth0' }), addr_info: info }]);
+  t.same(await seen(), ['eth0 fd01::1 MTU 1500']);
+});
+
+t.test(
+  'a public IP that the node had and loses is absent, though the interface has its address',
+  async (t) => {
+    const { links, tracker, seen } = rig(t, { iface: ['eth0'], publicIp: { ipv4: '10.99.0.1' } });
+    links(ETH0, { name: 'lo', index: 1, addresses: ['10.99.0.1'] });
+    await tracker.choose();
+    links(ETH0, { name: 'lo', index: 1 });
+    t.same(await seen(), ['10.99.0.1 is no longer an address of this node']);
+    links(ETH0, { name: 'lo', index: 1, addresses: ['10.99.0.1'] });
+    t.same(await seen(), ['eth0 192.168.77.1 MTU 1500']);
+  },
+);
+
+t.test('a public IP behind a NAT is never an address of the node', async (t) => {
+  const { links, tracker, seen } = rig(t, { iface: ['eth0'], publicIp: { ipv4: '203.0.113.5' } });
+  links(ETH0);
+  await tracker.choose();
+  t.same(await seen(), ['eth0 192.168.77.1 MTU 1500']);
+});
+
+t.test('a default route through an overlay device hides no other one', async (t) => {
+  const { links, ip, tracker } = rig(t, {});
+  links(ETH0, { name: 'flannel.1', index: 9, addresses: ['10.244.1.0'] });
+  ip.answer('-4 route show default', [
+    { dst: 'default', dev: 'flannel.1' },
+    { dst: 'default', dev: 'eth0', metric: 100 },
+  ]);
+  t.match(await tracker.choose(), { link: { name: 'eth0' } });
+});
+
 t.test('an IPv6 address is absent during duplicate address detection', async (t) => {
   const { tracker, links, seen } = rig(t, { iface: ['eth0'] }, ['ipv6']);
   links({ name: 'eth0', addresses: ['fd00::1'] });
