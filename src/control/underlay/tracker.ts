@@ -132,7 +132,9 @@ export class UnderlayTracker {
     const before = this.chosen.get(family);
     const kept = this.kept(family, links);
     const state =
-      kept !== undefined && isAsChosen(kept, before, family) ? kept : await this.chosenAgain(family, links);
+      kept !== undefined && isAsChosen(kept, before, family, links)
+        ? kept
+        : await this.chosenAgain(family, links);
     // An address that moved to another interface serves while the rules find nothing better.
     const found = state.name === 'absent' ? (kept ?? state) : state;
     if (found.name === 'absent' || before === undefined) return found;
@@ -207,10 +209,19 @@ function withoutOverlays(links: readonly Link[]): Link[] {
   return links.filter(({ name }) => !OVERLAY_DEVICE.test(name));
 }
 
-/** Returns whether the address is as usable on the interface as it was when it was chosen. */
-function isAsChosen(now: PresentUnderlay, before: PresentUnderlay | undefined, family: Family): boolean {
-  const { address } = now.address;
-  return now.link.usable[family].includes(address) || !before?.link.usable[family].includes(address);
+/**
+ * Returns whether the rules need not choose again: the address is usable on its interface, or on the other interface that
+ * always had it. Otherwise it moved, or it is deprecated.
+ */
+function isAsChosen(
+  { link, address: { address } }: PresentUnderlay,
+  before: PresentUnderlay | undefined,
+  family: Family,
+  links: readonly Link[],
+): boolean {
+  const isUsableOn = ({ usable }: Link): boolean => usable[family].includes(address);
+  if (isUsableOn(link)) return true;
+  return links.some(isUsableOn) && before !== undefined && !isUsableOn(before.link);
 }
 
 function presentOf({ link, families }: Underlay, family: Family, links: readonly Link[]): PresentUnderlay {
