@@ -70,7 +70,7 @@ t.test('a node whose underlay disappears waits for it, and connections survive',
       await ipBatch(netns, away);
       await absence(weft, reason);
       t.match(await readiness(weft), /^503 .*/);
-      t.match(await weft.statusText(), /NOT READY: .*\n[^]*underlay .*ABSENT: /);
+      t.match(await weft.statusText(), /NOT READY: .*\n[^]*underlay .*ABSENT$/m);
       t.equal(logged(weft, /waiting for the underlay/) - before, 1, 'it is logged once');
       if (restore === undefined) await recreate();
       else await ipBatch(netns, restore);
