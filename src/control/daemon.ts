@@ -12,6 +12,7 @@ import { ControlServer } from './ipc/server.js';
 import { Journal, readJournal } from './journal.js';
 import { deleteRoutes, ipRun } from './kernel/ip.js';
 import { sourceFor } from './leases/source-for.js';
+import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import { FamilyTunnel } from './node/family-tunnel.js';
 import { OwnFiles } from './node/own-files.js';
@@ -81,6 +82,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     await removeAdopted(plan);
     const journal = new Journal(options.runDir, options.subnetFile);
     files.keep('runDir', journal.file);
+    files.keep('runDir', await storedMacsFile(options.runDir));
     const tunnels = plan.families.map((family) => {
       const tunnel = new FamilyTunnel(family, valueIn(sets, family.family), {
         openDataplane: (present, own) => openDataplane(present, own, plan.links, options),
