@@ -9,7 +9,7 @@ import { socketPath } from '../control/ipc/protocol.js';
 import { type DeviceRecord, readJournal, removeJournal } from '../control/journal.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
-import { findWeftProcess, OVERLAY_DEVICE, type WeftProcess } from '../control/kernel/tun-holders.js';
+import { OVERLAY_DEVICE, type WeftProcess, weftProcesses } from '../control/kernel/tun-holders.js';
 import { removeStoredMacs } from '../control/leases/stored-macs.js';
 import { UserError } from '../control/support/user-error.js';
 
@@ -37,6 +37,15 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
   }
   for (const device of state?.devices ?? []) if (await removeDevice(device)) found = true;
   if (state?.routes !== undefined) await deleteRoutes(state.routes);
+  const other = weftProcesses().find((weft) => weft.runDir !== resolve(runDir));
+  if (other !== undefined) {
+    // Both have the same chains, and perhaps the same subnet file.
+    print(
+      `Weft of run directory ${other.runDir} (pid ${other.pid}) still runs; leaving rules and subnet.env`,
+    );
+    await forget(runDir);
+    return;
+  }
   const file = subnetFile ?? state?.subnetFile;
   if (file !== undefined && (await removeFile(file))) {
     print(`removed ${file}`);
@@ -84,9 +93,9 @@ async function refuseUnreachable(runDir: string): Promise<void> {
  */
 async function unreachable(runDir: string): Promise<WeftProcess | undefined> {
   if ((await listeningOn(runDir)) !== undefined) return undefined;
-  const weft = findWeftProcess();
-  const isOther = weft?.runDir !== resolve(runDir) && (await readJournal(runDir)) !== undefined;
-  return isOther ? undefined : weft;
+  const [first, ...others] = weftProcesses();
+  const own = [first, ...others].find((weft) => weft?.runDir === resolve(runDir));
+  return own ?? ((await readJournal(runDir)) === undefined ? first : undefined);
 }
 
 /** Refuses to remove the subnet file of a process that cannot be asked. @throws UserError if an overlay device exists */

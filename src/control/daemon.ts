@@ -14,6 +14,7 @@ import { deleteRoutes, ipRun } from './kernel/ip.js';
 import type { LeaseSet } from './leases/lease.js';
 import type { Cluster } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
+import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import { FamilyTunnel, type TunnelContext } from './node/family-tunnel.js';
 import { OwnFiles } from './node/own-files.js';
@@ -92,6 +93,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     await removeAdopted(plan);
     const journal = new Journal(options.runDir, options.subnetFile);
     files.keep('runDir', journal.file);
+    files.keep('runDir', await storedMacsFile(options.runDir));
     const context: TunnelContext = {
       openDataplane: (present, own) => openDataplane(present, own, plan.links, options),
       journal,

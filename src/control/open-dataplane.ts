@@ -65,23 +65,35 @@ export function rebindSockets(dataplane: Dataplane, plan: FamilyPlan, own: Lease
   }
 }
 
-function userErrorFor(
+/** Returns the error for the operator. `links` are searched for a vxlan device that has the port. */
+export function userErrorFor(
   error: SystemError,
-  { backend }: FamilyPlan,
+  { backend }: Pick<FamilyPlan, 'backend'>,
   links: readonly Link[],
   address: Ip,
 ): UserError {
   const { port } = backend.conf;
   if (error.syscall !== 'bind') return new UserError(`${backend.device} cannot be created: ${error.message}`);
-  if (error.code !== 'EADDRINUSE') {
-    return new UnderlayMissing(
-      `UDP ${formatEndpoint(address, port)} cannot be bound (${error.code}); check that the interface still has the address`,
-    );
-  }
+  if (error.code !== 'EADDRINUSE') return cannotBind(error.code, formatEndpoint(address, port));
   const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
   return new UserError(
     vxlan === undefined
       ? `UDP port ${port} of ${formatIp(address)} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
       : `UDP port ${port} of ${formatIp(address)} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${vxlan.name}), or change Backend.Port on every node`,
   );
+}
+
+function cannotBind(code: string, endpoint: string): UserError {
+  const what = `UDP ${endpoint} cannot be bound (${code})`;
+  switch (code) {
+    case 'EADDRNOTAVAIL':
+      return new UnderlayMissing(`${what}; check that the interface still has the address`);
+    case 'EACCES':
+    case 'EPERM':
+      return new UserError(
+        `${what}; grant CAP_NET_BIND_SERVICE for a port below 1024, or allow it in SELinux, AppArmor or seccomp`,
+      );
+    default:
+      return new UserError(`${what}; check the interface and Backend.Port`);
+  }
 }

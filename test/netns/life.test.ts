@@ -129,7 +129,7 @@ t.test('a second Weft process', async (t) => {
       what: 'with the same run directory',
       node: two,
       flags: runFlags({ ...(await makePlace(two)), runDir: weft.runDir }, two.iface),
-      says: new RegExp(`${weft.runDir}.*pid ${weft.process.pid}`),
+      says: new RegExp(`Weft already runs here \\(pid ${weft.process.pid}, run directory ${weft.runDir}\\)`),
     },
     {
       what: 'with the same port',
@@ -141,7 +141,7 @@ t.test('a second Weft process', async (t) => {
       what: 'with the same device',
       node: one,
       flags: runFlags(await makePlace(one, { name: 'device', netConf: netConf({ Port: 4789 }) }), one.iface),
-      says: /flannel\.1 exists: .*tun\/tap/,
+      says: new RegExp(`Weft already runs here \\(pid ${weft.process.pid}, `),
     },
   ];
   for (const { what, node, flags, says } of cases) {

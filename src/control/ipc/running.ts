@@ -1,6 +1,7 @@
 /** Finds a Weft process that runs on this node: by its control socket, or by its device if its files are gone. */
 
-import { alreadyRuns, findWeftProcess } from '../kernel/tun-holders.js';
+import { resolve } from 'node:path';
+import { alreadyRuns, findWeftProcess, weftProcesses } from '../kernel/tun-holders.js';
 import { UserError } from '../support/user-error.js';
 import { listeningOn } from './client.js';
 
@@ -18,9 +19,13 @@ export async function findRunningWeft(runDir: string): Promise<RunningWeft | und
   return listening === undefined ? holder : { pid: holder?.pid, runDir };
 }
 
-/** @throws UserError if a Weft process listens on this run directory */
-export async function refuseRunning(runDir: string): Promise<void> {
-  const running = await listeningOn(runDir);
-  if (running === undefined) return;
-  throw new UserError(alreadyRuns({ pid: running.pid ?? findWeftProcess()?.pid, runDir }));
+/**
+ * Refuses a run directory on which a Weft process listens, or will listen again: it restores a deleted directory within
+ * a second. `proc` is /proc, or a copy for tests. @throws UserError
+ */
+export async function refuseRunning(runDir: string, proc = '/proc'): Promise<void> {
+  const listening = await listeningOn(runDir);
+  const holder = weftProcesses(proc).find((weft) => weft.runDir === resolve(runDir));
+  if (listening === undefined && holder === undefined) return;
+  throw new UserError(alreadyRuns({ pid: listening?.pid ?? holder?.pid, runDir }));
 }

@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 import { refuseRunning } from './running.js';
@@ -88,6 +89,8 @@ export class ControlServer {
       server.listen(path, resolve);
       process.umask(umask);
     });
+    // An error of `accept`, such as EMFILE, concerns one connection.
+    server.removeAllListeners('error').on('error', (error) => warn(`${path}: ${error.message}`));
     this.inode = inodeOf(path);
   }
 

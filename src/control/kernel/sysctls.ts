@@ -54,32 +54,48 @@ export function udpSysctls(device: string): Sysctl[] {
   ];
 }
 
-/**
- * The sysctls of one device. A sysctl that cannot be set (a kernel without IPv6, a read-only /proc/sys) is ignored from
- * then on.
- */
+/** The sysctls of one device. One that cannot be set, as in a read-only /proc/sys, is ignored until the next device. */
 export class Sysctls {
-  private desired: readonly Sysctl[];
+  private readonly desired: readonly Sysctl[];
+  private readonly refused = new Set<Sysctl>();
 
   constructor(desired: readonly Sysctl[]) {
     this.desired = desired;
   }
 
   get hasDrift(): boolean {
-    return this.desired.some(hasOtherValue);
+    return this.desired.some((sysctl) => this.hasChanged(sysctl));
   }
 
-  /** Sets all of them on a new device, and ignores those that cannot be set from then on. */
+  /** Sets all of them on a new device. */
   initialize(): void {
-    this.desired = this.desired.filter((sysctl) => hasValue(sysctl) || set(sysctl));
+    this.refused.clear();
+    for (const sysctl of this.desired) if (!hasValue(sysctl)) this.set(sysctl);
   }
 
   /** Restores changed values and returns their number. */
   repair(): number {
-    const changed = this.desired.filter(hasOtherValue);
-    const failed = changed.filter((sysctl) => !set(sysctl));
-    this.desired = this.desired.filter((sysctl) => !failed.includes(sysctl));
-    return changed.length - failed.length;
+    return this.desired.filter((sysctl) => this.hasChanged(sysctl) && this.set(sysctl)).length;
+  }
+
+  private hasChanged(sysctl: Sysctl): boolean {
+    return !this.refused.has(sysctl) && hasOtherValue(sysctl);
+  }
+
+  /** Returns false if the write fails. */
+  private set(sysctl: Sysctl): boolean {
+    const { path, value, loss } = sysctl;
+    try {
+      writeFileSync(path, value);
+      return true;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // The device is gone, or has no IPv6 now: users lose nothing more, and the file may appear again.
+      if (code === 'ENOENT') return false;
+      this.refused.add(sysctl);
+      if (loss !== undefined) warn(`${path} cannot be set (${code}): ${loss}`);
+      return false;
+    }
   }
 }
 
@@ -97,18 +113,5 @@ function read(path: string): string | undefined {
     return readFileSync(path, 'latin1').trim();
   } catch {
     return undefined;
-  }
-}
-
-/** Returns false if the write fails. */
-function set({ path, value, loss }: Sysctl): boolean {
-  try {
-    writeFileSync(path, value);
-    return true;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // ENOENT: the device is gone, so users lose nothing more.
-    if (loss !== undefined && code !== 'ENOENT') warn(`${path} cannot be set (${code}): ${loss}`);
-    return false;
   }
 }

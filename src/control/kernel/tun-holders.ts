@@ -45,12 +45,17 @@ export function overlayHolders(proc = '/proc'): TunHolder[] {
     });
 }
 
+/** Finds the other Weft processes that hold an overlay device in this network namespace. */
+export function weftProcesses(proc = '/proc'): WeftProcess[] {
+  return overlayHolders(proc)
+    .filter(({ pid }) => pid !== process.pid)
+    .map((holder) => weftOf(holder, proc))
+    .filter((weft) => weft !== undefined);
+}
+
 /** Finds another Weft process that holds this overlay device, or any, in this network namespace. */
 export function findWeftProcess(device?: string, proc = '/proc'): WeftProcess | undefined {
-  return overlayHolders(proc)
-    .filter((holder) => holder.pid !== process.pid && holder.device === (device ?? holder.device))
-    .map((holder) => weftOf(holder, proc))
-    .find((weft) => weft !== undefined);
+  return weftProcesses(proc).find((weft) => weft.device === (device ?? weft.device));
 }
 
 /** Returns why a second Weft does not start. */

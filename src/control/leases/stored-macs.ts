@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { FAMILIES, type PerFamily, perFamily } from '../addresses/family.js';
 import { parseVtepMac } from '../addresses/mac.js';
 import type { BackendConf } from '../config/net-conf.js';
+import { TextFile } from '../support/text-file.js';
 import { UserError } from '../support/user-error.js';
 import type { NodeLeases } from './lease.js';
 
@@ -41,6 +42,12 @@ export async function storeMacs(
   } catch (error) {
     throw new UserError(`--run-dir ${runDir}: cannot store the VTEP MAC there: ${(error as Error).message}`);
   }
+}
+
+/** Returns the file, which can be restored with the text that it has now. Call it once the MACs are stored. */
+export async function storedMacsFile(runDir: string): Promise<TextFile> {
+  const path = macsPath(runDir);
+  return new TextFile(path, 0o600, await readFile(path, 'utf8').catch(() => undefined));
 }
 
 /** Removes the file. */

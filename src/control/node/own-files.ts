@@ -8,6 +8,10 @@ import { warn } from '../support/log.js';
 import { OncePerKey } from '../support/once.js';
 
 const POLL_MS = 1000;
+/** The shortest time between two log lines about restorations of one file. */
+const REMIND_MS = 60_000;
+/** A file that is restored in so many checks in a row has another owner. */
+const CONTESTED = 3;
 
 /** A file or socket that Weft restores. */
 export interface OwnFile {
@@ -17,11 +21,20 @@ export interface OwnFile {
   restore(): Promise<void>;
 }
 
+interface KeptFile {
+  kind: string;
+  file: OwnFile;
+  /** The number of latest checks that each restored it. */
+  inARow: number;
+  /** When a restoration was last logged, by `performance.now`. */
+  loggedAt: number;
+}
+
 /** Checks files from its creation until it is closed. */
 export class OwnFiles {
   /** Restored objects by kind, since the start: `subnetFile`, `runDir`. */
   readonly repairs: Repairs = {};
-  private readonly files: { kind: string; file: OwnFile }[] = [];
+  private readonly files: KeptFile[] = [];
   private readonly failures = new OncePerKey();
   private readonly poll: NodeJS.Timeout;
   private checking: Promise<void> | undefined;
@@ -37,7 +50,7 @@ export class OwnFiles {
 
   /** Keeps a file from now on; `kind` is the name under which repairs are counted. */
   keep(kind: 'subnetFile' | 'runDir', file: OwnFile): void {
-    this.files.push({ kind, file });
+    this.files.push({ kind, file, inARow: 0, loggedAt: Number.NEGATIVE_INFINITY });
   }
 
   /** Ends the checks; a restoration in progress ends first. Call it before the files are removed. */
@@ -50,18 +63,20 @@ export class OwnFiles {
   /** Restores what is missing or changed. A deleted run directory counts once, however many files it had. */
   async check(): Promise<void> {
     const restored = new Set<string>();
-    for (const { kind, file } of this.files) {
+    for (const kept of this.files) {
       if (this.closed) break;
+      const { kind, file } = kept;
       const { path } = file;
       if (file.isIntact()) {
         this.failures.clear(path);
+        kept.inARow = 0;
         continue;
       }
       try {
         await file.restore();
         this.failures.clear(path);
         restored.add(kind);
-        warn(`${path}: another program removed or changed it; restored`);
+        logRestored(kept);
       } catch (error) {
         const reason = (error as Error).message;
         this.failures.log(
@@ -72,4 +87,18 @@ export class OwnFiles {
     }
     for (const kind of restored) this.repairs[kind] = (this.repairs[kind] ?? 0) + 1;
   }
+}
+
+/** Logs a restoration at most once a minute, but at once when it shows that another program has the file too. */
+function logRestored(kept: KeptFile): void {
+  const { path } = kept.file;
+  const now = performance.now();
+  kept.inARow++;
+  if (kept.inARow !== CONTESTED && now - kept.loggedAt < REMIND_MS) return;
+  kept.loggedAt = now;
+  warn(
+    kept.inARow < CONTESTED
+      ? `${path}: another program removed or changed it; restored`
+      : `${path}: another program keeps changing it, and Weft restores it every second; find and stop that program`,
+  );
 }

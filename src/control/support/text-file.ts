@@ -14,10 +14,11 @@ export class TextFile {
   /** The state in which the file was last seen with that text. */
   private seen: BigIntStats | undefined;
 
-  /** `mode` holds under any umask. */
-  constructor(path: string, mode: number) {
+  /** `mode` holds under any umask. `text` is what an existing file should keep. */
+  constructor(path: string, mode: number, text?: string) {
     this.path = path;
     this.mode = mode;
+    this.text = text;
   }
 
   /** Writes the file and its directories: a reader sees the old or the new text. @throws the error of the system call */

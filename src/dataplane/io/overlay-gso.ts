@@ -38,8 +38,8 @@ const BURST_BYTES = 512 * 1024;
 /** One piece for each packet of an entry (see Coalescer). */
 const MAX_PIECES = 64;
 /**
- * Refused superpackets, less those accepted since, at which the port stops making any. Some stable kernels refuse only
- * superpackets of some lengths; as long as most are accepted, they pay.
+ * Refused superpackets of TCP or of UDP, less those accepted since, at which the port stops making these. Some stable
+ * kernels refuse only superpackets of some lengths; as long as most are accepted, they pay.
  */
 const MAX_REFUSALS = 64;
 
@@ -53,7 +53,7 @@ export interface OverlayGsoPortOptions extends OverlayPortOptions {
 }
 
 export class OverlayGsoPort implements Port {
-  /** Whether superpackets are written; false once the kernel has refused too many. */
+  /** Whether superpackets are written; false once the kernel has refused too many of TCP. */
   superpackets: boolean;
   private readonly view: DataView;
   private readonly fd: number;
@@ -61,10 +61,12 @@ export class OverlayGsoPort implements Port {
   private readonly counters: CounterRow;
   private readonly coalescer: Coalescer;
   private readonly partialChecksum: PartialChecksum;
-  private readonly uso: boolean;
+  /** Whether UDP superpackets are written; false once the kernel has refused too many. */
+  private uso: boolean;
   private readonly linkLength: number;
   private readonly onFallback: (errno: number) => void;
-  private refusals = 0;
+  private tcpRefusals = 0;
+  private udpRefusals = 0;
   private readonly writer: DeviceWriter;
   private readonly segmentWriter: SegmentWriter;
   /** Absolute address of each slot less room for the virtio-net header: frame i is read into slot i. */
@@ -155,7 +157,7 @@ export class OverlayGsoPort implements Port {
       const head = coalescer.head[entry];
       if (batch.gsoSize[head] === 0) this.writeSingle(batch, head);
       else if (this.acceptsSuperpacket(batch, head)) this.writeSuperpacket(batch, entry);
-      else this.writeSegments(batch, head);
+      else this.replay(batch, entry);
     }
   }
 
@@ -182,22 +184,27 @@ export class OverlayGsoPort implements Port {
   private writeSuperpacket(batch: PacketBatch, entry: number): void {
     const { coalescer, counters, writer } = this;
     const packets = coalescer.segments[entry];
-    this.writeVnetHeader(batch, coalescer.head[entry]);
+    const head = coalescer.head[entry];
+    const isTcp = batch.headers[head].protocol === IPPROTO_TCP;
+    this.writeVnetHeader(batch, head);
     this.addPieces(batch, entry);
     const errno = writer.tryWrite(packets);
     if (errno === 0) {
       if (packets > 1) counters[COUNTER.rx_coalesced] += packets;
-      if (this.refusals > 0) this.refusals--;
+      if (isTcp && this.tcpRefusals > 0) this.tcpRefusals--;
+      if (!isTcp && this.udpRefusals > 0) this.udpRefusals--;
     } else if (concernsDevice(errno)) {
       writer.drop(packets, errno);
     } else {
       counters[COUNTER.rx_superpackets_replayed]++;
       this.replay(batch, entry);
-      if (errno !== ENOMEM && errno !== ENOBUFS) this.countRefusal(errno);
+      if (errno === ENOMEM || errno === ENOBUFS) return;
+      if (isTcp) this.countTcpRefusal(errno);
+      else this.countUdpRefusal();
     }
   }
 
-  /** Writes the packets of a refused entry one by one; those behind the first have kept their headers. */
+  /** Writes the packets of an entry one by one; those behind the first have kept their headers. */
   private replay(batch: PacketBatch, entry: number): void {
     const { coalescer } = this;
     const head = coalescer.head[entry];
@@ -210,9 +217,16 @@ export class OverlayGsoPort implements Port {
     }
   }
 
-  private countRefusal(errno: number): void {
-    this.refusals++;
-    if (!this.superpackets || this.refusals < MAX_REFUSALS) return;
+  /** Ends UDP superpackets alone: TCP, which needs superpackets most, keeps its own. */
+  private countUdpRefusal(): void {
+    if (++this.udpRefusals < MAX_REFUSALS) return;
+    this.uso = false;
+    this.coalescer.udp = false;
+  }
+
+  private countTcpRefusal(errno: number): void {
+    this.tcpRefusals++;
+    if (!this.superpackets || this.tcpRefusals < MAX_REFUSALS) return;
     this.superpackets = false;
     this.counters[COUNTER.offload_step_downs]++;
     this.onFallback(errno);

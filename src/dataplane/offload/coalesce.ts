@@ -44,6 +44,8 @@ export interface CoalescerOptions {
 export class Coalescer {
   /** Number of entries that `coalesce` made. */
   count = 0;
+  /** Whether UDP datagrams are joined. */
+  udp: boolean;
   /** Per packet: the packet behind it in its entry, or NONE. */
   readonly next: Int32Array;
   /** Per entry: its first and last packet, their number, and the layer-4 payload bytes of each packet but the last. */
@@ -67,7 +69,6 @@ export class Coalescer {
   private readonly view: DataView;
   private readonly checksum: Checksum;
   private readonly partialChecksum: PartialChecksum;
-  private readonly udp: boolean;
   private readonly linkLength: number;
 
   constructor(

@@ -148,6 +148,37 @@ t.test('weft cleanup does not touch the Weft of another run directory', async (t
   t.ok(existsSync(place.subnetFile), 'and so does its subnet file');
 });
 
+t.test('weft cleanup of a killed Weft leaves the rules and subnet.env of another VNI', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanvni' });
+  const node = lab.node(1);
+  const lease = (vni: number) => ({
+    ...node.lease(),
+    BackendData: { ...node.lease().BackendData, VNI: vni },
+  });
+  const made = await makePlace(node, {
+    ...{ name: 'dead', leases: [lease(2)], netConf: netConf({ VNI: 2, Port: 8473 }) },
+  });
+  const live = await makePlace(node, { name: 'live' });
+  const dead = { ...made, subnetFile: live.subnetFile };
+  const killed = startCommand(t, node, runFlags(dead, node.iface));
+  await killed.waitFor(READY);
+  await killed.stop('SIGKILL');
+  const weft = startCommand(t, node, runFlags(live, node.iface));
+  await weft.waitFor(READY);
+  const rules = async () => (await node.exec(['iptables-save'])).stdout.match(/^-A FLANNEL.*$/gm);
+  const before = await rules();
+  t.ok(before);
+  const { code, stdout } = await runCommand(node, ['cleanup', '--run-dir', dead.runDir]);
+  t.equal(code, 0);
+  t.match(
+    stdout,
+    `Weft of run directory ${live.runDir} (pid ${weft.pid}) still runs; leaving rules and subnet.env`,
+  );
+  t.strictSame(await rules(), before);
+  t.ok(existsSync(live.subnetFile));
+  t.notOk(existsSync(dead.runDir), 'the run directory is removed');
+});
+
 t.test(
   'weft cleanup does not touch a device that Weft did not create',
   await withKernelVxlan(),

@@ -1,13 +1,15 @@
 import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createConnection } from 'node:net';
-import { join } from 'node:path';
+import { createConnection, Server } from 'node:net';
+import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { ask, NotRunning } from '../../../../src/control/ipc/client.js';
 import { type ControlRequest, socketPath } from '../../../../src/control/ipc/protocol.js';
 import { refuseRunning } from '../../../../src/control/ipc/running.js';
 import { ControlServer, type Handler } from '../../../../src/control/ipc/server.js';
 import { UserError } from '../../../../src/control/support/user-error.js';
+import { catchLog } from '../../../support/catch-log.js';
+import { fakeProc, WEFT } from '../../../support/fake-proc.js';
 import { mentions, refusal } from '../../../support/user-error.js';
 
 /** Returns a relative run directory: the path of a Unix socket may have only 107 characters. */
@@ -198,6 +200,40 @@ t.test('restore does not take the socket of another Weft process', async (t) => 
   await listen(t, async () => ({ pid: 4711 }), dir);
   mentions(t, await refusal(t, () => server.restore()), 'pid 4711');
   t.same(await ask(dir, { command: 'status' }), { pid: 4711 });
+});
+
+t.test('refuseRunning refuses a Weft process whose run directory is deleted, and no other one', async (t) => {
+  const dir = resolve(runDir(t));
+  const command = [...WEFT, `--run-dir=${dir}`];
+  const proc = fakeProc(t, { 4711: { command, device: 'flannel.1' } });
+  mentions(t, await refusal(t, () => refuseRunning(dir, proc)), `pid 4711, run directory ${dir}`);
+  await t.resolves(refuseRunning(`${dir}2`, proc));
+});
+
+t.test('ControlServer survives errors of accept, also after restore', async (t) => {
+  const log = catchLog(t);
+  const dir = runDir(t);
+  const servers: Server[] = [];
+  const original = Server.prototype.listen;
+  const spy = t.capture(
+    Server.prototype,
+    'listen',
+    function (this: Server, ...args: Parameters<Server['listen']>) {
+      servers.push(this);
+      return original.apply(this, args);
+    },
+  );
+  const control = await ControlServer.listen(dir, async () => 'here');
+  t.teardown(() => control.close());
+  rmSync(dir, { recursive: true });
+  await control.restore();
+  t.equal(spy().length, 2);
+  for (const server of servers) {
+    server.emit('error', new Error('accept EMFILE'));
+    server.emit('error', new Error('accept EMFILE'));
+  }
+  t.same(log, new Array(4).fill(`W ${socketPath(dir)}: accept EMFILE`));
+  t.equal(await ask(dir, { command: 'status' }), 'here');
 });
 
 t.test('refuseRunning accepts an unused run directory', async (t) => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Sysctls } from '../../../../src/control/kernel/sysctls.js';
@@ -41,5 +41,29 @@ t.test('Sysctls notices and repairs a changed value', (t) => {
   t.equal(sysctls.hasDrift, true);
   t.equal(sysctls.repair(), 1);
   t.equal(sysctls.hasDrift, false);
+  t.end();
+});
+
+t.test('Sysctls sets the full list on the next device after a device that was gone', (t) => {
+  const path = join(t.testdir({}), 'forwarding');
+  const sysctls = new Sysctls([{ path, value: '1' }]);
+  sysctls.initialize();
+  writeFileSync(path, '0\n');
+  t.equal(sysctls.hasDrift, true, 'a file that comes back is watched');
+  sysctls.initialize();
+  t.equal(readFileSync(path, 'utf8'), '1');
+  t.end();
+});
+
+t.test('Sysctls tries a refused sysctl again on the next device', (t) => {
+  catchLog(t);
+  const path = join(t.testdir({ forwarding: {} }), 'forwarding');
+  const sysctls = new Sysctls([{ path, value: '1' }]);
+  sysctls.initialize();
+  rmdirSync(path);
+  writeFileSync(path, '0\n');
+  t.equal(sysctls.hasDrift, false);
+  sysctls.initialize();
+  t.equal(readFileSync(path, 'utf8'), '1');
   t.end();
 });

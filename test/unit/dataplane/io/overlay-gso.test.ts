@@ -6,6 +6,7 @@ import { OverlayGsoPort } from '../../../../src/dataplane/io/overlay-gso.js';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
+import { VNET_GSO_UDP_L4 } from '../../../../src/dataplane/wire/virtio-net.js';
 import { close, writev } from '../../../../src/sys/ffi.js';
 import { concat, hex, pattern, toHex } from '../../../support/bytes.js';
 import {
@@ -45,7 +46,7 @@ function rig(
     mtu = 1450,
     linkLength = ETHERNET_LENGTH,
     superpackets = true,
-    refuse = (_superpacket: boolean): number => 0,
+    refuse = (_superpacket: boolean, _isUdp: boolean): number => 0,
   } = {},
 ): Rig {
   const kit = new Kit(capacity, slotSize);
@@ -67,7 +68,8 @@ function rig(
       (errno) => fallbacks.push(errno),
       (fd, vector, count) => {
         const header = Number(kit.arena.view.getBigUint64(Number(vector) - kit.arena.base, true));
-        const errno = refuse(kit.arena.view.getUint8(header - kit.arena.base + 1) !== 0);
+        const type = kit.arena.view.getUint8(header - kit.arena.base + 1);
+        const errno = refuse(type !== 0, type === VNET_GSO_UDP_L4);
         return errno === 0 ? writev(fd, vector, count) : -errno;
       },
     ),
@@ -384,17 +386,44 @@ t.test('OverlayGsoPort.send replays packets whose partial checksum it left to th
   }
 });
 
-/** Sends bursts of three segments and reads them again. */
-function sendBursts({ kit, port, receive }: Rig, bursts: number): void {
-  const frames = [0, 1, 2].map((index) =>
-    tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE }),
-  );
+/** Sends bursts of three segments and reads them again; returns the frames of the last burst. */
+function sendBursts({ kit, port, receive }: Rig, bursts: number, frames = tcpSegments()): Uint8Array[] {
+  const received: Uint8Array[] = [];
   for (let i = 0; i < bursts; i++) {
     kit.fill(frames);
     port.send(kit.batch);
-    while (receive() !== undefined) {}
+    received.length = 0;
+    for (let packet = receive(); packet !== undefined; packet = receive()) received.push(packet.frame);
   }
+  return received;
 }
+
+function tcpSegments(): Uint8Array[] {
+  return [0, 1, 2].map((index) => tcpFrame({ payload: pattern(SIZE, index), sequence: index * SIZE }));
+}
+
+t.test('OverlayGsoPort stops making UDP superpackets alone when the kernel refuses only those', async (t) => {
+  const refusing = rig(t, { refuse: (superpacket, isUdp) => (superpacket && isUdp ? EINVAL : 0) });
+  const datagrams = [0, 1, 2].map((index) => udpFrame({ payload: pattern(SIZE, index) }));
+  // Accepted TCP superpackets do not make up for refused ones of UDP.
+  for (let i = 0; i < 70; i++) {
+    sendBursts(refusing, 1);
+    t.same(sendBursts(refusing, 1, datagrams).map(toHex), datagrams.map(toHex));
+  }
+  t.same([refusing.port.superpackets, refusing.fallbacks], [true, []]);
+  const { rx_bytes, ...counted } = refusing.kit.counted();
+  t.same(counted, { rx_packets: 6 * 70, rx_coalesced: 3 * 70, rx_superpackets_replayed: 64 });
+});
+
+t.test('OverlayGsoPort writes the rest of a batch singly once UDP superpackets are refused', async (t) => {
+  const refusing = rig(t, { refuse: (superpacket) => (superpacket ? EINVAL : 0) });
+  const datagrams = (ipv6: boolean): Uint8Array[] =>
+    [0, 1, 2].map((index) => udpFrame({ payload: pattern(SIZE, index), ipv6 }));
+  sendBursts(refusing, 63, datagrams(false));
+  const both = [...datagrams(false), ...datagrams(true)];
+  t.same(sendBursts(refusing, 1, both).map(toHex), both.map(toHex));
+  t.match(refusing.kit.counted(), { rx_superpackets_replayed: 64 });
+});
 
 t.test('OverlayGsoPort stops making superpackets after 64 refusals and reports it once', async (t) => {
   const refusing = rig(t, { refuse: (superpacket) => (superpacket ? EINVAL : 0) });
