@@ -11,40 +11,28 @@ import { refuseRunning } from './ipc/running.js';
 import { ControlServer } from './ipc/server.js';
 import { Journal, readJournal } from './journal.js';
 import { deleteRoutes, ipRun } from './kernel/ip.js';
-import type { LeaseSet } from './leases/lease.js';
-import type { Cluster } from './leases/source.js';
 import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
-import { FamilyTunnel, type TunnelContext } from './node/family-tunnel.js';
+import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
 import { OwnFiles } from './node/own-files.js';
 import { familyFacts, runningChecks } from './obstacles/checks.js';
 import type { FamilyFacts } from './obstacles/obstacle.js';
 import { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import { figuresOf, type PeerFigures } from './obstacles/peer-figures.js';
-import { openDataplane, refuseTakenPort } from './open-dataplane.js';
+import { openTunnel, planPresent } from './on-underlay.js';
+import { openDataplane } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
-import {
-  type FamilyPlan,
-  firewallOptions,
-  logPlan,
-  makePlan,
-  type Plan,
-  replan,
-  underlayTracker,
-} from './plan.js';
+import { firewallOptions, logPlan, type Plan, underlayTracker } from './plan.js';
 import { answer, NOT_READY, Service, STARTING, startingStatus } from './service.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
 import { UserError } from './support/user-error.js';
-import { UnderlayMissing } from './underlay/rules.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
 const RULES_MS = 1000;
-/** Pause before a step of the start is repeated. */
-const RETRY_MS = 500;
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
@@ -136,53 +124,6 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   }
   await teardown.run();
   info('Exiting cleanly...');
-}
-
-/** Makes the plan on a present underlay, and again if the address disappears meanwhile. @throws UserError */
-async function planPresent(
-  options: RunOptions,
-  cluster: Cluster,
-  tracker: UnderlayTracker,
-  signal: AbortSignal,
-): Promise<Plan> {
-  return await untilPresent(signal, async () => {
-    const plan = await makePlan(options, cluster, await tracker.wait(signal));
-    // Before the lease is published: no peer may send to a node that cannot listen.
-    for (const family of plan.families) refuseTakenPort(family, plan.links, family.address);
-    return plan;
-  });
-}
-
-/** Opens a tunnel on the present underlay, which may have changed since the plan. @throws UserError */
-async function openTunnel(
-  plan: FamilyPlan,
-  set: LeaseSet,
-  context: TunnelContext,
-  tracker: UnderlayTracker,
-  signal: AbortSignal,
-): Promise<FamilyTunnel> {
-  let present = plan;
-  return await untilPresent(signal, async () => {
-    try {
-      return new FamilyTunnel(present, set, context);
-    } catch (error) {
-      const state = (await tracker.observe()).get(plan.family);
-      if (state?.name === 'present') present = replan(plan, state);
-      throw error;
-    }
-  });
-}
-
-/** Repeats a step of the start that fails because the underlay is missing. @throws UserError; the signal's reason */
-async function untilPresent<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await step();
-    } catch (error) {
-      if (!(error instanceof UnderlayMissing)) throw error;
-      await delay(RETRY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
-  }
 }
 
 /** Starts the obstacle checks. */
