@@ -68,7 +68,7 @@ function forwardObstacle(facts: FamilyFacts, chain: BaseChain, cured: boolean): 
 }
 
 function inputObstacle(facts: FamilyFacts, chain: BaseChain): Obstacle | undefined {
-  if (chain.device !== undefined && chain.device !== facts.underlay) return undefined;
+  if (chain.devices?.includes(facts.underlay) === false) return undefined;
   const reason = tunnelPackets(facts)
     .map((packet) => dropReason(chain, packet, false))
     .find((found) => found !== undefined);

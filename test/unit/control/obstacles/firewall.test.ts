@@ -138,6 +138,51 @@ t.test('firewallCheck reports a base chain of nft whose policy is to drop', asyn
   ]);
 });
 
+t.test('firewallCheck reports an ingress chain only on the underlay', async (t) => {
+  const chain = { family: 'netdev', table: 'd', name: 'i' };
+  const table = [{ chain }, { rule: { ...chain, chain: 'i', handle: 2, expr: [{ drop: null }] } }];
+  const ingress = { ...chain, type: 'filter', hook: 'ingress' };
+  const on = (dev: string | string[]) => ({ chains: [{ chain: { ...ingress, dev } }], table });
+  const found = [/^nftables: chain i of table netdev d \(hook ingress\) drops the datagrams/];
+  t.match(await messages(t, { nft: on('eth0') }), found);
+  t.match(await messages(t, { nft: on(['eth1', 'eth0']) }), found);
+  t.strictSame(await messages(t, { nft: on(['eth1', 'eth2']) }), []);
+});
+
+t.test('firewallCheck finds the interface of an ingress chain that nft leaves out of its JSON', async (t) => {
+  const chain = { family: 'netdev', table: 'd', name: 'i' };
+  const table = [{ chain }, { rule: { ...chain, chain: 'i', handle: 2, expr: [{ drop: null }] } }];
+  const json = (objects: object[]) => JSON.stringify({ nftables: objects });
+  for (const [device, count] of [
+    ['eth0', 1],
+    ['eth1', 0],
+  ] as const) {
+    const text = `table netdev d {\n\tchain i {\n\t\ttype filter hook ingress device "${device}" priority 0;\n\t}\n}`;
+    fakeCommands(t, {
+      nft: `case "$*" in
+        "--json list chains") echo '${json([{ chain: { ...chain, type: 'filter', hook: 'ingress' } }])}' ;;
+        "list chains") printf '%s' '${text}' ;;
+        *) echo '${json(table)}' ;;
+      esac`,
+    });
+    t.equal((await firewallCheck(OPTIONS)(FACTS)).length, count, device);
+  }
+});
+
+t.test('firewallCheck asks nft for no elements of named sets, unless nft is too old', async (t) => {
+  const { chains, table } = serverFilter([]);
+  const json = (objects: object[]) => JSON.stringify({ nftables: objects });
+  for (const old of [false, true]) {
+    const commands = fakeCommands(t, {
+      nft: `echo "$*" >> $LOG; case "$*" in *chains) echo '${json(chains)}' ;; --terse*) ${old ? 'exit 1' : `echo '${json(table)}'`} ;; *) echo '${json(table)}' ;; esac`,
+    });
+    t.equal((await firewallCheck(OPTIONS)(FACTS)).length, 2);
+    const listed = commands.taken().filter((line) => line.endsWith('list table inet filter'));
+    t.equal(listed[0], '--terse --json list table inet filter');
+    t.equal(listed.length, old ? 2 : 1);
+  }
+});
+
 t.test('firewallCheck reports nothing if no command of a firewall is installed', async (t) => {
   fakeCommands(t, {});
   t.strictSame(await firewallCheck(OPTIONS)(FACTS), []);
