@@ -63,7 +63,7 @@ export async function diagnose(options: RunOptions): Promise<void> {
 
 /** Returns what the running Weft reports: why it is not ready, and the obstacles. */
 async function warningsOf(runDir: string): Promise<readonly string[]> {
-  const status = (await ask(runDir, { command: 'status' }).catch(() => ({}))) as Partial<Status>;
+  const status = (await ask(runDir, { command: 'status', check: true }).catch(() => ({}))) as Partial<Status>;
   const { notReady = 'it does not answer', obstacles = [] } = status;
   return [...(notReady === null ? [] : [`Weft is not ready: ${notReady}`]), ...obstacles];
 }

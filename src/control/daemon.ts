@@ -128,12 +128,12 @@ export async function runDaemon(options: RunOptions): Promise<void> {
 
 /** Starts the obstacle checks. */
 function watchObstacles(service: Service): ObstacleWatch {
-  const { options, plan, tunnels } = service.parts;
+  const { tunnels, firewall } = service.parts;
   const figures = ({ family }: FamilyFacts): PeerFigures | undefined => {
     const tunnel = tunnels.find((candidate) => candidate.plan.family === family);
     return tunnel && figuresOf(tunnel.dataplane);
   };
-  const groups = runningChecks(firewallOptions(options, plan.netConf), figures);
+  const groups = runningChecks(firewall, figures);
   const facts = () => tunnels.map((tunnel) => familyFacts(tunnel.plan, tunnel.own, tunnel.peers));
   service.watch = new ObstacleWatch(groups, facts);
   return service.watch;

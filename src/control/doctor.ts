@@ -40,7 +40,7 @@ export async function rehearse(
     return familyFacts(family, own, peers);
   });
   const losses = await Promise.all(facts.map((known) => firewall.probe(known)));
-  const obstacles = await findObstacles(nodeChecks(rules), facts);
+  const obstacles = await findObstacles(nodeChecks(firewall), facts);
   return {
     summary: `backend ${plan.netConf.backend.type}: ${devices.join('; ')}`,
     warnings: [...firewall.limitations, ...losses.flat(), ...obstacles.map(({ message }) => message)],

@@ -25,6 +25,8 @@ import type { UnderlayTracker } from './underlay/tracker.js';
 export const NOT_READY = 'flanneld is not ready yet';
 /** The reason in `weft status` while there is no other one. */
 export const STARTING = 'starting';
+/** Most that a status waits for the obstacle checks: less than its reader waits (ipc/client.ts). */
+const CHECK_MS = 5000;
 
 export interface ServiceParts {
   options: RunOptions;
@@ -112,7 +114,7 @@ export class Service {
     }
     if (moved && !shutdown.requested) {
       await this.writeSubnetEnv();
-      this.watch?.checkNow();
+      void this.watch?.checkNow();
     }
     this.rejected = null;
   }
@@ -182,7 +184,9 @@ export async function answer(
 ): Promise<unknown> {
   switch (request.command) {
     case 'status':
-      return service instanceof Service ? await service.status() : service;
+      if (!(service instanceof Service)) return service;
+      if (request.check === true) await service.watch?.checkNow(CHECK_MS);
+      return await service.status();
     case 'leave':
       info('weft cleanup: stopping');
       shutdown.request();

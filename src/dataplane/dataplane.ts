@@ -10,7 +10,7 @@ import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
 import { SystemError } from '../sys/system-error.js';
 import { type Counters, sumCounters } from './counters.js';
-import { OffloadUnavailable } from './errors.js';
+import { DataplaneGone, OffloadUnavailable } from './errors.js';
 import { createDevice, deviceName } from './io/device.js';
 import { OverflowCounters } from './io/overflows.js';
 import { SocketDrops } from './io/socket-drops.js';
@@ -215,15 +215,18 @@ export class Dataplane {
     return answers.flatMap(({ learned }) => learned ?? []);
   }
 
-  /** Returns the packets and bytes of each peer since it was added, summed over the threads. */
+  /** Returns the packets and bytes of each peer since it was added, summed over the threads. @throws DataplaneGone */
   async peers(): Promise<PeerActivity[]> {
-    const answers = await this.request({ type: 'peers' });
+    const answers = await this.requestPeers();
     return sumActivity(answers.flatMap(({ peers }) => peers ?? []));
   }
 
-  /** Returns the latest sources that the peer check refused although their packets belong to a lease. */
+  /**
+   * Returns the latest sources that the peer check refused although their packets belong to a lease.
+   * @throws DataplaneGone
+   */
   async refusedSources(): Promise<RefusedSource[]> {
-    const answers = await this.request({ type: 'peers' });
+    const answers = await this.requestPeers();
     return sumRefused(answers.flatMap(({ refused }) => refused ?? []));
   }
 
@@ -248,6 +251,12 @@ export class Dataplane {
     for (const fds of [this.deviceFds, this.socketFds, this.txSocketFds])
       for (const fd of fds.splice(0)) close(fd);
     this.threads = [];
+  }
+
+  /** A dataplane without threads, which would answer with no peer at all, is gone. */
+  private async requestPeers(): Promise<TunnelAnswer[]> {
+    if (this.threads.length === 0) throw new DataplaneGone();
+    return await this.request({ type: 'peers' });
   }
 
   private request(request: TunnelRequest): Promise<TunnelAnswer[]> {

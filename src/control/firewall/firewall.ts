@@ -12,7 +12,13 @@ import { OncePerKey } from '../support/once.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { FamilyRules } from './family-rules.js';
-import { allLocations, locationsFor, type RuleLocation, type RuleLocations } from './locations.js';
+import {
+  allLocations,
+  type IptablesChoice,
+  locationsFor,
+  type RuleLocation,
+  type RuleLocations,
+} from './locations.js';
 import { type FirewallOptions, forwardRules, masqRules, type RuleSets } from './rules.js';
 
 /** The pod networks of one family. */
@@ -42,7 +48,9 @@ const NO_NETWORKS: Record<Family, string> = { ipv4: '0.0.0.0/0, 0.0.0.0/0', ipv6
 export class Firewall {
   /** What this machine lacks for the desired rules, as log lines. */
   readonly limitations: readonly string[];
-  private readonly options: FirewallOptions;
+  readonly options: FirewallOptions;
+  /** The iptables of each family whose rules are there. */
+  readonly choices: ReadonlyMap<Family, IptablesChoice>;
   private readonly ensured = new Map<Family, FamilyRules>();
   /** Locations that must have no rules, until they are cleared. */
   private stale: readonly RuleLocation[];
@@ -60,11 +68,12 @@ export class Firewall {
 
   private constructor(
     options: FirewallOptions,
-    { used, unused, limitations }: RuleLocations,
+    { used, choices, unused, limitations }: RuleLocations,
     closing: AbortController,
   ) {
     this.options = options;
     this.limitations = limitations;
+    this.choices = choices;
     for (const [family, store] of used) this.ensured.set(family, new FamilyRules(store, options.mode));
     this.stale = unused;
     this.closing = closing;

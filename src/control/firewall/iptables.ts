@@ -72,7 +72,7 @@ export class Iptables implements RuleStore {
     const names = ['', '-nft', '-legacy'].map((suffix) => `${COMMANDS[family]}${suffix}`);
     const [main, ...others] = await Promise.all(
       names.map(async (name) => {
-        const { code, stdout } = await run(name, ['--version']);
+        const { code, stdout } = await run(name, ['--version'], '', options.signal);
         return code === 0 ? new Iptables(name, family, stdout, options) : undefined;
       }),
     );

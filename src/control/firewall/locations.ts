@@ -13,7 +13,7 @@ import type { FirewallOptions, RuleStore } from './rules.js';
 const IPV6_ADDRESSES = '/proc/net/if_inet6';
 
 /** Seconds to wait for the lock of iptables (/run/xtables.lock); kube-proxy waits as long. */
-const WAIT_S = 5;
+export const WAIT_S = 5;
 
 /** A location that must have no rules of Weft. */
 export interface RuleLocation {
@@ -25,6 +25,8 @@ export interface RuleLocation {
 export interface RuleLocations {
   /** Where the desired rules of each family are written; a family may have none. */
   used: ReadonlyMap<Family, RuleStore>;
+  /** The iptables of each family whose rules are there. */
+  choices: ReadonlyMap<Family, IptablesChoice>;
   /** Every other location, whose rules are stale. */
   unused: readonly RuleLocation[];
   /** What this machine lacks for the desired rules, as log lines. */
@@ -91,6 +93,7 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
   const { ipMasq, forwardRules, fullyRandom, families } = options;
   const enabled = { masq: ipMasq, forward: forwardRules };
   const used = new Map<Family, RuleStore>();
+  const choices = new Map<Family, IptablesChoice>();
   const present = presentFamilies(families);
   const unused = present.map(nftablesLocation);
   const limitations: string[] = [];
@@ -98,21 +101,23 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
   for (const family of present) {
     const needed = families.includes(family) && (ipMasq || forwardRules);
     const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
-    const { main, locations, reason } = await iptablesOf(family, iptables, stale, needed);
+    const { choice, locations } = await iptablesOf(family, iptables, stale, needed);
     unused.push(...locations);
     if (!needed) continue;
+    choices.set(family, choice);
+    const { main, reason } = choice;
     if (reason !== undefined) limitations.push(reason);
     if (main === undefined) limitations.push(missingIptables(family, ipMasq));
     else used.set(family, main);
   }
-  return { used, unused, limitations };
+  return { used, choices, unused, limitations };
 }
 
 async function inNftables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
   const { ipMasq, forwardRules, fullyRandom, families } = options;
   const iptables = iptablesOptions(options, signal);
   if (!ipMasq && !forwardRules) {
-    return { used: new Map(), unused: await allLocations(iptables), limitations: [] };
+    return { used: new Map(), choices: new Map(), unused: await allLocations(iptables), limitations: [] };
   }
   const probed = await probeNftables();
   if ('unsupported' in probed) {
@@ -126,6 +131,7 @@ async function inNftables(options: FirewallOptions, signal: AbortSignal): Promis
     used: new Map(
       presentFamilies(families).map((family) => [family, new Nftables(family, randomFully, signal)]),
     ),
+    choices: new Map(),
     unused: await allIptables(iptables),
     limitations: fullyRandom && !probed.randomFully ? ['nftables: random fully unsupported'] : [],
   };
@@ -149,10 +155,9 @@ async function iptablesOf(
   options: IptablesOptions,
   stale: readonly IptablesChain[],
   needed: boolean,
-): Promise<{ main: Iptables | undefined; locations: RuleLocation[]; reason: string | undefined }> {
-  const { main, others, reason } = needed
-    ? await findIptables(family, options)
-    : await findAny(family, options);
+): Promise<{ choice: IptablesChoice; locations: RuleLocation[] }> {
+  const choice = await (needed ? findIptables : findAny)(family, options);
+  const { main, others } = choice;
   const locations = others.map((other) => ({
     name: other.command,
     clear: () => other.clear(IPTABLES_CHAINS),
@@ -165,7 +170,7 @@ async function iptablesOf(
     const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, options.signal);
     locations.push({ name: `iptables in nftables (${family})`, clear });
   }
-  return { main, locations, reason };
+  return { choice, locations };
 }
 
 /** Returns the families that this kernel has, and those that are needed anyway. Without IPv6 there are no such rules. */

@@ -1,8 +1,9 @@
-/** The requests of `weft status` and `weft cleanup` to a running Weft process: one JSON line each way over a Unix socket. */
+/** The requests of `weft status`, `weft doctor` and `weft cleanup` to a running Weft process: one JSON line each way over a Unix socket. */
 
 import { join } from 'node:path';
 
-export type ControlRequest = { command: 'status' } | { command: 'leave' };
+/** `check`: runs the obstacle checks first. An older Weft ignores it and answers with its last results. */
+export type ControlRequest = { command: 'status'; check?: true } | { command: 'leave' };
 
 export type ControlResponse = { ok: true; result: unknown } | { ok: false; error: string };
 

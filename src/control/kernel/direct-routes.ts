@@ -21,12 +21,15 @@ type Answer =
  * carries only addresses that its configuration names, and those of pods are not among them. @throws UserError if `ip`
  * cannot be run
  */
-export async function directlyReachable(addresses: readonly Ip[]): Promise<DirectReach> {
+export async function directlyReachable(
+  addresses: readonly Ip[],
+  signal?: AbortSignal,
+): Promise<DirectReach> {
   if (addresses.length === 0) return { direct: new Set(), unshared: [] };
-  const answers = await ipLookups<Answer>([
-    'link show',
-    ...addresses.map((address) => `route get ${formatIp(address)}`),
-  ]);
+  const answers = await ipLookups<Answer>(
+    ['link show', ...addresses.map((address) => `route get ${formatIp(address)}`)],
+    signal,
+  );
   // IFF_POINTOPOINT and IFF_NOARP (linux/if.h).
   const links = answers.filter((answer) => 'ifname' in answer);
   const withoutNeighbours = new Set(

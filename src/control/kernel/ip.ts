@@ -14,8 +14,8 @@ async function ip(args: readonly string[], input = '', signal?: AbortSignal): Pr
 }
 
 /** Runs `ip -json <command>` and returns the printed array. @throws UserError if `ip` fails */
-export async function ipJson<T>(command: string): Promise<T[]> {
-  const outcome = await ip(['-json', ...command.split(' ')]);
+export async function ipJson<T>(command: string, signal?: AbortSignal): Promise<T[]> {
+  const outcome = await ip(['-json', ...command.split(' ')], '', signal);
   if (outcome.code !== 0) throw new UserError(`ip ${command}: ${reason(outcome)}`);
   return parseJson<T>(outcome.stdout.trim() || '[]', command);
 }
@@ -51,9 +51,9 @@ function noJson(command: string): UserError {
  * Runs many lookups in one process and returns the answers of those that succeed. @throws UserError if `ip` cannot be
  * run
  */
-export async function ipLookups<T>(questions: readonly string[]): Promise<T[]> {
+export async function ipLookups<T>(questions: readonly string[], signal?: AbortSignal): Promise<T[]> {
   if (questions.length === 0) return [];
-  const { stdout } = await ip(['-json', '-force', '-batch', '-'], `${questions.join('\n')}\n`);
+  const { stdout } = await ip(['-json', '-force', '-batch', '-'], `${questions.join('\n')}\n`, signal);
   return stdout
     .split('\n')
     .filter((line) => line.startsWith('['))

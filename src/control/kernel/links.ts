@@ -51,8 +51,8 @@ interface ParsedAddress {
   address: Ip;
 }
 
-export async function readLinks(): Promise<Link[]> {
-  return parseLinks(await ipJson<IpLink>('-details address show'));
+export async function readLinks(signal?: AbortSignal): Promise<Link[]> {
+  return parseLinks(await ipJson<IpLink>('-details address show', signal));
 }
 
 export function parseLinks(json: readonly IpLink[]): Link[] {

@@ -1,11 +1,10 @@
 /** The list of all obstacle checks of a node. */
 
-import type { FirewallOptions } from '../firewall/rules.js';
 import type { Lease } from '../leases/lease.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
 import { checkBridges } from './cni-bridge.js';
 import { checkDirectRouting } from './direct-routing.js';
-import { firewallCheck } from './firewall.js';
+import { firewallCheck, type UsedFirewall } from './firewall.js';
 import { checkForwarding } from './forwarding.js';
 import { checkLocalPeers } from './local-peer.js';
 import type { FamilyFacts, Obstacle, ObstacleCheck } from './obstacle.js';
@@ -23,8 +22,8 @@ const REFUSED_PERIOD_MS = 2000;
 const SILENT_PERIOD_MS = 10_000;
 
 /** Returns the checks that need no running Weft. */
-export function nodeChecks(rules: FirewallOptions): ObstacleCheck[] {
-  return [checkSysctls, ...commandChecks(rules)];
+export function nodeChecks(firewall: UsedFirewall): ObstacleCheck[] {
+  return [checkSysctls, ...commandChecks(firewall)];
 }
 
 function checkSysctls(facts: FamilyFacts): Promise<Obstacle[]> {
@@ -32,21 +31,21 @@ function checkSysctls(facts: FamilyFacts): Promise<Obstacle[]> {
 }
 
 /** Returns the checks that run commands. */
-function commandChecks(rules: FirewallOptions): ObstacleCheck[] {
+function commandChecks(firewall: UsedFirewall): ObstacleCheck[] {
   return [
     checkBridges,
     checkLocalPeers,
-    (facts) => checkRouterAdvertisements(facts),
+    (facts, signal) => checkRouterAdvertisements(facts, '/proc/sys', signal),
     checkDirectRouting,
-    firewallCheck(rules),
+    firewallCheck(firewall),
   ];
 }
 
 /** Returns all checks of a running node. */
-export function runningChecks(rules: FirewallOptions, figuresOf: FiguresOf): CheckGroup[] {
+export function runningChecks(firewall: UsedFirewall, figuresOf: FiguresOf): CheckGroup[] {
   return [
     { checks: [checkSysctls], everyMs: SYSCTL_PERIOD_MS },
-    { checks: commandChecks(rules), everyMs: NODE_PERIOD_MS },
+    { checks: commandChecks(firewall), everyMs: NODE_PERIOD_MS },
     { checks: [refusedPeers(figuresOf)], everyMs: REFUSED_PERIOD_MS },
     { checks: [silentPeers(figuresOf)], everyMs: SILENT_PERIOD_MS },
   ];

@@ -9,8 +9,11 @@ import { readLinks } from '../kernel/links.js';
 import type { FamilyFacts, Obstacle } from './obstacle.js';
 
 /** Reports every bridge with an address in the pod network and outside this node's subnet. */
-export async function checkBridges({ network, subnet }: FamilyFacts): Promise<Obstacle[]> {
-  const links = await readLinks().catch(() => []);
+export async function checkBridges(
+  { network, subnet }: FamilyFacts,
+  signal?: AbortSignal,
+): Promise<Obstacle[]> {
+  const links = await readLinks(signal).catch(() => []);
   return links
     .filter(({ kind }) => kind === 'bridge')
     .flatMap(({ name, assigned }) =>

@@ -4,7 +4,7 @@ import { type Cidr, formatCidr, lastOf } from '../addresses/cidr.js';
 import type { Family } from '../addresses/family.js';
 import type { Ip } from '../addresses/ip.js';
 import type { Iptables } from '../firewall/iptables.js';
-import { findIptables, type IptablesChoice } from '../firewall/locations.js';
+import { findIptables, type IptablesChoice, WAIT_S } from '../firewall/locations.js';
 import type { FirewallOptions } from '../firewall/rules.js';
 import { type BaseChain, readBaseChains } from './filter/base-chains.js';
 import { type Packet, POD_SIDE } from './filter/packet.js';
@@ -18,16 +18,21 @@ const OTHER_PORT = 50_322;
 /** The input chain is followed for this many peers. */
 const SAMPLE_PEERS = 16;
 
-/** Returns the check of all firewalls. With these options Weft accepts forwarded pod traffic by its own rules. */
-export function firewallCheck(options: FirewallOptions): ObstacleCheck {
-  const choices = new Map<Family, Promise<IptablesChoice>>();
-  return async (facts) => {
+/** What the check knows of Weft's own rules. */
+export interface UsedFirewall {
+  options: FirewallOptions;
+  /** The iptables of each family, as chosen at the start. A family without rules in iptables has none. */
+  choices: ReadonlyMap<Family, IptablesChoice>;
+}
+
+/** Returns the check of all firewalls. Weft's own rules may accept forwarded pod traffic. */
+export function firewallCheck({ options, choices }: UsedFirewall): ObstacleCheck {
+  return async (facts, signal) => {
     const { family } = facts;
-    const choice = choices.get(family) ?? findIptables(family);
-    choices.set(family, choice);
-    const { main, others } = await choice;
+    const { main, others } =
+      choices.get(family) ?? (await findIptables(family, { waitSeconds: WAIT_S, signal }));
     const cured = options.mode === 'iptables' && options.forwardRules ? main?.backEnd : undefined;
-    const chains = await readBaseChains(family, main === undefined ? others : [main, ...others]);
+    const chains = await readBaseChains(family, main === undefined ? others : [main, ...others], signal);
     const found = chains.map((chain) =>
       chain.hook === 'input'
         ? inputObstacle(facts, chain)
@@ -68,7 +73,7 @@ function forwardObstacle(facts: FamilyFacts, chain: BaseChain, cured: boolean): 
 }
 
 function inputObstacle(facts: FamilyFacts, chain: BaseChain): Obstacle | undefined {
-  if (chain.device !== undefined && chain.device !== facts.underlay) return undefined;
+  if (chain.devices?.includes(facts.underlay) === false) return undefined;
   const reason = tunnelPackets(facts)
     .map((packet) => dropReason(chain, packet, false))
     .find((found) => found !== undefined);

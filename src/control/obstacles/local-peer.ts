@@ -5,8 +5,11 @@ import { formatIp } from '../addresses/ip.js';
 import { readLinks } from '../kernel/links.js';
 import type { FamilyFacts, Obstacle } from './obstacle.js';
 
-export async function checkLocalPeers({ device, peers }: FamilyFacts): Promise<Obstacle[]> {
-  const links = await readLinks().catch(() => []);
+export async function checkLocalPeers(
+  { device, peers }: FamilyFacts,
+  signal?: AbortSignal,
+): Promise<Obstacle[]> {
+  const links = await readLinks(signal).catch(() => []);
   // Weft removes such an address from its own device.
   const owners = new Map(
     links

@@ -13,58 +13,88 @@ export interface CheckGroup {
   everyMs: number;
 }
 
+/** Returns what is known of each family at present. */
+type FactsOf = () => readonly FamilyFacts[];
+
 /** The result of one check; it stays if a later run fails or takes too long. */
 class Watched {
   obstacles: readonly Obstacle[] = [];
   private readonly check: ObstacleCheck;
-  private running = false;
+  private readonly signal: AbortSignal;
+  private running: Promise<void> | undefined;
+  /** The run after the running one. */
+  private next: Promise<void> | undefined;
 
-  constructor(check: ObstacleCheck) {
+  constructor(check: ObstacleCheck, signal: AbortSignal) {
     this.check = check;
+    this.signal = signal;
   }
 
   /** Runs the check for all families unless it still runs. Never rejects. */
-  async run(families: readonly FamilyFacts[], limitMs: number): Promise<void> {
-    if (this.running) return;
-    this.running = true;
-    const work = Promise.all(families.map((facts) => this.check(facts)))
+  async run(facts: FactsOf, limitMs: number): Promise<void> {
+    if (this.running === undefined) await limited(this.start(facts), limitMs);
+  }
+
+  /** As `run`, but a check that still runs, and may have read an older state, runs once more. */
+  async runAgain(facts: FactsOf, limitMs: number): Promise<void> {
+    this.next ??= this.running?.then(() => {
+      this.next = undefined;
+      return this.running ?? this.start(facts);
+    });
+    await limited(this.next ?? this.start(facts), limitMs);
+  }
+
+  private start(facts: FactsOf): Promise<void> {
+    const { check, signal } = this;
+    this.running = Promise.all(signal.aborted ? [] : facts().map((family) => check(family, signal)))
       .then((found) => {
         this.obstacles = found.flat();
       })
       .catch(() => {})
       .finally(() => {
-        this.running = false;
+        this.running = undefined;
       });
-    const limit = deferred();
-    const timer = setTimeout(limit.resolve, limitMs);
-    await Promise.race([work, limit.promise]);
-    clearTimeout(timer);
+    return this.running;
   }
 }
 
+/** Waits for work, but not longer than the limit. */
+async function limited(work: Promise<void>, limitMs: number): Promise<void> {
+  const limit = deferred();
+  const timer = setTimeout(limit.resolve, limitMs).unref();
+  await Promise.race([work, limit.promise]);
+  clearTimeout(timer);
+}
+
 export class ObstacleWatch {
-  private readonly facts: () => FamilyFacts[];
+  private readonly facts: FactsOf;
   private readonly groups: readonly Watched[][];
   private readonly timers: NodeJS.Timeout[];
   private readonly announcer = new Announcer();
   private readonly limitMs: number;
-  private closed = false;
+  private readonly closing = new AbortController();
 
   /** Runs every check now, then each group at its interval. `facts` returns what is known of each family at present. */
-  constructor(groups: readonly CheckGroup[], facts: () => FamilyFacts[], limitMs = LIMIT_MS) {
+  constructor(groups: readonly CheckGroup[], facts: FactsOf, limitMs = LIMIT_MS) {
     this.facts = facts;
     this.limitMs = limitMs;
-    this.groups = groups.map(({ checks }) => checks.map((check) => new Watched(check)));
+    const { signal } = this.closing;
+    this.groups = groups.map(({ checks }) => checks.map((check) => new Watched(check, signal)));
     this.timers = groups.map(({ everyMs }, index) => {
       const group = this.groups[index] ?? [];
       return setInterval(() => void this.run(group), everyMs).unref();
     });
-    this.checkNow();
+    void this.checkNow();
   }
 
-  /** Runs every check, for example after a change of this node's lease. */
-  checkNow(): void {
-    for (const group of this.groups) void this.run(group);
+  /** Runs every check on the present state, and waits for the results, but not longer than the limit. */
+  async checkNow(limitMs = this.limitMs): Promise<void> {
+    await Promise.all(
+      this.groups.flat().map(async (one) => {
+        await one.runAgain(this.facts, limitMs);
+        this.announce();
+      }),
+    );
   }
 
   /** The obstacles that the checks found last. */
@@ -72,16 +102,20 @@ export class ObstacleWatch {
     return this.announcer.present;
   }
 
-  /** Ends the checks; a running one logs nothing any more. */
+  /** Ends the checks and their commands; a running check logs nothing any more. */
   close(): void {
-    this.closed = true;
+    this.closing.abort();
     for (const timer of this.timers) clearInterval(timer);
   }
 
   private async run(group: readonly Watched[]): Promise<void> {
-    const families = this.facts();
-    await Promise.all(group.map((watched) => watched.run(families, this.limitMs)));
-    if (!this.closed) this.announcer.update(this.groups.flat().flatMap(({ obstacles }) => obstacles));
+    await Promise.all(group.map((one) => one.run(this.facts, this.limitMs)));
+    this.announce();
+  }
+
+  private announce(): void {
+    if (this.closing.signal.aborted) return;
+    this.announcer.update(this.groups.flat().flatMap(({ obstacles }) => obstacles));
   }
 }
 
@@ -90,7 +124,10 @@ export async function findObstacles(
   checks: readonly ObstacleCheck[],
   families: readonly FamilyFacts[],
 ): Promise<Obstacle[]> {
-  const watched = checks.map((check) => new Watched(check));
-  await Promise.all(watched.map((one) => one.run(families, LIMIT_MS)));
+  // A command that hangs would keep the process alive.
+  const closing = new AbortController();
+  const watched = checks.map((check) => new Watched(check, closing.signal));
+  await Promise.all(watched.map((one) => one.run(() => families, LIMIT_MS)));
+  closing.abort();
   return watched.flatMap(({ obstacles }) => [...obstacles]);
 }

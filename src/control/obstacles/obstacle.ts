@@ -32,5 +32,8 @@ export interface FamilyFacts {
   directRouting?: boolean;
 }
 
-/** Reads the node's state and changes nothing. Returns no obstacle if the state cannot be read. */
-export type ObstacleCheck = (facts: FamilyFacts) => Promise<Obstacle[]>;
+/**
+ * Reads the node's state and changes nothing. Returns no obstacle if the state cannot be read. The signal stops running
+ * commands.
+ */
+export type ObstacleCheck = (facts: FamilyFacts, signal?: AbortSignal) => Promise<Obstacle[]>;

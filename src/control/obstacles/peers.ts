@@ -1,6 +1,7 @@
 /** Obstacles of single peers: one that never answers, and one that sends from another address than its lease names. */
 
 import { formatCidr } from '../addresses/cidr.js';
+import type { Family } from '../addresses/family.js';
 import { formatIp } from '../addresses/ip.js';
 import type { Lease } from '../leases/lease.js';
 import type { FamilyFacts, Obstacle, ObstacleCheck } from './obstacle.js';
@@ -9,11 +10,14 @@ import type { PeerFigures, PeerPackets, RefusedSource } from './peer-figures.js'
 /** How long Weft sends to a peer before its silence is an obstacle, and how long an obstacle outlasts its packets. */
 const SILENCE_MS = 60_000;
 
-/** More obstacles of one kind than this are told as one. */
+/** More obstacles of one kind than this are reported as one. */
 const MAX_LISTED = 16;
 
 /** Returns the figures of a family; undefined while its dataplane is being rebuilt. */
 export type FiguresOf = (facts: FamilyFacts) => PeerFigures | undefined;
+
+/** In place of a time: a packet of the peer was received. */
+const HEARD = Number.POSITIVE_INFINITY;
 
 /**
  * Returns the check for peers that Weft has sent to for a minute and never received from. It runs every few seconds: it
@@ -23,21 +27,23 @@ export function silentPeers(
   figuresOf: FiguresOf,
   now: () => number = () => performance.now(),
 ): ObstacleCheck {
-  /** When a packet to this address was first seen; absent once one was received. */
-  const sentSince = new Map<string, number>();
+  /** When a packet to each address was first seen, or HEARD. It outlasts the counts, which begin again after a rebuild. */
+  const sentSince = new Map<Family, ReadonlyMap<string, number>>();
   return async (facts) => {
+    const { family, peers } = facts;
     const packets = (await figuresOf(facts)?.peers()) ?? [];
     const byAddress = new Map(packets.map((one) => [formatIp(one.address), one]));
-    const silent = facts.peers.filter((peer) => {
-      const address = formatIp(peer.publicIp);
-      if (!isOneSided(byAddress.get(address))) {
-        sentSince.delete(address);
-        return false;
-      }
-      const since = sentSince.get(address) ?? now();
-      sentSince.set(address, since);
-      return now() - since >= SILENCE_MS;
-    });
+    const before = sentSince.get(family);
+    const since = new Map<string, number>();
+    for (const { publicIp } of peers) {
+      const address = formatIp(publicIp);
+      const at = firstSent(byAddress.get(address), before?.get(address), now());
+      if (at !== undefined) since.set(address, at);
+    }
+    sentSince.set(family, since);
+    const silent = peers.filter(
+      ({ publicIp }) => now() - (since.get(formatIp(publicIp)) ?? HEARD) >= SILENCE_MS,
+    );
     return listed(
       'silent peer',
       silent.map((peer) => silence(peer, facts)),
@@ -45,15 +51,23 @@ export function silentPeers(
   };
 }
 
-function isOneSided(packets: PeerPackets | undefined): boolean {
-  return packets !== undefined && packets.txPackets > 0 && packets.rxPackets === 0;
+/** Returns when a packet to a peer was first seen, or HEARD; undefined for a peer without packets. */
+function firstSent(
+  packets: PeerPackets | undefined,
+  before: number | undefined,
+  now: number,
+): number | undefined {
+  if (before === HEARD || (packets !== undefined && packets.rxPackets > 0)) return HEARD;
+  // The tunnel does not carry this peer's packets: they may take a direct route.
+  if (packets === undefined) return undefined;
+  return packets.txPackets > 0 ? (before ?? now) : before;
 }
 
 function silence({ publicIp, subnet }: Lease, { port }: FamilyFacts): Obstacle {
   const address = formatIp(publicIp);
   return {
     key: `silent peer ${address}`,
-    message: `peer ${address} (${formatCidr(subnet)}) was sent to for a minute and never heard of; check that it runs, that its public IP is right, and that no firewall between drops UDP port ${port}`,
+    message: `Weft has sent to peer ${address} (${formatCidr(subnet)}) for a minute and received nothing from it; check that it runs, that its public IP is right, and that no firewall between drops UDP port ${port}`,
   };
 }
 
@@ -65,33 +79,46 @@ export function refusedPeers(
   figuresOf: FiguresOf,
   now: () => number = () => performance.now(),
 ): ObstacleCheck {
-  const lastRise = new Map<string, { count: number; at: number }>();
+  /** When the count of each source rose last. */
+  const lastRise = new Map<Family, ReadonlyMap<string, { count: number; at: number }>>();
   return async (facts) => {
+    const { family, peers } = facts;
     const refused = (await figuresOf(facts)?.refusedSources()) ?? [];
-    const leases = new Map(facts.peers.map((peer) => [peer.publicIp, peer]));
-    const recent = refused.filter(({ address, leased, count }) => {
-      const key = `${formatIp(address)} ${formatIp(leased)}`;
-      const last = lastRise.get(key);
-      if (last === undefined || last.count !== count) lastRise.set(key, { count, at: now() });
-      return now() - (lastRise.get(key)?.at ?? 0) < SILENCE_MS;
-    });
+    const before = lastRise.get(family);
+    const rises = new Map(
+      refused.map((source) => {
+        const { count } = source;
+        const key = keyOf(source);
+        const last = before?.get(key);
+        return [key, last?.count === count ? last : { count, at: now() }];
+      }),
+    );
+    lastRise.set(family, rises);
+    const recent = refused.filter((source) => now() - (rises.get(keyOf(source))?.at ?? 0) < SILENCE_MS);
     return listed(
       'refused source',
-      recent.flatMap((source) => {
-        const lease = leases.get(source.leased);
-        return lease === undefined ? [] : [refusal(source, lease)];
+      peers.flatMap((lease) => {
+        const sources = recent.filter(({ leased }) => leased === lease.publicIp);
+        return sources.length === 0 ? [] : [refusal(sources, lease)];
       }),
     );
   };
 }
 
-function refusal({ address }: RefusedSource, { publicIp, subnet, vtepMac }: Lease): Obstacle {
-  const from = formatIp(address);
+function keyOf({ address, leased }: RefusedSource): string {
+  return `${formatIp(address)} ${formatIp(leased)}`;
+}
+
+/** Returns one obstacle for all sources of a lease: forged source addresses do not fill the log. */
+function refusal(sources: readonly RefusedSource[], { publicIp, subnet, vtepMac }: Lease): Obstacle {
+  const [from = '', ...others] = sources.map(({ address }) => formatIp(address)).sort();
   const leased = formatIp(publicIp);
   const what = vtepMac === undefined ? 'packets' : `packets with the MAC ${vtepMac}`;
+  const more =
+    others.length === 0 ? '' : ` and ${others.length} other address${others.length === 1 ? '' : 'es'}`;
   return {
-    key: `refused source ${from} ${leased}`,
-    message: `${what} of peer ${leased} (${formatCidr(subnet)}) arrive from ${from} and are dropped; set that node's public IP to ${from}, or behind NAT use --peer-check mac`,
+    key: `refused source ${leased}`,
+    message: `${what} of peer ${leased} (${formatCidr(subnet)}) arrive from ${from}${more} and are dropped; set that node's public IP to ${from}, or behind NAT use --peer-check mac`,
   };
 }
 
@@ -100,5 +127,5 @@ function listed(kind: string, obstacles: readonly Obstacle[]): Obstacle[] {
   if (obstacles.length <= MAX_LISTED) return [...obstacles];
   const [first] = obstacles as [Obstacle];
   const more = obstacles.length - 1;
-  return [{ key: `${kind}s`, message: `${first.message}; the same is true of ${more} other addresses` }];
+  return [{ key: `${kind}s`, message: `${first.message}; the same is true of ${more} other peers` }];
 }

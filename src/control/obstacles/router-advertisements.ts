@@ -11,6 +11,7 @@ import type { FamilyFacts, Obstacle } from './obstacle.js';
 export async function checkRouterAdvertisements(
   { family, underlay }: FamilyFacts,
   root = '/proc/sys',
+  signal?: AbortSignal,
 ): Promise<Obstacle[]> {
   if (family !== 'ipv6') return [];
   const directory = `${root}/net/ipv6/conf/${underlay}`;
@@ -18,7 +19,7 @@ export async function checkRouterAdvertisements(
     (await readFile(`${directory}/${name}`, 'utf8').catch(() => '')).trim();
   // With accept_ra 0 a program such as systemd-networkd processes the advertisements itself.
   if ((await value('accept_ra')) !== '1' || (await value('forwarding')) === '0') return [];
-  const routes = await ipJson<Route>('-6 route show default').catch(() => []);
+  const routes = await ipJson<Route>('-6 route show default', signal).catch(() => []);
   if (!routes.some(({ dev, protocol }) => dev === underlay && protocol === 'ra')) return [];
   const sysctl = `net.ipv6.conf.${underlay.replaceAll('.', '/')}.accept_ra`;
   return [

@@ -33,7 +33,7 @@ export function gsoRunLimit(wanted: GsoRuns, version: KernelVersion): GsoRunLimi
   if (wanted === 'off') return { datagrams: 1, reason: 'GSO runs are switched off' };
   if (isAtLeast(version, DAMAGED_FROM) && !isAtLeast(version, DAMAGED_UNTIL)) {
     const name = version.join('.');
-    return { datagrams: 1, reason: `Linux ${name} damages GSO runs; ${DAMAGED_UNTIL.join('.')} is repaired` };
+    return { datagrams: 1, reason: `Linux ${name} damages GSO runs; fixed in ${DAMAGED_UNTIL.join('.')}` };
   }
   return { datagrams: isAtLeast(version, EXACT_LIMIT) ? MAX_DATAGRAMS : MAX_DATAGRAMS - 1 };
 }

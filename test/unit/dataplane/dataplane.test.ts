@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Dataplane, type DataplaneOptions } from '../../../src/dataplane/dataplane.js';
+import { Dataplane, DataplaneGone, type DataplaneOptions } from '../../../src/dataplane/dataplane.js';
 import { ipv4, ipv6 } from '../../support/bytes.js';
 
 const VXLAN = { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false } as const;
@@ -25,4 +25,10 @@ t.test('Dataplane refuses learning and the udp tunnel over IPv6 before it opens 
   );
   const udp = { type: 'udp', address: ipv4('10.244.1.0'), peerCheck: 'strict' } as const;
   t.throws(() => new Dataplane(options(udp)), RangeError('the udp tunnel needs an IPv4 underlay'));
+});
+
+t.test('Dataplane without threads rejects the request for the packets of peers', async (t) => {
+  const stopped = Object.create(Dataplane.prototype, { threads: { value: [] } }) as Dataplane;
+  await t.rejects(stopped.peers(), new DataplaneGone());
+  await t.rejects(stopped.refusedSources(), new DataplaneGone());
 });

@@ -37,8 +37,11 @@ const NAMES_SHOWN = 5;
 export function describeMissingNode(node: string, nodes: ReadonlyMap<string, unknown>): string {
   const names = [...nodes.keys()].sort();
   const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '';
-  const shown = names.length === 0 ? 'no node' : `${names.slice(0, NAMES_SHOWN).join(', ')}${more}`;
-  return `waiting for node "${node}": "kubectl get nodes" does not show it, but ${shown}; start its kubelet, or set NODE_NAME to the name of this node`;
+  const shown =
+    names.length === 0
+      ? 'shows no node'
+      : `does not show it, but ${names.slice(0, NAMES_SHOWN).join(', ')}${more}`;
+  return `waiting for node "${node}": "kubectl get nodes" ${shown}; start its kubelet, or set NODE_NAME to the name of this node`;
 }
 
 function podError(pod: string, error: ApiError): Error {

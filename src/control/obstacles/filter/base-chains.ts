@@ -6,7 +6,7 @@ import { type BackEnd, type Iptables, LOADED_TABLES } from '../../firewall/iptab
 import { NFT_FAMILIES } from '../../firewall/nftables.js';
 import { reason, run } from '../../support/command.js';
 import { parseIptables } from './iptables-rules.js';
-import { type NftBaseChain, nftObjects, parseNftTable } from './nft-rules.js';
+import { devicesByChain, type NftBaseChain, nftObjects, parseNftTable } from './nft-rules.js';
 import type { Chains } from './walk.js';
 
 export interface BaseChain {
@@ -20,8 +20,8 @@ export interface BaseChain {
   iptables?: { command: string; backEnd: BackEnd };
   /** `inet firewalld`: the table of a chain of nft. */
   table?: string;
-  /** An ingress hook sees only this interface. */
-  device?: string;
+  /** An ingress hook sees only these interfaces. */
+  devices?: readonly string[];
 }
 
 /** Tables that never drop a packet between pods of two nodes: Weft's own, and kube-proxy's large one. */
@@ -30,20 +30,27 @@ const SKIPPED_TABLES = /^(flannel-ipv[46]|kube-proxy)$/;
 /** What a datagram of the tunnel passes on its way in, besides the hook `input`. */
 const INPUT_HOOKS = ['ingress', 'prerouting', 'input'];
 
-/** Reads the chains of one family. A firewall that is not installed has none. @throws Error */
-export async function readBaseChains(family: Family, iptables: readonly Iptables[]): Promise<BaseChain[]> {
-  const nft = await nftBaseChains(family);
+/**
+ * Reads the chains of one family. A firewall that is not installed has none. @throws Error, AbortError once the signal is
+ * aborted
+ */
+export async function readBaseChains(
+  family: Family,
+  iptables: readonly Iptables[],
+  signal?: AbortSignal,
+): Promise<BaseChain[]> {
+  const nft = await nftBaseChains(family, signal);
   const found: BaseChain[] = [];
   const readable = new Set<string>();
   for (const { command, backEnd } of iptables) {
     const used = backEnd === 'legacy' ? await isLegacyLoaded(family) : nft?.some(isIptables) !== false;
     if (!used) continue;
-    const chains = await iptablesChains(command, backEnd);
+    const chains = await iptablesChains(command, backEnd, signal);
     if (chains.length > 0) readable.add(backEnd);
     found.push(...chains);
   }
   const own = readable.has('nf_tables') ? (nft ?? []).filter((chain) => !isIptables(chain)) : (nft ?? []);
-  return [...found, ...(await nftChains(own))];
+  return [...found, ...(await nftChains(own, signal))];
 }
 
 async function isLegacyLoaded(family: Family): Promise<boolean> {
@@ -51,8 +58,12 @@ async function isLegacyLoaded(family: Family): Promise<boolean> {
   return names.split('\n').includes('filter');
 }
 
-async function iptablesChains(command: string, backEnd: BackEnd): Promise<BaseChain[]> {
-  const outcome = await run(command, ['--table', 'filter', '--list-rules']);
+async function iptablesChains(
+  command: string,
+  backEnd: BackEnd,
+  signal: AbortSignal | undefined,
+): Promise<BaseChain[]> {
+  const outcome = await run(command, ['--table', 'filter', '--list-rules'], '', signal);
   // A held lock: the check fails, and its last result stays.
   if (outcome.code !== 0 && backEnd === 'legacy') throw new Error(`${command}: ${reason(outcome)}`);
   // With nf_tables, a rule that only nft can print.
@@ -72,8 +83,11 @@ async function iptablesChains(command: string, backEnd: BackEnd): Promise<BaseCh
 }
 
 /** Returns the filtering base chains of nf_tables; undefined without nft. */
-async function nftBaseChains(family: Family): Promise<NftBaseChain[] | undefined> {
-  const { code, stdout } = await run('nft', ['--json', 'list', 'chains']);
+async function nftBaseChains(
+  family: Family,
+  signal: AbortSignal | undefined,
+): Promise<NftBaseChain[] | undefined> {
+  const { code, stdout } = await run('nft', ['--json', 'list', 'chains'], '', signal);
   if (code !== 0) return undefined;
   const families = [NFT_FAMILIES[family], 'inet', 'netdev'];
   return nftObjects<NftBaseChain>(stdout, 'chain').filter(
@@ -90,17 +104,21 @@ function isIptables({ family, table, name }: NftBaseChain): boolean {
   return family.startsWith('ip') && table === 'filter' && (name === 'FORWARD' || name === 'INPUT');
 }
 
-async function nftChains(bases: readonly NftBaseChain[]): Promise<BaseChain[]> {
+async function nftChains(
+  bases: readonly NftBaseChain[],
+  signal: AbortSignal | undefined,
+): Promise<BaseChain[]> {
   const tables = new Map<string, Chains | undefined>();
+  const unnamed = bases.some(({ hook, dev }) => hook === 'ingress' && dev === undefined);
+  const text = unnamed ? (await run('nft', ['list', 'chains'], '', signal)).stdout : '';
+  const listed = devicesByChain(text);
   const found: BaseChain[] = [];
   for (const { family, table, name, hook, dev, policy } of bases) {
     const full = `${family} ${table}`;
-    if (!tables.has(full)) {
-      const { code, stdout } = await run('nft', ['--json', 'list', 'table', family, table]);
-      tables.set(full, code === 0 ? parseNftTable(stdout) : undefined);
-    }
+    if (!tables.has(full)) tables.set(full, await readTable(full, signal));
     const chains = tables.get(full);
     if (chains === undefined) continue;
+    const devices = dev === undefined ? listed.get(`${full} ${name}`) : [dev].flat();
     found.push({
       hook: hook === 'forward' ? 'forward' : 'input',
       label: `nftables: chain ${name} of table ${full} (hook ${hook})`,
@@ -108,8 +126,18 @@ async function nftChains(bases: readonly NftBaseChain[]): Promise<BaseChain[]> {
       chains,
       drops: policy === 'drop',
       table: full,
-      ...(dev !== undefined && { device: dev }),
+      ...(devices && { devices }),
     });
   }
   return found;
+}
+
+/** Reads the rules of a table; undefined if nft cannot print them. */
+async function readTable(table: string, signal: AbortSignal | undefined): Promise<Chains | undefined> {
+  const args = ['--json', 'list', 'table', ...table.split(' ')];
+  // A named set may have a hundred thousand elements, and no match on one is certain.
+  let outcome = await run('nft', ['--terse', ...args], '', signal);
+  // An old nft has no --terse.
+  if (outcome.code !== 0) outcome = await run('nft', args, '', signal);
+  return outcome.code === 0 ? parseNftTable(outcome.stdout) : undefined;
 }

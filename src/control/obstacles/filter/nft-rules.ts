@@ -6,6 +6,7 @@ import {
   answer,
   any,
   matchesAddress,
+  matchesAddressRange,
   matchesInterface,
   matchesPort,
   matchesProtocol,
@@ -22,11 +23,14 @@ export interface NftBaseChain {
   table: string;
   name: string;
   hook: string;
-  /** The interface of an ingress hook. */
-  dev?: string;
+  /** The interface of an ingress hook, or several. Some releases of nft leave it out (1.0.6 does). */
+  dev?: string | string[];
   type: string;
   policy?: string;
 }
+
+/** The protocols above IP whose headers nft matches: a packet has one of them. */
+const TRANSPORTS = new Set('tcp udp udplite sctp dccp icmp icmpv6 igmp esp ah comp gre'.split(' '));
 
 /** Statements that neither match nor end a rule. */
 const PASSIVE = new Set(['counter', 'log', 'notrack', 'flow', 'secmark', 'ct helper', 'ct timeout']);
@@ -35,6 +39,21 @@ const PASSIVE = new Set(['counter', 'log', 'notrack', 'flow', 'secmark', 'ct hel
 export function nftObjects<T>(text: string, kind: 'chain' | 'rule'): T[] {
   const { nftables } = JSON.parse(text) as { nftables: Record<string, T>[] };
   return nftables.flatMap((entry) => entry[kind] ?? []);
+}
+
+/** Returns the interfaces of ingress chains from the output of `nft list chains`, by family, table and chain. */
+export function devicesByChain(text: string): Map<string, string[]> {
+  const devices = new Map<string, string[]>();
+  let table = '';
+  let chain = '';
+  for (const line of text.split('\n')) {
+    table = /^table (.+) \{$/.exec(line)?.[1] ?? table;
+    chain = /^\s+chain (.+) \{$/.exec(line)?.[1] ?? chain;
+    const listed = /^\s+type filter hook ingress devices? (.+) priority /.exec(line)?.[1];
+    const names = listed?.match(/[^\s"={},]+/g);
+    if (names) devices.set(`${table} ${chain}`, names);
+  }
+  return devices;
 }
 
 /** Parses the rules of a table from the output of `nft -j list table`. @throws SyntaxError */
@@ -103,7 +122,9 @@ function mappedVerdict(
   state: WalkState,
 ): { answer: Answer; verdict: Verdict } {
   const elements = (data as { set?: [unknown, Json][] } | undefined)?.set;
-  if (!Array.isArray(elements)) return { answer: 'maybe', verdict: { kind: 'unknown' } };
+  // A named map, or a listing without elements: a map of a rule is never empty.
+  if (!Array.isArray(elements) || elements.length === 0)
+    return { answer: 'maybe', verdict: { kind: 'unknown' } };
   for (const [element, value] of elements) {
     const found = compare(key as Json, element, packet, state);
     if (found === 'no') continue;
@@ -124,36 +145,53 @@ function matchOf({ op, left, right }: Json, packet: Packet, state: WalkState): A
 
 /** Compares an expression with a constant, a set, a prefix or a range. */
 function compare(left: Json, right: unknown, packet: Packet, state: WalkState): Answer {
-  if (Array.isArray(right)) return any(right.map((value) => compare(left, value, packet, state)));
-  const { set, prefix, range, elem } = (typeof right === 'object' && right !== null ? right : {}) as Json;
-  if (Array.isArray(set)) return compare(left, set, packet, state);
+  if (Array.isArray(right))
+    // A set of a rule is never empty: this listing leaves out its elements.
+    return right.length === 0 ? 'maybe' : any(right.map((value) => compare(left, value, packet, state)));
+  const { set, elem, '|': flags } = (typeof right === 'object' && right !== null ? right : {}) as Json;
+  const alternatives = set ?? flags;
+  if (Array.isArray(alternatives)) return compare(left, alternatives, packet, state);
   if (elem !== undefined) return compare(left, (elem as Json).val, packet, state);
   const [kind = '', value] = Object.entries(left)[0] ?? [];
-  const { key, protocol, field } = value as { key?: string; protocol?: string; field?: string };
-  if (kind === 'meta') return compareMeta(key ?? '', right, packet, state);
-  if (kind === 'ct') return key === 'state' ? answer(right === 'new') : compareStatus(key);
+  const { key = '', protocol, field } = value as { key?: string; protocol?: string; field?: string };
+  if (kind === 'meta') return compareMeta(key, right, packet, state);
+  if (kind === 'ct') return compareTracking(key, right);
   if (kind !== 'payload' || protocol === undefined || field === undefined) return 'maybe';
+  return comparePayload(protocol, field, right, packet);
+}
+
+function comparePayload(protocol: string, field: string, right: unknown, packet: Packet): Answer {
+  const { prefix, range } = (typeof right === 'object' && right !== null ? right : {}) as Json;
   if (protocol === 'ip' || protocol === 'ip6') {
     if ((protocol === 'ip') !== (packet.family === 'ipv4')) return 'no';
     if (field === 'protocol' || field === 'nexthdr') return matchesProtocol(packet, String(right));
     if (field !== 'saddr' && field !== 'daddr') return 'maybe';
     const ip = field === 'saddr' ? packet.source : packet.destination;
+    if (Array.isArray(range)) return matchesAddressRange(ip, String(range[0]), String(range[1]));
     const { addr, len } = (prefix ?? {}) as { addr?: string; len?: number };
     return matchesAddress(ip, prefix === undefined ? String(right) : `${addr}/${len}`);
   }
-  if (protocol !== 'th' && protocol !== packet.protocol) return 'no';
-  if (field !== 'sport' && field !== 'dport') return 'maybe';
+  if (TRANSPORTS.has(protocol) && protocol !== packet.protocol) return 'no';
+  if (![packet.protocol, 'th'].includes(protocol) || (field !== 'sport' && field !== 'dport')) return 'maybe';
   const port = field === 'sport' ? packet.sourcePort : packet.destinationPort;
   const [first, last] = (Array.isArray(range) ? range : [right, right]).map(Number) as [number, number];
   return matchesPort(port, first, last);
 }
 
 /** A new connection was neither translated nor has it another status. */
-function compareStatus(key: string | undefined): Answer {
-  return key === 'status' ? 'no' : 'maybe';
+function compareTracking(key: string, right: unknown): Answer {
+  if (key === 'status') return 'no';
+  return key === 'state' && !isNamedSet(right) ? answer(right === 'new') : 'maybe';
+}
+
+/** A named set: nft lists it without its elements. */
+function isNamedSet(right: unknown): boolean {
+  return typeof right === 'string' && right.startsWith('@');
 }
 
 function compareMeta(key: string, right: unknown, packet: Packet, { markKnown }: WalkState): Answer {
+  // An object is a range or a computation.
+  if (isNamedSet(right) || typeof right === 'object') return 'maybe';
   const text = String(right);
   switch (key) {
     case 'iif':

@@ -62,11 +62,19 @@ export function matchesAddress(ip: Ip | undefined, text: string): Answer {
   return answer(cidr === undefined ? ip === single : containsAddress(cidr, ip));
 }
 
-/** Compares a protocol with a name or number, as iptables and nft print them. */
+/** Compares an address with the first and last address of a range. */
+export function matchesAddressRange(ip: Ip | undefined, first: string, last: string): Answer {
+  const [from, to] = [parseIp(first), parseIp(last)];
+  if (ip === undefined || from === undefined || to === undefined) return 'maybe';
+  return answer(ip >= from && ip <= to);
+}
+
+/** Compares a protocol with a name or number, as iptables and nft print them; anything else may match. */
 export function matchesProtocol({ protocol, family }: Packet, text: string): Answer {
   const numbers = { tcp: '6', udp: '17' };
   if (text === 'all' || text === '0') return 'yes';
   if (FAMILIES.includes(text as Family)) return answer(text === family);
+  if (!/^[\w.+-]+$/.test(text)) return 'maybe';
   return answer(text === protocol || text === numbers[protocol]);
 }
 

@@ -1,6 +1,9 @@
 import t, { type Test } from 'tap';
+import { Firewall } from '../../../../src/control/firewall/firewall.js';
+import { Iptables } from '../../../../src/control/firewall/iptables.js';
 import type { FirewallOptions } from '../../../../src/control/firewall/rules.js';
-import { firewallCheck } from '../../../../src/control/obstacles/firewall.js';
+import { nodeChecks } from '../../../../src/control/obstacles/checks.js';
+import { firewallCheck, type UsedFirewall } from '../../../../src/control/obstacles/firewall.js';
 import type { FamilyFacts } from '../../../../src/control/obstacles/obstacle.js';
 import { cidr, ip } from '../../../support/addresses.js';
 import { fakeCommands } from '../../../support/fake-commands.js';
@@ -14,6 +17,7 @@ const OPTIONS: FirewallOptions = {
   fullyRandom: true,
   resyncSeconds: 5,
 };
+const USED: UsedFirewall = { options: OPTIONS, choices: new Map() };
 const FACTS: FamilyFacts = {
   family: 'ipv4',
   device: 'flannel.1',
@@ -54,7 +58,10 @@ async function messages(
     iptables: `[ "$1" = --version ] && echo "iptables v1.8.9 (nf_tables)" && exit; printf '%s\\n' '${rules}'`,
     nft: `case "$*" in *chains) echo '${json([...own, ...(nft?.chains ?? [])])}' ;; *) echo '${json(nft?.table)}' ;; esac`,
   });
-  const obstacles = await firewallCheck({ ...OPTIONS, ...options })({ ...FACTS, ...facts });
+  const obstacles = await firewallCheck({ options: { ...OPTIONS, ...options }, choices: new Map() })({
+    ...FACTS,
+    ...facts,
+  });
   return obstacles.map(({ message }) => message);
 }
 
@@ -138,7 +145,86 @@ t.test('firewallCheck reports a base chain of nft whose policy is to drop', asyn
   ]);
 });
 
+t.test('firewallCheck reports an ingress chain only on the underlay', async (t) => {
+  const chain = { family: 'netdev', table: 'd', name: 'i' };
+  const table = [{ chain }, { rule: { ...chain, chain: 'i', handle: 2, expr: [{ drop: null }] } }];
+  const ingress = { ...chain, type: 'filter', hook: 'ingress' };
+  const on = (dev: string | string[]) => ({ chains: [{ chain: { ...ingress, dev } }], table });
+  const found = [/^nftables: chain i of table netdev d \(hook ingress\) drops the datagrams/];
+  t.match(await messages(t, { nft: on('eth0') }), found);
+  t.match(await messages(t, { nft: on(['eth1', 'eth0']) }), found);
+  t.strictSame(await messages(t, { nft: on(['eth1', 'eth2']) }), []);
+});
+
+t.test('firewallCheck finds the interface of an ingress chain that nft leaves out of its JSON', async (t) => {
+  const chain = { family: 'netdev', table: 'd', name: 'i' };
+  const table = [{ chain }, { rule: { ...chain, chain: 'i', handle: 2, expr: [{ drop: null }] } }];
+  const json = (objects: object[]) => JSON.stringify({ nftables: objects });
+  for (const [device, count] of [
+    ['eth0', 1],
+    ['eth1', 0],
+  ] as const) {
+    const text = `table netdev d {\n\tchain i {\n\t\ttype filter hook ingress device "${device}" priority 0;\n\t}\n}`;
+    fakeCommands(t, {
+      nft: `case "$*" in
+        "--json list chains") echo '${json([{ chain: { ...chain, type: 'filter', hook: 'ingress' } }])}' ;;
+        "list chains") printf '%s' '${text}' ;;
+        *) echo '${json(table)}' ;;
+      esac`,
+    });
+    t.equal((await firewallCheck(USED)(FACTS)).length, count, device);
+  }
+});
+
+t.test('firewallCheck asks nft for no elements of named sets, unless nft is too old', async (t) => {
+  const { chains, table } = serverFilter([]);
+  const json = (objects: object[]) => JSON.stringify({ nftables: objects });
+  for (const old of [false, true]) {
+    const commands = fakeCommands(t, {
+      nft: `echo "$*" >> $LOG; case "$*" in *chains) echo '${json(chains)}' ;; --terse*) ${old ? 'exit 1' : `echo '${json(table)}'`} ;; *) echo '${json(table)}' ;; esac`,
+    });
+    t.equal((await firewallCheck(USED)(FACTS)).length, 2);
+    const listed = commands.taken().filter((line) => line.endsWith('list table inet filter'));
+    t.equal(listed[0], '--terse --json list table inet filter');
+    t.equal(listed.length, old ? 2 : 1);
+  }
+});
+
+t.test('firewallCheck reports kubelet in another back end than the one that Weft chose before', async (t) => {
+  const prints = (backEnd: string, rules: string) =>
+    `[ "$1" = --version ] && echo "iptables v1.8.9 (${backEnd})" && exit; printf '%s\\n' '${rules}'`;
+  const machine = (kubelet: string) =>
+    fakeCommands(t, {
+      iptables: prints('nf_tables', '-P FORWARD DROP\n-P INPUT ACCEPT'),
+      'iptables-legacy': prints('legacy', kubelet),
+      nft: 'exit 1',
+    });
+  machine('');
+  const firewall = await Firewall.open(OPTIONS);
+  t.teardown(() => firewall.close());
+  // A legacy table counts only once it is loaded, which depends on the machine.
+  t.intercept(Iptables.prototype, 'hasKubelet', {
+    value: async function (this: Iptables) {
+      return this.backEnd === 'legacy';
+    },
+  });
+  machine('-N KUBE-IPTABLES-HINT');
+  t.match(await firewallCheck(firewall)(FACTS), [
+    {
+      message: /^kubelet's chains are in legacy, but Weft's rules are in nf_tables of iptables; restart Weft/,
+    },
+  ]);
+});
+
+t.test('no check starts a command after its signal', async (t) => {
+  const log = 'echo "$0 $*" >> $LOG';
+  const commands = fakeCommands(t, { ip: log, nft: log, iptables: log });
+  const facts = { ...FACTS, directRouting: true };
+  await Promise.allSettled(nodeChecks(USED).map((check) => check(facts, AbortSignal.abort())));
+  t.strictSame(commands.taken(), []);
+});
+
 t.test('firewallCheck reports nothing if no command of a firewall is installed', async (t) => {
   fakeCommands(t, {});
-  t.strictSame(await firewallCheck(OPTIONS)(FACTS), []);
+  t.strictSame(await firewallCheck(USED)(FACTS), []);
 });

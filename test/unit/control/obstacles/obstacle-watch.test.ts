@@ -61,15 +61,49 @@ t.test('ObstacleWatch runs no check beside itself, and reports the others while 
   t.equal(hanging, 1);
 });
 
-t.test('ObstacleWatch logs nothing after close', async (t) => {
+t.test('checkNow runs a check that still runs once more, and waits for the present state', async (t) => {
+  catchLog(t);
+  let found: Obstacle[] = [];
+  const started: (() => void)[] = [];
+  const check: ObstacleCheck = async () => {
+    const seen = found;
+    await new Promise<void>((resolve) => started.push(resolve));
+    return seen;
+  };
+  const watch = new ObstacleWatch([{ checks: [check], everyMs: 60_000 }], () => FACTS.slice(0, 1));
+  t.teardown(() => watch.close());
+  found = [REJECT];
+  const checked = Promise.all([watch.checkNow(), watch.checkNow()]);
+  started[0]?.();
+  await until('the check runs again', () => started.length > 1);
+  t.strictSame(watch.obstacles, [], 'the first result is of the older state');
+  started[1]?.();
+  await checked;
+  t.strictSame(watch.obstacles, [REJECT]);
+  t.equal(started.length, 2);
+});
+
+t.test('checkNow waits for a check that hangs only until the limit', async (t) => {
+  catchLog(t);
+  const checks: ObstacleCheck[] = [() => new Promise(() => {}), async () => [REJECT]];
+  const watch = new ObstacleWatch([{ checks, everyMs: 60_000 }], () => FACTS.slice(0, 1));
+  t.teardown(() => watch.close());
+  await watch.checkNow(20);
+  t.strictSame(watch.obstacles, [REJECT]);
+});
+
+t.test('ObstacleWatch logs nothing after close, and stops the commands of a check', async (t) => {
   const log = catchLog(t);
   let finish: (found: Obstacle[]) => void = () => {};
-  const check: ObstacleCheck = () =>
+  let stopped: AbortSignal | undefined;
+  const check: ObstacleCheck = (_, signal) =>
     new Promise((resolve) => {
       finish = resolve;
+      stopped = signal;
     });
   const watch = new ObstacleWatch([{ checks: [check], everyMs: 1000 }], () => FACTS.slice(0, 1));
   watch.close();
+  t.equal(stopped?.aborted, true);
   finish([REJECT]);
   await new Promise(setImmediate);
   t.strictSame(log, []);

@@ -42,11 +42,48 @@ t.test('silentPeers reports a peer that was sent to for a minute, until it is he
     {
       key: 'silent peer 192.168.77.2',
       message:
-        /^peer 192\.168\.77\.2 \(10\.244\.2\.0\/24\) was sent to for a minute and never heard of; .*UDP port 8472$/,
+        /^Weft has sent to peer 192\.168\.77\.2 \(10\.244\.2\.0\/24\) for a minute and received nothing from it; .*UDP port 8472$/,
     },
   ]);
   fake.peers = [{ address, txPackets: 4, rxPackets: 1 }];
   t.strictSame(await check(FACTS), []);
+});
+
+t.test('silentPeers keeps what it knows of a peer while a new dataplane counts from zero', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const check = silentPeers(fakeOf, clock);
+  const peers = [2, 3].map((id) => ({ ...FACTS.peers[0], publicIp: ip(`192.168.77.${id}`) }));
+  const facts = { ...FACTS, peers } as FamilyFacts;
+  const count = (rxPackets: number, txPackets: number) => {
+    fake.peers = [
+      { address: ip('192.168.77.2'), txPackets, rxPackets: 0 },
+      { address: ip('192.168.77.3'), txPackets, rxPackets },
+    ];
+  };
+  count(1, 1);
+  await check(facts);
+  for (const [now, sent] of [
+    [60_000, 1],
+    [61_000, 0],
+    [62_000, 1],
+    [200_000, 2],
+  ] as const) {
+    fake.now = now;
+    count(0, sent);
+    t.match(await check(facts), [{ key: 'silent peer 192.168.77.2' }], `at ${now}`);
+  }
+});
+
+t.test('silentPeers forgets a peer without lease, and knows each family', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const check = silentPeers(fakeOf, clock);
+  fake.peers = [{ address: ip('192.168.77.2'), txPackets: 1, rxPackets: 0 }];
+  await check(FACTS);
+  fake.now = 60_000;
+  await check({ ...FACTS, family: 'ipv6', peers: [] });
+  t.equal((await check(FACTS)).length, 1);
+  await check({ ...FACTS, peers: [] });
+  t.strictSame(await check(FACTS), [], 'its minute begins again');
 });
 
 t.test('silentPeers reports nothing while the dataplane is being rebuilt', async (t) => {
@@ -94,14 +131,52 @@ t.test('figuresOf returns the addresses of either family', async (t) => {
   ]);
 });
 
-t.test('a check tells many obstacles of a kind as one', async (t) => {
+t.test('refusedPeers reports one obstacle for all sources of a lease', async (t) => {
   const { fake, fakeOf, clock } = fakeFigures();
-  fake.refused = Array.from({ length: 100 }, (_, index) => ({
-    address: ip(`192.168.99.${index}`),
-    leased: ip('192.168.77.2'),
-    count: 1,
+  const check = refusedPeers(fakeOf, clock);
+  const from = (...last: number[]) => {
+    fake.refused = last.map((id) => ({
+      address: ip(`192.168.99.${id}`),
+      leased: ip('192.168.77.2'),
+      count: 1,
+    }));
+  };
+  for (const [last, text] of [
+    [[7], 'from 192.168.99.7 and are dropped'],
+    [[8, 9], 'from 192.168.99.8 and 1 other address and are dropped'],
+    [[3, 1, 2], 'from 192.168.99.1 and 2 other addresses and are dropped'],
+  ] as const) {
+    from(...last);
+    const found = await check(FACTS);
+    t.match(found, [{ key: 'refused source 192.168.77.2', message: text }]);
+    t.equal(found.length, 1);
+  }
+});
+
+t.test('refusedPeers forgets sources that the dataplane does not name any more', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const check = refusedPeers(fakeOf, clock);
+  const refused = [{ address: ip('192.168.77.50'), leased: ip('192.168.77.2'), count: 4 }];
+  fake.refused = refused;
+  await check(FACTS);
+  fake.refused = [];
+  await check(FACTS);
+  fake.now = 60_000;
+  fake.refused = refused;
+  t.equal((await check(FACTS)).length, 1);
+  fake.now = 120_000;
+  await check({ ...FACTS, family: 'ipv6' });
+  t.strictSame(await check(FACTS), [], 'the check of the other family changes nothing');
+});
+
+t.test('a check reports many obstacles of a kind as one', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const peers = Array.from({ length: 100 }, (_, id) => ({
+    ...FACTS.peers[0],
+    publicIp: ip(`192.168.99.${id}`),
   }));
-  const found = await refusedPeers(fakeOf, clock)(FACTS);
-  t.match(found, [{ message: /from 192\.168\.99\.0 .*; the same is true of 99 other addresses$/ }]);
+  fake.refused = peers.map(({ publicIp }) => ({ address: ip('192.168.77.50'), leased: publicIp, count: 1 }));
+  const found = await refusedPeers(fakeOf, clock)({ ...FACTS, peers } as FamilyFacts);
+  t.match(found, [{ message: /of peer 192\.168\.99\.0 .*; the same is true of 99 other peers$/ }]);
   t.equal(found.length, 1);
 });

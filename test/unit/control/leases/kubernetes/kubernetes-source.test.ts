@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { until } from '../../../../../lab/until.js';
+import { describeMissingNode } from '../../../../../src/control/leases/kubernetes/node-name.js';
 import type { Lease } from '../../../../../src/control/leases/lease.js';
 import type { KubeApi } from '../../../../support/kube-api.js';
 import { kubeNode, PREFIX, peerNode, vxlanAnnotations } from '../../../../support/kube-nodes.js';
@@ -382,6 +383,13 @@ t.test('open logs at once that the cluster has no node of this name', async (t) 
   await b.logged('node "nope" is registered');
   const quoted = await harness(t, { env: { NODE_NAME: '"me"' } });
   mentions(t, await refusal(t, () => quoted.open()), 'NODE_NAME is "me": the quote characters are part');
+});
+
+t.test('describeMissingNode says that the cluster shows no node', async (t) => {
+  t.match(
+    describeMissingNode('nope', new Map()),
+    /^waiting for node "nope": "kubectl get nodes" shows no node; start its kubelet/,
+  );
 });
 
 t.test('Publisher restores removed annotations with one patch', async (t) => {
