@@ -50,13 +50,18 @@ export function messageOf(body: string, fallback: string): string {
 /** Returns the message and a remedy. `verb` and `resource` name the rule of the ClusterRole that the request needs. */
 export function explainApiError(error: ApiError, verb: string, resource: string): string {
   const { status } = error;
-  const known = status === undefined ? UNREACHABLE : REMEDIES[status]?.(verb, resource);
+  const known = status === undefined ? unreachable(error) : REMEDIES[status]?.(verb, resource);
   const remedy = error.remedy ?? known;
   const message = error.message.trim();
   return remedy === undefined ? message : `${message}; ${remedy}`;
 }
 
-const UNREACHABLE = 'check that the API server runs and that its address is right';
+/** Returns the remedy for a server that did not answer. */
+function unreachable({ message }: ApiError): string {
+  return /\b(ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|ENETDOWN)\b/.test(message)
+    ? 'this node has no route there; Weft waits for the network (ip address, ip route)'
+    : 'check that the API server runs and that its address is right';
+}
 
 const REMEDIES: Record<number, (verb: string, resource: string) => string> = {
   400: () => 'check that this is the address of a Kubernetes API server',
