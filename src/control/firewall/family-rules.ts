@@ -1,7 +1,11 @@
 /** The desired rules of one family, ensured in one rule store. */
 
 import { info } from '../support/log.js';
+import { loadedModules } from './loaded-modules.js';
 import { type FirewallOptions, NO_RULES, type RuleSets, type RuleStore } from './rules.js';
+
+/** How long Weft waits before it offers the kernel the refused rules again, although the same modules are loaded. */
+const RETRY_MS = 60_000;
 
 export class FamilyRules {
   private readonly store: RuleStore;
@@ -12,9 +16,22 @@ export class FamilyRules {
   /** How often `ensure` restored rules that were missing or changed. */
   repairs = 0;
 
-  constructor(store: RuleStore, mode: FirewallOptions['mode']) {
+  /** When the kernel was last offered the complete rules, and the modules that were loaded then. */
+  private attempt = { at: 0, modules: '' };
+  private readonly modules: () => Promise<string>;
+  private readonly now: () => number;
+
+  /** `modules` returns the loaded modules, and `now` milliseconds of a steady clock. */
+  constructor(
+    store: RuleStore,
+    mode: FirewallOptions['mode'],
+    modules = loadedModules,
+    now = () => performance.now(),
+  ) {
     this.store = store;
     this.mode = mode;
+    this.modules = modules;
+    this.now = now;
   }
 
   /** Sets the rules that the next `ensure` writes. */
@@ -33,6 +50,7 @@ export class FamilyRules {
       info(`Some ${this.mode} rules are missing; deleting and recreating rules`);
       this.lines = undefined;
     }
+    this.attempt = { at: this.now(), modules: await this.modules() };
     await store.write(desired);
     const lines = await store.read(desired);
     if (!store.isComplete(lines, desired)) throw new Error('another program changed them at the same time');
@@ -51,10 +69,13 @@ export class FamilyRules {
     await this.store.probe(this.desired);
   }
 
-  /** Completes rules that lack something, if a module was loaded meanwhile. */
+  /** Completes rules that lack something. The kernel runs modprobe for each attempt, so only a new module is a reason. */
   private async improve(): Promise<void> {
-    const { store, desired } = this;
+    const { store, desired, attempt } = this;
     if (store.losses.length === 0) return;
+    const modules = await this.modules();
+    if (modules === attempt.modules && this.now() - attempt.at < RETRY_MS) return;
+    this.attempt = { at: this.now(), modules };
     await store.improve(desired);
     this.lines = await store.read(desired);
   }

@@ -3,25 +3,19 @@
  * kernel's chain.
  */
 
-import { readFile } from 'node:fs/promises';
 import type { Family } from '../addresses/family.js';
 import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
 import { chainInUse, IPTABLES_CHAINS, type IptablesChain } from './chains.js';
 import { isNoTable, throwUnlessDone, unlessNoNfTables } from './iptables-errors.js';
 import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
 import { emptyingText, jumpRule, jumpsAmong, restoreText } from './iptables-text.js';
+import { type BackEnd, backEndOf, isRecent } from './iptables-version.js';
+import { isLegacyTableLoaded } from './legacy-tables.js';
 import { lossLine } from './losses.js';
 import { choicesOf, type Missing, NoTable, partsOf, Reduction, reduceRules } from './reduction.js';
 import type { Rule, RuleSets, RuleStore } from './rules.js';
 
-/** The first release with `iptables-restore --wait` and MASQUERADE's --random-fully. */
-const RECENT = [1, 6, 2];
-
-/** The kernel interface that a command uses. Neither shows the rules of the other. */
-export type BackEnd = 'legacy' | 'nf_tables';
-
 const COMMANDS = { ipv4: 'iptables', ipv6: 'ip6tables' };
-export const LOADED_TABLES = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/net/ip6_tables_names' };
 
 /** Chains by which kubelet shows its back end: the hint since Kubernetes 1.24, the canary since 1.17. */
 const KUBELET_CHAIN = /^-N KUBE-(IPTABLES-HINT|KUBELET-CANARY)$/m;
@@ -54,7 +48,7 @@ export class Iptables implements RuleStore {
   private constructor(command: string, family: Family, version: string, options: IptablesOptions) {
     this.command = command;
     this.family = family;
-    this.backEnd = version.includes('nf_tables') ? 'nf_tables' : 'legacy';
+    this.backEnd = backEndOf(version);
     const recent = isRecent(version);
     this.randomFully = options.randomFully === true && recent;
     this.signal = options.signal;
@@ -276,11 +270,8 @@ export class Iptables implements RuleStore {
     throwUnlessDone(command, outcome);
   }
 
-  /** Returns whether a table is in use. Listing an unused legacy table would load it, and connection tracking too. */
   private async isLoaded(table: string): Promise<boolean> {
-    if (this.backEnd === 'nf_tables') return true;
-    const names = await readFile(LOADED_TABLES[this.family], 'utf8').catch(() => '');
-    return names.split('\n').includes(table);
+    return this.backEnd === 'nf_tables' || (await isLegacyTableLoaded(this.family, table));
   }
 }
 
@@ -297,11 +288,4 @@ async function forEach(
   const failures: unknown[] = [];
   for (const chain of chains) await step(chain).catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw failures[0];
-}
-
-/** Parses `iptables --version`: `iptables v1.8.9 (nf_tables)`; before 1.8.0 it names no back end. */
-function isRecent(version: string): boolean {
-  const numbers = /v(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
-  const differs = RECENT.findIndex((least, index) => numbers[index] !== least);
-  return differs < 0 || (numbers[differs] ?? 0) > (RECENT[differs] as number);
 }

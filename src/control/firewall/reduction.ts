@@ -3,7 +3,7 @@
  * little as possible, so that the other rules are in force.
  */
 
-import { readFile } from 'node:fs/promises';
+import { loadedModules } from './loaded-modules.js';
 import type { Rule } from './rules.js';
 
 /** What rules can do without. `table`: the kernel cannot have the table, or the chain of this type, at all. */
@@ -104,10 +104,4 @@ async function refusalOf(attempt: () => Promise<void>): Promise<Refused | undefi
     if (error instanceof Refused) return error;
     throw error;
   }
-}
-
-/** Returns the names of the loaded modules: with another one the kernel may accept more. */
-async function loadedModules(): Promise<string> {
-  const text = await readFile('/proc/modules', 'latin1').catch(() => '');
-  return text.replaceAll(/ .*$/gm, '');
 }

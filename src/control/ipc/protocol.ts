@@ -1,4 +1,7 @@
-/** The requests of `weft status`, `weft doctor` and `weft cleanup` to a running Weft process: one JSON line each way over a Unix socket. */
+/**
+ * The requests of `weft status`, `weft doctor` and `weft cleanup` to a running Weft process: one JSON line each way over a
+ * Unix socket.
+ */
 
 import { join } from 'node:path';
 

@@ -61,7 +61,7 @@ class Watched {
 /** Waits for work, but not longer than the limit. */
 async function limited(work: Promise<void>, limitMs: number): Promise<void> {
   const limit = deferred();
-  const timer = setTimeout(limit.resolve, limitMs).unref();
+  const timer = setTimeout(limit.resolve, limitMs);
   await Promise.race([work, limit.promise]);
   clearTimeout(timer);
 }

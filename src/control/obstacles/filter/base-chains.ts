@@ -1,8 +1,9 @@
 /** The base chains of every firewall of this machine that a tunnelled packet or a datagram of the tunnel may cross. */
 
-import { readFile } from 'node:fs/promises';
 import type { Family } from '../../addresses/family.js';
-import { type BackEnd, type Iptables, LOADED_TABLES } from '../../firewall/iptables.js';
+import type { Iptables } from '../../firewall/iptables.js';
+import type { BackEnd } from '../../firewall/iptables-version.js';
+import { isLegacyTableLoaded } from '../../firewall/legacy-tables.js';
 import { NFT_FAMILIES } from '../../firewall/nftables.js';
 import { reason, run } from '../../support/command.js';
 import { parseIptables } from './iptables-rules.js';
@@ -43,7 +44,8 @@ export async function readBaseChains(
   const found: BaseChain[] = [];
   const readable = new Set<string>();
   for (const { command, backEnd } of iptables) {
-    const used = backEnd === 'legacy' ? await isLegacyLoaded(family) : nft?.some(isIptables) !== false;
+    const used =
+      backEnd === 'legacy' ? await isLegacyTableLoaded(family, 'filter') : nft?.some(isIptables) !== false;
     if (!used) continue;
     const chains = await iptablesChains(command, backEnd, signal);
     if (chains.length > 0) readable.add(backEnd);
@@ -51,11 +53,6 @@ export async function readBaseChains(
   }
   const own = readable.has('nf_tables') ? (nft ?? []).filter((chain) => !isIptables(chain)) : (nft ?? []);
   return [...found, ...(await nftChains(own, signal))];
-}
-
-async function isLegacyLoaded(family: Family): Promise<boolean> {
-  const names = await readFile(LOADED_TABLES[family], 'utf8').catch(() => '');
-  return names.split('\n').includes('filter');
 }
 
 async function iptablesChains(

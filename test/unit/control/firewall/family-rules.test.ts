@@ -22,8 +22,12 @@ class FakeStore implements RuleStore {
   losses: string[] = [];
   improvements = 0;
 
+  /** Whether `improve` succeeds. */
+  improves = true;
+
   improve(): Promise<void> {
     this.improvements++;
+    if (!this.improves) return Promise.resolve();
     this.losses = [];
     this.lines.push('now possible');
     return Promise.resolve();
@@ -47,7 +51,14 @@ class FakeStore implements RuleStore {
 function familyRules(t: Test) {
   const store = new FakeStore();
   const log = catchLog(t);
-  return { store, log, rules: new FamilyRules(store, 'iptables') };
+  const machine = { modules: '', now: 0 };
+  const rules = new FamilyRules(
+    store,
+    'iptables',
+    async () => machine.modules,
+    () => machine.now,
+  );
+  return { store, log, rules, machine };
 }
 
 t.test('FamilyRules writes once and only compares after that', async (t) => {
@@ -94,14 +105,35 @@ t.test('FamilyRules rejects an incomplete write and writes again', async (t) => 
   t.equal(store.writes, 2);
 });
 
-t.test('FamilyRules completes reduced rules at the next check and counts no repair', async (t) => {
-  const { store, rules } = familyRules(t);
+t.test('FamilyRules completes reduced rules after a new module, and counts no repair', async (t) => {
+  const { store, rules, machine } = familyRules(t);
   rules.replace(DESIRED);
   store.losses = ['no xt_comment'];
   await rules.ensure();
+  await rules.ensure();
+  t.equal(store.improvements, 0, 'the kernel would refuse them again');
+  machine.modules = 'xt_comment';
   await rules.ensure();
   await rules.ensure();
   t.equal(store.improvements, 1);
   t.equal(store.writes, 1);
   t.equal(rules.repairs, 0);
+});
+
+t.test('FamilyRules attempts to complete reduced rules once a minute without a new module', async (t) => {
+  const { store, rules, machine } = familyRules(t);
+  rules.replace(DESIRED);
+  store.improves = false;
+  store.losses = ['no xt_comment'];
+  for (const [now, improvements] of [
+    [0, 0],
+    [59_999, 0],
+    [60_000, 1],
+    [119_999, 1],
+    [120_000, 2],
+  ] as const) {
+    machine.now = now;
+    await rules.ensure();
+    t.equal(store.improvements, improvements, `at ${now}`);
+  }
 });

@@ -86,7 +86,7 @@ t.test('checkNow runs a check that still runs once more, and waits for the prese
 t.test('checkNow waits for a check that hangs only until the limit', async (t) => {
   catchLog(t);
   const checks: ObstacleCheck[] = [() => new Promise(() => {}), async () => [REJECT]];
-  const watch = new ObstacleWatch([{ checks, everyMs: 60_000 }], () => FACTS.slice(0, 1));
+  const watch = new ObstacleWatch([{ checks, everyMs: 60_000 }], () => FACTS.slice(0, 1), 500);
   t.teardown(() => watch.close());
   await watch.checkNow(20);
   t.strictSame(watch.obstacles, [REJECT]);
