@@ -1,7 +1,7 @@
 /** Weft restores its files, and is found by its device where they are gone. */
 
 import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import t from 'tap';
 import { READY } from '../../../lab/dataplanes/weft.js';
@@ -15,6 +15,9 @@ t.test('Weft without its files', async (t) => {
   const node = lab.node(1);
   const place = await makePlace(node);
   const other = await makePlace(node, { name: 'other' });
+  const macs = `${place.runDir}/vtep-macs.json`;
+  await mkdir(place.runDir);
+  await writeFile(macs, '{"7":{}}\n');
   const weft = startCommand(t, node, runFlags(place, node.iface));
   await weft.waitFor(READY);
   const env = await readFile(place.subnetFile, 'utf8');
@@ -31,6 +34,7 @@ t.test('Weft without its files', async (t) => {
       );
       t.equal(await readFile(place.subnetFile, 'utf8'), env);
       t.ok(existsSync(`${place.runDir}/state.json`));
+      t.equal(await readFile(macs, 'utf8'), '{"7":{}}\n', 'the stored MACs');
     },
   );
 

@@ -1,4 +1,4 @@
-import { readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Sysctls } from '../../../../src/control/kernel/sysctls.js';
@@ -45,9 +45,11 @@ t.test('Sysctls notices and repairs a changed value', (t) => {
 });
 
 t.test('Sysctls sets the full list on the next device after a device that was gone', (t) => {
-  const path = join(t.testdir({}), 'forwarding');
+  const device = join(t.testdir({}), 'flannel.1');
+  const path = join(device, 'forwarding');
   const sysctls = new Sysctls([{ path, value: '1' }]);
   sysctls.initialize();
+  mkdirSync(device);
   writeFileSync(path, '0\n');
   t.equal(sysctls.hasDrift, true, 'a file that comes back is watched');
   sysctls.initialize();
