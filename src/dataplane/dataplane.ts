@@ -9,7 +9,7 @@ import { close, dup3 } from '../sys/ffi.js';
 import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
 import { SystemError } from '../sys/system-error.js';
-import { type Counters, sumCounters } from './counters.js';
+import { COUNTER, type CounterRow, type Counters, sumCounters } from './counters.js';
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
 import { createDevice, deviceName } from './io/device.js';
 import { OverflowCounters } from './io/overflows.js';
@@ -55,6 +55,14 @@ function checkUnderlayFamily({ address, tunnel }: DataplaneOptions): void {
     throw new RangeError(`the ${tunnel.type} tunnel needs an IPv4 underlay`);
   // A learned entry would outlive the number that stands for its IPv6 address (tunnel/ipv6-addresses.ts).
   if ('learning' in tunnel && tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
+}
+
+function refusedIn(counters: CounterRow): number {
+  return (
+    counters[COUNTER.rx_drop_unknown_vtep] +
+    counters[COUNTER.rx_drop_wrong_source_mac] +
+    counters[COUNTER.rx_drop_wrong_source]
+  );
 }
 
 /** Returns the level of a direction: `none` at level `gso` if there is a reason. */
@@ -228,6 +236,11 @@ export class Dataplane {
   async refusedSources(): Promise<RefusedSource[]> {
     const answers = await this.requestPeers();
     return sumRefused(answers.flatMap(({ refused }) => refused ?? []));
+  }
+
+  /** Returns how many packets the peer check has refused. Asks no thread. */
+  refusals(): number {
+    return this.threads.reduce((sum, { counters }) => sum + refusedIn(counters), 0);
   }
 
   /** Returns all counters, summed over the threads; after `stop`, their last values. */

@@ -14,10 +14,8 @@ import { checkRouterAdvertisements } from './router-advertisements.js';
 
 /** Most obstacles last. */
 const NODE_PERIOD_MS = 60_000;
-/** This check reads a few files and runs no command. */
-const SYSCTL_PERIOD_MS = 1000;
-/** A refused source is reported soon: its table is small. */
-const REFUSED_PERIOD_MS = 2000;
+/** These checks read a few files and counters, and run no command. */
+const LIGHT_PERIOD_MS = 2000;
 /** The figures of many peers are a long list. */
 const SILENT_PERIOD_MS = 10_000;
 
@@ -44,9 +42,8 @@ function commandChecks(firewall: UsedFirewall): ObstacleCheck[] {
 /** Returns all checks of a running node. */
 export function runningChecks(firewall: UsedFirewall, figuresOf: FiguresOf): CheckGroup[] {
   return [
-    { checks: [checkSysctls], everyMs: SYSCTL_PERIOD_MS },
+    { checks: [checkSysctls, refusedPeers(figuresOf)], everyMs: LIGHT_PERIOD_MS },
     { checks: commandChecks(firewall), everyMs: NODE_PERIOD_MS },
-    { checks: [refusedPeers(figuresOf)], everyMs: REFUSED_PERIOD_MS },
     { checks: [silentPeers(figuresOf)], everyMs: SILENT_PERIOD_MS },
   ];
 }

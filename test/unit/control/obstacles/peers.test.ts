@@ -122,6 +122,7 @@ t.test('figuresOf returns the addresses of either family', async (t) => {
       { address: -1062712062, txPackets: 1, txBytes: 0, rxPackets: 2, rxBytes: 0 },
       { address: [-50331648, 0, 0, 2] as const, txPackets: 3, txBytes: 0, rxPackets: 4, rxBytes: 0 },
     ],
+    refusals: () => 5,
     refusedSources: async () => [{ address: -1062712014, leased: -1062712062, count: 5 }],
   };
   const figures = figuresOf(dataplane);
@@ -179,4 +180,21 @@ t.test('a check reports many obstacles of a kind as one', async (t) => {
   const found = await refusedPeers(fakeOf, clock)({ ...FACTS, peers } as FamilyFacts);
   t.match(found, [{ message: /of peer 192\.168\.99\.0 .*; the same is true of 99 other peers$/ }]);
   t.equal(found.length, 1);
+});
+
+t.test('figuresOf asks the threads for refused sources only after a refusal', async (t) => {
+  let refusals = 0;
+  let asked = 0;
+  const dataplane = {
+    peers: async () => [],
+    refusals: () => refusals,
+    refusedSources: async () => {
+      asked++;
+      return [{ address: -1062712014, leased: -1062712062, count: refusals }];
+    },
+  };
+  t.same(await figuresOf(dataplane).refusedSources(), []);
+  refusals = 3;
+  for (let i = 0; i < 2; i++) t.match(await figuresOf(dataplane).refusedSources(), [{ count: 3 }]);
+  t.equal(asked, 1);
 });
