@@ -16,10 +16,6 @@ import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
 import { OwnFiles } from './node/own-files.js';
-import { familyFacts, runningChecks } from './obstacles/checks.js';
-import type { FamilyFacts } from './obstacles/obstacle.js';
-import { ObstacleWatch } from './obstacles/obstacle-watch.js';
-import { figuresOf, type PeerFigures } from './obstacles/peer-figures.js';
 import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
@@ -113,8 +109,11 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
       teardown.defer(() => monitor.close());
-      const watch = watchObstacles(service);
+      // Loaded now, because packets pass already.
+      const { watchObstacles } = await import('./obstacles/running.js');
+      const watch = watchObstacles(firewall, tunnels);
       teardown.defer(() => watch.close());
+      service.watch = watch;
     }
     await shutdown.wait;
   } catch (error) {
@@ -124,19 +123,6 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   }
   await teardown.run();
   info('Exiting cleanly...');
-}
-
-/** Starts the obstacle checks. */
-function watchObstacles(service: Service): ObstacleWatch {
-  const { tunnels, firewall } = service.parts;
-  const figures = ({ family }: FamilyFacts): PeerFigures | undefined => {
-    const tunnel = tunnels.find((candidate) => candidate.plan.family === family);
-    return tunnel && figuresOf(tunnel.dataplane);
-  };
-  const groups = runningChecks(firewall, figures);
-  const facts = () => tunnels.map((tunnel) => familyFacts(tunnel.plan, tunnel.own, tunnel.peers));
-  service.watch = new ObstacleWatch(groups, facts);
-  return service.watch;
 }
 
 /** Starts the health endpoints if they are enabled. The HTTP server is loaded only then. */

@@ -1,17 +1,10 @@
 /**
- * The processes that hold a TUN or TAP device open. Weft and flanneld's udp backend are found by it even if their files
- * are gone: the device exists exactly as long as the process.
+ * The Weft processes of this network namespace. The device that they hold open tells, even if their files are gone: it
+ * exists exactly as long as the process.
  */
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-
-export interface TunHolder {
-  pid: number;
-  device: string;
-  /** The arguments of the process, with its name. */
-  command: readonly string[];
-}
 
 /** A running `weft run`. */
 export interface WeftProcess {
@@ -30,27 +23,19 @@ const DEFAULT_RUN_DIR = '/run/weft';
 const FDINFO = /^iff:\t(\S+)$/m;
 
 /**
- * Finds the processes that hold an overlay device in this network namespace. It finds none that are in another PID
- * namespace, or that this process may not inspect. `proc` is /proc, or a copy for tests.
+ * Finds the other Weft processes that hold an overlay device in this network namespace. It finds none that are in another
+ * PID namespace, or that this process may not inspect. `proc` is /proc, or a copy for tests.
  */
-export function overlayHolders(proc = '/proc'): TunHolder[] {
-  const netns = linkTarget(`${proc}/self/ns/net`);
-  return entries(proc)
-    .filter((name) => /^\d+$/.test(name) && linkTarget(`${proc}/${name}/ns/net`) === netns)
-    .flatMap((name) => {
-      const device = deviceOf(`${proc}/${name}`);
-      if (device === undefined) return [];
-      const command = read(`${proc}/${name}/cmdline`).split('\0').slice(0, -1);
-      return [{ pid: Number(name), device, command }];
-    });
-}
-
-/** Finds the other Weft processes that hold an overlay device in this network namespace. */
 export function weftProcesses(proc = '/proc'): WeftProcess[] {
-  return overlayHolders(proc)
-    .filter(({ pid }) => pid !== process.pid)
-    .map((holder) => weftOf(holder, proc))
-    .filter((weft) => weft !== undefined);
+  const netns = linkTarget(`${proc}/self/ns/net`);
+  return entries(proc).flatMap((name) => {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
+    // The command line comes first: a node has hundreds of processes with thousands of descriptors.
+    const args = argumentsOf(`${proc}/${name}`);
+    if (args === undefined || linkTarget(`${proc}/${name}/ns/net`) !== netns) return [];
+    const device = deviceOf(`${proc}/${name}`);
+    return device === undefined ? [] : [weftOf(Number(name), device, args, proc)];
+  });
 }
 
 /** Finds another Weft process that holds this overlay device, or any, in this network namespace. */
@@ -64,11 +49,15 @@ export function alreadyRuns({ pid, runDir }: { pid?: number | undefined; runDir:
   return `Weft already runs here (${which}run directory ${runDir}); stop it first: weft cleanup --run-dir ${runDir}`;
 }
 
-/** Returns the Weft process that this holder is; undefined if its command line is not that of `weft run`. */
-export function weftOf({ pid, device, command }: TunHolder, proc = '/proc'): WeftProcess | undefined {
+/** Returns the arguments of a process behind `weft run`; undefined for any other command. */
+function argumentsOf(process: string): string[] | undefined {
+  const command = read(`${process}/cmdline`).split('\0').slice(0, -1);
   const program = command.findIndex((word) => /^weft(?:\.js)?$/.test(basename(word)));
-  if (program < 0 || command[program + 1] !== 'run') return undefined;
-  const runDir = runDirOf(command.slice(program + 2)) ?? environmentOf(pid, proc) ?? DEFAULT_RUN_DIR;
+  return program >= 0 && command[program + 1] === 'run' ? command.slice(program + 2) : undefined;
+}
+
+function weftOf(pid: number, device: string, args: readonly string[], proc: string): WeftProcess {
+  const runDir = runDirOf(args) ?? environmentOf(pid, proc) ?? DEFAULT_RUN_DIR;
   return { pid, device, runDir: resolve(linkTarget(`${proc}/${pid}/cwd`) ?? '/', runDir) };
 }
 

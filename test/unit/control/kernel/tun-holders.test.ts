@@ -1,15 +1,16 @@
 import t from 'tap';
-import { alreadyRuns, findWeftProcess, overlayHolders } from '../../../../src/control/kernel/tun-holders.js';
+import { alreadyRuns, findWeftProcess, weftProcesses } from '../../../../src/control/kernel/tun-holders.js';
 import { fakeProc, WEFT } from '../../../support/fake-proc.js';
 
-t.test('overlayHolders finds the holders of overlay devices in its own network namespace', async (t) => {
+t.test('weftProcesses finds holders of overlay devices in its own network namespace', async (t) => {
   const proc = fakeProc(t, {
-    11: { command: ['flanneld'], device: 'flannel0' },
+    11: { command: WEFT, device: 'flannel0' },
     12: { command: WEFT, device: 'flannel-v6.7', netns: 'net:[2]' },
-    13: { command: ['openvpn'], device: 'tun0' },
-    14: { command: ['sleep'] },
+    13: { command: WEFT, device: 'tun0' },
+    14: { command: WEFT },
+    15: { command: ['flanneld'], device: 'flannel0' },
   });
-  t.same(overlayHolders(proc), [{ pid: 11, device: 'flannel0', command: ['flanneld'] }]);
+  t.same(weftProcesses(proc), [{ pid: 11, device: 'flannel0', runDir: '/run/weft' }]);
 });
 
 t.test('findWeftProcess knows Weft by its command line, and its run directory', async (t) => {
