@@ -109,7 +109,6 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
       teardown.defer(() => monitor.close());
-      // Loaded now, because packets pass already.
       const { watchObstacles } = await import('./obstacles/running.js');
       const watch = watchObstacles(firewall, tunnels);
       teardown.defer(() => watch.close());
@@ -166,5 +165,7 @@ async function bringUp(service: Service): Promise<void> {
   });
   source.markReady();
   info(`ready: ${tunnels.map((tunnel) => tunnel.summary()).join('; ')}`);
+  // Loaded late, because packets pass by now, but before the pages that loading needs are released.
+  await import('./obstacles/running.js');
   releaseFilePages();
 }
