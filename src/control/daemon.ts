@@ -109,10 +109,13 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
       teardown.defer(() => monitor.close());
+      // Loaded now, because packets pass already.
       const { watchObstacles } = await import('./obstacles/running.js');
       const watch = watchObstacles(firewall, tunnels);
       teardown.defer(() => watch.close());
       service.watch = watch;
+      // Loading and the first checks need pages that no later one needs.
+      void watch.first.then(releaseFilePages);
     }
     await shutdown.wait;
   } catch (error) {
@@ -165,7 +168,5 @@ async function bringUp(service: Service): Promise<void> {
   });
   source.markReady();
   info(`ready: ${tunnels.map((tunnel) => tunnel.summary()).join('; ')}`);
-  // Loaded late, because packets pass by now, but before the pages that loading needs are released.
-  await import('./obstacles/running.js');
   releaseFilePages();
 }

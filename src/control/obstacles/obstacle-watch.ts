@@ -73,6 +73,8 @@ export class ObstacleWatch {
   private readonly announcer = new Announcer();
   private readonly limitMs: number;
   private readonly closing = new AbortController();
+  /** Resolves once every check has run. */
+  readonly first: Promise<void>;
 
   /** Runs every check now, then each group at its interval. `facts` returns what is known of each family at present. */
   constructor(groups: readonly CheckGroup[], facts: FactsOf, limitMs = LIMIT_MS) {
@@ -84,7 +86,7 @@ export class ObstacleWatch {
       const group = this.groups[index] ?? [];
       return setInterval(() => void this.run(group), everyMs).unref();
     });
-    void this.checkNow();
+    this.first = this.checkNow();
   }
 
   /** Runs every check on the present state, and waits for the results, but not longer than the limit. */
