@@ -35,8 +35,6 @@ export class UnderlayFollower {
   private podMtu: number | undefined;
   /** The public IPs that the source was last asked to publish, in the order of the tunnels. */
   private published: readonly Ip[];
-  /** The devices whose underlay was absent at the last look. */
-  private missing: readonly string[] = [];
 
   constructor(parts: FollowerParts) {
     this.parts = parts;
@@ -53,11 +51,8 @@ export class UnderlayFollower {
   async follow(): Promise<void> {
     const { tracker, tunnels, onPodMtu } = this.parts;
     const before = tunnels.map(({ plan }) => plan);
-    const wasMissing = this.missing;
+    const wasMissing = tunnels.filter(({ underlayAbsent }) => underlayAbsent !== null);
     const plans = this.plansFor(await tracker.observe());
-    this.missing = tunnels
-      .filter(({ underlayAbsent }) => underlayAbsent !== null)
-      .map(({ plan }) => plan.backend.device);
     const podMtu = lowestMtu(plans);
     const followed = plans.map((plan) => ({ ...plan, podMtu }));
     for (const [index, tunnel] of tunnels.entries()) {
@@ -71,7 +66,7 @@ export class UnderlayFollower {
       this.podMtu = podMtu;
     }
     // After an absence the source opens new connections: those that it had may stay silent.
-    const returned = wasMissing.some((device) => !this.missing.includes(device));
+    const returned = wasMissing.some(({ underlayAbsent }) => underlayAbsent === null);
     if (!returned && isDeepStrictEqual(this.publicIps(), this.published)) return;
     this.published = this.publicIps();
     await this.publish();
