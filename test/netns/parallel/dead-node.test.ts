@@ -31,7 +31,9 @@ for (const { backend, overhead, data } of [
     api.fill([dead('a-old', '10.244.8.0/24'), dead('z-old', '10.244.9.0/24')]);
     const members = [await start(t, 1), await start(t, 3)];
     await Promise.all(members.map((member) => isReady(member)));
-    const [first] = members as [Member];
+    const [first, third] = members as [Member, Member];
+    // The other Node has this node's own address and is no peer of it.
+    await until('a peer of the third node', async () => (await statusOf(third)).peers.length === 1);
     const peers = async (count: number): Promise<void> => {
       await until(`${count} peers`, async () => (await statusOf(first)).peers.length === count);
       await answered(t, lab.pod(1), lab.pod(3).address, `with ${count} peers`);
@@ -46,7 +48,7 @@ for (const { backend, overhead, data } of [
       await peers(left);
     }
     // Both were the same machine, and Weft 0.1 derived one MAC for both.
-    const { vtepMAC } = (await statusOf(members[1] as Member)).lease;
+    const { vtepMAC } = (await statusOf(third)).lease;
     api.put(dead('a-old', '10.244.8.0/24', vtepMAC));
     await peers(2);
     api.remove('a-old');
