@@ -4,17 +4,17 @@
  * leases and no files.
  */
 
-import { O_CLOEXEC } from '../sys/constants.js';
-import { close, dup3 } from '../sys/ffi.js';
+import { close } from '../sys/ffi.js';
 import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
-import { SystemError } from '../sys/system-error.js';
 import { COUNTER, type CounterRow, type Counters, sumCounters } from './counters.js';
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
-import { createDevice, deviceName } from './io/device.js';
+import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
+import { type Device, deviceName, openDevice, setPersistent } from './io/device.js';
 import { OverflowCounters } from './io/overflows.js';
 import { SocketDrops } from './io/socket-drops.js';
-import { enableGro, openTxSockets, openUdpSockets, prepareTxSocket, supportsGso } from './io/udp-socket.js';
+import { Sockets } from './io/sockets.js';
+import { openUdpSockets, supportsGso } from './io/udp-socket.js';
 import { gsoRunLimit } from './offload/gso-runs.js';
 import {
   type Direction,
@@ -33,8 +33,9 @@ import { ForwardingThread } from './worker/thread.js';
 
 export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.js';
 export type { Counters } from './counters.js';
-export { DataplaneGone, OffloadUnavailable, PortFailure } from './errors.js';
-export { probeTun, TUN_PATH } from './io/device.js';
+export { DataplaneGone, HandoverMismatch, OffloadUnavailable, PortFailure } from './errors.js';
+export { discardHandover, type Handover, HandoverReceiver } from './handover.js';
+export { type DeviceOrigin, probeTun, TUN_PATH } from './io/device.js';
 export type { GsoRuns } from './offload/gso-runs.js';
 export type { Direction, DirectionLevel, OffloadLevel } from './offload/level.js';
 export type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
@@ -57,6 +58,39 @@ function checkUnderlayFamily({ address, tunnel }: DataplaneOptions): void {
   if ('learning' in tunnel && tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
 }
 
+/** Binds the sockets, or takes those of a handover that are bound to the same address. @throws as the constructor */
+function openSockets(options: DataplaneOptions): Sockets {
+  const { address, port, workers, origin, tunnel } = options;
+  const socketOptions = { port, workers, txSockets: TUNNEL_TRAITS[tunnel.type].txSockets };
+  if (typeof origin !== 'object') return Sockets.open(address, socketOptions);
+  try {
+    refuseMismatch(origin, options);
+    const received = Sockets.of(origin.receiveFds, origin.transmitFds, socketOptions);
+    if (hasSockets(origin, options)) return received;
+    const sockets = Sockets.open(address, socketOptions);
+    received.close();
+    return sockets;
+  } catch (error) {
+    discardHandover(origin);
+    throw error;
+  }
+}
+
+/** Opens the device, or takes that of a handover. @throws SystemError, OffloadUnavailable; then nothing is left open */
+function openDeviceOf({ device: name, workers, offload, origin, tunnel }: DataplaneOptions): Device {
+  if (typeof origin === 'object') {
+    const { deviceFds, refusal, offload } = origin;
+    return { fds: [...deviceFds], offload, ...(refusal !== undefined && { refusal }) };
+  }
+  const options = { kind: TUNNEL_TRAITS[tunnel.type].device, name, queues: workers, origin };
+  const device = openDevice(options, offload !== 'none' && supportsGso());
+  if (offload !== 'gso' || device.offload.level === 'gso') return device;
+  for (const fd of device.fds) close(fd);
+  throw new OffloadUnavailable(
+    'offload level gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
+  );
+}
+
 function refusedIn(counters: CounterRow): number {
   return (
     counters[COUNTER.rx_drop_unknown_vtep] +
@@ -72,10 +106,10 @@ function directionLevel(level: OffloadLevel, reason: string | undefined): Direct
 
 export class Dataplane {
   private readonly options: DataplaneOptions;
-  private readonly deviceFds: number[];
-  private readonly socketFds: number[];
-  /** Sockets that all threads send through; if empty, each thread sends through the socket it receives on. */
-  private readonly txSocketFds: number[];
+  private readonly device: Device;
+  private readonly sockets: Sockets;
+  /** The address to which the sockets are bound. */
+  private address: UnderlayAddress;
   /** The offload level in use, as found when the device was created. */
   readonly offload: Offload;
   /** The level of each direction, which may fall back. */
@@ -88,51 +122,38 @@ export class Dataplane {
   private readonly stopAtExit = (): void => this.ringStop();
 
   /**
-   * Binds the sockets, then creates the device. On return the device exists, down and without address.
-   * @throws SystemError, OffloadUnavailable, or RangeError for incompatible options; then nothing is left open
+   * Binds the sockets, then opens the device. A new device is down and has no address. A handover belongs to the dataplane
+   * from now on. @throws SystemError, OffloadUnavailable, HandoverMismatch, or RangeError for incompatible options; then
+   * nothing is left open
    */
   constructor(options: DataplaneOptions) {
     checkUnderlayFamily(options);
     this.options = options;
-    const traits = TUNNEL_TRAITS[options.tunnel.type];
-    const opened: number[] = [];
+    this.address = options.address;
+    this.sockets = openSockets(options);
     try {
-      this.socketFds = openUdpSockets(options.address, options.port, options.workers);
-      opened.push(...this.socketFds);
-      this.txSocketFds = traits.txSockets ? openTxSockets(options.address) : [];
-      opened.push(...this.txSocketFds);
-      if (!traits.txSockets)
-        for (const fd of this.socketFds) prepareTxSocket(fd, socketFamilyOf(options.address));
-      const superpackets = options.offload !== 'none' && supportsGso();
-      const device = createDevice(traits.device, options.device, options.workers, superpackets);
-      this.deviceFds = device.fds;
-      opened.push(...device.fds);
-      const { level } = device.offload;
-      const runs = gsoRunLimit(options.gsoRuns, kernelVersion());
-      this.offload = { ...device.offload, maxRun: level === 'gso' ? runs.datagrams : 1 };
-      this.levels = {
-        transmit: directionLevel(level, runs.reason),
-        receive: directionLevel(level, device.refusal),
-      };
-      if (options.offload === 'gso' && device.offload.level !== 'gso') {
-        throw new OffloadUnavailable(
-          'offload level gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
-        );
-      }
-      if (device.offload.level === 'gso') for (const fd of this.socketFds) enableGro(fd);
-      this.socketDrops = new SocketDrops(this.socketFds, socketFamilyOf(options.address));
-      this.overflows = new OverflowCounters(() => deviceName(device.fds[0]), this.socketDrops);
+      this.device = openDeviceOf(options);
     } catch (error) {
-      for (const fd of opened) close(fd);
+      this.sockets.close();
       throw error;
     }
+    const { level } = this.device.offload;
+    const runs = gsoRunLimit(options.gsoRuns, kernelVersion());
+    this.offload = { ...this.device.offload, maxRun: level === 'gso' ? runs.datagrams : 1 };
+    this.levels = {
+      transmit: directionLevel(level, runs.reason),
+      receive: directionLevel(level, this.device.refusal),
+    };
+    if (level === 'gso') this.sockets.enableGro();
+    this.socketDrops = new SocketDrops(this.sockets.receive, socketFamilyOf(options.address));
+    this.overflows = new OverflowCounters(() => deviceName(this.device.fds[0]), this.socketDrops);
   }
 
   /** Starts forwarding. */
   async start(events: DataplaneEvents): Promise<void> {
     // process.exit never returns while a thread is in a blocking call, so every exit must end the threads.
     process.on('exit', this.stopAtExit);
-    const { options, offload, txSocketFds, levels } = this;
+    const { options, offload, sockets, levels } = this;
     for (const direction of ['transmit', 'receive'] as const) {
       const { reason } = levels[direction];
       // An operator who chose it needs no warning.
@@ -145,14 +166,10 @@ export class Dataplane {
       levels[direction] = { level: 'none', reason };
       events.onOffloadFallback(direction, reason);
     };
-    this.threads = this.deviceFds.map((deviceFd, queue) => {
-      const socketFd = this.socketFds[queue];
-      const resources = {
-        deviceFd,
-        socketFd,
-        txSocketFds: txSocketFds.length > 0 ? txSocketFds : [socketFd],
-        offload,
-      };
+    this.threads = this.device.fds.map((deviceFd, queue) => {
+      const socketFd = sockets.receive[queue];
+      const txSocketFds = sockets.transmit.length > 0 ? sockets.transmit : [socketFd];
+      const resources = { deviceFd, socketFd, txSocketFds, offload };
       return new ForwardingThread(options, resources, events, onRefusal);
     });
     await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
@@ -163,20 +180,8 @@ export class Dataplane {
    * threads forward without a pause. @throws SystemError when they cannot be bound; then the old sockets stay in use
    */
   rebind(address: UnderlayAddress): void {
-    const { port, workers, tunnel } = this.options;
-    const opened: number[] = [];
-    try {
-      opened.push(...openUdpSockets(address, port, workers));
-      if (TUNNEL_TRAITS[tunnel.type].txSockets) opened.push(...openTxSockets(address));
-      else for (const fd of opened) prepareTxSocket(fd, socketFamilyOf(address));
-      if (this.offload.level === 'gso') for (const fd of opened.slice(0, workers)) enableGro(fd);
-      for (const [index, fd] of [...this.socketFds, ...this.txSocketFds].entries()) {
-        const result = dup3(opened[index], fd, O_CLOEXEC);
-        if (result < 0) throw new SystemError('dup3', result);
-      }
-    } finally {
-      for (const fd of opened) close(fd);
-    }
+    this.sockets.rebind(address);
+    this.address = address;
     // A thread that waits polls the old socket.
     for (const thread of this.threads) thread.doorbell.ring();
   }
@@ -254,15 +259,36 @@ export class Dataplane {
     return this.socketDrops.read().rx_drop_checksum;
   }
 
-  /** Stops the threads and closes every descriptor; the kernel then deletes the device. May be called again. */
+  /** Lets the device outlive this process: it keeps its addresses, neighbours and routes, and loses its carrier. */
+  keepDevice(): void {
+    setPersistent(this.device.fds[0], true);
+  }
+
+  /** Sends device queues and sockets to another process, at a Unix socket, and goes on forwarding. @throws SystemError */
+  handOver(path: string): void {
+    const { address, device, sockets } = this;
+    const { port, workers, tunnel } = this.options;
+    const { offload, refusal } = device;
+    const shared = { offload, ...(refusal !== undefined && { refusal }), address, port, workers };
+    const description = { device: this.options.device, tunnel: tunnel.type, ...shared };
+    sendHandover(path, description, device, sockets);
+  }
+
+  /** Stops the threads, deletes the device and closes every descriptor. */
+  async remove(): Promise<void> {
+    if (this.device.fds.length > 0) setPersistent(this.device.fds[0], false);
+    await this.stop();
+  }
+
+  /** Stops the threads and closes every descriptor. The kernel then deletes a device that is not kept. May be called again. */
   async stop(): Promise<void> {
     this.ringStop();
     await Promise.all(this.threads.map((thread) => thread.exited));
     process.off('exit', this.stopAtExit);
     this.finalCounters = this.counters();
     for (const thread of this.threads) thread.doorbell.close();
-    for (const fds of [this.deviceFds, this.socketFds, this.txSocketFds])
-      for (const fd of fds.splice(0)) close(fd);
+    for (const fd of this.device.fds.splice(0)) close(fd);
+    this.sockets.close();
     this.threads = [];
   }
 

@@ -22,3 +22,10 @@ export class PortFailure extends Error {
     this.port = port;
   }
 }
+
+/** Files of another process's dataplane do not suit the options of this one. */
+export class HandoverMismatch extends Error {
+  constructor(what: string, theirs: string, ours: string) {
+    super(`the running Weft has the ${what} ${theirs}, and this one needs ${ours}`);
+  }
+}

@@ -1,6 +1,8 @@
 /** Options of a dataplane, and what it reports while it runs. */
 
 import type { UnderlayAddress } from '../sys/sockaddr.js';
+import type { Handover } from './handover.js';
+import type { DeviceOrigin } from './io/device.js';
 import type { GsoRuns } from './offload/gso-runs.js';
 import type { Direction, OffloadLevel } from './offload/level.js';
 import type { TunnelOptions } from './tunnel/options.js';
@@ -9,6 +11,8 @@ import type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
 export interface DataplaneOptions {
   /** Name of the device: a TAP for vxlan, e.g. flannel.1; a TUN for udp, e.g. flannel0. */
   device: string;
+  /** Whether the device is new, outlived its process, or comes with its sockets from a running process. */
+  origin: DeviceOrigin | Handover;
   /** The underlay address to bind. Every peer's address is of its family. IPv6 carries vxlan without learning only. */
   address: UnderlayAddress;
   /** UDP port of this node and of every peer. */

@@ -9,14 +9,20 @@ export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 
 // linux/socket.h
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0x80000;
+export const MSG_CTRUNC = 0x8;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+export const SCM_RIGHTS = 1;
+/** Most descriptors of one message (SCM_MAX_FD, net/scm.h). */
+export const SCM_MAX_FD = 253;
 
 // asm-generic/socket.h
 export const SOL_SOCKET = 1;
@@ -65,6 +71,7 @@ export const EFD_CLOEXEC = 0x80000;
 // linux/if_tun.h
 export const TUNSETIFF = 0x400454ca;
 export const TUNGETIFF = 0x800454d2; // 2.6.27
+export const TUNSETPERSIST = 0x400454cb; // 1 or 0 is passed by value
 export const TUNSETOFFLOAD = 0x400454d0; // the bits are passed by value
 export const TUNSETSNDBUF = 0x400454d4;
 export const IFF_TUN = 0x0001;
@@ -87,7 +94,8 @@ export const IFREQ_SIZE = 40;
 // Structure sizes and offsets on a 64-bit little-endian machine (bits/types/struct_iovec.h, linux/socket.h, linux/in.h,
 // linux/in6.h).
 export const IOVEC_SIZE = 16; // base u64 @0, len u64 @8
-export const MMSGHDR_SIZE = 64; // msghdr @0 (56 B), msg_len u32 @56
+export const MSGHDR_SIZE = 56;
+export const MMSGHDR_SIZE = 64; // msghdr @0, msg_len u32 @56
 export const MSGHDR_NAME = 0;
 export const MSGHDR_NAMELEN = 8;
 export const MSGHDR_IOV = 16;
@@ -97,6 +105,7 @@ export const MSGHDR_CONTROLLEN = 40;
 export const MSGHDR_FLAGS = 48;
 export const MMSGHDR_LEN = 56;
 export const SOCKADDR_IN_SIZE = 16; // family u16 @0 (host order), port u16 @2 (network order), address u32 @4 (network order)
+export const SOCKADDR_UN_SIZE = 110; // family u16 @0 (host order), path @2, ended by a zero byte (linux/un.h)
 export const SOCKADDR_IN6_SIZE = 28; // family u16 @0, port u16 @2 (network order), flowinfo u32 @4, address 16 B @8, scope u32 @24
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
 export const TIMESPEC_SIZE = 16; // seconds i64 @0, nanoseconds i64 @8

@@ -23,6 +23,8 @@ const cSocket = libc.func('int socket(int domain, int type, int protocol)');
 const cBind = libc.func('int bind(int fd, void *address, uint32_t length)');
 const cSetsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
 const cGetsockopt = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
+const cSendmsg = libc.func('long sendmsg(int fd, void *message, int flags)');
+const cRecvmsg = libc.func('long recvmsg(int fd, void *message, int flags)');
 const cEventfd = libc.func('int eventfd(unsigned int value, int flags)');
 const cRead = libc.func('long read(int fd, uintptr_t buffer, size_t length)');
 const cWrite = libc.func('long write(int fd, uintptr_t buffer, size_t length)');
@@ -96,6 +98,16 @@ export function getsockopt(
   length: Uint8Array,
 ): number {
   return checked(cGetsockopt(fd, level, name, value, length));
+}
+
+/** `message` is a struct msghdr. */
+export function sendmsg(fd: number, message: Uint8Array, flags: number): number {
+  return checked(cSendmsg(fd, message, flags));
+}
+
+/** `message` is a struct msghdr, whose lengths and flags the kernel writes. */
+export function recvmsg(fd: number, message: Uint8Array, flags: number): number {
+  return checked(cRecvmsg(fd, message, flags));
 }
 
 export function eventfd(flags: number): number {

@@ -1,4 +1,7 @@
-/** Creates a TAP or TUN device. The kernel deletes it when its last descriptor is closed, also after a kill -9. */
+/**
+ * Creates a TAP or TUN device, or attaches to one that outlived its process. The kernel deletes a device when its last
+ * descriptor is closed, unless it is persistent. A persistent one only loses its carrier then (drivers/net/tun.c).
+ */
 
 import {
   IFF_MULTI_QUEUE,
@@ -21,6 +24,7 @@ import {
   TUNGETIFF,
   TUNSETIFF,
   TUNSETOFFLOAD,
+  TUNSETPERSIST,
   TUNSETSNDBUF,
 } from '../../sys/constants.js';
 import { EINVAL, errnoName } from '../../sys/errno.js';
@@ -68,14 +72,26 @@ export interface Device {
   refusal?: string;
 }
 
+/** `create`: a new device. `attach`: the persistent device of this name; it has several queues if `queues` is not 1. */
+export type DeviceOrigin = 'create' | 'attach';
+
+export interface DeviceOptions {
+  kind: DeviceKind;
+  name: string;
+  queues: number;
+  origin: DeviceOrigin;
+}
+
 /**
- * Creates the device `name`, down and without address. With `superpackets` its packets have a virtio-net header where the
- * kernel supports it: see the returned `offload`.
- * @throws SystemError, also when a device of that name exists; then nothing is left open
+ * Opens the queues of a device. A new one is down and has no address. With `superpackets` its packets have a virtio-net
+ * header where the kernel supports it: see the returned `offload`.
+ * @throws SystemError, with EBUSY for a new device whose name is taken and for one that another process has; then nothing
+ * is left open
  */
-export function createDevice(kind: DeviceKind, name: string, queues: number, superpackets: boolean): Device {
+export function openDevice(options: DeviceOptions, superpackets: boolean): Device {
+  const { kind } = options;
   if (superpackets) {
-    const fds = openQueues(kind, name, queues, IFF_VNET_HDR);
+    const fds = openQueues(options, IFF_VNET_HDR);
     const uso = setOffload(fds, TSO | USO);
     if (uso || setOffload(fds, TSO)) {
       limitSendBuffer(fds[0]);
@@ -83,7 +99,7 @@ export function createDevice(kind: DeviceKind, name: string, queues: number, sup
     }
     for (const fd of fds) close(fd);
   }
-  const fds = openPlainQueues(kind, name, queues);
+  const fds = openPlainQueues(options);
   limitSendBuffer(fds[0]);
   return { fds, offload: NO_OFFLOAD };
 }
@@ -113,23 +129,24 @@ function setOffload(fds: readonly number[], bits: number): boolean {
  * Uses IFF_NAPI where the kernel supports it: written packets then pass through a NAPI context, whose GRO joins the
  * segments of a TCP flow. That pays once the NAPI has its own thread (control sets /sys/class/net/<name>/threaded).
  */
-function openPlainQueues(kind: DeviceKind, name: string, queues: number): number[] {
+function openPlainQueues(options: DeviceOptions): number[] {
   try {
-    return openQueues(kind, name, queues, IFF_NAPI);
+    return openQueues(options, IFF_NAPI);
   } catch (error) {
     if ((error as SystemError).errno !== EINVAL) throw error;
-    return openQueues(kind, name, queues, 0);
+    return openQueues(options, 0);
   }
 }
 
-function openQueues(kind: DeviceKind, name: string, queues: number, extra: number): number[] {
+function openQueues({ kind, name, queues, origin }: DeviceOptions, extra: number): number[] {
   const fds: number[] = [];
   try {
     for (let queue = 0; queue < queues; queue++) {
       const fd = openTun();
       fds.push(fd);
       const flags = KIND_FLAGS[kind] | IFF_NO_PI | extra | (queues > 1 ? IFF_MULTI_QUEUE : 0);
-      const result = attach(fd, name, queue === 0 ? flags | IFF_TUN_EXCL : flags);
+      const isNew = queue === 0 && origin === 'create';
+      const result = attach(fd, name, isNew ? flags | IFF_TUN_EXCL : flags);
       if (result < 0) throw new SystemError(`TUNSETIFF ${name}`, result);
     }
   } catch (error) {
@@ -148,6 +165,11 @@ function attach(fd: number, name: string, flags: number): number {
   request.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1));
   new DataView(request.buffer).setUint16(IFNAMSIZ, flags, true);
   return ioctl(fd, TUNSETIFF, request);
+}
+
+/** Makes the device outlive its descriptors, or not. A deleted device has no such property; its error means nothing. */
+export function setPersistent(fd: number, persistent: boolean): void {
+  ioctlValue(fd, TUNSETPERSIST, persistent ? 1 : 0);
 }
 
 /** Returns the present name of the device of a descriptor; undefined when the device was deleted. */

@@ -1,9 +1,10 @@
 /**
- * A question to a new device: does the kernel accept superpackets from it?
+ * A question to a device: does the kernel accept superpackets from it?
  *
- * The device is down, so nothing is delivered. Since 5.1 the tun driver checks a superpacket first and the state of the
+ * A new device is down, so nothing is delivered. Since 5.1 the tun driver checks a superpacket first and the state of the
  * device afterwards (drivers/net/tun.c, tun_get_user). It answers EIO to a superpacket that it would accept. Before 5.1
- * the answer to every write is EIO, and a refusal shows at run time only.
+ * the answer to every write is EIO, and a refusal shows at run time only. A device that is up receives the packet, which
+ * is from 0.0.0.0 to 0.0.0.0, and drops it.
  */
 
 import { IOVEC_SIZE } from '../../sys/constants.js';
@@ -25,7 +26,7 @@ const SHAPES = {
 };
 
 /**
- * Returns 0 if a queue of a device that is down accepts superpackets of `protocol`, otherwise the errno of the refusal.
+ * Returns 0 if a queue accepts superpackets of `protocol`, otherwise the errno of the refusal.
  * `linkLength`: bytes of link header in front of every packet.
  */
 export function probeSuperpackets(fd: number, linkLength: number, protocol: 'tcp' | 'udp'): number {

@@ -97,6 +97,9 @@ const underlay = new UdpPort(
 const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.eventFd], options.busyPoll);
 const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);
 
+// Requests that were posted before the thread ran: the first packet needs them.
+if (doorbell.answer()) handleRequests();
+
 if (options.busyPoll > 0) {
   // Polling time is counted in rounds, so that the loop never reads the clock. The device is still down, and few packets
   // arrive on the socket, so the measured rounds are empty ones. The first rounds are slower: they compile the code.

@@ -15,6 +15,7 @@ function entry(vtepMac: string, address: Ipv6Address): FdbEntry {
 
 const dataplane = new Dataplane({
   device: setting.device,
+  origin: 'create',
   address: setting.address,
   port: 8472,
   workers: 1,

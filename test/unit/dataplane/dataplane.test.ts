@@ -7,6 +7,7 @@ const VXLAN = { type: 'vxlan', vni: 1, peerCheck: 'strict', learning: false } as
 function options(tunnel: DataplaneOptions['tunnel']): DataplaneOptions {
   return {
     device: 'weft-test',
+    origin: 'create',
     address: ipv6('::1'),
     port: 8472,
     workers: 1,
