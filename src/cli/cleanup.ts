@@ -8,6 +8,7 @@ import { ask, listeningOn, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
 import { type DeviceRecord, readJournal, removeJournal } from '../control/journal.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
+import { isLeft } from '../control/kernel/left-devices.js';
 import { readLinks } from '../control/kernel/links.js';
 import { OVERLAY_DEVICE, type WeftProcess, weftProcesses } from '../control/kernel/tun-holders.js';
 import { removeStoredMacs } from '../control/leases/stored-macs.js';
@@ -56,6 +57,7 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
     await removeRules((location) => print(`removed the rules in ${location}`));
   await forget(runDir);
   if (!found) print(`nothing to clean up (run directory ${runDir})`);
+  await reportLeft();
 }
 
 /** Removes the files of `weft run` in the run directory. */
@@ -116,7 +118,7 @@ async function findReplacement(devices: readonly DeviceRecord[]): Promise<string
   return foreign?.name;
 }
 
-/** Stops the running process, and thereby removes its device with all routes and neighbours. Returns false if none runs. */
+/** Stops the running process. Returns false if none runs. */
 async function stopRunning(runDir: string): Promise<boolean> {
   try {
     await ask(runDir, { command: 'leave' });
@@ -124,17 +126,27 @@ async function stopRunning(runDir: string): Promise<boolean> {
     if (error instanceof NotRunning) return false;
     throw error;
   }
-  print('stopped Weft; its device, routes and neighbours are removed');
+  print('stopped Weft');
   return true;
 }
 
-/** Removes a device that outlived its process because another process has it open. Returns whether it existed. */
+/** Removes a device that outlived its process. Returns whether it existed. */
 async function removeDevice({ name, index }: DeviceRecord): Promise<boolean> {
   const link = (await readLinks()).find((candidate) => candidate.name === name);
   if (link === undefined || link.kind !== 'tun' || link.index !== index) return false;
   await ipRun([`link delete ${name}`]);
   print(`removed ${name} with its routes and neighbours`);
   return true;
+}
+
+/** Names the devices that a Weft of an unknown run directory left. */
+async function reportLeft(): Promise<void> {
+  for (const link of await readLinks()) {
+    if (isLeft(link))
+      print(
+        `${link.name} is left of a Weft with another run directory; remove it: ip link delete ${link.name}`,
+      );
+  }
 }
 
 /** Returns whether the file existed. */

@@ -73,6 +73,7 @@ export const WEFT_FLAGS = {
     'JSON file with the leases of all nodes, instead of Kubernetes or etcd; watched',
   ),
   adopt: bool(false, 'take over from flanneld: replace its vxlan device and keep the MAC'),
+  takeover: bool(false, 'replace the running Weft of --run-dir without losing a packet; start if none runs'),
   'run-dir': path('/run/weft', 'directory of the control socket and the state'),
   workers: integer(1, 'N', 'forwarding threads, 1 to 64', [1, 64]),
   offload: choice('auto', ['auto', 'none', 'gso'], 'offload level: auto (best supported), none or gso'),

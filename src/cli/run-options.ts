@@ -40,6 +40,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
       blackholeRoute: flags['ip-blackhole-route'],
     },
     adopt: flags.adopt,
+    takeover: flags.takeover,
     subnetFile: flags['subnet-file'],
     runDir: flags['run-dir'],
     workers: flags.workers,

@@ -5,12 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { tuneHeap } from '../sys/heap.js';
 import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
+import { Endpoints } from './endpoints.js';
 import { Firewall } from './firewall/firewall.js';
-import type { HealthServer } from './health.js';
 import { refuseRunning } from './ipc/running.js';
-import { ControlServer } from './ipc/server.js';
 import { Journal, readJournal } from './journal.js';
-import { deleteRoutes, ipRun } from './kernel/ip.js';
+import { ipRun } from './kernel/ip.js';
 import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
@@ -18,13 +17,14 @@ import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
 import { OwnFiles } from './node/own-files.js';
 import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
-import type { HealthOptions, RunOptions } from './options.js';
+import type { RunOptions } from './options.js';
 import { firewallOptions, logPlan, type Plan, underlayTracker } from './plan.js';
 import { answer, NOT_READY, Service, STARTING, startingStatus } from './service.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
 import { UserError } from './support/user-error.js';
+import { Predecessor } from './takeover/predecessor.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
@@ -36,28 +36,29 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   const teardown = new Teardown();
   let service: Service | undefined;
   try {
-    await refuseRunning(options.runDir);
+    const predecessor = options.takeover ? await Predecessor.find(options.runDir) : undefined;
+    if (predecessor === undefined) await refuseRunning(options.runDir);
 
     // 1. The lease source, and what reports this start: health endpoints and control socket.
     const source = await sourceFor(options.source);
     teardown.defer(() => source.close());
-    let tracker: UnderlayTracker | undefined;
-    const waiting = (): string | null => tracker?.notReady ?? source.notReady;
-    const health = await listenHealth(options.health, () =>
-      service === undefined ? (waiting() ?? NOT_READY) : service.notReady,
-    );
-    teardown.defer(() => health?.close());
     // A failed start leaves no directory behind; `rmdir` fails where there are files.
     const created = await mkdir(options.runDir, { recursive: true, mode: 0o755 }).catch(() => undefined);
     if (created !== undefined) teardown.defer(() => rmdir(options.runDir).catch(() => {}));
-    const server = await ControlServer.listen(options.runDir, (request) =>
-      answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
-    );
-    teardown.defer(() => server.close());
-    teardown.defer(() => shutdown.markDrained());
+    let tracker: UnderlayTracker | undefined;
+    const waiting = (): string | null => tracker?.notReady ?? source.notReady;
     const files = new OwnFiles();
+    const endpoints = new Endpoints(options, files, {
+      notReady: () => (service === undefined ? (waiting() ?? NOT_READY) : service.notReady),
+      answer: (request) => answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
+    });
+    teardown.defer(() => endpoints.closeControl());
+    teardown.defer(() => shutdown.markDrained());
+    teardown.defer(() => endpoints.closeHealth());
     teardown.defer(() => files.close());
-    files.keep('runDir', server);
+    // The old process has them until it retires.
+    if (predecessor === undefined) await endpoints.open();
+    teardown.defer(() => predecessor?.giveBack());
 
     // 2. Weft reads and checks everything before it changes anything. It waits for leases and underlay.
     const cluster = await source.open(shutdown.signal);
@@ -65,17 +66,19 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     const probing = Firewall.open(firewallOptions(options, cluster.netConf));
     probing.catch(() => {});
     tracker = underlayTracker(options, cluster);
-    const plan = await planPresent(options, cluster, tracker, shutdown.signal);
+    const earlier = await readJournal(options.runDir);
+    const handovers = (await predecessor?.receive()) ?? new Map();
+    const runs = { recorded: earlier?.devices ?? [], handovers };
+    const plan = await planPresent(options, cluster, tracker, runs, shutdown.signal);
     const firewall = await probing;
     for (const limitation of firewall.limitations) warn(limitation);
 
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
 
-    // 4. UDP sockets and devices. Routes of a killed run did not disappear with its device.
-    await deleteRoutes((await readJournal(options.runDir))?.routes ?? []);
-    await removeAdopted(plan);
-    const journal = new Journal(options.runDir, options.subnetFile);
+    // 4. UDP sockets and devices. Those of an earlier run are used if they suit.
+    await removeReplaced(plan);
+    const journal = new Journal(options.runDir, options.subnetFile, earlier?.routes);
     files.keep('runDir', journal.file);
     files.keep('runDir', await storedMacsFile(options.runDir));
     const context: TunnelContext = {
@@ -88,27 +91,31 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     for (const family of plan.families) {
       const set = valueIn(sets, family.family);
       const tunnel = await openTunnel(family, set, context, tracker, shutdown.signal);
+      predecessor?.taken(family.backend.device);
       teardown.defer(() => tunnel.dataplane.stop());
       tunnels.push(tunnel);
     }
     logPlan(plan);
-    teardown.defer(() => journal.removeRoutes());
+    // A failed start leaves nothing new behind. Otherwise everything stays for the next start, as with flanneld.
+    const attaches = plan.families.some(({ origin }) => origin !== 'create');
+    teardown.defer(() => (attaches || service?.isReady ? undefined : journal.removeRoutes()));
     teardown.defer(async () => {
       await Promise.all([...tunnels.map((tunnel) => tunnel.stop()), firewall.close()]);
     });
-    service = new Service({ options, plan, source, firewall, tunnels, files, shutdown });
+    service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown });
 
     // 5. Forwarding threads.
     tuneHeap();
     await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
 
     // 6. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
-    await Promise.race([bringUp(service), shutdown.wait]);
+    await Promise.race([bringUp(service, predecessor, endpoints), shutdown.wait]);
 
     // 7. The underlay is followed, and drift is repaired.
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
       teardown.defer(() => monitor.close());
+      service.monitor = monitor;
       // Loaded now, because packets pass already.
       const { watchObstacles } = await import('./obstacles/running.js');
       const watch = watchObstacles(firewall, tunnels);
@@ -127,18 +134,15 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   info('Exiting cleanly...');
 }
 
-/** Starts the health endpoints if they are enabled. The HTTP server is loaded only then. */
-async function listenHealth(
-  options: HealthOptions,
-  notReady: () => string | null,
-): Promise<HealthServer | undefined> {
-  if (options.port === 0) return undefined;
-  const health = await import('./health.js');
-  return await health.listenHealth(options, notReady);
-}
-
-/** Deletes the kernel's vxlan devices that --adopt replaces. @throws UserError naming the command that failed */
-async function removeAdopted({ families }: Plan): Promise<void> {
+/**
+ * Deletes the kernel's vxlan devices that --adopt replaces, and devices of an earlier run that this one cannot use.
+ * @throws UserError naming the command that failed
+ */
+async function removeReplaced({ families, obsolete }: Plan): Promise<void> {
+  for (const name of obsolete) {
+    info(`${name}: removing the device of an earlier run, which this configuration does not use`);
+    await ipRun([`link delete ${name}`]);
+  }
   for (const { adopted } of families) {
     if (adopted === undefined) continue;
     info(`${adopted.name}: replacing the kernel's vxlan device and keeping its MAC ${adopted.mac}`);
@@ -147,15 +151,25 @@ async function removeAdopted({ families }: Plan): Promise<void> {
 }
 
 /** Brings the node from open devices to ready, unless the shutdown is requested meanwhile. */
-async function bringUp(service: Service): Promise<void> {
-  const { plan, source, firewall, tunnels, shutdown } = service.parts;
+async function bringUp(
+  service: Service,
+  predecessor: Predecessor | undefined,
+  endpoints: Endpoints,
+): Promise<void> {
+  const { plan, source, firewall, tunnels, journal, shutdown } = service.parts;
   await Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
+  await journal.removeEarlierRoutes();
   // Readiness does not wait longer: rules of an earlier run are still there, and no new pod starts before subnet.env exists.
   const rules = Promise.all(tunnels.map((tunnel) => service.applyRules(tunnel)));
   await Promise.race([rules, delay(RULES_MS, undefined, { ref: false })]);
   if (shutdown.requested) return;
+  if (predecessor !== undefined) {
+    await predecessor.retire();
+    await endpoints.open();
+  }
   firewall.watch();
   await service.writeSubnetEnv();
+  for (const tunnel of tunnels) tunnel.keepDevice();
   service.markReady();
   info('flannel is ready');
   info('Running backend.');

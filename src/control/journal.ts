@@ -1,6 +1,6 @@
 /**
- * The journal in the run directory: what a running Weft created and what does not disappear with its process. `weft
- * cleanup` and the next start read it, even after a kill -9.
+ * The journal in the run directory: what Weft created and what does not disappear with its process. `weft cleanup` and
+ * the next start read it, even after a kill -9.
  */
 
 import { readFile, rm } from 'node:fs/promises';
@@ -25,6 +25,9 @@ interface JournalState {
   routes: string[];
 }
 
+/** The owner of the routes that an earlier run recorded. */
+const EARLIER = 'earlier run';
+
 function statePath(runDir: string): string {
   return join(runDir, 'state.json');
 }
@@ -39,9 +42,11 @@ export class Journal {
   private readonly writes = new Serial();
   private written: JournalState | undefined;
 
-  constructor(runDir: string, subnetFile: string) {
+  /** `earlier` has the routes in the journal of an earlier run; they stay recorded until `removeEarlierRoutes`. */
+  constructor(runDir: string, subnetFile: string, earlier: readonly string[] = []) {
     this.file = new TextFile(statePath(runDir), 0o600);
     this.subnetFile = subnetFile;
+    this.routes.set(EARLIER, earlier);
   }
 
   /** Records an overlay device. @throws if the file cannot be written */
@@ -57,6 +62,15 @@ export class Journal {
   setRoutes(owner: string, routes: readonly string[]): Promise<void> {
     this.routes.set(owner, routes);
     return this.write();
+  }
+
+  /** Deletes the routes of an earlier run that this run does not have. @throws UserError without `ip` */
+  async removeEarlierRoutes(): Promise<void> {
+    const earlier = this.routes.get(EARLIER) ?? [];
+    this.routes.delete(EARLIER);
+    const present = new Set([...this.routes.values()].flat());
+    await deleteRoutes(earlier.filter((route) => !present.has(route)));
+    await this.write();
   }
 
   /**
@@ -75,7 +89,7 @@ export class Journal {
         pid: process.pid,
         devices: [...this.indexes].map(([name, index]) => ({ name, index })),
         subnetFile: this.subnetFile,
-        routes: [...this.routes.values()].flat(),
+        routes: [...new Set([...this.routes.values()].flat())],
       };
       if (isDeepStrictEqual(state, this.written)) return;
       await this.file.write(`${JSON.stringify(state)}\n`);

@@ -1,6 +1,6 @@
 /** Opens the dataplane of a plan, and turns the kernel's errors into text for the operator. */
 
-import { Dataplane, OffloadUnavailable, probeSocket } from '../dataplane/dataplane.js';
+import { Dataplane, HandoverMismatch, OffloadUnavailable, probeSocket } from '../dataplane/dataplane.js';
 import { SystemError } from '../sys/system-error.js';
 import { formatIp, type Ip, toUnderlay } from './addresses/ip.js';
 import type { Link } from './kernel/links.js';
@@ -17,11 +17,12 @@ export function openDataplane(
   links: readonly Link[],
   options: RunOptions,
 ): Dataplane {
-  const { backend, podMtu, peerCheck } = plan;
+  const { backend, origin, podMtu, peerCheck } = plan;
   const address = boundAddress(plan, own);
   try {
     return new Dataplane({
       device: backend.device,
+      origin,
       address: toUnderlay(address),
       port: backend.conf.port,
       workers: options.workers,
@@ -34,6 +35,8 @@ export function openDataplane(
   } catch (error) {
     if (error instanceof OffloadUnavailable)
       throw new UserError(`--offload ${options.offload}: ${error.message}; use --offload auto`);
+    if (error instanceof HandoverMismatch)
+      throw new UserError(`--takeover: ${error.message}; stop the running Weft and start this one instead`);
     throw error instanceof SystemError ? userErrorFor(error, plan, links, address) : error;
   }
 }
@@ -47,6 +50,8 @@ export function refuseTakenPort(
   const { port } = plan.backend.conf;
   // The vxlan device that --adopt replaces has the port.
   if (plan.adopted?.data.port === port) return;
+  // The running Weft has it, and hands it over.
+  if (typeof plan.origin === 'object' && plan.origin.port === port) return;
   const address = boundAddress(plan, own);
   try {
     probeSocket(toUnderlay(address), port);
@@ -73,7 +78,10 @@ export function userErrorFor(
   address: Ip,
 ): UserError {
   const { port } = backend.conf;
-  if (error.syscall !== 'bind') return new UserError(`${backend.device} cannot be created: ${error.message}`);
+  if (error.syscall !== 'bind') {
+    const held = error.code === 'EBUSY' ? '; another process has it' : '';
+    return new UserError(`${backend.device} cannot be opened: ${error.message}${held}`);
+  }
   if (error.code !== 'EADDRINUSE') return cannotBind(error.code, formatEndpoint(address, port));
   const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
   return new UserError(

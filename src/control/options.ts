@@ -10,6 +10,8 @@ export interface RunOptions {
   rules: RuleOptions;
   /** Whether a kernel vxlan device of the overlay's name is replaced, keeping its MAC, or an error. */
   adopt: boolean;
+  /** Whether a running Weft of the same run directory hands over to this one, or is an error. */
+  takeover: boolean;
   subnetFile: string;
   runDir: string;
   workers: number;

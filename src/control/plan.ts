@@ -1,7 +1,7 @@
 /** The plan of a run. Weft reads and checks everything before it changes this node or the cluster. */
 
 import { existsSync } from 'node:fs';
-import type { PeerCheck } from '../dataplane/dataplane.js';
+import type { DeviceOrigin, Handover, PeerCheck } from '../dataplane/dataplane.js';
 import type { Cidr } from './addresses/cidr.js';
 import { type Family, familiesIn, type PerFamily, valueIn } from './addresses/family.js';
 import { formatIp, type Ip } from './addresses/ip.js';
@@ -10,7 +10,9 @@ import { udpBackend } from './backends/udp.js';
 import { vxlanBackend } from './backends/vxlan/backend.js';
 import type { NetConf } from './config/net-conf.js';
 import type { FirewallOptions } from './firewall/rules.js';
+import type { DeviceRecord } from './journal.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
+import { isLeft, obsoleteDevices, suits, type TunDevice } from './kernel/left-devices.js';
 import { type Link, localAddresses } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
 import type { Cluster, LeaseRequest } from './leases/source.js';
@@ -26,12 +28,22 @@ const IPV6_FILE = '/proc/net/if_inet6';
 /** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
 const MIN_MTU6 = 1280;
 
+/** What earlier runs of Weft have on this machine. */
+export interface EarlierRuns {
+  /** The devices in the journal. */
+  recorded: readonly DeviceRecord[];
+  /** The dataplanes that a running Weft hands over, by device. */
+  handovers: ReadonlyMap<string, Handover>;
+}
+
 export interface Plan {
   netConf: NetConf;
   links: Link[];
   underlay: Underlay;
   /** One plan per family, IPv4 first. */
   families: FamilyPlan[];
+  /** Names of the devices of an earlier run that this one cannot use. */
+  obsolete: readonly string[];
   request: LeaseRequest;
   /** The content of subnet.env from an earlier run. */
   previous: PerFamily<Partial<PodSubnets>>;
@@ -52,6 +64,8 @@ export interface FamilyPlan {
   local: readonly Ip[];
   /** The kernel's vxlan device that --adopt replaces. */
   adopted: Link | undefined;
+  /** Whether the device is new, left by an earlier run, or handed over by a running Weft. */
+  origin: DeviceOrigin | Handover;
   /** MTU of the device, in bytes. */
   mtu: number;
   /** MTU of the pods: the lowest of all families. */
@@ -85,10 +99,15 @@ export async function makePlan(
   options: RunOptions,
   { netConf }: Cluster,
   underlay: ChosenUnderlay,
+  earlier: EarlierRuns,
 ): Promise<Plan> {
-  const { links } = underlay;
-  const devices = familiesIn(netConf.networks).map((family) =>
-    planDevice(options, netConf, underlay, family),
+  const enabled = familiesIn(netConf.networks);
+  const wanted = enabled.map((family) => tunDevice(options, netConf, family));
+  refuseOtherDevices(earlier.handovers, wanted);
+  const obsolete = obsoleteDevices(underlay.links, earlier.recorded, wanted);
+  const links = underlay.links.filter((link) => !obsolete.includes(link));
+  const devices = enabled.map((family) =>
+    planDevice(options, netConf, { ...underlay, links }, family, earlier.handovers),
   );
   const podMtu = lowestMtu(devices);
   const families = devices.map((device) => ({ ...device, podMtu }));
@@ -98,6 +117,7 @@ export async function makePlan(
     links,
     underlay,
     families,
+    obsolete: obsolete.map(({ name }) => name),
     request: leaseRequest(netConf, families, (family) => previous[family]?.subnet),
     previous,
     podMtu,
@@ -135,6 +155,17 @@ export function replan(plan: FamilyPlan, { link, address, local }: PresentUnderl
   return { ...plan, link, address, local, mtu: deviceMtu(plan.backend, plan.family, link) };
 }
 
+/** @throws UserError if a running Weft hands over other devices than `wanted` */
+function refuseOtherDevices(handovers: EarlierRuns['handovers'], wanted: readonly TunDevice[]): void {
+  const theirs = [...handovers.keys()].join(', ');
+  const ours = wanted.map(({ name }) => name).join(', ');
+  if (handovers.size > 0 && theirs !== ours) {
+    throw new UserError(
+      `--takeover: the running Weft has ${theirs}, and this configuration needs ${ours}; stop the running Weft and start this one instead`,
+    );
+  }
+}
+
 function refuseLearning({ workers }: RunOptions, { backend, origin }: NetConf): void {
   if (workers === 1 || backend.type !== 'vxlan' || !backend.learning) return;
   throw new UserError(
@@ -148,12 +179,15 @@ function planDevice(
   netConf: NetConf,
   { link, links, families }: ChosenUnderlay,
   family: Family,
+  handovers: ReadonlyMap<string, Handover>,
 ): Omit<FamilyPlan, 'podMtu'> {
-  const { backend: conf } = netConf;
-  const backend = conf.type === 'udp' ? udpBackend(conf) : vxlanBackend(conf, family);
+  const backend = backendFor(netConf, family);
   const { network } = valueIn(netConf.networks, family);
   const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;
-  if (adopted === undefined) refuseExisting(links, backend.device);
+  const wanted = tunDevice(options, netConf, family);
+  const left = links.some((link) => isLeft(link) && suits(link, wanted));
+  const origin = handovers.get(backend.device) ?? (left ? 'attach' : 'create');
+  if (adopted === undefined && origin === 'create') refuseExisting(links, backend.device);
   refuseRival(links, backend.rivals, network);
   return {
     family,
@@ -163,9 +197,20 @@ function planDevice(
     address: valueIn(families, family),
     local: localAddresses(links),
     adopted,
+    origin,
     mtu: deviceMtu(backend, family, link, `Backend.MTU in ${netConf.origin}`),
     peerCheck: options.peerCheck ?? backend.peerCheck,
   };
+}
+
+function backendFor({ backend: conf }: NetConf, family: Family): Backend {
+  return conf.type === 'udp' ? udpBackend(conf) : vxlanBackend(conf, family);
+}
+
+/** Returns the tun device that a family needs. */
+function tunDevice({ workers }: RunOptions, netConf: NetConf, family: Family): TunDevice {
+  const { device, conf } = backendFor(netConf, family);
+  return { name: device, type: conf.type === 'udp' ? 'tun' : 'tap', queues: workers };
 }
 
 /** Returns the MTU of the overlay device, in bytes. @throws UserError if IPv6 needs more */

@@ -5,8 +5,10 @@ import { formatCidr } from './addresses/cidr.js';
 import { mapFamilies } from './addresses/family.js';
 import type { Firewall } from './firewall/firewall.js';
 import type { ControlRequest } from './ipc/protocol.js';
+import type { Journal } from './journal.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
+import type { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
 import type { OwnFiles } from './node/own-files.js';
 import { collectFamily, type StartingStatus, type Status } from './node/status.js';
@@ -19,6 +21,7 @@ import { type PodSubnets, subnetFile, writeSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
 import type { TextFile } from './support/text-file.js';
 import { show, UserError } from './support/user-error.js';
+import { HandingOver } from './takeover/handing-over.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** flannel's text for a node whose subnet.env is not written yet. */
@@ -35,6 +38,7 @@ export interface ServiceParts {
   firewall: Firewall;
   /** One per family, IPv4 first. */
   tunnels: readonly FamilyTunnel[];
+  journal: Journal;
   files: OwnFiles;
   shutdown: Shutdown;
 }
@@ -44,6 +48,9 @@ export class Service {
   private readonly subnetFile: TextFile;
   /** The obstacle checks; they start once the node is ready. */
   watch: ObstacleWatch | undefined;
+  /** Repairs drift once the node is ready. */
+  monitor: DriftMonitor | undefined;
+  handingOver: HandingOver | undefined;
   private ready = false;
   private tracker: UnderlayTracker | undefined;
   /** Why the newest leases were rejected; null if they are in force. */
@@ -58,6 +65,11 @@ export class Service {
   /** Records that packets pass and that subnet.env is written. */
   markReady(): void {
     this.ready = true;
+  }
+
+  /** Whether the node has been ready. */
+  get isReady(): boolean {
+    return this.ready;
   }
 
   /** Why this node is not ready; null once it is. */
@@ -134,6 +146,15 @@ export class Service {
     });
   }
 
+  /** Sends the dataplanes to a new Weft process at the Unix socket `path`. @throws UserError */
+  handOver(path: string): void {
+    const { tunnels, files } = this.parts;
+    const pausables = [files, ...(this.monitor === undefined ? [] : [this.monitor])];
+    this.handingOver?.end();
+    this.handingOver = new HandingOver(tunnels, pausables);
+    this.handingOver.begin(path);
+  }
+
   rejectLeases(error: Error): void {
     this.rejected = error.message;
     warn(`leases rejected, the last valid ones stay in use: ${error.message}`);
@@ -189,6 +210,17 @@ export async function answer(
       return await service.status();
     case 'leave':
       info('weft cleanup: stopping');
+      shutdown.request();
+      return await shutdown.drained;
+    case 'hand-over':
+      if (!(service instanceof Service) || !service.isReady) throw new UserError('it is still starting');
+      return service.handOver(request.path);
+    case 'resume':
+      return service instanceof Service ? service.handingOver?.resume('the new Weft failed') : undefined;
+    case 'retire':
+      if (!(service instanceof Service)) throw new UserError('it has handed over nothing');
+      info(`Weft with pid ${request.pid} took over`);
+      service.handingOver?.end();
       shutdown.request();
       return await shutdown.drained;
     default:

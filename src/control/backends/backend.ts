@@ -54,6 +54,10 @@ export interface PeerOptions {
 export interface PeerReconciler {
   /** Removes routes that an earlier flanneld or Weft left behind. Call it once, at the start. */
   removeStale(own: Lease, peers: readonly Lease[]): Promise<void>;
+  /** Sets the peers in the dataplane alone: the kernel has the entries of an earlier run. Call it before `adopt`. */
+  serve(peers: readonly Lease[]): Promise<void>;
+  /** Takes over what an earlier run left in the kernel; the next `apply` removes and adds only what differs. */
+  adopt(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<void>;
   /** Applies the difference to these peers and returns the number of failed changes. Another call retries them. */
   apply(peers: readonly Lease[]): Promise<number>;
   /** Compares with the kernel's state and repairs the differences. @throws UserError if `ip` cannot be run */

@@ -65,7 +65,7 @@ class UdpPeers implements PeerReconciler {
     await removeStaleRoutes(this.options, own.subnet, []);
   }
 
-  async apply(peers: readonly Lease[]): Promise<number> {
+  async serve(peers: readonly Lease[]): Promise<void> {
     const { applied } = this;
     const desired = new Map(peers.map(({ subnet, publicIp }) => [formatCidr(subnet), publicIp]));
     const { gone, set } = difference(applied, desired);
@@ -77,6 +77,15 @@ class UdpPeers implements PeerReconciler {
       for (const subnet of gone) applied.delete(subnet);
       for (const [subnet, publicIp] of set) applied.set(subnet, publicIp);
     }
+  }
+
+  async adopt(_: readonly Lease[], { routes }: KernelSnapshot): Promise<void> {
+    this.routed = this.usesDevice(this.networkRoutes(routes));
+    if (this.routed) this.networkRoute.owner = 'weft';
+  }
+
+  async apply(peers: readonly Lease[]): Promise<number> {
+    await this.serve(peers);
     // The kernel's route comes last: before that the dataplane would answer packets with "net unreachable".
     return this.routed ? 0 : await this.addNetworkRoute();
   }

@@ -1,12 +1,20 @@
 /**
- * The requests of `weft status`, `weft doctor` and `weft cleanup` to a running Weft process: one JSON line each way over a
- * Unix socket.
+ * The requests of `weft status`, `weft doctor`, `weft cleanup` and `weft run --takeover` to a running Weft process: one
+ * JSON line each way over a Unix socket.
  */
 
 import { join } from 'node:path';
 
 /** `check`: runs the obstacle checks first. An older Weft ignores it and answers with its last results. */
-export type ControlRequest = { command: 'status'; check?: true } | { command: 'leave' };
+export type ControlRequest =
+  | { command: 'status'; check?: true }
+  | { command: 'leave' }
+  /** Sends the dataplanes to the Unix socket at `path`, which a new Weft process has opened. */
+  | { command: 'hand-over'; path: string }
+  /** Ends this process after a handover; `pid` is that of the new one. */
+  | { command: 'retire'; pid: number }
+  /** The new process has failed. */
+  | { command: 'resume' };
 
 export type ControlResponse = { ok: true; result: unknown } | { ok: false; error: string };
 

@@ -203,7 +203,7 @@ async function verifyLink(name: string, mac: string | undefined): Promise<Link> 
  * together, as GRO needs them. Without it the kernel receives every frame alone, inside the write (docs/benchmarks.md).
  * An older kernel or a read-only /sys leaves the device without it.
  */
-async function threadNapi(name: string, index: number, mac = ''): Promise<void> {
+export async function threadNapi(name: string, index: number, mac = ''): Promise<void> {
   const directory = `/sys/class/net/${name}`;
   try {
     // /sys may show another network namespace with a device of the same name.

@@ -14,6 +14,8 @@ export interface Link {
   /** The driver's own attributes: id and port of a vxlan device. */
   data: Record<string, unknown>;
   up: boolean;
+  /** Whether the device is up and has a carrier. */
+  carrier: boolean;
   /** Addresses that a tunnel can use, best first: no loopback addresses, link-local ones last. */
   usable: Readonly<Record<Family, readonly Ip[]>>;
   /** IPv6 addresses that cannot be bound, because duplicate address detection runs or has failed. */
@@ -69,6 +71,7 @@ export function parseLinks(json: readonly IpLink[]): Link[] {
       kind: link.linkinfo?.info_kind,
       data: link.linkinfo?.info_data ?? {},
       up: link.flags.includes('UP'),
+      carrier: link.flags.includes('LOWER_UP'),
       usable: { ipv4: usable(addresses, 'ipv4'), ipv6: usable(addresses, 'ipv6') },
       tentative: addresses
         .filter(({ info }) => info.tentative === true || info.dadfailed === true)

@@ -28,6 +28,8 @@ export class DriftMonitor {
   private readonly checks = new Serial();
   private readonly failure = new Once();
   private closed = false;
+  /** Whether another process repairs drift now. */
+  paused = false;
 
   constructor(tunnels: readonly FamilyTunnel[], underlay: UnderlayFollower) {
     this.tunnels = tunnels;
@@ -68,7 +70,7 @@ export class DriftMonitor {
   /** Checks all families, each even if another one fails. */
   private async check(): Promise<void> {
     this.scheduled = undefined;
-    if (this.closed) return;
+    if (this.closed || this.paused) return;
     // The underlay comes first: the checks use its present state.
     const followed = await Promise.allSettled([this.underlay.follow()]);
     const checked = await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.check()));

@@ -63,6 +63,8 @@ export class FamilyTunnel {
   bound: Ip;
   /** Why the sockets cannot be bound to the present address; null if they are. */
   unbound: string | null = null;
+  /** Whether the device outlives this process. */
+  private kept = false;
   private readonly checksumWarning = new ChecksumWarning();
   private readonly queue = new Serial();
   private readonly retry: Retry;
@@ -79,7 +81,7 @@ export class FamilyTunnel {
       this.change(() => this.applyPeers()).catch((error: Error) => warn(error.message));
     });
     this.lifecycle = new Lifecycle({
-      stop: () => this.dataplane.stop(),
+      stop: () => this.dataplane.remove(),
       reopen: () => this.enqueue(() => this.reopen()),
       onFailure: context.onFailure,
     });
@@ -88,11 +90,26 @@ export class FamilyTunnel {
     this.reconciler = this.reconcilerOn(this.dataplane);
   }
 
-  /** Starts the forwarding threads. */
+  /** Starts the forwarding threads. Packets of a device that an earlier run left pass when this resolves. */
   async startForwarding(): Promise<void> {
-    const { plan, context, dataplane, device } = this;
+    const { plan, own, peers } = this;
+    const started = this.startThreads();
+    // The threads get these before their first packet.
+    if (plan.origin !== 'create') {
+      await Promise.all([plan.backend.setOwnLease(this.dataplane, own), this.reconciler.serve(peers)]);
+    }
+    await started;
+    await this.recordDevice();
+  }
+
+  private async recordDevice(): Promise<void> {
+    const { plan, context, device } = this;
     await device.findIndex();
     await context.journal.setDevice(plan.backend.device, device.index);
+  }
+
+  private async startThreads(): Promise<void> {
+    const { dataplane } = this;
     await dataplane.start({
       onFailure: (error) => {
         // An earlier dataplane no longer matters.
@@ -108,16 +125,23 @@ export class FamilyTunnel {
   /** Sets up device and peers. @throws UserError if the device cannot be set up */
   async setUp(): Promise<void> {
     await this.change(async () => {
-      const { peers } = this;
+      const { peers, plan } = this;
       // Peers need not wait for it; its failure is reported at the end.
       const cleared = this.reconciler.removeStale(this.own, peers);
       cleared.catch(() => {});
-      await this.setUpDevice();
+      if (plan.origin === 'create') await this.setUpDevice();
+      else await this.attachDevice();
       logPeerChanges([], peers);
       await this.applyPeers();
       await cleared;
     });
     await this.lifecycle.rebuild;
+  }
+
+  /** Lets the device, and its successors after a rebuild, outlive this process. Call it once the node is ready. */
+  keepDevice(): void {
+    this.kept = true;
+    this.dataplane.keepDevice();
   }
 
   /** Follows a later set of leases. @throws UserError if the device cannot follow this node's own lease */
@@ -148,8 +172,7 @@ export class FamilyTunnel {
       const { plan, own } = this;
       this.rebind();
       const snapshot = await readSnapshot(plan.family);
-      const underlay = [boundAddress(plan, own), ...this.peers.map(({ publicIp }) => publicIp)];
-      const repairs = await this.device.repair(own, snapshot, underlay);
+      const repairs = await this.device.repair(own, snapshot, this.guardedAddresses());
       const peers = await this.reconciler.repair(this.peers, snapshot);
       const blackhole = await this.blackhole?.repair(own.subnet, snapshot.routes);
       this.countRepairs(sumRepairs(repairs, peers.repairs, blackhole ? { route: 1 } : {}));
@@ -238,6 +261,21 @@ export class FamilyTunnel {
     await this.blackhole?.add(this.own.subnet);
   }
 
+  /** Takes over the device of an earlier run, with its neighbours and routes. */
+  private async attachDevice(): Promise<void> {
+    const { plan, own, peers } = this;
+    const snapshot = await readSnapshot(plan.family);
+    await this.device.attach(own, snapshot, this.guardedAddresses());
+    await this.reconciler.adopt(peers, snapshot);
+    await this.blackhole?.add(own.subnet);
+  }
+
+  /** Returns the addresses that no address or route of the device may divert: the own one and the peers'. */
+  private guardedAddresses(): Ip[] {
+    const { plan, own, peers } = this;
+    return [boundAddress(plan, own), ...peers.map(({ publicIp }) => publicIp)];
+  }
+
   private async followOwnLease(lease: Lease): Promise<void> {
     const before = this.own;
     const moved = formatCidr(lease.subnet) !== formatCidr(before.subnet);
@@ -313,15 +351,17 @@ export class FamilyTunnel {
     // Our old device may survive under another name. A foreign device of this name wins.
     const foreign = links.filter(({ index }) => index !== this.device.index);
     refuseExisting(foreign, plan.backend.device);
-    const dataplane = this.context.openDataplane(plan, own);
+    const dataplane = this.context.openDataplane({ ...plan, origin: 'create' }, own);
     this.bound = boundAddress(plan, own);
     this.lifecycle.opened();
     this.past = this.counters();
     this.dataplane = dataplane;
     this.reconciler = this.reconcilerOn(dataplane);
-    await this.startForwarding();
+    await this.startThreads();
+    await this.recordDevice();
     await this.setUpDevice();
     await this.applyPeers();
+    if (this.kept) dataplane.keepDevice();
     this.countRepairs({ device: 1 });
   }
 }

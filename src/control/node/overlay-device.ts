@@ -7,6 +7,7 @@ import {
   reconfigureDevice,
   repairDevice,
   setMtu,
+  threadNapi,
 } from '../kernel/device.js';
 import { gatewaysOf, removeDiversions } from '../kernel/diverts.js';
 import { readLinks } from '../kernel/links.js';
@@ -40,6 +41,17 @@ export class OverlayDevice {
   async configure(own: Lease): Promise<void> {
     this.sysctls.initialize();
     await configureDevice(this.stateFor(own));
+  }
+
+  /**
+   * Gives a device that an earlier run left the desired state, and leaves what is right. @throws DeviceGone; UserError naming
+   * the command that failed
+   */
+  async attach(own: Lease, snapshot: KernelSnapshot, underlay: readonly Ip[]): Promise<void> {
+    this.sysctls.initialize();
+    await this.repair(own, snapshot, underlay);
+    const { name, mac } = this.stateFor(own);
+    if (this.index !== undefined) await threadNapi(name, this.index, mac);
   }
 
   /** Gives the device the MTU of the plan. @throws DeviceGone; UserError naming the command that failed */

@@ -39,6 +39,8 @@ export class OwnFiles {
   private readonly poll: NodeJS.Timeout;
   private checking: Promise<void> | undefined;
   private closed = false;
+  /** Whether another process has the files now. */
+  paused = false;
 
   constructor() {
     this.poll = setInterval(() => {
@@ -64,7 +66,7 @@ export class OwnFiles {
   async check(): Promise<void> {
     const restored = new Set<string>();
     for (const kept of this.files) {
-      if (this.closed) break;
+      if (this.closed || this.paused) break;
       const { kind, file } = kept;
       const { path } = file;
       if (file.isIntact()) {

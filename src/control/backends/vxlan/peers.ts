@@ -78,6 +78,19 @@ export class VxlanPeers implements PeerReconciler {
     await removeStaleRoutes(this.options, own.subnet, leased);
   }
 
+  async serve(peers: readonly Lease[]): Promise<void> {
+    // Direct peers have the same FDB entries.
+    await this.applyFdb(desiredState(this.options.device, peers).fdb);
+  }
+
+  async adopt(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<void> {
+    const desired = await this.desired(peers);
+    // Routes outside the device count as applied if the kernel has them in the desired form.
+    this.applied.routes = new Map(desired.routes);
+    this.observe(desired, snapshot, 0);
+    for (const subnet of this.applied.routes.keys()) this.routed.add(subnet);
+  }
+
   async apply(peers: readonly Lease[]): Promise<number> {
     return await this.applyState(await this.desired(peers));
   }
@@ -192,8 +205,8 @@ export class VxlanPeers implements PeerReconciler {
     return failed;
   }
 
-  /** Replaces `applied` by the kernel's state: our entries, plus unexpected ones older than UNEXPECTED_MS. */
-  private observe(desired: PeerState, snapshot: KernelSnapshot): void {
+  /** Replaces `applied` by the kernel's state: our entries, plus unexpected ones that a check saw `graceMs` ago. */
+  private observe(desired: PeerState, snapshot: KernelSnapshot, graceMs = UNEXPECTED_MS): void {
     const { applied } = this;
     const { device, learning } = this.options;
     const { neighbours, routes } = presentState(snapshot, device);
@@ -204,7 +217,7 @@ export class VxlanPeers implements PeerReconciler {
       if (learning) return false;
       const since = this.unexpected.get(key) ?? now;
       unexpected.set(key, since);
-      return now - since >= UNEXPECTED_MS;
+      return now - since >= graceMs;
     };
     const presentNeighbours = [...neighbours].filter(([base]) => counts(base, 'neighbours'));
     const presentRoutes = [...routes].filter(

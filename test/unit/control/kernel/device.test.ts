@@ -16,7 +16,17 @@ import { mentions, refusal } from '../../../support/user-error.js';
 const NO_ADDRESSES = { usable: { ipv4: [], ipv6: [] }, tentative: [], assigned: [] };
 
 function link(name: string, kind: string | undefined, data: Record<string, unknown> = {}): Link {
-  return { index: 5, name, mac: '02:00:00:00:00:01', mtu: 1450, kind, data, up: true, ...NO_ADDRESSES };
+  return {
+    index: 5,
+    name,
+    mac: '02:00:00:00:00:01',
+    mtu: 1450,
+    kind,
+    data,
+    up: true,
+    carrier: true,
+    ...NO_ADDRESSES,
+  };
 }
 
 t.test('refuseExisting accepts a free name and names that only resemble it', async (t) => {

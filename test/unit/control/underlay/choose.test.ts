@@ -16,6 +16,7 @@ const link = (name: string, ...texts: string[]): Link => ({
   kind: undefined,
   data: {},
   up: true,
+  carrier: true,
   usable: {
     ipv4: texts.flatMap((text) => parseIp(text, 'ipv4') ?? []),
     ipv6: texts.flatMap((text) => parseIp(text, 'ipv6') ?? []),

@@ -1,0 +1,47 @@
+/** Where a run answers: the health endpoints and the control socket. */
+
+import type { HealthServer } from './health.js';
+import { ControlServer, type Handler } from './ipc/server.js';
+import type { OwnFiles } from './node/own-files.js';
+import type { RunOptions } from './options.js';
+
+interface Answers {
+  /** Returns why the node is not ready; null once it is. */
+  notReady(): string | null;
+  answer: Handler;
+}
+
+export class Endpoints {
+  private readonly options: Pick<RunOptions, 'health' | 'runDir'>;
+  private readonly files: OwnFiles;
+  private readonly answers: Answers;
+  private health: HealthServer | undefined;
+  private control: ControlServer | undefined;
+
+  /** `files` keeps the control socket from `open` on. */
+  constructor(options: Pick<RunOptions, 'health' | 'runDir'>, files: OwnFiles, answers: Answers) {
+    this.options = options;
+    this.files = files;
+    this.answers = answers;
+  }
+
+  /** Listens on both. The HTTP server is loaded only if it is enabled. @throws UserError */
+  async open(): Promise<void> {
+    const { health, runDir } = this.options;
+    const { notReady, answer } = this.answers;
+    if (health.port !== 0) {
+      const { listenHealth } = await import('./health.js');
+      this.health = await listenHealth(health, notReady);
+    }
+    this.control = await ControlServer.listen(runDir, answer);
+    this.files.keep('runDir', this.control);
+  }
+
+  async closeHealth(): Promise<void> {
+    await this.health?.close();
+  }
+
+  async closeControl(): Promise<void> {
+    await this.control?.close();
+  }
+}

@@ -1,0 +1,58 @@
+/** The running Weft hands over to a new one: it forwards until the new one does, and stays in charge if that one fails. */
+
+import type { FamilyTunnel } from '../node/family-tunnel.js';
+import { info, warn } from '../support/log.js';
+import { UserError } from '../support/user-error.js';
+
+/** The longest wait for the new process. It needs a second; the old one repairs nothing meanwhile. */
+const PATIENCE_MS = 30_000;
+
+/** What pauses during a handover: the new process restores the same things. */
+export interface Pausable {
+  paused: boolean;
+}
+
+export class HandingOver {
+  private readonly tunnels: readonly FamilyTunnel[];
+  private readonly pausables: readonly Pausable[];
+  private patience: NodeJS.Timeout | undefined;
+
+  constructor(tunnels: readonly FamilyTunnel[], pausables: readonly Pausable[]) {
+    this.tunnels = tunnels;
+    this.pausables = pausables;
+  }
+
+  /** Sends the dataplanes to the Unix socket at `path`. @throws UserError if a device is being rebuilt, or sending fails */
+  begin(path: string): void {
+    const rebuilt = this.tunnels.find(({ lifecycle }) => lifecycle.notReady !== null);
+    if (rebuilt !== undefined)
+      throw new UserError(`${rebuilt.plan.backend.device} is being recreated: ${rebuilt.lifecycle.notReady}`);
+    info('handing over to another Weft process');
+    this.pause(true);
+    try {
+      for (const { dataplane } of this.tunnels) dataplane.handOver(path);
+    } catch (error) {
+      this.pause(false);
+      throw new UserError(`the dataplane cannot be handed over: ${(error as Error).message}`);
+    }
+    this.patience = setTimeout(() => this.resume(`no new Weft within ${PATIENCE_MS / 1000} s`), PATIENCE_MS);
+  }
+
+  /** Goes on after a takeover that failed. */
+  resume(reason: string): void {
+    if (this.patience === undefined) return;
+    this.end();
+    this.pause(false);
+    warn(`the takeover failed (${reason}); this Weft stays in charge`);
+  }
+
+  /** Ends the wait for the new process. */
+  end(): void {
+    clearTimeout(this.patience);
+    this.patience = undefined;
+  }
+
+  private pause(paused: boolean): void {
+    for (const pausable of this.pausables) pausable.paused = paused;
+  }
+}

@@ -1,0 +1,88 @@
+/** The running Weft, from the side of the new one that takes over from it (`weft run --takeover`). */
+
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { discardHandover, type Handover, HandoverReceiver } from '../../dataplane/dataplane.js';
+import { ask, listeningOn } from '../ipc/client.js';
+import { findRunningWeft } from '../ipc/running.js';
+import { alreadyRuns } from '../kernel/tun-holders.js';
+import { info } from '../support/log.js';
+import { show, UserError } from '../support/user-error.js';
+
+/** Time for the old process to close its socket after its answer. */
+const GONE_MS = 2000;
+const POLL_MS = 10;
+
+export class Predecessor {
+  private readonly runDir: string;
+  private readonly pid: number | undefined;
+  private handovers: Handover[] = [];
+  private retired = false;
+
+  private constructor(runDir: string, pid: number | undefined) {
+    this.runDir = runDir;
+    this.pid = pid;
+  }
+
+  /** Finds the Weft process of this run directory. @throws UserError if one runs with another directory */
+  static async find(runDir: string): Promise<Predecessor | undefined> {
+    const running = await findRunningWeft(runDir);
+    if (running === undefined) return undefined;
+    if ((await listeningOn(runDir)) === undefined) throw new UserError(`--takeover: ${alreadyRuns(running)}`);
+    return new Predecessor(runDir, running.pid);
+  }
+
+  /**
+   * Asks for the dataplanes, by device; until `retire` or `giveBack` the old process changes nothing on this node. Both
+   * processes forward from the start of the new threads on. @throws UserError
+   */
+  async receive(): Promise<ReadonlyMap<string, Handover>> {
+    const path = join(this.runDir, 'next.sock');
+    await rm(path, { force: true });
+    // The mode is 0600 from the creation on.
+    const umask = process.umask(0o177);
+    let receiver: HandoverReceiver;
+    try {
+      receiver = new HandoverReceiver(path);
+    } catch (error) {
+      throw new UserError(`--run-dir ${this.runDir}: ${(error as Error).message}; check the directory`);
+    } finally {
+      process.umask(umask);
+    }
+    try {
+      await ask(this.runDir, { command: 'hand-over', path });
+      this.handovers = receiver.receive();
+    } catch (error) {
+      throw new UserError(`--takeover: ${(error as Error).message}; the running Weft goes on`);
+    } finally {
+      receiver.close();
+      await rm(path, { force: true });
+    }
+    return new Map(this.handovers.map((handover) => [handover.device, handover]));
+  }
+
+  /** Notes that a dataplane owns the files of a handover. */
+  taken(device: string): void {
+    this.handovers = this.handovers.filter((handover) => handover.device !== device);
+  }
+
+  /** Ends the old process: it stops its threads first, then answers. @throws UserError; then it goes on */
+  async retire(): Promise<void> {
+    await ask(this.runDir, { command: 'retire', pid: process.pid });
+    this.retired = true;
+    const deadline = performance.now() + GONE_MS;
+    while ((await listeningOn(this.runDir)) !== undefined) {
+      if (performance.now() > deadline)
+        throw new UserError(`--takeover: ${show(this.runDir)}: the old Weft does not close its socket`);
+      await delay(POLL_MS);
+    }
+    info(`took over from the running Weft${this.pid === undefined ? '' : ` (pid ${this.pid})`}`);
+  }
+
+  /** Ends a takeover that failed: the old process stays in charge. */
+  async giveBack(): Promise<void> {
+    for (const handover of this.handovers.splice(0)) discardHandover(handover);
+    if (!this.retired) await ask(this.runDir, { command: 'resume' }).catch(() => {});
+  }
+}
