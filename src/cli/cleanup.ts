@@ -139,14 +139,10 @@ async function removeDevice({ name, index }: DeviceRecord): Promise<boolean> {
   return true;
 }
 
-/** Names the devices that a Weft of an unknown run directory left. */
+/** Names the devices that a Weft with another run directory left. */
 async function reportLeft(): Promise<void> {
-  for (const link of await readLinks()) {
-    if (isLeft(link))
-      print(
-        `${link.name} is left of a Weft with another run directory; remove it: ip link delete ${link.name}`,
-      );
-  }
+  for (const { name } of (await readLinks()).filter(isLeft))
+    print(`${name} is left by a Weft with another run directory; remove it: ip link delete ${name}`);
 }
 
 /** Returns whether the file existed. */

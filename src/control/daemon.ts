@@ -7,7 +7,6 @@ import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Endpoints } from './endpoints.js';
 import { Firewall } from './firewall/firewall.js';
-import { refuseRunning } from './ipc/running.js';
 import { Journal, readJournal } from './journal.js';
 import { ipRun } from './kernel/ip.js';
 import { sourceFor } from './leases/source-for.js';
@@ -37,7 +36,6 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   let service: Service | undefined;
   try {
     const predecessor = options.takeover ? await Predecessor.find(options.runDir) : undefined;
-    if (predecessor === undefined) await refuseRunning(options.runDir);
 
     // 1. The lease source, and what reports this start: health endpoints and control socket.
     const source = await sourceFor(options.source);
@@ -62,16 +60,17 @@ export async function runDaemon(options: RunOptions): Promise<void> {
 
     // 2. Weft reads and checks everything before it changes anything. It waits for leases and underlay.
     const cluster = await source.open(shutdown.signal);
-    // The firewall is probed meanwhile: that runs half a dozen commands and takes as long as the plan.
-    const probing = Firewall.open(firewallOptions(options, cluster.netConf));
-    probing.catch(() => {});
     tracker = underlayTracker(options, cluster);
     const earlier = await readJournal(options.runDir);
     const handovers = (await predecessor?.receive()) ?? new Map();
-    const runs = { recorded: earlier?.devices ?? [], handovers };
-    const plan = await planPresent(options, cluster, tracker, runs, shutdown.signal);
-    const firewall = await probing;
-    for (const limitation of firewall.limitations) warn(limitation);
+    const planning = planPresent(options, cluster, tracker, handovers, shutdown.signal);
+    const openFirewall = (): Promise<Firewall> => Firewall.open(firewallOptions(options, cluster.netConf));
+    // Probing runs half a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
+    const probing = earlier === undefined ? openFirewall() : undefined;
+    probing?.catch(() => {});
+    const plan = await planning;
+    const attaches = plan.families.some(({ origin }) => origin !== 'create');
+    const probed = attaches ? undefined : await (probing ?? openFirewall());
 
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
@@ -97,16 +96,18 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     }
     logPlan(plan);
     // A failed start leaves nothing new behind. Otherwise everything stays for the next start, as with flanneld.
-    const attaches = plan.families.some(({ origin }) => origin !== 'create');
     teardown.defer(() => (attaches || service?.isReady ? undefined : journal.removeRoutes()));
     teardown.defer(async () => {
-      await Promise.all([...tunnels.map((tunnel) => tunnel.stop()), firewall.close()]);
+      await Promise.all(tunnels.map((tunnel) => tunnel.stop()));
     });
-    service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown });
 
-    // 5. Forwarding threads.
+    // 5. Forwarding threads. Packets of a device that an earlier run left pass from here on.
     tuneHeap();
     await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
+    const firewall = probed ?? (await (probing ?? openFirewall()));
+    for (const limitation of firewall.limitations) warn(limitation);
+    teardown.defer(() => firewall.close());
+    service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown });
 
     // 6. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
     await Promise.race([bringUp(service, predecessor, endpoints), shutdown.wait]);

@@ -1,7 +1,6 @@
 /** The dry run of `weft doctor`: everything that `weft run` checks before it changes anything. */
 
 import { Firewall } from './firewall/firewall.js';
-import { readJournal } from './journal.js';
 import type { Cluster, LeaseSource } from './leases/source.js';
 import { familyFacts, nodeChecks } from './obstacles/checks.js';
 import { findObstacles } from './obstacles/obstacle-watch.js';
@@ -24,8 +23,7 @@ export async function rehearse(
   signal: AbortSignal,
 ): Promise<Rehearsal> {
   const underlay = await underlayTracker(options, cluster).choose();
-  const recorded = (await readJournal(options.runDir))?.devices ?? [];
-  const plan = await makePlan(options, cluster, underlay, { recorded, handovers: new Map() });
+  const plan = await makePlan(options, cluster, underlay, new Map());
   const rules = firewallOptions(options, plan.netConf);
   const firewall = await Firewall.open(rules);
   const sets = await source.preview(plan.request, signal);

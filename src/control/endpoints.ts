@@ -29,12 +29,11 @@ export class Endpoints {
   async open(): Promise<void> {
     const { health, runDir } = this.options;
     const { notReady, answer } = this.answers;
-    if (health.port !== 0) {
-      const { listenHealth } = await import('./health.js');
-      this.health = await listenHealth(health, notReady);
-    }
     this.control = await ControlServer.listen(runDir, answer);
     this.files.keep('runDir', this.control);
+    if (health.port === 0) return;
+    const { listenHealth } = await import('./health.js');
+    this.health = await listenHealth(health, notReady);
   }
 
   async closeHealth(): Promise<void> {

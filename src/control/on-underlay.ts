@@ -6,7 +6,7 @@ import type { Cluster } from './leases/source.js';
 import { FamilyTunnel, type TunnelContext } from './node/family-tunnel.js';
 import { refuseTakenPort } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
-import { type EarlierRuns, type FamilyPlan, makePlan, type Plan, replan } from './plan.js';
+import { type FamilyPlan, type Handovers, makePlan, type Plan, replan } from './plan.js';
 import { UnderlayMissing } from './underlay/rules.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
@@ -18,11 +18,11 @@ export async function planPresent(
   options: RunOptions,
   cluster: Cluster,
   tracker: UnderlayTracker,
-  earlier: EarlierRuns,
+  handovers: Handovers,
   signal: AbortSignal,
 ): Promise<Plan> {
   return await untilPresent(signal, async () => {
-    const plan = await makePlan(options, cluster, await tracker.wait(signal), earlier);
+    const plan = await makePlan(options, cluster, await tracker.wait(signal), handovers);
     // Before the lease is published: no peer may send to a node that cannot listen.
     for (const family of plan.families) refuseTakenPort(family, plan.links, family.address);
     return plan;

@@ -10,7 +10,6 @@ import { udpBackend } from './backends/udp.js';
 import { vxlanBackend } from './backends/vxlan/backend.js';
 import type { NetConf } from './config/net-conf.js';
 import type { FirewallOptions } from './firewall/rules.js';
-import type { DeviceRecord } from './journal.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
 import { isLeft, obsoleteDevices, suits, type TunDevice } from './kernel/left-devices.js';
 import { type Link, localAddresses } from './kernel/links.js';
@@ -28,13 +27,8 @@ const IPV6_FILE = '/proc/net/if_inet6';
 /** An IPv6 link carries packets of 1280 bytes (RFC 8200, 5); Linux has no IPv6 on a device with less. */
 const MIN_MTU6 = 1280;
 
-/** What earlier runs of Weft have on this machine. */
-export interface EarlierRuns {
-  /** The devices in the journal. */
-  recorded: readonly DeviceRecord[];
-  /** The dataplanes that a running Weft hands over, by device. */
-  handovers: ReadonlyMap<string, Handover>;
-}
+/** The dataplanes that a running Weft hands over, by device. */
+export type Handovers = ReadonlyMap<string, Handover>;
 
 export interface Plan {
   netConf: NetConf;
@@ -99,15 +93,15 @@ export async function makePlan(
   options: RunOptions,
   { netConf }: Cluster,
   underlay: ChosenUnderlay,
-  earlier: EarlierRuns,
+  handovers: Handovers,
 ): Promise<Plan> {
   const enabled = familiesIn(netConf.networks);
   const wanted = enabled.map((family) => tunDevice(options, netConf, family));
-  refuseOtherDevices(earlier.handovers, wanted);
-  const obsolete = obsoleteDevices(underlay.links, earlier.recorded, wanted);
+  refuseOtherDevices(handovers, wanted);
+  const obsolete = obsoleteDevices(underlay.links, wanted);
   const links = underlay.links.filter((link) => !obsolete.includes(link));
   const devices = enabled.map((family) =>
-    planDevice(options, netConf, { ...underlay, links }, family, earlier.handovers),
+    planDevice(options, netConf, { ...underlay, links }, family, handovers),
   );
   const podMtu = lowestMtu(devices);
   const families = devices.map((device) => ({ ...device, podMtu }));
@@ -156,7 +150,7 @@ export function replan(plan: FamilyPlan, { link, address, local }: PresentUnderl
 }
 
 /** @throws UserError if a running Weft hands over other devices than `wanted` */
-function refuseOtherDevices(handovers: EarlierRuns['handovers'], wanted: readonly TunDevice[]): void {
+function refuseOtherDevices(handovers: Handovers, wanted: readonly TunDevice[]): void {
   const theirs = [...handovers.keys()].join(', ');
   const ours = wanted.map(({ name }) => name).join(', ');
   if (handovers.size > 0 && theirs !== ours) {
@@ -179,7 +173,7 @@ function planDevice(
   netConf: NetConf,
   { link, links, families }: ChosenUnderlay,
   family: Family,
-  handovers: ReadonlyMap<string, Handover>,
+  handovers: Handovers,
 ): Omit<FamilyPlan, 'podMtu'> {
   const backend = backendFor(netConf, family);
   const { network } = valueIn(netConf.networks, family);

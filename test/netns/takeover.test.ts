@@ -1,20 +1,125 @@
-/** Restarts and takeovers that keep the node's traffic. */
+/** `weft run --takeover`: a new process replaces the running one. */
 
-import t from 'tap';
-import { ready, spawnWeft } from '../../lab/dataplanes/weft.js';
-import { makeBed, startWefts } from './support/bed.js';
-import { startFlood } from './support/pings.js';
-import { statusOf } from './support/state.js';
+import { rm } from 'node:fs/promises';
+import t, { type Test } from 'tap';
+import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
+import type { Lab } from '../../lab/lab.js';
+import { netConf } from '../../lab/leases.js';
+import type { LabNode } from '../../lab/node.js';
+import { until } from '../../lab/until.js';
+import { makeBed, startWeft, startWefts } from './support/bed.js';
+import { makePlace, runCommand, runFlags } from './support/cli.js';
+import { dualConf, dualLease, makeDualBed } from './support/dual-bed.js';
+import { answered, startFlood } from './support/pings.js';
+import { neighboursOf, statusOf } from './support/state.js';
 
-t.test('a takeover loses no packet', async (t) => {
-  const lab = await makeBed(t, { name: 'takeover' });
-  const [old] = await startWefts(t, lab.nodes);
-  const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
-  const next = await spawnWeft(lab.node(1), { flags: ['--takeover'] });
+/** Starts a successor on a node of the lab; its log appears if the test fails. */
+async function succeed(
+  t: Test,
+  node: LabNode,
+  options: Parameters<typeof spawnWeft>[1] = {},
+): Promise<WeftDataplane> {
+  const next = await spawnWeft(node, { ...options, flags: ['--takeover', ...(options.flags ?? [])] });
+  t.teardown(async () => {
+    await next.stop();
+    if (!t.passing()) t.comment(`the successor logged:\n${next.tail()}`);
+  });
+  return next;
+}
+
+for (const { what, bed, options } of [
+  { what: 'vxlan', bed: makeBed, options: () => ({}) },
+  { what: 'two workers', bed: makeBed, options: () => ({ flags: ['--workers=2'] }) },
+  {
+    what: 'udp',
+    bed: makeBed,
+    options: () => ({ netConf: { Network: '10.244.0.0/16', Backend: { Type: 'udp' } } }),
+  },
+  {
+    what: 'dual stack',
+    bed: makeDualBed,
+    options: (lab: Lab) => ({ leases: lab.nodes.map(dualLease), netConf: dualConf() }),
+  },
+]) {
+  t.test(`a takeover with ${what} loses no packet`, async (t) => {
+    const lab = await bed(t, {
+      name: `take${what.replaceAll(' ', '')}`,
+      ...(what === 'udp' && { overhead: 28 }),
+    });
+    const node = lab.node(1);
+    const [old] = await startWefts(t, lab.nodes, options(lab));
+    const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+    const next = await succeed(t, node, options(lab));
+    await ready(next);
+    t.strictSame(await old.process.exited, { code: 0, signal: null }, 'the old process exits with 0');
+    t.match(next.process.stderr, `took over from the running Weft (pid ${old.process.pid})`);
+    await answered(t, lab.pod(1), lab.pod(2).address);
+    t.strictSame((await flood.end()).missing, []);
+    const { pid, repairs } = await statusOf(next);
+    t.strictSame({ pid, repairs }, { pid: next.process.pid, repairs: {} }, 'the new process answers');
+  });
+}
+
+t.test('a takeover without a running Weft is a start', async (t) => {
+  const lab = await makeBed(t, { name: 'takenone' });
+  const next = await succeed(t, lab.node(1));
   await ready(next);
-  t.strictSame(await old.process.exited, { code: 0, signal: null }, 'the old process exits with 0');
-  const { answered, missing } = await flood.end();
-  t.comment(`${answered} answered`);
-  t.strictSame(missing, []);
   t.equal((await statusOf(next)).pid, next.process.pid);
+});
+
+for (const { what, flags, conf, says } of [
+  {
+    what: 'another number of workers',
+    flags: ['--workers=2'],
+    conf: netConf(),
+    says: /--takeover: the running Weft has the number of workers 1, and this one needs 2; stop the running Weft/,
+  },
+  {
+    what: 'another VNI',
+    flags: [],
+    conf: netConf({ VNI: 2 }),
+    says: /--takeover: the running Weft has flannel\.1, and this configuration needs flannel\.2; stop/,
+  },
+]) {
+  t.test(`a takeover with ${what} is refused, and the old process stays in charge`, async (t) => {
+    const lab = await makeBed(t, { name: `take${what.replaceAll(' ', '')}` });
+    const node = lab.node(1);
+    const [old] = await startWefts(t, lab.nodes);
+    const place = await makePlace(node, { name: 'next', netConf: conf });
+    const { code, stderr } = await runCommand(node, [
+      ...runFlags({ ...place, runDir: old.runDir }, node.iface),
+      '--takeover',
+      ...flags,
+    ]);
+    t.equal(code, 1);
+    t.match(stderr, says);
+    t.equal((await statusOf(old)).pid, old.process.pid);
+    // Its repairs have been paused.
+    await node.exec(['ip', 'neigh', 'flush', 'dev', 'flannel.1', 'nud', 'permanent']);
+    await until('the repair', async () => (await neighboursOf(node)).length > 0);
+    await answered(t, lab.pod(1), lab.pod(2).address);
+  });
+}
+
+t.test('a successor that is killed leaves the old process in charge', async (t) => {
+  const lab = await makeBed(t, { name: 'takekill' });
+  const [old] = await startWefts(t, lab.nodes);
+  const next = await succeed(t, lab.node(1));
+  await old.process.waitFor(/handing over to another Weft process/);
+  await next.end('SIGKILL');
+  await answered(t, lab.pod(1), lab.pod(2).address);
+  const again = await succeed(t, lab.node(1));
+  await ready(again);
+  await answered(t, lab.pod(1), lab.pod(2).address, 'the next takeover succeeds');
+});
+
+t.test('a takeover from a Weft of another run directory is refused', async (t) => {
+  const lab = await makeBed(t, { name: 'takeother' });
+  const node = lab.node(1);
+  const old = await startWeft(t, node);
+  const place = await makePlace(node, { name: 'other' });
+  const { code, stderr } = await runCommand(node, [...runFlags(place, node.iface), '--takeover']);
+  t.equal(code, 1);
+  t.match(stderr, `--takeover: Weft already runs here (pid ${old.process.pid}, run directory ${old.runDir})`);
+  await rm(place.runDir, { recursive: true, force: true });
 });

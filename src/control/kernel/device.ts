@@ -7,6 +7,7 @@ import { warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 import { diverts } from './diverts.js';
 import { ipRun } from './ip.js';
+import { ALIAS } from './left-devices.js';
 import { type Link, readLinks } from './links.js';
 import type { Repairs } from './repairs.js';
 import type { LinkState } from './snapshot.js';
@@ -89,7 +90,7 @@ export function kernelVxlan(links: readonly Link[], name: string): Link | undefi
 export async function configureDevice(device: DeviceState): Promise<void> {
   const { name, mac, mtu, subnet } = device;
   await runOn(name, [
-    `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH}`,
+    `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH} alias ${ALIAS}`,
     replaceAddress(name, subnet.base),
     `link set dev ${name} up`,
   ]);

@@ -7,6 +7,8 @@ import { ipJson } from './ip.js';
 export interface Link {
   index: number;
   name: string;
+  /** The name that a program or operator gave it beside (IFLA_IFALIAS). */
+  alias: string | undefined;
   mac: string;
   mtu: number;
   /** Its driver (vxlan, tun, veth, bridge ...); undefined for a physical device. */
@@ -28,6 +30,7 @@ export interface Link {
 export interface IpLink {
   ifindex: number;
   ifname: string;
+  ifalias?: string;
   address?: string;
   mtu: number;
   flags: string[];
@@ -66,6 +69,7 @@ export function parseLinks(json: readonly IpLink[]): Link[] {
     return {
       index: link.ifindex,
       name: link.ifname,
+      alias: link.ifalias,
       mac: link.address ?? '',
       mtu: link.mtu,
       kind: link.linkinfo?.info_kind,

@@ -25,6 +25,7 @@ function link(name: string, kind: string | undefined, data: Record<string, unkno
     data,
     up: true,
     carrier: true,
+    alias: undefined,
     ...NO_ADDRESSES,
   };
 }

@@ -32,6 +32,7 @@ const UNDERLAY: Link = {
   data: {},
   up: true,
   carrier: true,
+  alias: undefined,
   usable: { ipv4: [0xc0a84d01], ipv6: [] },
   tentative: [],
   assigned: [{ address: 0xc0a84d01, prefixLength: 24 }],

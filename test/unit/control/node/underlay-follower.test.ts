@@ -47,6 +47,7 @@ function present(family: Family, { address = ADDRESS[family], mtu = 1500, index 
       data: {},
       up: true,
       carrier: true,
+      alias: undefined,
       usable: { ipv4: [], ipv6: [] },
       tentative: [],
       assigned: [],

@@ -17,6 +17,7 @@ const link = (name: string, ...texts: string[]): Link => ({
   data: {},
   up: true,
   carrier: true,
+  alias: undefined,
   usable: {
     ipv4: texts.flatMap((text) => parseIp(text, 'ipv4') ?? []),
     ipv6: texts.flatMap((text) => parseIp(text, 'ipv6') ?? []),
