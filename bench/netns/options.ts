@@ -5,6 +5,7 @@ import type { VethMode } from '../../lab/underlay.js';
 import type { Figure } from './figure.js';
 import { type Peer, peerOf } from './peers.js';
 import { resourceFigures } from './resources.js';
+import { restartFigure } from './restart.js';
 import { scaleFigures } from './scale.js';
 import { startFigure } from './start.js';
 import { trafficFigures } from './traffic.js';
@@ -14,6 +15,7 @@ export const FIGURES: readonly Figure[] = [
   ...resourceFigures,
   ...scaleFigures,
   startFigure,
+  restartFigure,
 ];
 
 export interface Options {

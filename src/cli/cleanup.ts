@@ -109,11 +109,14 @@ async function refuseForeign(subnetFile: string): Promise<void> {
   );
 }
 
-/** Returns the name of a device that another process, such as flanneld, created under Weft's name; undefined if none. */
+/**
+ * Returns the name of a recorded device that another process has now: flanneld created one of this name, or a Weft with
+ * another run directory attached to it. Undefined if none.
+ */
 async function findReplacement(devices: readonly DeviceRecord[]): Promise<string | undefined> {
   const links = await readLinks();
-  const foreign = links.find(({ name, index }) =>
-    devices.some((device) => device.name === name && device.index !== index),
+  const foreign = links.find(({ name, index, carrier }) =>
+    devices.some((device) => device.name === name && (device.index !== index || carrier)),
   );
   return foreign?.name;
 }

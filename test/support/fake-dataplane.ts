@@ -91,6 +91,14 @@ export class FakeDataplane {
     return 0;
   }
 
+  keepDevice(): void {
+    this.note('keep the device');
+  }
+
+  async remove(): Promise<void> {
+    await this.stop();
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
   }

@@ -116,7 +116,11 @@ t.test('weft cleanup after a clean stop leaves everything of a flanneld that has
   const node = lab.node(1);
   const weft = await startWeft(t, node, { netConf: netConf({ DirectRouting: true }) });
   await weft.end();
-  await ipBatch(node.netns, ['link add flannel.1 type bridge', 'route add 10.244.2.0/24 via 192.168.77.2']);
+  await ipBatch(node.netns, [
+    'link delete flannel.1',
+    'link add flannel.1 type bridge',
+    'route replace 10.244.2.0/24 via 192.168.77.2',
+  ]);
   const ours = async () => (await everythingOf(node)).split('\n').filter((line) => OURS.test(line));
   const before = await ours();
   const { code, stdout } = await runCommand(node, ['cleanup', '--run-dir', weft.runDir]);

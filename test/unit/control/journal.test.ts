@@ -42,6 +42,19 @@ t.test('removeRoutes deletes all routes from the kernel and from the file', asyn
   t.same((await readJournal(dir))?.routes, []);
 });
 
+t.test('removeEarlierRoutes deletes the routes of an earlier run that this run does not have', async (t) => {
+  const ip = FakeIp.install(t);
+  const dir = t.testdir({});
+  const [kept, stale] = ['10.244.2.0/24 via 192.168.77.2', '10.244.3.0/24 via 192.168.77.3'];
+  const journal = new Journal(dir, SUBNET_FILE, [kept, stale]);
+  await journal.setDevice('flannel.1', 5);
+  t.same((await readJournal(dir))?.routes, [kept, stale], 'until then a crash loses none');
+  await journal.setRoutes('flannel.1', [kept]);
+  await journal.removeEarlierRoutes();
+  t.same(ip.taken(), [`route delete ${stale}`]);
+  t.same((await readJournal(dir))?.routes, [kept]);
+});
+
 t.test('readJournal returns undefined for a missing or broken file', async (t) => {
   const dir = t.testdir({});
   t.equal(await readJournal(dir), undefined);

@@ -186,3 +186,17 @@ t.test('ownsRoute knows the network route only', async (t) => {
   t.equal(peers.ownsRoute('10.244.0.0/16'), true);
   t.equal(peers.ownsRoute('10.244.0.0/24'), false);
 });
+
+t.test('adopt counts the route of an earlier run as its own', async (t) => {
+  const { ip, peers, apply } = rig(t);
+  await peers.serve([lease(2)]);
+  t.same(ip.taken(), ['set 10.244.2.0/24 192.168.77.2']);
+  await peers.adopt([lease(2)], snapshotWith(DEVICE));
+  t.same(await apply(lease(2)), { done: [], failed: 0 });
+});
+
+t.test('adopt leaves a missing route to the next apply', async (t) => {
+  const { peers, apply } = rig(t);
+  await peers.adopt([], snapshotWith('eth0'));
+  t.same((await apply()).done, [NETWORK_ROUTE]);
+});

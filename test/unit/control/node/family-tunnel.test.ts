@@ -146,7 +146,7 @@ const peer = (i: number): string[] => [
 
 const DEVICE_SET_UP = [
   'own mac 02:00:00:00:00:01',
-  `link set dev ${DEVICE} address 02:00:00:00:00:01 mtu 1450 txqueuelen 2000`,
+  `link set dev ${DEVICE} address 02:00:00:00:00:01 mtu 1450 txqueuelen 2000 alias weft`,
   `address replace 10.244.1.0/32 dev ${DEVICE}`,
   `link set dev ${DEVICE} up`,
 ];

@@ -419,3 +419,27 @@ t.test('status compares neighbour, FDB entry and route of each peer with the ker
     },
   ]);
 });
+
+t.test('adopt keeps what is right, and the next apply changes only the rest', async (t) => {
+  const { ip, dataplane, peers, apply } = rig(t);
+  t.ok(dataplane);
+  await peers.serve([nodeLease(2), nodeLease(3)]);
+  t.same(ip.taken(), [fdb(2), fdb(3)], 'packets pass first');
+  await peers.adopt([nodeLease(2), nodeLease(3)], snapshotOf([nodeLease(2), nodeLease(4)]));
+  const { done, failed } = await apply([nodeLease(2), nodeLease(3)]);
+  t.equal(failed, 0);
+  t.same(done, [
+    'route delete 10.244.4.0/24 via 10.244.4.0 dev flannel.1',
+    neighbour(3),
+    route(3),
+    noNeighbour(4),
+  ]);
+});
+
+t.test('adopt keeps the direct routes of peers', async (t) => {
+  const { ip, peers, apply } = rig(t, { directRouting: true });
+  ip.answer('-force route get 192.168.77.2', [{ dst: '192.168.77.2', dev: 'ua' }]);
+  const direct = routeOf('10.244.2.0/24', '192.168.77.2', { dev: 'ua', flags: [] });
+  await peers.adopt([nodeLease(2)], { links: [], neighbours: [], routes: [direct] });
+  t.notMatch((await apply([nodeLease(2)])).done.join('\n'), 'route');
+});
