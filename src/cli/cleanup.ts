@@ -6,11 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { removeRules } from '../control/firewall/firewall.js';
 import { ask, listeningOn, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
-import { type DeviceRecord, readJournal, removeJournal } from '../control/journal.js';
+import { readJournal, removeJournal } from '../control/journal.js';
+import type { DeviceRecord } from '../control/journal-state.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
 import { OVERLAY_DEVICE, type WeftProcess, weftProcesses } from '../control/kernel/tun-holders.js';
 import { removeStoredMacs } from '../control/leases/stored-macs.js';
+import { printable, shellWord } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
 
 /** Time for a running Weft to restore its socket; it checks once a second. */
@@ -18,7 +20,7 @@ const RESTORED_MS = 3000;
 const POLL_MS = 100;
 
 function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${printable(line)}\n`);
 }
 
 /** Removes only what the Weft process of this run directory created, not the device of another process. @throws UserError */
@@ -83,7 +85,7 @@ async function refuseUnreachable(runDir: string): Promise<void> {
   throw new UserError(
     running.runDir === resolve(runDir)
       ? `Weft runs here (pid ${pid}) and does not listen on --run-dir ${runDir}; nothing was removed; stop it (kill ${pid}), then run this command again`
-      : `Weft runs here (pid ${pid}) with another run directory; nothing was removed; run weft cleanup --run-dir ${running.runDir}`,
+      : `Weft runs here (pid ${pid}) with another run directory; nothing was removed; run weft cleanup --run-dir ${shellWord(running.runDir)}`,
   );
 }
 
