@@ -11,14 +11,14 @@ t.test('storedMacsFile restores the stored MACs after the run directory was dele
   await storeMacs(runDir, VXLAN, { ipv4: nodeLease(1) });
   const text = readFileSync(path, 'utf8');
   const file = await storedMacsFile(runDir);
-  t.equal(file.isIntact(), true);
+  t.equal(await file.isIntact(), true);
   rmSync(runDir, { recursive: true });
-  t.equal(file.isIntact(), false);
+  t.equal(await file.isIntact(), false);
   await file.restore();
   t.equal(readFileSync(path, 'utf8'), text);
 });
 
 t.test('storedMacsFile makes no file for a source that stores no MAC', async (t) => {
   const file = await storedMacsFile(t.testdir({}));
-  t.equal(file.isIntact(), true);
+  t.equal(await file.isIntact(), true);
 });
