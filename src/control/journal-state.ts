@@ -1,6 +1,6 @@
 /**
- * The content of state.json, read back. A damaged file, or one that another program wrote, must not make Weft run or remove
- * anything else: each value is parsed, checked against what Weft writes, and formatted again.
+ * The content of state.json, read back. The file may be damaged, or another program may have written it. So each value is
+ * parsed, checked against what Weft writes, and formatted again.
  */
 
 import { formatCidr, parseCidr } from './addresses/cidr.js';

@@ -75,7 +75,7 @@ export class Journal {
   }
 }
 
-/** Returns the valid part of the state; undefined if there is none. What is ignored is logged. */
+/** Returns the valid part of the state; undefined without a valid file. Ignored parts are logged. */
 export async function readJournal(runDir: string): Promise<JournalState | undefined> {
   const path = statePath(runDir);
   try {

@@ -1,6 +1,6 @@
 /**
- * Command injection: whatever text is in leases, configuration, state and device names, `ip`, iptables-restore and nft
- * get only commands of the grammar below, and logs and errors have only printable characters.
+ * Command injection by hostile text in leases, configuration, state and device names. `ip`, iptables-restore and nft get
+ * only commands of the grammar below. Logs and errors have only printable characters.
  */
 
 import { writeFileSync } from 'node:fs';

@@ -13,9 +13,15 @@ export function syntaxErrorIn(text: string): { line: number; column: number; rea
   const { visit, printParseErrorCode } = parser();
   let first: { error: ParseErrorCode; offset: number } | undefined;
   const onError = (error: ParseErrorCode, offset: number): void => {
-    first ??= { error, offset };
+    first = { error, offset };
+    // Ends the visit: the rest may be long.
+    throw first;
   };
-  visit(text, { onError }, { disallowComments: true, allowTrailingComma: false });
+  try {
+    visit(text, { onError }, { disallowComments: true, allowTrailingComma: false });
+  } catch (thrown) {
+    if (thrown !== first) throw thrown;
+  }
   const offset = first?.offset ?? text.length;
   const reason = first === undefined ? 'unexpected text' : printParseErrorCode(first.error);
   return {

@@ -1,6 +1,6 @@
 /**
- * External text on a terminal or in a log. A lease, a node name or a device name may contain characters that control the
- * terminal, reverse the direction of the text or begin another line.
+ * External text on a terminal or in a log. A lease or a device name may contain characters that control the terminal,
+ * reverse the direction of the text or begin another line.
  */
 
 /** Control and format characters, line separators and lone surrogates (general categories of Unicode). */

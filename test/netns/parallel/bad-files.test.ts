@@ -209,7 +209,7 @@ t.test('weft run refuses bad input', async (t) => {
         const place = await makePlace(node);
         const path = flag === '--lease-file' ? place.leaseFile : place.netConfPath;
         await rm(path);
-        await make(path);
+        await make(path, path);
         const { code, stderr } = await runCommand(node, runFlags(place, node.iface));
         t.equal(code, 1);
         t.match(stderr, new RegExp(`^E[^\\n]+\\] [^\\n]*${file}[^\\n]*${line}[^\\n]*\\n$`));

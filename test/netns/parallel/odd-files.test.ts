@@ -31,18 +31,18 @@ t.test('Weft with FIFOs, devices and huge files in place of its files', async (t
   });
 
   const peers = node.peers();
-  const refused = async () => (await statusOf(place)).leaseSource.refused;
+  const refused = async () => (await statusOf(place)).leaseSource.refused ?? undefined;
   for (const { what, make, line } of ODD_FILES) {
     await t.test(`keeps its leases when ${what} replaces the lease file`, async (t) => {
       const before = { length: weft.stderr.length, ...memory(weft.pid) };
-      await make(`${place.leaseFile}.new`);
+      await make(`${place.leaseFile}.new`, place.leaseFile);
       await rename(`${place.leaseFile}.new`, place.leaseFile);
       t.match(await until('the refusal', refused), new RegExp(`leases\\.json.*${line}`));
       t.strictSame(await settled(node, place, peers), stateFor(peers), 'the state does not change');
       const grown = memory(weft.pid).resident - before.resident;
       t.ok(grown < 16, `resident memory grew by ${grown.toFixed(1)} MiB`);
       await writeLeases(place.leaseFile, lab.leases());
-      await until('the good edit', async () => (await refused()) === null);
+      await until('the good edit', async () => (await refused()) === undefined);
       const lines = weft.stderr.slice(before.length).split('\n').filter(Boolean);
       t.equal(lines.length, 1, `one line in the log: ${lines.join(' | ')}`);
     });

@@ -5,8 +5,8 @@ import { exec } from '../../../lab/exec.js';
 
 export interface OddFile {
   readonly what: string;
-  /** Makes it at a path where nothing is. */
-  readonly make: (path: string) => Promise<unknown>;
+  /** Makes it at a path where nothing is; `later` is the path to which the test moves it. */
+  readonly make: (path: string, later: string) => Promise<unknown>;
   /** What the error says: a regular expression. */
   readonly line: string;
 }
@@ -30,5 +30,9 @@ export const ODD_FILES: readonly OddFile[] = [
     make: (path) => writeFile(path, '['.repeat(LEVELS) + ']'.repeat(LEVELS)),
     line: 'it is nested deeper than 64 levels; ',
   },
-  { what: 'a link to itself', make: (path) => symlink(path, path), line: 'its symbolic links form a loop; ' },
+  {
+    what: 'a link to itself',
+    make: (path, later) => symlink(later, path),
+    line: 'its symbolic links form a loop; ',
+  },
 ];

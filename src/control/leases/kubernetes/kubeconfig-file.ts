@@ -105,7 +105,6 @@ function rootOf(text: string): Section {
   try {
     value = parseYaml(text);
   } catch (error) {
-    if (error instanceof RangeError) throw new Error(`the file is nested too deeply; ${EXAMPLE}`);
     // The library's message shows lines of the file, which may hold secrets.
     const { reason, mark } = error as { reason?: string; mark?: { line: number } };
     throw new Error(`line ${(mark?.line ?? 0) + 1} is not YAML (${reason ?? 'syntax error'}); correct it`);
