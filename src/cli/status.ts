@@ -16,10 +16,10 @@ export async function printStatus(runDir: string, json: boolean): Promise<void> 
   );
 }
 
-/** Formats an answer, whose texts come from leases and devices. @throws UserError for one of another form */
+/** Formats an answer. @throws UserError for one of another form */
 function formatted(status: Status | StartingStatus, runDir: string): string {
   try {
-    return formatStatus(printableValues(status));
+    return formatStatus(status);
   } catch {
     throw new UserError(
       `--run-dir ${runDir}: the running Weft gives an answer that this one does not know; use the same version, or weft status --json`,
@@ -92,7 +92,9 @@ function peerTable(type: string, peers: readonly PeerStatus[]): string {
   ]);
 }
 
-export function formatStatus(status: Status | StartingStatus): string {
+/** Formats the whole status. Its texts come from leases, devices and servers, and are made printable. */
+export function formatStatus(answer: Status | StartingStatus): string {
+  const status = printableValues(answer);
   const head = `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`;
   const notReady = status.notReady === null ? '' : `NOT READY: ${status.notReady}\n`;
   return `${head}${notReady}${'backend' in status ? formatRunning(status) : ''}`;

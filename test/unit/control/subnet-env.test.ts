@@ -9,6 +9,7 @@ import {
   writeSubnetEnv,
 } from '../../../src/control/subnet-env.js';
 import { cidr } from '../../support/addresses.js';
+import { catchLog } from '../../support/catch-log.js';
 import { mentions, refusal } from '../../support/user-error.js';
 
 const POD = { network: cidr('10.244.0.0/16'), subnet: cidr('10.244.3.0/24') };
@@ -128,3 +129,9 @@ t.test(
     t.same(await readSubnetEnv('/nowhere/subnet.env'), { ipv4: {}, ipv6: {} });
   },
 );
+
+t.test('readSubnetEnv logs what is no file, and returns nothing', async (t) => {
+  const log = catchLog(t);
+  t.same(await readSubnetEnv('/dev/zero'), { ipv4: {}, ipv6: {} });
+  t.same(log, ['W --subnet-file /dev/zero: the earlier subnet is not read: this is a device; name a file']);
+});
