@@ -12,6 +12,7 @@ import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { readLinks } from '../control/kernel/links.js';
 import { OVERLAY_DEVICE, type WeftProcess, weftProcesses } from '../control/kernel/tun-holders.js';
 import { removeStoredMacs } from '../control/leases/stored-macs.js';
+import { isSubnetEnv } from '../control/subnet-env.js';
 import { printable, shellWord } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
 
@@ -49,10 +50,7 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
     return;
   }
   const file = subnetFile ?? state?.subnetFile;
-  if (file !== undefined && (await removeFile(file))) {
-    print(`removed ${file}`);
-    found = true;
-  }
+  if (file !== undefined && (await removeSubnetEnv(file))) found = true;
   // Without a trace of Weft the rules are flanneld's.
   if (found || state !== undefined)
     await removeRules((location) => print(`removed the rules in ${location}`));
@@ -137,6 +135,16 @@ async function removeDevice({ name, index }: DeviceRecord): Promise<boolean> {
   await ipRun([`link delete ${name}`]);
   print(`removed ${name} with its routes and neighbours`);
   return true;
+}
+
+/** Removes a subnet.env; the flag or a damaged state.json may name another file. Returns whether it was one. */
+async function removeSubnetEnv(path: string): Promise<boolean> {
+  const isOne = await isSubnetEnv(path);
+  if (isOne === false) print(`${path} is not a subnet.env; leaving it`);
+  if (isOne !== true) return false;
+  const removed = await removeFile(path);
+  if (removed) print(`removed ${path}`);
+  return removed;
 }
 
 /** Returns whether the file existed. */

@@ -70,6 +70,15 @@ export async function readSubnetEnv(path: string): Promise<PerFamily<Partial<Pod
   });
 }
 
+/** Returns whether the file at the path is a subnet.env; undefined if there is no file. */
+export async function isSubnetEnv(path: string): Promise<boolean | undefined> {
+  try {
+    return /^FLANNEL_(?:IPV6_)?SUBNET=/m.test(await readTextFile(path));
+  } catch (error) {
+    return (error as UnreadableFile).isMissing ? undefined : false;
+  }
+}
+
 function unread(path: string, { isMissing, message }: UnreadableFile): string {
   if (!isMissing) warn(`--subnet-file ${path}: the earlier subnet is not read: ${message}`);
   return '';

@@ -1,7 +1,7 @@
 /** A text file that Weft owns: written atomically, and compared with what Weft wrote. */
 
 import type { BigIntStats } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LARGE_FILE, readTextFile } from './read-file.js';
 import { Serial } from './serial.js';
@@ -49,6 +49,7 @@ export class TextFile {
       const temporary = `${path}.${process.pid}.tmp`;
       try {
         await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+        await refuseDevice(path);
         // Whatever has the name, such as a FIFO or a link, is replaced and not opened.
         await rm(temporary, { force: true });
         const file = await open(temporary, 'wx', this.mode);
@@ -66,6 +67,12 @@ export class TextFile {
       }
     });
   }
+}
+
+/** The rename would replace a device, such as /dev/null. @throws Error */
+async function refuseDevice(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats?.isCharacterDevice() || stats?.isBlockDevice()) throw new Error('this is a device; name a file');
 }
 
 /** Every change of the content changes one of these; a change of mode or owner changes the time too, but not the text. */

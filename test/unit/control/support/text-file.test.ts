@@ -1,4 +1,4 @@
-import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { TextFile } from '../../../../src/control/support/text-file.js';
@@ -46,4 +46,13 @@ t.test('TextFile keeps a text that cannot be written, and restores it later', as
   rmSync(path, { recursive: true });
   await file.restore();
   t.equal(readFileSync(path, 'utf8'), 'text\n');
+});
+
+t.test('TextFile replaces no device, and follows no link at the name of its temporary file', async (t) => {
+  const dir = t.testdir({ other: 'kept' });
+  await t.rejects(new TextFile('/dev/null', 0o644).write('x'), { message: 'this is a device; name a file' });
+  symlinkSync('other', join(dir, `file.${process.pid}.tmp`));
+  await new TextFile(join(dir, 'file'), 0o644).write('text');
+  t.equal(readFileSync(join(dir, 'file'), 'utf8'), 'text');
+  t.equal(readFileSync(join(dir, 'other'), 'utf8'), 'kept');
 });
