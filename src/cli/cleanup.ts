@@ -6,12 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { removeRules } from '../control/firewall/firewall.js';
 import { ask, listeningOn, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
-import { type DeviceRecord, readJournal, removeJournal } from '../control/journal.js';
+import { readJournal, removeJournal } from '../control/journal.js';
+import type { DeviceRecord } from '../control/journal-state.js';
 import { deleteRoutes, ipRun } from '../control/kernel/ip.js';
 import { isLeft } from '../control/kernel/left-devices.js';
 import { readLinks } from '../control/kernel/links.js';
 import { OVERLAY_DEVICE, type WeftProcess, weftProcesses } from '../control/kernel/tun-holders.js';
 import { removeStoredMacs } from '../control/leases/stored-macs.js';
+import { isSubnetEnv } from '../control/subnet-env.js';
+import { printable, shellWord } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
 
 /** Time for a running Weft to restore its socket; it checks once a second. */
@@ -19,7 +22,7 @@ const RESTORED_MS = 3000;
 const POLL_MS = 100;
 
 function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${printable(line)}\n`);
 }
 
 /** Removes only what the Weft process of this run directory created, not the device of another process. @throws UserError */
@@ -48,10 +51,7 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
     return;
   }
   const file = subnetFile ?? state?.subnetFile;
-  if (file !== undefined && (await removeFile(file))) {
-    print(`removed ${file}`);
-    found = true;
-  }
+  if (file !== undefined && (await removeSubnetEnv(file))) found = true;
   // Without a trace of Weft the rules are flanneld's.
   if (found || state !== undefined)
     await removeRules((location) => print(`removed the rules in ${location}`));
@@ -85,7 +85,7 @@ async function refuseUnreachable(runDir: string): Promise<void> {
   throw new UserError(
     running.runDir === resolve(runDir)
       ? `Weft runs here (pid ${pid}) and does not listen on --run-dir ${runDir}; nothing was removed; stop it (kill ${pid}), then run this command again`
-      : `Weft runs here (pid ${pid}) with another run directory; nothing was removed; run weft cleanup --run-dir ${running.runDir}`,
+      : `Weft runs here (pid ${pid}) with another run directory; nothing was removed; run weft cleanup --run-dir ${shellWord(running.runDir)}`,
   );
 }
 
@@ -146,6 +146,16 @@ async function removeDevice({ name, index }: DeviceRecord): Promise<boolean> {
 async function reportLeft(): Promise<void> {
   for (const { name } of (await readLinks()).filter(isLeft))
     print(`${name} is left by a Weft with another run directory; remove it: ip link delete ${name}`);
+}
+
+/** Removes a subnet.env; the flag or a damaged state.json may name another file. Returns whether it was one. */
+async function removeSubnetEnv(path: string): Promise<boolean> {
+  const isOne = await isSubnetEnv(path);
+  if (isOne === false) print(`${path} is not a subnet.env; leaving it`);
+  if (isOne !== true) return false;
+  const removed = await removeFile(path);
+  if (removed) print(`removed ${path}`);
+  return removed;
 }
 
 /** Returns whether the file existed. */

@@ -9,26 +9,31 @@ import { sourceFor } from '../control/leases/source-for.js';
 import type { Status } from '../control/node/status.js';
 import type { RunOptions } from '../control/options.js';
 import { checkPrivileges, checkTun } from '../control/preflight.js';
+import { printable } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
 
 /** Time limit for the lease source. */
 const SOURCE_TIMEOUT_MS = 10_000;
 
+function print(line: string): void {
+  process.stdout.write(`${printable(line)}\n`);
+}
+
 /** Prints the result of a check. Returns whether it passed. @throws any error but a UserError */
 async function report(check: () => Promise<string> | string): Promise<boolean> {
   try {
-    process.stdout.write(`ok   ${await check()}\n`);
+    print(`ok   ${await check()}`);
     return true;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    process.stdout.write(`no   ${error.message}\n`);
+    print(`no   ${error.message}`);
     return false;
   }
 }
 
 /** Prints what does not keep Weft from starting, but may keep packets from passing. */
 function printWarnings(warnings: readonly string[]): void {
-  for (const warning of warnings) process.stdout.write(`warn ${warning}\n`);
+  for (const warning of warnings) print(`warn ${warning}`);
 }
 
 /** Prints a line for each check. The platform is already checked. @throws UserError when a check fails */

@@ -3,6 +3,7 @@
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { error, info, silence } from '../control/support/log.js';
 import { logNodeWarnings } from '../control/support/node-warnings.js';
+import { printable, printableLines } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
 import { version } from '../version.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
@@ -90,13 +91,13 @@ export async function main([name = '', ...words]: string[]): Promise<number> {
     return 0;
   } catch (thrown) {
     if (thrown instanceof UsageError) {
-      process.stderr.write(`${thrown.message}\n${command?.usage ?? ''}`);
+      process.stderr.write(`${printable(thrown.message)}\n${command?.usage ?? ''}`);
       return 2;
     }
     const message =
       thrown instanceof UserError ? thrown.message : ((thrown as Error).stack ?? String(thrown));
     if (command === run) error(message);
-    else process.stderr.write(`weft: ${message}\n`);
+    else process.stderr.write(`weft: ${printableLines(message)}\n`);
     return 1;
   }
 }

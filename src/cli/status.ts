@@ -3,13 +3,28 @@
 import type { PeerStatus } from '../control/backends/backend.js';
 import { ask } from '../control/ipc/client.js';
 import type { FamilyStatus, StartingStatus, Status } from '../control/node/status.js';
+import { printableLines, printableValues } from '../control/support/printable.js';
+import { UserError } from '../control/support/user-error.js';
 
 /** How many peers the table shows; --json prints all. */
 const SHOWN_PEERS = 50;
 
 export async function printStatus(runDir: string, json: boolean): Promise<void> {
   const status = (await ask(runDir, { command: 'status' })) as Status | StartingStatus;
-  process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status));
+  process.stdout.write(
+    json ? `${printableLines(JSON.stringify(status, null, 2))}\n` : formatted(status, runDir),
+  );
+}
+
+/** Formats an answer. @throws UserError for one of another form */
+function formatted(status: Status | StartingStatus, runDir: string): string {
+  try {
+    return formatStatus(status);
+  } catch {
+    throw new UserError(
+      `--run-dir ${runDir}: the running Weft gives an answer that this one does not know; use the same version, or weft status --json`,
+    );
+  }
 }
 
 /** Formats rows as aligned columns, with numbers on the right. */
@@ -77,7 +92,9 @@ function peerTable(type: string, peers: readonly PeerStatus[]): string {
   ]);
 }
 
-export function formatStatus(status: Status | StartingStatus): string {
+/** Formats the whole status. Its texts come from leases, devices and servers, and are made printable. */
+export function formatStatus(answer: Status | StartingStatus): string {
+  const status = printableValues(answer);
   const head = `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`;
   const notReady = status.notReady === null ? '' : `NOT READY: ${status.notReady}\n`;
   return `${head}${notReady}${'backend' in status ? formatRunning(status) : ''}`;

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { isIPv6 } from 'node:net';
 import type { HealthOptions } from './options.js';
 import { info, warn } from './support/log.js';
+import { printableLines } from './support/printable.js';
 import { UserError } from './support/user-error.js';
 
 /** Limits on a connection, because any host in the network may connect. Node closes one that exceeds a time. */
@@ -63,7 +64,9 @@ function answer(request: IncomingMessage, response: ServerResponse, notReady: ()
   }
   if (path === '/healthz') return respond(response, 200, 'flanneld is running');
   const reason = notReady();
-  return reason === null ? respond(response, 200, 'flanneld is ready') : respond(response, 503, reason);
+  return reason === null
+    ? respond(response, 200, 'flanneld is ready')
+    : respond(response, 503, printableLines(reason));
 }
 
 function respond(response: ServerResponse, status: number, text: string): void {

@@ -3,27 +3,18 @@
  * the next start read it, even after a kill -9.
  */
 
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { type JournalState, parseJournal } from './journal-state.js';
 import { deleteRoutes } from './kernel/ip.js';
+import { OncePerKey } from './support/once.js';
+import { LARGE_FILE, readTextFile, UnreadableFile } from './support/read-file.js';
 import { Serial } from './support/serial.js';
 import { TextFile } from './support/text-file.js';
 
-export interface DeviceRecord {
-  name: string;
-  /** The interface index: a device of this name with another index belongs to another program. */
-  index: number | undefined;
-}
-
-/** The content of state.json. */
-interface JournalState {
-  pid: number;
-  devices: DeviceRecord[];
-  subnetFile: string;
-  /** Routes that do not disappear with the device, in the form of `ip route`. */
-  routes: string[];
-}
+/** Problems of the file, by path. */
+const problems = new OncePerKey();
 
 /** The owner of the routes that an earlier run recorded. */
 const EARLIER = 'earlier run';
@@ -98,11 +89,16 @@ export class Journal {
   }
 }
 
-/** Returns the state, or undefined if the file is missing or unreadable. */
+/** Returns the valid part of the state; undefined without a valid file. Ignored parts are logged. */
 export async function readJournal(runDir: string): Promise<JournalState | undefined> {
+  const path = statePath(runDir);
   try {
-    return JSON.parse(await readFile(statePath(runDir), 'utf8')) as JournalState;
-  } catch {
+    const text = await readTextFile(path, LARGE_FILE);
+    return parseJournal(text, (count) => problems.log(path, `${path}: ignoring ${count} invalid entries`));
+  } catch (error) {
+    const missing = error instanceof UnreadableFile && error.isMissing;
+    if (!missing)
+      problems.log(path, `${path}: ignoring the state of the last run: ${(error as Error).message}`);
     return undefined;
   }
 }

@@ -7,6 +7,7 @@ import type { Link } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, type FamilyPlan, formatEndpoint } from './plan.js';
+import { shellWord } from './support/printable.js';
 import { UserError } from './support/user-error.js';
 import { UnderlayMissing } from './underlay/rules.js';
 
@@ -87,7 +88,7 @@ export function userErrorFor(
   return new UserError(
     vxlan === undefined
       ? `UDP port ${port} of ${formatIp(address)} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
-      : `UDP port ${port} of ${formatIp(address)} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${vxlan.name}), or change Backend.Port on every node`,
+      : `UDP port ${port} of ${formatIp(address)} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${shellWord(vxlan.name)}), or change Backend.Port on every node`,
   );
 }
 

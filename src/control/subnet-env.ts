@@ -1,6 +1,5 @@
 /** subnet.env: flannel's CNI plugin reads the node's subnet from it, and Weft the node's earlier subnet. */
 
-import { readFile } from 'node:fs/promises';
 import { parseEnv } from 'node:util';
 import { type Cidr, formatCidr, parseCidr } from './addresses/cidr.js';
 import {
@@ -12,6 +11,8 @@ import {
   valuesOf,
 } from './addresses/family.js';
 import { formatIp, nextIp } from './addresses/ip.js';
+import { warn } from './support/log.js';
+import { readTextFile, type UnreadableFile } from './support/read-file.js';
 import { TextFile } from './support/text-file.js';
 import { UserError } from './support/user-error.js';
 
@@ -56,12 +57,29 @@ export async function writeSubnetEnv(file: TextFile, env: SubnetEnv): Promise<vo
   }
 }
 
-/** Reads what an earlier run wrote, as far as it parses: an object for either family, empty without its lines. */
+/**
+ * Reads what an earlier run wrote, as far as it parses: an object for either family, empty without its lines. A file that
+ * cannot be read is logged.
+ */
 export async function readSubnetEnv(path: string): Promise<PerFamily<Partial<PodSubnets>>> {
-  const env = parseEnv(await readFile(path, 'utf8').catch(() => ''));
+  const env = parseEnv(await readTextFile(path).catch((error: UnreadableFile) => unread(path, error)));
   return perFamily(FAMILIES, (family) => {
     const network = parseCidr(env[KEYS[family].network] ?? '', family);
     const subnet = parseCidr(env[KEYS[family].subnet] ?? '', family);
     return { ...(network && { network }), ...(subnet && { subnet }) };
   });
+}
+
+/** Returns whether the file at the path is a subnet.env; undefined if there is no file. */
+export async function isSubnetEnv(path: string): Promise<boolean | undefined> {
+  try {
+    return /^FLANNEL_(?:IPV6_)?SUBNET=/m.test(await readTextFile(path));
+  } catch (error) {
+    return (error as UnreadableFile).isMissing ? undefined : false;
+  }
+}
+
+function unread(path: string, { isMissing, message }: UnreadableFile): string {
+  if (!isMissing) warn(`--subnet-file ${path}: the earlier subnet is not read: ${message}`);
+  return '';
 }

@@ -15,7 +15,7 @@ export const FLAG = '--net-config-path';
 const DEFAULT_PORT = { vxlan: 8472, udp: 8285 };
 const DEFAULT_VNI = 1;
 /** A VNI has 24 bits (RFC 7348, 5). */
-const MAX_VNI = 2 ** 24 - 1;
+export const MAX_VNI = 2 ** 24 - 1;
 /** A device name has at most IFNAMSIZ - 1 = 15 characters (linux/if.h). */
 const MAX_NAME = 15;
 /** Bytes of the outer headers: IPv4 and UDP; with vxlan also VXLAN and the inner Ethernet header. */

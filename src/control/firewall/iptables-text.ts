@@ -1,5 +1,6 @@
 /** The text that iptables-restore reads and iptables prints. */
 
+import { commandText } from '../support/command-input.js';
 import type { IptablesChain } from './chains.js';
 import { type Missing, NOTHING, reduceRules } from './reduction.js';
 import type { AddressMatch, Rule } from './rules.js';
@@ -72,5 +73,5 @@ function target({ verdict }: Rule, randomFully: boolean): string {
 }
 
 function lines(...all: string[]): string {
-  return `${all.join('\n')}\n`;
+  return commandText('iptables-restore', all);
 }

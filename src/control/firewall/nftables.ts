@@ -3,6 +3,7 @@
 import { AF_INET, AF_INET6 } from '../../sys/constants.js';
 import type { Family } from '../addresses/family.js';
 import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
+import { commandText } from '../support/command-input.js';
 import { lossLine } from './losses.js';
 import { deleteTable } from './nft-netlink.js';
 import { type Missing, NOTHING, Reduction, Refused, reduceRules } from './reduction.js';
@@ -129,7 +130,7 @@ function withoutMissing({ masq, forward }: RuleSets, missing: Missing): RuleSets
 }
 
 function runNft(lines: readonly string[], flags: readonly string[], signal?: AbortSignal): Promise<Outcome> {
-  return run('nft', [...flags, '--file', '-'], `${lines.join('\n')}\n`, signal);
+  return run('nft', [...flags, '--file', '-'], commandText('nft', lines), signal);
 }
 
 /** Runs these commands of nft in one transaction. @throws Error */

@@ -13,7 +13,7 @@ export interface DirectReach {
 
 /** A link or a route as `ip -json` prints it. */
 type Answer =
-  | { ifname: string; flags: string[] }
+  | { ifname: string; flags?: string[] }
   | { dst: string; dev?: string; gateway?: string; via?: unknown };
 
 /**
@@ -34,14 +34,14 @@ export async function directlyReachable(
   const links = answers.filter((answer) => 'ifname' in answer);
   const withoutNeighbours = new Set(
     links
-      .filter(({ flags }) => flags.includes('POINTOPOINT') || flags.includes('NOARP'))
+      .filter(({ flags }) => flags?.includes('POINTOPOINT') || flags?.includes('NOARP'))
       .map(({ ifname }) => ifname),
   );
   const direct = new Set<Ip>();
   const unshared = new Set<string>();
   for (const answer of answers) {
     if ('ifname' in answer || answer.gateway !== undefined || answer.via !== undefined) continue;
-    const address = parseIp(answer.dst);
+    const address = parseIp(String(answer.dst));
     if (address === undefined) continue;
     if (answer.dev !== undefined && withoutNeighbours.has(answer.dev)) unshared.add(answer.dev);
     else direct.add(address);

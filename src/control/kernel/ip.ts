@@ -4,6 +4,8 @@
  */
 
 import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
+import { checkIpCommand, ipBatchText } from '../support/command-input.js';
+import { isObject } from '../support/json-text.js';
 import { UserError } from '../support/user-error.js';
 
 async function ip(args: readonly string[], input = '', signal?: AbortSignal): Promise<Outcome> {
@@ -15,6 +17,7 @@ async function ip(args: readonly string[], input = '', signal?: AbortSignal): Pr
 
 /** Runs `ip -json <command>` and returns the printed array. @throws UserError if `ip` fails */
 export async function ipJson<T>(command: string, signal?: AbortSignal): Promise<T[]> {
+  checkIpCommand(command);
   const outcome = await ip(['-json', ...command.split(' ')], '', signal);
   if (outcome.code !== 0) throw new UserError(`ip ${command}: ${reason(outcome)}`);
   return parseJson<T>(outcome.stdout.trim() || '[]', command);
@@ -25,7 +28,7 @@ export async function ipJson<T>(command: string, signal?: AbortSignal): Promise<
  * @throws UserError if one of them fails
  */
 export async function ipJsonBatch(familyFlag: string, commands: readonly string[]): Promise<unknown[][]> {
-  const outcome = await ip(['-json', familyFlag, '-batch', '-'], `${commands.join('\n')}\n`);
+  const outcome = await ip(['-json', familyFlag, '-batch', '-'], ipBatchText(commands));
   const what = `${familyFlag} -batch (${commands.join('; ')})`;
   if (outcome.code !== 0) throw new UserError(`ip ${what}: ${reason(outcome)}`);
   const lines = outcome.stdout.split('\n').filter((line) => line.trim() !== '');
@@ -33,12 +36,16 @@ export async function ipJsonBatch(familyFlag: string, commands: readonly string[
   return lines.map((line) => parseJson(line, what));
 }
 
+/** Returns the objects of the array that `ip` printed. */
 function parseJson<T>(text: string, command: string): T[] {
+  let value: unknown;
   try {
-    return JSON.parse(text) as T[];
+    value = JSON.parse(text);
   } catch {
     throw noJson(command);
   }
+  if (!Array.isArray(value)) throw noJson(command);
+  return value.filter(isObject) as T[];
 }
 
 function noJson(command: string): UserError {
@@ -53,11 +60,11 @@ function noJson(command: string): UserError {
  */
 export async function ipLookups<T>(questions: readonly string[], signal?: AbortSignal): Promise<T[]> {
   if (questions.length === 0) return [];
-  const { stdout } = await ip(['-json', '-force', '-batch', '-'], `${questions.join('\n')}\n`, signal);
+  const { stdout } = await ip(['-json', '-force', '-batch', '-'], ipBatchText(questions), signal);
   return stdout
     .split('\n')
     .filter((line) => line.startsWith('['))
-    .flatMap((line) => JSON.parse(line) as T[]);
+    .flatMap((line) => parseJson<T>(line, '-batch'));
 }
 
 export interface BatchFailure {
@@ -72,7 +79,7 @@ export interface BatchFailure {
  */
 export async function ipBatch(commands: readonly string[], signal?: AbortSignal): Promise<BatchFailure[]> {
   if (commands.length === 0) return [];
-  const outcome = await ip(['-force', '-batch', '-'], `${commands.join('\n')}\n`, signal);
+  const outcome = await ip(['-force', '-batch', '-'], ipBatchText(commands), signal);
   if (outcome.code === 0) return [];
   const failures: BatchFailure[] = [];
   let answer = '';

@@ -60,29 +60,36 @@ export async function readLinks(signal?: AbortSignal): Promise<Link[]> {
   return parseLinks(await ipJson<IpLink>('-details address show', signal));
 }
 
+/** Returns the links, without entries that are none: `ip` prints {} for what its filter leaves out. */
 export function parseLinks(json: readonly IpLink[]): Link[] {
-  return json.map(({ addr_info: infos = [], ...link }) => {
-    const addresses = infos.flatMap((info) => {
-      const address = parseIp(info.local);
-      return address === undefined ? [] : [{ info, address }];
+  return json
+    .filter(({ ifname }) => typeof ifname === 'string')
+    .map(({ addr_info: infos, ...link }) => {
+      const addresses = listOf(infos).flatMap((info) => {
+        const address = typeof info?.local === 'string' ? parseIp(info.local) : undefined;
+        return address === undefined ? [] : [{ info, address }];
+      });
+      return {
+        index: link.ifindex,
+        name: link.ifname,
+        alias: link.ifalias,
+        mac: link.address ?? '',
+        mtu: link.mtu,
+        kind: link.linkinfo?.info_kind,
+        data: link.linkinfo?.info_data ?? {},
+        up: listOf(link.flags).includes('UP'),
+        carrier: listOf(link.flags).includes('LOWER_UP'),
+        usable: { ipv4: usable(addresses, 'ipv4'), ipv6: usable(addresses, 'ipv6') },
+        tentative: addresses
+          .filter(({ info }) => info.tentative === true || info.dadfailed === true)
+          .map(({ address }) => address),
+        assigned: addresses.map(({ info, address }) => ({ address, prefixLength: info.prefixlen })),
+      };
     });
-    return {
-      index: link.ifindex,
-      name: link.ifname,
-      alias: link.ifalias,
-      mac: link.address ?? '',
-      mtu: link.mtu,
-      kind: link.linkinfo?.info_kind,
-      data: link.linkinfo?.info_data ?? {},
-      up: link.flags.includes('UP'),
-      carrier: link.flags.includes('LOWER_UP'),
-      usable: { ipv4: usable(addresses, 'ipv4'), ipv6: usable(addresses, 'ipv6') },
-      tentative: addresses
-        .filter(({ info }) => info.tentative === true || info.dadfailed === true)
-        .map(({ address }) => address),
-      assigned: addresses.map(({ info, address }) => ({ address, prefixLength: info.prefixlen })),
-    };
-  });
+}
+
+function listOf<T>(value: readonly T[] | undefined): readonly T[] {
+  return Array.isArray(value) ? value : [];
 }
 
 /**

@@ -64,7 +64,7 @@ export async function readSnapshot(family: Family): Promise<KernelSnapshot> {
   const infos = new Map(addresses.map(({ ifindex, addr_info = [] }) => [ifindex, addr_info]));
   return {
     links: parseLinks(links.map((link) => ({ ...link, addr_info: infos.get(link.ifindex) ?? [] }))),
-    neighbours,
-    routes,
+    neighbours: neighbours.filter(({ dst, dev }) => typeof dst === 'string' && typeof dev === 'string'),
+    routes: routes.filter(({ dst }) => typeof dst === 'string'),
   };
 }

@@ -36,7 +36,7 @@ export async function removeStaleRoutes(
   );
   const kept = new Set([own, ...leased].map(formatCidr));
   const stale = routes.filter(({ dst, gateway, dev, metric, tos, prefsrc, metrics, expires }) => {
-    const subnet = parseCidr(dst);
+    const subnet = parseCidr(String(dst));
     return (
       subnet?.prefixLength === own.prefixLength &&
       contains(network, subnet) &&

@@ -5,6 +5,7 @@
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
+import { shellWord } from '../support/printable.js';
 
 /** A running `weft run`. */
 export interface WeftProcess {
@@ -46,7 +47,7 @@ export function findWeftProcess(device?: string, proc = '/proc'): WeftProcess | 
 /** Returns why a second Weft does not start. */
 export function alreadyRuns({ pid, runDir }: { pid?: number | undefined; runDir: string }): string {
   const which = pid === undefined ? '' : `pid ${pid}, `;
-  return `Weft already runs here (${which}run directory ${runDir}); stop it first: weft cleanup --run-dir ${runDir}`;
+  return `Weft already runs here (${which}run directory ${runDir}); stop it first: weft cleanup --run-dir ${shellWord(runDir)}`;
 }
 
 /** Returns the arguments of a process behind `weft run`; undefined for any other command. */

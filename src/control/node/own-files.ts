@@ -16,7 +16,7 @@ const CONTESTED = 3;
 /** A file or socket that Weft restores. */
 export interface OwnFile {
   readonly path: string;
-  isIntact(): boolean;
+  isIntact(): boolean | Promise<boolean>;
   /** @throws if it cannot be restored now */
   restore(): Promise<void>;
 }
@@ -69,7 +69,7 @@ export class OwnFiles {
       if (this.closed || this.paused) break;
       const { kind, file } = kept;
       const { path } = file;
-      if (file.isIntact()) {
+      if (await file.isIntact()) {
         this.failures.clear(path);
         kept.inARow = 0;
         continue;

@@ -6,6 +6,7 @@
 import { containsAddress, formatCidr } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { readLinks } from '../kernel/links.js';
+import { shellWord } from '../support/printable.js';
 import type { FamilyFacts, Obstacle } from './obstacle.js';
 
 /** Reports every bridge with an address in the pod network and outside this node's subnet. */
@@ -21,7 +22,7 @@ export async function checkBridges(
         .filter(({ address }) => containsAddress(network, address) && !containsAddress(subnet, address))
         .map(({ address, prefixLength }) => ({
           key: `bridge ${name} ${formatIp(address)}`,
-          message: `the bridge ${name} has address ${formatIp(address)}/${prefixLength}, and this node's subnet is ${formatCidr(subnet)}: other nodes do not reach its pods; drain the node's pods, then run ip link delete ${name} (the next pod recreates it)`,
+          message: `the bridge ${name} has address ${formatIp(address)}/${prefixLength}, and this node's subnet is ${formatCidr(subnet)}: other nodes do not reach its pods; drain the node's pods, then run ip link delete ${shellWord(name)} (the next pod recreates it)`,
         })),
     );
 }

@@ -6,6 +6,7 @@ import type { Ip } from '../addresses/ip.js';
 import type { Iptables } from '../firewall/iptables.js';
 import { findIptables, type IptablesChoice, WAIT_S } from '../firewall/locations.js';
 import type { FirewallOptions } from '../firewall/rules.js';
+import { shellWord } from '../support/printable.js';
 import { type BaseChain, readBaseChains } from './filter/base-chains.js';
 import { type Packet, POD_SIDE } from './filter/packet.js';
 import { walk } from './filter/walk.js';
@@ -80,7 +81,7 @@ function inputObstacle(facts: FamilyFacts, chain: BaseChain): Obstacle | undefin
   if (reason === undefined) return undefined;
   const port = `udp dport ${facts.port}`;
   const remedy = chain.iptables
-    ? `${chain.iptables.command} -I ${chain.name} -i ${facts.underlay} -p udp --dport ${facts.port} -j ACCEPT`
+    ? `${chain.iptables.command} -I ${chain.name} -i ${shellWord(facts.underlay)} -p udp --dport ${facts.port} -j ACCEPT`
     : `nft insert rule ${chain.table} ${chain.name} ${port} accept`;
   return {
     key: `firewall input ${facts.family} ${chain.label}`,

@@ -1,6 +1,7 @@
 /** Forwarding: the kernel drops what a device receives for another address if forwarding is off there. */
 
 import { readFileSync } from 'node:fs';
+import { shellWord } from '../support/printable.js';
 import type { FamilyFacts, Obstacle } from './obstacle.js';
 
 /** The bridge of flannel's CNI configuration; it exists once the node has a pod. */
@@ -39,7 +40,7 @@ export async function checkForwarding(
 function obstacle(sysctl: string, loss: string): Obstacle {
   return {
     key: `forwarding ${sysctl}`,
-    message: `${sysctl} is 0: ${loss}; run sysctl -w ${sysctl}=1, and set it in /etc/sysctl.d`,
+    message: `${sysctl} is 0: ${loss}; run sysctl -w ${shellWord(`${sysctl}=1`)}, and set it in /etc/sysctl.d`,
   };
 }
 

@@ -3,6 +3,7 @@
 import { formatCidr } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { readLinks } from '../kernel/links.js';
+import { shellWord } from '../support/printable.js';
 import type { FamilyFacts, Obstacle } from './obstacle.js';
 
 export async function checkLocalPeers(
@@ -23,7 +24,7 @@ export async function checkLocalPeers(
     return [
       {
         key: `local peer ${formatCidr(subnet)}`,
-        message: `the peer with subnet ${formatCidr(subnet)} has public IP ${address}, which is an address of ${owner.name} on this node, so packets to it never leave; run ip address delete ${address}/${owner.prefixLength} dev ${owner.name}, or correct that node's public IP`,
+        message: `the peer with subnet ${formatCidr(subnet)} has public IP ${address}, which is an address of ${owner.name} on this node, so packets to it never leave; run ip address delete ${address}/${owner.prefixLength} dev ${shellWord(owner.name)}, or correct that node's public IP`,
       },
     ];
   });

@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { ipJson } from '../kernel/ip.js';
 import type { Route } from '../kernel/snapshot.js';
+import { shellWord } from '../support/printable.js';
 import type { FamilyFacts, Obstacle } from './obstacle.js';
 
 export async function checkRouterAdvertisements(
@@ -25,7 +26,7 @@ export async function checkRouterAdvertisements(
   return [
     {
       key: `router advertisements ${underlay}`,
-      message: `${sysctl} is 1 and forwarding is on: the kernel ignores router advertisements, and the IPv6 default route through ${underlay} expires; run sysctl -w ${sysctl}=2, and set it in /etc/sysctl.d`,
+      message: `${sysctl} is 1 and forwarding is on: the kernel ignores router advertisements, and the IPv6 default route through ${underlay} expires; run sysctl -w ${shellWord(`${sysctl}=2`)}, and set it in /etc/sysctl.d`,
     },
   ];
 }

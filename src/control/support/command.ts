@@ -1,6 +1,7 @@
 /** Runs the system's commands (ip, iptables, nft) as child processes with a time limit. */
 
 import { type ExecFileException, execFile } from 'node:child_process';
+import { oneLine, printable } from './printable.js';
 
 /** Exit code for a command that is not in PATH, as in a shell. */
 export const NOT_FOUND = 127;
@@ -55,5 +56,5 @@ function describeKill({ killed, signal, message }: ExecFileException): string {
 /** Returns why a command failed, in one line. */
 export function reason({ code, stderr }: Outcome): string {
   if (code === NOT_FOUND) return 'command not found in PATH';
-  return stderr.trim().replaceAll(/\s*\n\s*/g, ' ') || `exit code ${code}`;
+  return printable(oneLine(stderr.trim())) || `exit code ${code}`;
 }

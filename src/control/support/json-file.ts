@@ -3,8 +3,9 @@
  * with which flannel reads the same files, keys match regardless of case and the last duplicate wins.
  */
 
-import { readFile } from 'node:fs/promises';
 import { lineOf, syntaxErrorIn } from './json-position.js';
+import { JsonLimitError, parseJson } from './json-text.js';
+import { readTextFile } from './read-file.js';
 import { show, UserError } from './user-error.js';
 
 /** One object in the file, with its path. */
@@ -93,17 +94,20 @@ export class JsonFile {
     this.root = new JsonObject(this, '', value);
   }
 
-  /** Reads the file; its root must be an object. @throws UserError */
-  static async read(flag: string, path: string): Promise<JsonFile> {
-    return JsonFile.parse(flag, path, await readText(flag, path));
+  /** Reads the file of at most `limit` bytes; its root must be an object. @throws UserError */
+  static async read(flag: string, path: string, limit?: number): Promise<JsonFile> {
+    return JsonFile.parse(flag, path, await readText(flag, path, limit));
   }
 
   /** Parses a text; `path` names its file or etcd key in messages. @throws UserError */
   static parse(flag: string, path: string, text: string): JsonFile {
     let value: unknown;
     try {
-      value = JSON.parse(text);
-    } catch {
+      value = parseJson(text);
+    } catch (error) {
+      if (error instanceof JsonLimitError) {
+        throw new UserError(`${path} (${flag}): ${error.message}; correct it, or name the right file`);
+      }
       throw syntaxError(flag, path, text);
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -120,20 +124,12 @@ export class JsonFile {
   }
 }
 
-/** Reasons and remedies by error code. */
-const UNREADABLE: Record<string, string> = {
-  ENOENT: 'no such file; create it or name another file',
-  EACCES: 'permission denied; make it readable by this user',
-  EISDIR: 'this is a directory; name a file',
-};
-
-/** Reads a file that a flag names. @throws UserError */
-export async function readText(flag: string, path: string): Promise<string> {
+/** Reads a file that a flag names, of at most `limit` bytes. @throws UserError */
+export async function readText(flag: string, path: string, limit?: number): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return await readTextFile(path, limit);
   } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    throw new UserError(`${flag} ${path}: ${UNREADABLE[code] ?? message}`);
+    throw new UserError(`${flag} ${path}: ${(error as Error).message}`);
   }
 }
 

@@ -1,7 +1,7 @@
-/** Positions in a JSON text, for error messages. */
+/** Positions in a JSON text, for error messages. The text is within the limits of json-text.ts. */
 
 import { createRequire } from 'node:module';
-import type { Node } from 'jsonc-parser';
+import type { JSONPath, ParseErrorCode } from 'jsonc-parser';
 
 // Loaded on the error path only, and synchronously, because the caller throws.
 function parser(): typeof import('jsonc-parser') {
@@ -10,32 +10,51 @@ function parser(): typeof import('jsonc-parser') {
 
 /** Returns where and why a text is not JSON; JSON.parse does not report the position in Node 20. */
 export function syntaxErrorIn(text: string): { line: number; column: number; reason: string } {
-  const { parse, printParseErrorCode } = parser();
-  const errors: { error: number; offset: number; length: number }[] = [];
-  parse(text, errors, { disallowComments: true, allowTrailingComma: false });
-  const first = errors[0];
-  const before = text.slice(0, first?.offset ?? text.length).split('\n');
+  const { visit, printParseErrorCode } = parser();
+  let first: { error: ParseErrorCode; offset: number } | undefined;
+  const onError = (error: ParseErrorCode, offset: number): void => {
+    first = { error, offset };
+    // Ends the visit: the rest may be long.
+    throw first;
+  };
+  try {
+    visit(text, { onError }, { disallowComments: true, allowTrailingComma: false });
+  } catch (thrown) {
+    if (thrown !== first) throw thrown;
+  }
+  const offset = first?.offset ?? text.length;
   const reason = first === undefined ? 'unexpected text' : printParseErrorCode(first.error);
   return {
-    line: before.length,
-    column: (before.at(-1) as string).length + 1,
+    line: lineAt(text, offset),
+    column: offset - (text.lastIndexOf('\n', offset - 1) + 1) + 1,
     reason: reason.replaceAll(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase(),
   };
 }
 
 /** Returns the line of the value at a path like `leases[3].Subnet`, or of its nearest existing parent. */
 export function lineOf(text: string, path: string): number {
-  let node: Node | undefined = parser().parseTree(text);
-  let offset = 0;
-  for (const step of path.match(/[^.[\]]+/g) ?? []) {
-    if (node === undefined) break;
-    offset = node.offset;
-    node = childOf(node, step);
-  }
-  return text.slice(0, node?.offset ?? offset).split('\n').length;
+  const steps = path.match(/[^.[\]]+/g) ?? [];
+  let found = 0;
+  /** Returns whether the value's parts can be on the path. The last duplicate of a key counts. */
+  const see = (offset: number, pathOf: () => JSONPath): boolean => {
+    const at = pathOf();
+    const isOnPath = at.every((step, index) => String(step) === steps[index]);
+    if (isOnPath) found = offset;
+    return isOnPath && at.length < steps.length;
+  };
+  parser().visit(text, {
+    onObjectBegin: (offset, _length, _line, _column, pathOf) => see(offset, pathOf),
+    onArrayBegin: (offset, _length, _line, _column, pathOf) => see(offset, pathOf),
+    // Without them `visit` never leaves a value whose parts it skips.
+    onObjectEnd: () => {},
+    onArrayEnd: () => {},
+    onLiteralValue: (_value, offset, _length, _line, _column, pathOf) => void see(offset, pathOf),
+  });
+  return lineAt(text, found);
 }
 
-function childOf(node: Node, step: string): Node | undefined {
-  if (node.type === 'array') return node.children?.[Number(step)];
-  return node.children?.findLast((property) => property.children?.[0]?.value === step)?.children?.[1];
+function lineAt(text: string, offset: number): number {
+  let line = 1;
+  for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) line++;
+  return line;
 }

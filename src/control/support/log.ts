@@ -1,6 +1,7 @@
 /** Log lines on stderr, in klog's format, which operators' tools know from flanneld, or as JSON. */
 
 import { basename, extname } from 'node:path';
+import { oneLine, printable } from './printable.js';
 
 export interface LogOptions {
   format: 'klog' | 'json';
@@ -26,6 +27,8 @@ const HELPERS = new Set(['log.js', 'once.js', 'outage.js']);
 /** Longest chain of calls through these modules. */
 const HELPER_FRAMES = 8;
 const BACKTRACE_FRAMES = 20;
+/** A longer message is cut off: leases and servers contribute texts of any length. */
+const MAX_MESSAGE = 16 << 10;
 
 let options: LogOptions = { format: 'klog', verbosity: 0, vmodule: [] };
 let silent = false;
@@ -77,7 +80,7 @@ function write(level: Level, message: string): void {
   const sites = callers(backtraceAt === undefined ? 1 : BACKTRACE_FRAMES);
   const caller = positionOf(sites[0]);
   const stack = caller === backtraceAt ? ` (stack: ${sites.map(positionOf).join(' < ')})` : '';
-  const line = (format === 'json' ? jsonLine : klogLine)(level, caller, message + stack);
+  const line = (format === 'json' ? jsonLine : klogLine)(level, caller, limited(message) + stack);
   process.stderr.write(`${line}\n`);
 }
 
@@ -89,11 +92,17 @@ function klogLine(level: Level, caller: string, message: string): string {
   const time = now.toTimeString().slice(0, 'hh:mm:ss'.length);
   const micros = String(now.getMilliseconds() * 1000).padStart(6, '0');
   const pid = String(process.pid).padStart(7);
-  return `${SEVERITIES[level]}${day} ${time}.${micros} ${pid} ${caller}] ${message.replaceAll(/\s*[\r\n]\s*/g, ' ')}`;
+  return `${SEVERITIES[level]}${day} ${time}.${micros} ${pid} ${caller}] ${printable(oneLine(message))}`;
 }
 
 function jsonLine(level: Level, caller: string, msg: string): string {
-  return JSON.stringify({ ts: new Date().toISOString(), level, caller, pid: process.pid, msg });
+  // `printable` replaces what JSON.stringify leaves as it is, also by escapes of JSON.
+  return printable(JSON.stringify({ ts: new Date().toISOString(), level, caller, pid: process.pid, msg }));
+}
+
+function limited(message: string): string {
+  if (message.length <= MAX_MESSAGE) return message;
+  return `${message.slice(0, MAX_MESSAGE)}... (${message.length - MAX_MESSAGE} more characters)`;
 }
 
 /** Returns the calls that led to a log line, nearest first, without those inside the helpers. */

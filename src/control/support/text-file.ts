@@ -1,8 +1,9 @@
 /** A text file that Weft owns: written atomically, and compared with what Weft wrote. */
 
-import { type BigIntStats, readFileSync, statSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { LARGE_FILE, readTextFile } from './read-file.js';
 import { Serial } from './serial.js';
 
 export class TextFile {
@@ -28,12 +29,12 @@ export class TextFile {
   }
 
   /** Returns whether the file has the text that was written last. Takes one `stat` if nothing touched the file. */
-  isIntact(): boolean {
+  async isIntact(): Promise<boolean> {
     if (this.text === undefined) return true;
     try {
-      const stats = statSync(this.path, { bigint: true });
+      const stats = await stat(this.path, { bigint: true });
       if (isSame(stats, this.seen)) return true;
-      if (readFileSync(this.path, 'utf8') !== this.text) return false;
+      if ((await readTextFile(this.path, LARGE_FILE)) !== this.text) return false;
       this.seen = stats;
       return true;
     } catch {
@@ -48,7 +49,10 @@ export class TextFile {
       const temporary = `${path}.${process.pid}.tmp`;
       try {
         await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-        const file = await open(temporary, 'w', this.mode);
+        await refuseDevice(path);
+        // Whatever has the name, such as a FIFO or a link, is replaced and not opened.
+        await rm(temporary, { force: true });
+        const file = await open(temporary, 'wx', this.mode);
         try {
           await file.chmod(this.mode);
           await file.writeFile(text);
@@ -63,6 +67,12 @@ export class TextFile {
       }
     });
   }
+}
+
+/** The rename would replace a device, such as /dev/null. @throws Error */
+async function refuseDevice(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats?.isCharacterDevice() || stats?.isBlockDevice()) throw new Error('this is a device; name a file');
 }
 
 /** Every change of the content changes one of these; a change of mode or owner changes the time too, but not the text. */

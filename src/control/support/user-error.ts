@@ -1,16 +1,28 @@
+/** Errors and values that Weft reports to its user. */
+
+import { oneLine, printable } from './printable.js';
+
+/** A longer value of a message is cut off. */
+const SHOWN = 60;
+
 /**
  * An error that the user can correct. Its message is one line: what failed, the value, where the value came from and what
  * to do. The command line prints the message without a stack and exits with 1.
  */
 export class UserError extends Error {
   constructor(message: string) {
-    super(message.replaceAll(/\s*\n\s*/g, ' '));
+    super(printable(oneLine(message)));
     this.name = 'UserError';
   }
 }
 
-/** Formats a value for a message, as JSON of at most 60 characters. */
+/** Formats a value for a message, as printable JSON of at most 60 characters. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  const text = printable(json(value));
+  return text.length > SHOWN ? `${text.slice(0, SHOWN - 3)}...` : text;
+}
+
+function json(value: unknown): string {
+  if (typeof value === 'string' && value.length > SHOWN) return JSON.stringify(value.slice(0, SHOWN));
+  return JSON.stringify(value) ?? String(value);
 }

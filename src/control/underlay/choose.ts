@@ -12,6 +12,7 @@ import { formatIp, type Ip, isLinkLocal, isNodeAddress, parseIp } from '../addre
 import { type Link, listLinks } from '../kernel/links.js';
 import type { UnderlayOptions } from '../options.js';
 import { info } from '../support/log.js';
+import { shellWord } from '../support/printable.js';
 import { UserError } from '../support/user-error.js';
 import {
   type Match,
@@ -200,7 +201,7 @@ function complete({ link, addresses = {} }: Match, { families }: Search): Select
   });
   if (mtu === 0) {
     throw new UserError(
-      `failed to determine MTU for ${name} interface; set one (ip link set dev ${name} mtu 1500)`,
+      `failed to determine MTU for ${name} interface; set one (ip link set dev ${shellWord(name)} mtu 1500)`,
     );
   }
   return { link, addresses: complete };

@@ -12,6 +12,7 @@ import type { KernelEvent } from '../kernel/monitor.js';
 import { OVERLAY_DEVICE } from '../kernel/tun-holders.js';
 import { Outage } from '../leases/outage.js';
 import type { UnderlayOptions } from '../options.js';
+import { shellWord } from '../support/printable.js';
 import { UserError } from '../support/user-error.js';
 import { addressesOn, chooseUnderlay, type FamilyAddress, type Underlay } from './choose.js';
 import { UnderlayMissing } from './rules.js';
@@ -176,7 +177,8 @@ export class UnderlayTracker {
   private async chooseFrom(links: readonly Link[], families: readonly Family[]): Promise<Underlay> {
     const underlay = await chooseUnderlay(links, this.options, families);
     const { name, up } = underlay.link;
-    if (!up) throw new UnderlayMissing(`${name} is down; bring it up (ip link set dev ${name} up)`);
+    if (!up)
+      throw new UnderlayMissing(`${name} is down; bring it up (ip link set dev ${shellWord(name)} up)`);
     for (const family of families) {
       const address = underlay.families[family]?.address;
       if (address === undefined || !links.some(({ tentative }) => tentative.includes(address))) continue;

@@ -1,9 +1,11 @@
 /** weft run refuses every faulty net-conf.json and lease file in one line that names the fault. */
 
+import { rm } from 'node:fs/promises';
 import t from 'tap';
 import { netConf } from '../../../lab/leases.js';
 import { makeBed } from '../support/bed.js';
 import { makePlace, runCommand, runFlags } from '../support/cli.js';
+import { ODD_FILES } from '../support/odd-files.js';
 import { refused } from '../support/refusal.js';
 
 const NETWORK = '10.244.0.0/16';
@@ -196,6 +198,24 @@ t.test('weft run refuses bad input', async (t) => {
   for (const [what, leases, line] of LEASES) {
     const text = typeof leases === 'string' ? leases : JSON.stringify({ leases }, null, 2);
     await t.test(`leases: ${what}`, (t) => refused(t, node, { leases: text, line }));
+  }
+
+  for (const [flag, file] of [
+    ['--net-config-path', 'net-conf.json'],
+    ['--lease-file', 'leases.json'],
+  ] as const) {
+    for (const { what, make, line } of ODD_FILES) {
+      await t.test(`${flag} with ${what}`, async (t) => {
+        const place = await makePlace(node);
+        const path = flag === '--lease-file' ? place.leaseFile : place.netConfPath;
+        await rm(path);
+        await make(path, path);
+        const { code, stderr } = await runCommand(node, runFlags(place, node.iface));
+        t.equal(code, 1);
+        t.match(stderr, new RegExp(`^E[^\\n]+\\] [^\\n]*${file}[^\\n]*${line}[^\\n]*\\n$`));
+        await rm(path);
+      });
+    }
   }
 
   for (const [flag, file] of [

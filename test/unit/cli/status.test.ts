@@ -90,6 +90,21 @@ peers (2)
   );
 });
 
+t.test('formatStatus escapes control and format characters of every text', async (t) => {
+  const evil = 'x\u001b[2J\n\u202e';
+  const text = formatStatus({
+    ...STATUS,
+    notReady: evil,
+    device: { ...STATUS.device, name: evil },
+    leaseSource: { name: evil, refused: evil, trouble: evil },
+    obstacles: [evil],
+    peers: [peer(2, { subnet: evil })],
+    counters: { [evil]: 1 },
+  });
+  t.equal(text.match(/x\\u001b\[2J\\n\\u202e/g)?.length, 8);
+  t.notMatch(text, /[^\n -~]/);
+});
+
 t.test('formatStatus prints no table without peers', async (t) => {
   t.match(formatStatus({ ...STATUS, peers: [] }), '\npeers (0)\n\ncounters\n');
 });

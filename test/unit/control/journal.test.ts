@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Journal, readJournal, removeJournal } from '../../../src/control/journal.js';
+import { catchLog } from '../../support/catch-log.js';
 import { FakeIp } from '../../support/fake-ip.js';
 
 const SUBNET_FILE = '/run/flannel/subnet.env';
@@ -68,4 +69,22 @@ t.test('removeJournal accepts a missing file', async (t) => {
   await removeJournal(dir);
   await removeJournal(dir);
   t.same(readdirSync(dir), []);
+});
+
+t.test('readJournal logs a bad file, or bad parts of it, in one line that names the file', async (t) => {
+  const log = catchLog(t);
+  for (const [text, line] of [
+    ['{ "pid":', 'ignoring the state of the last run: it is not JSON'],
+    ['{"routes":"abc"}', 'ignoring 1 invalid entries'],
+    ['{"routes":[1,2],"devices":[{}]}', 'ignoring 3 invalid entries'],
+  ]) {
+    const dir = t.testdir({ 'state.json': text });
+    await readJournal(dir);
+    await readJournal(dir);
+    t.same(log.splice(0), [`W ${join(dir, 'state.json')}: ${line}`]);
+  }
+  const dir = t.testdir({});
+  mkdirSync(join(dir, 'state.json'));
+  t.equal(await readJournal(dir), undefined);
+  t.match(log[0], /state\.json: ignoring the state of the last run: this is a directory/);
 });

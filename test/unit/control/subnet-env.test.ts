@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import t from 'tap';
 import {
   formatSubnetEnv,
+  isSubnetEnv,
   readSubnetEnv,
   type SubnetEnv,
   subnetFile,
   writeSubnetEnv,
 } from '../../../src/control/subnet-env.js';
 import { cidr } from '../../support/addresses.js';
+import { catchLog } from '../../support/catch-log.js';
 import { mentions, refusal } from '../../support/user-error.js';
 
 const POD = { network: cidr('10.244.0.0/16'), subnet: cidr('10.244.3.0/24') };
@@ -128,3 +130,17 @@ t.test(
     t.same(await readSubnetEnv('/nowhere/subnet.env'), { ipv4: {}, ipv6: {} });
   },
 );
+
+t.test('readSubnetEnv logs what is no file, and returns nothing', async (t) => {
+  const log = catchLog(t);
+  t.same(await readSubnetEnv('/dev/zero'), { ipv4: {}, ipv6: {} });
+  t.same(log, ['W --subnet-file /dev/zero: the earlier subnet is not read: this is a device; name a file']);
+});
+
+t.test('isSubnetEnv recognises a file that Weft or flannel wrote', async (t) => {
+  const dir = t.testdir({ env: TEXT, other: 'SUBNET=10.244.3.1/24\n' });
+  t.equal(await isSubnetEnv(join(dir, 'env')), true);
+  t.equal(await isSubnetEnv(join(dir, 'other')), false);
+  t.equal(await isSubnetEnv('/dev/null'), false);
+  t.equal(await isSubnetEnv(join(dir, 'none')), undefined);
+});

@@ -6,6 +6,7 @@
 import { baseOf, formatCidr } from '../../addresses/cidr.js';
 import { familyOf, formatIp } from '../../addresses/ip.js';
 import type { KernelSnapshot } from '../../kernel/snapshot.js';
+import { isIpWord } from '../../support/command-input.js';
 
 /**
  * Returns the commands that restore these routes. IPv4: behind the peer's route, so that the route outlives the peer and
@@ -19,7 +20,7 @@ export function displacedRoutes(
   { links, routes }: KernelSnapshot,
 ): string[] {
   return links
-    .filter(({ name }) => name !== device)
+    .filter(({ name }) => name !== device && isIpWord(name))
     .flatMap(({ name, assigned }) =>
       assigned.flatMap(({ address, prefixLength }) => {
         const subnet = formatCidr({ base: baseOf(address, prefixLength), prefixLength });

@@ -20,7 +20,8 @@ const CHANNEL_OPTIONS = {
   // Detects a cut connection under a silent watch. etcd refuses pings more often than every 5 s.
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 10_000,
-  'grpc.max_receive_message_length': -1,
+  // A page of 1000 keys has less than 1 MiB.
+  'grpc.max_receive_message_length': 64 << 20,
 };
 
 interface Member extends Endpoint {

@@ -15,6 +15,7 @@ import {
 import { familyOf, formatIp, type Ip, isNodeAddress, parseIp } from '../../addresses/ip.js';
 import { parseVtepMac } from '../../addresses/mac.js';
 import { JsonFile, type JsonObject } from '../../support/json-file.js';
+import { LARGE_FILE } from '../../support/read-file.js';
 import type { Lease } from '../lease.js';
 import { deriveVtepMac } from '../vtep-mac.js';
 
@@ -72,7 +73,7 @@ export async function readLeaseFile(
   vni: number | undefined,
   families: readonly Family[],
 ): Promise<FileLeases> {
-  const file = await JsonFile.read(FLAG, path);
+  const file = await JsonFile.read(FLAG, path, LARGE_FILE);
   const objects = file.root.objects('leases');
   if (objects === undefined) throw file.root.error('leases', 'write { "leases": [ ... ] }');
   const entries = perFamily(families, (family) => readEntries(objects, family, families));

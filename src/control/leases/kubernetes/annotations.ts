@@ -35,8 +35,12 @@ export type Annotation = (typeof ANNOTATIONS)[number];
 /** Values by name. */
 export type Annotations = Partial<Record<Annotation, string>>;
 
+/** A DNS subdomain, a slash and a name of at most 63 characters: the limit on annotations in Kubernetes. */
+const MAX_PREFIX = 253 + 1 + 63;
+
 /** Returns the prefix of all names: `fqdn/` or `fqdn/name-`. @throws UserError in flannel's words */
 export function annotationPrefix(text: string): string {
+  if (text.length > MAX_PREFIX) throw prefixError(text, `prefix can have at most ${MAX_PREFIX} characters`);
   const parts = text.split('/');
   if (parts.length > 2) throw prefixError(text, 'prefix can contain at most single slash');
   let prefix = parts.length === 1 ? `${text}/` : text;

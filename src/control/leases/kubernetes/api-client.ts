@@ -5,8 +5,8 @@
 
 import { type ClientRequest, request as httpRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
-import { text as textOf } from 'node:stream/consumers';
 import { version } from '../../../version.js';
+import { oneLine } from '../../support/printable.js';
 import type { Credentials } from '../credentials.js';
 import { explainTlsError, withoutOpensslDetails } from '../tls-error.js';
 import { ApiError, messageOf } from './api-error.js';
@@ -15,6 +15,11 @@ import type { ApiAccess } from './kubeconfig.js';
 const STRATEGIC_MERGE_PATCH = 'application/strategic-merge-patch+json';
 /** TCP probes on an accepted watch, which is silent between events. */
 const KEEP_ALIVE_MS = 30_000;
+
+/** The longest answer in characters: a page of 500 nodes has 6 MB. */
+const MAX_ANSWER = 64 << 20;
+/** The longest event of a watch: etcd stores objects of at most 1.5 MiB. */
+const MAX_EVENT = 16 << 20;
 
 /** The API server records the part before the slash as the manager of the fields that a patch sets. */
 const USER_AGENT = `weft/${version()}`;
@@ -134,10 +139,6 @@ export class ApiClient {
   }
 }
 
-function oneLine(text: string): string {
-  return text.trim().replaceAll(/\s*[\r\n]\s*/g, ' ');
-}
-
 function exchange<T>(
   url: URL,
   options: RequestOptions,
@@ -182,12 +183,27 @@ function parse(text: string): object {
   return value;
 }
 
-/** Calls back with each line that is not empty. An error that the callback throws closes the connection. */
+/** Returns the body. @throws Error for one that is too long, which closes the connection */
+async function textOf(response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    text += chunk;
+    if (text.length > MAX_ANSWER) throw new Error(`the answer is longer than ${MAX_ANSWER >> 20} MiB`);
+  }
+  return text;
+}
+
+/**
+ * Calls back with each line that is not empty. An error that the callback throws, or a line that is too long, closes the
+ * connection.
+ */
 async function eachLine(response: IncomingMessage, onLine: (line: string) => void): Promise<void> {
   let rest = '';
   for await (const chunk of response.setEncoding('utf8')) {
-    const lines = (rest + chunk).split('\n');
+    const [first = '', ...lines] = (chunk as string).split('\n');
+    lines.unshift(rest + first);
     rest = lines.pop() ?? '';
+    if (rest.length > MAX_EVENT) throw new Error(`an event is longer than ${MAX_EVENT >> 20} MiB`);
     for (const line of lines) if (line !== '') onLine(line);
   }
 }

@@ -3,8 +3,8 @@
  * remedy, and shows no secret.
  */
 
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { readTextFile } from '../../support/read-file.js';
 import { checkCertificates, checkKey, checkPair } from '../pem.js';
 import { type Cluster, parseYaml, type User } from './library.js';
 import { kindOf, Section } from './yaml-section.js';
@@ -26,8 +26,8 @@ export interface CurrentContext {
 }
 
 /** Reads the file; the context may be missing if `optional`. @throws Error with the reason and the remedy only */
-export function readKubeconfig(path: string, optional: boolean): CurrentContext {
-  const root = rootOf(readFile(path));
+export async function readKubeconfig(path: string, optional: boolean): Promise<CurrentContext> {
+  const root = rootOf(await readTextFile(path));
   const [clusters, contexts, users] = ['clusters', 'contexts', 'users'].map((key) =>
     entriesOf(root, key),
   ) as [Entries, Entries, Entries];
@@ -40,9 +40,9 @@ export function readKubeconfig(path: string, optional: boolean): CurrentContext 
     throw new Error(`context "${name}" has no cluster; set it to one of clusters${list(clusters)}`);
   }
   const reader = new Reader(dirname(path), [path]);
-  const read = readUser(user, reader);
+  const read = await readUser(user, reader);
   const ca =
-    cluster === undefined ? undefined : reader.pem(cluster, 'certificate-authority', checkCertificates);
+    cluster === undefined ? undefined : await reader.pem(cluster, 'certificate-authority', checkCertificates);
   return {
     ...read,
     cluster: cluster === undefined ? undefined : readCluster(cluster, ca?.data),
@@ -64,29 +64,29 @@ class Reader {
   }
 
   /** Returns the text of the file under `key`. @throws Error */
-  file(section: Section, key: string): { text: string; origin: string } | undefined {
+  async file(section: Section, key: string): Promise<{ text: string; origin: string } | undefined> {
     const name = section.text(key);
     if (name === undefined) return undefined;
     const path = resolve(this.folder, name);
     this.files.push(path);
     const origin = `${section.keyOf(key)} ${path}`;
     try {
-      return { text: readFile(path), origin };
+      return { text: await readTextFile(path), origin };
     } catch (error) {
       throw new Error(`${origin}: ${(error as Error).message}`);
     }
   }
 
   /** Returns PEM in base64, from `<key>-data` or from the file under `key`, as client-go does. @throws Error */
-  pem(
+  async pem(
     section: Section,
     key: string,
     check: (text: string) => void,
-  ): { data: string; text: string; origin: string } | undefined {
+  ): Promise<{ data: string; text: string; origin: string } | undefined> {
     const inline = section.text(`${key}-data`);
     const { text, origin } =
       inline === undefined
-        ? (this.file(section, key) ?? { text: undefined, origin: '' })
+        ? ((await this.file(section, key)) ?? { text: undefined, origin: '' })
         : { text: fromBase64(inline), origin: section.keyOf(`${key}-data`) };
     if (text === undefined) return undefined;
     try {
@@ -96,21 +96,6 @@ class Reader {
       throw new Error(`${origin}: ${(error as Error).message}; it must be ${encoding}`);
     }
     return { data: Buffer.from(text).toString('base64'), text, origin };
-  }
-}
-
-/** Returns the file's text. @throws Error with the reason and the remedy only */
-function readFile(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    const reasons: Record<string, string> = {
-      ENOENT: 'no such file; create it or name another file',
-      EACCES: 'permission denied; make it readable by this user',
-      EISDIR: 'this is a directory; name a file',
-    };
-    throw new Error(reasons[code] ?? message);
   }
 }
 
@@ -201,20 +186,20 @@ function readCluster(cluster: Section, caData: string | undefined): Cluster {
   };
 }
 
-function readUser(
+async function readUser(
   user: Section | undefined,
   reader: Reader,
-): Pick<CurrentContext, 'user' | 'credentials' | 'client'> {
+): Promise<Pick<CurrentContext, 'user' | 'credentials' | 'client'>> {
   if (user === undefined) return { user: { name: 'anonymous' }, credentials: undefined, client: undefined };
-  const cert = reader.pem(user, 'client-certificate', checkCertificates);
-  const key = reader.pem(user, 'client-key', checkKey);
+  const cert = await reader.pem(user, 'client-certificate', checkCertificates);
+  const key = await reader.pem(user, 'client-key', checkKey);
   if ((cert === undefined) !== (key === undefined)) {
     const [have, lack] =
       cert === undefined ? ['client-key', 'client-certificate'] : ['client-certificate', 'client-key'];
     throw new Error(`${user.path} has a ${have} but no ${lack}; set both`);
   }
   if (cert !== undefined && key !== undefined) checkSamePair(cert, key);
-  const file = reader.file(user, 'tokenFile') ?? reader.file(user, 'token-file');
+  const file = (await reader.file(user, 'tokenFile')) ?? (await reader.file(user, 'token-file'));
   const token = file?.text.trim() ?? user.text('token');
   if (token !== undefined) checkToken(token, file?.origin ?? user.keyOf('token'));
   const [username, password, impersonateUser] = ['username', 'password', 'as'].map((name) => user.text(name));

@@ -1,8 +1,8 @@
 /** API server and credentials: from a kubeconfig file, a URL, or the service account of the pod. */
 
-import { readFileSync } from 'node:fs';
 import type { KubernetesOptions } from '../../options.js';
 import { warn } from '../../support/log.js';
+import { readTextFile } from '../../support/read-file.js';
 import { UserError } from '../../support/user-error.js';
 import type { Loaded } from '../credentials.js';
 import { checkCertificates } from '../pem.js';
@@ -44,7 +44,9 @@ export function warnOfInClusterConfig({ kubeconfigFile, apiUrl }: KubernetesOpti
 
 async function fromFile(path: string, apiUrl: string | undefined): Promise<Loaded<ApiAccess>> {
   const flag = `--kubeconfig-file ${path}`;
-  const found = attempt(flag, () => readKubeconfig(path, apiUrl !== undefined));
+  const found = await readKubeconfig(path, apiUrl !== undefined).catch((error: Error) => {
+    throw configError(`${flag}: ${error.message}`);
+  });
   const { cluster, user, client, files } = found;
   const origins = {
     ...trusted(found.ca && `${flag}: ${found.ca}`, `add certificate-authority-data to ${flag}`),
@@ -79,17 +81,17 @@ async function fromServiceAccount(root: string): Promise<Loaded<ApiAccess>> {
   const folder = `${root}${SERVICE_ACCOUNT}`;
   const [ca, token] = [`${folder}/ca.crt`, `${folder}/token`];
   const remedy = 'give the pod a service account, with its token mounted';
-  const read = (path: string, check: (text: string) => void): string => {
+  const read = async (path: string, check: (text: string) => void): Promise<string> => {
     try {
-      const text = readFileSync(path, 'utf8').trim();
+      const text = (await readTextFile(path)).trim();
       check(text);
       return text;
     } catch (error) {
       throw configError(`${path}: ${(error as Error).message}; ${remedy}`);
     }
   };
-  const bearer = read(token, (text) => checkToken(text, 'the file'));
-  const caData = Buffer.from(read(ca, checkCertificates)).toString('base64');
+  const bearer = await read(token, (text) => checkToken(text, 'the file'));
+  const caData = Buffer.from(await read(ca, checkCertificates)).toString('base64');
   // As the library's loadFromCluster: these ports are http.
   const scheme = ['80', '8080', '8001'].includes(port) ? 'http' : 'https';
   const server = `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
@@ -136,14 +138,6 @@ async function access(
     );
   }
   return { server: chosen.server, config };
-}
-
-function attempt<T>(flag: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    throw configError(`${flag}: ${(error as Error).message}`);
-  }
 }
 
 function configError(message: string): UserError {

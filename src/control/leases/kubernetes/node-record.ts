@@ -37,16 +37,23 @@ export function recordOf(node: unknown, prefix: string): NodeRecord | undefined 
     const value = metadata.annotations?.[prefix + name];
     if (typeof value === 'string') annotations[name] = value;
   }
-  const list = spec?.podCIDRs ?? [];
+  const list = listOf(spec?.podCIDRs).filter((cidr) => typeof cidr === 'string');
+  const conditions = listOf(status?.conditions);
   const conditionOf = (name: string): string | undefined =>
-    status?.conditions?.find(({ type }) => type === name)?.status;
+    conditions.find((condition) => condition?.type === name)?.status;
   return {
     name: metadata.name,
     uid: metadata.uid ?? '',
-    createdAt: Date.parse(metadata.creationTimestamp ?? '') || 0,
-    podCidrs: list.length === 0 && spec?.podCIDR ? [spec.podCIDR] : list,
+    createdAt: Date.parse(String(metadata.creationTimestamp)) || 0,
+    podCidrs:
+      list.length === 0 && typeof spec?.podCIDR === 'string' && spec.podCIDR !== '' ? [spec.podCIDR] : list,
     annotations,
     networkUnavailable: conditionOf('NetworkUnavailable'),
     ready: conditionOf('Ready') === 'True',
   };
+}
+
+/** Returns a list; an empty one for any other value. */
+function listOf<T>(value: readonly T[] | undefined): readonly T[] {
+  return Array.isArray(value) ? value : [];
 }

@@ -28,6 +28,12 @@ export interface BaseChain {
 /** Tables that never drop a packet between pods of two nodes: Weft's own, and kube-proxy's large one. */
 const SKIPPED_TABLES = /^(flannel-ipv[46]|kube-proxy)$/;
 
+/**
+ * Names that nft reads as such (src/scanner.l, `string`). It joins its arguments and parses them: another name, which only
+ * netlink can give, would be part of a command.
+ */
+const IDENTIFIER = /^[\w.][\w./\\-]*$/;
+
 /** What a datagram of the tunnel passes on its way in, besides the hook `input`. */
 const INPUT_HOOKS = ['ingress', 'prerouting', 'input'];
 
@@ -92,6 +98,8 @@ async function nftBaseChains(
       chain.type === 'filter' &&
       families.includes(chain.family) &&
       [...INPUT_HOOKS, 'forward'].includes(chain.hook) &&
+      IDENTIFIER.test(chain.table) &&
+      IDENTIFIER.test(chain.name) &&
       !SKIPPED_TABLES.test(chain.table),
   );
 }

@@ -1,5 +1,6 @@
 /** The rules that `nft -j` prints, as rules that a sample packet can follow (libnftables-json(5)). */
 
+import { isObject, parseObject } from '../../support/json-text.js';
 import {
   type Answer,
   all,
@@ -35,10 +36,30 @@ const TRANSPORTS = new Set('tcp udp udplite sctp dccp icmp icmpv6 igmp esp ah co
 /** Statements that neither match nor end a rule. */
 const PASSIVE = new Set(['counter', 'log', 'notrack', 'flow', 'secmark', 'ct helper', 'ct timeout']);
 
-/** Returns the objects of one kind from the output of `nft -j list …`. @throws SyntaxError */
+/**
+ * Returns the objects of one kind from the output of `nft -j list …`, of the fields that are checked here.
+ * @throws Error with the reason for a text that is no JSON object
+ */
 export function nftObjects<T>(text: string, kind: 'chain' | 'rule'): T[] {
-  const { nftables } = JSON.parse(text) as { nftables: Record<string, T>[] };
-  return nftables.flatMap((entry) => entry[kind] ?? []);
+  const { nftables } = parseObject(text);
+  const names = kind === 'chain' ? ['name'] : ['chain'];
+  return arrayOf(nftables)
+    .map((entry) => object(object(entry)[kind]))
+    .filter((found) => names.every((name) => typeof found[name] === 'string')) as T[];
+}
+
+/** Returns a value that is an object, or an empty object. */
+function object(value: unknown): Json {
+  return isObject(value) ? value : {};
+}
+
+function arrayOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** Returns key and value of an object that has one key, as expressions and statements do. */
+function only(value: unknown): [kind: string, value: unknown] {
+  return Object.entries(object(value))[0] ?? ['', undefined];
 }
 
 /** Returns the interfaces of ingress chains from the output of `nft list chains`, by family, table and chain. */
@@ -56,29 +77,29 @@ export function devicesByChain(text: string): Map<string, string[]> {
   return devices;
 }
 
-/** Parses the rules of a table from the output of `nft -j list table`. @throws SyntaxError */
+/** Parses the rules of a table from the output of `nft -j list table`. @throws Error with the reason */
 export function parseNftTable(text: string): Chains {
   const chains = new Map<string, FilterRule[]>();
   for (const { name } of nftObjects<{ name: string }>(text, 'chain')) chains.set(name, []);
-  for (const { chain, handle, expr } of nftObjects<{ chain: string; handle: number; expr: Json[] }>(
+  for (const { chain, handle, expr } of nftObjects<{ chain: string; handle: unknown; expr: unknown }>(
     text,
     'rule',
   ))
-    chains.get(chain)?.push(parseRule(handle, expr));
+    chains.get(chain)?.push(parseRule(handle, arrayOf(expr)));
   return chains;
 }
 
-function parseRule(handle: number, statements: readonly Json[]): FilterRule {
+function parseRule(handle: unknown, statements: readonly unknown[]): FilterRule {
   return {
-    text: `handle ${handle}: ${statements.map((statement) => Object.keys(statement)[0]).join(' ')}`,
+    text: `handle ${handle}: ${statements.map((statement) => only(statement)[0]).join(' ')}`,
     judge(packet, state) {
       const answers: Answer[] = [];
       let verdict: Verdict = { kind: 'continue' };
       for (const statement of statements) {
-        const [kind = '', value] = Object.entries(statement)[0] ?? [];
-        if (kind === 'match') answers.push(matchOf(value as Json, packet, state));
+        const [kind, value] = only(statement);
+        if (kind === 'match') answers.push(matchOf(object(value), packet, state));
         else if (kind === 'vmap') {
-          const mapped = mappedVerdict(value as Json, packet, state);
+          const mapped = mappedVerdict(object(value), packet, state);
           answers.push(mapped.answer);
           verdict = mapped.verdict;
         } else if (!PASSIVE.has(kind)) {
@@ -105,7 +126,7 @@ function verdictOf(kind: string, value: unknown): Verdict | undefined {
       return { kind: 'drop' };
     case 'jump':
     case 'goto':
-      return { kind, chain: String((value as Json).target) };
+      return { kind, chain: String(object(value).target) };
     case 'mangle':
       return { kind: 'mark' };
     case 'queue':
@@ -121,14 +142,15 @@ function mappedVerdict(
   packet: Packet,
   state: WalkState,
 ): { answer: Answer; verdict: Verdict } {
-  const elements = (data as { set?: [unknown, Json][] } | undefined)?.set;
+  const elements = object(data).set;
   // A named map, or a listing without elements: a map of a rule is never empty.
   if (!Array.isArray(elements) || elements.length === 0)
     return { answer: 'maybe', verdict: { kind: 'unknown' } };
-  for (const [element, value] of elements) {
-    const found = compare(key as Json, element, packet, state);
+  for (const pair of elements) {
+    const [element, value] = arrayOf(pair);
+    const found = compare(key, element, packet, state);
     if (found === 'no') continue;
-    const [kind = '', argument] = Object.entries(value)[0] ?? [];
+    const [kind, argument] = only(value);
     return {
       answer: found,
       verdict: (found === 'yes' ? verdictOf(kind, argument) : undefined) ?? { kind: 'unknown' },
@@ -138,37 +160,37 @@ function mappedVerdict(
 }
 
 function matchOf({ op, left, right }: Json, packet: Packet, state: WalkState): Answer {
-  const found = compare(left as Json, right, packet, state);
+  const found = compare(left, right, packet, state);
   if (op === '!=') return not(found);
   return op === '==' || op === 'in' ? found : 'maybe';
 }
 
 /** Compares an expression with a constant, a set, a prefix or a range. */
-function compare(left: Json, right: unknown, packet: Packet, state: WalkState): Answer {
+function compare(left: unknown, right: unknown, packet: Packet, state: WalkState): Answer {
   if (Array.isArray(right))
     // A set of a rule is never empty: this listing leaves out its elements.
     return right.length === 0 ? 'maybe' : any(right.map((value) => compare(left, value, packet, state)));
-  const { set, elem, '|': flags } = (typeof right === 'object' && right !== null ? right : {}) as Json;
+  const { set, elem, '|': flags } = object(right);
   const alternatives = set ?? flags;
   if (Array.isArray(alternatives)) return compare(left, alternatives, packet, state);
-  if (elem !== undefined) return compare(left, (elem as Json).val, packet, state);
-  const [kind = '', value] = Object.entries(left)[0] ?? [];
-  const { key = '', protocol, field } = value as { key?: string; protocol?: string; field?: string };
-  if (kind === 'meta') return compareMeta(key, right, packet, state);
-  if (kind === 'ct') return compareTracking(key, right);
-  if (kind !== 'payload' || protocol === undefined || field === undefined) return 'maybe';
+  if (elem !== undefined) return compare(left, object(elem).val, packet, state);
+  const [kind, value] = only(left);
+  const { key, protocol, field } = object(value);
+  if (kind === 'meta') return compareMeta(String(key), right, packet, state);
+  if (kind === 'ct') return compareTracking(String(key), right);
+  if (kind !== 'payload' || typeof protocol !== 'string' || typeof field !== 'string') return 'maybe';
   return comparePayload(protocol, field, right, packet);
 }
 
 function comparePayload(protocol: string, field: string, right: unknown, packet: Packet): Answer {
-  const { prefix, range } = (typeof right === 'object' && right !== null ? right : {}) as Json;
+  const { prefix, range } = object(right);
   if (protocol === 'ip' || protocol === 'ip6') {
     if ((protocol === 'ip') !== (packet.family === 'ipv4')) return 'no';
     if (field === 'protocol' || field === 'nexthdr') return matchesProtocol(packet, String(right));
     if (field !== 'saddr' && field !== 'daddr') return 'maybe';
     const ip = field === 'saddr' ? packet.source : packet.destination;
     if (Array.isArray(range)) return matchesAddressRange(ip, String(range[0]), String(range[1]));
-    const { addr, len } = (prefix ?? {}) as { addr?: string; len?: number };
+    const { addr, len } = object(prefix);
     return matchesAddress(ip, prefix === undefined ? String(right) : `${addr}/${len}`);
   }
   if (TRANSPORTS.has(protocol) && protocol !== packet.protocol) return 'no';

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { until } from '../../../../lab/until.js';
 import { parseIp } from '../../../../src/control/addresses/ip.js';
@@ -178,7 +180,8 @@ t.test('setUp rejects with the command that the device refuses', async (t) => {
 t.test('startForwarding records the device and its index in the journal', async (t) => {
   const { tunnel, runDir } = rig(t);
   await tunnel.startForwarding();
-  t.same((await readJournal(runDir))?.devices, [{ name: DEVICE, index: INDEX }]);
+  const { devices } = JSON.parse(readFileSync(join(runDir, 'state.json'), 'utf8'));
+  t.same(devices, [{ name: DEVICE, index: INDEX }]);
 });
 
 t.test('update applies only the difference', async (t) => {

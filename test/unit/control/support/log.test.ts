@@ -71,6 +71,23 @@ t.test('the JSON log writes one object per line', async (t) => {
   );
 });
 
+t.test('a log line has no control or format character of its message, in both formats', async (t) => {
+  const text = 'type=\u001b]0;x\u0007\u009b2J\u202e\u2028.\nI1121 forged';
+  const lines = logWith(t);
+  info(text);
+  t.match(lines[0], /\] type=\\u001b\]0;x\\u0007\\u009b2J\\u202e\\u2028\. I1121 forged$/);
+  configureLog({ ...PLAIN, format: 'json' });
+  info(text);
+  t.notMatch(lines[1], /[^ -~]/);
+  t.equal((JSON.parse(lines[1] as string) as { msg: string }).msg, text);
+});
+
+t.test('a log line cuts off a message beyond 16 KiB', async (t) => {
+  const lines = logWith(t);
+  info(`${'x'.repeat(16 << 10)}yyy`);
+  t.match(lines[0], /x\.\.\. \(3 more characters\)$/);
+});
+
 t.test('-v writes verbose lines up to its level', async (t) => {
   const lines = logWith(t, { verbosity: 2 });
   const line = hereLine() + 1;

@@ -190,6 +190,7 @@ t.test(
     const junk = join(directory, 'junk');
     writeFileSync(junk, 'junk');
     for (const [change, says] of [
+      [{ caFile: '/dev/zero' }, '--etcd-cafile /dev/zero: this is a device'],
       [{ keyFile: '/none' }, '--etcd-keyfile /none: no such file'],
       [{ certFile: junk }, `--etcd-certfile ${junk}: not a PEM file of this kind`],
       [{ caFile: junk }, `--etcd-cafile ${junk}: not a PEM file of this kind`],

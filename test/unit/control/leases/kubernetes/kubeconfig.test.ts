@@ -1,7 +1,10 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { Credentials } from '../../../../../src/control/leases/credentials.js';
 import { type ApiAccess, loadAccess } from '../../../../../src/control/leases/kubernetes/kubeconfig.js';
+import { catchLog } from '../../../../support/catch-log.js';
 import { KUBERNETES } from '../../../../support/conf.js';
 import { makeTls } from '../../../../support/tls.js';
 import { mentions, refusal } from '../../../../support/user-error.js';
@@ -190,6 +193,13 @@ t.test('loadAccess refuses what is no kubeconfig in one line with file, fault an
       'users[0].user.token: the token has a space',
     ],
     ['missing token file', kubeconfig({ user: { tokenFile: '/none' } }), 'tokenFile /none: no such file'],
+    ['token file is a device', kubeconfig({ user: { tokenFile: '/dev/zero' } }), 'this is a device'],
+    [
+      'CA file is a device',
+      kubeconfig({ cluster: { 'certificate-authority': '/dev/null' } }),
+      'this is a device',
+    ],
+    ['deeply nested', `${'['.repeat(100_000)}`, 'line 1 is not YAML'],
     ['empty token file', kubeconfig({ user: { tokenFile: 'blank' } }), 'blank: the token is empty'],
     ['exec of another type', kubeconfig({ user: { exec: 'login' } }), 'users[0].user.exec is a text'],
   ] as const) {
@@ -230,6 +240,7 @@ t.test('loadAccess refuses a file that it cannot read', async (t) => {
   for (const [path, says] of [
     [join(dir, 'none'), 'no such file; create it'],
     [dir, 'this is a directory; name a file'],
+    ['/dev/zero', 'this is a device; name a file'],
   ] as const) {
     const message = await refusal(t, () => loadAccess({ ...KUBERNETES, kubeconfigFile: path }, ''));
     mentions(t, message, WORDS, path, says);
@@ -263,6 +274,20 @@ t.test('loadAccess reads relative files, data before files, and a token file bef
       impersonateUser: 'someone',
     },
   });
+});
+
+t.test('a token file that becomes a FIFO leaves the last valid token in use', async (t) => {
+  const log = catchLog(t);
+  const content = JSON.stringify(kubeconfig({ user: { tokenFile: 'token' } }));
+  const dir = t.testdir({ kubeconfig: content, token: 'first\n' });
+  const options = { ...KUBERNETES, kubeconfigFile: join(dir, 'kubeconfig') };
+  const credentials = await Credentials.open(() => loadAccess(options, ''));
+  rmSync(join(dir, 'token'));
+  execFileSync('mkfifo', [join(dir, 'token')], { stdio: 'ignore' });
+  const { config } = await credentials.current();
+  t.equal(config.getCurrentUser()?.token, 'first');
+  t.equal(log.length, 1);
+  mentions(t, log[0] ?? '', join(dir, 'token'), 'this is a FIFO', 'the last valid credentials stay in use');
 });
 
 t.test('loadAccess accepts --kube-api-url with a kubeconfig that names no server', async (t) => {
