@@ -58,7 +58,11 @@ export type CounterName = (typeof COUNTER_NAMES)[number];
 type CounterIndex = { readonly [name in CounterName]: number };
 
 /** Counters that the kernel keeps (io/overflows.ts, io/socket-drops.ts). */
-export type OverflowName = 'rx_drop_socket_overflow' | 'rx_drop_checksum' | 'tx_drop_device_overflow';
+export type OverflowName =
+  | 'rx_drop_socket_overflow'
+  | 'rx_drop_checksum'
+  | 'rx_drop_filtered'
+  | 'tx_drop_device_overflow';
 
 /** All counters of a dataplane. */
 export type Counters = Record<CounterName | OverflowName, number>;

@@ -15,7 +15,7 @@ function rig(): { device: { name: string | undefined; drops: number }; drops(): 
   const device: { name: string | undefined; drops: number } = { name: 'flannel.1', drops: 0 };
   const overflows = new OverflowCounters(
     () => device.name,
-    { read: () => ({ rx_drop_socket_overflow: 0, rx_drop_checksum: 0 }) },
+    { read: () => ({ rx_drop_socket_overflow: 0, rx_drop_checksum: 0, rx_drop_filtered: 0 }) },
     () => netDev(device.drops),
   );
   return { device, drops: () => overflows.read().tx_drop_device_overflow };
