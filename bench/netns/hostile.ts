@@ -38,8 +38,9 @@ const flood: Figure = {
         const flooder = await startFlood(from, to, { source: UNKNOWN, size, rate: FLOOD_RATE });
         values[`kept${size}`] = (await tcp(bed)).gbits / calm;
         await flooder.stop('SIGKILL');
-        const sent = [...flooder.stdout.matchAll(/(\d+) sent/g)].map(([, count]) => Number(count));
-        values[`rate${size}`] = (sent.at(-1) ?? 0) / Math.max(1, sent.length) / 1000;
+        const [sent = 0, ms = 1] =
+          /.*\b(\d+) sent in (\d+) ms/s.exec(flooder.stdout)?.slice(1).map(Number) ?? [];
+        values[`rate${size}`] = sent / ms;
       }
       return values;
     }),
