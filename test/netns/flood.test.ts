@@ -3,7 +3,7 @@
 import t, { type Test } from 'tap';
 import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { ipBatch } from '../../lab/ip.js';
-import { writeLeases } from '../../lab/leases.js';
+import { udpConf, writeLeases } from '../../lab/leases.js';
 import { type FloodOptions, startFlood } from '../../lab/traffic/flood.js';
 import { until } from '../../lab/until.js';
 import { atLevel, LEVELS, makeBed, startWefts } from './support/bed.js';
@@ -72,6 +72,15 @@ for (const level of LEVELS) {
     });
   });
 }
+
+t.test('a flood of the udp backend is filtered, and its peers are not', async (t) => {
+  const lab = await makeBed(t, { name: 'floodudp', overhead: 28 });
+  const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
+  if (weft === undefined) throw new Error('no Weft');
+  await startFlood(lab.node(2), lab.node(1), { source: STRANGER, size: 100, rate: RATE, port: 8285 });
+  await filtered(weft);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+});
 
 t.test('a flood that the peer check accepts is not filtered', async (t) => {
   await withoutFilter(t, 'off', ['--peer-check', 'off'], 'rx_drop_not_our_mac');
