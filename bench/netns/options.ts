@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util';
 import type { VethMode } from '../../lab/underlay.js';
 import type { Figure } from './figure.js';
+import { hostileFigures } from './hostile.js';
 import { type Peer, peerOf } from './peers.js';
 import { resourceFigures } from './resources.js';
 import { restartFigure } from './restart.js';
@@ -14,6 +15,7 @@ export const FIGURES: readonly Figure[] = [
   ...trafficFigures,
   ...resourceFigures,
   ...scaleFigures,
+  ...hostileFigures,
   startFigure,
   restartFigure,
 ];

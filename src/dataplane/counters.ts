@@ -21,6 +21,7 @@ export const COUNTER_NAMES = [
   'tx_drop_socket_full',
   'tx_drop_send_error',
   'tx_drop_unsegmentable',
+  'tx_drop_backlog_full',
   'tx_trains',
   'tx_trains_replayed',
   'tx_icmp_sent',
@@ -40,6 +41,7 @@ export const COUNTER_NAMES = [
   'rx_drop_ecn',
   'rx_drop_device_full',
   'rx_drop_device_refused',
+  'rx_drop_unsegmentable',
   'rx_reserved_bits',
   'rx_group_policy',
   'rx_superpackets',
@@ -56,7 +58,11 @@ export type CounterName = (typeof COUNTER_NAMES)[number];
 type CounterIndex = { readonly [name in CounterName]: number };
 
 /** Counters that the kernel keeps (io/overflows.ts, io/socket-drops.ts). */
-export type OverflowName = 'rx_drop_socket_overflow' | 'rx_drop_checksum' | 'tx_drop_device_overflow';
+export type OverflowName =
+  | 'rx_drop_socket_overflow'
+  | 'rx_drop_checksum'
+  | 'rx_drop_filtered'
+  | 'tx_drop_device_overflow';
 
 /** All counters of a dataplane. */
 export type Counters = Record<CounterName | OverflowName, number>;

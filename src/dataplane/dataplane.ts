@@ -11,6 +11,7 @@ import { COUNTER, type CounterRow, type Counters, sumCounters } from './counters
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
 import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
 import { type Device, deviceName, openDevice, setPersistent } from './io/device.js';
+import { type FilterRules, FloodGuard } from './io/flood-guard.js';
 import { OverflowCounters } from './io/overflows.js';
 import { SocketDrops } from './io/socket-drops.js';
 import { Sockets } from './io/sockets.js';
@@ -99,6 +100,31 @@ function refusedIn(counters: CounterRow): number {
   );
 }
 
+/** Returns how many datagrams were refused for anything that an unknown sender may send. */
+function strangeIn(counters: CounterRow): number {
+  return (
+    refusedIn(counters) +
+    counters[COUNTER.rx_drop_runt] +
+    counters[COUNTER.rx_drop_no_vni_flag] +
+    counters[COUNTER.rx_drop_unknown_vni] +
+    counters[COUNTER.rx_drop_not_ipv4] +
+    counters[COUNTER.rx_drop_bad_length]
+  );
+}
+
+/** Returns what a filter may check: nothing that the tunnel would accept is dropped. */
+function filterRules({ address, tunnel }: DataplaneOptions, level: OffloadLevel): FilterRules {
+  const byAddress = tunnel.peerCheck === 'strict';
+  // Datagrams of a GRO run have different headers.
+  const vni = tunnel.type === 'vxlan' && level === 'none' ? { vni: tunnel.vni } : {};
+  return { ipv6: isIpv6Address(address), byAddress, ...vni };
+}
+
+/** Returns the two words of a table's key as one number. */
+function keyOf(first: number, second: number): number {
+  return first * 2 ** 32 + (second >>> 0);
+}
+
 /** Returns the level of a direction: `none` at level `gso` if there is a reason. */
 function directionLevel(level: OffloadLevel, reason: string | undefined): DirectionLevel {
   return level === 'gso' && reason !== undefined ? { level: 'none', reason } : { level };
@@ -116,6 +142,7 @@ export class Dataplane {
   readonly levels: Record<Direction, DirectionLevel>;
   private readonly overflows: OverflowCounters;
   private readonly socketDrops: SocketDrops;
+  private readonly guard: FloodGuard;
   private threads: ForwardingThread[] = [];
   /** The counters at the stop. */
   private finalCounters: Counters | undefined;
@@ -146,6 +173,12 @@ export class Dataplane {
     };
     if (level === 'gso') this.sockets.enableGro();
     this.socketDrops = new SocketDrops(this.sockets.receive, socketFamilyOf(options.address));
+    this.guard = new FloodGuard(
+      this.sockets.receive,
+      filterRules(options, level),
+      () => this.threads.reduce((sum, { counters }) => sum + strangeIn(counters), 0),
+      this.socketDrops,
+    );
     this.overflows = new OverflowCounters(() => deviceName(this.device.fds[0]), this.socketDrops);
   }
 
@@ -173,6 +206,7 @@ export class Dataplane {
       return new ForwardingThread(options, resources, events, onRefusal);
     });
     await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
+    this.guard.start();
   }
 
   /**
@@ -182,6 +216,7 @@ export class Dataplane {
   rebind(address: UnderlayAddress): void {
     this.sockets.rebind(address);
     this.address = address;
+    this.guard.renew();
     // A thread that waits polls the old socket.
     for (const thread of this.threads) thread.doorbell.ring();
   }
@@ -193,7 +228,11 @@ export class Dataplane {
   async updateFdb(changes: FdbChanges): Promise<void> {
     const remove = Int32Array.from(changes.remove.flatMap(({ high, low }) => [high, low]));
     const set = Int32Array.from(changes.set.flatMap((entry) => this.wordsOf(entry)));
-    await this.request({ type: 'fdb', remove, set });
+    const addresses = {
+      remove: changes.remove.map(({ high, low }) => keyOf(high, low)),
+      set: changes.set.map(({ high, low, address }) => [keyOf(high, low), address] as const),
+    };
+    await this.guard.during(addresses, () => this.request({ type: 'fdb', remove, set }));
   }
 
   private wordsOf({ high, low, address }: FdbEntry): number[] {
@@ -209,7 +248,13 @@ export class Dataplane {
     const set = Int32Array.from(
       changes.set.flatMap((route) => [route.base, route.prefixLength, route.address]),
     );
-    await this.request({ type: 'routes', remove, set });
+    const addresses = {
+      remove: changes.remove.map(({ base, prefixLength }) => keyOf(prefixLength, base)),
+      set: changes.set.map(
+        ({ base, prefixLength, address }) => [keyOf(prefixLength, base), address] as const,
+      ),
+    };
+    await this.guard.during(addresses, () => this.request({ type: 'routes', remove, set }));
   }
 
   /** udp: sets the device's address (IPv4, host order, signed) in every thread. */
@@ -264,14 +309,23 @@ export class Dataplane {
     setPersistent(this.device.fds[0], true);
   }
 
-  /** Sends device queues and sockets to another process, at a Unix socket, and goes on forwarding. @throws SystemError */
+  /**
+   * Sends device queues and sockets to another process, at a Unix socket, and goes on forwarding. The other process guards
+   * the sockets from now on. @throws SystemError
+   */
   handOver(path: string): void {
+    this.guard.stop();
     const { address, device, sockets } = this;
     const { port, workers, tunnel } = this.options;
     const { offload, refusal } = device;
     const shared = { offload, ...(refusal !== undefined && { refusal }), address, port, workers };
     const description = { device: this.options.device, tunnel: tunnel.type, ...shared };
     sendHandover(path, description, device, sockets);
+  }
+
+  /** Guards the sockets again after a handover that failed. */
+  takeBack(): void {
+    this.guard.start();
   }
 
   /** Stops the threads, deletes the device and closes every descriptor. */
@@ -285,6 +339,7 @@ export class Dataplane {
     this.ringStop();
     await Promise.all(this.threads.map((thread) => thread.exited));
     process.off('exit', this.stopAtExit);
+    this.guard.stop();
     this.finalCounters = this.counters();
     for (const thread of this.threads) thread.doorbell.close();
     for (const fd of this.device.fds.splice(0)) close(fd);

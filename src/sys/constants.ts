@@ -29,6 +29,8 @@ export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_REUSEPORT = 15; // 3.9
+export const SO_ATTACH_FILTER = 26;
+export const SO_DETACH_FILTER = 27;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MEMINFO = 55; // 4.12
@@ -109,6 +111,8 @@ export const SOCKADDR_UN_SIZE = 110; // family u16 @0 (host order), path @2, end
 export const SOCKADDR_IN6_SIZE = 28; // family u16 @0, port u16 @2 (network order), flowinfo u32 @4, address 16 B @8, scope u32 @24
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
 export const TIMESPEC_SIZE = 16; // seconds i64 @0, nanoseconds i64 @8
+export const SOCK_FILTER_SIZE = 8; // linux/filter.h: code u16 @0, jumps u8 @2 and @3, k u32 @4
+export const SOCK_FPROG_SIZE = 16; // linux/filter.h: instructions u16 @0, pointer u64 @8
 export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data @16
 
 // linux/netlink.h

@@ -74,7 +74,11 @@ class Rig {
     this.frame = this.bare(tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(1400) }));
     this.slot = slot;
     this.arena = new Arena(
-      2 * PacketBatch.footprint(BURST, slot) + UdpPort.footprint(BURST) + 4 * slot + SMALL_STRUCTURES,
+      2 * PacketBatch.footprint(BURST, slot) +
+        UdpPort.footprint(BURST) +
+        OverlayGsoPort.footprint(slot) +
+        4 * slot +
+        SMALL_STRUCTURES,
     );
     this.checksum = new Checksum(this.arena);
     this.outbound = new PacketBatch(this.arena, BURST, slot);

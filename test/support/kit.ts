@@ -2,6 +2,7 @@
 
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER_NAMES, type CounterName } from '../../src/dataplane/counters.js';
+import { OverlayGsoPort } from '../../src/dataplane/io/overlay-gso.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
@@ -22,7 +23,12 @@ export class Kit {
 
   /** `more`: bytes of arena beyond the batch and small tables. */
   constructor(capacity = 64, slotSize = 2048, more = 0) {
-    this.arena = new Arena(PacketBatch.footprint(capacity, slotSize) + SMALL_STRUCTURES + more);
+    this.arena = new Arena(
+      PacketBatch.footprint(capacity, slotSize) +
+        OverlayGsoPort.footprint(slotSize) +
+        SMALL_STRUCTURES +
+        more,
+    );
     this.checksum = new Checksum(this.arena);
     this.batch = new PacketBatch(this.arena, capacity, slotSize);
   }

@@ -32,7 +32,7 @@ export class HandingOver {
     try {
       for (const { dataplane } of this.tunnels) dataplane.handOver(path);
     } catch (error) {
-      this.pause(false);
+      this.goOn();
       throw new UserError(`the dataplane cannot be handed over: ${(error as Error).message}`);
     }
     this.patience = setTimeout(() => this.resume(`no new Weft within ${PATIENCE_MS / 1000} s`), PATIENCE_MS);
@@ -42,7 +42,7 @@ export class HandingOver {
   resume(reason: string): void {
     if (this.patience === undefined) return;
     this.end();
-    this.pause(false);
+    this.goOn();
     warn(`the takeover failed (${reason}); this Weft stays in charge`);
   }
 
@@ -50,6 +50,11 @@ export class HandingOver {
   end(): void {
     clearTimeout(this.patience);
     this.patience = undefined;
+  }
+
+  private goOn(): void {
+    for (const { dataplane } of this.tunnels) dataplane.takeBack();
+    this.pause(false);
   }
 
   private pause(paused: boolean): void {

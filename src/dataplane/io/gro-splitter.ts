@@ -7,7 +7,10 @@ import { COUNTER, type CounterRow } from '../counters.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { ReceiveTable } from './receive-table.js';
 
-/** UDP_MAX_SEGMENTS since 6.9: over veth a GRO run arrives as its source made it. */
+/**
+ * UDP_MAX_SEGMENTS since 6.9: over veth a GRO run arrives as its source made it. A sender that writes superpackets itself
+ * (AF_PACKET) can exceed it, so that one message would fill a round.
+ */
 const MAX_RUN_DATAGRAMS = 128;
 
 export interface GroSplitterOptions {
@@ -38,7 +41,10 @@ export class GroSplitter {
     return gro ? messages * MAX_RUN_DATAGRAMS : messages;
   }
 
-  /** Adds the packets of message `message` to the batch. Drops and counts those the batch has no room for. */
+  /**
+   * Adds the packets of message `message` to the batch. Drops and counts those beyond MAX_RUN_DATAGRAMS, so that a message
+   * never takes the room of another.
+   */
   split(batch: PacketBatch, message: number): void {
     const { table } = this;
     const length = table.length(message);
@@ -48,9 +54,10 @@ export class GroSplitter {
     const { datagramSize, tos } = table;
     const isRun = datagramSize > 0 && datagramSize < length;
     const size = isRun ? datagramSize : length;
+    const end = Math.min(batch.capacity, batch.count + MAX_RUN_DATAGRAMS);
     let at = 0;
     do {
-      if (batch.count === batch.capacity) {
+      if (batch.count === end) {
         this.counters[COUNTER.rx_drop_truncated] += Math.ceil((length - at) / size);
         return;
       }
@@ -59,7 +66,12 @@ export class GroSplitter {
       if (at === 0 && isRun && this.kernelPeers && this.extendSuperpacket(batch, index, length)) {
         // For a superpacket UDP_GRO reports the size of the inner payload.
         batch.gsoSize[index] = datagramSize;
-        this.counters[COUNTER.rx_superpackets]++;
+        if (batch.segments(index, this.tunnelLength) > MAX_RUN_DATAGRAMS) {
+          batch.count--;
+          this.counters[COUNTER.rx_drop_unsegmentable]++;
+        } else {
+          this.counters[COUNTER.rx_superpackets]++;
+        }
         return;
       }
       at += size;

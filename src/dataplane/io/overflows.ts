@@ -16,6 +16,8 @@ export class OverflowCounters {
   private readonly sockets: Pick<SocketDrops, 'read'>;
   private readonly netDev: () => string;
   private deviceDrops = 0;
+  /** Drops before this dataplane: an attached device had some, at least those while no process had it. */
+  private readonly earlierDrops: number;
 
   /**
    * `deviceName` returns the present name of the device, undefined once it was deleted: a device can be renamed, and
@@ -29,12 +31,18 @@ export class OverflowCounters {
     this.deviceName = deviceName;
     this.sockets = sockets;
     this.netDev = netDev;
+    this.earlierDrops = this.readDevice() ?? 0;
   }
 
   read(): Record<OverflowName, number> {
-    const name = this.deviceName();
-    if (name !== undefined) this.deviceDrops = transmitDrops(this.netDev(), name) ?? this.deviceDrops;
+    const drops = this.readDevice();
+    if (drops !== undefined) this.deviceDrops = drops - this.earlierDrops;
     return { ...this.sockets.read(), tx_drop_device_overflow: this.deviceDrops };
+  }
+
+  private readDevice(): number | undefined {
+    const name = this.deviceName();
+    return name === undefined ? undefined : transmitDrops(this.netDev(), name);
   }
 }
 

@@ -11,6 +11,8 @@ import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { Coalescer } from '../offload/coalesce.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
+import { MAX_HEADERS, MIN_TCP_SEGMENT } from '../offload/segment.js';
+import { flowHash } from '../tunnel/flow-hash.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import {
   VNET_GSO_NONE,
@@ -28,6 +30,7 @@ import {
   writeVnetGso,
   writeVnetPlain,
 } from '../wire/virtio-net.js';
+import { Backlog, MAX_SHARE } from './backlog.js';
 import { DeviceWriter } from './device-writer.js';
 import type { OverlayPortOptions } from './overlay.js';
 import { DRAINED, MORE, type Port } from './port.js';
@@ -35,6 +38,8 @@ import { SegmentWriter } from './segment-writer.js';
 
 /** A burst of superpackets ends here, so that it is still in the cache when it is sent. */
 const BURST_BYTES = 512 * 1024;
+/** It also ends at this many datagrams: 512 KB in full segments are 370. */
+const BURST_DATAGRAMS = 512;
 /** One piece for each packet of an entry (see Coalescer). */
 const MAX_PIECES = 64;
 /**
@@ -69,8 +74,15 @@ export class OverlayGsoPort implements Port {
   private udpRefusals = 0;
   private readonly writer: DeviceWriter;
   private readonly segmentWriter: SegmentWriter;
-  /** Absolute address of each slot less room for the virtio-net header: frame i is read into slot i. */
-  private readonly slots: readonly Address[];
+  private readonly backlog: Backlog;
+  /**
+   * The memory that frame i is read into: slot i at first, but the backlog exchanges it. The address is less room for the
+   * virtio-net header.
+   */
+  private readonly frames: Int32Array;
+  private readonly addresses: Address[];
+  /** Datagrams that the batch has so far. */
+  private datagrams = 0;
 
   /**
    * `outbound`: the batch that will be received into. `onFallback` is called at most once, when the port stops writing
@@ -99,20 +111,36 @@ export class OverlayGsoPort implements Port {
     this.uso = uso;
     this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, VNET_LENGTH, write);
     this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
-    this.slots = outbound.slotAddresses(VNET_LENGTH);
+    this.backlog = new Backlog(arena, outbound.slotSize, VNET_LENGTH);
+    this.frames = Int32Array.from({ length: outbound.capacity }, (_, index) => outbound.slot(index));
+    this.addresses = outbound.slotAddresses(VNET_LENGTH);
+  }
+
+  /** Returns the bytes of arena that a port needs for packets. */
+  static footprint(slotSize: number): number {
+    return Backlog.footprint(slotSize);
   }
 
   receive(batch: PacketBatch): number {
+    const { backlog } = this;
     batch.clear();
+    this.datagrams = 0;
+    const result = this.fill(batch);
+    backlog.release(batch);
+    if (backlog.count > 0) return MORE;
+    return result === DRAINED || result === MORE || batch.count === 0 ? result : DRAINED;
+  }
+
+  /** Reads frames until the queue is empty or the burst ends. One place of the batch is the backlog's. */
+  private fill(batch: PacketBatch): number {
+    const { backlog } = this;
     let bytes = 0;
-    while (batch.count < batch.capacity && bytes < BURST_BYTES) {
-      const frame = batch.slot(batch.count);
+    while (bytes < BURST_BYTES && this.datagrams < BURST_DATAGRAMS) {
+      if (batch.count + (backlog.count > 0 ? 1 : 0) === batch.capacity) return MORE;
       // The virtio-net header lands in the headroom, where the tunnel header will be.
-      const result = read(this.fd, this.slots[batch.count], batch.slotSize);
-      if (result < 0) {
-        return result === -EAGAIN || result === -EINTR || batch.count > 0 ? DRAINED : result;
-      }
-      this.add(batch, frame, result - VNET_LENGTH);
+      const result = read(this.fd, this.addresses[batch.count], batch.slotSize);
+      if (result < 0) return result === -EAGAIN || result === -EINTR ? DRAINED : result;
+      this.add(batch, this.frames[batch.count], result - VNET_LENGTH);
       bytes += result;
     }
     return MORE;
@@ -121,19 +149,41 @@ export class OverlayGsoPort implements Port {
   private add(batch: PacketBatch, frame: number, length: number): void {
     const { view } = this;
     const header = frame - VNET_LENGTH;
-    const isSuperpacket = vnetGsoType(view, header) !== VNET_GSO_NONE;
-    if (isSuperpacket && vnetGsoSize(view, header) === 0) {
+    const gsoType = vnetGsoType(view, header);
+    const gsoSize = gsoType === VNET_GSO_NONE ? 0 : vnetGsoSize(view, header);
+    if (gsoType !== VNET_GSO_NONE && gsoSize < (gsoType === VNET_GSO_UDP_L4 ? 1 : MIN_TCP_SEGMENT)) {
       this.counters[COUNTER.tx_drop_unsegmentable]++;
       return;
     }
-    const index = batch.count++;
+    const index = batch.count;
     batch.set(index, frame, length);
-    if (isSuperpacket) {
-      batch.gsoSize[index] = vnetGsoSize(view, header);
+    if (gsoSize > 0) {
+      batch.gsoSize[index] = gsoSize;
       batch.checksum[index] = CHECKSUM_PARTIAL;
     } else if ((vnetFlags(view, header) & VNET_NEEDS_CSUM) !== 0) {
       this.completeChecksum(frame, length, vnetChecksumStart(view, header), vnetChecksumOffset(view, header));
     }
+    // With the headers this is too high, by little.
+    const datagrams = gsoSize === 0 ? 1 : Math.ceil(length / gsoSize);
+    if ((datagrams > MAX_SHARE || this.backlog.count > 0) && !this.mayPass(batch, index)) return;
+    batch.count++;
+    this.datagrams += datagrams;
+  }
+
+  /** Returns whether packet `index` leaves in this round; puts it into the backlog or drops it otherwise. */
+  private mayPass(batch: PacketBatch, index: number): boolean {
+    const { backlog, counters } = this;
+    const headers = batch.headers[index];
+    const located = batch.locate(index, 0, this.linkLength);
+    const flow = flowHash(this.view, batch.offset[index], headers);
+    const isMany = batch.gsoSize[index] > 0 && !(located && batch.segments(index, 0) <= MAX_SHARE);
+    if (!isMany && !backlog.holds(flow)) return true;
+    if (isMany && !(located && headers.protocol === IPPROTO_TCP && headers.headersLength <= MAX_HEADERS)) {
+      counters[COUNTER.tx_drop_unsegmentable]++;
+    } else if (!backlog.add(batch, index, flow, this.frames, this.addresses)) {
+      counters[COUNTER.tx_drop_backlog_full]++;
+    }
+    return false;
   }
 
   /**

@@ -24,7 +24,7 @@ export class SegmentWriter {
   write(batch: PacketBatch, index: number): void {
     const { segmenter, headers, writer } = this;
     if (!segmenter.begin(batch.offset[index], batch.headers[index], batch.gsoSize[index])) {
-      this.counters[COUNTER.rx_drop_device_refused]++;
+      this.counters[COUNTER.rx_drop_unsegmentable]++;
       return;
     }
     for (let segment = 0; segment < segmenter.count; segment++) {

@@ -1,12 +1,14 @@
 /**
- * Why the kernel dropped datagrams at the receiving sockets: a full buffer, or a wrong UDP checksum.
+ * Why the kernel dropped datagrams at the receiving sockets: a full buffer, a wrong UDP checksum, or the filter.
  *
- * A socket has one count for both (sk_drops, net/ipv4/udp.c), and only the network namespace counts checksum failures
+ * A socket has one count for all (sk_drops, net/ipv4/udp.c), and only the network namespace counts checksum failures
  * alone (InCsumErrors). So a drop counts as a checksum failure as long as the namespace has such a failure that no earlier
- * drop explains. It counts as an overflow otherwise. Limits:
+ * drop explains. It counts as an overflow otherwise; while the sockets have a filter, as long as the namespace has such
+ * overflows (RcvbufErrors), and then as filtered. Limits:
  *
  * - If a socket of another program receives a wrong checksum, one overflow here in the same interval counts as a
  *   checksum failure. An interval lies between two reads of the counters.
+ * - While the sockets have a filter, the same holds for overflows of another program's socket.
  * - The kernel checks some short datagrams before it knows the socket. It counts their failures only in the namespace.
  */
 
@@ -18,31 +20,53 @@ import { receiveDrops } from './udp-socket.js';
 export interface SocketDropCounts {
   rx_drop_socket_overflow: number;
   rx_drop_checksum: number;
+  rx_drop_filtered: number;
 }
 
 export class SocketDrops {
   private readonly fds: readonly number[];
   private readonly dropsOf: (fd: number) => number;
   private readonly checksumErrors: () => number;
-  private readonly counts: SocketDropCounts = { rx_drop_socket_overflow: 0, rx_drop_checksum: 0 };
+  private readonly counts: SocketDropCounts = {
+    rx_drop_socket_overflow: 0,
+    rx_drop_checksum: 0,
+    rx_drop_filtered: 0,
+  };
   /** The last values read, of each socket and of the namespace. */
   private readonly drops: number[];
   private errors: number;
   /** Checksum failures of the last interval without a drop: the kernel counts the failure before the drop. */
   private early = 0;
+  private readonly bufferErrors: () => number;
+  /** The namespace's overflows at the last read with a filter. */
+  private overflows = 0;
+  private isFiltering = false;
 
   /** The functions that read the kernel's counts are replaced by tests. */
   constructor(
     fds: readonly number[],
     family: SocketFamily,
     dropsOf: (fd: number) => number = receiveDrops,
-    checksumErrors: () => number = () => readChecksumErrors(family),
+    checksumErrors: () => number = () => readErrors(family, 'InCsumErrors'),
+    bufferErrors: () => number = () => readErrors(family, 'RcvbufErrors'),
   ) {
+    this.bufferErrors = bufferErrors;
     this.fds = fds;
     this.dropsOf = dropsOf;
     this.checksumErrors = checksumErrors;
-    this.drops = fds.map(() => 0);
+    // Sockets of another process have drops already.
+    this.drops = fds.map(dropsOf);
     this.errors = checksumErrors();
+  }
+
+  /** Whether the sockets have a filter. Set it right after a `read`. */
+  get filtering(): boolean {
+    return this.isFiltering;
+  }
+
+  set filtering(filtering: boolean) {
+    this.isFiltering = filtering;
+    if (filtering) this.overflows = this.bufferErrors();
   }
 
   read(): SocketDropCounts {
@@ -61,31 +85,44 @@ export class SocketDrops {
     const explained = Math.min(dropped, failed + this.early);
     this.early = Math.min(failed, failed + this.early - explained);
     this.counts.rx_drop_checksum += explained;
-    this.counts.rx_drop_socket_overflow += dropped - explained;
+    const others = dropped - explained;
+    const overflowed = this.isFiltering ? Math.min(others, this.newOverflows()) : others;
+    this.counts.rx_drop_socket_overflow += overflowed;
+    this.counts.rx_drop_filtered += others - overflowed;
     return { ...this.counts };
+  }
+
+  private newOverflows(): number {
+    const overflows = this.bufferErrors();
+    const fresh = Math.max(0, overflows - this.overflows);
+    this.overflows = overflows;
+    return fresh;
   }
 }
 
-/** Returns the checksum failures of a family's datagrams in this network namespace. */
-function readChecksumErrors({ domain }: SocketFamily): number {
+/** The counts of a namespace that are read here: both since 3.10. */
+export type UdpErrorCount = 'InCsumErrors' | 'RcvbufErrors';
+
+/** Returns a count of a family's datagrams in this network namespace. */
+function readErrors({ domain }: SocketFamily, name: UdpErrorCount): number {
   try {
     return domain === AF_INET6
-      ? udp6ChecksumErrors(readFileSync('/proc/net/snmp6', 'utf8'))
-      : udpChecksumErrors(readFileSync('/proc/net/snmp', 'utf8'));
+      ? udp6Errors(readFileSync('/proc/net/snmp6', 'utf8'), name)
+      : udpErrors(readFileSync('/proc/net/snmp', 'utf8'), name);
   } catch {
     return 0;
   }
 }
 
-/** Returns InCsumErrors (3.10) from the text of /proc/net/snmp: a line of names, then a line of values. */
-export function udpChecksumErrors(snmp: string): number {
+/** Returns a count from the text of /proc/net/snmp: a line of names, then a line of values. */
+export function udpErrors(snmp: string, name: UdpErrorCount): number {
   const [names = [], values = []] = [...snmp.matchAll(/^Udp: (.*)$/gm)].map(([, fields = '']) =>
     fields.split(' '),
   );
-  return Number(values[names.indexOf('InCsumErrors')] ?? 0);
+  return Number(values[names.indexOf(name)] ?? 0);
 }
 
-/** Returns Udp6InCsumErrors (3.10) from the text of /proc/net/snmp6: a name and a value per line. */
-export function udp6ChecksumErrors(snmp6: string): number {
-  return Number(/^Udp6InCsumErrors\s+(\d+)$/m.exec(snmp6)?.[1] ?? 0);
+/** Returns a count from the text of /proc/net/snmp6: a name and a value per line. */
+export function udp6Errors(snmp6: string, name: UdpErrorCount): number {
+  return Number(new RegExp(`^Udp6${name}\\s+(\\d+)$`, 'm').exec(snmp6)?.[1] ?? 0);
 }

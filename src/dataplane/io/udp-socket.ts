@@ -6,6 +6,8 @@ import {
   IPV6_V6ONLY,
   SK_MEMINFO_DROPS,
   SK_MEMINFO_VARS,
+  SO_ATTACH_FILTER,
+  SO_DETACH_FILTER,
   SO_MEMINFO,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
@@ -14,12 +16,14 @@ import {
   SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
+  SOCK_FILTER_SIZE,
+  SOCK_FPROG_SIZE,
   SOL_SOCKET,
   SOL_UDP,
   UDP_GRO,
   UDP_SEGMENT,
 } from '../../sys/constants.js';
-import { bind, close, getsockopt, setsockopt, socket } from '../../sys/ffi.js';
+import { addressOf, bind, close, getsockopt, setsockopt, socket } from '../../sys/ffi.js';
 import {
   isIpv6Address,
   type SocketFamily,
@@ -136,4 +140,16 @@ export function receiveDrops(fd: number): number {
   const words = new Uint32Array(SK_MEMINFO_VARS);
   const result = getsockopt(fd, SOL_SOCKET, SO_MEMINFO, new Uint8Array(words.buffer), int(words.byteLength));
   return result < 0 ? 0 : words[SK_MEMINFO_DROPS];
+}
+
+/** Attaches a program of struct sock_filter, or replaces it. Returns false when the kernel does not accept it. */
+export function attachFilter(fd: number, program: Uint8Array): boolean {
+  const descriptor = new DataView(new ArrayBuffer(SOCK_FPROG_SIZE));
+  descriptor.setUint16(0, program.length / SOCK_FILTER_SIZE, true);
+  descriptor.setBigUint64(8, addressOf(program), true);
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(descriptor.buffer)) === 0;
+}
+
+export function detachFilter(fd: number): void {
+  setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, int(0));
 }

@@ -12,6 +12,7 @@ import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import { IPPROTO_UDP } from '../wire/udp.js';
+import { MAX_HEADERS, MIN_TCP_SEGMENT } from './segment.js';
 
 export class PartialChecksum {
   private readonly view: DataView;
@@ -48,7 +49,10 @@ export class PartialChecksum {
     const field = this.view.getUint16(packet + checksumField);
     if (field !== Checksum.pseudoHeaderField(pseudoHeader)) return pseudoHeader;
     this.mark(batch, index);
-    const isLarger = transport + transportLength > this.largest && headersLength < this.largest;
+    // Headers that IPv6 options fill would leave segments of a few bytes.
+    const isLarger =
+      transport + transportLength > this.largest &&
+      headersLength <= Math.min(MAX_HEADERS, this.largest - MIN_TCP_SEGMENT);
     if (protocol === IPPROTO_TCP && isLarger) {
       batch.gsoSize[index] = this.largest - headersLength;
       this.counters[COUNTER.rx_superpackets]++;

@@ -36,6 +36,12 @@ import { IPPROTO_UDP, setUdpLength } from '../wire/udp.js';
 /** Ethernet with a VLAN tag, the longest IPv4 header (longer than IPv6's) and the longest TCP header: 18 + 60 + 60. */
 export const MAX_HEADERS = 138;
 
+/**
+ * TCP_MIN_GSO_SIZE (include/net/tcp.h, 5.2): no TCP socket of the kernel makes smaller segments. Only a program that writes
+ * superpackets itself does.
+ */
+export const MIN_TCP_SEGMENT = 8;
+
 export class Segmenter {
   /** Number of segments, and the bytes of headers each has, the tunnel header included. */
   count = 0;

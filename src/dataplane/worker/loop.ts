@@ -6,8 +6,10 @@
  *
  * The tunnel's replies return to the port that the batch came from.
  *
- * A round takes at most one batch per direction, so that neither can starve the other. When both ports are drained, the
- * worker waits (idle.ts) for a packet or for control.
+ * A round takes at most one batch per direction, so that neither can starve the other. The ports limit a batch in datagrams:
+ * out some 600 (io/overlay-gso.ts), in 16 GRO runs of at most 128 (io/gro-splitter.ts). A superpacket of more than 128
+ * segments takes 128 of each round (io/backlog.ts). When both ports are drained, the worker waits (idle.ts) for a packet
+ * or for control.
  */
 
 import { schedYield } from '../../sys/ffi.js';

@@ -49,6 +49,7 @@ const arena = new Arena(
   PacketBatch.footprint(MAX_BATCH, LARGEST_FRAME) +
     PacketBatch.footprint(MAX_REPLIES, LARGEST_ERROR) +
     UdpPort.footprint(receives) +
+    (gso ? OverlayGsoPort.footprint(LARGEST_FRAME) : 0) +
     SMALL_STRUCTURES,
 );
 const counters = new Float64Array(options.counters);

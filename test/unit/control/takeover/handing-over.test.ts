@@ -15,6 +15,9 @@ function rig(t: Test, { notReady = null, refusal }: { notReady?: string | null; 
         if (refusal !== undefined) throw refusal;
         paths.push(path);
       },
+      takeBack() {
+        paths.push('taken back');
+      },
     },
   } as unknown as FamilyTunnel;
   const repairs = { paused: false };
@@ -26,9 +29,9 @@ function rig(t: Test, { notReady = null, refusal }: { notReady?: string | null; 
 t.test('HandingOver pauses repairs until the new process fails', async (t) => {
   const { log, paths, repairs, handingOver } = rig(t);
   handingOver.begin('/run/weft/next.sock');
-  t.strictSame(paths, ['/run/weft/next.sock']);
   t.ok(repairs.paused);
   handingOver.resume('the new Weft failed');
+  t.strictSame(paths, ['/run/weft/next.sock', 'taken back']);
   t.notOk(repairs.paused);
   t.match(log.join('\n'), 'the takeover failed (the new Weft failed); this Weft stays in charge');
 });

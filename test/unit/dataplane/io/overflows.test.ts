@@ -15,7 +15,7 @@ function rig(): { device: { name: string | undefined; drops: number }; drops(): 
   const device: { name: string | undefined; drops: number } = { name: 'flannel.1', drops: 0 };
   const overflows = new OverflowCounters(
     () => device.name,
-    { read: () => ({ rx_drop_socket_overflow: 0, rx_drop_checksum: 0 }) },
+    { read: () => ({ rx_drop_socket_overflow: 0, rx_drop_checksum: 0, rx_drop_filtered: 0 }) },
     () => netDev(device.drops),
   );
   return { device, drops: () => overflows.read().tx_drop_device_overflow };
@@ -55,4 +55,15 @@ t.test('OverflowCounters keeps the last count of a device that left the network 
   drops();
   device.name = 'flannel.2';
   t.equal(drops(), 7);
+});
+
+t.test('OverflowCounters leaves out the drops of an attached device before', async (t) => {
+  let drops = 40;
+  const overflows = new OverflowCounters(
+    () => 'flannel.1',
+    { read: () => ({ rx_drop_socket_overflow: 0, rx_drop_checksum: 0, rx_drop_filtered: 0 }) },
+    () => netDev(drops),
+  );
+  drops = 43;
+  t.equal(overflows.read().tx_drop_device_overflow, 3);
 });
