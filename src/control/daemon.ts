@@ -20,6 +20,7 @@ import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
 import type { HealthOptions, RunOptions } from './options.js';
 import { firewallOptions, logPlan, type Plan, underlayTracker } from './plan.js';
+import { Privileges } from './privileges.js';
 import { answer, NOT_READY, Service, STARTING, startingStatus } from './service.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
@@ -36,6 +37,8 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   const teardown = new Teardown();
   let service: Service | undefined;
   try {
+    const privileges = new Privileges();
+    privileges.share();
     await refuseRunning(options.runDir);
 
     // 1. The lease source, and what reports this start: health endpoints and control socket.
@@ -96,7 +99,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     teardown.defer(async () => {
       await Promise.all([...tunnels.map((tunnel) => tunnel.stop()), firewall.close()]);
     });
-    service = new Service({ options, plan, source, firewall, tunnels, files, shutdown });
+    service = new Service({ options, plan, source, firewall, tunnels, files, shutdown, privileges });
 
     // 5. Forwarding threads.
     tuneHeap();
@@ -154,6 +157,8 @@ async function bringUp(service: Service): Promise<void> {
   const rules = Promise.all(tunnels.map((tunnel) => service.applyRules(tunnel)));
   await Promise.race([rules, delay(RULES_MS, undefined, { ref: false })]);
   if (shutdown.requested) return;
+  // The first rules may load modules. The commands that keep running start later, without these privileges.
+  await service.reducePrivileges();
   firewall.watch();
   await service.writeSubnetEnv();
   service.markReady();
