@@ -15,6 +15,8 @@ const STAMP = `${ROOT}dist/.built-from`;
 const ASSEMBLY = 'src/dataplane/checksum/assembly/sum.ts';
 const ASSEMBLY_FLAGS = '-O3 --enable simd --importMemory --noAssert --runtime stub -o'.split(' ');
 const ASSEMBLY_OUT = 'dist/src/dataplane/checksum/sum.wasm';
+/** The packages that dist/ contains, so that a node does not install them. */
+export const BUNDLED = ['@kubernetes/client-node'];
 /** The module that re-exports the Kubernetes client: docs/decisions/0010-kubernetes-client.md. */
 const LIBRARY = 'dist/src/control/leases/kubernetes/library.js';
 
