@@ -6,8 +6,8 @@
 import { closeSync, constants, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import {
   type Capability,
+  capabilityNames,
   hasNoNewPrivileges,
-  heldCapabilities,
   reduceCapabilities,
   shareCapabilities,
   withCapabilities,
@@ -117,6 +117,11 @@ function isForbidden(path: string): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EACCES';
   }
+}
+
+/** Returns the names of the main thread's capabilities. */
+function heldCapabilities(): string[] {
+  return capabilityNames(permittedOf('self'));
 }
 
 /** Counts the threads with capabilities that the main thread does not have. */

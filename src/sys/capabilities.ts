@@ -104,9 +104,9 @@ function writeSets({ effective, permitted, inheritable }: Sets): void {
   demand('capset', capset(HEADER, new Uint8Array(words.buffer)));
 }
 
-/** Returns the names of this thread's capabilities. One of a newer kernel has a number only. @throws SystemError */
-export function heldCapabilities(): string[] {
-  return bitsOf(readSets().permitted).map((number) => NAMES[number] ?? `CAP_${number}`);
+/** Returns the names of the capabilities in a mask of proc_pid_status(5). One of a newer kernel has a number only. */
+export function capabilityNames(mask: Mask): string[] {
+  return bitsOf(mask).map((number) => NAMES[number] ?? `CAP_${number}`);
 }
 
 /** Returns whether this thread and its children can gain no privileges by execve. */
