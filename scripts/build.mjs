@@ -6,6 +6,7 @@
 
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { main, ROOT, run, say } from './run.mjs';
 
@@ -15,8 +16,12 @@ const STAMP = `${ROOT}dist/.built-from`;
 const ASSEMBLY = 'src/dataplane/checksum/assembly/sum.ts';
 const ASSEMBLY_FLAGS = '-O3 --enable simd --importMemory --noAssert --runtime stub -o'.split(' ');
 const ASSEMBLY_OUT = 'dist/src/dataplane/checksum/sum.wasm';
+/** The packages that dist/ contains, so that a node does not install them. */
+export const BUNDLED = ['@kubernetes/client-node'];
 /** The module that re-exports the Kubernetes client: docs/decisions/0010-kubernetes-client.md. */
 const LIBRARY = 'dist/src/control/leases/kubernetes/library.js';
+/** The folder of the chunks, below dist/src. */
+const BUNDLE = 'bundle';
 
 /** Builds everything. */
 export async function build() {
@@ -28,6 +33,7 @@ export async function build() {
   const asc = 'node_modules/assemblyscript/bin/asc.js';
   await run([process.execPath, asc, ASSEMBLY, ...ASSEMBLY_FLAGS, ASSEMBLY_OUT]);
   await bundleLibrary();
+  await bundleProgram();
   chmodSync(`${ROOT}dist/src/cli/weft.js`, 0o755);
   writeFileSync(STAMP, digest);
 }
@@ -56,6 +62,79 @@ function typescriptUnder(folder) {
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`)
     .sort();
+}
+
+/**
+ * Replaces the entry points of the command and of the forwarding thread by bundles of Weft's own modules: Node.js needs
+ * longer to find and link two hundred modules than to compile them. The modules stay beside them for the tests.
+ */
+async function bundleProgram() {
+  const { build: bundle } = await import('esbuild');
+  const common = {
+    absWorkingDir: ROOT,
+    outdir: 'dist/src',
+    outbase: 'dist/src',
+    allowOverwrite: true,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    sourcemap: true,
+    logLevel: 'warning',
+    metafile: true,
+  };
+  // Modules that a command loads on demand become chunks, so that they share the others' modules.
+  const command = {
+    entryPoints: ['dist/src/cli/main.js'],
+    splitting: true,
+    chunkNames: `${BUNDLE}/[name]-[hash]`,
+    plugins: [keepPlaces('../')],
+  };
+  const thread = { entryPoints: ['dist/src/dataplane/worker/worker.js'], plugins: [keepPlaces('../../')] };
+  const outputs = [];
+  for (const options of [command, thread]) {
+    const { metafile } = await bundle({ ...common, ...options });
+    outputs.push(...Object.keys(metafile.outputs).filter((path) => path.endsWith('.js')));
+  }
+  writeFileSync(`${ROOT}dist/src/${BUNDLE}/modules.json`, JSON.stringify(modulesIn(outputs)));
+}
+
+/**
+ * Lets each module find its files from its own place, and leaves the Kubernetes client a module of its own. `base` is
+ * the path from the bundles to dist/src.
+ */
+function keepPlaces(base) {
+  return {
+    name: 'keep-places',
+    setup(build) {
+      build.onResolve({ filter: /\/library\.js$/ }, ({ path, resolveDir }) =>
+        join(resolveDir, path) === `${ROOT}${LIBRARY}`
+          ? { path: `${base}${LIBRARY.slice('dist/src/'.length)}`, external: true }
+          : undefined,
+      );
+      build.onLoad({ filter: /\/dist\/src\/.*\.js$/ }, ({ path }) => {
+        const text = readFileSync(path, 'utf8');
+        if (!text.includes('import.meta.url')) return undefined;
+        const own = `new URL('${base}${path.slice(`${ROOT}dist/src/`.length)}', import.meta.url)`;
+        return { contents: text.replaceAll('import.meta.url', own) };
+      });
+    },
+  };
+}
+
+/** Returns the lines at which the modules of each bundle begin; the log names modules. */
+function modulesIn(bundles) {
+  return Object.fromEntries(
+    bundles.map((path) => {
+      const lines = readFileSync(`${ROOT}${path}`, 'utf8').split('\n');
+      const starts = lines.flatMap((line, index) => {
+        const [, name] = /^\/\/ dist\/src\/(?:.*\/)?([^/]+\.js)$/.exec(line) ?? [];
+        return name === undefined ? [] : [[index + 1, name]];
+      });
+      return [basename(path), starts];
+    }),
+  );
 }
 
 /** Replaces the compiled module by a bundle with its packages, and writes their licences beside it. */

@@ -118,6 +118,7 @@ function formatRunning(status: Status): string {
         ),
       ],
       ['offload', offloadText(status.offload, workers)],
+      ['privileges', privilegesText(status.privileges)],
       ...checkRows(status),
     ]),
     ...obstacleSection(status),
@@ -141,6 +142,17 @@ function offloadText(offload: Status['offload'], workers: number): string {
   ];
   const used = listed(`level ${offload.rung}`, `${workers} ${workers === 1 ? 'worker' : 'workers'}`);
   return [used, ...lowered].filter(Boolean).join('; ');
+}
+
+/** Returns the capabilities, and what was not dropped. */
+function privilegesText(privileges: Status['privileges']): string {
+  const { capabilities, noNewPrivileges, threadsWithMore, problems } = privileges;
+  return listed(
+    capabilities.length === 0 ? 'no capabilities' : capabilities.join(' '),
+    noNewPrivileges ? 'no new privileges' : 'NEW PRIVILEGES POSSIBLE',
+    threadsWithMore > 0 && `${threadsWithMore} threads of Node.js have more`,
+    problems.length > 0 && `FAILED: ${problems.join(', ')}`,
+  );
 }
 
 function obstacleSection({ obstacles }: Status): string[] {

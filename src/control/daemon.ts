@@ -18,6 +18,7 @@ import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
 import { firewallOptions, logPlan, type Plan, underlayTracker } from './plan.js';
+import { Privileges } from './privileges.js';
 import { answer, NOT_READY, Service, STARTING, startingStatus } from './service.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
@@ -35,6 +36,8 @@ export async function runDaemon(options: RunOptions): Promise<void> {
   const teardown = new Teardown();
   let service: Service | undefined;
   try {
+    const privileges = new Privileges();
+    privileges.share();
     const predecessor = options.takeover ? await Predecessor.find(options.runDir) : undefined;
 
     // 1. The lease source, and what reports this start: health endpoints and control socket.
@@ -107,7 +110,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     const firewall = probed ?? (await (probing ?? openFirewall()));
     for (const limitation of firewall.limitations) warn(limitation);
     teardown.defer(() => firewall.close());
-    service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown });
+    service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown, privileges });
 
     // 6. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
     await Promise.race([bringUp(service, predecessor, endpoints), shutdown.wait]);
@@ -168,6 +171,8 @@ async function bringUp(
     await predecessor.retire();
     await endpoints.open();
   }
+  // The first rules may load modules. The commands that keep running start later, without these privileges.
+  await service.reducePrivileges();
   firewall.watch();
   await service.writeSubnetEnv();
   for (const tunnel of tunnels) tunnel.keepDevice();

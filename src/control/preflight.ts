@@ -62,7 +62,7 @@ export async function checkTun(): Promise<void> {
         'no such device: load the driver (modprobe tun), and in a container mount the device or run privileged',
       ENODEV: 'the kernel has no tun driver loaded: modprobe tun',
       ENXIO: 'the kernel has no tun driver loaded: modprobe tun',
-      EACCES: 'permission denied: run as root',
+      EACCES: 'permission denied: run as root, or give the device the mode 0666, as udev does',
       EPERM: 'not permitted: allow the device in the container (device cgroup), or run privileged',
     };
     const code = (error as { code?: string }).code ?? '';

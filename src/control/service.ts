@@ -1,5 +1,6 @@
 /** The running node: follows the leases, checks for drift, answers the control socket. */
 
+import { dirname } from 'node:path';
 import { version } from '../version.js';
 import { formatCidr } from './addresses/cidr.js';
 import { mapFamilies } from './addresses/family.js';
@@ -16,6 +17,7 @@ import { UnderlayFollower } from './node/underlay-follower.js';
 import type { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
+import type { Privileges } from './privileges.js';
 import type { Shutdown } from './shutdown.js';
 import { type PodSubnets, subnetFile, writeSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
@@ -41,6 +43,7 @@ export interface ServiceParts {
   journal: Journal;
   files: OwnFiles;
   shutdown: Shutdown;
+  privileges: Privileges;
 }
 
 export class Service {
@@ -109,6 +112,17 @@ export class Service {
     });
   }
 
+  /** Gives up the privileges that only the set-up needed. */
+  async reducePrivileges(): Promise<void> {
+    const { plan, options, source, firewall, privileges } = this.parts;
+    privileges.reduce({
+      port: plan.netConf.backend.port,
+      legacyIptables: await firewall.usesLegacyIptables(),
+      readFiles: source.files,
+      writtenDirectories: [options.runDir, dirname(options.subnetFile)],
+    });
+  }
+
   /** Follows later sets of leases. @throws UserError if a device cannot follow */
   async followLeases(sets: LeaseSets): Promise<void> {
     const { tunnels, shutdown } = this.parts;
@@ -162,7 +176,7 @@ export class Service {
 
   /** Collects what `weft status` shows. */
   async status(): Promise<Status> {
-    const { plan, options, source, firewall, tunnels, files } = this.parts;
+    const { plan, options, source, firewall, tunnels, files, privileges } = this.parts;
     const { backend } = plan.netConf;
     const [first, second] = await Promise.all(tunnels.map(collectFamily));
     const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
@@ -182,6 +196,7 @@ export class Service {
       leaseSource: { name: source.name, refused: this.rejected, trouble: source.notReady },
       offload,
       workers: options.workers,
+      privileges: privileges.status(),
       obstacles: [...firewall.obstacles, ...(this.watch?.obstacles ?? [])].map(({ message }) => message),
       peerCheck,
       peers,

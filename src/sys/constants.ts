@@ -66,6 +66,17 @@ export const POLLOUT = 0x4;
 // asm-generic/mman-common.h
 export const MADV_DONTNEED = 4;
 
+// linux/capability.h
+export const LINUX_CAPABILITY_VERSION_3 = 0x20080522; // 2.6.26
+
+// linux/prctl.h
+export const PR_CAPBSET_READ = 23;
+export const PR_CAPBSET_DROP = 24;
+export const PR_SET_NO_NEW_PRIVS = 38; // 3.5
+export const PR_GET_NO_NEW_PRIVS = 39; // 3.5
+export const PR_CAP_AMBIENT = 47; // 4.3
+export const PR_CAP_AMBIENT_RAISE = 2; // 4.3
+
 // sys/eventfd.h
 export const EFD_NONBLOCK = 0x800;
 export const EFD_CLOEXEC = 0x80000;

@@ -12,8 +12,8 @@ import koffi from 'koffi';
 const libc = koffi.load(null);
 
 const errno = koffi.errno;
-// ioctl and open are variadic in C. The calling conventions of every 64-bit Linux pass a single variadic pointer or
-// integer like a fixed argument.
+// ioctl, open and prctl are variadic in C. The calling conventions of every 64-bit Linux pass a few variadic pointers or
+// integers like fixed arguments.
 const cOpen = libc.func('int open(const char *path, int flags)');
 const cClose = libc.func('int close(int fd)');
 const cDup3 = libc.func('int dup3(int from, int to, int flags)');
@@ -29,6 +29,11 @@ const cEventfd = libc.func('int eventfd(unsigned int value, int flags)');
 const cRead = libc.func('long read(int fd, uintptr_t buffer, size_t length)');
 const cWrite = libc.func('long write(int fd, uintptr_t buffer, size_t length)');
 const cWritev = libc.func('long writev(int fd, uintptr_t vector, int count)');
+const cCapget = libc.func('int capget(void *header, void *data)');
+const cCapset = libc.func('int capset(void *header, void *data)');
+const cPrctl = libc.func(
+  'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
+);
 const cMadvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
 const cSchedYield = libc.func('int sched_yield()');
@@ -112,6 +117,22 @@ export function recvmsg(fd: number, message: Uint8Array, flags: number): number 
 
 export function eventfd(flags: number): number {
   return checked(cEventfd(0, flags));
+}
+
+// These three act on the calling thread only.
+
+/** `header` is a struct __user_cap_header_struct; `data` receives two struct __user_cap_data_struct. */
+export function capget(header: Uint8Array, data: Uint8Array): number {
+  return checked(cCapget(header, data));
+}
+
+/** Sets the capabilities of this thread, in the form of `capget`. */
+export function capset(header: Uint8Array, data: Uint8Array): number {
+  return checked(cCapset(header, data));
+}
+
+export function prctl(option: number, argument: number, second = 0): number {
+  return checked(cPrctl(option, argument, second, 0, 0));
 }
 
 export function madvise(address: Address, length: number, advice: number): number {

@@ -3,7 +3,7 @@
 import { access } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatCidr } from '../addresses/cidr.js';
-import type { Family } from '../addresses/family.js';
+import { FAMILIES, type Family } from '../addresses/family.js';
 import { Announcer } from '../obstacles/announcer.js';
 import type { Obstacle } from '../obstacles/obstacle.js';
 import type { PodSubnets } from '../subnet-env.js';
@@ -12,6 +12,7 @@ import { OncePerKey } from '../support/once.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { FamilyRules } from './family-rules.js';
+import { isLegacyTableLoaded } from './legacy-tables.js';
 import {
   allLocations,
   type IptablesChoice,
@@ -93,6 +94,15 @@ export class Firewall {
   /** What the rules in force lack because of the kernel. */
   get obstacles(): readonly Obstacle[] {
     return [...this.losses.values()].flatMap(({ present }) => present);
+  }
+
+  /** Returns whether Weft runs legacy iptables: for its rules, or because the node uses a table of it. */
+  async usesLegacyIptables(): Promise<boolean> {
+    if ([...this.choices.values()].some(({ main }) => main?.backEnd === 'legacy')) return true;
+    const loaded = FAMILIES.flatMap((family) =>
+      ['filter', 'nat', 'mangle'].map((table) => isLegacyTableLoaded(family, table)),
+    );
+    return (await Promise.all(loaded)).includes(true);
   }
 
   /** Returns what the rules for these networks would lack, as log lines, and changes no rule in use. */

@@ -36,6 +36,11 @@ export class Credentials<T> {
     return new Credentials(load, loaded, await versionOf(loaded.files));
   }
 
+  /** The files of the credentials in use. */
+  get files(): readonly string[] {
+    return this.loaded.files;
+  }
+
   /** Returns the credentials for the next attempt. */
   async current(): Promise<T> {
     if (this.refused || (await this.changed())) await this.reload();

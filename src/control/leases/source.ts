@@ -17,6 +17,8 @@ export interface LeaseSource {
   readonly name: string;
   /** Why the leases cannot be followed now; null while they are followed. */
   readonly notReady: string | null;
+  /** Files that the source reads again when they change. */
+  readonly files: readonly string[];
   /**
    * Connects to the source and reads the cluster's network configuration. While the source cannot be reached, `open`
    * waits, and logs it at once and then once a minute. @throws UserError when waiting cannot help; the signal's reason

@@ -7,6 +7,7 @@ import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
 import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
 import { figuresOf } from '../obstacles/peer-figures.js';
+import type { PrivilegeStatus } from '../privileges.js';
 import type { FamilyTunnel } from './family-tunnel.js';
 
 /** The answer of `weft status --json` before the devices exist. */
@@ -25,6 +26,7 @@ export interface Status extends StartingStatus, FamilyStatus {
   /** `refused`: why the newest leases were rejected; `trouble`: why no new leases can arrive. */
   leaseSource: { name: string; refused: string | null; trouble: string | null };
   workers: number;
+  privileges: PrivilegeStatus;
   /** What Weft does not own and keeps packets from passing, each with a remedy. */
   obstacles: string[];
   /** The IPv6 tunnel of a dual-stack cluster; the IPv4 one is above. Absent in a cluster with one family. */

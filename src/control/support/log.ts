@@ -1,5 +1,6 @@
 /** Log lines on stderr, in klog's format, which operators' tools know from flanneld, or as JSON. */
 
+import { readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
 import { oneLine, printable } from './printable.js';
 
@@ -123,9 +124,32 @@ function callers(limit: number): NodeJS.CallSite[] {
 }
 
 function fileOf(site: NodeJS.CallSite | undefined): string {
-  return basename(site?.getFileName() ?? '???');
+  return placeOf(site).file;
 }
 
 function positionOf(site: NodeJS.CallSite | undefined): string {
-  return `${fileOf(site)}:${site?.getLineNumber() ?? 1}`;
+  const { file, line } = placeOf(site);
+  return `${file}:${line}`;
+}
+
+/** For each bundle, the lines at which its modules begin (scripts/build.mjs). */
+type Modules = Readonly<Record<string, readonly (readonly [line: number, file: string])[]>>;
+
+let modules: Modules | undefined;
+
+function readModules(): Modules {
+  try {
+    return JSON.parse(readFileSync(new URL('../../bundle/modules.json', import.meta.url), 'utf8')) as Modules;
+  } catch {
+    return {};
+  }
+}
+
+/** Returns the module of a call, and the line from the module's beginning. */
+function placeOf(site: NodeJS.CallSite | undefined): { file: string; line: number } {
+  const file = basename(site?.getFileName() ?? '???');
+  const line = site?.getLineNumber() ?? 1;
+  modules ??= readModules();
+  const [start, name] = modules[file]?.findLast(([first]) => first <= line) ?? [0, file];
+  return { file: name, line: line - start };
 }

@@ -1,6 +1,7 @@
 /** Entry point of a forwarding thread: builds the path of one device queue from its options and runs the loop. */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { reduceCapabilities } from '../../sys/capabilities.js';
 import { Checksum } from '../checksum/checksum.js';
 import { GroSplitter } from '../io/gro-splitter.js';
 import { OverlayPort } from '../io/overlay.js';
@@ -123,6 +124,8 @@ function handleRequests(): void {
   }
 }
 
+// Reading and writing open descriptors needs no privilege.
+reduceCapabilities([]);
 reply({ type: 'started' });
 const failure = loop.run(handleRequests);
 if (failure !== undefined) reply({ type: 'failed', ...failure });

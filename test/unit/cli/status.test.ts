@@ -32,6 +32,7 @@ const STATUS: Status = {
     receive: { level: 'none', reason: null },
   },
   workers: 1,
+  privileges: { capabilities: ['CAP_NET_ADMIN'], noNewPrivileges: true, threadsWithMore: 0, problems: [] },
   obstacles: [],
   peerCheck: 'strict',
   peers: [
@@ -53,6 +54,7 @@ t.test('formatStatus prints every section', async (t) => {
   subnet      10.244.1.0/24
   leases      /etc/weft/leases.json
   offload     level none, 1 worker
+  privileges  CAP_NET_ADMIN, no new privileges
   peer check  strict
 
 peers (2)

@@ -115,6 +115,8 @@ t.test('weft run logs a variable with an invalid value and continues', async (t)
     lines[0],
     /^E.*\] Failed to set flag FLANNELD from env: invalid value "x" for FLANNELD_HEALTHZ_PORT: /,
   );
+  // The header names the module, not the bundle that contains it.
+  t.match(lines[0], / command\.js:\d+\]/);
   t.match(lines[1], /^E.*\] Invalid subnet-lease-renew-margin option, out of acceptable range: 1440;/);
   t.equal(lines.length, 2);
 });

@@ -75,6 +75,11 @@ export class EtcdLeaseSource implements LeaseSource {
     return this.outage.notReady;
   }
 
+  get files(): readonly string[] {
+    const { caFile, certFile, keyFile } = this.options;
+    return [caFile, certFile, keyFile].filter((path) => path !== undefined);
+  }
+
   async open(signal: AbortSignal): Promise<Cluster> {
     const client = new EtcdClient(this.options, this.timing, await readEndpoints(this.options));
     this.openRegistry = new Registry(client, this.options.prefix, this.timing.leaseTtlS);

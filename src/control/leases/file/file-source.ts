@@ -48,6 +48,7 @@ export class FileLeaseSource implements LeaseSource {
   readonly name: string;
   /** A file can always be read; an error in it rejects the leases. */
   readonly notReady = null;
+  readonly files: readonly string[];
   private readonly options: FileOptions;
   private readonly fileWatch: FileWatch;
   private readonly ignored = new OnceEach();
@@ -61,6 +62,7 @@ export class FileLeaseSource implements LeaseSource {
 
   constructor(options: FileOptions, fileWatch: FileWatch = POLLING) {
     this.name = options.leaseFile;
+    this.files = [options.leaseFile];
     this.options = options;
     this.fileWatch = fileWatch;
   }

@@ -61,6 +61,11 @@ export class ApiClient {
     this.answerMs = answerMs;
   }
 
+  /** The files with server and credentials. */
+  get files(): readonly string[] {
+    return this.access.files;
+  }
+
   /** Waits before a retry; ends early when refused credentials are replaced. */
   async pause(waitMs: number, signal: AbortSignal): Promise<void> {
     await this.access.pause(waitMs, signal);

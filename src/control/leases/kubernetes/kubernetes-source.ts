@@ -63,6 +63,10 @@ export class KubernetesLeaseSource implements LeaseSource {
     return this.openSession?.reflector.notReady ?? this.starting.notReady;
   }
 
+  get files(): readonly string[] {
+    return this.openSession?.client.files ?? [];
+  }
+
   async open(signal: AbortSignal): Promise<Cluster> {
     return await prefixErrors('Failed to create SubnetManager', () => this.connect(signal));
   }
