@@ -3,7 +3,7 @@
  * superpackets.
  */
 
-import { EAGAIN, EBADF, EBADFD, EINTR, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.js';
+import { LOWER, RETRY, WRITEV } from '../../sys/call-errors.js';
 import { type Address, read, writev } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
@@ -28,9 +28,10 @@ import {
   writeVnetGso,
   writeVnetPlain,
 } from '../wire/virtio-net.js';
+import { DeviceReader } from './device-reader.js';
 import { DeviceWriter } from './device-writer.js';
 import type { OverlayPortOptions } from './overlay.js';
-import { DRAINED, MORE, type Port } from './port.js';
+import { MORE, type Port } from './port.js';
 import { SegmentWriter } from './segment-writer.js';
 
 /** A burst of superpackets ends here, so that it is still in the cache when it is sent. */
@@ -56,7 +57,7 @@ export class OverlayGsoPort implements Port {
   /** Whether superpackets are written; false once the kernel has refused too many of TCP. */
   superpackets: boolean;
   private readonly view: DataView;
-  private readonly fd: number;
+  private readonly reader: DeviceReader;
   private readonly checksum: Checksum;
   private readonly counters: CounterRow;
   private readonly coalescer: Coalescer;
@@ -74,7 +75,7 @@ export class OverlayGsoPort implements Port {
 
   /**
    * `outbound`: the batch that will be received into. `onFallback` is called at most once, when the port stops writing
-   * superpackets because the kernel refuses them. `write` is replaced by tests.
+   * superpackets because the kernel refuses them. `write` and `readCall` are replaced by tests.
    */
   constructor(
     arena: Arena,
@@ -84,13 +85,14 @@ export class OverlayGsoPort implements Port {
     outbound: PacketBatch,
     onFallback: (errno: number) => void,
     write = writev,
+    readCall = read,
   ) {
     const { fd, podMtu, maxBatch, uso, linkLength } = options;
     this.superpackets = options.superpackets;
     this.onFallback = onFallback;
     this.linkLength = linkLength;
     this.view = arena.view;
-    this.fd = fd;
+    this.reader = new DeviceReader(arena, fd, counters, readCall);
     this.checksum = checksum;
     this.counters = counters;
     this.partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
@@ -103,15 +105,16 @@ export class OverlayGsoPort implements Port {
   }
 
   receive(batch: PacketBatch): number {
+    const { reader } = this;
     batch.clear();
+    // `send` has no result: a failure of the device while writing ends the port here.
+    if (this.writer.failure !== 0) return -this.writer.failure;
     let bytes = 0;
     while (batch.count < batch.capacity && bytes < BURST_BYTES) {
       const frame = batch.slot(batch.count);
       // The virtio-net header lands in the headroom, where the tunnel header will be.
-      const result = read(this.fd, this.slots[batch.count], batch.slotSize);
-      if (result < 0) {
-        return result === -EAGAIN || result === -EINTR || batch.count > 0 ? DRAINED : result;
-      }
+      const result = reader.read(this.slots[batch.count], batch.slotSize);
+      if (result < 0) return reader.resultOf(-result, batch.count);
       this.add(batch, frame, result - VNET_LENGTH);
       bytes += result;
     }
@@ -193,12 +196,13 @@ export class OverlayGsoPort implements Port {
       if (packets > 1) counters[COUNTER.rx_coalesced] += packets;
       if (isTcp && this.tcpRefusals > 0) this.tcpRefusals--;
       if (!isTcp && this.udpRefusals > 0) this.udpRefusals--;
-    } else if (concernsDevice(errno)) {
+    } else if (WRITEV[errno] !== RETRY && WRITEV[errno] !== LOWER) {
+      // The device refuses every other packet too: it is full, down or gone.
       writer.drop(packets, errno);
     } else {
       counters[COUNTER.rx_superpackets_replayed]++;
       this.replay(batch, entry);
-      if (errno === ENOMEM || errno === ENOBUFS) return;
+      if (WRITEV[errno] === RETRY) return;
       if (isTcp) this.countTcpRefusal(errno);
       else this.countUdpRefusal();
     }
@@ -267,9 +271,4 @@ export class OverlayGsoPort implements Port {
       writeVnetGso(view, header, type, headersLength, gsoSize, transport, checksumField - transport);
     }
   }
-}
-
-/** Returns whether an error concerns the device, which refuses every other packet too: full, down, deleted. */
-function concernsDevice(errno: number): boolean {
-  return errno === EAGAIN || errno === EIO || errno === EBADF || errno === EBADFD;
 }
