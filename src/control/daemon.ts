@@ -32,31 +32,46 @@ const RULES_MS = 1000;
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
-  const shutdown = Shutdown.onSignals();
+  const shutdown = Shutdown.ofProcess();
   const teardown = new Teardown();
+  try {
+    await shutdown.follow(runUntilShutdown(options, shutdown, teardown));
+  } catch (error) {
+    await teardown.run();
+    shutdown.finish(1);
+    throw error;
+  }
+  await teardown.run();
+  shutdown.finish(0);
+  info('Exiting cleanly...');
+}
+
+/** Starts, and waits for the shutdown. `teardown` gets what is to be undone. */
+async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardown: Teardown): Promise<void> {
   let service: Service | undefined;
   try {
     await refuseRunning(options.runDir);
 
     // 1. The lease source, and what reports this start: health endpoints and control socket.
     const source = await sourceFor(options.source);
-    teardown.defer(() => source.close());
+    teardown.defer('the lease source', () => source.close());
     let tracker: UnderlayTracker | undefined;
     const waiting = (): string | null => tracker?.notReady ?? source.notReady;
     const health = await listenHealth(options.health, () =>
       service === undefined ? (waiting() ?? NOT_READY) : service.notReady,
     );
-    teardown.defer(() => health?.close());
+    teardown.defer('the health endpoints', () => health?.close());
     // A failed start leaves no directory behind; `rmdir` fails where there are files.
     const created = await mkdir(options.runDir, { recursive: true, mode: 0o755 }).catch(() => undefined);
-    if (created !== undefined) teardown.defer(() => rmdir(options.runDir).catch(() => {}));
+    if (created !== undefined)
+      teardown.defer('the run directory', () => rmdir(options.runDir).catch(() => {}));
     const server = await ControlServer.listen(options.runDir, (request) =>
       answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
     );
-    teardown.defer(() => server.close());
-    teardown.defer(() => shutdown.markDrained());
+    teardown.defer('the control socket', () => server.close());
+    teardown.defer('weft cleanup', () => shutdown.markDrained());
     const files = new OwnFiles();
-    teardown.defer(() => files.close());
+    teardown.defer('the checks of files', () => files.close());
     files.keep('runDir', server);
 
     // 2. Weft reads and checks everything before it changes anything. It waits for leases and underlay.
@@ -88,13 +103,14 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     for (const family of plan.families) {
       const set = valueIn(sets, family.family);
       const tunnel = await openTunnel(family, set, context, tracker, shutdown.signal);
-      teardown.defer(() => tunnel.dataplane.stop());
+      teardown.defer(`the dataplane of ${family.backend.device}`, () => tunnel.dataplane.stop());
       tunnels.push(tunnel);
     }
     logPlan(plan);
-    teardown.defer(() => journal.removeRoutes());
-    teardown.defer(async () => {
-      await Promise.all([...tunnels.map((tunnel) => tunnel.stop()), firewall.close()]);
+    teardown.defer('the routes outside the devices', () => journal.removeRoutes());
+    teardown.defer('the firewall', () => firewall.close());
+    teardown.defer('the running changes', async () => {
+      await Promise.all(tunnels.map((tunnel) => tunnel.stop()));
     });
     service = new Service({ options, plan, source, firewall, tunnels, files, shutdown });
 
@@ -108,23 +124,20 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     // 7. The underlay is followed, and drift is repaired.
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
-      teardown.defer(() => monitor.close());
+      teardown.defer('the drift monitor', () => monitor.close());
       // Loaded now, because packets pass already.
       const { watchObstacles } = await import('./obstacles/running.js');
       const watch = watchObstacles(firewall, tunnels);
-      teardown.defer(() => watch.close());
+      teardown.defer('the obstacle checks', () => watch.close());
       service.watch = watch;
       // Loading and the first checks need pages that no later one needs.
       void watch.first.then(releaseFilePages);
     }
     await shutdown.wait;
   } catch (error) {
-    await teardown.run().catch((later: Error) => warn(later.message));
     // A signal during start-up aborts the wait for the lease source; that error is expected.
     if (service !== undefined || !shutdown.requested) throw error;
   }
-  await teardown.run();
-  info('Exiting cleanly...');
 }
 
 /** Starts the health endpoints if they are enabled. The HTTP server is loaded only then. */
