@@ -3,8 +3,8 @@
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { error, info, silence } from '../control/support/log.js';
 import { logNodeWarnings } from '../control/support/node-warnings.js';
-import { printable, printableLines } from '../control/support/printable.js';
-import { UserError } from '../control/support/user-error.js';
+import { printable } from '../control/support/printable.js';
+import { UserError, unexpectedError } from '../control/support/user-error.js';
 import { version } from '../version.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
 import { formatFlagsConfig } from './flags-config.js';
@@ -85,6 +85,11 @@ export async function main([name = '', ...words]: string[]): Promise<number> {
   process.stderr.on('error', () => {});
   logNodeWarnings();
   const command = COMMANDS.get(name);
+  // An error outside the command's own promise; a running node ends in order (control/shutdown.ts).
+  process.on('uncaughtException', (thrown) => {
+    report(command, thrown);
+    process.exit(1);
+  });
   try {
     if (command === undefined) return withoutCommand(name);
     await command.run(words);
@@ -94,12 +99,16 @@ export async function main([name = '', ...words]: string[]): Promise<number> {
       process.stderr.write(`${printable(thrown.message)}\n${command?.usage ?? ''}`);
       return 2;
     }
-    const message =
-      thrown instanceof UserError ? thrown.message : ((thrown as Error).stack ?? String(thrown));
-    if (command === run) error(message);
-    else process.stderr.write(`weft: ${printableLines(message)}\n`);
+    report(command, thrown);
     return 1;
   }
+}
+
+/** Prints an error as one line: in the log of `weft run`, plainly for the other commands. */
+function report(command: Command | undefined, thrown: unknown): void {
+  const { message } = thrown instanceof UserError ? thrown : unexpectedError(thrown);
+  if (command === run) error(message);
+  else process.stderr.write(`weft: ${message}\n`);
 }
 
 /** Prints the version or the usage. Returns the exit code. @throws UsageError for an unknown command or option */

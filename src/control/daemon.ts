@@ -32,8 +32,22 @@ const RULES_MS = 1000;
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
-  const shutdown = Shutdown.onSignals();
+  const shutdown = Shutdown.ofProcess();
   const teardown = new Teardown();
+  try {
+    await shutdown.follow(runUntilShutdown(options, shutdown, teardown));
+  } catch (error) {
+    await teardown.run();
+    shutdown.finish(1);
+    throw error;
+  }
+  await teardown.run();
+  shutdown.finish(0);
+  info('Exiting cleanly...');
+}
+
+/** Starts, and waits for the shutdown. `teardown` gets what is to be undone. */
+async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardown: Teardown): Promise<void> {
   let service: Service | undefined;
   try {
     const privileges = new Privileges();
@@ -42,10 +56,11 @@ export async function runDaemon(options: RunOptions): Promise<void> {
 
     // 1. The lease source, and what reports this start: health endpoints and control socket.
     const source = await sourceFor(options.source);
-    teardown.defer(() => source.close());
+    teardown.defer('the lease source', () => source.close());
     // A failed start leaves no directory behind; `rmdir` fails where there are files.
     const created = await mkdir(options.runDir, { recursive: true, mode: 0o755 }).catch(() => undefined);
-    if (created !== undefined) teardown.defer(() => rmdir(options.runDir).catch(() => {}));
+    if (created !== undefined)
+      teardown.defer('the run directory', () => rmdir(options.runDir).catch(() => {}));
     let tracker: UnderlayTracker | undefined;
     const waiting = (): string | null => tracker?.notReady ?? source.notReady;
     const files = new OwnFiles();
@@ -53,13 +68,13 @@ export async function runDaemon(options: RunOptions): Promise<void> {
       notReady: () => (service === undefined ? (waiting() ?? NOT_READY) : service.notReady),
       answer: (request) => answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
     });
-    teardown.defer(() => endpoints.closeControl());
-    teardown.defer(() => shutdown.markDrained());
-    teardown.defer(() => endpoints.closeHealth());
-    teardown.defer(() => files.close());
+    teardown.defer('the control socket', () => endpoints.closeControl());
+    teardown.defer('weft cleanup', () => shutdown.markDrained());
+    teardown.defer('the health endpoints', () => endpoints.closeHealth());
+    teardown.defer('the checks of files', () => files.close());
     // The old process has them until it retires.
     if (predecessor === undefined) await endpoints.open();
-    teardown.defer(() => predecessor?.giveBack());
+    teardown.defer('the takeover', () => predecessor?.giveBack());
 
     // 2. Weft reads and checks everything before it changes anything. It waits for leases and underlay.
     const cluster = await source.open(shutdown.signal);
@@ -94,13 +109,15 @@ export async function runDaemon(options: RunOptions): Promise<void> {
       const set = valueIn(sets, family.family);
       const tunnel = await openTunnel(family, set, context, tracker, shutdown.signal);
       predecessor?.taken(family.backend.device);
-      teardown.defer(() => tunnel.dataplane.stop());
+      teardown.defer(`the dataplane of ${family.backend.device}`, () => tunnel.dataplane.stop());
       tunnels.push(tunnel);
     }
     logPlan(plan);
     // A failed start leaves nothing new behind. Otherwise everything stays for the next start, as with flanneld.
-    teardown.defer(() => (attaches || service?.isReady ? undefined : journal.removeRoutes()));
-    teardown.defer(async () => {
+    teardown.defer('the routes outside the devices', () =>
+      attaches || service?.isReady ? undefined : journal.removeRoutes(),
+    );
+    teardown.defer('the running changes', async () => {
       await Promise.all(tunnels.map((tunnel) => tunnel.stop()));
     });
 
@@ -109,7 +126,7 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
     const firewall = probed ?? (await (probing ?? openFirewall()));
     for (const limitation of firewall.limitations) warn(limitation);
-    teardown.defer(() => firewall.close());
+    teardown.defer('the firewall', () => firewall.close());
     service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown, privileges });
 
     // 6. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
@@ -118,24 +135,21 @@ export async function runDaemon(options: RunOptions): Promise<void> {
     // 7. The underlay is followed, and drift is repaired.
     if (!shutdown.requested) {
       const monitor = new DriftMonitor(tunnels, service.followUnderlay(tracker));
-      teardown.defer(() => monitor.close());
+      teardown.defer('the drift monitor', () => monitor.close());
       service.monitor = monitor;
       // Loaded now, because packets pass already.
       const { watchObstacles } = await import('./obstacles/running.js');
       const watch = watchObstacles(firewall, tunnels);
-      teardown.defer(() => watch.close());
+      teardown.defer('the obstacle checks', () => watch.close());
       service.watch = watch;
       // Loading and the first checks need pages that no later one needs.
       void watch.first.then(releaseFilePages);
     }
     await shutdown.wait;
   } catch (error) {
-    await teardown.run().catch((later: Error) => warn(later.message));
     // A signal during start-up aborts the wait for the lease source; that error is expected.
     if (service !== undefined || !shutdown.requested) throw error;
   }
-  await teardown.run();
-  info('Exiting cleanly...');
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Opens the dataplane of a plan, and turns the kernel's errors into text for the operator. */
 
 import { Dataplane, HandoverMismatch, OffloadUnavailable, probeSocket } from '../dataplane/dataplane.js';
+import { BIND, UNDERLAY_GONE } from '../sys/call-errors.js';
 import { SystemError } from '../sys/system-error.js';
 import { formatIp, type Ip, toUnderlay } from './addresses/ip.js';
 import type { Link } from './kernel/links.js';
@@ -83,7 +84,7 @@ export function userErrorFor(
     const held = error.code === 'EBUSY' ? '; another process has it' : '';
     return new UserError(`${backend.device} cannot be opened: ${error.message}${held}`);
   }
-  if (error.code !== 'EADDRINUSE') return cannotBind(error.code, formatEndpoint(address, port));
+  if (error.code !== 'EADDRINUSE') return cannotBind(error, formatEndpoint(address, port));
   const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
   return new UserError(
     vxlan === undefined
@@ -92,11 +93,11 @@ export function userErrorFor(
   );
 }
 
-function cannotBind(code: string, endpoint: string): UserError {
+function cannotBind({ code, errno }: SystemError, endpoint: string): UserError {
   const what = `UDP ${endpoint} cannot be bound (${code})`;
+  if (BIND[errno] === UNDERLAY_GONE)
+    return new UnderlayMissing(`${what}; check that the interface still has the address`);
   switch (code) {
-    case 'EADDRNOTAVAIL':
-      return new UnderlayMissing(`${what}; check that the interface still has the address`);
     case 'EACCES':
     case 'EPERM':
       return new UserError(

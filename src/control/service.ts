@@ -79,8 +79,7 @@ export class Service {
   get notReady(): string | null {
     const { tunnels, source } = this.parts;
     if (!this.ready) return NOT_READY;
-    const reasons = tunnels.map(({ lifecycle, unbound }) => lifecycle.notReady ?? unbound);
-    const lost = reasons.find((reason) => reason !== null);
+    const lost = tunnels.map(({ notReady }) => notReady).find((reason) => reason !== null);
     return lost ?? this.tracker?.notReady ?? source.notReady;
   }
 

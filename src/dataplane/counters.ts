@@ -25,6 +25,7 @@ export const COUNTER_NAMES = [
   'tx_trains',
   'tx_trains_replayed',
   'tx_icmp_sent',
+  'tx_receive_errors',
   'rx_packets',
   'rx_bytes',
   'rx_drop_runt',
@@ -64,8 +65,8 @@ export type OverflowName =
   | 'rx_drop_filtered'
   | 'tx_drop_device_overflow';
 
-/** All counters of a dataplane. */
-export type Counters = Record<CounterName | OverflowName, number>;
+/** All counters of a dataplane. `worker_restarts` counts forwarding threads that were replaced (worker/threads.ts). */
+export type Counters = Record<CounterName | OverflowName | 'worker_restarts', number>;
 
 /** The index of each counter in a row. */
 export const COUNTER: CounterIndex = Object.fromEntries(

@@ -30,11 +30,11 @@ import { TUNNEL_TRAITS } from './tunnel/options.js';
 import { type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
 import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
 import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
-import { ForwardingThread } from './worker/thread.js';
+import { ForwardingThreads } from './worker/threads.js';
 
 export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.js';
 export type { Counters } from './counters.js';
-export { DataplaneGone, HandoverMismatch, OffloadUnavailable, PortFailure } from './errors.js';
+export { DataplaneGone, HandoverMismatch, OffloadUnavailable, PortFailure, ThreadFailure } from './errors.js';
 export { discardHandover, type Handover, HandoverReceiver } from './handover.js';
 export { type DeviceOrigin, probeTun, TUN_PATH } from './io/device.js';
 export type { GsoRuns } from './offload/gso-runs.js';
@@ -143,10 +143,10 @@ export class Dataplane {
   private readonly overflows: OverflowCounters;
   private readonly socketDrops: SocketDrops;
   private readonly guard: FloodGuard;
-  private threads: ForwardingThread[] = [];
+  private threads: ForwardingThreads | undefined;
   /** The counters at the stop. */
   private finalCounters: Counters | undefined;
-  private readonly stopAtExit = (): void => this.ringStop();
+  private readonly stopAtExit = (): void => this.threads?.ringStop();
 
   /**
    * Binds the sockets, then opens the device. A new device is down and has no address. A handover belongs to the dataplane
@@ -176,13 +176,13 @@ export class Dataplane {
     this.guard = new FloodGuard(
       this.sockets.receive,
       filterRules(options, level),
-      () => this.threads.reduce((sum, { counters }) => sum + strangeIn(counters), 0),
+      () => this.rows.reduce((sum, row) => sum + strangeIn(row), 0),
       this.socketDrops,
     );
     this.overflows = new OverflowCounters(() => deviceName(this.device.fds[0]), this.socketDrops);
   }
 
-  /** Starts forwarding. */
+  /** Starts forwarding. Threads that fail are replaced; `events` reports it. */
   async start(events: DataplaneEvents): Promise<void> {
     // process.exit never returns while a thread is in a blocking call, so every exit must end the threads.
     process.on('exit', this.stopAtExit);
@@ -199,13 +199,19 @@ export class Dataplane {
       levels[direction] = { level: 'none', reason };
       events.onOffloadFallback(direction, reason);
     };
-    this.threads = this.device.fds.map((deviceFd, queue) => {
-      const socketFd = sockets.receive[queue];
-      const txSocketFds = sockets.transmit.length > 0 ? sockets.transmit : [socketFd];
-      const resources = { deviceFd, socketFd, txSocketFds, offload };
-      return new ForwardingThread(options, resources, events, onRefusal);
+    const { device, busyPoll, port, podMtu, tunnel } = options;
+    const common = { busyPoll, port, podMtu, tunnel, ipv6: isIpv6Address(options.address), offload };
+    this.threads = new ForwardingThreads({
+      device,
+      threads: this.device.fds.map((deviceFd, queue) => {
+        const socketFd = sockets.receive[queue];
+        const txSocketFds = sockets.transmit.length > 0 ? sockets.transmit : [socketFd];
+        return { ...common, deviceFd, socketFd, txSocketFds };
+      }),
+      events,
+      onRefusal,
     });
-    await Promise.all(this.threads.map((thread) => Promise.race([thread.started, thread.exited])));
+    await this.threads.start();
     this.guard.start();
   }
 
@@ -218,7 +224,7 @@ export class Dataplane {
     this.address = address;
     this.guard.renew();
     // A thread that waits polls the old socket.
-    for (const thread of this.threads) thread.doorbell.ring();
+    this.threads?.ring();
   }
 
   /**
@@ -232,7 +238,7 @@ export class Dataplane {
       remove: changes.remove.map(({ high, low }) => keyOf(high, low)),
       set: changes.set.map(({ high, low, address }) => [keyOf(high, low), address] as const),
     };
-    await this.guard.during(addresses, () => this.request({ type: 'fdb', remove, set }));
+    await this.guard.during(addresses, () => this.change({ type: 'fdb', remove, set }));
   }
 
   private wordsOf({ high, low, address }: FdbEntry): number[] {
@@ -254,28 +260,28 @@ export class Dataplane {
         ({ base, prefixLength, address }) => [keyOf(prefixLength, base), address] as const,
       ),
     };
-    await this.guard.during(addresses, () => this.request({ type: 'routes', remove, set }));
+    await this.guard.during(addresses, () => this.change({ type: 'routes', remove, set }));
   }
 
   /** udp: sets the device's address (IPv4, host order, signed) in every thread. */
   async setOwnAddress(address: number): Promise<void> {
-    await this.request({ type: 'own-address', address });
+    await this.change({ type: 'own-address', address });
   }
 
   /** vxlan: sets this node's VTEP MAC in every thread. */
   async setOwnMac(high: number, low: number): Promise<void> {
-    await this.request({ type: 'own-mac', high, low });
+    await this.change({ type: 'own-mac', high, low });
   }
 
   /** vxlan: returns the learned entries of all threads. */
   async learned(): Promise<LearnedEntry[]> {
-    const answers = await this.request({ type: 'learned' });
+    const answers = await this.ask({ type: 'learned' });
     return answers.flatMap(({ learned }) => learned ?? []);
   }
 
   /** Returns the packets and bytes of each peer since it was added, summed over the threads. @throws DataplaneGone */
   async peers(): Promise<PeerActivity[]> {
-    const answers = await this.requestPeers();
+    const answers = await this.ask({ type: 'peers' });
     return sumActivity(answers.flatMap(({ peers }) => peers ?? []));
   }
 
@@ -284,19 +290,25 @@ export class Dataplane {
    * @throws DataplaneGone
    */
   async refusedSources(): Promise<RefusedSource[]> {
-    const answers = await this.requestPeers();
+    const answers = await this.ask({ type: 'peers' });
     return sumRefused(answers.flatMap(({ refused }) => refused ?? []));
   }
 
   /** Returns how many packets the peer check has refused. Asks no thread. */
   refusals(): number {
-    return this.threads.reduce((sum, { counters }) => sum + refusedIn(counters), 0);
+    return this.rows.reduce((sum, counters) => sum + refusedIn(counters), 0);
+  }
+
+  /** Why a part of the packets is not forwarded at present; null if all are. */
+  get silent(): string | null {
+    return this.threads?.silent ?? null;
   }
 
   /** Returns all counters, summed over the threads; after `stop`, their last values. */
   counters(): Counters {
     if (this.finalCounters !== undefined) return this.finalCounters;
-    return { ...sumCounters(this.threads.map((thread) => thread.counters)), ...this.overflows.read() };
+    const restarts = this.threads?.restarts ?? 0;
+    return { ...sumCounters(this.rows), ...this.overflows.read(), worker_restarts: restarts };
   }
 
   /** Returns the present value of rx_drop_checksum. */
@@ -334,30 +346,31 @@ export class Dataplane {
     await this.stop();
   }
 
-  /** Stops the threads and closes every descriptor. The kernel then deletes a device that is not kept. May be called again. */
+  /**
+   * Stops the threads and closes every descriptor. The kernel then deletes a device that is not kept. Takes half a second
+   * at most, and may be called again.
+   */
   async stop(): Promise<void> {
-    this.ringStop();
-    await Promise.all(this.threads.map((thread) => thread.exited));
+    await this.threads?.stop();
     process.off('exit', this.stopAtExit);
     this.guard.stop();
     this.finalCounters = this.counters();
-    for (const thread of this.threads) thread.doorbell.close();
     for (const fd of this.device.fds.splice(0)) close(fd);
     this.sockets.close();
-    this.threads = [];
+    this.threads = undefined;
   }
 
-  /** A dataplane without threads, which would answer with no peer at all, is gone. */
-  private async requestPeers(): Promise<TunnelAnswer[]> {
-    if (this.threads.length === 0) throw new DataplaneGone();
-    return await this.request({ type: 'peers' });
+  private get rows(): CounterRow[] {
+    return this.threads?.counters ?? [];
   }
 
-  private request(request: TunnelRequest): Promise<TunnelAnswer[]> {
-    return Promise.all(this.threads.map((thread) => thread.request(request)));
+  private async change(request: TunnelRequest): Promise<void> {
+    if (this.threads === undefined) throw new DataplaneGone();
+    await this.threads.change(request);
   }
 
-  private ringStop(): void {
-    for (const thread of this.threads) thread.doorbell.stop();
+  private async ask(request: TunnelRequest): Promise<TunnelAnswer[]> {
+    if (this.threads === undefined) throw new DataplaneGone();
+    return await this.threads.ask(request);
   }
 }

@@ -1,5 +1,6 @@
 /** Errors of a dataplane that its owner distinguishes. */
 
+import { DEVICE_GONE, READ } from '../sys/call-errors.js';
 import { errnoName } from '../sys/errno.js';
 
 /** A request to a dataplane whose threads have ended, as they do when the device is deleted. */
@@ -9,17 +10,30 @@ export class DataplaneGone extends Error {
   }
 }
 
+/** A question that a forwarding thread does not answer in time. The next one may be answered. */
+export class ThreadSilent extends Error {
+  constructor() {
+    super('a forwarding thread does not answer');
+  }
+}
+
+/** The forwarding threads fail again and again; the dataplane no longer forwards everything. */
+export class ThreadFailure extends Error {}
+
 /** This kernel does not support the requested offload level. */
 export class OffloadUnavailable extends Error {}
 
 /** The device or socket of a running dataplane is gone, for example because the device was deleted. */
 export class PortFailure extends Error {
   readonly port: 'overlay' | 'underlay';
+  /** Whether the device was deleted, or its descriptor closed: another device can take its place. */
+  readonly deviceGone: boolean;
 
   constructor(port: PortFailure['port'], device: string, errno: number) {
     const name = port === 'overlay' ? `device ${device}` : 'the UDP socket';
     super(`${name} cannot be read any more (${errnoName(errno)})`);
     this.port = port;
+    this.deviceGone = port === 'overlay' && READ[errno] === DEVICE_GONE;
   }
 }
 

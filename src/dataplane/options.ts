@@ -40,8 +40,10 @@ export interface FdbChanges {
 }
 
 export interface DataplaneEvents {
-  /** Called when a thread cannot continue; the dataplane must then be stopped. */
+  /** Called with a PortFailure or a ThreadFailure when the dataplane cannot continue; it must then be stopped. */
   onFailure: (error: Error) => void;
+  /** Called with a line for the log when a thread was replaced, or does not end. */
+  onThreadTrouble: (message: string) => void;
   /**
    * Called once per direction that uses a lower level than the dataplane: at the start or when the kernel refuses its
    * superpackets. Packets travel alone from then on.

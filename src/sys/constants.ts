@@ -62,6 +62,7 @@ export const IPV6_PMTUDISC_DONT = 0;
 // asm-generic/poll.h
 export const POLLIN = 0x1;
 export const POLLOUT = 0x4;
+export const POLLNVAL = 0x20;
 
 // asm-generic/mman-common.h
 export const MADV_DONTNEED = 4;

@@ -36,6 +36,7 @@ const cPrctl = libc.func(
 );
 const cMadvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
+const cExit = libc.func('void _exit(int code)');
 const cSchedYield = libc.func('int sched_yield()');
 const cSendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)');
 const cRecvmmsg = libc.func(
@@ -137,6 +138,14 @@ export function prctl(option: number, argument: number, second = 0): number {
 
 export function madvise(address: Address, length: number, advice: number): number {
   return checked(cMadvise(address, length, advice));
+}
+
+/**
+ * Ends the process at once and runs no exit handler. process.exit would wait for a thread that a system call blocks, also
+ * for one of libuv's that reads a FIFO or resolves a name.
+ */
+export function exitNow(code: number): void {
+  cExit(code);
 }
 
 // Calls of the forwarding loop take memory as absolute addresses.

@@ -22,6 +22,8 @@ export class FakeDataplane {
   /** Read by `counters`. */
   tx = 0;
   stopped = false;
+  /** A thread that does not answer, as text. */
+  silent: string | null = null;
   /** `rebind` throws it. */
   refusal: Error | undefined;
   private readonly note: (line: string) => void;

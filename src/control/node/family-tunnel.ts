@@ -115,6 +115,7 @@ export class FamilyTunnel {
         // An earlier dataplane no longer matters.
         if (dataplane === this.dataplane) this.fail(error);
       },
+      onThreadTrouble: (message) => warn(message),
       onOffloadFallback: (direction, reason) =>
         warn(
           `offload: ${reason}; ${direction === 'transmit' ? 'datagrams are sent' : 'packets are written to the device'} one by one`,
@@ -200,6 +201,11 @@ export class FamilyTunnel {
       case 'rule':
         return backend.followsRouting;
     }
+  }
+
+  /** Why packets are lost at present; null if all pass. */
+  get notReady(): string | null {
+    return this.lifecycle.notReady ?? this.dataplane.silent ?? this.unbound;
   }
 
   /** Returns the counters since the start, over all dataplanes. */
@@ -317,8 +323,7 @@ export class FamilyTunnel {
   }
 
   private fail(error: Error): void {
-    if (!(error instanceof PortFailure)) this.context.onFailure(error);
-    else if (error.port === 'overlay') this.lifecycle.lose(error.message);
+    if (error instanceof PortFailure && error.deviceGone) this.lifecycle.lose(error.message);
     else this.context.onFailure(new UserError(`${error.message}; restart Weft`));
   }
 

@@ -64,7 +64,7 @@ async function peersOf(
   { reconciler, peers, dataplane }: FamilyTunnel,
   snapshot: KernelSnapshot,
 ): Promise<PeerStatus[]> {
-  // A dataplane that is being rebuilt has no figures.
+  // A dataplane that is being rebuilt has no figures, and a thread may not answer.
   const figures = await figuresOf(dataplane)
     .peers()
     .catch(() => []);
@@ -84,7 +84,7 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
   const publicIP = formatIp(own.publicIp);
   const [snapshot, learned] = await Promise.all([
     readSnapshot(plan.family),
-    backend.learning ? dataplane.learned() : null,
+    backend.learning ? dataplane.learned().catch(() => []) : null,
   ]);
   const link = snapshot.links.find(({ name }) => name === backend.device);
   return {

@@ -1,6 +1,6 @@
 /** Runs the system's commands (ip, iptables, nft) as child processes with a time limit. */
 
-import { type ExecFileException, execFile } from 'node:child_process';
+import { type ChildProcess, type ExecFileException, execFile } from 'node:child_process';
 import { oneLine, printable } from './printable.js';
 
 /** Exit code for a command that is not in PATH, as in a shell. */
@@ -10,6 +10,9 @@ export const NOT_FOUND = 127;
 const TIMEOUT_MS = 60_000;
 
 const MAX_OUTPUT_BYTES = 64 << 20;
+
+/** The commands that run. */
+const RUNNING = new Set<ChildProcess>();
 
 export interface Outcome {
   /** Exit code; NOT_FOUND if the command is not in PATH, -1 if it was killed. */
@@ -31,11 +34,12 @@ export function run(
   return new Promise((resolve, reject) => {
     // With an aborted signal Node would start the command and then kill it.
     signal?.throwIfAborted();
-    const child = execFile(
+    const child: ChildProcess = execFile(
       command,
       args,
       { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES, ...(signal && { signal }) },
       (error, stdout, stderr) => {
+        RUNNING.delete(child);
         if (error?.name === 'AbortError') reject(error);
         else if (error === null) resolve({ code: 0, stdout, stderr });
         else if (error.code === 'ENOENT') resolve({ code: NOT_FOUND, stdout, stderr });
@@ -43,10 +47,21 @@ export function run(
         else resolve({ code: -1, stdout, stderr: stderr || describeKill(error) });
       },
     );
+    RUNNING.add(child);
     // EPIPE: the command exited before it read all input, and its exit code states why.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
   });
+}
+
+/** Kills the commands that run: Weft ends and one of them hangs. Their outcome has code -1. */
+export function killCommands(): void {
+  for (const child of RUNNING) {
+    child.kill('SIGKILL');
+    // A process that the command started may hold these open.
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  }
 }
 
 function describeKill({ killed, signal, message }: ExecFileException): string {

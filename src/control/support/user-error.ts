@@ -1,5 +1,6 @@
 /** Errors and values that Weft reports to its user. */
 
+import { describeError } from '../../sys/describe-error.js';
 import { oneLine, printable } from './printable.js';
 
 /** A longer value of a message is cut off. */
@@ -14,6 +15,11 @@ export class UserError extends Error {
     super(printable(oneLine(message)));
     this.name = 'UserError';
   }
+}
+
+/** Returns the one-line form of an error that is a defect of Weft. */
+export function unexpectedError(error: unknown): UserError {
+  return new UserError(`unexpected error: ${describeError(error)}; please report it`);
 }
 
 /** Formats a value for a message, as printable JSON of at most 60 characters. */

@@ -1,5 +1,6 @@
 /** Writing packets to a queue of the device: one packet a call, gathered from pieces, counted by the result. */
 
+import { FATAL, WRITEV } from '../../sys/call-errors.js';
 import { IOVEC_SIZE } from '../../sys/constants.js';
 import { EAGAIN } from '../../sys/errno.js';
 import { type Address, writev } from '../../sys/ffi.js';
@@ -9,6 +10,8 @@ import type { Arena } from '../memory/arena.js';
 export class DeviceWriter {
   /** Arena offset of the device header, which precedes every packet and is not counted. */
   readonly header: number;
+  /** The errno that ends the use of the device; 0 so far. */
+  failure = 0;
   private readonly arena: Arena;
   private readonly fd: number;
   private readonly counters: CounterRow;
@@ -72,6 +75,7 @@ export class DeviceWriter {
 
   /** Counts `packets` packets that the device does not accept with this errno. */
   drop(packets: number, errno: number): void {
+    if (WRITEV[errno] === FATAL) this.failure = errno;
     const reason = errno === EAGAIN ? COUNTER.rx_drop_device_full : COUNTER.rx_drop_device_refused;
     this.counters[reason] += packets;
   }

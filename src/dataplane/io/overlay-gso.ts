@@ -3,7 +3,7 @@
  * superpackets.
  */
 
-import { EAGAIN, EBADF, EBADFD, EINTR, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.js';
+import { LOWER, RETRY, WRITEV } from '../../sys/call-errors.js';
 import { type Address, read, writev } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
@@ -31,6 +31,7 @@ import {
   writeVnetPlain,
 } from '../wire/virtio-net.js';
 import { Backlog, MAX_SHARE } from './backlog.js';
+import { DeviceReader } from './device-reader.js';
 import { DeviceWriter } from './device-writer.js';
 import type { OverlayPortOptions } from './overlay.js';
 import { DRAINED, MORE, type Port } from './port.js';
@@ -61,7 +62,7 @@ export class OverlayGsoPort implements Port {
   /** Whether superpackets are written; false once the kernel has refused too many of TCP. */
   superpackets: boolean;
   private readonly view: DataView;
-  private readonly fd: number;
+  private readonly reader: DeviceReader;
   private readonly checksum: Checksum;
   private readonly counters: CounterRow;
   private readonly coalescer: Coalescer;
@@ -86,7 +87,7 @@ export class OverlayGsoPort implements Port {
 
   /**
    * `outbound`: the batch that will be received into. `onFallback` is called at most once, when the port stops writing
-   * superpackets because the kernel refuses them. `write` is replaced by tests.
+   * superpackets because the kernel refuses them. `write` and `readCall` are replaced by tests.
    */
   constructor(
     arena: Arena,
@@ -96,13 +97,14 @@ export class OverlayGsoPort implements Port {
     outbound: PacketBatch,
     onFallback: (errno: number) => void,
     write = writev,
+    readCall = read,
   ) {
     const { fd, podMtu, maxBatch, uso, linkLength } = options;
     this.superpackets = options.superpackets;
     this.onFallback = onFallback;
     this.linkLength = linkLength;
     this.view = arena.view;
-    this.fd = fd;
+    this.reader = new DeviceReader(arena, fd, counters, readCall);
     this.checksum = checksum;
     this.counters = counters;
     this.partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
@@ -125,6 +127,8 @@ export class OverlayGsoPort implements Port {
     const { backlog } = this;
     batch.clear();
     this.datagrams = 0;
+    // `send` has no result: a failure of the device while writing ends the port here.
+    if (this.writer.failure !== 0) return -this.writer.failure;
     const result = this.fill(batch);
     backlog.release(batch);
     if (backlog.count > 0) return MORE;
@@ -133,13 +137,13 @@ export class OverlayGsoPort implements Port {
 
   /** Reads frames until the queue is empty or the burst ends. One place of the batch is the backlog's. */
   private fill(batch: PacketBatch): number {
-    const { backlog } = this;
+    const { backlog, reader } = this;
     let bytes = 0;
     while (bytes < BURST_BYTES && this.datagrams < BURST_DATAGRAMS) {
       if (batch.count + (backlog.count > 0 ? 1 : 0) === batch.capacity) return MORE;
       // The virtio-net header lands in the headroom, where the tunnel header will be.
-      const result = read(this.fd, this.addresses[batch.count], batch.slotSize);
-      if (result < 0) return result === -EAGAIN || result === -EINTR ? DRAINED : result;
+      const result = reader.read(this.addresses[batch.count], batch.slotSize);
+      if (result < 0) return reader.resultOf(-result, batch.count);
       this.add(batch, this.frames[batch.count], result - VNET_LENGTH);
       bytes += result;
     }
@@ -243,12 +247,13 @@ export class OverlayGsoPort implements Port {
       if (packets > 1) counters[COUNTER.rx_coalesced] += packets;
       if (isTcp && this.tcpRefusals > 0) this.tcpRefusals--;
       if (!isTcp && this.udpRefusals > 0) this.udpRefusals--;
-    } else if (concernsDevice(errno)) {
+    } else if (WRITEV[errno] !== RETRY && WRITEV[errno] !== LOWER) {
+      // The device refuses every other packet too: it is full, down or gone.
       writer.drop(packets, errno);
     } else {
       counters[COUNTER.rx_superpackets_replayed]++;
       this.replay(batch, entry);
-      if (errno === ENOMEM || errno === ENOBUFS) return;
+      if (WRITEV[errno] === RETRY) return;
       if (isTcp) this.countTcpRefusal(errno);
       else this.countUdpRefusal();
     }
@@ -317,9 +322,4 @@ export class OverlayGsoPort implements Port {
       writeVnetGso(view, header, type, headersLength, gsoSize, transport, checksumField - transport);
     }
   }
-}
-
-/** Returns whether an error concerns the device, which refuses every other packet too: full, down, deleted. */
-function concernsDevice(errno: number): boolean {
-  return errno === EAGAIN || errno === EIO || errno === EBADF || errno === EBADFD;
 }

@@ -2,15 +2,15 @@
  * The overlay port at offload level `none`: a TAP or TUN queue without a virtio-net header, one packet a system call.
  */
 
-import { EAGAIN, EINTR } from '../../sys/errno.js';
-import { type Address, read } from '../../sys/ffi.js';
+import { type Address, read, writev } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import type { CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
 import { PartialChecksum } from '../offload/partial-checksum.js';
+import { DeviceReader } from './device-reader.js';
 import { DeviceWriter } from './device-writer.js';
-import { DRAINED, MORE, type Port } from './port.js';
+import { MORE, type Port } from './port.js';
 import { SegmentWriter } from './segment-writer.js';
 
 export interface OverlayPortOptions {
@@ -26,7 +26,7 @@ export interface OverlayPortOptions {
 const MAX_PIECES = 2;
 
 export class OverlayPort implements Port {
-  private readonly fd: number;
+  private readonly reader: DeviceReader;
   private readonly linkLength: number;
   private readonly partialChecksum: PartialChecksum;
   private readonly writer: DeviceWriter;
@@ -34,31 +34,34 @@ export class OverlayPort implements Port {
   /** Absolute address of each slot: frame i is read into slot i. */
   private readonly slots: readonly Address[];
 
-  /** `outbound`: the batch that will be received into. */
+  /** `outbound`: the batch that will be received into. `write` and `readCall` are replaced by tests. */
   constructor(
     arena: Arena,
     options: OverlayPortOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
+    write = writev,
+    readCall = read,
   ) {
     const { fd, podMtu, linkLength } = options;
-    this.fd = fd;
+    this.reader = new DeviceReader(arena, fd, counters, readCall);
     this.linkLength = linkLength;
     this.partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
-    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, 0);
+    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, 0, write);
     this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
     this.slots = outbound.slotAddresses(0);
   }
 
   receive(batch: PacketBatch): number {
+    const { reader } = this;
     batch.clear();
+    // `send` has no result: a failure of the device while writing ends the port here.
+    if (this.writer.failure !== 0) return -this.writer.failure;
     while (batch.count < batch.capacity) {
       const slot = batch.slot(batch.count);
-      const length = read(this.fd, this.slots[batch.count], batch.slotSize);
-      if (length < 0) {
-        return length === -EAGAIN || length === -EINTR || batch.count > 0 ? DRAINED : length;
-      }
+      const length = reader.read(this.slots[batch.count], batch.slotSize);
+      if (length < 0) return reader.resultOf(-length, batch.count);
       batch.set(batch.count, slot, length);
       batch.count++;
     }

@@ -1,7 +1,8 @@
 /** Sending messages through the transmit sockets, and handling those the kernel refuses. */
 
+import { FATAL, LOWER, RETRY, SENDMMSG, UNDERLAY_GONE } from '../../sys/call-errors.js';
 import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT, TIMESPEC_SIZE } from '../../sys/constants.js';
-import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, isUnreachable } from '../../sys/errno.js';
+import { EAGAIN, EINTR, EINVAL, ENOBUFS } from '../../sys/errno.js';
 import { type Address, ppoll, sendmmsg } from '../../sys/ffi.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -10,6 +11,8 @@ import type { SockaddrCodec } from './sockaddr-codec.js';
 
 /** How long a full send buffer may block the worker before the rest of the burst is dropped. */
 const SEND_WAIT_NS = 5_000_000;
+/** Interrupted calls that are repeated, until one succeeds; a call that does not block is hardly ever interrupted. */
+const MAX_INTERRUPTS = 8;
 /** Datagrams of a GSO run that is replayed one by one, each of two pieces. */
 const REPLAYED = 64;
 
@@ -29,6 +32,8 @@ export class Sender {
 
   /** Whether runs of more than one datagram may be sent; false from the first EIO on. */
   gso: boolean;
+  /** The errno that ends the use of the transmit sockets; 0 so far. */
+  failure = 0;
   private readonly arena: Arena;
   private readonly txSockets: readonly number[];
   private readonly tunnelLength: number;
@@ -69,6 +74,7 @@ export class Sender {
     const fd = this.txSockets[txSocket];
     let next = 0;
     let waited = false;
+    let interrupts = 0;
     while (next < messages.count) {
       const sent = this.sendmmsg(fd, messages.message(next), messages.count - next, MSG_DONTWAIT);
       if (sent > 0) {
@@ -81,7 +87,7 @@ export class Sender {
       } else if (sent === -EAGAIN) {
         for (; next < messages.count; next++)
           this.counters[COUNTER.tx_drop_socket_full] += messages.datagrams[next];
-      } else if (sent !== -EINTR) {
+      } else if (sent !== -EINTR || ++interrupts > MAX_INTERRUPTS) {
         // The error belongs to the first message (net/socket.c, __sys_sendmmsg); the others may still be sent.
         next += this.handleRefusal(messages, next, txSocket, -sent);
       }
@@ -97,19 +103,20 @@ export class Sender {
   }
 
   /**
-   * Replays a run that the kernel does not cut, datagram by datagram; drops anything else. EINVAL and EMSGSIZE concern
-   * this run only (its datagrams are larger than the route's MTU). EIO concerns the path (no checksum offload before
-   * 6.11, or IPsec: net/ipv4/udp.c, udp_send_skb), so no further run is sent. Returns how many messages it handled.
+   * Replays a run that the kernel does not cut, datagram by datagram; drops anything else. An error that concerns the whole
+   * path ends GSO runs. Returns how many messages it handled.
    */
   private handleRefusal(messages: SendTable, index: number, txSocket: number, errno: number): number {
     const { counters } = this;
-    const mayReplay = errno === EIO || errno === EINVAL || errno === EMSGSIZE;
+    const outcome = SENDMMSG[errno];
+    if (outcome === FATAL) this.failure = errno;
+    const mayReplay = outcome === RETRY || outcome === LOWER;
     if (messages.datagrams[index] === 1 || !mayReplay) {
       const messagesLost = this.concernsReplay(messages, index, errno) ? messages.count : 1;
       for (let i = index; i < index + messagesLost; i++) counters[dropReason(errno)] += messages.datagrams[i];
       return messagesLost;
     }
-    if (errno === EIO && this.gso) {
+    if (outcome === LOWER && this.gso) {
       this.gso = false;
       counters[COUNTER.offload_step_downs]++;
       this.onFallback(errno);
@@ -124,7 +131,7 @@ export class Sender {
    * EINVAL is the answer while the address of the socket is absent (net/ipv4/route.c, ip_route_output_key_hash_rcu).
    */
   private concernsReplay(messages: SendTable, index: number, errno: number): boolean {
-    return messages === this.single && index === 0 && (errno === EINVAL || isUnreachable(errno));
+    return messages === this.single && index === 0 && (errno === EINVAL || SENDMMSG[errno] === UNDERLAY_GONE);
   }
 
   private replay(messages: SendTable, index: number, txSocket: number): void {
@@ -146,7 +153,7 @@ export class Sender {
 }
 
 function dropReason(errno: number): number {
-  if (isUnreachable(errno)) return COUNTER.tx_drop_unreachable;
+  if (SENDMMSG[errno] === UNDERLAY_GONE) return COUNTER.tx_drop_unreachable;
   if (errno === ENOBUFS) return COUNTER.tx_drop_socket_full;
   return COUNTER.tx_drop_send_error;
 }

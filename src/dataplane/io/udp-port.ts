@@ -6,8 +6,8 @@
  * control has set a socket option.
  */
 
+import { FATAL, RECVMMSG, RETRY } from '../../sys/call-errors.js';
 import { MSG_DONTWAIT, TIMESPEC_SIZE } from '../../sys/constants.js';
-import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOTSOCK } from '../../sys/errno.js';
 import { type Address, ppoll, recvmmsg } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
@@ -38,6 +38,7 @@ export class UdpPort implements Port {
   private readonly counters: CounterRow;
   private readonly table: ReceiveTable;
   private readonly splitter: GroSplitter;
+  private readonly sender: Sender;
   private readonly planner: GsoPlanner;
   private readonly txSockets: number;
   /** Per packet of the batch: the transmit socket of its flow. */
@@ -62,8 +63,8 @@ export class UdpPort implements Port {
     this.counters = counters;
     this.table = new ReceiveTable(arena, options.receiveMessages, MAX_MESSAGE_BYTES, options.codec);
     this.splitter = new GroSplitter(this.table, options, counters);
-    const sender = new Sender(arena, options, counters, onFallback);
-    this.planner = new GsoPlanner(arena, checksum, sender, options, counters);
+    this.sender = new Sender(arena, options, counters, onFallback);
+    this.planner = new GsoPlanner(arena, checksum, this.sender, options, counters);
     this.txSockets = options.txSockets.length;
     this.txSocketOf = new Uint8Array(options.maxBatch);
     this.received = options.receiveMessages;
@@ -85,6 +86,8 @@ export class UdpPort implements Port {
 
   receive(batch: PacketBatch): number {
     const { table } = this;
+    // `send` has no result: a transmit socket that failed ends the port here.
+    if (this.sender.failure !== 0) return this.failed(batch, this.sender.failure);
     table.prepare(this.received);
     const received = this.recvmmsg(this.fd, table.messages, table.capacity, MSG_DONTWAIT);
     this.received = Math.max(received, 0);
@@ -97,10 +100,16 @@ export class UdpPort implements Port {
     return received === table.capacity ? MORE : DRAINED;
   }
 
-  /** Returns the result for an errno of recvmmsg. Only an error of this program ends the port. */
+  private failed(batch: PacketBatch, errno: number): number {
+    batch.clear();
+    return -errno;
+  }
+
+  /** Returns the result for an errno of recvmmsg. */
   private resultOf(errno: number): number {
-    if (errno === EAGAIN || errno === EINTR) return DRAINED;
-    if (errno === EBADF || errno === ENOTSOCK || errno === EFAULT || errno === EINVAL) return -errno;
+    const outcome = RECVMMSG[errno];
+    if (outcome === RETRY) return DRAINED;
+    if (outcome === FATAL) return -errno;
     this.counters[COUNTER.rx_receive_errors]++;
     ppoll(0n, 0, this.errorPause);
     return DRAINED;

@@ -18,6 +18,7 @@ export class Doorbell {
   /** eventfd transfers are exactly 8 bytes. */
   private readonly transfer = new Uint8Array(new BigUint64Array([1n]).buffer);
   private readonly transferAddress = addressOf(this.transfer);
+  private closed = false;
 
   constructor(handle: DoorbellHandle) {
     this.eventFd = handle.eventFd;
@@ -34,6 +35,8 @@ export class Doorbell {
   /** Control: signals the worker that messages are waiting. */
   ring(): void {
     Atomics.store(this.flags, RINGING, 1);
+    // Another file may have the number of a closed eventfd.
+    if (this.closed) return;
     this.transfer[0] = 1;
     write(this.eventFd, this.transferAddress, 8);
   }
@@ -44,8 +47,15 @@ export class Doorbell {
     this.ring();
   }
 
-  /** Control: closes the eventfd after the worker has exited. */
+  /** Control: whether the worker has not answered the last ring yet. */
+  get isRinging(): boolean {
+    return Atomics.load(this.flags, RINGING) === 1;
+  }
+
+  /** Control: closes the eventfd after the worker has ended. May be called again. */
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     close(this.eventFd);
   }
 

@@ -7,14 +7,20 @@
  * the last block distinguishes the two.
  */
 
-import { POLLFD_SIZE, POLLIN, TIMESPEC_SIZE } from '../../sys/constants.js';
+import { FATAL, PPOLL } from '../../sys/call-errors.js';
+import { POLLFD_SIZE, POLLIN, POLLNVAL, TIMESPEC_SIZE } from '../../sys/constants.js';
+import { EBADF } from '../../sys/errno.js';
 import { type Address, ppoll, schedYield } from '../../sys/ffi.js';
 import type { Arena } from '../memory/arena.js';
 
 export class Idle {
   /** Empty rounds before the worker blocks under dense traffic; with 0 it always blocks at once. */
   busyRounds = 0;
+  private readonly words: Int32Array;
   private readonly count: number;
+  /** Index in `words` of events and revents of the doorbell. */
+  private readonly doorbellEvents: number;
+  private readonly ppoll: typeof ppoll;
   private readonly pollfds: Address;
   private readonly soon: Address;
   /** Empty rounds since the last packet. */
@@ -22,8 +28,13 @@ export class Idle {
   /** Empty rounds that are allowed before the next block. */
   private allowed = 0;
 
-  /** Blocks until one of `fds` is readable. A block shorter than `busyPoll` microseconds shows dense traffic. */
-  constructor(arena: Arena, fds: readonly number[], busyPoll: number) {
+  /**
+   * Blocks until one of `fds` is readable; the last one is the doorbell. A block shorter than `busyPoll` microseconds
+   * shows dense traffic. `poll` is replaced by tests.
+   */
+  constructor(arena: Arena, fds: readonly number[], busyPoll: number, poll = ppoll) {
+    this.ppoll = poll;
+    this.words = arena.words;
     const pollfds = arena.reserve(fds.length * POLLFD_SIZE);
     fds.forEach((fd, index) => {
       const word = (pollfds + index * POLLFD_SIZE) >> 2;
@@ -34,6 +45,7 @@ export class Idle {
     arena.words[timespec >> 2] = Math.floor(busyPoll / 1e6);
     arena.words[(timespec + 8) >> 2] = (busyPoll % 1e6) * 1000;
     this.count = fds.length;
+    this.doorbellEvents = ((pollfds + (fds.length - 1) * POLLFD_SIZE) >> 2) + 1;
     this.pollfds = arena.address(pollfds);
     this.soon = arena.address(timespec);
   }
@@ -43,16 +55,28 @@ export class Idle {
     this.rounds = 0;
   }
 
-  /** Called after a round without packets; returns when it is time to poll the ports again. */
-  wait(): void {
+  /**
+   * Called after a round without packets; returns when it is time to poll the ports again. The result is 0, or a negated
+   * errno when the thread cannot wait any more.
+   */
+  wait(): number {
     if (this.rounds < this.allowed) {
       this.rounds++;
       schedYield();
-    } else if (this.busyRounds > 0 && ppoll(this.pollfds, this.count, this.soon) > 0) {
-      this.allowed = this.busyRounds;
-    } else {
-      this.allowed = 0;
-      ppoll(this.pollfds, this.count, 0n);
+      return 0;
     }
+    if (this.busyRounds > 0) {
+      const ready = this.ppoll(this.pollfds, this.count, this.soon);
+      this.allowed = ready > 0 ? this.busyRounds : 0;
+      if (ready !== 0) return this.resultOf(ready);
+    }
+    this.allowed = 0;
+    return this.resultOf(this.ppoll(this.pollfds, this.count, 0n));
+  }
+
+  private resultOf(ready: number): number {
+    // The ports find out about their own descriptors, but nothing else reads a closed doorbell.
+    if (ready > 0) return ((this.words[this.doorbellEvents] >>> 16) & POLLNVAL) === 0 ? 0 : -EBADF;
+    return PPOLL[-ready] === FATAL ? ready : 0;
   }
 }

@@ -29,9 +29,9 @@ export interface Path {
   replies: PacketBatch;
 }
 
-/** A port that failed, for example because its device was deleted. */
+/** A port that failed, for example because its device was deleted; or the wait for packets. */
 export interface LoopFailure {
-  port: 'overlay' | 'underlay';
+  port: 'overlay' | 'underlay' | 'wait';
   errno: number;
 }
 
@@ -59,7 +59,10 @@ export class ForwardingLoop {
       const back = this.forwardIn();
       if (back < 0) return { port: 'underlay', errno: -back };
       if (this.path.outbound.count > 0 || this.path.inbound.count > 0) this.idle.reset();
-      else if (out === DRAINED && back === DRAINED) this.idle.wait();
+      else if (out === DRAINED && back === DRAINED) {
+        const waited = this.idle.wait();
+        if (waited < 0) return { port: 'wait', errno: -waited };
+      }
     }
   }
 

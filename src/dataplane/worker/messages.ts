@@ -11,10 +11,11 @@ import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
 export type Request = TunnelRequest & { id: number };
 
 export type Reply =
-  | { type: 'started' }
+  /** `busyRounds`: empty rounds that take as long as `busyPoll`. */
+  | { type: 'started'; busyRounds: number }
   | { type: 'done'; id: number; answer: TunnelAnswer }
-  /** The tunnel has no such request. */
-  | { type: 'rejected'; id: number; request: TunnelRequest['type'] }
+  /** The tunnel does not know or cannot apply the request. */
+  | { type: 'rejected'; id: number; reason: string }
   /** A direction fell back, because the kernel refuses what it gets with this errno. */
   | { type: 'fallback'; direction: Direction; errno: number }
   | { type: 'failed'; port: 'overlay' | 'underlay'; errno: number };
@@ -30,6 +31,10 @@ export interface WorkerOptions extends Pick<DataplaneOptions, 'busyPoll' | 'port
   /** Whether these sockets are IPv6 sockets. */
   ipv6: boolean;
   offload: Offload;
+  /** As an earlier worker of the queue measured it, before there was traffic. */
+  busyRounds: number | undefined;
+  /** What was asked of the tunnel before this worker began. */
+  state: readonly TunnelRequest[];
   doorbell: DoorbellHandle;
   counters: SharedArrayBuffer;
 }

@@ -1,92 +1,171 @@
-/** Control's end of one forwarding thread. */
+/**
+ * The forwarding thread of one queue. When its worker fails or hangs, another one takes its place. That one gets the
+ * descriptors, the row of counters, the desired state of the tunnel, and the requests without an answer.
+ */
 
-import { Worker } from 'node:worker_threads';
-import { errnoName } from '../../sys/errno.js';
-import { isIpv6Address } from '../../sys/sockaddr.js';
 import { COUNTER_ROW_SIZE, type CounterRow } from '../counters.js';
-import { DataplaneGone, PortFailure } from '../errors.js';
-import type { Direction } from '../offload/level.js';
-import type { DataplaneEvents, DataplaneOptions } from '../options.js';
+import { DataplaneGone } from '../errors.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
-import { Doorbell } from './doorbell.js';
 import type { Reply, WorkerOptions } from './messages.js';
+import { WorkerRun } from './worker-run.js';
 
-/** Old space of a worker's heap, in MB: code, and the FDB of tens of thousands of peers. */
-const WORKER_HEAP_MB = 32;
-/** Young space in MB. Nothing is allocated per packet, so it only serves requests and warm-up. */
-const WORKER_YOUNG_MB = 4;
+/** Ticks without an answer after which a worker hangs, and those that its start may take. */
+const HUNG_TICKS = 3;
+const START_TICKS = 5;
 
-/** The descriptors a thread forwards between. */
-export type ThreadResources = Pick<WorkerOptions, 'deviceFd' | 'socketFd' | 'txSocketFds' | 'offload'>;
+/** How long a worker may take to leave its loop, and then to end after it was terminated. */
+const STOP_MS = 300;
+const TERMINATE_MS = 200;
 
-/** The promise of a request that has not been answered yet. */
+/** What a worker gets for each of its runs, except the desired state. */
+export type ThreadOptions = Omit<WorkerOptions, 'doorbell' | 'counters' | 'state' | 'busyRounds'>;
+
+export interface ThreadListener {
+  /** A worker failed. Returns whether another one shall replace it. */
+  onCrash(cause: string): boolean;
+  onFallback(reply: Extract<Reply, { type: 'fallback' }>): void;
+  onPortFailure(reply: Extract<Reply, { type: 'failed' }>): void;
+}
+
+/** A request that has not been answered yet. */
 interface PendingRequest {
+  request: TunnelRequest;
   resolve(answer: TunnelAnswer): void;
   reject(reason: Error): void;
 }
 
 export class ForwardingThread {
-  readonly doorbell: Doorbell;
-  readonly counters: CounterRow;
+  readonly counters: CounterRow = new Float64Array(new SharedArrayBuffer(COUNTER_ROW_SIZE));
+  /** Resolves once the first worker forwards, or no worker ever will. */
   readonly started: Promise<void>;
-  readonly exited: Promise<void>;
-  private readonly worker: Worker;
+  private readonly entry: URL;
+  private readonly options: ThreadOptions;
+  private readonly stateOf: () => TunnelRequest[];
+  private readonly listener: ThreadListener;
   private readonly pending = new Map<number, PendingRequest>();
   private nextId = 1;
-  private gone = false;
+  private run: WorkerRun;
+  private isRunning = false;
+  private busyRounds: number | undefined;
+  /** Ticks since the last answer. */
+  private missed = 0;
+  /** Whether no worker will run any more. */
+  private ended = false;
+  private markStarted = (): void => {};
 
-  /** `onRefusal` is called once per direction that falls back, with the name of the kernel's errno. */
-  constructor(
-    options: DataplaneOptions,
-    resources: ThreadResources,
-    { onFailure }: Pick<DataplaneEvents, 'onFailure'>,
-    onRefusal: (direction: Direction, code: string) => void,
-  ) {
-    const handle = Doorbell.create();
-    const counters = new SharedArrayBuffer(COUNTER_ROW_SIZE);
-    this.doorbell = new Doorbell(handle);
-    this.counters = new Float64Array(counters);
-    const { busyPoll, port, podMtu, tunnel } = options;
-    const ipv6 = isIpv6Address(options.address);
-    const path = { busyPoll, port, podMtu, tunnel, ipv6 };
-    const workerData: WorkerOptions = { ...resources, ...path, doorbell: handle, counters };
-    this.worker = new Worker(new URL('./worker.js', import.meta.url), {
-      workerData,
-      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: WORKER_YOUNG_MB },
-    });
-    this.exited = new Promise((resolve) => {
-      this.worker.once('exit', () => resolve(this.abandon()));
-    });
-    this.worker.on('error', onFailure);
+  /** `stateOf` returns the desired state of the tunnel. */
+  constructor(entry: URL, options: ThreadOptions, stateOf: () => TunnelRequest[], listener: ThreadListener) {
+    this.entry = entry;
+    this.options = options;
+    this.stateOf = stateOf;
+    this.listener = listener;
     this.started = new Promise((resolve) => {
-      this.worker.on('message', (reply: Reply) => {
-        switch (reply.type) {
-          case 'started':
-            return resolve();
-          case 'done':
-            return this.settle(reply.id)?.resolve(reply.answer);
-          case 'rejected':
-            return this.settle(reply.id)?.reject(
-              new TypeError(`the ${options.tunnel.type} tunnel has no ${reply.request} request`),
-            );
-          case 'fallback':
-            return onRefusal(reply.direction, errnoName(reply.errno));
-          case 'failed':
-            return onFailure(new PortFailure(reply.port, options.device, reply.errno));
-        }
-      });
+      this.markStarted = resolve;
+    });
+    this.run = this.startRun();
+  }
+
+  /** Whether the worker has not answered for a second. */
+  get isSilent(): boolean {
+    return !this.ended && this.missed > 0;
+  }
+
+  /**
+   * A request that a worker leaves unanswered goes to the next one, so each is answered or rejected.
+   * @throws DataplaneGone once no worker will run, TypeError for a request that the tunnel rejects
+   */
+  request(request: TunnelRequest): Promise<TunnelAnswer> {
+    if (this.ended) return Promise.reject(new DataplaneGone());
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.pending.set(id, { request, resolve, reject });
+      this.run.post({ ...request, id });
     });
   }
 
-  /** @throws DataplaneGone when the thread has ended, TypeError for a request of another tunnel type */
-  request(request: TunnelRequest): Promise<TunnelAnswer> {
-    if (this.gone) return Promise.reject(new DataplaneGone());
-    const id = this.nextId++;
-    return new Promise((resolve, reject) => {
-      this.pending.set(id, { resolve, reject });
-      this.worker.postMessage({ ...request, id });
-      this.doorbell.ring();
-    });
+  /** Lets a worker that waits for packets poll its descriptors again. */
+  ring(): void {
+    this.run.doorbell.ring();
+  }
+
+  /** Called every second: counts seconds without an answer, in which this process ran, and replaces a worker that hangs. */
+  tick(): void {
+    if (this.ended) return;
+    const answered = this.isRunning && !this.run.doorbell.isRinging;
+    this.missed = answered ? 0 : this.missed + 1;
+    if (answered) this.ring();
+    else if (!this.isRunning && this.missed >= START_TICKS) this.run.terminate('it did not start');
+    else if (this.isRunning && this.missed > HUNG_TICKS) this.run.terminate('it does not answer');
+  }
+
+  /** Tells the worker to end, and starts no other one. Never blocks. */
+  ringStop(): void {
+    this.ended = true;
+    this.run.stop();
+  }
+
+  /** Ends the worker within half a second. Returns whether its thread has ended; it runs no more JavaScript anyway. */
+  async stop(): Promise<boolean> {
+    this.ringStop();
+    const { exited } = this.run;
+    let done = await within(exited, STOP_MS);
+    if (!done) {
+      this.run.terminate('it does not stop');
+      done = await within(exited, TERMINATE_MS);
+    }
+    this.abandon();
+    return done;
+  }
+
+  private startRun(): WorkerRun {
+    this.isRunning = false;
+    this.missed = 0;
+    const { busyRounds, counters } = this;
+    const options = { ...this.options, busyRounds, counters: counters.buffer as SharedArrayBuffer };
+    const run = new WorkerRun(
+      this.entry,
+      { ...options, state: this.stateOf() },
+      {
+        onReply: (reply) => this.handle(reply),
+        onEnd: (cause) => this.replace(cause),
+      },
+    );
+    for (const [id, { request }] of this.pending) run.post({ ...request, id });
+    return run;
+  }
+
+  private replace(cause: string): void {
+    let latest = cause;
+    while (!this.ended && this.listener.onCrash(latest)) {
+      try {
+        this.run = this.startRun();
+        return;
+      } catch (error) {
+        // For example no thread or descriptor is left.
+        latest = (error as Error).message;
+      }
+    }
+    this.abandon();
+  }
+
+  private handle(reply: Reply): void {
+    switch (reply.type) {
+      case 'started':
+        this.isRunning = true;
+        this.busyRounds = reply.busyRounds;
+        this.missed = 0;
+        return this.markStarted();
+      case 'done':
+        return this.settle(reply.id)?.resolve(reply.answer);
+      case 'rejected':
+        return this.settle(reply.id)?.reject(new TypeError(reply.reason));
+      case 'fallback':
+        return this.listener.onFallback(reply);
+      case 'failed':
+        // The worker ends; another one would fail in the same way.
+        this.ended = true;
+        return this.listener.onPortFailure(reply);
+    }
   }
 
   private settle(id: number): PendingRequest | undefined {
@@ -96,8 +175,20 @@ export class ForwardingThread {
   }
 
   private abandon(): void {
-    this.gone = true;
+    this.ended = true;
+    this.markStarted();
     for (const request of this.pending.values()) request.reject(new DataplaneGone());
     this.pending.clear();
   }
+}
+
+/** Returns whether the promise settles within `ms`. */
+async function within(promise: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const done = await Promise.race([promise.then(() => true), late]);
+  clearTimeout(timer);
+  return done;
 }

@@ -2,6 +2,7 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { reduceCapabilities } from '../../sys/capabilities.js';
+import { SystemError } from '../../sys/system-error.js';
 import { Checksum } from '../checksum/checksum.js';
 import { GroSplitter } from '../io/gro-splitter.js';
 import { OverlayPort } from '../io/overlay.js';
@@ -13,6 +14,7 @@ import { PacketBatch } from '../memory/batch.js';
 import { LARGEST_ERROR } from '../tunnel/icmp-error.js';
 import { Ipv6Addresses } from '../tunnel/ipv6-addresses.js';
 import { TUNNEL_TRAITS } from '../tunnel/options.js';
+import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
 import type { Tunnel } from '../tunnel/tunnel.js';
 import { UdpTunnel } from '../tunnel/udp.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
@@ -99,10 +101,13 @@ const underlay = new UdpPort(
 const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.eventFd], options.busyPoll);
 const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);
 
-// Requests that were posted before the thread ran: the first packet needs them.
+for (const request of options.state) apply(request);
+// Changes that were posted before the thread ran: the first packet needs them.
 if (doorbell.answer()) handleRequests();
 
-if (options.busyPoll > 0) {
+if (options.busyRounds !== undefined) {
+  idle.busyRounds = options.busyRounds;
+} else if (options.busyPoll > 0) {
   // Polling time is counted in rounds, so that the loop never reads the clock. The device is still down, and few packets
   // arrive on the socket, so the measured rounds are empty ones. The first rounds are slower: they compile the code.
   loop.measureRound(CALIBRATION_ROUNDS);
@@ -113,19 +118,33 @@ function reply(message: Reply): void {
   control?.postMessage(message);
 }
 
+/** Returns the answer, or why the tunnel has none. A request that it cannot apply must not end the forwarding. */
+function apply(request: TunnelRequest): TunnelAnswer | string {
+  try {
+    return tunnel.handle(request) ?? `the ${options.tunnel.type} tunnel has no ${request.type} request`;
+  } catch (error) {
+    return `${request.type} request: ${(error as Error).message}`;
+  }
+}
+
 function handleRequests(): void {
   for (;;) {
     const received = receiveMessageOnPort(control as NonNullable<typeof control>);
     if (received === undefined) return;
     const request = received.message as Request;
-    const answer = tunnel.handle(request);
-    if (answer === undefined) reply({ type: 'rejected', id: request.id, request: request.type });
+    const answer = apply(request);
+    if (typeof answer === 'string') reply({ type: 'rejected', id: request.id, reason: answer });
     else reply({ type: 'done', id: request.id, answer });
   }
 }
 
 // Reading and writing open descriptors needs no privilege.
 reduceCapabilities([]);
-reply({ type: 'started' });
+reply({ type: 'started', busyRounds: idle.busyRounds });
 const failure = loop.run(handleRequests);
-if (failure !== undefined) reply({ type: 'failed', ...failure });
+if (failure !== undefined) {
+  const { port, errno } = failure;
+  // No port failed: another worker can go on.
+  if (port === 'wait') throw new SystemError('ppoll', -errno);
+  reply({ type: 'failed', port, errno });
+}

@@ -29,6 +29,7 @@ await dataplane.start({
   onFailure: (error) => {
     throw error;
   },
+  onThreadTrouble: (message) => console.error(message),
   onOffloadFallback: (direction, reason) => console.error(`${direction} falls back: ${reason}`),
 });
 const own = entry(setting.vtepMac, setting.address);

@@ -29,7 +29,7 @@ t.test('Dataplane refuses learning and the udp tunnel over IPv6 before it opens 
 });
 
 t.test('Dataplane without threads rejects the request for the packets of peers', async (t) => {
-  const stopped = Object.create(Dataplane.prototype, { threads: { value: [] } }) as Dataplane;
+  const stopped = Object.create(Dataplane.prototype) as Dataplane;
   await t.rejects(stopped.peers(), new DataplaneGone());
   await t.rejects(stopped.refusedSources(), new DataplaneGone());
 });

@@ -15,10 +15,3 @@ t.test('errnoName returns the symbolic name', async (t) => {
   t.equal(errno.errnoName(98), 'EADDRINUSE');
   t.equal(errno.errnoName(errno.EBADFD), 'EBADFD', 'a name that Node does not know');
 });
-
-t.test('isUnreachable is true for errors of the network, not of packet or socket', async (t) => {
-  const unreachable = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN];
-  for (const [name, value] of Object.entries(errno)) {
-    if (typeof value === 'number') t.equal(errno.isUnreachable(value), unreachable.includes(value), name);
-  }
-});

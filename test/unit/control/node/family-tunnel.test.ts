@@ -12,6 +12,7 @@ import type { Lease, LeaseSet } from '../../../../src/control/leases/lease.js';
 import { FamilyTunnel } from '../../../../src/control/node/family-tunnel.js';
 import type { FamilyPlan } from '../../../../src/control/plan.js';
 import { UserError } from '../../../../src/control/support/user-error.js';
+import { ThreadFailure } from '../../../../src/dataplane/dataplane.js';
 import { SystemError } from '../../../../src/sys/system-error.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { VXLAN } from '../../../support/conf.js';
@@ -425,11 +426,17 @@ t.test('a failed socket ends the run', async (t) => {
   t.match(tunnel.lifecycle.state, { name: 'up' }, 'no rebuild');
 });
 
-t.test('an error of a thread ends the run as it is', async (t) => {
+t.test('a thread that fails again and again ends the run with one line', async (t) => {
   const { dataplanes, failures } = await upRig(t);
-  const error = new Error('a bug');
-  dataplanes[0]?.fail(error);
-  t.same(failures, [error]);
+  dataplanes[0]?.fail(new ThreadFailure('forwarding thread 1 of flannel.1 failed'));
+  t.same(failures, [new UserError('forwarding thread 1 of flannel.1 failed; restart Weft')]);
+});
+
+t.test('a thread that does not answer is why the tunnel is not ready', async (t) => {
+  const { dataplanes, tunnel } = await upRig(t);
+  t.equal(tunnel.notReady, null);
+  (dataplanes[0] as FakeDataplane).silent = 'forwarding thread 1 of flannel.1 does not answer';
+  t.equal(tunnel.notReady, 'forwarding thread 1 of flannel.1 does not answer');
 });
 
 t.test('counters never decrease across a rebuild', async (t) => {

@@ -67,6 +67,8 @@ class Thread {
       ipv6: false,
       offload: NO_OFFLOAD,
       busyPoll: 0,
+      busyRounds: undefined,
+      state: [],
       ...options,
       port: udpPort,
       podMtu: 1450,
@@ -96,7 +98,7 @@ class Thread {
     const thread = new Thread(udpPort, peer, { ...VXLAN, ...tunnel } as TunnelOptions, options);
     t.teardown(() => thread.stop());
     await until('the start', () => thread.replies.length === 1);
-    t.same(thread.replies.shift(), { type: 'started' });
+    t.match(thread.replies.shift(), { type: 'started' });
     if (thread.tunnel.type === 'vxlan') await thread.ask({ type: 'own-mac', ...mac(MAC_A) });
     return thread;
   }
@@ -222,10 +224,16 @@ t.test('the worker answers each request once, in order', async (t) => {
 t.test('the worker rejects a request of another tunnel type and keeps answering', async (t) => {
   const thread = await Thread.start(t);
   const routes = { type: 'routes', remove: new Int32Array(0), set: ROUTE } as const;
-  t.match(await thread.replyTo(routes), { type: 'rejected', request: 'routes' });
+  t.match(await thread.replyTo(routes), {
+    type: 'rejected',
+    reason: 'the vxlan tunnel has no routes request',
+  });
   t.same(await thread.ask({ type: 'own-mac', ...mac(MAC_A) }), {});
   const udp = await Thread.start(t, UDP);
-  t.match(await udp.replyTo({ type: 'learned' }), { type: 'rejected', request: 'learned' });
+  t.match(await udp.replyTo({ type: 'learned' }), {
+    type: 'rejected',
+    reason: 'the udp tunnel has no learned request',
+  });
   t.same(await udp.ask(routes), {});
 });
 

@@ -1,0 +1,81 @@
+/** One run of a worker: a Node.js Worker from its start to its end. It ends once, whether stopped, failed or terminated. */
+
+import { Worker } from 'node:worker_threads';
+import { describeError } from '../../sys/describe-error.js';
+import { Doorbell } from './doorbell.js';
+import type { Reply, Request, WorkerOptions } from './messages.js';
+
+/** Old space of a worker's heap, in MB: code, and the FDB of tens of thousands of peers. */
+const WORKER_HEAP_MB = 32;
+/** Young space in MB. Nothing is allocated per packet, so it only serves requests and warm-up. */
+const WORKER_YOUNG_MB = 4;
+
+/** The entry point of a worker. */
+export const WORKER_ENTRY = new URL('./worker.js', import.meta.url);
+
+export interface RunListener {
+  onReply(reply: Reply): void;
+  /** Called once, when the worker runs no more code. `cause`: one line, for a run that was not stopped. */
+  onEnd(cause: string): void;
+}
+
+export class WorkerRun {
+  readonly doorbell: Doorbell;
+  /** Resolves once the operating system's thread has ended. */
+  readonly exited: Promise<void>;
+  private readonly worker: Worker;
+  private ended = false;
+  private readonly listener: RunListener;
+
+  constructor(entry: URL, options: Omit<WorkerOptions, 'doorbell'>, listener: RunListener) {
+    const handle = Doorbell.create();
+    this.doorbell = new Doorbell(handle);
+    this.listener = listener;
+    const workerData: WorkerOptions = { ...options, doorbell: handle };
+    this.worker = new Worker(entry, {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: WORKER_YOUNG_MB },
+    });
+    this.worker.on('message', (reply: Reply) => {
+      if (!this.ended) listener.onReply(reply);
+    });
+    this.worker.on('error', (error) => {
+      // Before the next run has descriptors of its own: if this one is closed already, they have its number.
+      this.doorbell.close();
+      this.end(describeError(error));
+    });
+    this.exited = new Promise((resolve) => {
+      this.worker.once('exit', (code) => {
+        this.doorbell.close();
+        this.end(`it exited with code ${code}`);
+        resolve();
+      });
+    });
+  }
+
+  post(request: Request): void {
+    this.worker.postMessage(request);
+    this.doorbell.ring();
+  }
+
+  /** Makes the worker leave its loop. */
+  stop(): void {
+    this.doorbell.stop();
+  }
+
+  /**
+   * Ends a worker that does not answer. It runs no more JavaScript from now on. A thread that a system call blocks exits
+   * when that call returns.
+   */
+  terminate(cause: string): void {
+    this.doorbell.stop();
+    void this.worker.terminate();
+    this.end(cause);
+  }
+
+  private end(cause: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.listener.onEnd(cause);
+  }
+}
