@@ -47,11 +47,12 @@ export class GroSplitter {
     table.parseControl(message);
     const { datagramSize, tos } = table;
     const isRun = datagramSize > 0 && datagramSize < length;
-    const size = isRun ? datagramSize : length;
+    // An empty datagram counts as a packet too.
+    const size = isRun ? datagramSize : Math.max(1, length);
     let at = 0;
     do {
       if (batch.count === batch.capacity) {
-        this.counters[COUNTER.rx_drop_truncated] += Math.ceil((length - at) / size);
+        this.counters[COUNTER.rx_drop_truncated] += Math.max(1, Math.ceil((length - at) / size));
         return;
       }
       const index = batch.count++;

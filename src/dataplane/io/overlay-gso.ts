@@ -69,12 +69,13 @@ export class OverlayGsoPort implements Port {
   private udpRefusals = 0;
   private readonly writer: DeviceWriter;
   private readonly segmentWriter: SegmentWriter;
+  private readonly read: typeof read;
   /** Absolute address of each slot less room for the virtio-net header: frame i is read into slot i. */
   private readonly slots: readonly Address[];
 
   /**
    * `outbound`: the batch that will be received into. `onFallback` is called at most once, when the port stops writing
-   * superpackets because the kernel refuses them. `write` is replaced by tests.
+   * superpackets because the kernel refuses them. `write` and `receive` are replaced by tests.
    */
   constructor(
     arena: Arena,
@@ -84,6 +85,7 @@ export class OverlayGsoPort implements Port {
     outbound: PacketBatch,
     onFallback: (errno: number) => void,
     write = writev,
+    receive = read,
   ) {
     const { fd, podMtu, maxBatch, uso, linkLength } = options;
     this.superpackets = options.superpackets;
@@ -100,6 +102,7 @@ export class OverlayGsoPort implements Port {
     this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, VNET_LENGTH, write);
     this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
     this.slots = outbound.slotAddresses(VNET_LENGTH);
+    this.read = receive;
   }
 
   receive(batch: PacketBatch): number {
@@ -108,7 +111,7 @@ export class OverlayGsoPort implements Port {
     while (batch.count < batch.capacity && bytes < BURST_BYTES) {
       const frame = batch.slot(batch.count);
       // The virtio-net header lands in the headroom, where the tunnel header will be.
-      const result = read(this.fd, this.slots[batch.count], batch.slotSize);
+      const result = this.read(this.fd, this.slots[batch.count], batch.slotSize);
       if (result < 0) {
         return result === -EAGAIN || result === -EINTR || batch.count > 0 ? DRAINED : result;
       }

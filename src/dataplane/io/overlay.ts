@@ -3,7 +3,7 @@
  */
 
 import { EAGAIN, EINTR } from '../../sys/errno.js';
-import { type Address, read } from '../../sys/ffi.js';
+import { type Address, read, writev } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import type { CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -31,31 +31,35 @@ export class OverlayPort implements Port {
   private readonly partialChecksum: PartialChecksum;
   private readonly writer: DeviceWriter;
   private readonly segmentWriter: SegmentWriter;
+  private readonly read: typeof read;
   /** Absolute address of each slot: frame i is read into slot i. */
   private readonly slots: readonly Address[];
 
-  /** `outbound`: the batch that will be received into. */
+  /** `outbound`: the batch that will be received into. `write` and `receive` are replaced by tests. */
   constructor(
     arena: Arena,
     options: OverlayPortOptions,
     checksum: Checksum,
     counters: CounterRow,
     outbound: PacketBatch,
+    write = writev,
+    receive = read,
   ) {
     const { fd, podMtu, linkLength } = options;
     this.fd = fd;
     this.linkLength = linkLength;
     this.partialChecksum = new PartialChecksum(arena, checksum, counters, podMtu + linkLength);
-    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, 0);
+    this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, 0, write);
     this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
     this.slots = outbound.slotAddresses(0);
+    this.read = receive;
   }
 
   receive(batch: PacketBatch): number {
     batch.clear();
     while (batch.count < batch.capacity) {
       const slot = batch.slot(batch.count);
-      const length = read(this.fd, this.slots[batch.count], batch.slotSize);
+      const length = this.read(this.fd, this.slots[batch.count], batch.slotSize);
       if (length < 0) {
         return length === -EAGAIN || length === -EINTR || batch.count > 0 ? DRAINED : length;
       }

@@ -8,7 +8,7 @@
 
 import { MSG_DONTWAIT, TIMESPEC_SIZE } from '../../sys/constants.js';
 import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOTSOCK } from '../../sys/errno.js';
-import { type Address, ppoll, recvmmsg } from '../../sys/ffi.js';
+import { type Address, ppoll, recvmmsg, sendmmsg } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -48,7 +48,8 @@ export class UdpPort implements Port {
   private readonly errorPause: Address;
 
   /**
-   * `onFallback` is called at most once, when sending GSO runs turns out to be impossible. `receive` is replaced by tests.
+   * `onFallback` is called at most once, when sending GSO runs turns out to be impossible. `receive` and
+   * `send` are replaced by tests.
    */
   constructor(
     arena: Arena,
@@ -57,12 +58,13 @@ export class UdpPort implements Port {
     counters: CounterRow,
     onFallback: (errno: number) => void,
     receive = recvmmsg,
+    send = sendmmsg,
   ) {
     this.fd = options.fd;
     this.counters = counters;
     this.table = new ReceiveTable(arena, options.receiveMessages, MAX_MESSAGE_BYTES, options.codec);
     this.splitter = new GroSplitter(this.table, options, counters);
-    const sender = new Sender(arena, options, counters, onFallback);
+    const sender = new Sender(arena, options, counters, onFallback, send);
     this.planner = new GsoPlanner(arena, checksum, sender, options, counters);
     this.txSockets = options.txSockets.length;
     this.txSocketOf = new Uint8Array(options.maxBatch);

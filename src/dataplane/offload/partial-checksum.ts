@@ -48,12 +48,17 @@ export class PartialChecksum {
     const field = this.view.getUint16(packet + checksumField);
     if (field !== Checksum.pseudoHeaderField(pseudoHeader)) return pseudoHeader;
     this.mark(batch, index);
-    const isLarger = transport + transportLength > this.largest && headersLength < this.largest;
+    const isLarger = this.isLarger(transport + transportLength) && headersLength < this.largest;
     if (protocol === IPPROTO_TCP && isLarger) {
       batch.gsoSize[index] = this.largest - headersLength;
       this.counters[COUNTER.rx_superpackets]++;
     }
     return pseudoHeader;
+  }
+
+  /** Returns whether a packet of `length` bytes exceeds the pods' MTU. */
+  isLarger(length: number): boolean {
+    return length > this.largest;
   }
 
   /** Marks packet `index`, whose checksum field holds the pseudo-header's sum. */
