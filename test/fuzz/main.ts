@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { isFuzzFailure, type Target } from './target.js';
 import { allTargets } from './targets.js';
+import { closeServer } from './text/system.js';
 
 const DEFAULT_INPUTS = 100_000;
 /** Most characters of a reason that is printed. */
@@ -80,6 +81,7 @@ async function main(): Promise<number> {
 
 try {
   process.exitCode = await main();
+  await closeServer();
 } catch (error) {
   if (!isFuzzFailure(error)) console.error(error);
   process.exitCode = 1;

@@ -70,7 +70,7 @@ export function randomFlow(random: Random, link: number, outbound: boolean): Flo
     ports: Uint8Array.of(0x9c, random.below(3), 0, random.pick([53, 80])),
     tos: random.oneIn(3) ? random.below(256) : random.pick([0, 1, 2, 3]),
     ttl: random.oneIn(12) ? random.below(3) : 64,
-    fragment: random.oneIn(10) ? random.pick([0, 0x2000, 0x2001, 0x1fff, 0x00b9, 0x8000]) : 0x4000,
+    fragment: random.oneIn(4) ? random.pick([0, 0, 0, 0x2000, 0x2001, 0x1fff, 0x00b9, 0x8000]) : 0x4000,
   };
 }
 

@@ -93,7 +93,12 @@ class Generator {
       } else {
         const packets = this.burst(false).map((packet) => this.encapsulated(packet));
         if (options.level === 'gso' && random.oneIn(2)) result.push(...this.runs(packets, message));
-        else result.push(...packets.map((data) => message(data)));
+        else {
+          for (const data of packets) {
+            const another = random.oneIn(12) ? sourceAddress(options.v6, this.peer()) : source;
+            result.push({ ...message(data), source: another });
+          }
+        }
       }
     }
     return result.slice(0, MAX_INPUTS);
@@ -112,7 +117,9 @@ class Generator {
       return [this.maybeMutated(random.pick(this.corpus.frames).slice(ETHERNET - link))];
     }
     const flow = randomFlow(random, link, outbound);
-    const other = random.oneIn(3) ? randomFlow(random, link, outbound) : flow;
+    const fragments = { ...flow, fragment: 0x20b9 };
+    const other = random.oneIn(2) ? random.pick([randomFlow(random, link, outbound), fragments]) : flow;
+    const step = random.oneIn(6) ? random.below(3) : 1;
     const payload = random.pick([0, 1, 2, 18, 100, 101, 512, random.below(1400), 1400]);
     const kind = this.checksumKind();
     let sequence = random.oneIn(4) ? 0xffffffff - random.below(3 * payload + 1) : random.word();
@@ -130,7 +137,7 @@ class Generator {
         random.oneIn(10) ? this.checksumKind() : kind,
       );
       sequence = (sequence + size) % 2 ** 32;
-      identification = (identification + 1) & 0xffff;
+      identification = (identification + step) & 0xffff;
       packets.push(random.oneIn(12) ? this.maybeMutated(packet) : packet);
       if (random.oneIn(20)) packets.push(packet.slice());
     }
