@@ -15,7 +15,7 @@ const HELP = `npm run fuzz -- [--inputs N] [--seed S] [--target NAME]...
 npm run fuzz -- --target NAME --replay FILE
 
 --inputs N     inputs altogether (default ${DEFAULT_INPUTS}); each target gets the same share
---seed S       first seed (default: from the clock); each seed stands for some thousand inputs
+--seed S       first seed (default: from the clock); each seed stands for a few thousand inputs
 --target NAME  a target, or the beginning of its name (default: all)
 --replay FILE  runs the input in a file that an earlier run wrote
 

@@ -41,12 +41,13 @@ export interface Peer {
   prefixLength: number;
 }
 
-/** The third and the fourth peer have one address; the subnet of the fourth lies inside that of the third. */
+/** The third and the fourth peer have one address; the last two subnets lie inside that of the third. */
 export const PEERS: readonly Peer[] = [
   ['0200000000a1', 'c0a84d01', 'fd000000000000000000000000000001', '0af40200', 24],
   ['0200000000a2', 'c0a84d02', 'fd000000000000000000000000000002', '0af40300', 24],
   ['0200000000a3', 'c0a84d03', 'fd0000000000000000000000ffff0003', '0af50000', 16],
   ['0200000000a4', 'c0a84d03', 'fd0000000000000000000000ffff0003', '0af50480', 25],
+  ['0200000000a5', 'c0a84d05', 'fd000000000000000000000000000005', '0af50500', 24],
 ].map(([mac, v4, v6, subnet, prefixLength]) => ({
   mac: hex(String(mac)),
   v4: hex(String(v4)),
