@@ -111,8 +111,8 @@ function datagramsOf(message: SentMessage, options: PacketOptions): ExpectedData
 }
 
 /**
- * Compares the packets that reached the device with the expected ones. Coalescing may join packets of a flow, but a
- * packet overtakes none of its flow, except a TCP segment without data, and none whose flow is unknown.
+ * Compares the packets that reached the device with the expected ones. Coalescing may join packets of a flow. A joined
+ * packet overtakes none of its flow, except a TCP segment without data. It overtakes none whose flow is unknown.
  */
 export function checkPackets(
   writes: readonly DeviceWrite[],
@@ -245,8 +245,8 @@ function mayOvertake(overtaken: Waiting, packet: Uint8Array, options: PacketOpti
 }
 
 /**
- * Returns true for equal packets. At level `gso` they may have been joined and cut again: then a checksum may have the
- * other form of zero, and with DF the identification has no meaning (RFC 6864).
+ * Returns true for equal packets. At level `gso` they may have been joined and cut again. Then a checksum may have the
+ * other form of zero. With DF the identification has no meaning (RFC 6864).
  */
 function isSamePacket(a: Uint8Array, b: Uint8Array, options: PacketOptions): boolean {
   if (equalBytes(a, b)) return true;

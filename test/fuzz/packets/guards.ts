@@ -23,8 +23,8 @@ export class GuardedArena extends Arena {
   }
 
   /**
-   * Guards `before` bytes in front of the memory from `from` to `to`, and bytes behind it, until `check` or until a
-   * buffer at the same place is guarded.
+   * Guards `before` bytes in front of the memory from `from` to `to`, and bytes behind it. The guards end with `check`,
+   * or with a buffer at the same place.
    */
   guardAround(from: number, to: number, before: number): void {
     const { temporary } = this;

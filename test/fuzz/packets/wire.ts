@@ -136,8 +136,8 @@ export function hasPartialChecksum(packet: Uint8Array, inner: Inner): boolean {
 }
 
 /**
- * Returns the segments of a superpacket with `size` bytes of payload each: IPv4 identification and TCP sequence number
- * count up, FIN and PSH are set in the last segment only, CWR in the first, lengths and checksums are recomputed. Bytes
+ * Returns the segments of a superpacket with `size` bytes of payload each. IPv4 identification and TCP sequence number
+ * count up. FIN and PSH are set in the last segment only, CWR in the first. Lengths and checksums are recomputed. Bytes
  * behind the IP packet belong to no segment.
  */
 export function segments(packet: Uint8Array, inner: Inner, size: number): Uint8Array[] {
