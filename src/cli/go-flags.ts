@@ -28,11 +28,11 @@ export function parseFlags<Table extends Flags>(words: readonly string[], table:
     if (word === '--') break;
     const [, name, value] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(word) ?? [];
     // The text after `=` may be a password.
-    if (name === undefined) throw new UsageError(`bad flag syntax: ${word.replace(/=.*/s, '')}`);
+    if (name === undefined) throw new UsageError(`bad flag syntax: ${shown(word.replace(/=.*/s, ''))}`);
     const flag = Object.hasOwn(table, name) ? table[name] : undefined;
     if (flag === undefined) {
       if (name === 'help' || name === 'h') return { ...result, help: true };
-      throw new UsageError(`flag provided but not defined: -${name}`);
+      throw new UsageError(`flag provided but not defined: -${shown(name)}`);
     }
     const text = value ?? (flag.boolean ? 'true' : left.shift());
     if (text === undefined) throw new UsageError(`flag needs an argument: -${name}`);
@@ -40,6 +40,11 @@ export function parseFlags<Table extends Flags>(words: readonly string[], table:
     given.add(name);
   }
   return { ...result, help: false };
+}
+
+/** Formats a word as it is, but on one line and of at most 60 characters. */
+function shown(word: string): string {
+  return JSON.stringify(word.slice(0, 60)).slice(1, -1).replaceAll('\\"', '"');
 }
 
 function parseValue(name: string, flag: Flag<unknown>, text: string, previous: unknown): unknown {

@@ -75,7 +75,7 @@ export class Backlog {
    */
   add(batch: PacketBatch, index: number, flow: number, frames: Int32Array, addresses: Address[]): boolean {
     const { packets } = this;
-    const segments = batch.segments(index, 0);
+    const segments = batch.segments(index);
     if (this.count === CAPACITY || this.segments + segments > MAX_SEGMENTS) return false;
     this.segments += segments;
     const place = this.place(this.count++);
@@ -102,7 +102,7 @@ export class Backlog {
     const { packets, first } = this;
     const index = batch.count++;
     const gsoSize = packets.gsoSize[first];
-    const segments = packets.segments(first, 0);
+    const segments = packets.segments(first);
     if (segments <= MAX_SHARE) batch.set(index, packets.offset[first], packets.length[first]);
     else this.cut(batch, index, segments);
     batch.gsoSize[index] = gsoSize;

@@ -53,12 +53,13 @@ export class GroSplitter {
     table.parseControl(message);
     const { datagramSize, tos } = table;
     const isRun = datagramSize > 0 && datagramSize < length;
-    const size = isRun ? datagramSize : length;
+    // An empty datagram counts as a packet too.
+    const size = isRun ? datagramSize : Math.max(1, length);
     const end = Math.min(batch.capacity, batch.count + MAX_RUN_DATAGRAMS);
     let at = 0;
     do {
       if (batch.count === end) {
-        this.counters[COUNTER.rx_drop_truncated] += Math.ceil((length - at) / size);
+        this.counters[COUNTER.rx_drop_truncated] += Math.max(1, Math.ceil((length - at) / size));
         return;
       }
       const index = batch.count++;
@@ -66,7 +67,7 @@ export class GroSplitter {
       if (at === 0 && isRun && this.kernelPeers && this.extendSuperpacket(batch, index, length)) {
         // For a superpacket UDP_GRO reports the size of the inner payload.
         batch.gsoSize[index] = datagramSize;
-        if (batch.segments(index, this.tunnelLength) > MAX_RUN_DATAGRAMS) {
+        if (batch.segments(index) > MAX_RUN_DATAGRAMS) {
           batch.count--;
           this.counters[COUNTER.rx_drop_unsegmentable]++;
         } else {

@@ -180,7 +180,7 @@ export class OverlayGsoPort implements Port {
     const headers = batch.headers[index];
     const located = batch.locate(index, 0, this.linkLength);
     const flow = flowHash(this.view, batch.offset[index], headers);
-    const isMany = batch.gsoSize[index] > 0 && !(located && batch.segments(index, 0) <= MAX_SHARE);
+    const isMany = batch.gsoSize[index] > 0 && !(located && batch.segments(index) <= MAX_SHARE);
     if (!isMany && !backlog.holds(flow)) return true;
     if (isMany && !(located && headers.protocol === IPPROTO_TCP && headers.headersLength <= MAX_HEADERS)) {
       counters[COUNTER.tx_drop_unsegmentable]++;

@@ -17,7 +17,8 @@ export class SegmentWriter {
     this.writer = writer;
     this.counters = counters;
     this.segmenter = new Segmenter(arena, checksum);
-    this.headers = arena.reserve(MAX_HEADERS);
+    // The segmenter copies whole words.
+    this.headers = arena.reserve(Math.ceil(MAX_HEADERS / 4) * 4);
   }
 
   /** Writes the segments of superpacket `index`, which has been located. */

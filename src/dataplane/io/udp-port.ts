@@ -8,7 +8,7 @@
 
 import { FATAL, RECVMMSG, RETRY } from '../../sys/call-errors.js';
 import { MSG_DONTWAIT, TIMESPEC_SIZE } from '../../sys/constants.js';
-import { type Address, ppoll, recvmmsg } from '../../sys/ffi.js';
+import { type Address, ppoll, recvmmsg, sendmmsg } from '../../sys/ffi.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -49,7 +49,8 @@ export class UdpPort implements Port {
   private readonly errorPause: Address;
 
   /**
-   * `onFallback` is called at most once, when sending GSO runs turns out to be impossible. `receive` is replaced by tests.
+   * `onFallback` is called at most once, when sending GSO runs turns out to be impossible. `receive` and
+   * `send` are replaced by tests.
    */
   constructor(
     arena: Arena,
@@ -58,12 +59,13 @@ export class UdpPort implements Port {
     counters: CounterRow,
     onFallback: (errno: number) => void,
     receive = recvmmsg,
+    send = sendmmsg,
   ) {
     this.fd = options.fd;
     this.counters = counters;
     this.table = new ReceiveTable(arena, options.receiveMessages, MAX_MESSAGE_BYTES, options.codec);
     this.splitter = new GroSplitter(this.table, options, counters);
-    this.sender = new Sender(arena, options, counters, onFallback);
+    this.sender = new Sender(arena, options, counters, onFallback, send);
     this.planner = new GsoPlanner(arena, checksum, this.sender, options, counters);
     this.txSockets = options.txSockets.length;
     this.txSocketOf = new Uint8Array(options.maxBatch);

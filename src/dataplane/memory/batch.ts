@@ -165,10 +165,11 @@ export class PacketBatch {
   }
 
   /** Returns the packets on the wire of packet `index`, which has been located if it is a superpacket. */
-  segments(index: number, tunnelLength: number): number {
+  segments(index: number): number {
     const gsoSize = this.gsoSize[index];
     if (gsoSize === 0) return 1;
-    return Math.ceil((this.length[index] - tunnelLength - this.headers[index].headersLength) / gsoSize);
+    const { transport, transportLength, headersLength } = this.headers[index];
+    return Math.max(1, Math.ceil((transport + transportLength - headersLength) / gsoSize));
   }
 
   /** Discards what `locate` found, for a packet whose length has changed. */

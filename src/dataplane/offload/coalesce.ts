@@ -180,6 +180,9 @@ export class Coalescer {
     }
     const field = view.getUint16(packet + headers.checksumField);
     if (field === Checksum.pseudoHeaderField(pseudoHeader)) {
+      // `detect` makes a superpacket of it.
+      if (headers.protocol === IPPROTO_TCP && this.partialChecksum.isLarger(batch.length[index]))
+        return false;
       this.partialChecksum.mark(batch, index);
       return true;
     }

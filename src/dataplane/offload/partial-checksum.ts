@@ -51,13 +51,18 @@ export class PartialChecksum {
     this.mark(batch, index);
     // Headers that IPv6 options fill would leave segments of a few bytes.
     const isLarger =
-      transport + transportLength > this.largest &&
+      this.isLarger(transport + transportLength) &&
       headersLength <= Math.min(MAX_HEADERS, this.largest - MIN_TCP_SEGMENT);
     if (protocol === IPPROTO_TCP && isLarger) {
       batch.gsoSize[index] = this.largest - headersLength;
       this.counters[COUNTER.rx_superpackets]++;
     }
     return pseudoHeader;
+  }
+
+  /** Returns whether a packet of `length` bytes exceeds the pods' MTU. */
+  isLarger(length: number): boolean {
+    return length > this.largest;
   }
 
   /** Marks packet `index`, whose checksum field holds the pseudo-header's sum. */

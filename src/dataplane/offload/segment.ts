@@ -42,6 +42,14 @@ export const MAX_HEADERS = 138;
  */
 export const MIN_TCP_SEGMENT = 8;
 
+/**
+ * Returns false for a superpacket that is neither TCP nor UDP, and for one whose IPv6 extension headers make its headers
+ * longer than MAX_HEADERS.
+ */
+export function isSegmentable(headers: InnerHeaders): boolean {
+  return headers.transport !== 0 && headers.headersLength <= MAX_HEADERS;
+}
+
 export class Segmenter {
   /** Number of segments, and the bytes of headers each has, the tunnel header included. */
   count = 0;
@@ -75,13 +83,13 @@ export class Segmenter {
    * Starts on the superpacket at `packet`, located by `headers`, with `gsoSize` > 0 bytes of payload per segment. The
    * `tunnelLength` bytes in front of it are repeated in front of every segment.
    *
-   * Returns false when it is neither TCP nor UDP, or when IPv6 extension headers make its headers longer than
-   * MAX_HEADERS. The superpacket becomes a template: the fields that differ between segments are cleared.
+   * Returns false unless it is segmentable. The superpacket becomes a template: the fields that differ between segments
+   * are cleared.
    */
   begin(packet: number, headers: InnerHeaders, gsoSize: number, tunnelLength = 0): boolean {
     const { view } = this.arena;
     const { checksum } = this;
-    if (headers.transport === 0 || headers.headersLength > MAX_HEADERS) return false;
+    if (!isSegmentable(headers)) return false;
     const transport = packet + headers.transport;
     const transportHeaderLength = headers.headersLength - headers.transport;
     this.headers = headers;

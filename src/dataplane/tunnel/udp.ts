@@ -8,6 +8,7 @@ import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
+import { isSegmentable } from '../offload/segment.js';
 import {
   ICMP_NET_UNREACHABLE,
   ICMP_TIME_EXCEEDED,
@@ -114,13 +115,19 @@ export class UdpTunnel implements Tunnel {
         this.counters[reason]++;
         continue;
       }
+      if (batch.gsoSize[i] > 0) {
+        batch.locate(i, 0, 0);
+        if (!isSegmentable(batch.headers[i])) {
+          this.counters[COUNTER.tx_drop_unsegmentable]++;
+          continue;
+        }
+      }
       // All segments of a superpacket get the TTL of its header.
       decrementIpv4Ttl(view, packet);
       batch.move(i, kept);
       batch.address[kept] = address;
       batch.tos[kept] = encapsulateEcn(view, packet);
-      if (batch.gsoSize[kept] > 0) batch.locate(kept, 0, 0);
-      table.traffic.countTx(table.found, batch.segments(kept, 0), length);
+      table.traffic.countTx(table.found, batch.segments(kept), length);
       kept++;
     }
     batch.count = kept;

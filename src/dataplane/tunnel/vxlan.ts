@@ -4,6 +4,7 @@ import type { UnderlayAddress } from '../../sys/sockaddr.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
+import { isSegmentable } from '../offload/segment.js';
 import {
   destinationHigh,
   destinationLow,
@@ -118,9 +119,13 @@ export class VxlanTunnel implements Tunnel {
       batch.address[kept] = address;
       batch.locate(kept, VXLAN_LENGTH, ETHERNET_LENGTH);
       const headers = batch.headers[kept];
+      if (batch.gsoSize[kept] > 0 && !isSegmentable(headers)) {
+        this.counters[COUNTER.tx_drop_unsegmentable]++;
+        continue;
+      }
       batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
       batch.flow[kept] = flowHash(view, frame, headers);
-      traffic.countTx(fdb.found, batch.segments(kept, VXLAN_LENGTH), length);
+      traffic.countTx(fdb.found, batch.segments(kept), length);
       kept++;
     }
     batch.count = kept;
@@ -151,7 +156,7 @@ export class VxlanTunnel implements Tunnel {
       batch.move(i, kept);
       batch.offset[kept] = at + VXLAN_LENGTH;
       batch.length[kept] = length - VXLAN_LENGTH;
-      traffic.countRx(this.sender, batch.segments(kept, 0), length - VXLAN_LENGTH);
+      traffic.countRx(this.sender, batch.segments(kept), length - VXLAN_LENGTH);
       kept++;
     }
     batch.count = kept;

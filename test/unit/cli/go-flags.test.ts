@@ -149,3 +149,12 @@ for (const [words, message] of [
     t.throws(() => runFlags(...words), new UsageError(message));
   });
 }
+
+t.test('parseFlags quotes an unknown flag on one line, at most 60 characters of it', async (t) => {
+  t.throws(() => runFlags('-a\nb'), new UsageError('flag provided but not defined: -a\\nb'));
+  t.throws(
+    () => runFlags(`-${'x'.repeat(70)}`),
+    new UsageError(`flag provided but not defined: -${'x'.repeat(60)}`),
+  );
+  t.throws(() => runFlags('--\n=secret'), new UsageError('flag provided but not defined: -\\n'));
+});

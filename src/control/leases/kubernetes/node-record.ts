@@ -17,18 +17,16 @@ export interface NodeRecord {
   ready: boolean;
 }
 
+/** The fields of a Node, of any type. */
 interface NodeObject {
-  metadata?: {
-    name?: string;
-    uid?: string;
-    creationTimestamp?: string;
-    annotations?: Record<string, unknown>;
+  metadata?: Partial<Record<'name' | 'uid' | 'creationTimestamp', unknown>> & {
+    annotations?: Record<string, unknown> | null;
   };
-  spec?: { podCIDR?: string; podCIDRs?: string[] };
-  status?: { conditions?: { type?: string; status?: string }[] };
+  spec?: { podCIDR?: unknown; podCIDRs?: unknown } | null;
+  status?: { conditions?: unknown } | null;
 }
 
-/** Returns the record of a Node object; undefined for any other object. */
+/** Returns the record of a Node object; undefined for any other object. A field of a wrong type counts as missing. */
 export function recordOf(node: unknown, prefix: string): NodeRecord | undefined {
   const { metadata, spec, status } = (node ?? {}) as NodeObject;
   if (typeof metadata?.name !== 'string') return undefined;
@@ -37,23 +35,29 @@ export function recordOf(node: unknown, prefix: string): NodeRecord | undefined 
     const value = metadata.annotations?.[prefix + name];
     if (typeof value === 'string') annotations[name] = value;
   }
-  const list = listOf(spec?.podCIDRs).filter((cidr) => typeof cidr === 'string');
-  const conditions = listOf(status?.conditions);
+  const list = listOf(spec?.podCIDRs).filter(isString);
+  const conditions = listOf(status?.conditions) as ({ type?: unknown; status?: unknown } | null)[];
   const conditionOf = (name: string): string | undefined =>
-    conditions.find((condition) => condition?.type === name)?.status;
+    stringIn(conditions.find((condition) => condition?.type === name)?.status);
   return {
     name: metadata.name,
-    uid: metadata.uid ?? '',
-    createdAt: Date.parse(String(metadata.creationTimestamp)) || 0,
-    podCidrs:
-      list.length === 0 && typeof spec?.podCIDR === 'string' && spec.podCIDR !== '' ? [spec.podCIDR] : list,
+    uid: stringIn(metadata.uid) ?? '',
+    createdAt: Date.parse(stringIn(metadata.creationTimestamp) ?? '') || 0,
+    podCidrs: list.length === 0 && isString(spec?.podCIDR) && spec.podCIDR !== '' ? [spec.podCIDR] : list,
     annotations,
     networkUnavailable: conditionOf('NetworkUnavailable'),
     ready: conditionOf('Ready') === 'True',
   };
 }
 
-/** Returns a list; an empty one for any other value. */
-function listOf<T>(value: readonly T[] | undefined): readonly T[] {
+function isString(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function stringIn(value: unknown): string | undefined {
+  return isString(value) ? value : undefined;
+}
+
+function listOf(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }

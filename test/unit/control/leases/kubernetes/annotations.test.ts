@@ -96,6 +96,23 @@ t.test('recordOf keeps the fields that Weft uses', async (t) => {
   for (const name of ['delete-node4', 'version', 'error-404-node']) t.equal(read(name), undefined, name);
 });
 
+t.test('recordOf treats a field of a wrong type as missing', async (t) => {
+  const fields = { uid: 1, creationTimestamp: {}, annotations: { [`${PREFIX}public-ip`]: 1 } };
+  const wrong = [
+    { metadata: { name: 'a', ...fields }, spec: { podCIDRs: 'x', podCIDR: [] }, status: { conditions: {} } },
+    {
+      metadata: { name: 'a', annotations: null },
+      spec: { podCIDRs: [1, [[]]] },
+      status: { conditions: [null] },
+    },
+    { metadata: { name: 'a' }, spec: null, status: null },
+  ];
+  for (const node of wrong) {
+    const empty = { uid: '', createdAt: 0, podCidrs: [], annotations: {} };
+    t.same(recordOf(node, PREFIX), { name: 'a', ...empty, networkUnavailable: undefined, ready: false });
+  }
+});
+
 t.test('annotationsOf writes the annotations of the families in use', async (t) => {
   const ipv4 = leaseOf('10.244.1.0/24', '192.0.2.11', '8a:2e:3f:11:00:01');
   const ipv6 = {
