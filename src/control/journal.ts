@@ -4,11 +4,12 @@
  */
 
 import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { deleteRoutes } from './kernel/ip.js';
 import { Serial } from './support/serial.js';
 import { TextFile } from './support/text-file.js';
+import { UserError } from './support/user-error.js';
 
 export interface DeviceRecord {
   name: string;
@@ -44,15 +45,16 @@ export class Journal {
     this.subnetFile = subnetFile;
   }
 
-  /** Records an overlay device. @throws if the file cannot be written */
+  /** Records an overlay device. @throws UserError if the file cannot be written at the start */
   setDevice(name: string, index: number | undefined): Promise<void> {
     this.indexes.set(name, index);
     return this.write();
   }
 
   /**
-   * Records all routes of one owner; call it before they are added and after they are deleted. @throws if the file cannot be
-   * written
+   * Records all routes of one owner; call it before they are added and after they are deleted. A file that cannot be
+   * written at run time does not hold up the routes: packets matter more, and OwnFiles writes it as soon as it can.
+   * @throws UserError if the file cannot be written at the start
    */
   setRoutes(owner: string, routes: readonly string[]): Promise<void> {
     this.routes.set(owner, routes);
@@ -78,10 +80,20 @@ export class Journal {
         routes: [...this.routes.values()].flat(),
       };
       if (isDeepStrictEqual(state, this.written)) return;
-      await this.file.write(`${JSON.stringify(state)}\n`);
+      try {
+        await this.file.write(`${JSON.stringify(state)}\n`);
+      } catch (error) {
+        if (this.written === undefined) throw writeError(this.file.path, error as Error);
+      }
       this.written = state;
     });
   }
+}
+
+function writeError(path: string, { message }: Error): UserError {
+  return new UserError(
+    `--run-dir ${dirname(path)}: cannot write ${basename(path)} there: ${message}; make room, or choose another directory`,
+  );
 }
 
 /** Returns the state, or undefined if the file is missing or unreadable. */

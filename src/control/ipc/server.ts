@@ -1,12 +1,13 @@
 /** The server of the control socket in the run directory. The socket has mode 0600: its requests are for root only. */
 
 import { statSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConnectionLimit } from '../support/connection-limit.js';
 import { warn } from '../support/log.js';
 import { Shared } from '../support/shared.js';
+import { makeDirectory } from '../support/text-file.js';
 import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 import { refuseRunning } from './running.js';
@@ -96,7 +97,7 @@ export class ControlServer {
   private async open(): Promise<void> {
     const { path, server } = this;
     this.inode = undefined;
-    await mkdir(this.runDir, { recursive: true, mode: 0o755 });
+    await makeDirectory(this.runDir);
     await rm(path, { force: true });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
