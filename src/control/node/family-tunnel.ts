@@ -258,11 +258,18 @@ export class FamilyTunnel {
     }
   }
 
+  /** Applies the peers. A failure is retried: it may last as long as descriptors, memory or processor time are short. */
   private async applyPeers(): Promise<void> {
     this.retry.cancel();
-    const failed = await this.reconciler.apply(this.peers);
-    if (failed > 0) this.retryLater(failed);
-    else this.retry.reset();
+    try {
+      const failed = await this.reconciler.apply(this.peers);
+      if (failed > 0) this.retryLater(failed);
+      else this.retry.reset();
+    } catch (error) {
+      if (!(error instanceof UserError) || isGone(error)) throw error;
+      warn(error.message);
+      this.retryLater(1);
+    }
   }
 
   private retryLater(failed: number): void {
