@@ -7,6 +7,7 @@ import { readNetConf } from '../../config/net-conf.js';
 import type { FileOptions } from '../../options.js';
 import { info } from '../../support/log.js';
 import { OnceEach } from '../../support/once.js';
+import { Pace } from '../../support/pace.js';
 import { Retry } from '../../support/retry.js';
 import { Serial } from '../../support/serial.js';
 import type { LeaseSets } from '../lease.js';
@@ -57,6 +58,7 @@ export class FileLeaseSource implements LeaseSource {
   private readonly reloads = new Serial();
   /** Whether a reload waits for the one in progress: it reads every change until then. */
   private reloadQueued = false;
+  private readonly pace = new Pace();
   private readonly retry = new Retry(RETRY_PAUSES, () => this.deliverSoon());
   /** The last refusal since the file changed. */
   private refusal: string | undefined;
@@ -136,13 +138,17 @@ export class FileLeaseSource implements LeaseSource {
     if (listener === undefined || this.reloadQueued) return;
     this.reloadQueued = true;
     const deliver = async (): Promise<void> => {
-      this.reloadQueued = false;
       const { sets, ignored } = await this.reload();
       this.retry.reset();
       this.ignored.log(ignored, info);
       await listener.onLeases(sets);
     };
-    this.reloads.run(deliver).catch((error: Error) => {
+    const paced = async (): Promise<void> => {
+      await this.pace.wait();
+      this.reloadQueued = false;
+      await this.pace.run(deliver);
+    };
+    this.reloads.run(paced).catch((error: Error) => {
       if (this.stopWatching !== undefined) this.retry.schedule();
       if (error.message !== this.refusal) listener.onRefused(error);
       this.refusal = error.message;
