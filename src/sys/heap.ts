@@ -17,6 +17,7 @@ export function tuneHeap(): void {
   setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
   // It collects garbage when control is idle, on a core that packets could use. Control allocates too little to need it.
   setFlagsFromString('--no-memory-reducer');
+  limitYoungSpace();
 }
 
 /**
