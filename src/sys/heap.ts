@@ -17,13 +17,12 @@ export function tuneHeap(): void {
   setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
   // It collects garbage when control is idle, on a core that packets could use. Control allocates too little to need it.
   setFlagsFromString('--no-memory-reducer');
-  limitYoungSpace();
 }
 
 /**
  * Keeps the young space of control's heap at its present size. V8 would double it up to 32 MiB, resident for good, while
- * leases change. The flag is of the whole process, and V8 resets it with each thread (Heap::ConfigureHeap): call this
- * after the start of a thread.
+ * leases change. The flag is of the whole process, and V8 resets it for each new thread (Heap::ConfigureHeap): each thread
+ * calls this first.
  */
 export function limitYoungSpace(): void {
   setFlagsFromString('--semi-space-growth-factor=1');

@@ -2,7 +2,6 @@
 
 import { Worker } from 'node:worker_threads';
 import { errnoName } from '../../sys/errno.js';
-import { limitYoungSpace } from '../../sys/heap.js';
 import { isIpv6Address } from '../../sys/sockaddr.js';
 import { COUNTER_ROW_SIZE, type CounterRow } from '../counters.js';
 import { DataplaneGone, PortFailure } from '../errors.js';
@@ -63,7 +62,6 @@ export class ForwardingThread {
       this.worker.on('message', (reply: Reply) => {
         switch (reply.type) {
           case 'started':
-            limitYoungSpace();
             return resolve();
           case 'done':
             return this.settle(reply.id)?.resolve(reply.answer);

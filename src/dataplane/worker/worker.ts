@@ -1,6 +1,7 @@
 /** Entry point of a forwarding thread: builds the path of one device queue from its options and runs the loop. */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { limitYoungSpace } from '../../sys/heap.js';
 import { Checksum } from '../checksum/checksum.js';
 import { GroSplitter } from '../io/gro-splitter.js';
 import { OverlayPort } from '../io/overlay.js';
@@ -37,6 +38,7 @@ const SMALL_STRUCTURES = 65536;
 /** Rounds whose duration is measured at the start. */
 const CALIBRATION_ROUNDS = 200;
 
+limitYoungSpace();
 const options = workerData as WorkerOptions;
 const control = parentPort;
 if (control === null) throw new Error('worker.js is the entry point of a worker thread');
