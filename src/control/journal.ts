@@ -53,7 +53,7 @@ export class Journal {
 
   /**
    * Records all routes of one owner; call it before they are added and after they are deleted. A file that cannot be
-   * written at run time does not hold up the routes: packets matter more, and OwnFiles writes it as soon as it can.
+   * written at run time does not delay the routes: packets matter more. OwnFiles writes it once it can.
    * @throws UserError if the file cannot be written at the start
    */
   setRoutes(owner: string, routes: readonly string[]): Promise<void> {
