@@ -1,5 +1,5 @@
-// `npm run bench:micro` and `npm run bench:netns -- [flags]`: the set-up, then the benchmark, bench:netns in a private
-// world.
+// `npm run bench:micro`, `npm run bench:netns -- [flags]` and `npm run soak -- [flags]`: the set-up, then the benchmark or
+// the soak test; the last two in a private world.
 
 import { spawnSync } from 'node:child_process';
 import { main, ROOT, SetupError } from './run.mjs';
@@ -16,7 +16,11 @@ await main(async () => {
         .status ?? 1
     );
   }
-  if (kind !== 'netns') throw new SetupError('use: node scripts/bench.mjs micro | netns [flags]');
+  if (kind === 'soak') {
+    await setUp(['bench']);
+    return await runInWorld(`${ROOT}dist/bench/soak/index.js`, args);
+  }
+  if (kind !== 'netns') throw new SetupError('use: node scripts/bench.mjs micro | netns | soak [flags]');
   const peers = valueOf('--peers') ?? 'ovs';
   await setUp(peers.split(',').includes('ovs') ? ['bench', 'ovs'] : ['bench']);
   return await runInWorld(`${ROOT}dist/bench/netns/index.js`, args);

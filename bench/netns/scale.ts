@@ -10,7 +10,7 @@ import {
 import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
 import { bridgeBatch, ipBatch, ipJson } from '../../lab/ip.js';
 import { madeUpLease, type VxlanLease, writeLeases } from '../../lab/leases.js';
-import { countRoutes } from '../../lab/proc.js';
+import { countRoutes, memory } from '../../lab/proc.js';
 import { iperf } from '../../lab/traffic/iperf.js';
 import { until } from '../../lab/until.js';
 import { type Figure, withBoth } from './figure.js';
@@ -81,6 +81,7 @@ const churn: Figure = {
       better: 'more',
     },
     { key: 'changing', title: 'TCP 1 stream while 1000 leases/s change', unit: 'Gbit/s', better: 'more' },
+    { key: 'memory', title: 'RSS growth meanwhile', unit: 'MiB', better: 'less' },
     { key: 'rate', title: 'leases changed per second', unit: '/s', better: 'none' },
     { key: 'lag', title: 'last change to its neighbour entry', unit: 's', better: 'none' },
   ],
@@ -92,9 +93,12 @@ const churn: Figure = {
         const run = () => iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.seconds });
         const still = (await run()).gbits;
         const [dataplane] = dataplanes;
+        const resident = (): number => dataplane.pids().reduce((sum, pid) => sum + memory(pid).resident, 0);
+        const before = resident();
         const churning = new Churn(dataplane);
         const { gbits } = await run().finally(() => churning.pause());
-        return { still, changing: gbits, ...(await churning.end()) };
+        const growth = dataplane.kind === 'kernel' ? {} : { memory: resident() - before };
+        return { still, changing: gbits, ...growth, ...(await churning.end()) };
       },
       madeUp(CHURN_LEASES),
     ),

@@ -110,8 +110,8 @@ async function refuseForeign(subnetFile: string): Promise<void> {
 }
 
 /**
- * Returns the name of a recorded device that another process has now: flanneld created one of this name, or a Weft with
- * another run directory attached to it. Undefined if none.
+ * Returns the name of a recorded device that another process has now; undefined if none. flanneld created one of this
+ * name, or a Weft with another run directory attached to it.
  */
 async function findReplacement(devices: readonly DeviceRecord[]): Promise<string | undefined> {
   const links = await readLinks();

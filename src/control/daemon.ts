@@ -2,7 +2,7 @@
 
 import { mkdir, rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { tuneHeap } from '../sys/heap.js';
+import { limitYoungSpace, tuneHeap } from '../sys/heap.js';
 import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Endpoints } from './endpoints.js';
@@ -32,6 +32,7 @@ const RULES_MS = 1000;
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
+  limitYoungSpace();
   const shutdown = Shutdown.ofProcess();
   const teardown = new Teardown();
   try {

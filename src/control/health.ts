@@ -3,20 +3,23 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
 import type { HealthOptions } from './options.js';
+import { ConnectionLimit } from './support/connection-limit.js';
 import { info, warn } from './support/log.js';
 import { printableLines } from './support/printable.js';
 import { UserError } from './support/user-error.js';
 
+/** A connection without traffic is closed after this time, whatever it waits for. */
+const IDLE_MS = 5_000;
 /** Limits on a connection, because any host in the network may connect. Node closes one that exceeds a time. */
 const LIMITS = {
   headersTimeout: 2_000,
   requestTimeout: 3_000,
-  keepAliveTimeout: 5_000,
+  keepAliveTimeout: IDLE_MS,
   /** How often Node checks the times; 30 s by default. */
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 8 << 10,
 };
-/** Far more connections than probes and load balancers need; they use about 1 MiB. */
+/** Far more connections than probes and load balancers need; they use about 1 MiB. Of more the oldest are closed. */
 const MAX_CONNECTIONS = 128;
 
 export interface HealthServer {
@@ -34,7 +37,9 @@ export async function listenHealth(
 ): Promise<HealthServer> {
   const where = `${isIPv6(address) ? `[${address}]` : address}:${port}`;
   const server = createServer(LIMITS, (request, response) => answer(request, response, notReady));
-  server.maxConnections = MAX_CONNECTIONS;
+  const limit = new ConnectionLimit(MAX_CONNECTIONS);
+  server.on('connection', (socket) => limit.add(socket));
+  server.setTimeout(IDLE_MS);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);

@@ -4,7 +4,7 @@
  */
 
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type JournalState, parseJournal } from './journal-state.js';
 import { deleteRoutes } from './kernel/ip.js';
@@ -12,6 +12,7 @@ import { OncePerKey } from './support/once.js';
 import { LARGE_FILE, readTextFile, UnreadableFile } from './support/read-file.js';
 import { Serial } from './support/serial.js';
 import { TextFile } from './support/text-file.js';
+import { UserError } from './support/user-error.js';
 
 /** Problems of the file, by path. */
 const problems = new OncePerKey();
@@ -40,15 +41,16 @@ export class Journal {
     this.routes.set(EARLIER, earlier);
   }
 
-  /** Records an overlay device. @throws if the file cannot be written */
+  /** Records an overlay device. @throws UserError if the file cannot be written at the start */
   setDevice(name: string, index: number | undefined): Promise<void> {
     this.indexes.set(name, index);
     return this.write();
   }
 
   /**
-   * Records all routes of one owner; call it before they are added and after they are deleted. @throws if the file cannot be
-   * written
+   * Records all routes of one owner; call it before they are added and after they are deleted. A file that cannot be
+   * written at run time does not delay the routes: packets matter more. OwnFiles writes it once it can.
+   * @throws UserError if the file cannot be written at the start
    */
   setRoutes(owner: string, routes: readonly string[]): Promise<void> {
     this.routes.set(owner, routes);
@@ -83,10 +85,20 @@ export class Journal {
         routes: [...new Set([...this.routes.values()].flat())],
       };
       if (isDeepStrictEqual(state, this.written)) return;
-      await this.file.write(`${JSON.stringify(state)}\n`);
+      try {
+        await this.file.write(`${JSON.stringify(state)}\n`);
+      } catch (error) {
+        if (this.written === undefined) throw writeError(this.file.path, error as Error);
+      }
       this.written = state;
     });
   }
+}
+
+function writeError(path: string, { message }: Error): UserError {
+  return new UserError(
+    `--run-dir ${dirname(path)}: cannot write ${basename(path)} there: ${message}; make room, or choose another directory`,
+  );
 }
 
 /** Returns the valid part of the state; undefined without a valid file. Ignored parts are logged. */

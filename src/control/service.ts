@@ -97,6 +97,11 @@ export class Service {
     info(`Wrote subnet file to ${options.subnetFile}`);
   }
 
+  /** Writes subnet.env again. A failure does not hold up the leases: OwnFiles reports it and retries. */
+  private async rewriteSubnetEnv(): Promise<void> {
+    await this.writeSubnetEnv().catch(() => {});
+  }
+
   /** Installs the firewall rules for the tunnel's networks; the firewall logs its own failures. */
   applyRules(
     { plan: { family, network }, own }: FamilyTunnel,
@@ -138,7 +143,7 @@ export class Service {
       void this.applyRules(tunnel, { network, subnet });
     }
     if (moved && !shutdown.requested) {
-      await this.writeSubnetEnv();
+      await this.rewriteSubnetEnv();
       void this.watch?.checkNow();
     }
     this.rejected = null;
@@ -154,7 +159,7 @@ export class Service {
       tunnels,
       published: plan.families.map(({ address }) => address.publicIp),
       source,
-      onPodMtu: () => this.writeSubnetEnv(),
+      onPodMtu: () => this.rewriteSubnetEnv(),
       onRefused: (error) => this.rejectLeases(error),
     });
   }

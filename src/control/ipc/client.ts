@@ -1,18 +1,37 @@
 /** The client of the control socket. */
 
 import { createConnection } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 
 /** Time limit for an answer; stopping takes less than a second. */
 const ANSWER_MS = 10_000;
 
+/** Pause before another attempt while too many clients wait to be accepted. */
+const RETRY_MS = 50;
+
 /** The error for a run directory without a running Weft process. */
 export class NotRunning extends UserError {}
 
 /** Sends a request to the Weft process of `runDir`. @throws NotRunning, or UserError when it refuses */
-export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
+export async function ask(runDir: string, request: ControlRequest): Promise<unknown> {
   const path = socketPath(runDir);
+  const deadline = performance.now() + ANSWER_MS;
+  for (;;) {
+    try {
+      return await askOnce(path, request);
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      if (!isCrowded(error) || performance.now() > deadline)
+        throw connectError(runDir, path, error as NodeJS.ErrnoException);
+      await delay(RETRY_MS);
+    }
+  }
+}
+
+/** @throws UserError when Weft refuses, or the error of the socket */
+function askOnce(path: string, request: ControlRequest): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const socket = createConnection({ path, allowHalfOpen: true });
     let text = '';
@@ -24,7 +43,7 @@ export function ask(runDir: string, request: ControlRequest): Promise<unknown> {
         ),
       );
     });
-    socket.on('error', (error: NodeJS.ErrnoException) => reject(connectError(runDir, path, error)));
+    socket.on('error', reject);
     socket.on('data', (chunk: string) => {
       text += chunk;
     });
@@ -58,7 +77,12 @@ function accepts(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     }).on('error', reject);
-  }).catch(() => false);
+  }).catch(isCrowded);
+}
+
+/** Returns whether a connection failed because the queue of the listening socket is full: unix(7), EAGAIN. */
+function isCrowded(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EAGAIN';
 }
 
 function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {

@@ -1,10 +1,13 @@
 /** The server of the control socket in the run directory. The socket has mode 0600: its requests are for root only. */
 
 import { statSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ConnectionLimit } from '../support/connection-limit.js';
 import { warn } from '../support/log.js';
+import { Shared } from '../support/shared.js';
+import { makeDirectory } from '../support/text-file.js';
 import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 import { refuseRunning } from './running.js';
@@ -13,6 +16,16 @@ export type Handler = (request: ControlRequest) => Promise<unknown>;
 
 /** The server closes a connection that sends more characters than this; a request has a few. */
 const MAX_REQUEST = 4096;
+/** A client sends its request at once: connections beyond this number and time are closed, the oldest first. */
+const MAX_WITHOUT_REQUEST = 64;
+const REQUEST_MS = 2000;
+/** Most connections in all. A client beyond it waits for an answer longer than a thousand others. */
+const MAX_CONNECTIONS = 1024;
+/** Connections that wait to be accepted; the kernel limits it to net.core.somaxconn, 4096 since 5.4. */
+const BACKLOG = 4096;
+/** A client that reads nothing for so long loses its connection, and a slow one after ANSWER_MS. */
+const STALLED_MS = 1000;
+const ANSWER_MS = 10_000;
 /** How long `close` waits for pending answers. */
 const LAST_ANSWERS_MS = 200;
 
@@ -24,7 +37,11 @@ export class ControlServer {
   /** The socket's inode: another one at this path belongs to another process. */
   private inode: bigint | undefined;
   private readonly connections = new Set<Socket>();
+  private readonly limit = new ConnectionLimit(MAX_CONNECTIONS);
+  private readonly withoutRequest = new ConnectionLimit(MAX_WITHOUT_REQUEST);
   private readonly answers = new Set<Promise<void>>();
+  /** By the text of the request: concurrent clients share one answer. */
+  private readonly shared = new Map<string, Shared<Buffer>>();
 
   private constructor(runDir: string, handler: Handler) {
     this.runDir = runDir;
@@ -80,13 +97,13 @@ export class ControlServer {
   private async open(): Promise<void> {
     const { path, server } = this;
     this.inode = undefined;
-    await mkdir(this.runDir, { recursive: true, mode: 0o755 });
+    await makeDirectory(this.runDir);
     await rm(path, { force: true });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       // `listen` binds the socket synchronously, so the socket never has another mode.
       const umask = process.umask(0o177);
-      server.listen(path, resolve);
+      server.listen(path, BACKLOG, resolve);
       process.umask(umask);
     });
     // An error of `accept`, such as EMFILE, concerns one connection.
@@ -96,34 +113,61 @@ export class ControlServer {
 
   private serve(socket: Socket): void {
     this.connections.add(socket);
+    this.limit.add(socket);
+    this.withoutRequest.add(socket);
     let text = '';
+    const timer = setTimeout(() => socket.destroy(), REQUEST_MS);
     socket.setEncoding('utf8');
-    socket.on('close', () => this.connections.delete(socket));
+    socket.on('close', () => {
+      clearTimeout(timer);
+      this.connections.delete(socket);
+    });
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk: string) => {
       text += chunk;
       if (text.length > MAX_REQUEST) socket.destroy();
     });
     socket.on('end', () => {
-      const answered = this.answer(text).then(
-        (response) =>
-          new Promise<void>((resolve) => {
-            socket.once('close', resolve);
-            socket.end(`${JSON.stringify(response)}\n`, resolve);
-          }),
-      );
+      clearTimeout(timer);
+      this.withoutRequest.remove(socket);
+      const answered = this.sharedAnswer(text).then((answer) => send(socket, answer));
       this.answers.add(answered);
       void answered.finally(() => this.answers.delete(answered));
     });
   }
 
-  private async answer(text: string): Promise<ControlResponse> {
-    try {
-      return { ok: true, result: await this.handler(JSON.parse(text) as ControlRequest) };
-    } catch (error) {
-      return { ok: false, error: (error as Error).message };
-    }
+  private async sharedAnswer(text: string): Promise<Buffer> {
+    const shared = this.shared.get(text) ?? new Shared(() => this.answer(text));
+    this.shared.set(text, shared);
+    const answer = await shared.get();
+    if (!shared.isBusy) this.shared.delete(text);
+    return answer;
   }
+
+  private async answer(text: string): Promise<Buffer> {
+    let response: ControlResponse;
+    try {
+      response = { ok: true, result: await this.handler(JSON.parse(text) as ControlRequest) };
+    } catch (error) {
+      response = { ok: false, error: (error as Error).message };
+    }
+    return Buffer.from(`${JSON.stringify(response)}\n`);
+  }
+}
+
+/** Sends the answer and closes the connection. Resolves once the kernel has all of it, or the client is too slow. */
+function send(socket: Socket, answer: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const close = (): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve();
+    };
+    const timer = setTimeout(close, ANSWER_MS);
+    socket.setTimeout(STALLED_MS, close);
+    socket.once('close', close);
+    socket.end(answer, close);
+  });
 }
 
 /** Returns the inode of a socket; undefined for a missing file or a file of another type. */

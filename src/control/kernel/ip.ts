@@ -8,8 +8,13 @@ import { checkIpCommand, ipBatchText } from '../support/command-input.js';
 import { isObject } from '../support/json-text.js';
 import { UserError } from '../support/user-error.js';
 
-async function ip(args: readonly string[], input = '', signal?: AbortSignal): Promise<Outcome> {
-  const outcome = await run('ip', args, input, signal);
+async function ip(
+  args: readonly string[],
+  input = '',
+  signal?: AbortSignal,
+  timeoutMs?: number,
+): Promise<Outcome> {
+  const outcome = await run('ip', args, input, signal, timeoutMs);
   if (outcome.code === NOT_FOUND)
     throw new UserError('ip: command not found in PATH; install iproute2 (apt-get install iproute2)');
   return outcome;
@@ -73,14 +78,46 @@ export interface BatchFailure {
   reason: string;
 }
 
+/** Commands that one process gets: they take some 20 ms, so only a process that is starved reaches its time limit. */
+const CHUNK = 1000;
+/** A chunk of this size that reaches the time limit is not halved again. */
+const SMALLEST_CHUNK = 100;
+
 /**
- * Runs every command (an `ip` command line without `ip`) in one process. A failure does not stop the batch; aborting the
- * signal does. @throws UserError if `ip` cannot be run, AbortError once the signal is aborted
+ * Runs every command (an `ip` command line without `ip`), CHUNK of them in a process. A failure does not stop the batch;
+ * aborting the signal does. The halves of a chunk that reaches the time limit run again, so a command may run twice.
+ * `timeoutMs` is the limit of each process. @throws UserError if `ip` cannot be run, AbortError once the signal is aborted
  */
-export async function ipBatch(commands: readonly string[], signal?: AbortSignal): Promise<BatchFailure[]> {
-  if (commands.length === 0) return [];
-  const outcome = await ip(['-force', '-batch', '-'], ipBatchText(commands), signal);
-  if (outcome.code === 0) return [];
+export async function ipBatch(
+  commands: readonly string[],
+  signal?: AbortSignal,
+  timeoutMs?: number,
+): Promise<BatchFailure[]> {
+  const failures: BatchFailure[] = [];
+  /** `start`: the index of the first command in the batch. */
+  const runChunk = async (chunk: readonly string[], start: number): Promise<void> => {
+    const outcome = await ip(['-force', '-batch', '-'], ipBatchText(chunk), signal, timeoutMs);
+    if (outcome.code === 0) return;
+    if (outcome.timedOut !== true) {
+      for (const { index, reason } of failuresIn(outcome)) failures.push({ index: start + index, reason });
+    } else if (chunk.length <= SMALLEST_CHUNK) {
+      chunk.forEach((_, index) => {
+        failures.push({ index: start + index, reason: reason(outcome) });
+      });
+    } else {
+      const half = Math.ceil(chunk.length / 2);
+      await runChunk(chunk.slice(0, half), start);
+      await runChunk(chunk.slice(half), start + half);
+    }
+  };
+  for (let start = 0; start < commands.length; start += CHUNK) {
+    await runChunk(commands.slice(start, start + CHUNK), start);
+  }
+  return failures;
+}
+
+/** Returns the failures of a batch that ran to its end. @throws UserError if there are none */
+function failuresIn(outcome: Outcome): BatchFailure[] {
   const failures: BatchFailure[] = [];
   let answer = '';
   // For each failure ip prints the kernel's answer, then "Command failed -:<line>".

@@ -40,7 +40,7 @@ export class DriftMonitor {
       onEvent: (event) => {
         if (!underlay.parts.tracker.affects(event) && !tunnels.some((tunnel) => tunnel.affects(event)))
           return;
-        this.schedule();
+        if (!tunnels.some((tunnel) => tunnel.expects(event))) this.schedule();
         this.recheck.refresh();
       },
     });

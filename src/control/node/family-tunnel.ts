@@ -32,6 +32,9 @@ import { OverlayDevice } from './overlay-device.js';
 /** Pauses before failed changes are retried. */
 const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
 
+/** How long after a change of the peers `ip monitor` may still report it. */
+const ECHO_MS = 200;
+
 /** What a tunnel gets from the daemon. */
 export interface TunnelContext {
   /** Binds the sockets and creates the device. @throws UserError; then nothing is left behind */
@@ -65,6 +68,8 @@ export class FamilyTunnel {
   unbound: string | null = null;
   /** Whether the device outlives this process. */
   private kept = false;
+  /** Until when the events of peers are those of Weft's own change, by `performance.now`. */
+  private ownChangeUntil = 0;
   private readonly checksumWarning = new ChecksumWarning();
   private readonly queue = new Serial();
   private readonly retry: Retry;
@@ -208,6 +213,14 @@ export class FamilyTunnel {
     return this.lifecycle.notReady ?? this.dataplane.silent ?? this.unbound;
   }
 
+  /**
+   * Returns whether the event may be the report of this tunnel's own change of its peers. Leases that change a thousand
+   * times a second would otherwise keep the checks running.
+   */
+  expects({ kind }: KernelEvent): boolean {
+    return (kind === 'neighbour' || kind === 'route') && performance.now() < this.ownChangeUntil;
+  }
+
   /** Returns the counters since the start, over all dataplanes. */
   counters(): Record<string, number> {
     const counters = Object.entries<number>(this.dataplane.counters());
@@ -302,11 +315,21 @@ export class FamilyTunnel {
     }
   }
 
+  /** Applies the peers. A failure is retried: it may last as long as descriptors, memory or processor time are short. */
   private async applyPeers(): Promise<void> {
     this.retry.cancel();
-    const failed = await this.reconciler.apply(this.peers);
-    if (failed > 0) this.retryLater(failed);
-    else this.retry.reset();
+    this.ownChangeUntil = Number.POSITIVE_INFINITY;
+    try {
+      const failed = await this.reconciler.apply(this.peers);
+      if (failed > 0) this.retryLater(failed);
+      else this.retry.reset();
+    } catch (error) {
+      if (!(error instanceof UserError) || isGone(error)) throw error;
+      warn(error.message);
+      this.retryLater(1);
+    } finally {
+      this.ownChangeUntil = performance.now() + ECHO_MS;
+    }
   }
 
   private retryLater(failed: number): void {

@@ -4,7 +4,7 @@
  */
 
 import type { Repairs } from '../kernel/repairs.js';
-import { warn } from '../support/log.js';
+import { info, warn } from '../support/log.js';
 import { OncePerKey } from '../support/once.js';
 
 const POLL_MS = 1000;
@@ -17,6 +17,8 @@ const CONTESTED = 3;
 export interface OwnFile {
   readonly path: string;
   isIntact(): boolean | Promise<boolean>;
+  /** Whether Weft itself could not write it, for lack of disk space for example. */
+  readonly isUnwritten?: boolean;
   /** @throws if it cannot be restored now */
   restore(): Promise<void>;
 }
@@ -74,17 +76,21 @@ export class OwnFiles {
         kept.inARow = 0;
         continue;
       }
+      const { isUnwritten = false } = file;
       try {
         await file.restore();
         this.failures.clear(path);
+        if (isUnwritten) {
+          info(`${path}: written`);
+          continue;
+        }
         restored.add(kind);
         logRestored(kept);
       } catch (error) {
-        const reason = (error as Error).message;
-        this.failures.log(
-          path,
-          `${path}: another program removed or changed it, and it cannot be restored: ${reason}; retrying every second`,
-        );
+        const what = isUnwritten
+          ? 'it cannot be written'
+          : 'another program removed or changed it, and it cannot be restored';
+        this.failures.log(path, `${path}: ${what}: ${(error as Error).message}; retrying every second`);
       }
     }
     for (const kind of restored) this.repairs[kind] = (this.repairs[kind] ?? 0) + 1;

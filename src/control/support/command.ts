@@ -19,6 +19,8 @@ export interface Outcome {
   code: number;
   stdout: string;
   stderr: string;
+  /** Whether it was killed because it reached the time limit. */
+  timedOut?: boolean;
 }
 
 /**
@@ -30,6 +32,7 @@ export function run(
   args: readonly string[],
   input = '',
   signal?: AbortSignal,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     // With an aborted signal Node would start the command and then kill it.
@@ -37,14 +40,16 @@ export function run(
     const child: ChildProcess = execFile(
       command,
       args,
-      { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES, ...(signal && { signal }) },
+      { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES, ...(signal && { signal }) },
       (error, stdout, stderr) => {
         RUNNING.delete(child);
         if (error?.name === 'AbortError') reject(error);
         else if (error === null) resolve({ code: 0, stdout, stderr });
         else if (error.code === 'ENOENT') resolve({ code: NOT_FOUND, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
-        else resolve({ code: -1, stdout, stderr: stderr || describeKill(error) });
+        else if (error.killed && error.signal === 'SIGKILL')
+          resolve({ code: -1, stdout, stderr: `did not end within ${timeoutMs / 1000} s`, timedOut: true });
+        else resolve({ code: -1, stdout, stderr: stderr || describeEnd(error) });
       },
     );
     RUNNING.add(child);
@@ -64,8 +69,8 @@ export function killCommands(): void {
   }
 }
 
-function describeKill({ killed, signal, message }: ExecFileException): string {
-  return killed ? `did not end within ${TIMEOUT_MS / 1000} s` : `killed by ${signal ?? message}`;
+function describeEnd({ signal, message }: ExecFileException): string {
+  return signal ? `killed by ${signal}` : message;
 }
 
 /** Returns why a command failed, in one line. */

@@ -12,6 +12,8 @@ export class TextFile {
   private readonly writes = new Serial();
   /** The desired text; undefined before the first write. */
   private text: string | undefined;
+  /** Whether that text was never written completely. */
+  isUnwritten = false;
   /** The state in which the file was last seen with that text. */
   private seen: BigIntStats | undefined;
 
@@ -25,6 +27,7 @@ export class TextFile {
   /** Writes the file and its directories: a reader sees the old or the new text. @throws the error of the system call */
   write(text: string): Promise<void> {
     this.text = text;
+    this.isUnwritten = true;
     return this.restore();
   }
 
@@ -48,7 +51,7 @@ export class TextFile {
       const { path, text = '' } = this;
       const temporary = `${path}.${process.pid}.tmp`;
       try {
-        await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+        await makeDirectory(dirname(path));
         await refuseDevice(path);
         // Whatever has the name, such as a FIFO or a link, is replaced and not opened.
         await rm(temporary, { force: true });
@@ -61,6 +64,7 @@ export class TextFile {
           await file.close();
         }
         await rename(temporary, path);
+        if (text === this.text) this.isUnwritten = false;
       } catch (error) {
         await rm(temporary, { force: true }).catch(() => {});
         throw error;
@@ -73,6 +77,18 @@ export class TextFile {
 async function refuseDevice(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => undefined);
   if (stats?.isCharacterDevice() || stats?.isBlockDevice()) throw new Error('this is a device; name a file');
+}
+
+/** Creates a directory and its parents unless it exists. @throws the error of the system call */
+export async function makeDirectory(path: string): Promise<void> {
+  const mode = 0o755;
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    // On a read-only file system Node reports ENOENT.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(path, { mode });
+  }
 }
 
 /** Every change of the content changes one of these; a change of mode or owner changes the time too, but not the text. */

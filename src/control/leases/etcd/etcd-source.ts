@@ -7,6 +7,7 @@ import { type NetConf, netConfOf } from '../../config/net-conf.js';
 import type { EtcdOptions } from '../../options.js';
 import { JsonFile } from '../../support/json-file.js';
 import { info } from '../../support/log.js';
+import { Pace } from '../../support/pace.js';
 import { Serial } from '../../support/serial.js';
 import { UserError } from '../../support/user-error.js';
 import type { LeaseSets, NodeLeases } from '../lease.js';
@@ -62,6 +63,7 @@ export class EtcdLeaseSource implements LeaseSource {
   private keeper: Keeper | undefined;
   private collecting: NodeJS.Timeout | undefined;
   private readonly deliveries = new Serial();
+  private readonly pace = new Pace();
   private closed = false;
 
   constructor(options: EtcdOptions, timing: Partial<EtcdTiming> = {}, random: () => number = Math.random) {
@@ -250,15 +252,19 @@ export class EtcdLeaseSource implements LeaseSource {
   private deliverSoon({ own, peers }: AcquiredKey, listener: LeaseListener): void {
     if (this.collecting !== undefined) return;
     const deliver = async (): Promise<void> => {
-      this.collecting = undefined;
       if (this.closed) return;
       const sets = this.filter.setsOf(own.name, own.leases, peers.nodes);
       if (isDeepStrictEqual(sets, this.delivered)) return;
       await listener.onLeases(sets);
       this.delivered = sets;
     };
+    const paced = async (): Promise<void> => {
+      await this.pace.wait();
+      this.collecting = undefined;
+      await this.pace.run(deliver);
+    };
     this.collecting = setTimeout(() => {
-      this.deliveries.run(deliver).catch((error: Error) => listener.onRefused(error));
+      this.deliveries.run(paced).catch((error: Error) => listener.onRefused(error));
     }, this.timing.collectMs);
     this.collecting.unref();
   }

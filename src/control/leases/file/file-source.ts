@@ -7,6 +7,8 @@ import { readNetConf } from '../../config/net-conf.js';
 import type { FileOptions } from '../../options.js';
 import { info } from '../../support/log.js';
 import { OnceEach } from '../../support/once.js';
+import { Pace } from '../../support/pace.js';
+import { Retry } from '../../support/retry.js';
 import { Serial } from '../../support/serial.js';
 import type { LeaseSets } from '../lease.js';
 import type { Cluster, LeaseListener, LeaseRequest, LeaseSource } from '../source.js';
@@ -16,6 +18,8 @@ import { readLeaseFile } from './lease-file.js';
 const POLL_EVERY_MS = 200;
 /** A file that does not parse may be half written. Weft reads it again after this time before it rejects it. */
 const SETTLE_MS = 100;
+/** Pauses before a file that could not be read is read again, although it has not changed: descriptors may be short. */
+const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
 
 /** How the file is watched; tests replace it. */
 export interface FileWatch {
@@ -53,6 +57,12 @@ export class FileLeaseSource implements LeaseSource {
   private readonly fileWatch: FileWatch;
   private readonly ignored = new OnceEach();
   private readonly reloads = new Serial();
+  /** Whether a reload waits for the one in progress: it reads every change until then. */
+  private reloadQueued = false;
+  private readonly pace = new Pace();
+  private readonly retry = new Retry(RETRY_PAUSES, () => this.deliverSoon());
+  /** The last refusal since the file changed. */
+  private refusal: string | undefined;
   /** The request whose lease is in force. */
   private request: LeaseRequest | undefined;
   /** The request of a move to addresses without a lease in the file. */
@@ -85,7 +95,10 @@ export class FileLeaseSource implements LeaseSource {
   watch(listener: Omit<LeaseListener, 'onRevoked'>): void {
     if (this.request === undefined) throw new Error('a lease file is watched once its lease was acquired');
     this.listener = listener;
-    this.stopWatching = this.fileWatch.start(this.name, () => this.deliverSoon());
+    this.stopWatching = this.fileWatch.start(this.name, () => {
+      this.refusal = undefined;
+      this.deliverSoon();
+    });
     // The poll does not detect an edit between `acquire` and its own start.
     this.deliverSoon();
   }
@@ -103,6 +116,8 @@ export class FileLeaseSource implements LeaseSource {
 
   async close(): Promise<void> {
     this.stopWatching?.();
+    this.stopWatching = undefined;
+    this.retry.cancel();
   }
 
   /**
@@ -122,13 +137,24 @@ export class FileLeaseSource implements LeaseSource {
   /** Delivers the content of the file, after the listener has applied the set before. */
   private deliverSoon(): void {
     const { listener } = this;
-    if (listener === undefined) return;
+    if (listener === undefined || this.reloadQueued) return;
+    this.reloadQueued = true;
     const deliver = async (): Promise<void> => {
       const { sets, ignored } = await this.reload();
+      this.retry.reset();
       this.ignored.log(ignored, info);
       await listener.onLeases(sets);
     };
-    this.reloads.run(deliver).catch((error: Error) => listener.onRefused(error));
+    const paced = async (): Promise<void> => {
+      await this.pace.wait();
+      this.reloadQueued = false;
+      await this.pace.run(deliver);
+    };
+    this.reloads.run(paced).catch((error: Error) => {
+      if (this.stopWatching !== undefined) this.retry.schedule();
+      if (error.message !== this.refusal) listener.onRefused(error);
+      this.refusal = error.message;
+    });
   }
 
   private async load(request: LeaseRequest): Promise<Loaded> {

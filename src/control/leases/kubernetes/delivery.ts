@@ -8,6 +8,7 @@ import { valuesOf } from '../../addresses/family.js';
 import { formatIp } from '../../addresses/ip.js';
 import { info } from '../../support/log.js';
 import { Once } from '../../support/once.js';
+import { Pace } from '../../support/pace.js';
 import type { LeaseSets, NodeLeases } from '../lease.js';
 import type { LeaseListener, LeaseRequest } from '../source.js';
 import { annotationsOf } from './annotations.js';
@@ -35,6 +36,7 @@ export async function deliverChanges(
 ): Promise<void> {
   const { reflector, node } = session;
   const refusal = new Once();
+  const pace = new Pace();
   let changed = true;
   reflector.on('change', () => {
     changed = true;
@@ -45,16 +47,19 @@ export async function deliverChanges(
       await delay(collectMs, undefined, { signal }).catch(() => undefined);
       continue;
     }
+    await pace.wait(signal);
     changed = false;
-    updateOwn(session, leases, listener, refusal);
-    const sets = leases.builder.build(reflector.nodes, node, leases.own);
-    if (isDeepStrictEqual(sets, leases.sets)) continue;
-    try {
-      await listener.onLeases(sets);
-      leases.sets = sets;
-    } catch (error) {
-      listener.onRefused(error as Error);
-    }
+    await pace.run(async () => {
+      updateOwn(session, leases, listener, refusal);
+      const sets = leases.builder.build(reflector.nodes, node, leases.own);
+      if (isDeepStrictEqual(sets, leases.sets)) return;
+      try {
+        await listener.onLeases(sets);
+        leases.sets = sets;
+      } catch (error) {
+        listener.onRefused(error as Error);
+      }
+    });
   }
 }
 

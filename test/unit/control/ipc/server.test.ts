@@ -1,8 +1,9 @@
 import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createConnection, Server } from 'node:net';
+import { createConnection, Server, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
+import { until } from '../../../../lab/until.js';
 import { ask, NotRunning } from '../../../../src/control/ipc/client.js';
 import { type ControlRequest, socketPath } from '../../../../src/control/ipc/protocol.js';
 import { refuseRunning } from '../../../../src/control/ipc/running.js';
@@ -41,11 +42,43 @@ t.test('ask receives a large answer completely', async (t) => {
   t.same(await ask(dir, { command: 'status' }), big);
 });
 
-t.test('ControlServer answers concurrent requests', async (t) => {
-  const dir = await listen(t, async ({ command }) => command);
-  const answers = await Promise.all(Array.from({ length: 20 }, () => ask(dir, { command: 'status' })));
-  t.same(answers, new Array(20).fill('status'));
+t.test('ControlServer answers a thousand concurrent requests with two runs of its handler', async (t) => {
+  let runs = 0;
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const dir = await listen(t, async ({ command }) => {
+    if (command === 'leave') return release();
+    await released;
+    return ++runs;
+  });
+  const asking = Array.from({ length: 1000 }, () => ask(dir, { command: 'status' }));
+  await ask(dir, { command: 'leave' });
+  t.same(await Promise.all(asking), [1, ...new Array(999).fill(2)]);
 });
+
+t.test(
+  'ControlServer answers beside a thousand clients that send half a request or read nothing',
+  async (t) => {
+    const dir = await listen(t, async ({ command }) => `${command}${'x'.repeat(1_000_000)}`);
+    const open = new Set<Socket>();
+    const connect = async (index: number): Promise<void> => {
+      const readsNothing = index % 2 === 0;
+      const socket = createConnection({ path: socketPath(dir), allowHalfOpen: readsNothing });
+      socket.on('error', () => {}).on('close', () => open.delete(socket));
+      await once(socket, 'connect');
+      open.add(socket);
+      if (readsNothing) socket.end('{"command":"status"}');
+      else socket.resume().write('{"command"');
+    };
+    for (let index = 0; index < 1000; index += 100)
+      await Promise.all(Array.from({ length: 100 }, (_, more) => connect(index + more)));
+    t.match(await ask(dir, { command: 'status' }), /^status/);
+    // A socket that reads nothing does not see the end of its connection.
+    await until('the server closed the half requests', () => open.size <= 500);
+  },
+);
 
 t.test('ask rejects with the error of the handler', async (t) => {
   const dir = await listen(t, () => Promise.reject(new UserError('not now')));

@@ -23,6 +23,30 @@ t.test('ipBatch returns index and reason of each failed command, and runs the ot
   t.same(ip.taken(), ['a', 'b', 'c', 'd']);
 });
 
+t.test('ipBatch splits a long batch, and counts the index of a failure from its begin', async (t) => {
+  const ip = FakeIp.install(t);
+  const commands = Array.from({ length: 2500 }, (_, index) => `c${index}`);
+  ip.fail('c2001', 'File exists');
+  t.same(await ipBatch(commands), [{ index: 2001, reason: 'RTNETLINK answers: File exists' }]);
+  t.same(ip.taken(), commands);
+  t.equal(ip.starts, 3);
+});
+
+t.test(
+  'ipBatch runs the halves of a chunk that reaches the time limit, and returns those that do again',
+  async (t) => {
+    const ip = FakeIp.install(t);
+    ip.hang('c200');
+    const commands = Array.from({ length: 250 }, (_, index) => `c${index}`);
+    const failures = await ipBatch(commands, undefined, 1000);
+    t.same(
+      failures,
+      commands.slice(188, 250).map((_, index) => ({ index: 188 + index, reason: 'did not end within 1 s' })),
+    );
+    t.same([...new Set(ip.taken())], commands.slice(0, 200), 'the others ran');
+  },
+);
+
 t.test('ipRun throws an error with the failed command and the reason', async (t) => {
   const ip = FakeIp.install(t);
   ip.fail('link set dev a up', 'Operation not permitted');

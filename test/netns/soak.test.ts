@@ -1,0 +1,19 @@
+/** Two minutes of the soak test, `npm run soak`: a longer run shows slower growth. */
+
+import t from 'tap';
+import { soak } from '../../bench/soak/soak.js';
+import { makeBed } from './support/bed.js';
+
+/** MiB. In two minutes a heap grows to its first collection. */
+const LIMITS = { peak: 85, growth: 60 };
+
+t.test(
+  'Weft under a mixed load keeps its memory and descriptors, and loses no packet that it does not count',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'soak' });
+    const { broken, counts, pings, peaks } = await soak(lab, { minutes: 2, limits: LIMITS });
+    t.comment(JSON.stringify({ counts, pings, peaks }));
+    t.strictSame(broken, []);
+    t.ok(counts.flaps >= 4 && counts.statuses > 20 && counts.leaseSets > 50, 'the load was complete');
+  },
+);
