@@ -47,7 +47,7 @@ const OVERLAY = String.raw`flannel(?:-v6)?\.\d{1,8}`;
 /** Any name that iproute2 reads as one word; bytes above 0x7f are UTF-8. */
 const NAME = String.raw`[\x21-\x7e\x80-\xff]+`;
 const IP_COMMANDS = [
-  `link set dev ${OVERLAY} address ${MAC} mtu \\d+ txqueuelen \\d+`,
+  `link set dev ${OVERLAY} address ${MAC} mtu \\d+ txqueuelen \\d+ alias weft`,
   `link set dev ${OVERLAY} up`,
   `link delete ${OVERLAY}`,
   `address replace ${NET} dev ${OVERLAY}(?: nodad)?`,

@@ -28,6 +28,7 @@ t.test("runOptions without flags gives etcd with flannel's defaults", async (t) 
       blackholeRoute: false,
     },
     adopt: false,
+    takeover: false,
     subnetFile: '/run/flannel/subnet.env',
     runDir: '/run/weft',
     workers: 1,
@@ -45,7 +46,15 @@ t.test('runOptions maps every flag to its option', async (t) => {
     ...['-subnet-lease-renew-margin=1439', '-iface=eth0', '-iface-regex=e.*', '-iface-can-reach=10.0.0.9'],
     ...['-public-ip=10.0.0.1', '-public-ipv6=fd00::1', '-healthz-ip=::', '-healthz-port=8081', '-ip-masq'],
     ...['-ip-masq-fully-random-disable', '-iptables-resync=9', '-iptables-forward-rules=false'],
-    ...['-ip-blackhole-route', '-adopt', '-subnet-file=s', '-run-dir=r', '-workers=2', '-offload=none'],
+    ...[
+      '-ip-blackhole-route',
+      '-adopt',
+      '-takeover',
+      '-subnet-file=s',
+      '-run-dir=r',
+      '-workers=2',
+      '-offload=none',
+    ],
     ...['-gso-trains=off', '-busy-poll=0', '-peer-check=mac'],
   );
   t.strictSame(options, {
@@ -70,6 +79,7 @@ t.test('runOptions maps every flag to its option', async (t) => {
     health: { address: '::', port: 8081 },
     rules: { ipMasq: true, fullyRandom: false, resyncSeconds: 9, forwardRules: false, blackholeRoute: true },
     adopt: true,
+    takeover: true,
     subnetFile: 's',
     runDir: 'r',
     workers: 2,

@@ -116,7 +116,7 @@ t.test('configureDevice sets no MAC on a device without MAC', async (t) => {
   ip.answer('-details address show', [{ ifindex: 5, ifname: 'weft-no-dev0', mtu: 1472, flags: ['UP'] }]);
   await configureDevice({ ...BEFORE, name: 'weft-no-dev0', mac: undefined, mtu: 1472 });
   const [first = '', ...rest] = ip.taken();
-  t.match(first, /^link set dev weft-no-dev0 mtu 1472 txqueuelen \d+$/);
+  t.match(first, /^link set dev weft-no-dev0 mtu 1472 txqueuelen \d+ alias weft$/);
   t.same(rest, ['address replace 10.244.1.0/32 dev weft-no-dev0', 'link set dev weft-no-dev0 up']);
 });
 
