@@ -2,6 +2,7 @@
 
 import { mkdir, rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { SpareWorker } from '../dataplane/dataplane.js';
 import { limitYoungSpace, tuneHeap } from '../sys/heap.js';
 import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
@@ -9,6 +10,7 @@ import { Endpoints } from './endpoints.js';
 import { Firewall } from './firewall/firewall.js';
 import { Journal, readJournal } from './journal.js';
 import { ipRun } from './kernel/ip.js';
+import { readLinks } from './kernel/links.js';
 import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
@@ -29,6 +31,8 @@ import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
 const RULES_MS = 1000;
+/** How long what was read at the beginning of a start counts as the present state. */
+const UP_TO_DATE_MS = 1000;
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
@@ -53,6 +57,10 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
   try {
     const privileges = new Privileges();
     privileges.share();
+    // The longest parts of a start run meanwhile: a forwarding thread begins, and `ip` reads the links.
+    const spare = new SpareWorker();
+    teardown.defer('the spare thread', () => spare.discard());
+    const links = recent(readLinks());
     const predecessor = options.takeover ? await Predecessor.find(options.runDir) : undefined;
 
     // 1. The lease source, and what reports this start: health endpoints and control socket.
@@ -82,7 +90,7 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     tracker = underlayTracker(options, cluster);
     const earlier = await readJournal(options.runDir);
     const handovers = (await predecessor?.receive()) ?? new Map();
-    const planning = planPresent(options, cluster, tracker, handovers, shutdown.signal);
+    const planning = planPresent(options, cluster, tracker, handovers, shutdown.signal, links());
     const openFirewall = (): Promise<Firewall> => Firewall.open(firewallOptions(options, cluster.netConf));
     // Probing runs half a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
     const probing = earlier === undefined ? openFirewall() : undefined;
@@ -100,7 +108,7 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     files.keep('runDir', journal.file);
     files.keep('runDir', await storedMacsFile(options.runDir));
     const context: TunnelContext = {
-      openDataplane: (present, own) => openDataplane(present, own, plan.links, options),
+      openDataplane: (present, own) => openDataplane(present, own, plan.links, options, spare),
       journal,
       blackhole: options.rules.blackholeRoute,
       onFailure: (error) => shutdown.fail(error),
@@ -151,6 +159,13 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     // A signal during start-up aborts the wait for the lease source; that error is expected.
     if (service !== undefined || !shutdown.requested) throw error;
   }
+}
+
+/** Returns a function that returns the promise as long as its result is up to date. */
+function recent<T>(reading: Promise<T>): () => Promise<T> | undefined {
+  const startedAt = performance.now();
+  reading.catch(() => {});
+  return () => (performance.now() - startedAt < UP_TO_DATE_MS ? reading : undefined);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The steps of the start that need the underlay. They wait, and begin again if it disappears meanwhile. */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Link } from './kernel/links.js';
 import type { LeaseSet } from './leases/lease.js';
 import type { Cluster } from './leases/source.js';
 import { FamilyTunnel, type TunnelContext } from './node/family-tunnel.js';
@@ -13,16 +14,23 @@ import type { UnderlayTracker } from './underlay/tracker.js';
 /** Pause before a step is repeated. */
 const RETRY_MS = 500;
 
-/** Makes the plan on a present underlay, and again if the address disappears meanwhile. @throws UserError */
+/**
+ * Makes the plan on a present underlay, and again if the address disappears meanwhile. `links`: those of this machine, if they
+ * have been read already. @throws UserError
+ */
 export async function planPresent(
   options: RunOptions,
   cluster: Cluster,
   tracker: UnderlayTracker,
   handovers: Handovers,
   signal: AbortSignal,
+  links?: Promise<Link[]>,
 ): Promise<Plan> {
+  let first = links;
   return await untilPresent(signal, async () => {
-    const plan = await makePlan(options, cluster, await tracker.wait(signal), handovers);
+    const underlay = await tracker.wait(signal, first);
+    first = undefined;
+    const plan = await makePlan(options, cluster, underlay, handovers);
     // Before the lease is published: no peer may send to a node that cannot listen.
     for (const family of plan.families) refuseTakenPort(family, plan.links, family.address);
     return plan;

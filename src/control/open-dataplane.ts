@@ -1,6 +1,12 @@
 /** Opens the dataplane of a plan, and turns the kernel's errors into text for the operator. */
 
-import { Dataplane, HandoverMismatch, OffloadUnavailable, probeSocket } from '../dataplane/dataplane.js';
+import {
+  Dataplane,
+  HandoverMismatch,
+  OffloadUnavailable,
+  probeSocket,
+  type SpareWorker,
+} from '../dataplane/dataplane.js';
 import { BIND, UNDERLAY_GONE } from '../sys/call-errors.js';
 import { SystemError } from '../sys/system-error.js';
 import { formatIp, type Ip, toUnderlay } from './addresses/ip.js';
@@ -18,6 +24,7 @@ export function openDataplane(
   own: Lease,
   links: readonly Link[],
   options: RunOptions,
+  spare?: SpareWorker,
 ): Dataplane {
   const { backend, origin, podMtu, peerCheck } = plan;
   const address = boundAddress(plan, own);
@@ -33,6 +40,7 @@ export function openDataplane(
       busyPoll: options.busyPoll,
       podMtu,
       tunnel: backend.tunnel(own, peerCheck),
+      spare,
     });
   } catch (error) {
     if (error instanceof OffloadUnavailable)

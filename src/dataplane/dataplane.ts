@@ -25,6 +25,7 @@ import {
   refusalReason,
 } from './offload/level.js';
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
+import { DesiredState } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
 import { type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
@@ -44,6 +45,7 @@ export type { PeerCheck, TunnelOptions } from './tunnel/options.js';
 export type { PeerActivity } from './tunnel/peer-traffic.js';
 export type { RefusedSource } from './tunnel/refused-sources.js';
 export type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
+export { SpareWorker } from './worker/spare-worker.js';
 
 /** Binds and closes the socket a dataplane would receive on. @throws SystemError when it cannot be bound */
 export function probeSocket(address: UnderlayAddress, port: number): void {
@@ -143,6 +145,8 @@ export class Dataplane {
   private readonly overflows: OverflowCounters;
   private readonly socketDrops: SocketDrops;
   private readonly guard: FloodGuard;
+  /** What was asked of the tunnel. */
+  private readonly desired: DesiredState;
   private threads: ForwardingThreads | undefined;
   /** The counters at the stop. */
   private finalCounters: Counters | undefined;
@@ -156,6 +160,7 @@ export class Dataplane {
   constructor(options: DataplaneOptions) {
     checkUnderlayFamily(options);
     this.options = options;
+    this.desired = new DesiredState(isIpv6Address(options.address));
     this.address = options.address;
     this.sockets = openSockets(options);
     try {
@@ -182,7 +187,7 @@ export class Dataplane {
     this.overflows = new OverflowCounters(() => deviceName(this.device.fds[0]), this.socketDrops);
   }
 
-  /** Starts forwarding. Threads that fail are replaced; `events` reports it. */
+  /** Starts forwarding, with the changes that were made before. Threads that fail are replaced; `events` reports it. */
   async start(events: DataplaneEvents): Promise<void> {
     // process.exit never returns while a thread is in a blocking call, so every exit must end the threads.
     process.on('exit', this.stopAtExit);
@@ -208,8 +213,10 @@ export class Dataplane {
         const txSocketFds = sockets.transmit.length > 0 ? sockets.transmit : [socketFd];
         return { ...common, deviceFd, socketFd, txSocketFds };
       }),
+      desired: this.desired,
       events,
       onRefusal,
+      spare: options.spare,
     });
     await this.threads.start();
     this.guard.start();
@@ -365,8 +372,9 @@ export class Dataplane {
   }
 
   private async change(request: TunnelRequest): Promise<void> {
-    if (this.threads === undefined) throw new DataplaneGone();
-    await this.threads.change(request);
+    if (this.finalCounters !== undefined) throw new DataplaneGone();
+    if (this.threads === undefined) this.desired.note(request);
+    else await this.threads.change(request);
   }
 
   private async ask(request: TunnelRequest): Promise<TunnelAnswer[]> {

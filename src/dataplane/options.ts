@@ -7,6 +7,7 @@ import type { GsoRuns } from './offload/gso-runs.js';
 import type { Direction, OffloadLevel } from './offload/level.js';
 import type { TunnelOptions } from './tunnel/options.js';
 import type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
+import type { SpareWorker } from './worker/spare-worker.js';
 
 export interface DataplaneOptions {
   /** Name of the device: a TAP for vxlan, e.g. flannel.1; a TUN for udp, e.g. flannel0. */
@@ -27,6 +28,8 @@ export interface DataplaneOptions {
   /** MTU of the pods behind the device, in bytes: the segment size of superpackets that arrive without one. */
   podMtu: number;
   tunnel: TunnelOptions;
+  /** A worker for the first thread; without one the dataplane starts all of them. */
+  spare?: SpareWorker | undefined;
 }
 
 export interface RouteChanges {

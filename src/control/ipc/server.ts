@@ -80,13 +80,13 @@ export class ControlServer {
     await this.open();
   }
 
-  /** Waits for pending answers, then closes and removes the socket. */
+  /** Waits for pending answers, then closes. */
   async close(): Promise<void> {
+    // It removes the socket too. Later another one at this path is a successor's.
     const closed = new Promise((resolve) => this.server.close(resolve));
     await Promise.race([Promise.allSettled(this.answers), delay(LAST_ANSWERS_MS, undefined, { ref: false })]);
     for (const socket of this.connections) socket.destroy();
     await closed;
-    await rm(this.path, { force: true });
   }
 
   private createServer(): Server {

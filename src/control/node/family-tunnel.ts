@@ -98,12 +98,11 @@ export class FamilyTunnel {
   /** Starts the forwarding threads. Packets of a device that an earlier run left pass when this resolves. */
   async startForwarding(): Promise<void> {
     const { plan, own, peers } = this;
-    const started = this.startThreads();
-    // The threads get these before their first packet.
     if (plan.origin !== 'create') {
-      await Promise.all([plan.backend.setOwnLease(this.dataplane, own), this.reconciler.serve(peers)]);
+      await plan.backend.setOwnLease(this.dataplane, own);
+      await this.reconciler.serve(peers);
     }
-    await started;
+    await this.startThreads();
     await this.recordDevice();
   }
 

@@ -28,6 +28,8 @@ export class TextFile {
   write(text: string): Promise<void> {
     this.text = text;
     this.isUnwritten = true;
+    // The file may still have the text before.
+    this.seen = undefined;
     return this.restore();
   }
 

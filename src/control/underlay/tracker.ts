@@ -56,9 +56,9 @@ export class UnderlayTracker {
     return this.outage.notReady;
   }
 
-  /** Chooses once. @throws UserError, or UnderlayMissing if something may appear later */
-  async choose(): Promise<ChosenUnderlay> {
-    const links = await readLinks();
+  /** Chooses once, from this machine's links. @throws UserError, or UnderlayMissing if something may appear later */
+  async choose(reading: Promise<Link[]> = readLinks()): Promise<ChosenUnderlay> {
+    const links = await reading;
     const candidates = withoutOverlays(links);
     const underlay = await this.chooseFrom(candidates, this.families);
     for (const family of this.families) this.chosen.set(family, presentOf(underlay, family, candidates));
@@ -66,13 +66,15 @@ export class UnderlayTracker {
   }
 
   /**
-   * Waits until every family has an underlay. Logs at once what is missing, then once a minute.
+   * Waits until every family has an underlay. Logs at once what is missing, then once a minute. `first`: the links for the
+   * first choice, if they have been read already.
    * @throws UserError if waiting cannot help; the signal's reason once the signal is aborted
    */
-  async wait(signal: AbortSignal): Promise<ChosenUnderlay> {
+  async wait(signal: AbortSignal, first?: Promise<Link[]>): Promise<ChosenUnderlay> {
+    let links = first;
     for (;;) {
       try {
-        const chosen = await this.choose();
+        const chosen = await this.choose(links);
         this.report({});
         return chosen;
       } catch (error) {
@@ -80,6 +82,7 @@ export class UnderlayTracker {
         const { reason } = error;
         this.report(perFamily(this.families, () => reason));
       }
+      links = undefined;
       await delay(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }

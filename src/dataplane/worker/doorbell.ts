@@ -3,10 +3,15 @@
  * memory, which the worker checks once per round, and an eventfd in its poll set, which wakes it.
  */
 
-import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../sys/constants.js';
-import { addressOf, close, eventfd, read, write } from '../../sys/ffi.js';
+import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from '../../sys/constants.js';
+import { addressOf, close, eventfd, ppoll, read, write } from '../../sys/ffi.js';
 import { SystemError } from '../../sys/system-error.js';
-import type { DoorbellHandle } from './messages.js';
+
+/** The parts of a Doorbell, in a form that can be posted to another thread. */
+export interface DoorbellHandle {
+  eventFd: number;
+  flags: SharedArrayBuffer;
+}
 
 /** Indices of the flags. */
 const RINGING = 0;
@@ -66,6 +71,12 @@ export class Doorbell {
     read(this.eventFd, this.transferAddress, 8);
     Atomics.store(this.flags, RINGING, 0);
     return true;
+  }
+
+  /** Worker: blocks until a ring, and answers it. */
+  wait(): void {
+    const pollfd = new Int32Array([this.eventFd, POLLIN]);
+    while (!this.answer()) ppoll(addressOf(new Uint8Array(pollfd.buffer)), 1, 0n);
   }
 
   /** Worker: whether `stop` was called. */

@@ -19,6 +19,9 @@ import type { Tunnel } from '../tunnel/tunnel.js';
 import type { Doorbell } from './doorbell.js';
 import type { Idle } from './idle.js';
 
+/** Groups of rounds that are measured apart. */
+const MEASURED_GROUPS = 10;
+
 export interface Path {
   overlay: Port;
   underlay: Port;
@@ -66,15 +69,23 @@ export class ForwardingLoop {
     }
   }
 
-  /** Forwards for some rounds without waiting and returns the mean duration of one, in microseconds. */
+  /**
+   * Forwards for some rounds without waiting, and returns the duration of an empty one, in microseconds. It is the mean of
+   * the fastest group: packets may pass already.
+   */
   measureRound(rounds: number): number {
-    const start = performance.now();
-    for (let i = 0; i < rounds; i++) {
-      this.forwardOut();
-      this.forwardIn();
-      schedYield();
+    const size = Math.ceil(rounds / MEASURED_GROUPS);
+    let fastest = Number.POSITIVE_INFINITY;
+    for (let group = 0; group < MEASURED_GROUPS; group++) {
+      const start = performance.now();
+      for (let i = 0; i < size; i++) {
+        this.forwardOut();
+        this.forwardIn();
+        schedYield();
+      }
+      fastest = Math.min(fastest, performance.now() - start);
     }
-    return ((performance.now() - start) * 1000) / rounds;
+    return (fastest * 1000) / size;
   }
 
   private forwardOut(): number {

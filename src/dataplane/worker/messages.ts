@@ -7,6 +7,7 @@
 import type { Direction, Offload } from '../offload/level.js';
 import type { DataplaneOptions } from '../options.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
+import type { DoorbellHandle } from './doorbell.js';
 
 export type Request = TunnelRequest & { id: number };
 
@@ -39,8 +40,5 @@ export interface WorkerOptions extends Pick<DataplaneOptions, 'busyPoll' | 'port
   counters: SharedArrayBuffer;
 }
 
-/** The parts of a Doorbell, in a form that can be posted to another thread. */
-export interface DoorbellHandle {
-  eventFd: number;
-  flags: SharedArrayBuffer;
-}
+/** What a spare worker gets at first; control posts the rest. */
+export type SpareOptions = Pick<WorkerOptions, 'doorbell'>;

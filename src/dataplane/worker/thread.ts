@@ -7,6 +7,7 @@ import { COUNTER_ROW_SIZE, type CounterRow } from '../counters.js';
 import { DataplaneGone } from '../errors.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
 import type { Reply, WorkerOptions } from './messages.js';
+import type { StartedWorker } from './spare-worker.js';
 import { WorkerRun } from './worker-run.js';
 
 /** Ticks without an answer after which a worker hangs, and those that its start may take. */
@@ -53,8 +54,14 @@ export class ForwardingThread {
   private ended = false;
   private markStarted = (): void => {};
 
-  /** `stateOf` returns the desired state of the tunnel. */
-  constructor(entry: URL, options: ThreadOptions, stateOf: () => TunnelRequest[], listener: ThreadListener) {
+  /** `stateOf` returns the desired state of the tunnel. `spare`: the first worker, if it has started already. */
+  constructor(
+    entry: URL,
+    options: ThreadOptions,
+    stateOf: () => TunnelRequest[],
+    listener: ThreadListener,
+    spare?: StartedWorker,
+  ) {
     this.entry = entry;
     this.options = options;
     this.stateOf = stateOf;
@@ -62,7 +69,7 @@ export class ForwardingThread {
     this.started = new Promise((resolve) => {
       this.markStarted = resolve;
     });
-    this.run = this.startRun();
+    this.run = this.startRun(spare);
   }
 
   /** Whether the worker has not answered for a second. */
@@ -117,7 +124,7 @@ export class ForwardingThread {
     return done;
   }
 
-  private startRun(): WorkerRun {
+  private startRun(spare?: StartedWorker): WorkerRun {
     this.isRunning = false;
     this.missed = 0;
     const { busyRounds, counters } = this;
@@ -129,6 +136,7 @@ export class ForwardingThread {
         onReply: (reply) => this.handle(reply),
         onEnd: (cause) => this.replace(cause),
       },
+      spare,
     );
     for (const [id, { request }] of this.pending) run.post({ ...request, id });
     return run;

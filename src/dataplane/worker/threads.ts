@@ -8,10 +8,11 @@ import type { CounterRow } from '../counters.js';
 import { DataplaneGone, PortFailure, ThreadFailure, ThreadSilent } from '../errors.js';
 import type { Direction } from '../offload/level.js';
 import type { DataplaneEvents } from '../options.js';
-import { DesiredState } from '../tunnel/desired-state.js';
+import type { DesiredState } from '../tunnel/desired-state.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
+import type { SpareWorker } from './spare-worker.js';
 import { ForwardingThread, type ThreadOptions } from './thread.js';
-import { WORKER_ENTRY } from './worker-run.js';
+import { WORKER_ENTRY } from './worker-entry.js';
 
 /** The failure within a minute that ends the dataplane. */
 const MOST_FAILURES = 5;
@@ -26,9 +27,13 @@ export interface ThreadsOptions {
   device: string;
   /** One per queue. */
   threads: readonly ThreadOptions[];
+  /** The tunnel's state: a thread has it before its first packet, and so does one that replaces it. */
+  desired: DesiredState;
   events: Pick<DataplaneEvents, 'onFailure' | 'onThreadTrouble'>;
   /** Called once per thread and direction that falls back, with the name of the kernel's errno. */
   onRefusal(direction: Direction, code: string): void;
+  /** A worker that has started already. */
+  spare?: SpareWorker | undefined;
   /** The entry point of the workers; replaced by tests. */
   entry?: URL;
 }
@@ -37,7 +42,6 @@ export class ForwardingThreads {
   /** Threads that were replaced. */
   restarts = 0;
   private readonly options: ThreadsOptions;
-  private readonly desired: DesiredState;
   private readonly threads: readonly ForwardingThread[];
   private readonly timer: NodeJS.Timeout;
   /** Times of the latest failures. */
@@ -45,15 +49,20 @@ export class ForwardingThreads {
 
   constructor(options: ThreadsOptions) {
     this.options = options;
-    this.desired = new DesiredState(options.threads[0]?.ipv6 ?? false);
     this.threads = options.threads.map(
       (thread, index) =>
-        new ForwardingThread(options.entry ?? WORKER_ENTRY, thread, () => this.desired.requests(), {
-          onCrash: (cause) => this.noteCrash(index, cause),
-          onFallback: ({ direction, errno }) => options.onRefusal(direction, errnoName(errno)),
-          onPortFailure: ({ port, errno }) =>
-            options.events.onFailure(new PortFailure(port, options.device, errno)),
-        }),
+        new ForwardingThread(
+          options.entry ?? WORKER_ENTRY,
+          thread,
+          () => options.desired.requests(),
+          {
+            onCrash: (cause) => this.noteCrash(index, cause),
+            onFallback: ({ direction, errno }) => options.onRefusal(direction, errnoName(errno)),
+            onPortFailure: ({ port, errno }) =>
+              options.events.onFailure(new PortFailure(port, options.device, errno)),
+          },
+          options.spare?.take(),
+        ),
     );
     // An interval of which this process misses a part, because it was stopped, calls back once.
     this.timer = setInterval(() => {
@@ -79,7 +88,7 @@ export class ForwardingThreads {
 
   /** Applies a change in every thread, also in those that replace one later. @throws DataplaneGone */
   async change(request: TunnelRequest): Promise<void> {
-    this.desired.note(request);
+    this.options.desired.note(request);
     await this.request(request);
   }
 

@@ -4,14 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { describeError } from '../../sys/describe-error.js';
 import { Doorbell } from './doorbell.js';
 import type { Reply, Request, WorkerOptions } from './messages.js';
-
-/** Old space of a worker's heap, in MB: code, and the FDB of tens of thousands of peers. */
-const WORKER_HEAP_MB = 32;
-/** Young space in MB. Nothing is allocated per packet, so it only serves requests and warm-up. */
-const WORKER_YOUNG_MB = 4;
-
-/** The entry point of a worker. */
-export const WORKER_ENTRY = new URL('./worker.js', import.meta.url);
+import type { StartedWorker } from './spare-worker.js';
+import { RESOURCE_LIMITS } from './worker-entry.js';
 
 export interface RunListener {
   onReply(reply: Reply): void;
@@ -27,15 +21,22 @@ export class WorkerRun {
   private ended = false;
   private readonly listener: RunListener;
 
-  constructor(entry: URL, options: Omit<WorkerOptions, 'doorbell'>, listener: RunListener) {
-    const handle = Doorbell.create();
+  /** `spare` is a worker that waits for its options; without one a worker starts now. @throws SystemError */
+  constructor(
+    entry: URL,
+    options: Omit<WorkerOptions, 'doorbell'>,
+    listener: RunListener,
+    spare?: StartedWorker,
+  ) {
+    const handle = spare?.doorbell ?? Doorbell.create();
     this.doorbell = new Doorbell(handle);
     this.listener = listener;
     const workerData: WorkerOptions = { ...options, doorbell: handle };
-    this.worker = new Worker(entry, {
-      workerData,
-      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB, maxYoungGenerationSizeMb: WORKER_YOUNG_MB },
-    });
+    this.worker = spare?.worker ?? new Worker(entry, { workerData, resourceLimits: RESOURCE_LIMITS });
+    if (spare !== undefined) {
+      spare.worker.postMessage(workerData);
+      this.doorbell.ring();
+    }
     this.worker.on('message', (reply: Reply) => {
       if (!this.ended) listener.onReply(reply);
     });

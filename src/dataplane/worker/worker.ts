@@ -22,7 +22,7 @@ import { VxlanTunnel } from '../tunnel/vxlan.js';
 import { Doorbell } from './doorbell.js';
 import { Idle } from './idle.js';
 import { ForwardingLoop } from './loop.js';
-import type { Reply, Request, WorkerOptions } from './messages.js';
+import type { Reply, Request, SpareOptions, WorkerOptions } from './messages.js';
 
 /** The largest batch that is read from the device before it is sent. */
 const MAX_BATCH = 64;
@@ -42,9 +42,11 @@ const SMALL_STRUCTURES = 65536;
 const CALIBRATION_ROUNDS = 200;
 
 limitYoungSpace();
-const options = workerData as WorkerOptions;
 const control = parentPort;
 if (control === null) throw new Error('worker.js is the entry point of a worker thread');
+const given = workerData as WorkerOptions | SpareOptions;
+const doorbell = new Doorbell(given.doorbell);
+const options = 'counters' in given ? given : waitForOptions();
 
 const { level, uso, superpackets, maxRun } = options.offload;
 const gso = level === 'gso';
@@ -64,7 +66,6 @@ const tunnel: Tunnel =
   options.tunnel.type === 'vxlan'
     ? new VxlanTunnel(arena, counters, options.tunnel, ipv6Addresses)
     : new UdpTunnel(arena, checksum, counters, options.tunnel);
-const doorbell = new Doorbell(options.doorbell);
 const outbound = new PacketBatch(arena, MAX_BATCH, LARGEST_FRAME);
 const inbound = new PacketBatch(arena, GroSplitter.maxPackets(receives, gso), 0);
 const replies = new PacketBatch(arena, MAX_REPLIES, LARGEST_ERROR);
@@ -104,16 +105,27 @@ const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.event
 const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);
 
 for (const request of options.state) apply(request);
-// Changes that were posted before the thread ran: the first packet needs them.
-if (doorbell.answer()) handleRequests();
+// Control may have posted requests whose ring a spare worker has answered already.
+handleRequests();
 
 if (options.busyRounds !== undefined) {
   idle.busyRounds = options.busyRounds;
 } else if (options.busyPoll > 0) {
-  // Polling time is counted in rounds, so that the loop never reads the clock. The device is still down, and few packets
-  // arrive on the socket, so the measured rounds are empty ones. The first rounds are slower: they compile the code.
+  // Polling time is counted in rounds, so that the loop never reads the clock. The first rounds are slower: they compile
+  // the code.
   loop.measureRound(CALIBRATION_ROUNDS);
   idle.busyRounds = Math.max(1, Math.round(options.busyPoll / loop.measureRound(CALIBRATION_ROUNDS)));
+}
+
+/** Blocks a spare worker until control posts its options. */
+function waitForOptions(): WorkerOptions {
+  for (;;) {
+    doorbell.wait();
+    // It ends this thread only.
+    if (doorbell.stopped) process.exit();
+    const received = receiveMessageOnPort(control as NonNullable<typeof control>);
+    if (received !== undefined) return received.message as WorkerOptions;
+  }
 }
 
 function reply(message: Reply): void {

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { startKernel } from '../../../lab/dataplanes/kernel.js';
 import { ipBatch, ipJson } from '../../../lab/ip.js';
 import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { runCommand } from '../support/cli.js';
 import { isReady } from '../support/cluster.js';
 import {
   DEVICE6,
@@ -48,7 +49,8 @@ t.test('weft run on a node with a kernel vxlan device', await withKernelVxlan(),
     t.strictSame(await weft.end(), { code: 0, signal: null });
   });
 
-  await t.test('the kernel device can be created again after Weft has stopped', async (t) => {
+  await t.test('the kernel device can be created again after weft cleanup', async (t) => {
+    await runCommand(node, ['cleanup', '--run-dir', `${node.dir}/run`]);
     await startKernel(node);
     await answered(t, lab.pod(1), lab.pod(2).address);
   });

@@ -72,8 +72,10 @@ t.test('DirectRouting with peers on the same network', async (t) => {
     t.strictSame(await becomes(node, past(node)), past(node));
   });
 
-  await t.test('a stop deletes the direct routes', async (t) => {
+  await t.test('a stop leaves the direct routes, and weft cleanup deletes them', async (t) => {
     t.strictSame(await weft.end(), { code: 0, signal: null });
+    t.strictSame(await waysOf(node), past(node));
+    await runCommand(node, ['cleanup', '--run-dir', weft.runDir]);
     t.strictSame(await waysOf(node), []);
   });
 });

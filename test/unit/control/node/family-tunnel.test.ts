@@ -409,11 +409,9 @@ t.test('a rebuild that keeps failing ends the run with the last error', async (t
 });
 
 t.test('a failure that an earlier dataplane reports late is ignored', async (t) => {
-  const { ip, tunnel, dataplanes } = await upRig(t);
-  deviceIs(ip, undefined);
+  const { tunnel, dataplanes } = await upRig(t);
   dataplanes[0]?.loseDevice(DEVICE);
   await until('the device is recreated', () => dataplanes.length === 2);
-  deviceIs(ip, {});
   await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   dataplanes[0]?.loseDevice(DEVICE);
   t.match(tunnel.lifecycle.state, { name: 'up' });

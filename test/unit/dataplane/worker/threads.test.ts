@@ -5,6 +5,7 @@ import { until } from '../../../../lab/until.js';
 import { COUNTER } from '../../../../src/dataplane/counters.js';
 import { DataplaneGone, PortFailure, ThreadFailure, ThreadSilent } from '../../../../src/dataplane/errors.js';
 import { NO_OFFLOAD } from '../../../../src/dataplane/offload/level.js';
+import { DesiredState } from '../../../../src/dataplane/tunnel/desired-state.js';
 import type { TunnelRequest } from '../../../../src/dataplane/tunnel/requests.js';
 import { ForwardingThread, type ThreadOptions } from '../../../../src/dataplane/worker/thread.js';
 import { ForwardingThreads } from '../../../../src/dataplane/worker/threads.js';
@@ -54,6 +55,7 @@ function rig(t: Test, { count = 2, vni = NONE } = {}): Rig {
     threads: Array.from({ length: count }, (_, index) => options(index, vni)),
     events: { onFailure: (error) => failures.push(error), onThreadTrouble: (message) => log.push(message) },
     onRefusal: () => {},
+    desired: new DesiredState(false),
     entry: ENTRY,
   });
   t.teardown(() => threads.stop());
