@@ -4,9 +4,9 @@
  * s after its last frame. The leases' FDB (address-table.ts) is separate: it is searched first, and its MACs are never
  * learned.
  *
- * The table is a hash table in typed arrays of fixed size. A bucket is a chain of entries. A second list links all
+ * The table is a hash table in typed arrays of fixed size. Entries of one hash value form a chain. A second list links all
  * entries in the order of their use, and a full table replaces the least recently used one. An aged-out entry keeps its
- * place until then. Peers choose the MACs, so the hash is random: nobody can fill one bucket on purpose.
+ * place until then. Peers choose the MACs, so the hash is random: nobody can make one chain long on purpose.
  */
 
 /** FDB_AGE_DEFAULT of vxlan_core.c. */
@@ -42,17 +42,17 @@ export class LearnedFdb {
   private readonly clock: { now(): number };
   private readonly highFactor = randomFactor();
   private readonly lowFactor = randomFactor();
-  /** The bits of a hash that do not select the bucket. */
+  /** The bits of a hash that do not select the chain. */
   private readonly hashShift: number;
-  /** The first entry of each bucket. */
-  private readonly buckets: Int32Array;
+  /** The first entry of each chain. */
+  private readonly chains: Int32Array;
   // Entries, from index 1.
   private readonly highs: Int32Array;
   private readonly lows: Int32Array;
   private readonly addresses: Int32Array;
   /** When the entry was written last. */
   private readonly times: Float64Array;
-  /** The next entry of the bucket. */
+  /** The next entry of the chain. */
   private readonly chained: Int32Array;
   // The list of use: the entry used next before and after. Index 0 closes the circle.
   private readonly older: Int32Array;
@@ -64,7 +64,7 @@ export class LearnedFdb {
     this.clock = clock;
     const hashBits = Math.max(1, Math.ceil(Math.log2(capacity)));
     this.hashShift = 32 - hashBits;
-    this.buckets = new Int32Array(1 << hashBits);
+    this.chains = new Int32Array(1 << hashBits);
     this.highs = new Int32Array(capacity + 1);
     this.lows = new Int32Array(capacity + 1);
     this.addresses = new Int32Array(capacity + 1);
@@ -109,12 +109,12 @@ export class LearnedFdb {
     return entries;
   }
 
-  private bucketOf(high: number, low: number): number {
+  private chainOf(high: number, low: number): number {
     return (Math.imul(high, this.highFactor) + Math.imul(low, this.lowFactor)) >>> this.hashShift;
   }
 
   private find(high: number, low: number): number {
-    let entry = this.buckets[this.bucketOf(high, low)];
+    let entry = this.chains[this.chainOf(high, low)];
     while (entry !== NONE && (this.lows[entry] !== low || this.highs[entry] !== high)) {
       entry = this.chained[entry];
     }
@@ -133,17 +133,17 @@ export class LearnedFdb {
     }
     this.highs[entry] = high;
     this.lows[entry] = low;
-    const bucket = this.bucketOf(high, low);
-    this.chained[entry] = this.buckets[bucket];
-    this.buckets[bucket] = entry;
+    const chain = this.chainOf(high, low);
+    this.chained[entry] = this.chains[chain];
+    this.chains[chain] = entry;
     return entry;
   }
 
   private unchain(entry: number): void {
-    const bucket = this.bucketOf(this.highs[entry], this.lows[entry]);
-    let at = this.buckets[bucket];
+    const chain = this.chainOf(this.highs[entry], this.lows[entry]);
+    let at = this.chains[chain];
     if (at === entry) {
-      this.buckets[bucket] = this.chained[entry];
+      this.chains[chain] = this.chained[entry];
       return;
     }
     while (this.chained[at] !== entry) at = this.chained[at];
