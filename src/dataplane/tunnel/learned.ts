@@ -6,7 +6,7 @@
  *
  * The table is a hash table in typed arrays of fixed size. Entries of one hash value form a chain. A second list links all
  * entries in the order of their use, and a full table replaces the least recently used one. An aged-out entry keeps its
- * place until then. Peers choose the MACs, so the hash is random: nobody can make one chain long on purpose.
+ * place until then. Peers choose the MACs, so the hash is random: none can make one chain long on purpose.
  */
 
 /** FDB_AGE_DEFAULT of vxlan_core.c. */
