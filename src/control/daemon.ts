@@ -3,7 +3,8 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SpareWorker } from '../dataplane/dataplane.js';
-import { limitYoungSpace, tuneHeap } from '../sys/heap.js';
+import { mallocTrim } from '../sys/ffi.js';
+import { collectGarbage, keepHeapSmall, tuneHeap } from '../sys/heap.js';
 import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Endpoints } from './endpoints.js';
@@ -36,7 +37,7 @@ const UP_TO_DATE_MS = 1000;
 
 /** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
 export async function runDaemon(options: RunOptions): Promise<void> {
-  limitYoungSpace();
+  keepHeapSmall();
   const shutdown = Shutdown.ofProcess();
   const teardown = new Teardown();
   try {
@@ -151,8 +152,12 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
       const watch = watchObstacles(firewall, tunnels);
       teardown.defer('the obstacle checks', () => watch.close());
       service.watch = watch;
-      // Loading and the first checks need pages that no later one needs.
-      void watch.first.then(releaseFilePages);
+      // Loading and the first checks need memory that no later one needs.
+      void watch.first.then(() => {
+        collectGarbage();
+        mallocTrim();
+        releaseFilePages();
+      });
     }
     await shutdown.wait;
   } catch (error) {

@@ -35,6 +35,7 @@ const cPrctl = libc.func(
   'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 );
 const cMadvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
+const cMallocTrim = optional('int malloc_trim(size_t pad)');
 const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
 const cExit = libc.func('void _exit(int code)');
 const cSchedYield = libc.func('int sched_yield()');
@@ -42,6 +43,15 @@ const cSendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, unsigned i
 const cRecvmmsg = libc.func(
   'int recvmmsg(int fd, uintptr_t messages, unsigned int count, int flags, uintptr_t timeout)',
 );
+
+/** Returns a function that not every C library has. */
+function optional(prototype: string): ReturnType<typeof libc.func> | undefined {
+  try {
+    return libc.func(prototype);
+  } catch {
+    return undefined;
+  }
+}
 
 /**
  * An absolute address, created once at set-up. It is a BigInt because V8 boxes a number of this size for every call of a
@@ -138,6 +148,14 @@ export function prctl(option: number, argument: number, second = 0): number {
 
 export function madvise(address: Address, length: number, advice: number): number {
   return checked(cMadvise(address, length, advice));
+}
+
+/**
+ * glibc: returns the memory that malloc keeps for later to the kernel (malloc_trim(3)). musl keeps little, and has no such
+ * function.
+ */
+export function mallocTrim(): void {
+  cMallocTrim?.(0);
 }
 
 /**

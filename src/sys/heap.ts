@@ -1,6 +1,7 @@
 /** Heap settings of the whole process and of threads started later. */
 
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 /**
  * Old space in MB that a heap may use before its first collection. That collection would otherwise come with the first
@@ -20,10 +21,18 @@ export function tuneHeap(): void {
 }
 
 /**
- * Keeps the young space of control's heap at its present size. V8 would double it up to 32 MiB, resident for good, while
- * leases change. The flag is of the whole process, and V8 resets it for each new thread (Heap::ConfigureHeap): each thread
+ * Keeps the heap of control small. By default V8 doubles the young space up to 32 MiB, resident for good, while leases
+ * change; and the old space collects at least 8 MiB of garbage, with --optimize-for-size 2 MiB (Heap::CurrentHeapGrowingMode).
+ * The flags are of the whole process, and V8 resets the first one for each new thread (Heap::ConfigureHeap): each thread
  * calls this first.
  */
-export function limitYoungSpace(): void {
+export function keepHeapSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
+  setFlagsFromString('--optimize-for-size');
+}
+
+/** Collects the garbage of the start. Until the first collection V8 guesses how much a heap needs, 16 MiB. */
+export function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
 }

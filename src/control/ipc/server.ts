@@ -116,7 +116,12 @@ export class ControlServer {
     this.limit.add(socket);
     this.withoutRequest.add(socket);
     let text = '';
-    const timer = setTimeout(() => socket.destroy(), REQUEST_MS);
+    const timer = setTimeout(() => {
+      // After a wait for the processor the request may have arrived, unread: setImmediate runs after the next poll.
+      setImmediate(() => {
+        if (!socket.readableEnded) socket.destroy();
+      });
+    }, REQUEST_MS);
     socket.setEncoding('utf8');
     socket.on('close', () => {
       clearTimeout(timer);

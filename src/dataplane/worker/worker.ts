@@ -2,7 +2,7 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { reduceCapabilities } from '../../sys/capabilities.js';
-import { limitYoungSpace } from '../../sys/heap.js';
+import { keepHeapSmall } from '../../sys/heap.js';
 import { SystemError } from '../../sys/system-error.js';
 import { Checksum } from '../checksum/checksum.js';
 import { GroSplitter } from '../io/gro-splitter.js';
@@ -41,7 +41,7 @@ const SMALL_STRUCTURES = 65536;
 /** Rounds whose duration is measured at the start. */
 const CALIBRATION_ROUNDS = 200;
 
-limitYoungSpace();
+keepHeapSmall();
 const control = parentPort;
 if (control === null) throw new Error('worker.js is the entry point of a worker thread');
 const given = workerData as WorkerOptions | SpareOptions;

@@ -5,7 +5,6 @@
 
 import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
 import { Backoff } from '../../support/backoff.js';
 import { verbose } from '../../support/log.js';
 import { Outage } from '../outage.js';
@@ -71,7 +70,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       // A node that starts before its network tries often: no server gets these attempts.
       let unreachable = false;
       try {
-        if (this.version === undefined) await withSmallHeap(() => this.list(signal));
+        if (this.version === undefined) await this.list(signal);
         const lastedMs = await this.watch(signal);
         if (lastedMs >= this.timing.steadyMs) backoff.reset();
       } catch (failure) {
@@ -220,17 +219,4 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
 function statusError(object: unknown): ApiError {
   const { code, message } = (object ?? {}) as { code?: number; message?: string };
   return new ApiError(message ?? 'an error without a message', code);
-}
-
-/**
- * Runs the work with --optimize-for-size, which V8 reads before each growth of the heap (Heap::CurrentHeapGrowingMode). A
- * list of 5000 nodes is 64 MB of JSON, of which 3 MB stay; docs/decisions/0010 has the measured gain and cost.
- */
-async function withSmallHeap<T>(work: () => Promise<T>): Promise<T> {
-  setFlagsFromString('--optimize-for-size');
-  try {
-    return await work();
-  } finally {
-    setFlagsFromString('--no-optimize-for-size');
-  }
 }

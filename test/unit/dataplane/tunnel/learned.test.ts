@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import t from 'tap';
 import { AGEING_MS, LearnedFdb, MAX_LEARNED, macKey } from '../../../../src/dataplane/tunnel/learned.js';
 
@@ -126,6 +127,49 @@ t.test('LearnedFdb.entries returns MAC, address and age, most recently used firs
     { mac: macKey(...B), address: 200, ageMs: 3000 },
     { mac: macKey(...A), address: 100, ageMs: 5000 },
   ]);
+});
+
+t.test('LearnedFdb agrees with a Map in the order of use', async (t) => {
+  const CAPACITY = 12;
+  const { clock, learned } = setUp(CAPACITY);
+  const model = new Map<number, { address: number; time: number }>();
+  const use = (mac: number, entry: { address: number; time: number }) => {
+    model.delete(mac);
+    model.set(mac, entry);
+  };
+  const number = fc.integer({ min: 1, max: 30 });
+  const step = fc.record({
+    learn: fc.boolean(),
+    mac: number,
+    address: number,
+    wait: fc.constantFrom(0, 1, 60_000),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 200, maxLength: 400 }), (steps) => {
+      for (const { learn, mac, address, wait } of steps) {
+        clock.ms += wait;
+        const entry = model.get(mac);
+        if (learn) {
+          learned.learn(mac % 3, mac, address);
+          if (entry?.address === address && clock.ms - entry.time < 1000) continue;
+          if (entry === undefined && model.size === CAPACITY)
+            model.delete(model.keys().next().value as number);
+          use(mac, { address, time: clock.ms });
+        } else {
+          const known = entry !== undefined && clock.ms - entry.time <= 300_000;
+          if (learned.lookup(mac % 3, mac) !== (known ? entry.address : 0)) return false;
+          if (known) use(mac, entry);
+        }
+      }
+      return learned.size === model.size;
+    }),
+    { numRuns: 50 },
+  );
+  const live = [...model].filter(([, { time }]) => clock.ms - time <= 300_000).reverse();
+  t.same(
+    learned.entries(),
+    live.map(([mac, { address, time }]) => ({ mac: macKey(mac % 3, mac), address, ageMs: clock.ms - time })),
+  );
 });
 
 t.test('LearnedFdb uses the real clock by default', async (t) => {
