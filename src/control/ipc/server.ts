@@ -80,13 +80,13 @@ export class ControlServer {
     await this.open();
   }
 
-  /** Waits for pending answers, then closes and removes the socket. */
+  /** Removes the socket at once, then waits for pending answers. A successor may listen there meanwhile. */
   async close(): Promise<void> {
+    // libuv unlinks the path here (uv__pipe_close).
     const closed = new Promise((resolve) => this.server.close(resolve));
     await Promise.race([Promise.allSettled(this.answers), delay(LAST_ANSWERS_MS, undefined, { ref: false })]);
     for (const socket of this.connections) socket.destroy();
     await closed;
-    await rm(this.path, { force: true });
   }
 
   private createServer(): Server {
