@@ -113,6 +113,23 @@ t.test('a successor that is killed leaves the old process in charge', async (t) 
   await answered(t, lab.pod(1), lab.pod(2).address, 'the next takeover succeeds');
 });
 
+t.test('of two successors at once one takes over, and no packet is lost', async (t) => {
+  const lab = await makeBed(t, { name: 'taketwo' });
+  const node = lab.node(1);
+  const [old] = await startWefts(t, lab.nodes);
+  const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+  const nexts = await Promise.all([succeed(t, node), succeed(t, node)]);
+  await Promise.all(nexts.map((next) => Promise.race([ready(next), next.process.exited])));
+  await old.process.exited;
+  const [loser, ...others] = nexts.filter((next) => next.process.ended !== undefined);
+  t.strictSame([loser?.process.ended, others], [{ code: 1, signal: null }, []]);
+  t.match(loser?.process.stderr, /another Weft takes over|cannot be handed over/);
+  const [winner] = nexts.filter((next) => next !== loser);
+  t.equal((await statusOf(winner)).pid, winner.process.pid);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+  t.strictSame((await flood.end()).missing, []);
+});
+
 t.test('a takeover from a Weft of another run directory is refused', async (t) => {
   const lab = await makeBed(t, { name: 'takeother' });
   const node = lab.node(1);

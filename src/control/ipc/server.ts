@@ -52,10 +52,10 @@ export class ControlServer {
 
   /**
    * Listens in `runDir`, and creates the directory if it does not exist. @throws UserError, also if another Weft process
-   * listens there
+   * listens there. A successor has ended that process, and another one that wanted to take over may not have ended yet.
    */
-  static async listen(runDir: string, handler: Handler): Promise<ControlServer> {
-    await refuseRunning(runDir);
+  static async listen(runDir: string, handler: Handler, role?: 'successor'): Promise<ControlServer> {
+    if (role === undefined) await refuseRunning(runDir);
     const control = new ControlServer(runDir, handler);
     try {
       await control.open();
