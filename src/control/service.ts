@@ -168,9 +168,11 @@ export class Service {
   handOver(path: string, id: string): void {
     const { tunnels, files } = this.parts;
     const pausables = [files, ...(this.monitor === undefined ? [] : [this.monitor])];
+    const next = new HandingOver(id, tunnels, pausables);
+    // If it throws, the end of an earlier takeover is still awaited.
+    next.begin(path);
     this.handingOver?.end();
-    this.handingOver = new HandingOver(id, tunnels, pausables);
-    this.handingOver.begin(path);
+    this.handingOver = next;
   }
 
   rejectLeases(error: Error): void {
