@@ -102,11 +102,19 @@ async function unreachable(runDir: string): Promise<WeftProcess | undefined> {
 
 /** Refuses to remove the subnet file of a process that cannot be asked. @throws UserError if an overlay device exists */
 async function refuseForeign(subnetFile: string): Promise<void> {
-  const device = (await readLinks()).find(({ name }) => OVERLAY_DEVICE.test(name))?.name;
+  const device = (await readLinks()).find(({ name }) => OVERLAY_DEVICE.test(name));
   if (device === undefined) return;
-  throw new UserError(
-    `${device} belongs to a process that this command cannot reach, and ${subnetFile} may be its file; nothing was removed; stop that process (flanneld, or Weft in a container) first`,
-  );
+  const { name } = device;
+  const [owner, remedy] = isLeft(device)
+    ? [
+        'is left by a Weft whose run directory is lost or another one',
+        `name that directory, or remove the device first: ip link delete ${name}`,
+      ]
+    : [
+        'belongs to a process that this command cannot reach',
+        'stop that process (flanneld, or Weft in a container) first',
+      ];
+  throw new UserError(`${name} ${owner}, and ${subnetFile} may be its file; nothing was removed; ${remedy}`);
 }
 
 /**

@@ -118,7 +118,7 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     for (const family of plan.families) {
       const set = valueIn(sets, family.family);
       const tunnel = await openTunnel(family, set, context, tracker, shutdown.signal);
-      predecessor?.taken(family.backend.device);
+      predecessor?.taken(family.origin);
       teardown.defer(`the dataplane of ${family.backend.device}`, () => tunnel.dataplane.stop());
       tunnels.push(tunnel);
     }
@@ -204,7 +204,7 @@ async function bringUp(
   if (shutdown.requested) return;
   if (predecessor !== undefined) {
     await predecessor.retire();
-    await endpoints.open();
+    await endpoints.open('successor');
   }
   // The first rules may load modules. The commands that keep running start later, without these privileges.
   await service.reducePrivileges();

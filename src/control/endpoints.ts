@@ -26,10 +26,10 @@ export class Endpoints {
   }
 
   /** Listens on both. The HTTP server is loaded only if it is enabled. @throws UserError */
-  async open(): Promise<void> {
+  async open(role?: 'successor'): Promise<void> {
     const { health, runDir } = this.options;
     const { notReady, answer } = this.answers;
-    this.control = await ControlServer.listen(runDir, answer);
+    this.control = await ControlServer.listen(runDir, answer, role);
     this.files.keep('runDir', this.control);
     if (health.port === 0) return;
     const { listenHealth } = await import('./health.js');

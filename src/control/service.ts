@@ -164,13 +164,15 @@ export class Service {
     });
   }
 
-  /** Sends the dataplanes to a new Weft process at the Unix socket `path`. @throws UserError */
-  handOver(path: string): void {
+  /** Sends the dataplanes to a new Weft process at the Unix socket `path`. A later takeover `id` replaces it. @throws UserError */
+  handOver(path: string, id: string): void {
     const { tunnels, files } = this.parts;
     const pausables = [files, ...(this.monitor === undefined ? [] : [this.monitor])];
+    const next = new HandingOver(id, tunnels, pausables);
+    // If it throws, the end of an earlier takeover is still awaited.
+    next.begin(path);
     this.handingOver?.end();
-    this.handingOver = new HandingOver(tunnels, pausables);
-    this.handingOver.begin(path);
+    this.handingOver = next;
   }
 
   rejectLeases(error: Error): void {
@@ -233,13 +235,17 @@ export async function answer(
       return await shutdown.drained;
     case 'hand-over':
       if (!(service instanceof Service) || !service.isReady) throw new UserError('it is still starting');
-      return service.handOver(request.path);
+      return service.handOver(request.path, request.id);
     case 'resume':
-      return service instanceof Service ? service.handingOver?.resume('the new Weft failed') : undefined;
+      if (service instanceof Service && service.handingOver?.id === request.id)
+        service.handingOver.resume('the new Weft failed');
+      return undefined;
     case 'retire':
-      if (!(service instanceof Service)) throw new UserError('it has handed over nothing');
+      // Two processes that replace this one would refuse each other.
+      if (!(service instanceof Service) || service.handingOver?.id !== request.id || shutdown.requested)
+        throw new UserError('another Weft takes over; the running one goes on');
       info(`Weft with pid ${request.pid} took over`);
-      service.handingOver?.end();
+      service.handingOver.end();
       shutdown.request();
       return await shutdown.drained;
     default:

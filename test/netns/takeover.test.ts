@@ -1,12 +1,15 @@
 /** `weft run --takeover`: a new process replaces the running one. */
 
 import { rm } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
 import type { Lab } from '../../lab/lab.js';
 import { netConf } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 import { until } from '../../lab/until.js';
+import { ask } from '../../src/control/ipc/client.js';
+import { HandoverReceiver } from '../../src/dataplane/dataplane.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { makePlace, runCommand, runFlags } from './support/cli.js';
 import { dualConf, dualLease, makeDualBed } from './support/dual-bed.js';
@@ -111,6 +114,39 @@ t.test('a successor that is killed leaves the old process in charge', async (t) 
   const again = await succeed(t, lab.node(1));
   await ready(again);
   await answered(t, lab.pod(1), lab.pod(2).address, 'the next takeover succeeds');
+});
+
+t.test('after a takeover that failed, drift from its time is repaired at once', async (t) => {
+  const lab = await makeBed(t, { name: 'takedrift' });
+  const node = lab.node(1);
+  const { runDir } = await startWeft(t, node);
+  const path = `${runDir}/next.sock`;
+  const receiver = new HandoverReceiver(path);
+  t.teardown(() => rm(path, { force: true }));
+  await ask(runDir, { command: 'hand-over', path, id: 'first' });
+  receiver.close();
+  await node.exec(['ip', 'neigh', 'flush', 'dev', 'flannel.1', 'nud', 'permanent']);
+  // Longer than the drift monitor waits after an event.
+  await delay(2000);
+  await ask(runDir, { command: 'resume', id: 'first' });
+  await until('the repair', async () => (await neighboursOf(node)).length > 0);
+});
+
+t.test('of two successors at once one takes over, and no packet is lost', async (t) => {
+  const lab = await makeBed(t, { name: 'taketwo' });
+  const node = lab.node(1);
+  const [old] = await startWefts(t, lab.nodes);
+  const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+  const nexts = await Promise.all([succeed(t, node), succeed(t, node)]);
+  await Promise.all(nexts.map((next) => Promise.race([ready(next), next.process.exited])));
+  await old.process.exited;
+  const [loser, ...others] = nexts.filter((next) => next.process.ended !== undefined);
+  t.strictSame([loser?.process.ended, others], [{ code: 1, signal: null }, []]);
+  t.match(loser?.process.stderr, /another Weft takes over|cannot be handed over/);
+  const [winner] = nexts.filter((next) => next !== loser);
+  t.equal((await statusOf(winner)).pid, winner.process.pid);
+  await answered(t, lab.pod(1), lab.pod(2).address);
+  t.strictSame((await flood.end()).missing, []);
 });
 
 t.test('a takeover from a Weft of another run directory is refused', async (t) => {

@@ -9,12 +9,15 @@ import { join } from 'node:path';
 export type ControlRequest =
   | { command: 'status'; check?: true }
   | { command: 'leave' }
-  /** Sends the dataplanes to the Unix socket at `path`, which a new Weft process has opened. */
-  | { command: 'hand-over'; path: string }
+  /**
+   * Sends the dataplanes to the Unix socket at `path`, which a new Weft process has opened. `id` names this takeover; only
+   * the latest one counts.
+   */
+  | { command: 'hand-over'; path: string; id: string }
   /** Ends this process after a handover; `pid` is that of the new one. */
-  | { command: 'retire'; pid: number }
+  | { command: 'retire'; pid: number; id: string }
   /** The new process has failed. */
-  | { command: 'resume' };
+  | { command: 'resume'; id: string };
 
 export type ControlResponse = { ok: true; result: unknown } | { ok: false; error: string };
 

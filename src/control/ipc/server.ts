@@ -52,10 +52,10 @@ export class ControlServer {
 
   /**
    * Listens in `runDir`, and creates the directory if it does not exist. @throws UserError, also if another Weft process
-   * listens there
+   * listens there. A successor has ended that process, and another one that wanted to take over may not have ended yet.
    */
-  static async listen(runDir: string, handler: Handler): Promise<ControlServer> {
-    await refuseRunning(runDir);
+  static async listen(runDir: string, handler: Handler, role?: 'successor'): Promise<ControlServer> {
+    if (role === undefined) await refuseRunning(runDir);
     const control = new ControlServer(runDir, handler);
     try {
       await control.open();
@@ -80,9 +80,9 @@ export class ControlServer {
     await this.open();
   }
 
-  /** Waits for pending answers, then closes. */
+  /** Removes the socket at once, then waits for pending answers. A successor may listen there meanwhile. */
   async close(): Promise<void> {
-    // It removes the socket too. Later another one at this path is a successor's.
+    // libuv unlinks the path here (uv__pipe_close).
     const closed = new Promise((resolve) => this.server.close(resolve));
     await Promise.race([Promise.allSettled(this.answers), delay(LAST_ANSWERS_MS, undefined, { ref: false })]);
     for (const socket of this.connections) socket.destroy();

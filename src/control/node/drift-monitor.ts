@@ -28,8 +28,7 @@ export class DriftMonitor {
   private readonly checks = new Serial();
   private readonly failure = new Once();
   private closed = false;
-  /** Whether another process repairs drift now. */
-  paused = false;
+  private isPaused = false;
 
   constructor(tunnels: readonly FamilyTunnel[], underlay: UnderlayFollower) {
     this.tunnels = tunnels;
@@ -62,6 +61,16 @@ export class DriftMonitor {
     await this.checks.idle();
   }
 
+  /** Whether another process repairs drift now. The end of a pause starts a check, because events in it were not followed. */
+  get paused(): boolean {
+    return this.isPaused;
+  }
+
+  set paused(paused: boolean) {
+    this.isPaused = paused;
+    if (!paused) this.schedule();
+  }
+
   private schedule(): void {
     if (this.closed) return;
     this.scheduled ??= setTimeout(() => void this.checks.run(() => this.check()), SETTLE_MS);
@@ -70,7 +79,7 @@ export class DriftMonitor {
   /** Checks all families, each even if another one fails. */
   private async check(): Promise<void> {
     this.scheduled = undefined;
-    if (this.closed || this.paused) return;
+    if (this.closed || this.isPaused) return;
     // The underlay comes first: the checks use its present state.
     const followed = await Promise.allSettled([this.underlay.follow()]);
     const checked = await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.check()));

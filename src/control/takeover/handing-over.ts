@@ -13,11 +13,14 @@ export interface Pausable {
 }
 
 export class HandingOver {
+  /** Names the takeover. */
+  readonly id: string;
   private readonly tunnels: readonly FamilyTunnel[];
   private readonly pausables: readonly Pausable[];
   private patience: NodeJS.Timeout | undefined;
 
-  constructor(tunnels: readonly FamilyTunnel[], pausables: readonly Pausable[]) {
+  constructor(id: string, tunnels: readonly FamilyTunnel[], pausables: readonly Pausable[]) {
+    this.id = id;
     this.tunnels = tunnels;
     this.pausables = pausables;
   }

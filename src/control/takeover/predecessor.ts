@@ -1,5 +1,6 @@
 /** The running Weft, from the side of the new one that takes over from it (`weft run --takeover`). */
 
+import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,6 +18,8 @@ const POLL_MS = 10;
 export class Predecessor {
   private readonly runDir: string;
   private readonly pid: number | undefined;
+  /** Names this takeover. */
+  private readonly id = randomUUID();
   private handovers: Handover[] = [];
   private retired = false;
 
@@ -51,8 +54,10 @@ export class Predecessor {
       process.umask(umask);
     }
     try {
-      await ask(this.runDir, { command: 'hand-over', path });
+      await ask(this.runDir, { command: 'hand-over', path, id: this.id });
       this.handovers = receiver.receive();
+      // Another new process had the path meanwhile.
+      if (this.handovers.length === 0) throw new UserError('another Weft takes over');
     } catch (error) {
       throw new UserError(`--takeover: ${(error as Error).message}; the running Weft goes on`);
     } finally {
@@ -63,14 +68,17 @@ export class Predecessor {
   }
 
   /** Notes that a dataplane owns the files of a handover. */
-  taken(device: string): void {
-    this.handovers = this.handovers.filter((handover) => handover.device !== device);
+  taken(origin: unknown): void {
+    this.handovers = this.handovers.filter((handover) => handover !== origin);
   }
 
   /** Ends the old process: it stops its threads first, then answers. @throws UserError; then it goes on */
   async retire(): Promise<void> {
-    await ask(this.runDir, { command: 'retire', pid: process.pid });
+    await ask(this.runDir, { command: 'retire', pid: process.pid, id: this.id }).catch((error: Error) => {
+      throw new UserError(`--takeover: ${error.message}`);
+    });
     this.retired = true;
+    this.discard();
     const deadline = performance.now() + GONE_MS;
     while ((await listeningOn(this.runDir)) !== undefined) {
       if (performance.now() > deadline)
@@ -82,7 +90,12 @@ export class Predecessor {
 
   /** Ends a takeover that failed: the old process stays in charge. */
   async giveBack(): Promise<void> {
+    this.discard();
+    if (!this.retired) await ask(this.runDir, { command: 'resume', id: this.id }).catch(() => {});
+  }
+
+  /** Closes the files that no dataplane has taken: those that another new process was to get have come here too. */
+  private discard(): void {
     for (const handover of this.handovers.splice(0)) discardHandover(handover);
-    if (!this.retired) await ask(this.runDir, { command: 'resume' }).catch(() => {});
   }
 }

@@ -1,6 +1,7 @@
 /** `weft status` and `weft cleanup` in every state of a node. */
 
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { startKernel } from '../../../lab/dataplanes/kernel.js';
 import { READY, type WeftDataplane } from '../../../lab/dataplanes/weft.js';
@@ -129,6 +130,21 @@ t.test('weft cleanup after a clean stop leaves everything of a flanneld that has
   t.strictSame(await ours(), before);
   t.ok(existsSync(weft.subnetFile));
   t.notOk(existsSync(weft.runDir), 'the run directory is removed');
+});
+
+t.test('weft cleanup without the run directory names the device that is left', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanlost' });
+  const { node, runDir, subnetFile, end } = await startWeft(t, lab.node(1));
+  await end();
+  await rm(runDir, { recursive: true });
+  const command = ['cleanup', '--run-dir', runDir, '--subnet-file', subnetFile];
+  const { code, stderr } = await runCommand(node, command);
+  t.equal(code, 1);
+  t.match(stderr, /flannel\.1 is left by a Weft .*: ip link delete flannel\.1$/m);
+  await ipBatch(node.netns, ['link delete flannel.1']);
+  t.equal((await runCommand(node, command)).code, 0);
+  t.notMatch(await everythingOf(node), OURS);
+  t.notOk(existsSync(subnetFile));
 });
 
 t.test('weft cleanup with nothing to do prints that', async (t) => {

@@ -59,6 +59,26 @@ t.test('ControlServer answers a thousand concurrent requests with two runs of it
 });
 
 t.test(
+  'ControlServer leaves the socket of a successor that listens while it waits for answers',
+  async (t) => {
+    const dir = runDir(t);
+    const asked = new EventEmitter();
+    const old = await ControlServer.listen(dir, () => {
+      asked.emit('request');
+      return new Promise(() => {});
+    });
+    const request = once(asked, 'request');
+    const refused = t.rejects(ask(dir, { command: 'status' }), /exited before it answered/);
+    await request;
+    const closed = old.close();
+    await listen(t, async () => 'successor', dir);
+    await closed;
+    t.equal(await ask(dir, { command: 'status' }), 'successor');
+    await refused;
+  },
+);
+
+t.test(
   'ControlServer answers beside a thousand clients that send half a request or read nothing',
   async (t) => {
     const dir = await listen(t, async ({ command }) => `${command}${'x'.repeat(1_000_000)}`);

@@ -21,7 +21,7 @@ function rig(t: Test, { notReady = null, refusal }: { notReady?: string | null; 
     },
   } as unknown as FamilyTunnel;
   const repairs = { paused: false };
-  const handingOver = new HandingOver([tunnel], [repairs]);
+  const handingOver = new HandingOver('id', [tunnel], [repairs]);
   t.teardown(() => handingOver.end());
   return { log, paths, repairs, handingOver };
 }
