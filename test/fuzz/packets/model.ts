@@ -300,7 +300,7 @@ export class Model {
     for (let index = 0; index < accepted; index++) {
       this.receive(data.slice(index * size, (index + 1) * size), 0, source, tos);
     }
-    return used;
+    return used + accepted;
   }
 
   /** Returns whether the message is one superpacket of a kernel peer: its inner packet spans all of it. */
