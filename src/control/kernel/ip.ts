@@ -25,7 +25,7 @@ export async function ipJson<T>(command: string, signal?: AbortSignal): Promise<
   checkIpCommand(command);
   const outcome = await ip(['-json', ...command.split(' ')], '', signal);
   if (outcome.code !== 0) throw new UserError(`ip ${command}: ${reason(outcome)}`);
-  return parseJson<T>(outcome.stdout.trim() || '[]', command);
+  return parseIpJson<T>(outcome.stdout.trim() || '[]', command);
 }
 
 /**
@@ -38,11 +38,11 @@ export async function ipJsonBatch(familyFlag: string, commands: readonly string[
   if (outcome.code !== 0) throw new UserError(`ip ${what}: ${reason(outcome)}`);
   const lines = outcome.stdout.split('\n').filter((line) => line.trim() !== '');
   if (lines.length !== commands.length) throw noJson(what);
-  return lines.map((line) => parseJson(line, what));
+  return lines.map((line) => parseIpJson(line, what));
 }
 
-/** Returns the objects of the array that `ip` printed. */
-function parseJson<T>(text: string, command: string): T[] {
+/** Returns the objects of the array that `ip` printed. @throws UserError for other text */
+export function parseIpJson<T>(text: string, command: string): T[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -69,7 +69,7 @@ export async function ipLookups<T>(questions: readonly string[], signal?: AbortS
   return stdout
     .split('\n')
     .filter((line) => line.startsWith('['))
-    .flatMap((line) => parseJson<T>(line, '-batch'));
+    .flatMap((line) => parseIpJson<T>(line, '-batch'));
 }
 
 export interface BatchFailure {

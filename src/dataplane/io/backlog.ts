@@ -11,7 +11,7 @@ import type { Address } from '../../sys/ffi.js';
 import type { Arena } from '../memory/arena.js';
 import { PacketBatch } from '../memory/batch.js';
 import { MAX_HEADERS } from '../offload/segment.js';
-import { ipv4Identification, setIpv4Identification, setIpv4TotalLength } from '../wire/ipv4.js';
+import { ipv4Identification, replaceIpv4Length } from '../wire/ipv4.js';
 import { IPV6_LENGTH, setIpv6PayloadLength } from '../wire/ipv6.js';
 import {
   setTcpFlags,
@@ -132,10 +132,9 @@ export class Backlog {
     const { view } = this.arena;
     const headers = packets.headers[first];
     const start = left * packets.gsoSize[first];
-    const payload = Math.min(
-      MAX_SHARE * packets.gsoSize[first],
-      packets.length[first] - headers.headersLength - start,
-    );
+    // Bytes behind the IP packet are no payload.
+    const end = headers.transport + headers.transportLength - headers.headersLength;
+    const payload = Math.min(MAX_SHARE * packets.gsoSize[first], end - start);
     const packet = packets.offset[first] + start;
     this.copyHeaders(this.stored(first), packet, first);
     batch.set(index, packet, headers.headersLength + payload);
@@ -145,8 +144,8 @@ export class Backlog {
     if (headers.isIpv6) {
       setIpv6PayloadLength(view, ip, ipPayload - IPV6_LENGTH);
     } else {
-      setIpv4TotalLength(view, ip, ipPayload);
-      setIpv4Identification(view, ip, (ipv4Identification(view, ip) + left) & 0xffff);
+      // The tunnel may quote the header in an ICMP error.
+      replaceIpv4Length(view, ip, ipPayload, (ipv4Identification(view, ip) + left) & 0xffff);
     }
     setTcpSequence(view, transport, (tcpSequence(view, transport) + start) | 0);
     let flags = tcpFlags(view, transport);

@@ -10,6 +10,7 @@
 
 export const IPV4_MIN_LENGTH = 20;
 export const IPV4_TOTAL_LENGTH = 2;
+const IPV4_IDENTIFICATION = 4;
 /** Flags and fragment offset; TTL and protocol follow. */
 export const IPV4_FLAGS = 6;
 /** Source, then destination: 8 bytes. */
@@ -39,11 +40,11 @@ export function setIpv4TotalLength(view: DataView, at: number, length: number): 
 }
 
 export function ipv4Identification(view: DataView, at: number): number {
-  return view.getUint16(at + 4);
+  return view.getUint16(at + IPV4_IDENTIFICATION);
 }
 
 export function setIpv4Identification(view: DataView, at: number, identification: number): void {
-  view.setUint16(at + 4, identification);
+  view.setUint16(at + IPV4_IDENTIFICATION, identification);
 }
 
 /** Returns true for DF: routers must not fragment the packet, and its identification has no meaning (RFC 6864). */
@@ -88,6 +89,12 @@ export function ipv4Destination(view: DataView, at: number): number {
 /** Sets DSCP and ECN and updates the header checksum. */
 export function replaceIpv4Tos(view: DataView, at: number, tos: number): void {
   replaceWord(view, at, 0, (view.getUint16(at) & 0xff00) | tos);
+}
+
+/** Sets total length and identification and updates the header checksum. */
+export function replaceIpv4Length(view: DataView, at: number, length: number, identification: number): void {
+  replaceWord(view, at, IPV4_TOTAL_LENGTH, length);
+  replaceWord(view, at, IPV4_IDENTIFICATION, identification);
 }
 
 /** Decrements the TTL, which is not 0, and updates the header checksum. */

@@ -1,19 +1,15 @@
 /** Compares what left the dataplane with what the model expects. Throws Mismatch with one line. */
 
 import type { DeviceWrite, SentMessage } from './kernel.js';
-import {
-  type ExpectedDatagram,
-  type ExpectedPacket,
-  finalPackets,
-  flowOf,
-  LONGEST_HEADERS,
-} from './model.js';
+import { type ExpectedDatagram, type ExpectedPacket, finalPackets } from './model.js';
 import { type PacketOptions, UDP_PORT } from './options.js';
 import {
   ETHERNET,
   equalBytes,
+  flowOf,
   hexOf,
   type Inner,
+  LONGEST_HEADERS,
   parse,
   pseudoSum,
   put16,
@@ -153,7 +149,7 @@ export function checkPackets(
         throw new Mismatch(`a wrong IPv4 checksum of a joined superpacket: ${hexOf(packets[0])}`);
       if (write.errno !== 0 && write.errno !== EAGAIN) {
         add(counters, 'rx_superpackets_replayed', 1);
-        if (isRefused(unit)) add(counters, 'rx_drop_device_refused', 1);
+        if (isRefused(unit)) add(counters, 'rx_drop_unsegmentable', 1);
         else replayed = packets;
         continue;
       }
@@ -200,7 +196,7 @@ function isNext({ data, unit }: Waiting, packet: Uint8Array, options: PacketOpti
 
 function dropUnit(queue: readonly Waiting[], unit: ExpectedPacket, counters: Grouped): void {
   for (const waiting of queue) if (waiting.unit === unit) waiting.done = true;
-  add(counters, 'rx_drop_device_refused', 1);
+  add(counters, 'rx_drop_unsegmentable', 1);
 }
 
 /** Finds the packets of one write in the queue, whose head is at `first`; returns what they were received as. */

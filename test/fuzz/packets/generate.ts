@@ -1,7 +1,7 @@
 /** Makes cases: packets of a few flows in bursts, packets of the corpus, and mutations of both. */
 
 import type { Random } from '../random.js';
-import { build, type ChecksumKind, randomFlow } from './build.js';
+import { build, type ChecksumKind, type Flow, randomFlow } from './build.js';
 import type { Case } from './case.js';
 import type { Message } from './kernel.js';
 import { type PacketOptions, type PacketTarget, PEERS, SOURCES, sourceAddress } from './options.js';
@@ -11,8 +11,12 @@ const ACK = 0x10;
 const PSH = 0x08;
 const EXTREMES = [0, 1, 0x7f, 0x80, 0xff];
 const WORD_EXTREMES = [0, 1, 7, 8, 19, 20, 0x7fff, 0x8000, 0xfffe, 0xffff];
-/** Inputs of a case in each direction: no more than one batch, whose ICMP errors are limited. */
+/** Inputs of a case in each direction: messages fill no more than one batch. */
 const MAX_INPUTS = 14;
+/** Frames of a case with superpackets of very many segments. */
+const MAX_FLOOD = 40;
+/** One case of so many has them: each takes some 100 times as long as another. */
+const FLOOD_ONE_IN = 60;
 
 /** Frames with an Ethernet header, from the corpus. */
 export interface Corpus {
@@ -60,6 +64,7 @@ class Generator {
   /** Reads of the device. */
   frames(): Uint8Array[] {
     const { random, options } = this;
+    if (options.level === 'gso' && random.oneIn(FLOOD_ONE_IN)) return this.flood();
     const result: Uint8Array[] = [];
     const count = random.below(MAX_INPUTS);
     while (result.length < count) {
@@ -67,6 +72,43 @@ class Generator {
       else result.push(...this.burst(true).map((packet) => this.withVnet(packet)));
     }
     return result.slice(0, MAX_INPUTS);
+  }
+
+  /** Superpackets of many segments, packets of their flows, and other packets. */
+  private flood(): Uint8Array[] {
+    const { random, link } = this;
+    const flows = Array.from({ length: random.range(1, 3) }, () => ({
+      ...randomFlow(random, link, true),
+      protocol: random.oneIn(12) ? UDP : TCP,
+    }));
+    const result: Uint8Array[] = [];
+    const count = random.pick([1, 2, 4, 12, MAX_FLOOD]);
+    // Smaller ones, so that many of them fit into the backlog.
+    const most = random.pick([65_400, 65_400, 20_000, 3000]);
+    while (result.length < count) {
+      const flow = random.pick(flows);
+      switch (random.below(4)) {
+        case 0:
+          result.push(this.superpacketOf(flow, random.range(most >> 2, most), random.range(1, 100)));
+          break;
+        case 1:
+          result.push(this.superpacketOf(flow, random.range(1, 4000), random.range(100, 1448)));
+          break;
+        case 2: {
+          const plain = {
+            payload: random.below(200),
+            sequence: random.word(),
+            identification: 7,
+            flags: ACK,
+          };
+          result.push(this.withVnet(build(random, flow, plain, 'right')));
+          break;
+        }
+        default:
+          result.push(...this.burst(true).map((packet) => this.withVnet(packet)));
+      }
+    }
+    return result.slice(0, MAX_FLOOD);
   }
 
   /** Messages of the receiving socket. */
@@ -237,6 +279,14 @@ class Generator {
     if (!random.oneIn(16)) flow.protocol = random.pick([TCP, UDP]);
     const large = random.oneIn(16);
     const payload = large ? random.range(4000, 65_400) : random.below(4000);
+    const usual = large ? random.range(500, 1448) : random.pick([8, 100, 536, 1000, 1398, 1448]);
+    const size = random.oneIn(16) ? random.pick([0, 1, 7, payload, 65535]) : usual;
+    return this.superpacketOf(flow, payload, size);
+  }
+
+  /** A superpacket with segments of `size` bytes; sometimes a mutated one. */
+  private superpacketOf(flow: Flow, payload: number, size: number): Uint8Array {
+    const { random, link } = this;
     const packet = {
       payload,
       sequence: random.word(),
@@ -248,8 +298,6 @@ class Generator {
     const read = new Uint8Array(10 + frame.length);
     read.set(frame, 10);
     const inner = parse(frame, link);
-    const usual = large ? random.range(500, 1448) : random.pick([8, 100, 536, 1000, 1398, 1448]);
-    const size = random.oneIn(16) ? random.pick([0, 1, 7, payload, 65535]) : usual;
     vnet(read, flow.protocol === UDP ? 5 : flow.v6 ? 4 : 1, size, inner.l4, inner.checksum - inner.l4);
     if (random.oneIn(16)) read[random.below(10)] = random.pick(EXTREMES);
     return read;

@@ -9,6 +9,7 @@ const EAGAIN = 11;
 const EINVAL = 22;
 const EHOSTUNREACH = 113;
 const ENOBUFS = 105;
+const EINTR = 4;
 const EIO = 5;
 const MSG_TRUNC = 0x20;
 const SOL_UDP = 17;
@@ -51,9 +52,16 @@ export interface Faults {
   deviceFullOneIn: number;
   /** One of how many send calls is refused; 0: none. */
   sendOneIn: number;
+  /** One of how many reads of the device fails while frames wait; 0: none. */
+  readOneIn: number;
 }
 
-export const NO_FAULTS: Faults = { refuseSuperpackets: false, deviceFullOneIn: 0, sendOneIn: 0 };
+export const NO_FAULTS: Faults = {
+  refuseSuperpackets: false,
+  deviceFullOneIn: 0,
+  sendOneIn: 0,
+  readOneIn: 0,
+};
 
 /** A violation of the kernel's interface by the dataplane. */
 export class KernelError extends Error {}
@@ -61,6 +69,8 @@ export class KernelError extends Error {}
 export class FakeKernel {
   readonly frames: Uint8Array[] = [];
   readonly messages: Message[] = [];
+  /** What each read of the device returned: a frame, or an errno. */
+  readonly reads: (Uint8Array | number)[] = [];
   readonly writes: DeviceWrite[] = [];
   readonly sent: SentMessage[] = [];
   faults = NO_FAULTS;
@@ -81,8 +91,15 @@ export class FakeKernel {
 
   /** read(2) of the device. */
   readonly read = (_fd: number, buffer: bigint, length: number): number => {
-    const frame = this.frames.shift();
-    if (frame === undefined) return -EAGAIN;
+    const { readOneIn } = this.faults;
+    const fails = this.frames.length > 0 && readOneIn > 0 && this.below(readOneIn) === 0;
+    const frame = fails ? undefined : this.frames.shift();
+    if (frame === undefined) {
+      const errno = fails ? ([EINTR, EINVAL, EIO, ENOBUFS, EAGAIN][this.below(5)] ?? EAGAIN) : EAGAIN;
+      this.reads.push(errno);
+      return -errno;
+    }
+    this.reads.push(frame);
     const at = this.offset(Number(buffer), length);
     const stored = Math.min(frame.length, length);
     // The tunnel header grows into the headroom, which the virtio-net header occupies at first.

@@ -5,6 +5,7 @@
 
 import type { Message } from './kernel.js';
 import { OWN_ADDRESS, OWN_MAC, type PacketOptions, PEERS } from './options.js';
+import { OutboundQueue } from './queue.js';
 import {
   changeIpv4Byte,
   ETHERNET,
@@ -12,8 +13,10 @@ import {
   hasPartialChecksum,
   hexOf,
   type Inner,
+  LONGEST_HEADERS,
   parse,
   put16,
+  segmentCount,
   segments,
   sum16,
   TCP,
@@ -24,11 +27,18 @@ import {
   writeL4Checksum,
 } from './wire.js';
 
-/** The longest headers of a superpacket that is segmented: Ethernet with a VLAN tag, IPv4 and TCP with all options. */
-export const LONGEST_HEADERS = 18 + 60 + 60;
-/** ICMP errors about one batch, and bytes of such an error (RFC 1812 section 4.3.2.3). */
+/** ICMP errors about one batch and of one case, and bytes of such an error (RFC 1812 section 4.3.2.3). */
 const MAX_REPLIES = 16;
+const MAX_CASE_REPLIES = 50;
 const LONGEST_REPLY = 576;
+/** TCP_MIN_GSO_SIZE. */
+const MIN_TCP_SEGMENT = 8;
+/** Datagrams of one message. */
+const MAX_RUN = 128;
+/** VIRTIO_NET_HDR_GSO_UDP_L4. */
+const UDP_L4 = 5;
+const EAGAIN = 11;
+const EINTR = 4;
 
 /** A datagram that must leave through the underlay. */
 export interface ExpectedDatagram {
@@ -61,7 +71,10 @@ export class Model {
   packets: ExpectedPacket[] = [];
   /** Per peer's address: its figures since the start. */
   readonly figures = new Map<string, Figures>();
+  /** ICMP errors of the batch, and of the case. */
   private replies = 0;
+  private caseReplies = 0;
+  private readonly queue: OutboundQueue;
   private readonly options: PacketOptions;
   private readonly link: number;
   /** MAC → address. */
@@ -71,6 +84,10 @@ export class Model {
   constructor(options: PacketOptions) {
     this.options = options;
     this.link = options.tunnel === 'vxlan' ? ETHERNET : 0;
+    this.queue = new OutboundQueue(options.level === 'gso', this.link, {
+      send: (frame, gsoSize) => this.send(frame, gsoSize),
+      count: (name) => this.count(name),
+    });
     for (const peer of PEERS) {
       const address = options.v6 ? peer.v6 : peer.v4;
       this.fdb.set(hexOf(peer.mac), address);
@@ -83,18 +100,39 @@ export class Model {
     this.counters = {};
     this.datagrams = [];
     this.packets = [];
-    this.replies = 0;
+    this.caseReplies = 0;
   }
 
-  /** Expects what a batch from the device causes: virtio-net header (level gso) and frame. */
-  outbound(reads: readonly Uint8Array[]): void {
-    this.replies = 0;
-    for (const read of reads) this.read(read);
+  /**
+   * Expects what reads of the device (virtio-net header at level gso, and frame; or an errno) and messages of the underlay
+   * cause. The directions take turns; the messages fit into the first.
+   */
+  forward(reads: readonly (Uint8Array | number)[], messages: readonly Message[]): void {
+    const waiting = [...reads];
+    this.outbound(waiting);
+    this.inbound(messages);
+    while (waiting.length > 0 || !this.queue.isEmpty) this.outbound(waiting);
   }
 
-  /** Expects what a batch of messages from the underlay causes. */
-  inbound(messages: readonly Message[], capacity: number): void {
+  /** Expects a round from the device; takes its reads out of `waiting`. */
+  private outbound(waiting: (Uint8Array | number)[]): void {
     this.replies = 0;
+    this.queue.begin();
+    while (waiting.length > 0 && this.queue.hasRoom) {
+      const [read] = waiting.splice(0, 1);
+      if (typeof read !== 'number') {
+        this.read(read);
+        continue;
+      }
+      if (read !== EAGAIN && read !== EINTR) this.count('tx_receive_errors');
+      break;
+    }
+    this.queue.end();
+  }
+
+  private inbound(messages: readonly Message[]): void {
+    this.replies = 0;
+    const capacity = this.options.level === 'gso' ? 16 * MAX_RUN : 64;
     let used = 0;
     for (const message of messages) used = this.message(message, used, capacity);
   }
@@ -107,15 +145,16 @@ export class Model {
 
   private read(read: Uint8Array): void {
     if (this.options.level === 'none') {
-      this.send(read.slice(), 0);
+      this.queue.add(read.slice(), 0, read.length);
       return;
     }
     const [flags, type] = read;
     const little = (at: number): number => read[at] + 256 * read[at + 1];
     const frame = read.slice(10);
     const gsoSize = type === 0 ? 0 : little(4);
-    if (type !== 0 && gsoSize === 0) {
+    if (type !== 0 && gsoSize < (type === UDP_L4 ? 1 : MIN_TCP_SEGMENT)) {
       this.count('tx_drop_unsegmentable');
+      this.queue.skip(read.length);
       return;
     }
     const start = little(6);
@@ -124,7 +163,7 @@ export class Model {
       const checksum = 0xffff - sum16(frame, start, frame.length);
       put16(frame, field, checksum === 0 ? 0xffff : checksum);
     }
-    this.send(frame, gsoSize);
+    this.queue.add(frame, gsoSize, read.length);
   }
 
   private send(frame: Uint8Array, gsoSize: number): void {
@@ -218,8 +257,9 @@ export class Model {
       const about = packet[header];
       if (header >= packet.length || [3, 4, 5, 11, 12].includes(about) || about > 18) return undefined;
     }
-    if (this.replies === MAX_REPLIES) return undefined;
+    if (this.replies === MAX_REPLIES || this.caseReplies === MAX_CASE_REPLIES) return undefined;
     this.replies++;
+    this.caseReplies++;
     const quote = packet.subarray(0, LONGEST_REPLY - 28);
     const error = new Uint8Array(28 + quote.length);
     error.set([0x45, 0xc0, 0, 0, 0, 0, 0x40, 0, 64, 1]);
@@ -245,21 +285,22 @@ export class Model {
     }
     const isRun = gro > 0 && gro < data.length;
     if (isRun && used < capacity && this.isSuperpacket(data)) {
+      if (segmentCount(parse(data.subarray(8), ETHERNET), gro) > MAX_RUN) {
+        this.count('rx_drop_unsegmentable');
+        return used;
+      }
       this.count('rx_superpackets');
       this.receive(data.slice(), gro, source, tos);
       return used + 1;
     }
     const size = isRun ? gro : data.length;
     const parts = data.length === 0 ? 1 : Math.ceil(data.length / size);
-    for (let index = 0; index < parts; index++) {
-      if (used === capacity) {
-        this.count('rx_drop_truncated', parts - index);
-        return used;
-      }
-      used++;
+    const accepted = Math.min(parts, MAX_RUN, capacity - used);
+    if (accepted < parts) this.count('rx_drop_truncated', parts - accepted);
+    for (let index = 0; index < accepted; index++) {
       this.receive(data.slice(index * size, (index + 1) * size), 0, source, tos);
     }
-    return used;
+    return used + accepted;
   }
 
   /** Returns whether the message is one superpacket of a kernel peer: its inner packet spans all of it. */
@@ -289,7 +330,7 @@ export class Model {
     const inner = parse(frame, ETHERNET);
     if (!combineEcn(frame, inner, ecn)) return this.count('rx_drop_ecn');
     const owner = this.fdb.get(hexOf(frame.subarray(6, 12))) ?? source;
-    const packets = gsoSize > 0 ? Math.max(1, Math.ceil((inner.end - inner.payload) / gsoSize)) : 1;
+    const packets = segmentCount(inner, gsoSize);
     this.received(owner, packets, frame.length);
     this.deliver(frame, inner, gsoSize);
   }
@@ -360,7 +401,8 @@ export class Model {
     if (partial) {
       this.count('rx_partial_checksums');
       const largest = this.options.podMtu + this.link;
-      if (inner.protocol === TCP && inner.end > largest && inner.payload < largest) {
+      const longest = Math.min(LONGEST_HEADERS, largest - MIN_TCP_SEGMENT);
+      if (inner.protocol === TCP && inner.end > largest && inner.payload <= longest) {
         this.count('rx_superpackets');
         size = largest - inner.payload;
       }
@@ -416,11 +458,4 @@ export function finalPackets({ data, inner, gsoSize, partial }: ExpectedPacket):
   const packet = data.slice();
   writeL4Checksum(packet, inner);
   return [packet];
-}
-
-/** Returns the flow that a packet belongs to, for the order of packets; undefined if its ports are unknown. */
-export function flowOf(packet: Uint8Array, inner: Inner): string | undefined {
-  if (inner.l4 === 0) return undefined;
-  const addresses = inner.ip + (inner.v6 ? 8 : 12);
-  return `${inner.protocol} ${hexOf(packet.subarray(addresses, addresses + (inner.v6 ? 32 : 8)))} ${hexOf(packet.subarray(inner.l4, inner.l4 + 4))}`;
 }

@@ -50,6 +50,7 @@ export class Rig {
       PacketBatch.footprint(MAX_BATCH, LARGEST_FRAME) +
         PacketBatch.footprint(MAX_REPLIES, LARGEST_ERROR) +
         UdpPort.footprint(receives) +
+        (gso ? OverlayGsoPort.footprint(LARGEST_FRAME) : 0) +
         MORE,
     );
     const { arena, counters } = this;
@@ -117,7 +118,7 @@ export class Rig {
     );
     const path = { overlay, underlay, tunnel: this.tunnel, outbound, inbound, replies };
     const doorbell = { answer: () => this.drained, stopped: true } as Doorbell;
-    const idle = { reset: ignore, wait: () => this.stop() } as unknown as Idle;
+    const idle = { reset: ignore, wait: () => this.wait() } as unknown as Idle;
     this.loop = new ForwardingLoop(path, doorbell, idle);
   }
 
@@ -128,8 +129,10 @@ export class Rig {
     if (failure !== undefined) throw new Error(`the ${failure.port} port failed with errno ${failure.errno}`);
   }
 
-  private stop(): void {
-    this.drained = true;
+  /** Where the loop would wait: frames that follow a failed read wake it at once. */
+  private wait(): number {
+    this.drained = this.kernel.frames.length === 0;
+    return 0;
   }
 
   /** Returns the figures per peer. */

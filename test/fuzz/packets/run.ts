@@ -115,6 +115,7 @@ export class Bench {
           refuseSuperpackets: random.oneIn(3),
           deviceFullOneIn: random.oneIn(2) ? 5 : 0,
           sendOneIn: random.oneIn(2) ? 6 : 0,
+          readOneIn: random.oneIn(2) ? 8 : 0,
         };
   }
 
@@ -158,15 +159,14 @@ export class Bench {
     rig.now += 1000;
     kernel.frames.push(...frames);
     kernel.messages.push(...messages);
+    kernel.reads.length = 0;
     kernel.writes.length = 0;
     kernel.sent.length = 0;
     rig.forward();
     const damaged = rig.arena.check();
     if (damaged !== undefined) throw new Mismatch(damaged);
     model.next();
-    model.outbound(frames);
-    const capacity = options.level === 'gso' ? 16 * 128 : 64;
-    model.inbound(messages, capacity);
+    model.forward(kernel.reads, messages);
     const out = checkDatagrams(kernel.sent, model.datagrams, options, this.socketOf);
     const device = checkPackets(kernel.writes, model.packets, options);
     this.compareCounters({ ...model.counters, ...out.counters }, device, out.missing);

@@ -7,6 +7,8 @@
 export const TCP = 6;
 export const UDP = 17;
 export const ETHERNET = 14;
+/** The longest headers of a superpacket that is segmented: Ethernet with a VLAN tag, IPv4 and TCP with all options. */
+export const LONGEST_HEADERS = 18 + 60 + 60;
 
 export function u16(bytes: Uint8Array, at: number): number {
   return bytes[at] * 256 + bytes[at + 1];
@@ -135,6 +137,11 @@ export function hasPartialChecksum(packet: Uint8Array, inner: Inner): boolean {
   return u16(packet, inner.checksum) === pseudoSum(packet, inner);
 }
 
+/** Returns the packets on the wire of a superpacket, or 1 for a single packet. */
+export function segmentCount({ payload, end }: Inner, gsoSize: number): number {
+  return gsoSize === 0 ? 1 : Math.max(1, Math.ceil((end - payload) / gsoSize));
+}
+
 /**
  * Returns the segments of a superpacket with `size` bytes of payload each. IPv4 identification and TCP sequence number
  * count up. FIN and PSH are set in the last segment only, CWR in the first. Lengths and checksums are recomputed. Bytes
@@ -143,7 +150,7 @@ export function hasPartialChecksum(packet: Uint8Array, inner: Inner): boolean {
 export function segments(packet: Uint8Array, inner: Inner, size: number): Uint8Array[] {
   const { ip, v6, l4, payload, end, protocol } = inner;
   const result: Uint8Array[] = [];
-  const count = Math.max(1, Math.ceil((end - payload) / size));
+  const count = segmentCount(inner, size);
   for (let index = 0; index < count; index++) {
     const from = payload + index * size;
     const to = Math.min(from + size, end);
@@ -176,10 +183,14 @@ export function segments(packet: Uint8Array, inner: Inner, size: number): Uint8A
  * amount, so that a router hides no damage (RFC 1624, equation 3).
  */
 export function changeIpv4Byte(packet: Uint8Array, ip: number, at: number, value: number): void {
-  const word = ip + (at & ~1);
-  const before = u16(packet, word);
-  packet[ip + at] = value;
-  let sum = 0xffff - u16(packet, ip + 10) + (0xffff - before) + u16(packet, word);
+  const other = packet[ip + (at ^ 1)];
+  changeIpv4Word(packet, ip, at & ~1, at % 2 === 0 ? value * 256 + other : other * 256 + value);
+}
+
+/** Changes the 16-bit word at `at` of the IPv4 header at `ip` in the same way. */
+export function changeIpv4Word(packet: Uint8Array, ip: number, at: number, value: number): void {
+  let sum = 0xffff - u16(packet, ip + 10) + (0xffff - u16(packet, ip + at)) + value;
+  put16(packet, ip + at, value);
   while (sum > 0xffff) sum = (sum % 65536) + Math.floor(sum / 65536);
   put16(packet, ip + 10, 0xffff - sum);
 }
@@ -197,4 +208,11 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 export function hexOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}
+
+/** Returns the flow that a packet belongs to, for the order of packets; undefined if its ports are unknown. */
+export function flowOf(packet: Uint8Array, inner: Inner): string | undefined {
+  if (inner.l4 === 0) return undefined;
+  const addresses = inner.ip + (inner.v6 ? 8 : 12);
+  return `${inner.protocol} ${hexOf(packet.subarray(addresses, addresses + (inner.v6 ? 32 : 8)))} ${hexOf(packet.subarray(inner.l4, inner.l4 + 4))}`;
 }

@@ -218,7 +218,7 @@ function kubernetesNodeOf(...podCIDRs: string[]): string {
 }
 
 /** Returns the parsed JSON; undefined for other text, which the client library refuses. */
-export function jsonOf(text: string): unknown {
+function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

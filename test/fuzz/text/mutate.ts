@@ -3,7 +3,7 @@
 import type { Random } from '../random.js';
 
 /** Levels of nesting that some texts have. */
-const DEEP = 1000;
+const DEEP = 100_000;
 
 const STRINGS = [
   '',

@@ -8,8 +8,11 @@ import { RUN_FLAGS } from '../../../src/cli/flags.js';
 import { formatFlagsConfig } from '../../../src/cli/flags-config.js';
 import { parseFlags } from '../../../src/cli/go-flags.js';
 import { runOptions } from '../../../src/cli/run-options.js';
+import { formatIp, parseIp } from '../../../src/control/addresses/ip.js';
 import { parseVtepMac } from '../../../src/control/addresses/mac.js';
 import { ControlServer } from '../../../src/control/ipc/server.js';
+import { parseJournal } from '../../../src/control/journal-state.js';
+import { parseIpJson } from '../../../src/control/kernel/ip.js';
 import { type IpLink, parseLinks } from '../../../src/control/kernel/links.js';
 import { parseEvent } from '../../../src/control/kernel/monitor.js';
 import { readStoredMacs } from '../../../src/control/leases/stored-macs.js';
@@ -19,11 +22,15 @@ import {
   nftObjects,
   parseNftTable,
 } from '../../../src/control/obstacles/filter/nft-rules.js';
+import type { Packet } from '../../../src/control/obstacles/filter/packet.js';
+import { type Chains, walk } from '../../../src/control/obstacles/filter/walk.js';
+import { checkIpCommand } from '../../../src/control/support/command-input.js';
+import { parseObject } from '../../../src/control/support/json-text.js';
 import { show, UserError } from '../../../src/control/support/user-error.js';
+import { ip } from '../../support/addresses.js';
 import { VXLAN } from '../../support/conf.js';
 import { CALICO, DOCKER, firewalld, KUBE_PROXY, serverFilter, ufw } from '../../support/rulesets.js';
-import { jsonOf } from './leases.js';
-import { SCRATCH } from './scratch.js';
+import { equal, SCRATCH } from './scratch.js';
 import type { Parser } from './target.js';
 
 const LINKS = [
@@ -40,34 +47,18 @@ const LINKS = [
   },
 ];
 
-/** The structure of what `ip` prints is its own; names, addresses and numbers come from outside. */
 const ipJson: Parser = {
   name: 'ip-json',
   json: true,
   seeds: [JSON.stringify(LINKS)],
   check(text) {
-    const links = jsonOf(text);
-    if (!isLinks(links)) return;
-    for (const { name, usable } of parseLinks(links)) {
+    for (const { name, usable, assigned } of parseLinks(parseIpJson<IpLink>(text, 'address show'))) {
       if (typeof name !== 'string' || !Array.isArray(usable.ipv4)) throw new Error(`link ${show(name)}`);
+      for (const { address } of assigned)
+        equal(formatIp(parseIp(formatIp(address)) ?? address), formatIp(address), 'an address');
     }
   },
 };
-
-function isLinks(value: unknown): value is IpLink[] {
-  const isLink = (link: unknown): boolean => {
-    const { ifname, flags, addr_info, linkinfo } = (link ?? {}) as Record<string, unknown>;
-    const infos = addr_info === undefined ? [] : addr_info;
-    return (
-      typeof ifname === 'string' &&
-      Array.isArray(flags) &&
-      Array.isArray(infos) &&
-      infos.every((info: { local?: unknown } | null) => typeof info?.local === 'string') &&
-      linkinfo !== null
-    );
-  };
-  return Array.isArray(value) && value.every(isLink);
-}
 
 const ipMonitor: Parser = {
   name: 'ip-monitor',
@@ -94,14 +85,23 @@ const iptablesListing: Parser = {
   seeds: [KUBE_PROXY, DOCKER, ufw({ forward: '-A FORWARD -j REJECT' }), CALICO],
   check(text) {
     const { chains } = parseIptables(text);
-    for (const rules of chains.values())
-      for (const rule of rules) if (typeof rule.text !== 'string') throw new Error('a rule');
+    checkChains(chains);
   },
+};
+
+const PACKET: Packet = {
+  family: 'ipv4',
+  iif: 'eth0',
+  oif: '',
+  source: ip('192.168.77.2'),
+  destination: ip('192.168.77.1'),
+  protocol: 'udp',
+  sourcePort: 50_321,
+  destinationPort: 8472,
 };
 
 const tables = [firewalld({ trusted: '10.244.0.0/16', port: 8472 }), serverFilter([])];
 
-/** The form of this JSON is nft's own. Another form fails the check of this obstacle, and obstacle-watch.ts catches that. */
 const nftListing: Parser = {
   name: 'nft-listing',
   json: true,
@@ -110,14 +110,33 @@ const nftListing: Parser = {
     JSON.stringify({ nftables: table }),
   ]),
   check(text) {
+    const refusal = refusalOf(text);
     try {
       nftObjects(text, 'chain');
-      parseNftTable(text);
+      checkChains(parseNftTable(text));
     } catch (error) {
-      if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+      if ((error as Error).message !== refusal) throw error;
     }
   },
 };
+
+/** Follows a packet through every chain. */
+function checkChains(chains: Chains): void {
+  for (const chain of chains.keys()) {
+    const fate = walk(chains, chain, PACKET);
+    if (fate.name === 'drop' && typeof fate.rule !== 'string') throw new Error('a rule');
+  }
+}
+
+/** Returns why a text is no JSON object within the limits, or undefined. */
+function refusalOf(text: string): string | undefined {
+  try {
+    parseObject(text);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 const nftChains: Parser = {
   name: 'nft-chains',
@@ -139,6 +158,36 @@ const storedMacs: Parser = {
     writeFileSync(join(SCRATCH, 'vtep-macs.json'), text);
     for (const mac of Object.values(await readStoredMacs(SCRATCH, VXLAN))) {
       if (mac !== undefined && parseVtepMac(mac) !== mac) throw new Error(`MAC ${show(mac)}`);
+    }
+  },
+};
+
+/** state.json: a journal that is damaged, or that another program wrote. */
+const journal: Parser = {
+  name: 'journal',
+  json: true,
+  seeds: [
+    JSON.stringify({
+      ...{ pid: 4711, devices: [{ name: 'flannel.1', index: 7 }, { name: 'flannel-v6.1' }] },
+      subnetFile: '/run/flannel/subnet.env',
+      routes: ['blackhole 10.244.0.0/16 dev lo', '10.244.2.0/24 via 192.168.77.2 dev flannel.1 onlink'],
+    }),
+    '{"pid":1,"devices":[{"name":"flannel0","index":2}],"routes":["fd00:2::/64 via fd01::2"]}',
+  ],
+  check(text) {
+    const refusal = refusalOf(text);
+    try {
+      const state = parseJournal(text, () => undefined);
+      const again = JSON.stringify(state);
+      const refused = (count: number): void => {
+        throw new Error(`${count} invalid entries of ${again}`);
+      };
+      equal(JSON.stringify(parseJournal(again, refused)), again, 'the journal');
+      // Routes become arguments of `ip`, one command a line.
+      for (const route of state.routes) checkIpCommand(`route delete ${route}`);
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== refusal) throw new Error(message);
     }
   },
 };
@@ -226,6 +275,7 @@ export const SYSTEM_PARSERS = [
   nftListing,
   nftChains,
   storedMacs,
+  journal,
   flags,
   environment,
   controlRequest,

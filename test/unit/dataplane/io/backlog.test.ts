@@ -7,7 +7,7 @@ import { close } from '../../../../src/sys/ffi.js';
 import { concat, hex, pattern, toHex } from '../../../support/bytes.js';
 import { type FrameOptions, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
-import { layoutOf, naiveSegments, withPartialChecksum } from '../../../support/reference.js';
+import { layoutOf, naiveSegments, slowChecksum, withPartialChecksum } from '../../../support/reference.js';
 import { sendPacket, socketpair } from '../../../support/socketpair.js';
 
 const [TCPV4, TCPV6, UDP_L4] = [1, 4, 5];
@@ -112,6 +112,26 @@ for (const [what, type, options] of [
     );
   }
 }
+
+t.test('OverlayGsoPort.receive cuts bytes behind the IP packet off the last slice', async (t) => {
+  const bed = rig(t);
+  const frame = tcpFrame({ payload: pattern(8 * 200) });
+  bed.sendRaw(
+    hex('01 01 0000 0800 2200 1000'),
+    concat(withPartialChecksum(frame), new Uint8Array(29).fill(0xee)),
+  );
+  t.same(rounds(bed).flat(), naiveSegments(frame, 8).map(toHex));
+});
+
+t.test('OverlayGsoPort.receive gives every slice a right IPv4 header checksum', async (t) => {
+  const bed = rig(t);
+  bed.sendSuper(TCPV4, 8, tcpFrame({ payload: pattern(8 * 300), identification: 0xfff0 }));
+  for (let slice = 0; slice < 3; slice++) {
+    bed.port.receive(bed.kit.batch);
+    const header = bed.kit.packets()[0]?.subarray(14, 34) ?? new Uint8Array(0);
+    t.equal(slowChecksum(header), 0, `slice ${slice}: ${toHex(header)}`);
+  }
+});
 
 t.test(
   'OverlayGsoPort.receive lets other flows pass a superpacket that waits, and none of its own',
