@@ -98,7 +98,9 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     probing?.catch(() => {});
     const plan = await planning;
     const attaches = plan.families.some(({ origin }) => origin !== 'create');
-    const probed = attaches ? undefined : await (probing ?? openFirewall());
+    // A running Weft forwards meanwhile.
+    const hurries = attaches && predecessor === undefined;
+    const probed = hurries ? undefined : await (probing ?? openFirewall());
 
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
@@ -197,15 +199,16 @@ async function bringUp(
 ): Promise<void> {
   const { plan, source, firewall, tunnels, journal, shutdown } = service.parts;
   await Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
+  if (predecessor !== undefined) {
+    // Before the rest: while both processes forward, packets of a flow may overtake each other.
+    await predecessor.retire();
+    await endpoints.open('successor');
+  }
   await journal.removeEarlierRoutes();
   // Readiness does not wait longer: rules of an earlier run are still there, and no new pod starts before subnet.env exists.
   const rules = Promise.all(tunnels.map((tunnel) => service.applyRules(tunnel)));
   await Promise.race([rules, delay(RULES_MS, undefined, { ref: false })]);
   if (shutdown.requested) return;
-  if (predecessor !== undefined) {
-    await predecessor.retire();
-    await endpoints.open('successor');
-  }
   // The first rules may load modules. The commands that keep running start later, without these privileges.
   await service.reducePrivileges();
   firewall.watch();

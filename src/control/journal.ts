@@ -95,9 +95,10 @@ export class Journal {
   }
 }
 
-function writeError(path: string, { message }: Error): UserError {
+function writeError(path: string, { message, code }: NodeJS.ErrnoException): UserError {
+  const remedy = code === 'ENOSPC' || code === 'EDQUOT' ? 'make room' : 'check what is there';
   return new UserError(
-    `--run-dir ${dirname(path)}: cannot write ${basename(path)} there: ${message}; make room, or choose another directory`,
+    `--run-dir ${dirname(path)}: cannot write ${basename(path)} there: ${message}; ${remedy}, or choose another directory`,
   );
 }
 

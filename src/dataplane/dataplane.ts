@@ -36,7 +36,7 @@ import { ForwardingThreads } from './worker/threads.js';
 export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.js';
 export type { Counters } from './counters.js';
 export { DataplaneGone, HandoverMismatch, OffloadUnavailable, PortFailure, ThreadFailure } from './errors.js';
-export { discardHandover, type Handover, HandoverReceiver } from './handover.js';
+export { discardHandover, type Handover, HandoverReceiver, isReceiving } from './handover.js';
 export { type DeviceOrigin, probeTun, TUN_PATH } from './io/device.js';
 export type { GsoRuns } from './offload/gso-runs.js';
 export type { Direction, DirectionLevel, OffloadLevel } from './offload/level.js';

@@ -3,6 +3,7 @@
  * threads go on until their process stops them; each packet is read once, by either process.
  */
 
+import { EAGAIN } from '../sys/errno.js';
 import { close } from '../sys/ffi.js';
 import {
   openDescriptorSocket,
@@ -11,6 +12,7 @@ import {
   sendDescriptors,
 } from '../sys/pass-descriptors.js';
 import { isIpv6Address, type UnderlayAddress } from '../sys/sockaddr.js';
+import type { SystemError } from '../sys/system-error.js';
 import { HandoverMismatch } from './errors.js';
 import type { Device } from './io/device.js';
 import type { Sockets } from './io/sockets.js';
@@ -57,7 +59,7 @@ export class HandoverReceiver {
       for (;;) {
         const passed = receiveDescriptors(this.fd);
         if (passed === undefined) return handovers;
-        handovers.push(parse(passed));
+        if (passed.text !== '') handovers.push(parse(passed));
       }
     } catch (error) {
       for (const handover of handovers) discardHandover(handover);
@@ -73,6 +75,17 @@ export class HandoverReceiver {
 /** Sends the files of a dataplane to the socket at `path`; they stay open here. @throws SystemError */
 export function sendHandover(path: string, description: Description, device: Device, sockets: Sockets): void {
   sendDescriptors(path, { text: JSON.stringify(description), fds: [...device.fds, ...sockets.all] });
+}
+
+/** Returns whether a process has the socket at `path` open, to which nothing but an empty message is sent. */
+export function isReceiving(path: string): boolean {
+  try {
+    sendDescriptors(path, { text: '', fds: [] });
+    return true;
+  } catch (error) {
+    // Its queue is full.
+    return (error as SystemError).errno === EAGAIN;
+  }
 }
 
 /** Closes the files of a handover that no dataplane has taken. */

@@ -1,11 +1,15 @@
 /** The running Weft hands over to a new one: it forwards until the new one does, and stays in charge if that one fails. */
 
+import { isReceiving } from '../../dataplane/dataplane.js';
 import type { FamilyTunnel } from '../node/family-tunnel.js';
 import { info, warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 
 /** The longest wait for the new process. It needs a second; the old one repairs nothing meanwhile. */
 const PATIENCE_MS = 30_000;
+
+/** How often the old process looks whether the new one still exists. */
+const WATCH_MS = 500;
 
 /** What pauses during a handover: the new process restores the same things. */
 export interface Pausable {
@@ -18,6 +22,7 @@ export class HandingOver {
   private readonly tunnels: readonly FamilyTunnel[];
   private readonly pausables: readonly Pausable[];
   private patience: NodeJS.Timeout | undefined;
+  private watch: NodeJS.Timeout | undefined;
 
   constructor(id: string, tunnels: readonly FamilyTunnel[], pausables: readonly Pausable[]) {
     this.id = id;
@@ -39,6 +44,9 @@ export class HandingOver {
       throw new UserError(`the dataplane cannot be handed over: ${(error as Error).message}`);
     }
     this.patience = setTimeout(() => this.resume(`no new Weft within ${PATIENCE_MS / 1000} s`), PATIENCE_MS);
+    this.watch = setInterval(() => {
+      if (!isReceiving(path)) this.resume('the new Weft is gone');
+    }, WATCH_MS);
   }
 
   /** Goes on after a takeover that failed. */
@@ -52,6 +60,7 @@ export class HandingOver {
   /** Ends the wait for the new process. */
   end(): void {
     clearTimeout(this.patience);
+    clearInterval(this.watch);
     this.patience = undefined;
   }
 

@@ -22,6 +22,8 @@ export class Predecessor {
   private readonly id = randomUUID();
   private handovers: Handover[] = [];
   private retired = false;
+  /** Open until the end of the takeover: it shows the old process that this one exists. */
+  private receiver: HandoverReceiver | undefined;
 
   private constructor(runDir: string, pid: number | undefined) {
     this.runDir = runDir;
@@ -41,13 +43,12 @@ export class Predecessor {
    * processes forward from the start of the new threads on. @throws UserError
    */
   async receive(): Promise<ReadonlyMap<string, Handover>> {
-    const path = join(this.runDir, 'next.sock');
+    const { path } = this;
     await rm(path, { force: true });
     // The mode is 0600 from the creation on.
     const umask = process.umask(0o177);
-    let receiver: HandoverReceiver;
     try {
-      receiver = new HandoverReceiver(path);
+      this.receiver = new HandoverReceiver(path);
     } catch (error) {
       throw new UserError(`--run-dir ${this.runDir}: ${(error as Error).message}; check the directory`);
     } finally {
@@ -55,14 +56,11 @@ export class Predecessor {
     }
     try {
       await ask(this.runDir, { command: 'hand-over', path, id: this.id });
-      this.handovers = receiver.receive();
+      this.handovers = this.receiver.receive();
       // Another new process had the path meanwhile.
       if (this.handovers.length === 0) throw new UserError('another Weft takes over');
     } catch (error) {
       throw new UserError(`--takeover: ${(error as Error).message}; the running Weft goes on`);
-    } finally {
-      receiver.close();
-      await rm(path, { force: true });
     }
     return new Map(this.handovers.map((handover) => [handover.device, handover]));
   }
@@ -78,7 +76,7 @@ export class Predecessor {
       throw new UserError(`--takeover: ${error.message}`);
     });
     this.retired = true;
-    this.discard();
+    await this.discard();
     const deadline = performance.now() + GONE_MS;
     while ((await listeningOn(this.runDir)) !== undefined) {
       if (performance.now() > deadline)
@@ -90,12 +88,20 @@ export class Predecessor {
 
   /** Ends a takeover that failed: the old process stays in charge. */
   async giveBack(): Promise<void> {
-    this.discard();
+    await this.discard();
     if (!this.retired) await ask(this.runDir, { command: 'resume', id: this.id }).catch(() => {});
   }
 
-  /** Closes the files that no dataplane has taken: those that another new process was to get have come here too. */
-  private discard(): void {
+  /** Ends receiving, and closes the files that no dataplane has taken: those that another new process was to get have come here too. */
+  private async discard(): Promise<void> {
     for (const handover of this.handovers.splice(0)) discardHandover(handover);
+    if (this.receiver === undefined) return;
+    this.receiver.close();
+    this.receiver = undefined;
+    await rm(this.path, { force: true });
+  }
+
+  private get path(): string {
+    return join(this.runDir, 'next.sock');
   }
 }
