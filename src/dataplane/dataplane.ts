@@ -10,7 +10,7 @@ import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sock
 import { COUNTER, type CounterRow, type Counters, sumCounters } from './counters.js';
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
 import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
-import { type Device, deviceName, openDevice, setPersistent } from './io/device.js';
+import { closeQueues, type Device, deviceName, openDevice, setPersistent } from './io/device.js';
 import { type FilterRules, FloodGuard } from './io/flood-guard.js';
 import { OverflowCounters } from './io/overflows.js';
 import { SocketDrops } from './io/socket-drops.js';
@@ -362,7 +362,7 @@ export class Dataplane {
     process.off('exit', this.stopAtExit);
     this.guard.stop();
     this.finalCounters = this.counters();
-    for (const fd of this.device.fds.splice(0)) close(fd);
+    closeQueues(this.device.fds.splice(0));
     this.sockets.close();
     this.threads = undefined;
   }

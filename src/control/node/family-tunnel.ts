@@ -11,6 +11,7 @@ import { formatIp, type Ip } from '../addresses/ip.js';
 import type { PeerReconciler } from '../backends/backend.js';
 import type { Journal } from '../journal.js';
 import { refuseExisting } from '../kernel/device.js';
+import { isLeft } from '../kernel/left-devices.js';
 import { readLinks } from '../kernel/links.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import { type Repairs, sumRepairs } from '../kernel/repairs.js';
@@ -378,7 +379,10 @@ export class FamilyTunnel {
     // Our old device may survive under another name. A foreign device of this name wins.
     const foreign = links.filter(({ index }) => index !== this.device.index);
     refuseExisting(foreign, plan.backend.device);
-    const dataplane = this.context.openDataplane({ ...plan, origin: 'create' }, own);
+    // A device that was kept survives descriptors that something else closed.
+    const survives = links.some((link) => link.index === this.device.index && isLeft(link));
+    const origin = survives ? 'attach' : 'create';
+    const dataplane = this.context.openDataplane({ ...plan, origin }, own);
     this.bound = boundAddress(plan, own);
     this.lifecycle.opened();
     this.past = this.counters();

@@ -27,7 +27,7 @@ import {
   TUNSETPERSIST,
   TUNSETSNDBUF,
 } from '../../sys/constants.js';
-import { EINVAL, errnoName } from '../../sys/errno.js';
+import { EBADFD, EINVAL, errnoName } from '../../sys/errno.js';
 import { close, ioctl, ioctlValue, open } from '../../sys/ffi.js';
 import { SystemError } from '../../sys/system-error.js';
 import { NO_OFFLOAD, type Offload, refusalReason } from '../offload/level.js';
@@ -170,6 +170,18 @@ function attach(fd: number, name: string, flags: number): number {
 /** Makes the device outlive its descriptors, or not. A deleted device has no such property; its error means nothing. */
 export function setPersistent(fd: number, persistent: boolean): void {
   ioctlValue(fd, TUNSETPERSIST, persistent ? 1 : 0);
+}
+
+/**
+ * Closes the queues of a device. Another file may have the number of a descriptor that something else closed: it stays
+ * open.
+ */
+export function closeQueues(fds: readonly number[]): void {
+  for (const fd of fds) {
+    const result = ioctl(fd, TUNGETIFF, new Uint8Array(IFREQ_SIZE));
+    // EBADFD: the device was deleted.
+    if (result >= 0 || result === -EBADFD) close(fd);
+  }
 }
 
 /** Returns the present name of the device of a descriptor; undefined when the device was deleted. */

@@ -10,6 +10,9 @@ import type { WorkerOptions } from '../../../src/dataplane/worker/messages.js';
 
 const libc = koffi.load(null);
 
+/** A spare worker gets its options by a message. */
+let options = threads.workerData as WorkerOptions;
+
 const FAULTS: Readonly<Record<string, () => void>> = {
   throw: () => {
     throw new TypeError('injected\nfault');
@@ -25,7 +28,7 @@ const FAULTS: Readonly<Record<string, () => void>> = {
   /** A system call that never returns. */
   block: () => void libc.func('int pause()')(),
   close: (which = '') => {
-    const { deviceFd, socketFd, txSocketFds, doorbell } = threads.workerData as WorkerOptions;
+    const { deviceFd, socketFd, txSocketFds, doorbell } = options;
     const descriptors = {
       device: [deviceFd],
       socket: [socketFd],
@@ -53,7 +56,10 @@ if (isMainThread) {
     try {
       renameSync(file, taken);
     } catch {
-      return receive(port);
+      const received = receive(port);
+      if (received !== undefined && 'deviceFd' in received.message)
+        options = received.message as WorkerOptions;
+      return received;
     }
     const [fault = '', ...args] = readFileSync(taken, 'utf8').trim().split(' ');
     rmSync(taken);
