@@ -76,6 +76,7 @@ async function stopAll(wefts: readonly WeftDataplane[]): Promise<void> {
     const exit = await weft.end();
     if (exit.code !== 0)
       throw new Error(`${weft.process.name} exited with ${exit.code ?? exit.signal} instead of 0`);
+    await weft.cleanUp();
   }
 }
 
@@ -143,7 +144,7 @@ async function demo(): Promise<boolean> {
       'read `weft status` on node1',
       async () => (await wefts[0]?.statusText()) ?? '',
     );
-    await step('stop', 'stop Weft on every node (SIGTERM)', () => stopAll(wefts));
+    await step('stop', 'stop Weft on every node (SIGTERM, then weft cleanup)', () => stopAll(wefts));
 
     let kernel: Result | undefined;
     if (await kernelHasVxlan()) {

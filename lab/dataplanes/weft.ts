@@ -33,6 +33,8 @@ export interface WeftDataplane extends Dataplane {
   status(): Promise<unknown>;
   /** Returns what `weft status` prints. */
   statusText(): Promise<string>;
+  /** Stops it if it runs, and removes what it has left: device, routes, rules and files. */
+  cleanUp(): Promise<void>;
   /** Ends it with a signal, by default SIGTERM, and returns how it exited. */
   end(signal?: NodeJS.Signals): Promise<Exit>;
 }
@@ -72,6 +74,9 @@ export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promi
     tail: (lines) => running.tail(lines),
     status: async () => JSON.parse(await statusText('--json')) as unknown,
     statusText: () => statusText(),
+    cleanUp: async () => {
+      await node.exec([process.execPath, cli, 'cleanup', '--run-dir', runDir]);
+    },
     end: (signal) => running.stop(signal),
     stop: async () => {
       await running.stop();

@@ -35,7 +35,10 @@ const RULES_MS = 1000;
 /** How long what was read at the beginning of a start counts as the present state. */
 const UP_TO_DATE_MS = 1000;
 
-/** Runs until SIGTERM, SIGINT or `weft cleanup`. @throws UserError, also for a revoked lease; then nothing is left behind */
+/**
+ * Runs until SIGTERM, SIGINT, `weft cleanup` or a successor. @throws UserError, also for a revoked lease. A failed start
+ * leaves nothing new behind.
+ */
 export async function runDaemon(options: RunOptions): Promise<void> {
   keepHeapSmall();
   const shutdown = Shutdown.ofProcess();

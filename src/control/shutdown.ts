@@ -1,11 +1,11 @@
 /** The end of a run: requested by a signal, `weft cleanup`, a revoked lease or a fatal error. */
 
 import { exitNow } from '../sys/ffi.js';
+import { within } from '../sys/within.js';
 import { killCommands } from './support/command.js';
 import { deferred } from './support/deferred.js';
 import { info, warn } from './support/log.js';
 import { unexpectedError } from './support/user-error.js';
-import { within } from './support/within.js';
 
 /** How long a start that does not follow the signal, such as one whose `ip` hangs, delays the shutdown. */
 const START_MS = 150;

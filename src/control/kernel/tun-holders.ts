@@ -47,7 +47,7 @@ export function findWeftProcess(device?: string, proc = '/proc'): WeftProcess | 
 /** Returns why a second Weft does not start. */
 export function alreadyRuns({ pid, runDir }: { pid?: number | undefined; runDir: string }): string {
   const which = pid === undefined ? '' : `pid ${pid}, `;
-  return `Weft already runs here (${which}run directory ${runDir}); stop it first: weft cleanup --run-dir ${shellWord(runDir)}`;
+  return `Weft already runs here (${which}run directory ${runDir}); start with --takeover to replace it, or stop it first: weft cleanup --run-dir ${shellWord(runDir)}`;
 }
 
 /** Returns the arguments of a process behind `weft run`; undefined for any other command. */

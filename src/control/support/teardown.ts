@@ -3,9 +3,9 @@
  * that fails is logged, and one that takes too long is abandoned.
  */
 
+import { within } from '../../sys/within.js';
 import { killCommands } from './command.js';
 import { warn } from './log.js';
-import { within } from './within.js';
 
 type Step = () => Promise<void> | void;
 

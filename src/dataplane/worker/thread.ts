@@ -3,6 +3,7 @@
  * descriptors, the row of counters, the desired state of the tunnel, and the requests without an answer.
  */
 
+import { within } from '../../sys/within.js';
 import { COUNTER_ROW_SIZE, type CounterRow } from '../counters.js';
 import { DataplaneGone } from '../errors.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
@@ -188,15 +189,4 @@ export class ForwardingThread {
     for (const request of this.pending.values()) request.reject(new DataplaneGone());
     this.pending.clear();
   }
-}
-
-/** Returns whether the promise settles within `ms`. */
-async function within(promise: Promise<void>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  const done = await Promise.race([promise.then(() => true), late]);
-  clearTimeout(timer);
-  return done;
 }

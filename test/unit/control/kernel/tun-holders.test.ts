@@ -37,7 +37,7 @@ t.test('findWeftProcess ignores other devices and other programs', async (t) => 
 t.test('alreadyRuns names process, run directory and remedy', async (t) => {
   t.equal(
     alreadyRuns({ pid: 7, runDir: '/run/weft' }),
-    'Weft already runs here (pid 7, run directory /run/weft); stop it first: weft cleanup --run-dir /run/weft',
+    'Weft already runs here (pid 7, run directory /run/weft); start with --takeover to replace it, or stop it first: weft cleanup --run-dir /run/weft',
   );
   t.match(alreadyRuns({ runDir: '/run/weft' }), /here \(run directory/);
 });
