@@ -72,11 +72,6 @@ function nameTaken(link: Link, what: string, adopt = ''): NameTaken {
   if (link.kind === 'tun') {
     const weft = findWeftProcess(name);
     if (weft !== undefined) return new NameTaken(alreadyRuns(weft));
-    if (link.data.persist === true && !link.carrier) {
-      return new NameTaken(
-        `${name} ${what}: it is a tun/tap device without a process, and without the alias of a device that Weft left; remove it: ${remove}`,
-      );
-    }
     return new NameTaken(
       `${name} ${what}: it is a tun/tap device of another process; stop that process (perhaps another Weft or flanneld), or remove the device: ${remove}`,
     );

@@ -72,7 +72,8 @@ export class OwnFiles {
       const { kind, file } = kept;
       const { path } = file;
       if (await file.isIntact()) {
-        this.failures.clear(path);
+        // A change of its content may have been written meanwhile.
+        if (this.failures.clear(path)) info(`${path}: written`);
         kept.inARow = 0;
         continue;
       }

@@ -74,9 +74,10 @@ export class ForwardingLoop {
    * the fastest group: packets may pass already.
    */
   measureRound(rounds: number): number {
-    const size = Math.ceil(rounds / MEASURED_GROUPS);
+    const groups = Math.min(rounds, MEASURED_GROUPS);
+    const size = Math.ceil(rounds / groups);
     let fastest = Number.POSITIVE_INFINITY;
-    for (let group = 0; group < MEASURED_GROUPS; group++) {
+    for (let group = 0; group < groups; group++) {
       const start = performance.now();
       for (let i = 0; i < size; i++) {
         this.forwardOut();
