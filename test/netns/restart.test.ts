@@ -6,6 +6,7 @@ import type { WeftOptions } from '../../lab/dataplanes/weft.js';
 import { ipBatch, ipJson } from '../../lab/ip.js';
 import { netConf } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
+import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { dualConf, dualLease, makeDualBed } from './support/dual-bed.js';
 import { answered } from './support/pings.js';
@@ -26,9 +27,11 @@ async function removalsDuring(
 ): Promise<string[]> {
   const monitor = node.start(['ip', 'monitor', 'link', 'address', 'neigh', 'route'], { name: 'ip monitor' });
   t.teardown(() => monitor.stop('SIGKILL'));
-  // A change of the loopback device shows that the monitor listens.
-  await node.exec(['sh', '-c', 'ip address add 127.9.9.9/32 dev lo']);
-  await monitor.waitFor(/127\.9\.9\.9/);
+  // A change of the loopback device shows that the monitor listens; it may not do so at once.
+  await until('the monitor listens', async () => {
+    await ipBatch(node.netns, ['address add 127.9.9.9/32 dev lo', 'address delete 127.9.9.9/32 dev lo']);
+    return monitor.stdout.includes('127.9.9.9');
+  });
   await action();
   await node.exec(['sh', '-c', 'ip address add 127.9.9.10/32 dev lo']);
   await monitor.waitFor(/127\.9\.9\.10/);
