@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** A run of 50 ms is followed by a pause of 950 ms, so that a task takes at most a twentieth of the time. */
 const SHARE = 20;
 /** The longest pause. */
-const MOST_MS = 1000;
+const MOST_MS = 500;
 
 export class Pace {
   private readonly clock: { now(): number };
