@@ -95,15 +95,18 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     const earlier = await readJournal(options.runDir);
     const handovers = (await predecessor?.receive()) ?? new Map();
     const planning = planPresent(options, cluster, tracker, handovers, shutdown.signal, links());
-    const openFirewall = (): Promise<Firewall> => Firewall.open(firewallOptions(options, cluster.netConf));
+    let probing: Promise<Firewall> | undefined;
+    const probe = (): Promise<Firewall> => {
+      probing ??= Firewall.open(firewallOptions(options, cluster.netConf));
+      return probing;
+    };
     // Probing runs half a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
-    const probing = earlier === undefined ? openFirewall() : undefined;
-    probing?.catch(() => {});
+    if (earlier === undefined) probe().catch(() => {});
     const plan = await planning;
     const attaches = plan.families.some(({ origin }) => origin !== 'create');
     // A running Weft forwards meanwhile.
     const hurries = attaches && predecessor === undefined;
-    const probed = hurries ? undefined : await (probing ?? openFirewall());
+    if (!hurries) await probe();
 
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
@@ -139,7 +142,7 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     // 5. Forwarding threads. Packets of a device that an earlier run left pass from here on.
     tuneHeap();
     await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
-    const firewall = probed ?? (await (probing ?? openFirewall()));
+    const firewall = await probe();
     for (const limitation of firewall.limitations) warn(limitation);
     teardown.defer('the firewall', () => firewall.close());
     service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown, privileges });

@@ -25,7 +25,7 @@ import {
   refusalReason,
 } from './offload/level.js';
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
-import { DesiredState } from './tunnel/desired-state.js';
+import { DesiredState, keyOf } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
 import { type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
@@ -68,7 +68,7 @@ function openSockets(options: DataplaneOptions): Sockets {
   if (typeof origin !== 'object') return Sockets.open(address, socketOptions);
   try {
     refuseMismatch(origin, options);
-    const received = Sockets.of(origin.receiveFds, origin.transmitFds, socketOptions);
+    const received = new Sockets(origin.receiveFds, origin.transmitFds, socketOptions);
     if (hasSockets(origin, options)) return received;
     const sockets = Sockets.open(address, socketOptions);
     received.close();
@@ -120,11 +120,6 @@ function filterRules({ address, tunnel }: DataplaneOptions, level: OffloadLevel)
   // Datagrams of a GRO run have different headers.
   const vni = tunnel.type === 'vxlan' && level === 'none' ? { vni: tunnel.vni } : {};
   return { ipv6: isIpv6Address(address), byAddress, ...vni };
-}
-
-/** Returns the two words of a table's key as one number. */
-function keyOf(first: number, second: number): number {
-  return first * 2 ** 32 + (second >>> 0);
 }
 
 /** Returns the level of a direction: `none` at level `gso` if there is a reason. */
@@ -242,8 +237,8 @@ export class Dataplane {
     const remove = Int32Array.from(changes.remove.flatMap(({ high, low }) => [high, low]));
     const set = Int32Array.from(changes.set.flatMap((entry) => this.wordsOf(entry)));
     const addresses = {
-      remove: changes.remove.map(({ high, low }) => keyOf(high, low)),
-      set: changes.set.map(({ high, low, address }) => [keyOf(high, low), address] as const),
+      remove: changes.remove.map(({ high, low }) => keyOf('fdb', high, low)),
+      set: changes.set.map(({ high, low, address }) => [keyOf('fdb', high, low), address] as const),
     };
     await this.guard.during(addresses, () => this.change({ type: 'fdb', remove, set }));
   }
@@ -262,9 +257,9 @@ export class Dataplane {
       changes.set.flatMap((route) => [route.base, route.prefixLength, route.address]),
     );
     const addresses = {
-      remove: changes.remove.map(({ base, prefixLength }) => keyOf(prefixLength, base)),
+      remove: changes.remove.map(({ base, prefixLength }) => keyOf('routes', base, prefixLength)),
       set: changes.set.map(
-        ({ base, prefixLength, address }) => [keyOf(prefixLength, base), address] as const,
+        ({ base, prefixLength, address }) => [keyOf('routes', base, prefixLength), address] as const,
       ),
     };
     await this.guard.during(addresses, () => this.change({ type: 'routes', remove, set }));

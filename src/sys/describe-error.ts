@@ -1,6 +1,7 @@
 /** An unexpected error in one line, for a log or another thread. */
 
 import { basename } from 'node:path';
+import { oneLine } from './one-line.js';
 
 /** Calls that a description names, innermost first. */
 const FRAMES = 4;
@@ -14,8 +15,4 @@ export function describeError(error: unknown): string {
     .slice(0, FRAMES)
     .map((place) => basename(place));
   return `${error.name}: ${oneLine(error.message)}${calls.length > 0 ? ` (${calls.join(' < ')})` : ''}`;
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*[\r\n]+\s*/g, ' ');
 }

@@ -6,6 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConnectionLimit } from '../support/connection-limit.js';
 import { warn } from '../support/log.js';
+import { ownerOnly } from '../support/owner-only.js';
 import { Shared } from '../support/shared.js';
 import { makeDirectory } from '../support/text-file.js';
 import { UserError } from '../support/user-error.js';
@@ -102,9 +103,7 @@ export class ControlServer {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       // `listen` binds the socket synchronously, so the socket never has another mode.
-      const umask = process.umask(0o177);
-      server.listen(path, BACKLOG, resolve);
-      process.umask(umask);
+      ownerOnly(() => server.listen(path, BACKLOG, resolve));
     });
     // An error of `accept`, such as EMFILE, concerns one connection.
     server.removeAllListeners('error').on('error', (error) => warn(`${path}: ${error.message}`));

@@ -1,7 +1,8 @@
 /** Runs the system's commands (ip, iptables, nft) as child processes with a time limit. */
 
 import { type ChildProcess, type ExecFileException, execFile } from 'node:child_process';
-import { oneLine, printable } from './printable.js';
+import { oneLine } from '../../sys/one-line.js';
+import { printable } from './printable.js';
 
 /** Exit code for a command that is not in PATH, as in a shell. */
 export const NOT_FOUND = 127;
@@ -42,12 +43,13 @@ export function run(
       args,
       { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES, ...(signal && { signal }) },
       (error, stdout, stderr) => {
-        RUNNING.delete(child);
+        // `killCommands` has removed a command that it killed.
+        const isOurs = RUNNING.delete(child);
         if (error?.name === 'AbortError') reject(error);
         else if (error === null) resolve({ code: 0, stdout, stderr });
         else if (error.code === 'ENOENT') resolve({ code: NOT_FOUND, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
-        else if (error.killed && error.signal === 'SIGKILL')
+        else if (isOurs && error.killed && error.signal === 'SIGKILL')
           resolve({ code: -1, stdout, stderr: `did not end within ${timeoutMs / 1000} s`, timedOut: true });
         else resolve({ code: -1, stdout, stderr: stderr || describeEnd(error) });
       },
@@ -62,6 +64,7 @@ export function run(
 /** Kills the commands that run: Weft ends and one of them hangs. Their outcome has code -1. */
 export function killCommands(): void {
   for (const child of RUNNING) {
+    RUNNING.delete(child);
     child.kill('SIGKILL');
     // A process that the command started may hold these open.
     child.stdout?.destroy();

@@ -2,7 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
-import { oneLine, printable } from './printable.js';
+import { oneLine } from '../../sys/one-line.js';
+import { printable } from './printable.js';
 
 export interface LogOptions {
   format: 'klog' | 'json';

@@ -29,17 +29,6 @@ export function printableValues<T>(value: T): T {
   return map(value) as T;
 }
 
-/** Joins the lines of a text with spaces, without the white space around each. */
-export function oneLine(text: string): string {
-  // No pattern like /\s*\n\s*/: on a long run of spaces it takes quadratic time.
-  if (!/[\r\n]/.test(text)) return text;
-  return text
-    .split(/[\r\n]/)
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-    .join(' ');
-}
-
 /** Returns a word as a shell reads it, for commands in messages: in single quotes if the shell would interpret it. */
 export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -1,7 +1,8 @@
 /** Errors and values that Weft reports to its user. */
 
 import { describeError } from '../../sys/describe-error.js';
-import { oneLine, printable } from './printable.js';
+import { oneLine } from '../../sys/one-line.js';
+import { printable } from './printable.js';
 
 /** A longer value of a message is cut off. */
 const SHOWN = 60;

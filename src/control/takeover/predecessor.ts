@@ -9,6 +9,7 @@ import { ask, listeningOn } from '../ipc/client.js';
 import { findRunningWeft } from '../ipc/running.js';
 import { alreadyRuns } from '../kernel/tun-holders.js';
 import { info } from '../support/log.js';
+import { ownerOnly } from '../support/owner-only.js';
 import { show, UserError } from '../support/user-error.js';
 
 /** Time for the old process to close its socket after its answer. */
@@ -45,14 +46,10 @@ export class Predecessor {
   async receive(): Promise<ReadonlyMap<string, Handover>> {
     const { path } = this;
     await rm(path, { force: true });
-    // The mode is 0600 from the creation on.
-    const umask = process.umask(0o177);
     try {
-      this.receiver = new HandoverReceiver(path);
+      this.receiver = ownerOnly(() => new HandoverReceiver(path));
     } catch (error) {
       throw new UserError(`--run-dir ${this.runDir}: ${(error as Error).message}; check the directory`);
-    } finally {
-      process.umask(umask);
     }
     try {
       await ask(this.runDir, { command: 'hand-over', path, id: this.id });
@@ -92,7 +89,10 @@ export class Predecessor {
     if (!this.retired) await ask(this.runDir, { command: 'resume', id: this.id }).catch(() => {});
   }
 
-  /** Ends receiving, and closes the files that no dataplane has taken: those that another new process was to get have come here too. */
+  /**
+   * Ends receiving, and closes the files that no dataplane has taken. Those that another new process was to get have come
+   * here too.
+   */
   private async discard(): Promise<void> {
     for (const handover of this.handovers.splice(0)) discardHandover(handover);
     if (this.receiver === undefined) return;

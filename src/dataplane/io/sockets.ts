@@ -23,7 +23,8 @@ export class Sockets {
   private readonly options: SocketsOptions;
   private gro = false;
 
-  private constructor(receive: readonly number[], transmit: readonly number[], options: SocketsOptions) {
+  /** Takes sockets that are open, with these options. */
+  constructor(receive: readonly number[], transmit: readonly number[], options: SocketsOptions) {
     this.receive = receive;
     this.transmit = transmit;
     this.options = options;
@@ -43,11 +44,6 @@ export class Sockets {
       for (const fd of receive) close(fd);
       throw error;
     }
-  }
-
-  /** Takes sockets that another process has opened with the same options. */
-  static of(receive: readonly number[], transmit: readonly number[], options: SocketsOptions): Sockets {
-    return new Sockets(receive, transmit, options);
   }
 
   /** Returns all descriptors, the receiving sockets first. */

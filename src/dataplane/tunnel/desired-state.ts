@@ -9,8 +9,8 @@ type TableName = 'fdb' | 'routes';
 /** An IPv4 address, or the four words of an IPv6 address. */
 type Address = number | readonly number[];
 
-/** Returns one number for a key of two: a MAC has 48 bits, a prefix 32 and a length. */
-function keyOf(table: TableName, first: number, second: number): number {
+/** Returns one number for a key of a table, which has two: a MAC has 48 bits, a prefix 32 and a length. */
+export function keyOf(table: TableName, first: number, second: number): number {
   return table === 'fdb' ? first * 2 ** 32 + (second >>> 0) : second * 2 ** 32 + (first >>> 0);
 }
 

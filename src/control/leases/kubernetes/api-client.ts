@@ -5,8 +5,8 @@
 
 import { type ClientRequest, request as httpRequest, type IncomingMessage, STATUS_CODES } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { oneLine } from '../../../sys/one-line.js';
 import { version } from '../../../version.js';
-import { oneLine } from '../../support/printable.js';
 import type { Credentials } from '../credentials.js';
 import { explainTlsError, withoutOpensslDetails } from '../tls-error.js';
 import { ApiError, messageOf } from './api-error.js';

@@ -1,11 +1,11 @@
 import t from 'tap';
 import {
-  oneLine,
   printable,
   printableLines,
   printableValues,
   shellWord,
 } from '../../../../src/control/support/printable.js';
+import { oneLine } from '../../../../src/sys/one-line.js';
 
 t.test('printable escapes what controls a terminal or the direction of text, and nothing else', async (t) => {
   for (const [text, escaped] of [

@@ -100,29 +100,34 @@ for (const { errno, outcome } of [...rows('writev'), { errno: UNKNOWN, outcome: 
   });
 }
 
+/** A port whose receive call returns -errno. */
+function udpPort(kit: Kit, tunnelLength: number, errno: number): UdpPort {
+  const options = {
+    fd: -1,
+    txSockets: [-1],
+    codec: new Ipv4SockaddrCodec(kit.arena),
+    port: 8472,
+    tunnelLength,
+    linkLength: ETHERNET_LENGTH,
+    kernelPeers: true,
+    maxRun: 1,
+    receiveMessages: 4,
+    maxBatch: 4,
+  };
+  return new UdpPort(
+    kit.arena,
+    options,
+    kit.checksum,
+    kit.counters,
+    () => {},
+    () => -errno,
+  );
+}
+
 for (const { errno, outcome } of [...rows('recvmmsg'), { errno: UNKNOWN, outcome: 'count' }]) {
   t.test(`recvmmsg, ${errnoName(errno)}: ${outcome}`, async (t) => {
     const kit = new Kit(4, 2048, UdpPort.footprint(4));
-    const options = {
-      fd: -1,
-      txSockets: [-1],
-      codec: new Ipv4SockaddrCodec(kit.arena),
-      port: 8472,
-      tunnelLength: 8,
-      linkLength: ETHERNET_LENGTH,
-      kernelPeers: true,
-      maxRun: 1,
-      receiveMessages: 4,
-      maxBatch: 4,
-    };
-    const port = new UdpPort(
-      kit.arena,
-      options,
-      kit.checksum,
-      kit.counters,
-      () => {},
-      () => -errno,
-    );
+    const port = udpPort(kit, 8, errno);
     t.equal(port.receive(kit.batch), outcome === 'fatal' ? -errno : DRAINED);
     t.same(kit.counted(), outcome === 'count' ? { rx_receive_errors: 1 } : {});
   });
@@ -130,26 +135,7 @@ for (const { errno, outcome } of [...rows('recvmmsg'), { errno: UNKNOWN, outcome
 
 t.test('a transmit socket that fails ends the port with the next receive', async (t) => {
   const kit = new Kit(4, 2048, UdpPort.footprint(4));
-  const options = {
-    fd: -1,
-    txSockets: [-1],
-    codec: new Ipv4SockaddrCodec(kit.arena),
-    port: 8472,
-    tunnelLength: 0,
-    linkLength: ETHERNET_LENGTH,
-    kernelPeers: true,
-    maxRun: 1,
-    receiveMessages: 4,
-    maxBatch: 4,
-  };
-  const port = new UdpPort(
-    kit.arena,
-    options,
-    kit.checksum,
-    kit.counters,
-    () => {},
-    () => -EAGAIN,
-  );
+  const port = udpPort(kit, 0, EAGAIN);
   t.equal(port.receive(kit.batch), DRAINED);
   kit.fill([FRAME], ipv4('192.168.77.2'));
   port.send(kit.batch);
