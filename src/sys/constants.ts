@@ -141,3 +141,27 @@ export const NFNL_SUBSYS_NFTABLES = 10;
 export const NFT_MSG_GETTABLE = 1;
 export const NFT_MSG_DELTABLE = 2;
 export const NFTA_TABLE_NAME = 1;
+
+// linux/bpf.h: commands of bpf(2), and the oldest kernel of the fast path, 5.13, has all but TCX
+export const BPF_MAP_CREATE = 0;
+export const BPF_MAP_LOOKUP_ELEM = 1;
+export const BPF_MAP_UPDATE_ELEM = 2;
+export const BPF_MAP_DELETE_ELEM = 3;
+export const BPF_PROG_LOAD = 5;
+export const BPF_OBJ_PIN = 6;
+export const BPF_OBJ_GET = 7;
+export const BPF_PROG_TEST_RUN = 10;
+export const BPF_OBJ_GET_INFO_BY_FD = 15;
+export const BPF_MAP_UPDATE_BATCH = 26;
+export const BPF_LINK_CREATE = 28;
+export const BPF_LINK_UPDATE = 29;
+export const BPF_MAP_TYPE_HASH = 1;
+export const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
+export const BPF_PROG_TYPE_SCHED_CLS = 3;
+export const BPF_TCX_INGRESS = 46; // 6.6
+export const BPF_TCX_EGRESS = 47; // 6.6
+export const BPF_LINK_TYPE_TCX = 11; // 6.6
+export const BPF_OBJ_NAME_LEN = 16;
+export const BPF_INSTRUCTION_SIZE = 8; // code u8 @0, registers u8 @1, offset i16 @2, immediate i32 @4
+// linux/magic.h
+export const BPF_FS_MAGIC = 0xcafe4a11;

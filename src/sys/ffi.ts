@@ -34,6 +34,8 @@ const cCapset = libc.func('int capset(void *header, void *data)');
 const cPrctl = libc.func(
   'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 );
+// bpf(2) has no wrapper in the C library.
+const cSyscallBpf = libc.func('long syscall(long number, long command, void *attributes, long size)');
 const cMadvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 const cMallocTrim = optional('int malloc_trim(size_t pad)');
 const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
@@ -144,6 +146,14 @@ export function capset(header: Uint8Array, data: Uint8Array): number {
 
 export function prctl(option: number, argument: number, second = 0): number {
   return checked(cPrctl(option, argument, second, 0, 0));
+}
+
+/** asm/unistd.h: the number of bpf(2) on the architectures that koffi has binaries for. */
+const SYS_BPF = process.arch === 'x64' ? 321 : process.arch === 'arm' ? 386 : 280;
+
+/** `attributes` is a union bpf_attr, which the kernel may write. */
+export function bpf(command: number, attributes: Uint8Array): number {
+  return checked(Number(cSyscallBpf(SYS_BPF, command, attributes, attributes.length)));
 }
 
 export function madvise(address: Address, length: number, advice: number): number {

@@ -1,0 +1,168 @@
+/**
+ * The two maps that the programs read, and their layouts. All words are little-endian unless stated otherwise.
+ *
+ * The forwarding table maps a VTEP's MAC to an entry. The counts have one value per peer and per CPU, so that no two CPUs
+ * write the same memory.
+ */
+
+import {
+  createMap,
+  deleteElement,
+  lookUpElement,
+  possibleCpus,
+  updateBatch,
+  updateElement,
+} from '../../sys/bpf.js';
+import { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } from '../../sys/constants.js';
+import { close } from '../../sys/ffi.js';
+
+/** A MAC and two zero bytes. */
+export const KEY_SIZE = 8;
+
+/** Offsets in an entry. */
+export const ENTRY = {
+  /** The VTEP's address (network order). */
+  vtep: 0,
+  /** The next hop to it (network order). */
+  nextHop: 4,
+  /** The interface to it. */
+  ifindex: 8,
+  /** The peer's number in the counts. */
+  peer: 12,
+  /** The largest frame that the path carries, with its Ethernet header. */
+  maxFrame: 16,
+  /** The largest superpacket: 0 where its segments may be larger than the path carries. */
+  maxSuperpacket: 20,
+} as const;
+export const ENTRY_SIZE = 24;
+
+/** Offsets in the counts of a peer: four numbers of 64 bits. */
+export const COUNT = { txPackets: 0, txBytes: 8, rxPackets: 16, rxBytes: 24 } as const;
+export const COUNTS_SIZE = 32;
+
+/** A peer as the programs know it. Addresses are IPv4 in host order, signed. */
+export interface FastPeer {
+  high: number;
+  low: number;
+  vtep: number;
+  nextHop: number;
+  ifindex: number;
+  maxFrame: number;
+  maxSuperpacket: number;
+}
+
+/** Packets and bytes of inner frames. */
+export interface FastCounts {
+  txPackets: number;
+  txBytes: number;
+  rxPackets: number;
+  rxBytes: number;
+}
+
+export const NO_COUNTS: FastCounts = { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 };
+
+export function addCounts(a: FastCounts, b: FastCounts): FastCounts {
+  return {
+    txPackets: a.txPackets + b.txPackets,
+    txBytes: a.txBytes + b.txBytes,
+    rxPackets: a.rxPackets + b.rxPackets,
+    rxBytes: a.rxBytes + b.rxBytes,
+  };
+}
+
+/** Writes the key of a MAC: its first two bytes are `high`, its last four are `low`. */
+function writeKey(view: DataView, offset: number, { high, low }: Pick<FastPeer, 'high' | 'low'>): void {
+  view.setUint16(offset, high);
+  view.setInt32(offset + 2, low);
+}
+
+function writeEntry(view: DataView, offset: number, peer: FastPeer, number: number): void {
+  view.setInt32(offset + ENTRY.vtep, peer.vtep);
+  view.setInt32(offset + ENTRY.nextHop, peer.nextHop);
+  view.setUint32(offset + ENTRY.ifindex, peer.ifindex, true);
+  view.setUint32(offset + ENTRY.peer, number, true);
+  view.setUint32(offset + ENTRY.maxFrame, peer.maxFrame, true);
+  view.setUint32(offset + ENTRY.maxSuperpacket, peer.maxSuperpacket, true);
+}
+
+export class Tables {
+  /** Peers that fit. */
+  readonly capacity: number;
+  /** Descriptors of the maps. */
+  readonly forwarding: number;
+  readonly counts: number;
+  private readonly cpus = possibleCpus();
+
+  /** Creates empty maps. @throws SystemError; then nothing is left open */
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.forwarding = createMap({
+      type: BPF_MAP_TYPE_HASH,
+      name: 'weft_fdb',
+      keySize: KEY_SIZE,
+      valueSize: ENTRY_SIZE,
+      maxEntries: capacity,
+    });
+    try {
+      this.counts = createMap({
+        type: BPF_MAP_TYPE_PERCPU_ARRAY,
+        name: 'weft_counts',
+        keySize: 4,
+        valueSize: COUNTS_SIZE,
+        maxEntries: capacity,
+      });
+    } catch (error) {
+      close(this.forwarding);
+      throw error;
+    }
+  }
+
+  /** Sets the entries of peers, each with its number. @throws SystemError */
+  set(peers: readonly (readonly [peer: FastPeer, number: number])[]): void {
+    const keys = new DataView(new ArrayBuffer(peers.length * KEY_SIZE));
+    const entries = new DataView(new ArrayBuffer(peers.length * ENTRY_SIZE));
+    peers.forEach(([peer, number], index) => {
+      writeKey(keys, index * KEY_SIZE, peer);
+      writeEntry(entries, index * ENTRY_SIZE, peer, number);
+    });
+    updateBatch(this.forwarding, new Uint8Array(keys.buffer), new Uint8Array(entries.buffer), peers.length);
+  }
+
+  /** Removes the entry of a MAC. @throws SystemError */
+  delete(mac: Pick<FastPeer, 'high' | 'low'>): void {
+    const key = new DataView(new ArrayBuffer(KEY_SIZE));
+    writeKey(key, 0, mac);
+    deleteElement(this.forwarding, new Uint8Array(key.buffer));
+  }
+
+  /** Returns the counts of a number, summed over the CPUs. @throws SystemError */
+  read(number: number): FastCounts {
+    const values = new DataView(new ArrayBuffer(this.cpus * COUNTS_SIZE));
+    lookUpElement(this.counts, keyOf(number), new Uint8Array(values.buffer));
+    let sum = NO_COUNTS;
+    for (let offset = 0; offset < values.byteLength; offset += COUNTS_SIZE) {
+      const count = (field: number): number => Number(values.getBigUint64(offset + field, true));
+      sum = addCounts(sum, {
+        txPackets: count(COUNT.txPackets),
+        txBytes: count(COUNT.txBytes),
+        rxPackets: count(COUNT.rxPackets),
+        rxBytes: count(COUNT.rxBytes),
+      });
+    }
+    return sum;
+  }
+
+  /** Sets the counts of a number to 0 on every CPU. @throws SystemError */
+  clear(number: number): void {
+    updateElement(this.counts, keyOf(number), new Uint8Array(this.cpus * COUNTS_SIZE));
+  }
+
+  close(): void {
+    close(this.forwarding);
+    close(this.counts);
+  }
+}
+
+function keyOf(number: number): Uint8Array {
+  return new Uint8Array(new Uint32Array([number]).buffer);
+}
