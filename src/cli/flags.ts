@@ -76,7 +76,11 @@ export const WEFT_FLAGS = {
   takeover: bool(false, 'replace the running Weft of --run-dir without losing a packet; start if none runs'),
   'run-dir': path('/run/weft', 'directory of the control socket and the state'),
   workers: integer(1, 'N', 'forwarding threads, 1 to 64', [1, 64]),
-  offload: choice('auto', ['auto', 'none', 'gso'], 'offload level: auto (best supported), none or gso'),
+  offload: choice(
+    'auto',
+    ['auto', 'none', 'gso', 'bpf'],
+    'offload level: auto (best supported), none, gso, or bpf (programs in the kernel forward known packets)',
+  ),
   'gso-trains': choice(
     'auto',
     ['auto', 'off'],

@@ -1,5 +1,6 @@
 /** Converts the flags of `weft run` to the options of control. */
 
+import { attachOptions } from '../control/attach-options.js';
 import type { EtcdOptions, KubernetesOptions, RunOptions, SourceOptions } from '../control/options.js';
 import { show, UserError } from '../control/support/user-error.js';
 import type { RunFlags } from './flags.js';
@@ -45,6 +46,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
     runDir: flags['run-dir'],
     workers: flags.workers,
     offload: flags.offload,
+    attach: attachOptions(process.env),
     gsoTrains: flags['gso-trains'],
     busyPoll: flags['busy-poll'],
     peerCheck: flags['peer-check'],

@@ -140,8 +140,11 @@ function offloadText(offload: Status['offload'], workers: number): string {
     transmit.reason !== null && `transmit: single datagrams (${transmit.reason})`,
     receive.reason !== null && `receive: single packets (${receive.reason})`,
   ];
+  const { on, attached, reason, chosen } = offload.fastPath;
   const used = listed(`level ${offload.rung}`, `${workers} ${workers === 1 ? 'worker' : 'workers'}`);
-  return [used, ...lowered].filter(Boolean).join('; ');
+  // An operator who chose it needs no reason.
+  const fastPath = on ? `attached by ${attached}` : !chosen && `no fast path: ${reason}`;
+  return [used, fastPath, ...lowered].filter(Boolean).join('; ');
 }
 
 /** Returns the capabilities, and what was not dropped. */

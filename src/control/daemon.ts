@@ -16,6 +16,7 @@ import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
+import { fastPathObstacle } from './node/fast-path.js';
 import { OwnFiles } from './node/own-files.js';
 import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
@@ -119,6 +120,8 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     const context: TunnelContext = {
       openDataplane: (present, own) => openDataplane(present, own, plan.links, options, spare),
       journal,
+      fastPathObstacle: (present) => fastPathObstacle(options.offload, present),
+      attach: options.attach,
       blackhole: options.rules.blackholeRoute,
       onFailure: (error) => shutdown.fail(error),
     };

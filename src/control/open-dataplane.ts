@@ -26,7 +26,7 @@ export function openDataplane(
   options: RunOptions,
   spare?: SpareWorker,
 ): Dataplane {
-  const { backend, origin, podMtu, peerCheck } = plan;
+  const { backend, family, origin, podMtu, peerCheck } = plan;
   const address = boundAddress(plan, own);
   try {
     return new Dataplane({
@@ -35,7 +35,8 @@ export function openDataplane(
       address: toUnderlay(address),
       port: backend.conf.port,
       workers: options.workers,
-      offload: options.offload,
+      offload: options.offload === 'bpf' ? 'auto' : options.offload,
+      fastPath: family === 'ipv4' && backend.conf.type === 'vxlan' ? options.attach : undefined,
       gsoRuns: options.gsoTrains,
       busyPoll: options.busyPoll,
       podMtu,

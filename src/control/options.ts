@@ -1,6 +1,6 @@
 /** The options of `weft run`, as the command line passes them to control. */
 
-import type { GsoRuns, OffloadLevel, PeerCheck } from '../dataplane/dataplane.js';
+import type { AttachOptions, GsoRuns, OffloadLevel, PeerCheck } from '../dataplane/dataplane.js';
 import type { PerFamily } from './addresses/family.js';
 
 export interface RunOptions {
@@ -15,7 +15,10 @@ export interface RunOptions {
   subnetFile: string;
   runDir: string;
   workers: number;
-  offload: 'auto' | OffloadLevel;
+  /** `bpf`: the fast path must be possible; `auto`: it is used if it is. */
+  offload: 'auto' | 'bpf' | OffloadLevel;
+  /** How the fast path's programs are attached. */
+  attach: AttachOptions;
   gsoTrains: GsoRuns;
   busyPoll: number;
   /** undefined: the backend's default, which is strict, or off if net-conf enables learning. */

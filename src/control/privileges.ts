@@ -23,6 +23,8 @@ export interface Duties {
   port: number;
   /** Whether rules in legacy iptables are read or written. */
   legacyIptables: boolean;
+  /** Whether BPF programs are loaded again when something changes. */
+  fastPath: boolean;
   /** Files that are read again when they change. */
   readFiles: readonly string[];
   /** Directories in which files are written. */
@@ -45,10 +47,15 @@ export interface PrivilegeStatus {
 }
 
 /** Returns what these duties need. */
-export function needsOf({ port, legacyIptables, readFiles, writtenDirectories }: Duties): Need[] {
+export function needsOf({ port, legacyIptables, fastPath, readFiles, writtenDirectories }: Duties): Need[] {
   const needs: Need[] = [{ capability: 'CAP_NET_ADMIN', reason: 'device, routes and rules' }];
   if (port < FIRST_FREE_PORT) needs.push({ capability: 'CAP_NET_BIND_SERVICE', reason: `UDP port ${port}` });
   if (legacyIptables) needs.push({ capability: 'CAP_NET_RAW', reason: 'legacy iptables' });
+  if (fastPath) {
+    needs.push({ capability: 'CAP_BPF', reason: 'fast path' });
+    // Without it the verifier adds instructions against speculation (kernel/bpf/verifier.c, bypass_spec_v1).
+    needs.push({ capability: 'CAP_PERFMON', reason: 'fast path' });
+  }
   const foreign = writtenDirectories.find((path) => !isWritable(path));
   if (foreign !== undefined) {
     needs.push({ capability: 'CAP_DAC_OVERRIDE', reason: `directory ${foreign} of another user` });

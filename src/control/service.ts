@@ -121,6 +121,7 @@ export class Service {
     const { plan, options, source, firewall, privileges } = this.parts;
     privileges.reduce({
       port: plan.netConf.backend.port,
+      fastPath: this.parts.tunnels.some(({ fastPath }) => fastPath.mayBeUsed),
       legacyIptables: await firewall.usesLegacyIptables(),
       readFiles: source.files,
       writtenDirectories: [options.runDir, dirname(options.subnetFile)],

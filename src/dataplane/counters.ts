@@ -65,8 +65,11 @@ export type OverflowName =
   | 'rx_drop_filtered'
   | 'tx_drop_device_overflow';
 
+/** Counters of the fast path. `tx_packets` and its like include them. */
+export type FastPathName = 'fast_tx_packets' | 'fast_tx_bytes' | 'fast_rx_packets' | 'fast_rx_bytes';
+
 /** All counters of a dataplane. `worker_restarts` counts forwarding threads that were replaced (worker/threads.ts). */
-export type Counters = Record<CounterName | OverflowName | 'worker_restarts', number>;
+export type Counters = Record<CounterName | OverflowName | FastPathName | 'worker_restarts', number>;
 
 /** The index of each counter in a row. */
 export const COUNTER: CounterIndex = Object.fromEntries(

@@ -9,6 +9,8 @@ import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
 import { COUNTER, type CounterRow, type Counters, sumCounters } from './counters.js';
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
+import { FastPath } from './fast-path/fast-path.js';
+import { addCounts, NO_COUNTS } from './fast-path/tables.js';
 import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
 import { closeQueues, type Device, deviceName, openDevice, setPersistent } from './io/device.js';
 import { type FilterRules, FloodGuard } from './io/flood-guard.js';
@@ -35,7 +37,23 @@ import { ForwardingThreads } from './worker/threads.js';
 
 export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.js';
 export type { Counters } from './counters.js';
-export { DataplaneGone, HandoverMismatch, OffloadUnavailable, PortFailure, ThreadFailure } from './errors.js';
+export {
+  DataplaneGone,
+  FastPathUnavailable,
+  HandoverMismatch,
+  OffloadUnavailable,
+  PortFailure,
+  ThreadFailure,
+} from './errors.js';
+export {
+  type FastPath,
+  type FastPathConfig,
+  type FastPathOptions,
+  removeFastPath,
+} from './fast-path/fast-path.js';
+export type { AttachOptions } from './fast-path/hook.js';
+export { testFastPath } from './fast-path/self-test.js';
+export type { FastPeer } from './fast-path/tables.js';
 export { discardHandover, type Handover, HandoverReceiver, isReceiving } from './handover.js';
 export { type DeviceOrigin, probeTun, TUN_PATH } from './io/device.js';
 export type { GsoRuns } from './offload/gso-runs.js';
@@ -143,6 +161,10 @@ export class Dataplane {
   /** What was asked of the tunnel. */
   private readonly desired: DesiredState;
   private threads: ForwardingThreads | undefined;
+  /** BPF programs in front of the threads. Control turns them on and off, and sets their peers. */
+  readonly fastPath: FastPath | undefined;
+  /** Whether the device outlives this process. */
+  private kept = false;
   /** The counters at the stop. */
   private finalCounters: Counters | undefined;
   private readonly stopAtExit = (): void => this.threads?.ringStop();
@@ -171,7 +193,15 @@ export class Dataplane {
       transmit: directionLevel(level, runs.reason),
       receive: directionLevel(level, this.device.refusal),
     };
-    if (level === 'gso') this.sockets.enableGro();
+    this.sockets.joinsDatagrams = level === 'gso';
+    if (options.fastPath !== undefined) {
+      const { device: overlay, fastPath } = options;
+      // A program takes a datagram alone; only the threads can split a GRO run.
+      const onSwitch = (isOn: boolean): void => {
+        this.sockets.joinsDatagrams = level === 'gso' && !isOn;
+      };
+      this.fastPath = new FastPath({ ...fastPath, overlay, onSwitch });
+    }
     this.socketDrops = new SocketDrops(this.sockets.receive, socketFamilyOf(options.address));
     this.guard = new FloodGuard(
       this.sockets.receive,
@@ -240,6 +270,8 @@ export class Dataplane {
       remove: changes.remove.map(({ high, low }) => keyOf('fdb', high, low)),
       set: changes.set.map(({ high, low, address }) => [keyOf('fdb', high, low), address] as const),
     };
+    // A removed peer leaves the fast path first; a new one joins it later.
+    this.fastPath?.prepare(changes);
     await this.guard.during(addresses, () => this.change({ type: 'fdb', remove, set }));
   }
 
@@ -284,7 +316,13 @@ export class Dataplane {
   /** Returns the packets and bytes of each peer since it was added, summed over the threads. @throws DataplaneGone */
   async peers(): Promise<PeerActivity[]> {
     const answers = await this.ask({ type: 'peers' });
-    return sumActivity(answers.flatMap(({ peers }) => peers ?? []));
+    const fast = this.fastPath?.counts();
+    const activity = sumActivity(answers.flatMap(({ peers }) => peers ?? []));
+    if (fast === undefined) return activity;
+    return activity.map((peer) => {
+      const counts = isIpv6Address(peer.address) ? undefined : fast.get(peer.address);
+      return counts === undefined ? peer : { address: peer.address, ...addCounts(peer, counts) };
+    });
   }
 
   /**
@@ -310,7 +348,21 @@ export class Dataplane {
   counters(): Counters {
     if (this.finalCounters !== undefined) return this.finalCounters;
     const restarts = this.threads?.restarts ?? 0;
-    return { ...sumCounters(this.rows), ...this.overflows.read(), worker_restarts: restarts };
+    const fast = [...(this.fastPath?.counts().values() ?? [])].reduce(addCounts, NO_COUNTS);
+    const sums = sumCounters(this.rows);
+    return {
+      ...sums,
+      tx_packets: sums.tx_packets + fast.txPackets,
+      tx_bytes: sums.tx_bytes + fast.txBytes,
+      rx_packets: sums.rx_packets + fast.rxPackets,
+      rx_bytes: sums.rx_bytes + fast.rxBytes,
+      fast_tx_packets: fast.txPackets,
+      fast_tx_bytes: fast.txBytes,
+      fast_rx_packets: fast.rxPackets,
+      fast_rx_bytes: fast.rxBytes,
+      ...this.overflows.read(),
+      worker_restarts: restarts,
+    };
   }
 
   /** Returns the present value of rx_drop_checksum. */
@@ -320,6 +372,7 @@ export class Dataplane {
 
   /** Lets the device outlive this process: it keeps its addresses, neighbours and routes, and loses its carrier. */
   keepDevice(): void {
+    this.kept = true;
     setPersistent(this.device.fds[0], true);
   }
 
@@ -344,6 +397,7 @@ export class Dataplane {
 
   /** Stops the threads, deletes the device and closes every descriptor. */
   async remove(): Promise<void> {
+    this.kept = false;
     if (this.device.fds.length > 0) setPersistent(this.device.fds[0], false);
     await this.stop();
   }
@@ -357,6 +411,9 @@ export class Dataplane {
     process.off('exit', this.stopAtExit);
     this.guard.stop();
     this.finalCounters = this.counters();
+    // Its programs forward to the device, and go on with it.
+    if (this.kept) this.fastPath?.release();
+    else this.fastPath?.turnOff();
     closeQueues(this.device.fds.splice(0));
     this.sockets.close();
     this.threads = undefined;

@@ -23,6 +23,9 @@ export class ThreadFailure extends Error {}
 /** This kernel does not support the requested offload level. */
 export class OffloadUnavailable extends Error {}
 
+/** Why this kernel, or what this process may do, allows no fast path. */
+export class FastPathUnavailable extends Error {}
+
 /** The device or socket of a running dataplane is gone, for example because the device was deleted. */
 export class PortFailure extends Error {
   readonly port: 'overlay' | 'underlay';

@@ -1,6 +1,7 @@
 /** Options of a dataplane, and what it reports while it runs. */
 
 import type { UnderlayAddress } from '../sys/sockaddr.js';
+import type { AttachOptions } from './fast-path/hook.js';
 import type { Handover } from './handover.js';
 import type { DeviceOrigin } from './io/device.js';
 import type { GsoRuns } from './offload/gso-runs.js';
@@ -28,6 +29,8 @@ export interface DataplaneOptions {
   /** MTU of the pods behind the device, in bytes: the segment size of superpackets that arrive without one. */
   podMtu: number;
   tunnel: TunnelOptions;
+  /** Whether BPF programs may forward in front of the threads; control turns them on. */
+  fastPath?: AttachOptions | undefined;
   /** A worker for the first thread; without one the dataplane starts all of them. */
   spare?: SpareWorker | undefined;
 }

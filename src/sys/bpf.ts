@@ -11,6 +11,7 @@ import {
   BPF_LINK_UPDATE,
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
@@ -29,7 +30,7 @@ import { SystemError } from './system-error.js';
 /** Bytes of union bpf_attr that the commands below use. The kernel accepts less and more, if the rest is zero. */
 const ATTRIBUTES_SIZE = 128;
 const LOG_SIZE = 256 * 1024;
-/** Offset of ifindex in struct bpf_link_info of a TCX link, and of its program. */
+/** Bytes of struct bpf_link_info up to the fields of a TCX link. */
 const LINK_INFO_SIZE = 64;
 /** `Apache-2.0` has no special meaning for the kernel: none of the helpers in use needs a GPL licence. */
 const LICENCE = new TextEncoder().encode('Apache-2.0\0');
@@ -135,6 +136,31 @@ export function updateBatch(map: number, keys: Uint8Array, values: Uint8Array, c
     .u32(32, count)
     .u32(36, map)
     .run(BPF_MAP_UPDATE_BATCH, 'update a BPF map');
+}
+
+/** Returns all entries of a map that has at most `capacity`. Linux 5.6. @throws SystemError */
+export function readAll(
+  map: number,
+  keySize: number,
+  valueSize: number,
+  capacity: number,
+): { key: Buffer; value: Buffer }[] {
+  const keys = Buffer.alloc(capacity * keySize);
+  const values = Buffer.alloc(capacity * valueSize);
+  const position = new Uint8Array(8);
+  const attributes = new Attributes()
+    .pointer(8, position)
+    .pointer(16, keys)
+    .pointer(24, values)
+    .u32(32, capacity)
+    .u32(36, map);
+  const result = bpf(BPF_MAP_LOOKUP_BATCH, attributes.bytes);
+  // ENOENT: the end of the map.
+  if (result < 0 && result !== -ENOENT) throw new SystemError('read a BPF map', result);
+  return Array.from({ length: attributes.readU32(32) }, (_, index) => ({
+    key: keys.subarray(index * keySize, (index + 1) * keySize),
+    value: values.subarray(index * valueSize, (index + 1) * valueSize),
+  }));
 }
 
 /** Loads a program for the traffic control hooks. Returns its descriptor. @throws ProgramRefused */

@@ -152,6 +152,7 @@ export const BPF_OBJ_PIN = 6;
 export const BPF_OBJ_GET = 7;
 export const BPF_PROG_TEST_RUN = 10;
 export const BPF_OBJ_GET_INFO_BY_FD = 15;
+export const BPF_MAP_LOOKUP_BATCH = 24;
 export const BPF_MAP_UPDATE_BATCH = 26;
 export const BPF_LINK_CREATE = 28;
 export const BPF_LINK_UPDATE = 29;
@@ -165,3 +166,35 @@ export const BPF_OBJ_NAME_LEN = 16;
 export const BPF_INSTRUCTION_SIZE = 8; // code u8 @0, registers u8 @1, offset i16 @2, immediate i32 @4
 // linux/magic.h
 export const BPF_FS_MAGIC = 0xcafe4a11;
+
+// linux/rtnetlink.h, linux/pkt_sched.h, linux/pkt_cls.h
+export const NETLINK_ROUTE = 0;
+export const NLMSG_DONE = 3;
+export const NLM_F_DUMP = 0x300;
+export const NLM_F_CREATE = 0x400;
+export const RTM_NEWQDISC = 36;
+export const RTM_GETQDISC = 38;
+export const RTM_NEWTFILTER = 44;
+export const RTM_DELTFILTER = 45;
+export const RTM_GETTFILTER = 46;
+export const TCMSG_SIZE = 20; // family u8 @0, ifindex i32 @4, handle u32 @8, parent u32 @12, info u32 @16
+export const TC_H_CLSACT = 0xfffffff1; // 4.5
+export const TC_H_CLSACT_INGRESS = 0xfffffff2;
+export const TC_H_CLSACT_EGRESS = 0xfffffff3;
+export const TCA_KIND = 1;
+export const TCA_OPTIONS = 2;
+export const TCA_BPF_FD = 6;
+export const TCA_BPF_NAME = 7;
+export const TCA_BPF_FLAGS = 8;
+export const TCA_BPF_ID = 11; // 4.11
+export const TCA_BPF_FLAG_ACT_DIRECT = 1;
+export const ETH_P_ALL = 3;
+
+// linux/xfrm.h
+export const NETLINK_XFRM = 6;
+export const XFRM_MSG_GETPOLICY = 21;
+
+// linux/sockios.h, linux/ethtool.h
+export const SIOCETHTOOL = 0x8946;
+export const ETHTOOL_STSO = 0x1f;
+export const ETHTOOL_SGRO = 0x2c;

@@ -11,7 +11,7 @@ import { OverlayGsoPort } from '../../src/dataplane/io/overlay-gso.js';
 import { MORE, type Port } from '../../src/dataplane/io/port.js';
 import { Ipv4SockaddrCodec, Ipv6SockaddrCodec } from '../../src/dataplane/io/sockaddr-codec.js';
 import { UdpPort } from '../../src/dataplane/io/udp-port.js';
-import { enableGro, openTxSockets, openUdpSockets } from '../../src/dataplane/io/udp-socket.js';
+import { openTxSockets, openUdpSockets, setGro } from '../../src/dataplane/io/udp-socket.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
@@ -263,7 +263,7 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
   const [near, far] = socketpair();
   const port = 20_000 + (process.pid % 20_000);
   const [socket] = openUdpSockets(address, port, 1);
-  if (gso) enableGro(socket);
+  if (gso) setGro(socket, true);
   const inbound = new PacketBatch(arena, GroSplitter.maxPackets(BURST, gso), 0);
   const tap = gso
     ? new OverlayGsoPort(

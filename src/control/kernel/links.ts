@@ -15,6 +15,8 @@ export interface Link {
   kind: string | undefined;
   /** The driver's own attributes: id and port of a vxlan device. */
   data: Record<string, unknown>;
+  /** Whether its packets have an Ethernet header. */
+  ethernet: boolean;
   up: boolean;
   /** Whether the device is up and has a carrier. */
   carrier: boolean;
@@ -33,6 +35,7 @@ export interface IpLink {
   ifalias?: string;
   address?: string;
   mtu: number;
+  link_type?: string;
   flags: string[];
   linkinfo?: { info_kind?: string; info_data?: Record<string, unknown> };
   addr_info?: AddressInfo[];
@@ -77,6 +80,7 @@ export function parseLinks(json: readonly IpLink[]): Link[] {
         mtu: link.mtu,
         kind: link.linkinfo?.info_kind,
         data: link.linkinfo?.info_data ?? {},
+        ethernet: link.link_type === 'ether',
         up: listOf(link.flags).includes('UP'),
         carrier: listOf(link.flags).includes('LOWER_UP'),
         usable: { ipv4: usable(addresses, 'ipv4'), ipv6: usable(addresses, 'ipv6') },

@@ -37,6 +37,7 @@ export class DriftMonitor {
     this.monitor = new Monitor({
       onStart: () => this.recheck.refresh(),
       onEvent: (event) => {
+        for (const { fastPath } of tunnels) fastPath.follow(event);
         if (!underlay.parts.tracker.affects(event) && !tunnels.some((tunnel) => tunnel.affects(event)))
           return;
         if (!tunnels.some((tunnel) => tunnel.expects(event))) this.schedule();
@@ -45,8 +46,16 @@ export class DriftMonitor {
     });
     this.period = setInterval(() => this.schedule(), PERIOD_MS);
     this.poll = setInterval(() => {
-      for (const tunnel of tunnels) tunnel.reportDamage();
-      if (underlay.waits || tunnels.some(({ device }) => device.sysctls.hasDrift)) this.schedule();
+      for (const tunnel of tunnels) {
+        tunnel.reportDamage();
+        if (!this.isPaused) tunnel.pollFastPath();
+      }
+      if (
+        underlay.waits ||
+        tunnels.some(({ fastPath }) => fastPath.waits) ||
+        tunnels.some(({ device }) => device.sysctls.hasDrift)
+      )
+        this.schedule();
     }, POLL_MS);
   }
 

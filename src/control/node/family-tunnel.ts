@@ -5,7 +5,7 @@
  * desired with the present state and applies the difference.
  */
 
-import { type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
+import { type AttachOptions, type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import type { PeerReconciler } from '../backends/backend.js';
@@ -26,6 +26,7 @@ import { UserError } from '../support/user-error.js';
 import { UnderlayMissing } from '../underlay/rules.js';
 import { BlackholeRoute } from './blackhole-route.js';
 import { ChecksumWarning } from './checksum-warning.js';
+import { TunnelFastPath } from './fast-path.js';
 import { isGone, Lifecycle } from './lifecycle.js';
 import { logPeerChanges, macText } from './log-peers.js';
 import { OverlayDevice } from './overlay-device.js';
@@ -41,6 +42,9 @@ export interface TunnelContext {
   /** Binds the sockets and creates the device. @throws UserError; then nothing is left behind */
   openDataplane(plan: FamilyPlan, own: Lease): Dataplane;
   journal: Journal;
+  /** Returns why the fast path cannot be used; null if it can. */
+  fastPathObstacle(plan: FamilyPlan): string | null;
+  attach: AttachOptions;
   /** Whether the pod subnet gets a blackhole route (--ip-blackhole-route). */
   blackhole: boolean;
   /** The tunnel cannot go on: Weft has to stop. */
@@ -60,6 +64,7 @@ export class FamilyTunnel {
   readonly repairs: Repairs = {};
   private readonly context: TunnelContext;
   readonly device: OverlayDevice;
+  readonly fastPath: TunnelFastPath;
   private readonly blackhole: BlackholeRoute | undefined;
   /** Counters of the dataplanes before this one. */
   private past: Readonly<Record<string, number>> = {};
@@ -91,6 +96,7 @@ export class FamilyTunnel {
       reopen: () => this.enqueue(() => this.reopen()),
       onFailure: context.onFailure,
     });
+    this.fastPath = new TunnelFastPath(this, context.fastPathObstacle(plan), context.attach);
     this.bound = boundAddress(plan, own);
     this.dataplane = context.openDataplane(plan, own);
     this.reconciler = this.reconcilerOn(this.dataplane);
@@ -139,6 +145,7 @@ export class FamilyTunnel {
       else await this.attachDevice();
       logPeerChanges([], peers);
       await this.applyPeers();
+      await this.fastPath.update();
       await cleared;
     });
     await this.lifecycle.rebuild;
@@ -158,6 +165,7 @@ export class FamilyTunnel {
       logPeerChanges(this.peers, peers);
       this.peers = peers;
       await this.applyPeers();
+      await this.fastPath.update();
     });
   }
 
@@ -169,6 +177,7 @@ export class FamilyTunnel {
       this.device.plan = plan;
       this.rebind();
       if (plan.mtu !== mtu) await this.device.followMtu();
+      await this.fastPath.update();
     });
   }
 
@@ -183,12 +192,14 @@ export class FamilyTunnel {
       const blackhole = await this.blackhole?.repair(own.subnet, snapshot.routes);
       this.countRepairs(sumRepairs(repairs, peers.repairs, blackhole ? { route: 1 } : {}));
       if (peers.failed > 0) this.retryLater(peers.failed);
+      await this.fastPath.update();
     });
   }
 
   /** Returns whether the event may affect an object of this tunnel. */
   affects(event: KernelEvent): boolean {
     const { backend } = this.plan;
+    if (this.fastPath.affects(event)) return true;
     switch (event.kind) {
       case 'link':
         return event.index === this.device.index || event.name === backend.device;
@@ -225,6 +236,12 @@ export class FamilyTunnel {
   counters(): Record<string, number> {
     const counters = Object.entries<number>(this.dataplane.counters());
     return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
+  }
+
+  /** Compares the fast path with its desired state, once a second. */
+  pollFastPath(): void {
+    const repairs = this.fastPath.poll();
+    if (repairs > 0) this.countRepairs({ fastPath: repairs });
   }
 
   /** Warns of datagrams that arrive damaged. */
@@ -392,6 +409,7 @@ export class FamilyTunnel {
     await this.recordDevice();
     await this.setUpDevice();
     await this.applyPeers();
+    await this.fastPath.update();
     if (this.kept) dataplane.keepDevice();
     this.countRepairs({ device: 1 });
   }

@@ -1,6 +1,6 @@
 /** What `weft status` shows, and the part of each family, from its tunnel, dataplane and kernel. */
 
-import type { Dataplane, Direction } from '../../dataplane/dataplane.js';
+import type { Direction } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
@@ -9,6 +9,7 @@ import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
 import { figuresOf } from '../obstacles/peer-figures.js';
 import type { PrivilegeStatus } from '../privileges.js';
 import type { FamilyTunnel } from './family-tunnel.js';
+import type { FastPathStatus } from './fast-path.js';
 
 /** The answer of `weft status --json` before the devices exist. */
 export interface StartingStatus {
@@ -39,8 +40,11 @@ export interface FamilyStatus {
   /** `address` is that of the sockets. `absent`: why the underlay carries no packet; null while it is present. */
   underlay: { interface: string; address: string; publicIP: string; mtu: number; absent: string | null };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
-  /** `rung` is the offload level; one direction may use a lower one for a reason. */
-  offload: { rung: string; uso: boolean } & Record<Direction, { level: string; reason: string | null }>;
+  /** `rung` is the offload level; `fastPath` states why it is not `bpf`; one direction may use a lower one for a reason. */
+  offload: { rung: string; uso: boolean; fastPath: FastPathStatus } & Record<
+    Direction,
+    { level: string; reason: string | null }
+  >;
   peerCheck: string;
   peers: PeerStatus[];
   /** Repaired objects by kind, since the start. */
@@ -49,11 +53,14 @@ export interface FamilyStatus {
   counters: Record<string, number>;
 }
 
-function offloadOf({ offload, levels }: Dataplane): FamilyStatus['offload'] {
+function offloadOf({ dataplane, fastPath }: FamilyTunnel): FamilyStatus['offload'] {
+  const { offload, levels } = dataplane;
   const { transmit, receive } = levels;
+  const { status } = fastPath;
   return {
-    rung: offload.level,
+    rung: status.on ? 'bpf' : offload.level,
     uso: offload.uso,
+    fastPath: status,
     transmit: { level: transmit.level, reason: transmit.reason ?? null },
     receive: { level: receive.level, reason: receive.reason ?? null },
   };
@@ -107,7 +114,7 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },
-    offload: offloadOf(dataplane),
+    offload: offloadOf(tunnel),
     peerCheck: plan.peerCheck,
     peers: await peersOf(tunnel, snapshot),
     repairs: tunnel.repairs,

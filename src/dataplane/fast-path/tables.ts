@@ -10,6 +10,7 @@ import {
   deleteElement,
   lookUpElement,
   possibleCpus,
+  readAll,
   updateBatch,
   updateElement,
 } from '../../sys/bpf.js';
@@ -126,6 +127,29 @@ export class Tables {
       writeEntry(entries, index * ENTRY_SIZE, peer, number);
     });
     updateBatch(this.forwarding, new Uint8Array(keys.buffer), new Uint8Array(entries.buffer), peers.length);
+  }
+
+  /** Corrects entries that differ from these peers. Returns how many did. @throws SystemError */
+  correct(peers: readonly (readonly [peer: FastPeer, number: number])[]): number {
+    const present = new Map(
+      readAll(this.forwarding, KEY_SIZE, ENTRY_SIZE, this.capacity).map(({ key, value }) => [
+        key.toString('hex'),
+        value,
+      ]),
+    );
+    const wrong: (readonly [FastPeer, number])[] = [];
+    for (const [peer, number] of peers) {
+      const key = new DataView(new ArrayBuffer(KEY_SIZE));
+      const entry = new DataView(new ArrayBuffer(ENTRY_SIZE));
+      writeKey(key, 0, peer);
+      writeEntry(entry, 0, peer, number);
+      const name = Buffer.from(key.buffer).toString('hex');
+      if (present.get(name)?.equals(Buffer.from(entry.buffer)) !== true) wrong.push([peer, number]);
+      present.delete(name);
+    }
+    this.set(wrong);
+    for (const name of present.keys()) deleteElement(this.forwarding, Buffer.from(name, 'hex'));
+    return wrong.length + present.size;
   }
 
   /** Removes the entry of a MAC. @throws SystemError */

@@ -4,7 +4,7 @@ import { O_CLOEXEC } from '../../sys/constants.js';
 import { close, dup3 } from '../../sys/ffi.js';
 import { socketFamilyOf, type UnderlayAddress } from '../../sys/sockaddr.js';
 import { SystemError } from '../../sys/system-error.js';
-import { enableGro, openTxSockets, openUdpSockets, prepareTxSocket } from './udp-socket.js';
+import { openTxSockets, openUdpSockets, prepareTxSocket, setGro } from './udp-socket.js';
 
 export interface SocketsOptions {
   /** UDP port of this node, in host order. */
@@ -51,10 +51,10 @@ export class Sockets {
     return [...this.receive, ...this.transmit];
   }
 
-  /** Lets the kernel join arriving datagrams to GRO runs. */
-  enableGro(): void {
-    this.gro = true;
-    for (const fd of this.receive) enableGro(fd);
+  /** Whether the kernel joins arriving datagrams to GRO runs. */
+  set joinsDatagrams(joins: boolean) {
+    this.gro = joins;
+    for (const fd of this.receive) setGro(fd, joins);
   }
 
   /**
@@ -64,7 +64,7 @@ export class Sockets {
   rebind(address: UnderlayAddress): void {
     const fresh = Sockets.open(address, this.options);
     try {
-      if (this.gro) fresh.enableGro();
+      fresh.joinsDatagrams = this.gro;
       for (const [index, fd] of this.all.entries()) {
         const result = dup3(fresh.all[index], fd, O_CLOEXEC);
         if (result < 0) throw new SystemError('dup3', result);

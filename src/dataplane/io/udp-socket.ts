@@ -73,9 +73,9 @@ export function supportsGso(): boolean {
   return supported;
 }
 
-/** Lets the kernel join arriving datagrams to GRO runs. */
-export function enableGro(fd: number): void {
-  setsockopt(fd, SOL_UDP, UDP_GRO, int(1));
+/** Lets the kernel join arriving datagrams to GRO runs, or not. */
+export function setGro(fd: number, joins: boolean): void {
+  setsockopt(fd, SOL_UDP, UDP_GRO, int(joins ? 1 : 0));
 }
 
 /**

@@ -15,6 +15,13 @@ function peer(index: number, fields: Partial<PeerStatus> = {}): PeerStatus {
   };
 }
 
+const NO_FAST_PATH = {
+  on: false,
+  attached: null,
+  reason: 'switched off by --offload gso',
+  chosen: true,
+};
+
 const STATUS: Status = {
   version: '0.1.0',
   pid: 4711,
@@ -28,6 +35,7 @@ const STATUS: Status = {
   offload: {
     rung: 'none',
     uso: false,
+    fastPath: NO_FAST_PATH,
     transmit: { level: 'none', reason: null },
     receive: { level: 'none', reason: null },
   },
@@ -156,7 +164,7 @@ t.test('formatStatus prints the number of repairs of each kind', async (t) => {
 
 t.test('formatStatus prints the direction that uses a lower offload level, and why', async (t) => {
   const gso = { level: 'gso', reason: null };
-  const offload = { rung: 'gso', uso: true, transmit: gso, receive: gso };
+  const offload = { rung: 'gso', uso: true, fastPath: NO_FAST_PATH, transmit: gso, receive: gso };
   t.match(formatStatus({ ...STATUS, offload }), '  offload     level gso, 1 worker\n');
   const transmit = { level: 'none', reason: 'the kernel refuses GSO runs (EIO)' };
   t.match(

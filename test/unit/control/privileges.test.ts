@@ -2,7 +2,13 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { type Duties, needsOf } from '../../../src/control/privileges.js';
 
-const DUTIES: Duties = { port: 8472, legacyIptables: false, readFiles: [], writtenDirectories: [] };
+const DUTIES: Duties = {
+  port: 8472,
+  legacyIptables: false,
+  fastPath: false,
+  readFiles: [],
+  writtenDirectories: [],
+};
 
 function names(duties: Partial<Duties>): string[] {
   return needsOf({ ...DUTIES, ...duties }).map(({ capability }) => capability);

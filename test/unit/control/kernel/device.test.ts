@@ -23,6 +23,7 @@ function link(name: string, kind: string | undefined, data: Record<string, unkno
     mtu: 1450,
     kind,
     data,
+    ethernet: true,
     up: true,
     carrier: true,
     alias: undefined,

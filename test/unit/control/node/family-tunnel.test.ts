@@ -33,6 +33,7 @@ const UNDERLAY: Link = {
   mtu: 1500,
   kind: undefined,
   data: {},
+  ethernet: true,
   up: true,
   carrier: true,
   alias: undefined,
@@ -93,6 +94,8 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
         return (dataplanes.at(-1) as FakeDataplane).asDataplane;
       },
       journal: new Journal(runDir, '/run/flannel/subnet.env'),
+      fastPathObstacle: () => 'tests have no fast path',
+      attach: {},
       blackhole,
       onFailure: (error) => failures.push(error),
     },

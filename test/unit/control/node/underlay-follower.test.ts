@@ -45,6 +45,7 @@ function present(family: Family, { address = ADDRESS[family], mtu = 1500, index 
       mtu,
       kind: undefined,
       data: {},
+      ethernet: true,
       up: true,
       carrier: true,
       alias: undefined,

@@ -15,6 +15,7 @@ const link = (name: string, ...texts: string[]): Link => ({
   mtu: 1500,
   kind: undefined,
   data: {},
+  ethernet: true,
   up: true,
   carrier: true,
   alias: undefined,

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { Ipv6SockaddrCodec } from '../../../../src/dataplane/io/sockaddr-codec.js';
 import { UdpPort } from '../../../../src/dataplane/io/udp-port.js';
-import { enableGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { openTxSockets, openUdpSockets, setGro } from '../../../../src/dataplane/io/udp-socket.js';
 import { Ipv6Addresses } from '../../../../src/dataplane/tunnel/ipv6-addresses.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { close } from '../../../../src/sys/ffi.js';
@@ -36,7 +36,7 @@ function end(t: Test, own: number, peer: number, gso: boolean): End {
   t.teardown(() => {
     for (const opened of [fd, ...txSockets]) close(opened);
   });
-  if (gso) enableGro(fd);
+  if (gso) setGro(fd, true);
   const codec = new Ipv6SockaddrCodec(kit.arena, addresses);
   const tunnel = { tunnelLength: VXLAN.length, linkLength: ETHERNET_LENGTH, kernelPeers: true };
   const port = new UdpPort(

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { DRAINED, MORE } from '../../../../src/dataplane/io/port.js';
 import { Ipv4SockaddrCodec } from '../../../../src/dataplane/io/sockaddr-codec.js';
 import { UdpPort } from '../../../../src/dataplane/io/udp-port.js';
-import { enableGro, openTxSockets, openUdpSockets } from '../../../../src/dataplane/io/udp-socket.js';
+import { openTxSockets, openUdpSockets, setGro } from '../../../../src/dataplane/io/udp-socket.js';
 import { CHECKSUM_COMPLETE } from '../../../../src/dataplane/memory/batch.js';
 import { ETHERNET_LENGTH } from '../../../../src/dataplane/wire/ethernet.js';
 import { close, recvmmsg } from '../../../../src/sys/ffi.js';
@@ -65,7 +65,7 @@ function near(t: Test, address: string, udpPort: number, options: Options = {}):
   const { capacity = 64, slotSize = 2048, gone = false, gso = false, bare = false, errnos = [] } = options;
   const kit = new Kit(capacity, slotSize, UdpPort.footprint(RECEIVES));
   const [fd] = openUdpSockets(ipv4(address), udpPort, 1);
-  if (gso) enableGro(fd);
+  if (gso) setGro(fd, true);
   const txSockets = options.txSockets ?? openTxSockets(ipv4(address));
   t.teardown(() => {
     for (const opened of [fd, ...txSockets]) close(opened);

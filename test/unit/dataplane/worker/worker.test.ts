@@ -7,10 +7,10 @@ import t, { type Test } from 'tap';
 import { until } from '../../../../lab/until.js';
 import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
 import {
-  enableGro,
   openTxSockets,
   openUdpSockets,
   prepareTxSocket,
+  setGro,
 } from '../../../../src/dataplane/io/udp-socket.js';
 import { NO_OFFLOAD } from '../../../../src/dataplane/offload/level.js';
 import type { TunnelOptions } from '../../../../src/dataplane/tunnel/options.js';
@@ -57,7 +57,7 @@ class Thread {
     this.tunnel = tunnel;
     this.tap = socketpair();
     [this.socket] = openUdpSockets(ipv4(OURS), udpPort, 1);
-    if (options.offload?.level === 'gso') enableGro(this.socket);
+    if (options.offload?.level === 'gso') setGro(this.socket, true);
     if (tunnel.type === 'udp') prepareTxSocket(this.socket, IPV4);
     this.txSockets = tunnel.type === 'vxlan' ? openTxSockets(ipv4(OURS)) : [];
     const workerData: WorkerOptions = {

@@ -1,0 +1,272 @@
+/**
+ * Whether and how the fast path of a tunnel is used (dataplane/fast-path). Control knows what it depends on: options,
+ * interfaces, the kernel's paths to the peers, IPsec policies.
+ */
+
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type AttachOptions,
+  type Dataplane,
+  type FastPathConfig,
+  FastPathUnavailable,
+  type FastPeer,
+  removeFastPath,
+  testFastPath,
+} from '../../dataplane/dataplane.js';
+import { SystemError } from '../../sys/system-error.js';
+import { familyOf, type Ip, toUnderlay } from '../addresses/ip.js';
+import { splitMac } from '../addresses/mac.js';
+import { ensureJoiner, findJoiner, RECEIVER, removeJoiner, SENDER } from '../kernel/joiner.js';
+import { type Link, readLinks } from '../kernel/links.js';
+import type { KernelEvent } from '../kernel/monitor.js';
+import { type Path, pathsTo } from '../kernel/paths.js';
+import { hasMatchingPolicy } from '../kernel/xfrm.js';
+import { type Lease, vtepMacOf } from '../leases/lease.js';
+import type { RunOptions } from '../options.js';
+import { boundAddress, type FamilyPlan } from '../plan.js';
+import { info, warn } from '../support/log.js';
+import { UserError } from '../support/user-error.js';
+
+/** Bytes of an encapsulated frame that are not of its inner packet. */
+const OVERHEAD = 50;
+const ETHERNET_LENGTH = 14;
+const SWITCHED_OFF = 'switched off by';
+/** Larger than any superpacket. */
+const NO_LIMIT = 0xffffffff;
+
+/** The present state of the tunnel that a fast path belongs to. */
+export interface PresentTunnel {
+  readonly dataplane: Pick<Dataplane, 'fastPath'>;
+  readonly plan: FamilyPlan;
+  readonly own: Lease;
+  readonly peers: readonly Lease[];
+  /** Why the underlay carries no packet; null while it is present. */
+  readonly underlayAbsent: string | null;
+}
+
+export interface FastPathStatus {
+  on: boolean;
+  /** `tcx`, `clsact` or both; null while it is off. */
+  attached: string | null;
+  /** Why it is off. */
+  reason: string | null;
+  /** Whether it is off by --offload. */
+  chosen: boolean;
+}
+
+/** Returns why options, plan or kernel do not allow the fast path; null if they do. */
+export function fastPathObstacle(choice: RunOptions['offload'], plan: FamilyPlan): string | null {
+  const { backend, family, peerCheck, link } = plan;
+  if (choice === 'none' || choice === 'gso') return `${SWITCHED_OFF} --offload ${choice}`;
+  if (backend.conf.type !== 'vxlan') return 'the udp backend has no Ethernet frames';
+  if (family === 'ipv6') return 'the underlay is IPv6, which requires UDP checksums';
+  if (backend.learning) return 'Learning needs every packet';
+  if (peerCheck !== 'strict') return `--peer-check ${peerCheck} accepts what the fast path cannot check`;
+  if (!link.ethernet) return `${link.name} is no Ethernet device`;
+  try {
+    testFastPath();
+    return null;
+  } catch (error) {
+    if (error instanceof FastPathUnavailable) return error.message;
+    throw error;
+  }
+}
+
+export class TunnelFastPath {
+  private readonly tunnel: PresentTunnel;
+  /** Why it cannot be used at all; null if it can. */
+  private readonly obstacle: string | null;
+  /** Why it is off at present. */
+  private reason: string | null = 'starting';
+  /** The configuration in use. */
+  private config: FastPathConfig | undefined;
+  private paths: ReadonlyMap<Ip, Path> = new Map();
+  private outdated = true;
+  private cleared = false;
+  private readonly attach: AttachOptions;
+
+  constructor(tunnel: PresentTunnel, obstacle: string | null, attach: AttachOptions) {
+    this.tunnel = tunnel;
+    this.attach = attach;
+    this.obstacle = obstacle;
+  }
+
+  get status(): FastPathStatus {
+    const { fastPath } = this.tunnel.dataplane;
+    const on = fastPath?.isOn === true;
+    return {
+      on,
+      attached: on ? fastPath.attachments : null,
+      reason: on ? null : (this.obstacle ?? this.reason),
+      chosen: this.obstacle?.startsWith(SWITCHED_OFF) === true,
+    };
+  }
+
+  /** Returns whether the event may change a path, or an interface of the fast path. */
+  affects(event: KernelEvent): boolean {
+    if (this.obstacle !== null) return false;
+    switch (event.kind) {
+      case 'link':
+        return isJoiner(event);
+      case 'route':
+        // A route through the tunnel leads to pods.
+        return event.device !== this.tunnel.plan.backend.device;
+      case 'address':
+      case 'rule':
+        return true;
+      case 'neighbour':
+        return false;
+    }
+  }
+
+  /** Notes what an event changes, and stops using a joiner that is gone at once: what is sent to it is lost. */
+  follow(event: KernelEvent): void {
+    // The MTU of any interface may be that of a path.
+    if (event.kind === 'link' || this.affects(event)) this.outdated = true;
+    if (this.config === undefined || !isJoiner(event)) return;
+    readLinks()
+      .then((links) => {
+        if (findJoiner(links) === undefined) this.turnOff(`${SENDER} or ${RECEIVER} is gone or down`);
+      })
+      .catch((error: Error) => warn(error.message));
+  }
+
+  /** Brings the fast path to the present plan, leases and paths. A failure turns it off. */
+  async update(): Promise<void> {
+    const { dataplane, plan, own, underlayAbsent, peers } = this.tunnel;
+    const { fastPath } = dataplane;
+    if (this.obstacle !== null || fastPath === undefined) return await this.clear();
+    try {
+      if (underlayAbsent !== null) return this.turnOff(underlayAbsent);
+      const address = boundAddress(plan, own);
+      const policed = this.policed();
+      if (policed !== null) return this.turnOff(policed);
+      const links = await readLinks();
+      const overlay = links.find(({ name }) => name === plan.backend.device);
+      if (overlay === undefined) return this.turnOff(`${plan.backend.device} is gone`);
+      const config = await this.configFor(overlay, links, address);
+      const isCurrent = fastPath.isOn && isDeepStrictEqual(config, this.config);
+      if (this.outdated || peers.some(({ publicIp }) => !this.paths.has(publicIp))) {
+        this.outdated = false;
+        this.paths = await pathsTo([...new Set(peers.map(({ publicIp }) => publicIp))], address);
+      }
+      const reachable = this.fastPeers(overlay.mtu);
+      if (isCurrent) fastPath.setPeers(reachable);
+      else fastPath.turnOn(config, reachable);
+      if (!isCurrent)
+        info(`fast path on: BPF programs forward packets of known peers (${fastPath.attachments})`);
+      this.config = config;
+      this.reason = null;
+    } catch (error) {
+      if (!(error instanceof SystemError) && !(error instanceof UserError)) throw error;
+      this.turnOff(error.message);
+    }
+  }
+
+  /** Repairs what another program removed, and follows IPsec policies. Returns the number of repairs. Runs every second. */
+  poll(): number {
+    const { fastPath } = this.tunnel.dataplane;
+    if (fastPath === undefined || this.obstacle !== null) return 0;
+    try {
+      const policed = this.policed();
+      if (policed !== null) {
+        this.turnOff(policed);
+        return 0;
+      }
+      return fastPath.isOn ? fastPath.repair() : 0;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.turnOff(error.message);
+      return 0;
+    }
+  }
+
+  /** Whether it is used, or may be used later. */
+  get mayBeUsed(): boolean {
+    return this.obstacle === null;
+  }
+
+  /** Whether it is off for a reason that may have ended. */
+  get waits(): boolean {
+    return this.obstacle === null && this.reason !== null;
+  }
+
+  private policed(): string | null {
+    const { plan, own, peers } = this.tunnel;
+    const datagrams = {
+      own: boundAddress(plan, own),
+      peers: peers.map(({ publicIp }) => publicIp),
+      port: plan.backend.conf.port,
+    };
+    return hasMatchingPolicy(datagrams)
+      ? 'an IPsec policy matches datagrams of the tunnel (ip xfrm policy)'
+      : null;
+  }
+
+  private async configFor(overlay: Link, links: readonly Link[], address: Ip): Promise<FastPathConfig> {
+    const { plan, own } = this.tunnel;
+    const { conf } = plan.backend;
+    return {
+      overlay: overlay.index,
+      underlay: plan.link.index,
+      joiner: await ensureJoiner(links),
+      address: toUnderlay(address) as number,
+      port: conf.port,
+      vni: conf.type === 'vxlan' ? conf.vni : 0,
+      mac: splitMac(vtepMacOf(own)),
+    };
+  }
+
+  private fastPeers(overlayMtu: number): FastPeer[] {
+    const byMac = new Map(this.tunnel.peers.map((lease): [string, Lease] => [vtepMacOf(lease), lease]));
+    return [...byMac].flatMap(([mac, { publicIp }]) => {
+      const path = this.paths.get(publicIp);
+      if (path === undefined || familyOf(publicIp) !== 'ipv4') return [];
+      return [
+        {
+          ...splitMac(mac),
+          vtep: toUnderlay(publicIp) as number,
+          nextHop: toUnderlay(path.nextHop) as number,
+          ifindex: path.ifindex,
+          maxFrame: path.mtu - OVERHEAD + ETHERNET_LENGTH,
+          // The kernel forwards no segment that is larger than the MTU of the overlay device.
+          maxSuperpacket: overlayMtu + OVERHEAD <= path.mtu ? NO_LIMIT : 0,
+        },
+      ];
+    });
+  }
+
+  private turnOff(reason: string): void {
+    const { fastPath } = this.tunnel.dataplane;
+    if (reason !== this.reason) warn(`fast path off: ${reason}; the forwarding threads carry all packets`);
+    this.reason = reason;
+    this.config = undefined;
+    if (fastPath?.isOn === true) fastPath.turnOff();
+  }
+
+  /** Removes what an earlier Weft with a fast path left. */
+  private async clear(): Promise<void> {
+    if (this.cleared) return;
+    this.cleared = true;
+    await removeLeftFastPath(this.tunnel.plan.backend.device, await readLinks(), this.attach);
+  }
+}
+
+function isJoiner(event: KernelEvent): boolean {
+  return event.kind === 'link' && (event.name === SENDER || event.name === RECEIVER);
+}
+
+/** Removes programs, pins and joiner of an earlier run. Returns whether there was something. @throws UserError */
+export async function removeLeftFastPath(
+  device: string,
+  links: readonly Link[],
+  { fileSystem }: AttachOptions,
+): Promise<boolean> {
+  try {
+    const removed = removeFastPath(device, fileSystem);
+    return (await removeJoiner(links)) || removed;
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new UserError(error.message);
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The pins of a fast path in a BPF file system: its links and maps under names, so that they outlive this process and
+ * bpftool finds them. The directory is that of this network namespace and overlay device, because containers may share the
+ * file system.
+ */
+
+import { mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { openPinned, pin } from '../../sys/bpf.js';
+import { BPF_FS_MAGIC } from '../../sys/constants.js';
+
+/** Where systemd and container runtimes mount the BPF file system. */
+const BPF_FILE_SYSTEM = '/sys/fs/bpf';
+
+export class Pins {
+  readonly directory: string;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** Returns the pins of an overlay device; undefined where there is no BPF file system that this process may write. */
+  static of(overlay: string, fileSystem = BPF_FILE_SYSTEM): Pins | undefined {
+    try {
+      if (statfsSync(fileSystem).type !== BPF_FS_MAGIC) return undefined;
+      const { ino } = statSync('/proc/self/ns/net');
+      const pins = new Pins(join(fileSystem, 'weft', `net-${ino}`, overlay));
+      mkdirSync(pins.directory, { recursive: true, mode: 0o700 });
+      return pins;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Pins an object under a name, instead of what has that name. @throws SystemError */
+  set(name: string, fd: number): void {
+    this.delete(name);
+    this.keep(name, fd);
+  }
+
+  /** Pins an object unless something has that name. Returns whether it did. @throws SystemError */
+  keep(name: string, fd: number): boolean {
+    if (this.has(name)) return false;
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    pin(fd, this.pathOf(name));
+    return true;
+  }
+
+  has(name: string): boolean {
+    return this.names().includes(name);
+  }
+
+  /** Opens the object of a name. The caller closes it. @throws SystemError */
+  open(name: string): number | undefined {
+    return openPinned(this.pathOf(name));
+  }
+
+  delete(name: string): void {
+    rmSync(this.pathOf(name), { force: true });
+  }
+
+  /** Removes all pins and the directory. Returns whether there was one. */
+  clear(): boolean {
+    const names = this.names();
+    for (const name of names) this.delete(name);
+    this.removeDirectory();
+    return names.length > 0;
+  }
+
+  /** Returns the names of all pins. */
+  names(): string[] {
+    try {
+      return readdirSync(this.directory);
+    } catch {
+      return [];
+    }
+  }
+
+  private pathOf(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** Removes the directory, and those above it, as far as nothing else is in them. */
+  private removeDirectory(): void {
+    for (let path = this.directory, level = 0; level < 3; path = dirname(path), level++) {
+      try {
+        rmdirSync(path);
+      } catch {
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Filters of the BPF classifier at a clsact qdisc (cls_bpf, sch_ingress), by rtnetlink. It is what `tc filter add dev …
+ * ingress bpf direct-action` does, but takes a program's descriptor instead of a path.
+ */
+
+import {
+  ETH_P_ALL,
+  NETLINK_ROUTE,
+  NLM_F_CREATE,
+  RTM_DELTFILTER,
+  RTM_GETQDISC,
+  RTM_GETTFILTER,
+  RTM_NEWQDISC,
+  RTM_NEWTFILTER,
+  TC_H_CLSACT,
+  TC_H_CLSACT_EGRESS,
+  TC_H_CLSACT_INGRESS,
+  TCA_BPF_FD,
+  TCA_BPF_FLAG_ACT_DIRECT,
+  TCA_BPF_FLAGS,
+  TCA_BPF_ID,
+  TCA_BPF_NAME,
+  TCA_KIND,
+  TCA_OPTIONS,
+  TCMSG_SIZE,
+} from './constants.js';
+import { EINVAL, ENODEV, ENOENT } from './errno.js';
+import { attribute, attributesIn, change, dump, textOf } from './netlink.js';
+import { SystemError } from './system-error.js';
+
+export type Direction = 'ingress' | 'egress';
+
+export interface Filter {
+  priority: number;
+  /** Number of the filter among those of its priority. */
+  handle: number;
+  /** `bpf`, `u32` … */
+  kind: string;
+  /** Name and id of a BPF filter's program. */
+  name: string;
+  program: number;
+}
+
+const PARENT = { ingress: TC_H_CLSACT_INGRESS, egress: TC_H_CLSACT_EGRESS } as const;
+const CLSACT_HANDLE = 0xffff0000;
+/** Qdiscs whose filters see every packet of a device. */
+const HOOK_QDISCS: readonly string[] = ['clsact', 'ingress'];
+
+function tcmsg(ifindex: number, handle: number, parent: number, priority = 0, protocol = 0): Buffer {
+  const bytes = Buffer.alloc(TCMSG_SIZE);
+  bytes.writeInt32LE(ifindex, 4);
+  bytes.writeUInt32LE(handle, 8);
+  bytes.writeUInt32LE(parent, 12);
+  // The lower half is an EtherType in network order.
+  bytes.writeUInt16BE(protocol, 16);
+  bytes.writeUInt16LE(priority, 18);
+  return bytes;
+}
+
+/** Adds a clsact qdisc unless the interface has one, or an ingress qdisc. @throws SystemError */
+export function addClsact(ifindex: number): void {
+  if (hooksOf(ifindex).length > 0) return;
+  const payload = Buffer.concat([tcmsg(ifindex, CLSACT_HANDLE, TC_H_CLSACT), attribute(TCA_KIND, 'clsact')]);
+  change(NETLINK_ROUTE, 'add a clsact qdisc', RTM_NEWQDISC, NLM_F_CREATE, payload);
+}
+
+/** Returns the interfaces with a qdisc that has hooks, or only this one. @throws SystemError */
+export function hooksOf(ifindex = 0): number[] {
+  // A dump of qdiscs lists all interfaces, whatever it asks for.
+  return dump(NETLINK_ROUTE, 'list qdiscs', RTM_GETQDISC, tcmsg(0, 0, 0))
+    .filter((qdisc) => HOOK_QDISCS.includes(textOf(attributesIn(qdisc.subarray(TCMSG_SIZE)).get(TCA_KIND))))
+    .map((qdisc) => qdisc.readInt32LE(4))
+    .filter((index) => ifindex === 0 || index === ifindex);
+}
+
+/** Sets the BPF filter of this priority and handle, and replaces its program in one step. @throws SystemError */
+export function setFilter(
+  ifindex: number,
+  direction: Direction,
+  { priority, handle, name }: Pick<Filter, 'priority' | 'handle' | 'name'>,
+  program: number,
+): void {
+  const options = [
+    attribute(TCA_BPF_FD, program),
+    attribute(TCA_BPF_NAME, name),
+    attribute(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT),
+  ];
+  const payload = Buffer.concat([
+    tcmsg(ifindex, handle, PARENT[direction], priority, ETH_P_ALL),
+    attribute(TCA_KIND, 'bpf'),
+    attribute(TCA_OPTIONS, options),
+  ]);
+  change(NETLINK_ROUTE, 'add a BPF filter', RTM_NEWTFILTER, NLM_F_CREATE, payload);
+}
+
+/** Removes a BPF filter; a missing one, or a missing interface, is no error. @throws SystemError */
+export function deleteFilter(
+  ifindex: number,
+  direction: Direction,
+  { priority, handle }: Pick<Filter, 'priority' | 'handle'>,
+): void {
+  const payload = Buffer.concat([
+    tcmsg(ifindex, handle, PARENT[direction], priority, ETH_P_ALL),
+    attribute(TCA_KIND, 'bpf'),
+  ]);
+  try {
+    change(NETLINK_ROUTE, 'delete a BPF filter', RTM_DELTFILTER, 0, payload);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
+/** Returns the filters of a hook, in the order in which they see packets. @throws SystemError */
+export function filtersOf(ifindex: number, direction: Direction): Filter[] {
+  try {
+    return dump(NETLINK_ROUTE, 'list filters', RTM_GETTFILTER, tcmsg(ifindex, 0, PARENT[direction]))
+      .map(parseFilter)
+      .filter(({ handle }) => handle !== 0);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function parseFilter(bytes: Buffer): Filter {
+  const attributes = attributesIn(bytes.subarray(TCMSG_SIZE));
+  const options = attributesIn(attributes.get(TCA_OPTIONS) ?? Buffer.alloc(0));
+  const program = options.get(TCA_BPF_ID);
+  return {
+    priority: bytes.readUInt16LE(18),
+    handle: bytes.readUInt32LE(8),
+    kind: textOf(attributes.get(TCA_KIND)),
+    name: textOf(options.get(TCA_BPF_NAME)),
+    program: program === undefined || program.length < 4 ? 0 : program.readUInt32LE(0),
+  };
+}
+
+/** Returns whether the interface, its qdisc or the filter does not exist. */
+function isMissing(error: unknown): boolean {
+  return error instanceof SystemError && [ENOENT, ENODEV, EINVAL].includes(error.errno);
+}
