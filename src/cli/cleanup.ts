@@ -3,6 +3,7 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { attachOptions } from '../control/attach-options.js';
 import { removeRules } from '../control/firewall/firewall.js';
 import { ask, listeningOn, NotRunning } from '../control/ipc/client.js';
 import { socketPath } from '../control/ipc/protocol.js';
@@ -13,6 +14,7 @@ import { isLeft } from '../control/kernel/left-devices.js';
 import { readLinks } from '../control/kernel/links.js';
 import { OVERLAY_DEVICE, type WeftProcess, weftProcesses } from '../control/kernel/tun-holders.js';
 import { removeStoredMacs } from '../control/leases/stored-macs.js';
+import { removeLeftFastPath } from '../control/node/fast-path.js';
 import { isSubnetEnv } from '../control/subnet-env.js';
 import { printable, shellWord } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
@@ -38,6 +40,10 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
     print(`${replacement} now belongs to another process; leaving routes, rules and subnet.env`);
     await forget(runDir);
     return;
+  }
+  for (const { name } of state?.devices ?? []) {
+    if (await removeLeftFastPath(name, await readLinks(), attachOptions(process.env)))
+      print(`removed the fast path of ${name}`);
   }
   for (const device of state?.devices ?? []) if (await removeDevice(device)) found = true;
   if (state?.routes !== undefined) await deleteRoutes(state.routes);

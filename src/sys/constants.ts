@@ -158,6 +158,7 @@ export const BPF_LINK_CREATE = 28;
 export const BPF_LINK_UPDATE = 29;
 export const BPF_MAP_TYPE_HASH = 1;
 export const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
+export const BPF_MAP_TYPE_DEVMAP = 14; // look-ups by programs: 5.3
 export const BPF_PROG_TYPE_SCHED_CLS = 3;
 export const BPF_TCX_INGRESS = 46; // 6.6
 export const BPF_TCX_EGRESS = 47; // 6.6

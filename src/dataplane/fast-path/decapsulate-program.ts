@@ -7,6 +7,8 @@
  * has. The outer header must be whole, unfragmented and without options, and its ECN field that of the inner header. The
  * VXLAN header must have nothing but our VNI.
  *
+ * Frames go to the overlay device; TCP segments go to the joiner first, whose other end joins them (GRO).
+ *
  * The kernel does not check the outer UDP checksum here. So a datagram that has one passes only if the inner packet has a
  * checksum of its own.
  */
@@ -62,7 +64,7 @@ import {
   UDP,
   VXLAN,
 } from './layout.js';
-import { COUNT, ENTRY, KEY_SIZE, type Tables } from './tables.js';
+import { COUNT, DEVICE, ENTRY, KEY_SIZE, type Tables } from './tables.js';
 
 /** What the program has as constants. */
 export interface DecapsulateConfig {
@@ -72,10 +74,6 @@ export interface DecapsulateConfig {
   address: number;
   /** The VTEP MAC of this node. */
   mac: { high: number; low: number };
-  /** The overlay device, which receives the frames. */
-  overlay: number;
-  /** The device whose other end joins TCP segments (GRO), and passes them on to the overlay device. */
-  joiner: number;
 }
 
 /** linux/in6.h */
@@ -91,11 +89,12 @@ const FRAME_START = at(FP, -24);
 const FRAME_MIDDLE = at(FP, -16);
 const FRAME_END = at(FP, -12);
 const NUMBER = at(FP, -28);
+const OVERLAY = at(FP, -32);
 
 /** R6: the packet. R7: its data. R8: the end of its data, later the inner protocol. R9: the peer's entry. */
 export function decapsulateProgram(
   config: DecapsulateConfig,
-  { forwarding, counts }: Pick<Tables, 'forwarding' | 'counts'>,
+  { forwarding, counts, devices }: Pick<Tables, 'forwarding' | 'counts' | 'devices'>,
 ): Uint8Array {
   const a = new Assembler();
   const pass = a.label('pass');
@@ -108,6 +107,8 @@ export function decapsulateProgram(
   demandInner(a, pass);
   demandInnerChecksum(a, pass);
   demandPeer(a, forwarding, pass);
+  loadDevice(a, devices, DEVICE.overlay, pass);
+  a.store(4, OVERLAY, R0);
   saveFrameHeader(a);
 
   a.move(R1, R6);
@@ -129,12 +130,13 @@ export function decapsulateProgram(
   a.load(4, R0, field(R6, 'gsoSize'));
   a.jumpIf(R0, '!=', constant(0), direct);
   a.jumpIf(R8, '!=', constant(IPPROTO_TCP), direct);
-  a.move(R1, constant(config.joiner));
+  loadDevice(a, devices, DEVICE.joiner, direct);
+  a.move(R1, R0);
   a.move(R2, constant(0));
   a.call(HELPER.redirect);
   a.exit();
   a.place(direct);
-  a.move(R1, constant(config.overlay));
+  a.load(4, R1, OVERLAY);
   a.move(R2, constant(REDIRECT_INGRESS));
   a.call(HELPER.redirect);
   a.exit();
@@ -312,6 +314,17 @@ function demandPeer(a: Assembler, forwarding: number, pass: Label): void {
   a.load(4, R0, at(R9, ENTRY.vtep));
   a.load(4, R1, at(R7, OUTER_IP + IPV4.source));
   a.jumpIf(R0, '!=', R1, pass);
+}
+
+/** Leaves the interface of a key in R0. */
+function loadDevice(a: Assembler, devices: number, key: number, otherwise: Label): void {
+  a.store(4, NUMBER, constant(key));
+  a.moveMap(R1, devices);
+  a.move(R2, FP);
+  a.alu('add', R2, constant(NUMBER.offset));
+  a.call(HELPER.mapLookUp);
+  a.jumpIf(R0, '==', constant(0), otherwise);
+  a.load(4, R0, at(R0, 0));
 }
 
 function saveFrameHeader(a: Assembler): void {

@@ -22,7 +22,7 @@ import { addCounts, type FastCounts, type FastPeer, NO_COUNTS, Tables } from './
 const MIN_CAPACITY = 512;
 
 /** What a fast path is made for. Interfaces are their indices. */
-export interface FastPathConfig extends Omit<ProgramConfig, 'joiner'> {
+export interface FastPathConfig extends ProgramConfig {
   underlay: number;
   /** The two ends of the joiner: frames are sent to the first, and received and joined at the second. */
   joiner: { sender: number; receiver: number };
@@ -78,7 +78,8 @@ export class FastPath {
     const tables = new Tables(Math.max(MIN_CAPACITY, 2 * peers.length));
     let programs: Programs;
     try {
-      programs = loadPrograms({ ...config, joiner: config.joiner.sender }, tables);
+      tables.setDevices(config.overlay, config.joiner.sender);
+      programs = loadPrograms(config, tables);
     } catch (error) {
       tables.close();
       throw error;

@@ -8,7 +8,10 @@ import { joinProgram } from './join-program.js';
 import type { Tables } from './tables.js';
 
 /** What the programs have as constants. */
-export type ProgramConfig = DecapsulateConfig;
+export interface ProgramConfig extends DecapsulateConfig {
+  /** Interface index of the overlay device. */
+  overlay: number;
+}
 
 /** Descriptors of the programs, by the place where they are attached. */
 export interface Programs {

@@ -25,7 +25,6 @@ const CONFIG = {
   address: 0xc0000201 | 0,
   mac: { high: 0x0200, low: 1 },
   overlay: LOOPBACK,
-  joiner: LOOPBACK,
 };
 const PEER = {
   high: 0x0200,
@@ -36,13 +35,13 @@ const PEER = {
   maxFrame: 1500,
   maxSuperpacket: 65535,
 };
-const PACKET = '4500001800010000401166cb0af401010af402010000000000040000';
+const PACKET = '4500001c00010000401166c70af401010af402010000000000080000';
 const FRAME_OUT = `0200000000020200000000010800${PACKET}`;
 const FRAME_IN = `0200000000010200000000020800${PACKET}`;
 /** From the outer EtherType to the source port, and behind it. */
-const OUTER_OUT = '08004500004e000000004011f69ac0000201c0000202';
-const OUTER_IN = '08004500004e000000004011f69ac0000202c0000201';
-const UDP_AND_VXLAN = '2118003a00000800000000010203'.padEnd(30, '0');
+const OUTER_OUT = '08004500004e000000004011f69bc0000201c0000202';
+const OUTER_IN = '08004500004e000000004011f69bc0000202c0000201';
+const UDP_AND_VXLAN = '2118003a00000800000001020300';
 
 /** @throws FastPathUnavailable, with the reason */
 export function testFastPath(): void {
@@ -54,6 +53,7 @@ export function testFastPath(): void {
     tables = new Tables(1);
     const loaded = loadPrograms(CONFIG, tables);
     programs = loaded;
+    tables.setDevices(LOOPBACK, LOOPBACK);
     tables.set([[PEER, 0]]);
     demand(testRun(loaded.out, bytesOf(FRAME_OUT)), [OUTER_OUT, UDP_AND_VXLAN + FRAME_OUT]);
     const datagram = `${NO_MACS}${OUTER_IN}8000${UDP_AND_VXLAN}${FRAME_IN}`;

@@ -1,8 +1,9 @@
 /**
- * The two maps that the programs read, and their layouts. All words are little-endian unless stated otherwise.
+ * The maps that the programs read, and their layouts. All words are little-endian unless stated otherwise.
  *
  * The forwarding table maps a VTEP's MAC to an entry. The counts have one value per peer and per CPU, so that no two CPUs
- * write the same memory.
+ * write the same memory. The devices are those to which frames are redirected: the kernel removes a device from this map
+ * when it is deleted (kernel/bpf/devmap.c), so that a program without its Weft steals no packet from a successor.
  */
 
 import {
@@ -14,7 +15,7 @@ import {
   updateBatch,
   updateElement,
 } from '../../sys/bpf.js';
-import { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } from '../../sys/constants.js';
+import { BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } from '../../sys/constants.js';
 import { close } from '../../sys/ffi.js';
 
 /** A MAC and two zero bytes. */
@@ -40,6 +41,10 @@ export const ENTRY_SIZE = 24;
 /** Offsets in the counts of a peer: four numbers of 64 bits. */
 export const COUNT = { txPackets: 0, txBytes: 8, rxPackets: 16, rxBytes: 24 } as const;
 export const COUNTS_SIZE = 32;
+
+/** Keys of the devices. */
+export const DEVICE = { overlay: 0, joiner: 1 } as const;
+const DEVICES = 2;
 
 /** A peer as the programs know it. Addresses are IPv4 in host order, signed. */
 export interface FastPeer {
@@ -92,30 +97,32 @@ export class Tables {
   /** Descriptors of the maps. */
   readonly forwarding: number;
   readonly counts: number;
+  readonly devices: number;
   private readonly cpus = possibleCpus();
 
   /** Creates empty maps. @throws SystemError; then nothing is left open */
   constructor(capacity: number) {
     this.capacity = capacity;
-    this.forwarding = createMap({
-      type: BPF_MAP_TYPE_HASH,
-      name: 'weft_fdb',
-      keySize: KEY_SIZE,
-      valueSize: ENTRY_SIZE,
-      maxEntries: capacity,
-    });
+    const maps: number[] = [];
+    const create = (name: string, type: number, keySize: number, valueSize: number, maxEntries: number) => {
+      const map = createMap({ name, type, keySize, valueSize, maxEntries });
+      maps.push(map);
+      return map;
+    };
     try {
-      this.counts = createMap({
-        type: BPF_MAP_TYPE_PERCPU_ARRAY,
-        name: 'weft_counts',
-        keySize: 4,
-        valueSize: COUNTS_SIZE,
-        maxEntries: capacity,
-      });
+      this.forwarding = create('weft_fdb', BPF_MAP_TYPE_HASH, KEY_SIZE, ENTRY_SIZE, capacity);
+      this.counts = create('weft_counts', BPF_MAP_TYPE_PERCPU_ARRAY, 4, COUNTS_SIZE, capacity);
+      this.devices = create('weft_devices', BPF_MAP_TYPE_DEVMAP, 4, 4, DEVICES);
     } catch (error) {
-      close(this.forwarding);
+      for (const map of maps) close(map);
       throw error;
     }
+  }
+
+  /** Sets the interfaces to which frames are redirected. @throws SystemError if one does not exist */
+  setDevices(overlay: number, joiner: number): void {
+    updateElement(this.devices, wordOf(DEVICE.overlay), wordOf(overlay));
+    updateElement(this.devices, wordOf(DEVICE.joiner), wordOf(joiner));
   }
 
   /** Sets the entries of peers, each with its number. @throws SystemError */
@@ -162,7 +169,7 @@ export class Tables {
   /** Returns the counts of a number, summed over the CPUs. @throws SystemError */
   read(number: number): FastCounts {
     const values = new DataView(new ArrayBuffer(this.cpus * COUNTS_SIZE));
-    lookUpElement(this.counts, keyOf(number), new Uint8Array(values.buffer));
+    lookUpElement(this.counts, wordOf(number), new Uint8Array(values.buffer));
     let sum = NO_COUNTS;
     for (let offset = 0; offset < values.byteLength; offset += COUNTS_SIZE) {
       const count = (field: number): number => Number(values.getBigUint64(offset + field, true));
@@ -178,15 +185,16 @@ export class Tables {
 
   /** Sets the counts of a number to 0 on every CPU. @throws SystemError */
   clear(number: number): void {
-    updateElement(this.counts, keyOf(number), new Uint8Array(this.cpus * COUNTS_SIZE));
+    updateElement(this.counts, wordOf(number), new Uint8Array(this.cpus * COUNTS_SIZE));
   }
 
   close(): void {
     close(this.forwarding);
     close(this.counts);
+    close(this.devices);
   }
 }
 
-function keyOf(number: number): Uint8Array {
+function wordOf(number: number): Uint8Array {
   return new Uint8Array(new Uint32Array([number]).buffer);
 }
