@@ -1,11 +1,9 @@
-/** The kernel's paths to the peers: next hop, interface and MTU, by its own routing decision. */
+/** The kernel's paths to the peers: interface and MTU, by its own routing decision. */
 
 import { formatIp, type Ip, parseIp } from '../addresses/ip.js';
 import { ipLookups } from './ip.js';
 
 export interface Path {
-  /** The gateway, or the address itself on a network of this node. */
-  nextHop: Ip;
   ifindex: number;
   /** Bytes of the largest IP packet. */
   mtu: number;
@@ -19,13 +17,13 @@ type Answer =
       type?: string;
       dev?: string;
       gateway?: string;
-      via?: unknown;
+
       metrics?: { mtu?: number }[];
     };
 
 /**
  * Returns the paths from `source` to those of `addresses` that the kernel reaches by IPv4. Without a path are this node's own
- * addresses, those without a route, and those behind an IPv6 gateway. @throws UserError if `ip` cannot be run
+ * addresses, and those without a route. @throws UserError if `ip` cannot be run
  */
 export async function pathsTo(
   addresses: readonly Ip[],
@@ -41,13 +39,12 @@ export async function pathsTo(
   );
   const links = new Map(answers.flatMap((answer) => ('ifname' in answer ? [[answer.ifname, answer]] : [])));
   for (const answer of answers) {
-    if ('ifname' in answer || answer.via !== undefined || answer.type === 'local') continue;
+    if ('ifname' in answer || answer.type === 'local') continue;
     const address = parseIp(String(answer.dst));
     const link = links.get(answer.dev ?? '');
-    const nextHop = answer.gateway === undefined ? address : parseIp(answer.gateway);
-    if (address === undefined || nextHop === undefined || link === undefined) continue;
+    if (address === undefined || link === undefined) continue;
     const mtus = (answer.metrics ?? []).flatMap(({ mtu }) => (mtu === undefined ? [] : [mtu]));
-    paths.set(address, { nextHop, ifindex: link.ifindex, mtu: Math.min(link.mtu, ...mtus) });
+    paths.set(address, { ifindex: link.ifindex, mtu: Math.min(link.mtu, ...mtus) });
   }
   return paths;
 }

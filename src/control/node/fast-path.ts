@@ -226,7 +226,6 @@ export class TunnelFastPath {
         {
           ...splitMac(mac),
           vtep: toUnderlay(publicIp) as number,
-          nextHop: toUnderlay(path.nextHop) as number,
           ifindex: path.ifindex,
           maxFrame: path.mtu - OVERHEAD + ETHERNET_LENGTH,
           // The kernel forwards no segment that is larger than the MTU of the overlay device.

@@ -34,11 +34,9 @@ import {
   ENCAPSULATE_IPV4,
   ENCAPSULATE_UDP,
   encapsulateLink,
-  FAMILY_IPV4,
   FIXED_GSO,
   field,
   HELPER,
-  REDIRECT_NEIGHBOUR_SIZE,
   VERDICT,
 } from './helpers.js';
 import {
@@ -79,7 +77,6 @@ const FRAME_MIDDLE = at(FP, -16);
 const FRAME_END = at(FP, -12);
 const ECN = at(FP, -32);
 const NUMBER = at(FP, -36);
-const NEIGHBOUR = at(FP, -40 - REDIRECT_NEIGHBOUR_SIZE);
 
 /** R6: the packet. R7: its data, later the lengths. R8: the end of its data, later the source port. R9: the entry. */
 export function encapsulateProgram(
@@ -307,17 +304,15 @@ function writeInnerEthernet(a: Assembler): void {
   a.store(2, at(R7, INNER_ETHERNET + 12), R0);
 }
 
-/** The kernel writes the outer Ethernet header: it resolves the MAC of the next hop. */
+/**
+ * The kernel finds the route and the next hop, and writes the outer Ethernet header. A next hop of our own would save the
+ * route, but lose each packet that waits for the MAC of its next hop: the packet still has the inner route, by which the
+ * kernel sends it when the MAC arrives (net/core/neighbour.c, neigh_update).
+ */
 function redirect(a: Assembler): void {
-  const word = (offset: number) => at(FP, NEIGHBOUR.offset + offset);
-  a.store(4, word(0), constant(FAMILY_IPV4));
-  a.load(4, R0, at(R9, ENTRY.nextHop));
-  a.store(4, word(4), R0);
-  for (let offset = 8; offset < REDIRECT_NEIGHBOUR_SIZE; offset += 4) a.store(4, word(offset), constant(0));
   a.load(4, R1, at(R9, ENTRY.ifindex));
-  a.move(R2, FP);
-  a.alu('add', R2, constant(NEIGHBOUR.offset));
-  a.move(R3, constant(REDIRECT_NEIGHBOUR_SIZE));
+  a.move(R2, constant(0));
+  a.move(R3, constant(0));
   a.move(R4, constant(0));
   a.call(HELPER.redirectToNeighbour);
   a.exit();

@@ -242,7 +242,6 @@ function keyOf({ high, low }: Pick<FastPeer, 'high' | 'low'>): string {
 function isSame(a: FastPeer, b: FastPeer): boolean {
   return (
     a.vtep === b.vtep &&
-    a.nextHop === b.nextHop &&
     a.ifindex === b.ifindex &&
     a.maxFrame === b.maxFrame &&
     a.maxSuperpacket === b.maxSuperpacket

@@ -27,11 +27,6 @@ export const encapsulateLink = (length: number): bigint => BigInt(length) << 56n
 /** A redirected packet is received by the device, instead of sent. */
 export const REDIRECT_INGRESS = 1;
 
-/** struct bpf_redir_neigh: family u32, then the next hop in network order, 16 bytes. */
-export const REDIRECT_NEIGHBOUR_SIZE = 20;
-/** AF_INET */
-export const FAMILY_IPV4 = 2;
-
 /**
  * Results of a program (linux/pkt_cls.h): `next` lets the next program of the hook see the packet, and at last the kernel.
  * TCX_NEXT and TC_ACT_UNSPEC are the same number.

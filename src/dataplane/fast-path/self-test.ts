@@ -30,7 +30,6 @@ const PEER = {
   high: 0x0200,
   low: 2,
   vtep: 0xc0000202 | 0,
-  nextHop: 0xc0000202 | 0,
   ifindex: LOOPBACK,
   maxFrame: 1500,
   maxSuperpacket: 65535,

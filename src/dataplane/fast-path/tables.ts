@@ -25,18 +25,16 @@ export const KEY_SIZE = 8;
 export const ENTRY = {
   /** The VTEP's address (network order). */
   vtep: 0,
-  /** The next hop to it (network order). */
-  nextHop: 4,
   /** The interface to it. */
-  ifindex: 8,
+  ifindex: 4,
   /** The peer's number in the counts. */
-  peer: 12,
+  peer: 8,
   /** The largest frame that the path carries, with its Ethernet header. */
-  maxFrame: 16,
+  maxFrame: 12,
   /** The largest superpacket: 0 where its segments may be larger than the path carries. */
-  maxSuperpacket: 20,
+  maxSuperpacket: 16,
 } as const;
-export const ENTRY_SIZE = 24;
+export const ENTRY_SIZE = 20;
 
 /** Offsets in the counts of a peer: four numbers of 64 bits. */
 export const COUNT = { txPackets: 0, txBytes: 8, rxPackets: 16, rxBytes: 24 } as const;
@@ -51,7 +49,6 @@ export interface FastPeer {
   high: number;
   low: number;
   vtep: number;
-  nextHop: number;
   ifindex: number;
   maxFrame: number;
   maxSuperpacket: number;
@@ -84,7 +81,6 @@ function writeKey(view: DataView, offset: number, { high, low }: Pick<FastPeer, 
 
 function writeEntry(view: DataView, offset: number, peer: FastPeer, number: number): void {
   view.setInt32(offset + ENTRY.vtep, peer.vtep);
-  view.setInt32(offset + ENTRY.nextHop, peer.nextHop);
   view.setUint32(offset + ENTRY.ifindex, peer.ifindex, true);
   view.setUint32(offset + ENTRY.peer, number, true);
   view.setUint32(offset + ENTRY.maxFrame, peer.maxFrame, true);
