@@ -75,7 +75,8 @@ export async function spawnWeft(node: LabNode, options: WeftOptions = {}): Promi
     status: async () => JSON.parse(await statusText('--json')) as unknown,
     statusText: () => statusText(),
     cleanUp: async () => {
-      await node.exec([process.execPath, cli, 'cleanup', '--run-dir', runDir]);
+      const variables = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`);
+      await node.exec(['env', ...variables, process.execPath, cli, 'cleanup', '--run-dir', runDir]);
     },
     end: (signal) => running.stop(signal),
     stop: async () => {

@@ -78,11 +78,13 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
   let cluster: Cluster | undefined;
   let failure = '';
   let found: readonly string[] = [];
+  let offload: string | undefined;
   const ready = await report(async () => {
     try {
       cluster = await source.open(signal);
-      const { summary, warnings } = await rehearse(options, source, cluster, signal);
+      const { summary, warnings, fastPath } = await rehearse(options, source, cluster, signal);
       found = warnings;
+      offload = fastPath;
       return summary;
     } catch (error) {
       failure = (error as Error).message;
@@ -92,6 +94,7 @@ async function diagnoseSource(options: RunOptions, source: LeaseSource): Promise
       );
     }
   });
+  if (offload !== undefined) print(`ok   ${offload}`);
   printWarnings(found);
   // The udp backend has no IPv6.
   if (!ready && cluster?.netConf.backend.type === 'vxlan' && cluster.netConf.networks.ipv6 === undefined) {

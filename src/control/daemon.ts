@@ -16,7 +16,7 @@ import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
-import { fastPathObstacle } from './node/fast-path.js';
+import { demandFastPath, fastPathObstacle } from './node/fast-path.js';
 import { OwnFiles } from './node/own-files.js';
 import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
@@ -104,6 +104,7 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     // Probing runs half a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
     if (earlier === undefined) probe().catch(() => {});
     const plan = await planning;
+    demandFastPath(options.offload, plan.families);
     const attaches = plan.families.some(({ origin }) => origin !== 'create');
     // A running Weft forwards meanwhile.
     const hurries = attaches && predecessor === undefined;

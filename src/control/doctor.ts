@@ -2,15 +2,25 @@
 
 import { Firewall } from './firewall/firewall.js';
 import type { Cluster, LeaseSource } from './leases/source.js';
+import { demandFastPath, fastPathObstacle } from './node/fast-path.js';
 import { familyFacts, nodeChecks } from './obstacles/checks.js';
 import { findObstacles } from './obstacles/obstacle-watch.js';
 import { refuseTakenPort } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
-import { boundAddress, firewallOptions, formatEndpoint, makePlan, underlayTracker } from './plan.js';
+import {
+  boundAddress,
+  type FamilyPlan,
+  firewallOptions,
+  formatEndpoint,
+  makePlan,
+  underlayTracker,
+} from './plan.js';
 
 export interface Rehearsal {
   /** A line about what would run. */
   summary: string;
+  /** A line about the fast path. */
+  fastPath: string;
   /** What this machine or its kernel lacks for the rules, and the obstacles to packets. */
   warnings: string[];
 }
@@ -24,6 +34,7 @@ export async function rehearse(
 ): Promise<Rehearsal> {
   const underlay = await underlayTracker(options, cluster).choose();
   const plan = await makePlan(options, cluster, underlay, new Map());
+  demandFastPath(options.offload, plan.families);
   const rules = firewallOptions(options, plan.netConf);
   const firewall = await Firewall.open(rules);
   const sets = await source.preview(plan.request, signal);
@@ -42,7 +53,15 @@ export async function rehearse(
   const losses = await Promise.all(facts.map((known) => firewall.probe(known)));
   const obstacles = await findObstacles(nodeChecks(firewall), facts);
   return {
+    fastPath: fastPathText(options, plan.families),
     summary: `backend ${plan.netConf.backend.type}: ${devices.join('; ')}`,
     warnings: [...firewall.limitations, ...losses.flat(), ...obstacles.map(({ message }) => message)],
   };
+}
+
+/** Returns whether the fast path can be used, and why not. */
+function fastPathText({ offload }: RunOptions, plans: readonly FamilyPlan[]): string {
+  const reasons = plans.map((plan) => fastPathObstacle(offload, plan));
+  const reason = reasons.includes(null) ? null : reasons[0];
+  return reason === null ? 'fast path: BPF programs can be used' : `fast path: not used (${reason})`;
 }

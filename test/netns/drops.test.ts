@@ -41,111 +41,113 @@ async function raisedBy(bed: Bed, act: () => Promise<void>): Promise<Counters> {
   return counters;
 }
 
-t.test('decapsulate drops datagrams under one counter each:', async (t) => {
-  const bed = await makeDropBed(t, 'rxdrops');
-  const { lab, peer } = bed;
-  await mark(bed);
+for (const level of ['gso', 'bpf'] as const)
+  t.test(`level ${level}: decapsulate drops datagrams under one counter each:`, async (t) => {
+    const bed = await makeDropBed(t, `rxdrops-${level}`, { flags: ['--offload', level] });
+    const { lab, peer } = bed;
+    await mark(bed);
 
-  const cases: DropCase[] = [
-    {
-      what: 'a datagram too short for VXLAN and Ethernet headers, rx_drop_runt',
-      datagrams: [0, 7, 8, 21].map((length) => request().subarray(0, length)),
-      counter: 'rx_drop_runt',
-    },
-    {
-      what: 'a datagram without the I flag, rx_drop_no_vni_flag',
-      datagrams: [request({ header: { flags: 0 } }), request({ header: { flags: 0xf7 } })],
-      counter: 'rx_drop_no_vni_flag',
-    },
-    {
-      what: 'another VNI, rx_drop_unknown_vni',
-      datagrams: [0, 2, 0x010000, 0x000100, 0xffffff].map((vni) => request({ header: { vni } })),
-      counter: 'rx_drop_unknown_vni',
-    },
-    {
-      what: 'an outer source without a lease, rx_drop_unknown_vtep',
-      datagrams: [request(), request({ sourceMac: STRANGE_MAC })],
-      counter: 'rx_drop_unknown_vtep',
-      sent: { from: UNKNOWN_SOURCE },
-    },
-    {
-      what: 'the MAC of another peer or of no lease from a known VTEP, rx_drop_wrong_source_mac',
-      datagrams: [request({ sourceMac: LEASED_MAC }), request({ sourceMac: STRANGE_MAC })],
-      counter: 'rx_drop_wrong_source_mac',
-    },
-    {
-      what: 'a frame for another MAC, rx_drop_not_our_mac',
-      datagrams: [request({ destinationMac: PEER_MAC }), request({ destinationMac: STRANGE_MAC })],
-      counter: 'rx_drop_not_our_mac',
-    },
-    {
-      what: 'an outer CE mark on a packet without ECN, rx_drop_ecn',
-      datagrams: [request(), request({ tos: 0xb8 })],
-      counter: 'rx_drop_ecn',
-      sent: { tos: 3 },
-    },
-  ];
-  await assertDrops(t, bed, cases, 'flannel.1', (act) => raisedBy(bed, act));
-
-  await t.test('decapsulate accepts reserved bits and counts rx_reserved_bits', async (t) => {
-    const headers = [
-      { flags: 0x7f },
-      { reserved: [0x80, 0, 0, 0] as const },
-      { reserved: [0, 0, 1, 0] as const },
-      { reserved: [0, 0, 0, 0xff] as const },
+    const cases: DropCase[] = [
+      {
+        what: 'a datagram too short for VXLAN and Ethernet headers, rx_drop_runt',
+        datagrams: [0, 7, 8, 21].map((length) => request().subarray(0, length)),
+        counter: 'rx_drop_runt',
+      },
+      {
+        what: 'a datagram without the I flag, rx_drop_no_vni_flag',
+        datagrams: [request({ header: { flags: 0 } }), request({ header: { flags: 0xf7 } })],
+        counter: 'rx_drop_no_vni_flag',
+      },
+      {
+        what: 'another VNI, rx_drop_unknown_vni',
+        datagrams: [0, 2, 0x010000, 0x000100, 0xffffff].map((vni) => request({ header: { vni } })),
+        counter: 'rx_drop_unknown_vni',
+      },
+      {
+        what: 'an outer source without a lease, rx_drop_unknown_vtep',
+        datagrams: [request(), request({ sourceMac: STRANGE_MAC })],
+        counter: 'rx_drop_unknown_vtep',
+        sent: { from: UNKNOWN_SOURCE },
+      },
+      {
+        what: 'the MAC of another peer or of no lease from a known VTEP, rx_drop_wrong_source_mac',
+        datagrams: [request({ sourceMac: LEASED_MAC }), request({ sourceMac: STRANGE_MAC })],
+        counter: 'rx_drop_wrong_source_mac',
+      },
+      {
+        what: 'a frame for another MAC, rx_drop_not_our_mac',
+        datagrams: [request({ destinationMac: PEER_MAC }), request({ destinationMac: STRANGE_MAC })],
+        counter: 'rx_drop_not_our_mac',
+      },
+      {
+        what: 'an outer CE mark on a packet without ECN, rx_drop_ecn',
+        datagrams: [request(), request({ tos: 0xb8 })],
+        counter: 'rx_drop_ecn',
+        sent: { tos: 3 },
+      },
     ];
-    const replies = peer.echoes().length;
-    const changes = await raisedBy(bed, async () => {
-      for (const header of headers) await peer.send(request({ header }));
-    });
-    t.strictSame(changes, { tx_packets: 4, rx_packets: 4, rx_reserved_bits: 4 });
-    t.equal(peer.echoes().length - replies, 5, 'every frame is answered');
-  });
+    await assertDrops(t, bed, cases, 'flannel.1', (act) => raisedBy(bed, act));
 
-  await t.test('decapsulate accepts any group policy and counts rx_group_policy', async (t) => {
-    const replies = peer.echoes().length;
-    const changes = await raisedBy(bed, async () => {
-      for (const group of [0, 0x1234]) {
-        const [high, low] = [group >> 8, group & 0xff];
-        await peer.send(request({ header: { flags: 0x88, reserved: [0, high, low, 0] } }));
-      }
-    });
-    t.strictSame(changes, { tx_packets: 2, rx_packets: 2, rx_group_policy: 2 });
-    t.equal(peer.echoes().length - replies, 3, 'every frame is answered');
-  });
-
-  await t.test('decapsulate accepts a known VTEP from any port', async (t) => {
-    const changes = await raisedBy(bed, () =>
-      peer.send(request(), { from: { address: lab.node(2).address, port: 50_000 } }),
-    );
-    t.strictSame(changes, { tx_packets: 1, rx_packets: 1 });
-  });
-
-  await t.test('a wrong outer checksum is counted as rx_drop_checksum, not as an overflow', async (t) => {
-    const program = `${DIST}test/netns/peer/bad-checksum.js`;
-    const changes = await raisedBy(bed, async () => {
-      await exec([process.execPath, program, lab.node(1).address, '8472', '5'], {
-        netns: lab.node(2).netns,
+    await t.test('decapsulate accepts reserved bits and counts rx_reserved_bits', async (t) => {
+      const headers = [
+        { flags: 0x7f },
+        { reserved: [0x80, 0, 0, 0] as const },
+        { reserved: [0, 0, 1, 0] as const },
+        { reserved: [0, 0, 0, 0xff] as const },
+      ];
+      const replies = peer.echoes().length;
+      const changes = await raisedBy(bed, async () => {
+        for (const header of headers) await peer.send(request({ header }));
       });
+      t.strictSame(changes, { tx_packets: 4, rx_packets: 4, rx_reserved_bits: 4 });
+      t.equal(peer.echoes().length - replies, 5, 'every frame is answered');
     });
-    t.strictSame(changes, { rx_drop_checksum: 5 });
-  });
 
-  await t.test('datagrams that overflow the socket are counted as rx_drop_socket_overflow', async (t) => {
-    const large = Buffer.concat([request({ header: { vni: 2 } }), Buffer.alloc(60_000)]);
-    const changes = await raisedBy(bed, async () => {
-      await bed.weft.process.freeze();
-      await peer.send(large, { times: 500 });
-      bed.weft.process.kill('SIGCONT');
+    await t.test('decapsulate accepts any group policy and counts rx_group_policy', async (t) => {
+      const replies = peer.echoes().length;
+      const changes = await raisedBy(bed, async () => {
+        for (const group of [0, 0x1234]) {
+          const [high, low] = [group >> 8, group & 0xff];
+          await peer.send(request({ header: { flags: 0x88, reserved: [0, high, low, 0] } }));
+        }
+      });
+      t.strictSame(changes, { tx_packets: 2, rx_packets: 2, rx_group_policy: 2 });
+      t.equal(peer.echoes().length - replies, 3, 'every frame is answered');
     });
-    const { rx_drop_socket_overflow: lost = 0, rx_drop_unknown_vni: taken = 0, ...others } = changes;
-    t.strictSame(others, {});
-    t.ok(lost > 0 && taken > 0 && lost + taken <= 500, `${lost} lost, ${taken} taken, of 500`);
+
+    await t.test('decapsulate accepts a known VTEP from any port', async (t) => {
+      const changes = await raisedBy(bed, () =>
+        peer.send(request(), { from: { address: lab.node(2).address, port: 50_000 } }),
+      );
+      t.strictSame(changes, { tx_packets: 1, rx_packets: 1 });
+    });
+
+    await t.test('a wrong outer checksum is counted as rx_drop_checksum, not as an overflow', async (t) => {
+      const program = `${DIST}test/netns/peer/bad-checksum.js`;
+      const changes = await raisedBy(bed, async () => {
+        await exec([process.execPath, program, lab.node(1).address, '8472', '5'], {
+          netns: lab.node(2).netns,
+        });
+      });
+      t.strictSame(changes, { rx_drop_checksum: 5 });
+    });
+
+    await t.test('datagrams that overflow the socket are counted as rx_drop_socket_overflow', async (t) => {
+      const large = Buffer.concat([request({ header: { vni: 2 } }), Buffer.alloc(60_000)]);
+      const changes = await raisedBy(bed, async () => {
+        await bed.weft.process.freeze();
+        await peer.send(large, { times: 500 });
+        bed.weft.process.kill('SIGCONT');
+      });
+      const { rx_drop_socket_overflow: lost = 0, rx_drop_unknown_vni: taken = 0, ...others } = changes;
+      t.strictSame(others, {});
+      t.ok(lost > 0 && taken > 0 && lost + taken <= 500, `${lost} lost, ${taken} taken, of 500`);
+    });
   });
-});
 
 t.test('encapsulate drops frames under one counter each', async (t) => {
-  const bed = await makeDropBed(t, 'txdrops');
+  // A datagram of the fast path passes no socket, so none of its errors.
+  const bed = await makeDropBed(t, 'txdrops', { flags: ['--offload', 'gso'] });
   const node = bed.lab.node(1);
   await mark(bed);
   // Weft removes these entries after a second.

@@ -6,7 +6,7 @@ import { ipBatch } from '../../lab/ip.js';
 import { udpConf, writeLeases } from '../../lab/leases.js';
 import { type FloodOptions, startFlood } from '../../lab/traffic/flood.js';
 import { until } from '../../lab/until.js';
-import { atLevel, LEVELS, makeBed, startWefts } from './support/bed.js';
+import { atLevel, makeBed, startWefts, USERSPACE_LEVELS } from './support/bed.js';
 import { answered } from './support/pings.js';
 import { risen, statusOf } from './support/state.js';
 
@@ -25,7 +25,7 @@ async function filtered(weft: WeftDataplane): Promise<void> {
   );
 }
 
-for (const level of LEVELS) {
+for (const level of USERSPACE_LEVELS) {
   t.test(`level ${level}: a flood of an unknown address`, async (t) => {
     const lab = await makeBed(t, { name: `flood${level}` });
     const [node1, node2] = [lab.node(1), lab.node(2)];

@@ -7,7 +7,7 @@ import { ipBatch } from '../../lab/ip.js';
 import { type Lease, madeUpLease, udpConf, writeLeases } from '../../lab/leases.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
-import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
+import { atLevel, makeBed, startWeft, startWefts, USERSPACE_LEVELS } from './support/bed.js';
 import { exchange, manyFlows, superpacketsUsed } from './support/exchange.js';
 import { damageIn, refusedBy } from './support/harm.js';
 import { answered, startFlood } from './support/pings.js';
@@ -89,7 +89,7 @@ t.test('weft run with backend udp', async (t) => {
   });
 });
 
-for (const level of LEVELS) {
+for (const level of USERSPACE_LEVELS) {
   t.test(`traffic between pods over backend udp at offload level ${level}`, async (t) => {
     const lab = await makeBed(t, { name: `udp${level}`, overhead: TUNNEL_HEADERS, mode: 'plain' });
     const wefts = await startWefts(t, lab.nodes, { netConf: udpConf(), ...atLevel(level) });

@@ -5,7 +5,7 @@ import { ipBatch } from '../../lab/ip.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { internetChecksum } from './peer/frames.js';
 import { echoRequest, HandmadePeer } from './peer/handmade.js';
-import { LEVELS, withKernelVxlan, withNftables } from './support/bed.js';
+import { USERSPACE_LEVELS, withKernelVxlan, withNftables } from './support/bed.js';
 import { captured } from './support/capture.js';
 import { sendsGsoRuns } from './support/gso-runs.js';
 import { damageIn, refusalsIn } from './support/harm.js';
@@ -37,7 +37,7 @@ for (const mode of ['virt', 'plain'] as const) {
   t.test(`an IPv6 underlay with a kernel peer on a ${mode} link`, kernel, async (t) => {
     const lab = await makeUnderlay6Bed(t, { name: `six-${mode}`, mode });
     await startKernel6(lab.node(2));
-    for (const level of LEVELS) {
+    for (const level of USERSPACE_LEVELS) {
       await t.test(`and Weft at offload level ${level}`, async (t) => {
         const dataplane = await RunningDataplane.start(t, lab, lab.node(1), level);
         const [ours, theirs] = await withIpv6(lab);
@@ -94,7 +94,7 @@ t.test("datagrams larger than the route's MTU go in fragments over IPv6", kernel
   t.strictSame(await damageIn(lab), {});
 });
 
-for (const level of LEVELS) {
+for (const level of USERSPACE_LEVELS) {
   t.test(`an IPv6 underlay with a hand-made peer and Weft at offload level ${level}`, async (t) => {
     const lab = await makeUnderlay6Bed(t, { name: `six-hand-${level}`, mode: 'plain' });
     const target = { address: underlayAddress(lab.node(1)) };

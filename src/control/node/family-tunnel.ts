@@ -145,7 +145,7 @@ export class FamilyTunnel {
       else await this.attachDevice();
       logPeerChanges([], peers);
       await this.applyPeers();
-      await this.fastPath.update();
+      await this.updateFastPath();
       await cleared;
     });
     await this.lifecycle.rebuild;
@@ -165,7 +165,7 @@ export class FamilyTunnel {
       logPeerChanges(this.peers, peers);
       this.peers = peers;
       await this.applyPeers();
-      await this.fastPath.update();
+      await this.updateFastPath();
     });
   }
 
@@ -177,7 +177,7 @@ export class FamilyTunnel {
       this.device.plan = plan;
       this.rebind();
       if (plan.mtu !== mtu) await this.device.followMtu();
-      await this.fastPath.update();
+      await this.updateFastPath();
     });
   }
 
@@ -192,7 +192,7 @@ export class FamilyTunnel {
       const blackhole = await this.blackhole?.repair(own.subnet, snapshot.routes);
       this.countRepairs(sumRepairs(repairs, peers.repairs, blackhole ? { route: 1 } : {}));
       if (peers.failed > 0) this.retryLater(peers.failed);
-      await this.fastPath.update();
+      await this.updateFastPath();
     });
   }
 
@@ -354,6 +354,11 @@ export class FamilyTunnel {
     warn(`${failed === 1 ? 'a change' : `${failed} changes`} failed; retrying in ${pause / 1000} s`);
   }
 
+  private async updateFastPath(): Promise<void> {
+    const repairs = await this.fastPath.update();
+    if (repairs > 0) this.countRepairs({ fastPath: repairs });
+  }
+
   private countRepairs(repairs: Repairs): void {
     const kinds = Object.entries(repairs);
     if (kinds.length === 0) return;
@@ -409,7 +414,7 @@ export class FamilyTunnel {
     await this.recordDevice();
     await this.setUpDevice();
     await this.applyPeers();
-    await this.fastPath.update();
+    await this.updateFastPath();
     if (this.kept) dataplane.keepDevice();
     this.countRepairs({ device: 1 });
   }

@@ -72,6 +72,14 @@ export function fastPathObstacle(choice: RunOptions['offload'], plan: FamilyPlan
   }
 }
 
+/** Refuses --offload bpf where no family can use the fast path. @throws UserError */
+export function demandFastPath(choice: RunOptions['offload'], plans: readonly FamilyPlan[]): void {
+  if (choice !== 'bpf') return;
+  const [first, ...others] = plans.map((plan) => fastPathObstacle(choice, plan));
+  if (first === undefined || first === null || others.includes(null)) return;
+  throw new UserError(`--offload bpf: ${first}; use --offload auto`);
+}
+
 export class TunnelFastPath {
   private readonly tunnel: PresentTunnel;
   /** Why it cannot be used at all; null if it can. */
@@ -83,6 +91,7 @@ export class TunnelFastPath {
   private paths: ReadonlyMap<Ip, Path> = new Map();
   private outdated = true;
   private cleared = false;
+  private lostJoiner = false;
   private readonly attach: AttachOptions;
 
   constructor(tunnel: PresentTunnel, obstacle: string | null, attach: AttachOptions) {
@@ -126,16 +135,21 @@ export class TunnelFastPath {
     if (this.config === undefined || !isJoiner(event)) return;
     readLinks()
       .then((links) => {
-        if (findJoiner(links) === undefined) this.turnOff(`${SENDER} or ${RECEIVER} is gone or down`);
+        if (findJoiner(links) !== undefined) return;
+        this.lostJoiner = true;
+        this.turnOff(`${SENDER} or ${RECEIVER} is gone or down`);
       })
       .catch((error: Error) => warn(error.message));
   }
 
-  /** Brings the fast path to the present plan, leases and paths. A failure turns it off. */
-  async update(): Promise<void> {
+  /** Brings the fast path to the present plan, leases and paths. A failure turns it off. Returns the number of repairs. */
+  async update(): Promise<number> {
     const { dataplane, plan, own, underlayAbsent, peers } = this.tunnel;
     const { fastPath } = dataplane;
-    if (this.obstacle !== null || fastPath === undefined) return await this.clear();
+    if (this.obstacle !== null || fastPath === undefined) {
+      await this.clear();
+      return 0;
+    }
     try {
       if (underlayAbsent !== null) return this.turnOff(underlayAbsent);
       const address = boundAddress(plan, own);
@@ -157,9 +171,12 @@ export class TunnelFastPath {
         info(`fast path on: BPF programs forward packets of known peers (${fastPath.attachments})`);
       this.config = config;
       this.reason = null;
+      const repairs = this.lostJoiner ? 1 : 0;
+      this.lostJoiner = false;
+      return repairs;
     } catch (error) {
       if (!(error instanceof SystemError) && !(error instanceof UserError)) throw error;
-      this.turnOff(error.message);
+      return this.turnOff(error.message);
     }
   }
 
@@ -169,15 +186,11 @@ export class TunnelFastPath {
     if (fastPath === undefined || this.obstacle !== null) return 0;
     try {
       const policed = this.policed();
-      if (policed !== null) {
-        this.turnOff(policed);
-        return 0;
-      }
+      if (policed !== null) return this.turnOff(policed);
       return fastPath.isOn ? fastPath.repair() : 0;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      this.turnOff(error.message);
-      return 0;
+      return this.turnOff(error.message);
     }
   }
 
@@ -235,12 +248,14 @@ export class TunnelFastPath {
     });
   }
 
-  private turnOff(reason: string): void {
+  /** Returns 0: the number of repairs. */
+  private turnOff(reason: string): number {
     const { fastPath } = this.tunnel.dataplane;
     if (reason !== this.reason) warn(`fast path off: ${reason}; the forwarding threads carry all packets`);
     this.reason = reason;
     this.config = undefined;
     if (fastPath?.isOn === true) fastPath.turnOff();
+    return 0;
   }
 
   /** Removes what an earlier Weft with a fast path left. */

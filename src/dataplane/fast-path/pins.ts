@@ -24,7 +24,8 @@ export class Pins {
     try {
       if (statfsSync(fileSystem).type !== BPF_FS_MAGIC) return undefined;
       const { ino } = statSync('/proc/self/ns/net');
-      const pins = new Pins(join(fileSystem, 'weft', `net-${ino}`, overlay));
+      // The file system reserves names with dots (kernel/bpf/inode.c, bpf_lookup).
+      const pins = new Pins(join(fileSystem, 'weft', `net-${ino}`, overlay.replaceAll('.', '_')));
       mkdirSync(pins.directory, { recursive: true, mode: 0o700 });
       return pins;
     } catch {

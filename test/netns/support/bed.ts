@@ -14,8 +14,11 @@ export async function makeBed(t: Test, options: LabOptions & { readonly name: st
   return lab;
 }
 
-/** The offload levels of `weft run`. */
-export const LEVELS = ['none', 'gso'] as const;
+/** The offload levels at which the forwarding threads carry all packets. */
+export const USERSPACE_LEVELS = ['none', 'gso'] as const;
+
+/** All offload levels of `weft run`. `bpf` carries vxlan over IPv4 only. */
+export const LEVELS = [...USERSPACE_LEVELS, 'bpf'] as const;
 
 /** Returns options for Weft at this offload level. */
 export function atLevel(level: (typeof LEVELS)[number], ...flags: readonly string[]): WeftOptions {

@@ -14,7 +14,7 @@ import type { VxlanLease } from '../../../lab/leases.js';
 import type { LabNode } from '../../../lab/node.js';
 import { DIST } from '../../../lab/world.js';
 import type { Ipv6Address } from '../../../src/dataplane/dataplane.js';
-import { type LEVELS, makeBed } from './bed.js';
+import { makeBed, type USERSPACE_LEVELS } from './bed.js';
 import type { Counters } from './state.js';
 
 /** IPv6, UDP, VXLAN and the inner Ethernet header. */
@@ -47,7 +47,7 @@ export async function makeUnderlay6Bed(
 export interface DataplaneSetting {
   readonly device: string;
   readonly address: Ipv6Address;
-  readonly level: (typeof LEVELS)[number];
+  readonly level: (typeof USERSPACE_LEVELS)[number];
   readonly mtu: number;
   readonly vtepMac: string;
   readonly peers: readonly { readonly vtepMac: string; readonly address: Ipv6Address }[];
