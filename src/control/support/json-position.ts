@@ -45,7 +45,7 @@ function shorten(text: string): Shortened {
   return { short, fullOffset };
 }
 
-/** Returns the end of the white space that begins at an offset; the offset itself if there is none. */
+/** Returns the end of the white space that begins at an offset; without any, the offset itself. */
 function endOfSpace(text: string, start: number): number {
   let end = start;
   while (end < text.length && isSpace(text.charCodeAt(end))) end++;
