@@ -129,7 +129,9 @@ function describeOther(object: JsonObject, families: readonly Family[]): string 
 /** Returns the entries as leases, with vxlan each with a MAC. */
 function leasesOf(entries: readonly Entry[], { data }: FamilyFields, vni: number | undefined): Lease[] {
   const leases = entries.map(({ object, subnet, publicIp }) => ({
-    ...{ object, subnet, publicIp },
+    object,
+    subnet,
+    publicIp,
     vtepMac:
       vni === undefined ? undefined : (readVtepMac(object, data) ?? deriveVtepMac(vni, formatIp(publicIp))),
   }));
