@@ -33,6 +33,11 @@ import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
 const RULES_MS = 1000;
+/**
+ * The node becomes ready after this time even if tens of thousands of peers are not all set up. flannel does not wait for
+ * any. More than ten thousand peers take so long.
+ */
+const PEERS_MS = 10_000;
 /** How long what was read at the beginning of a start counts as the present state. */
 const UP_TO_DATE_MS = 1000;
 
@@ -209,12 +214,24 @@ async function bringUp(
 ): Promise<void> {
   const { plan, source, firewall, tunnels, journal, shutdown } = service.parts;
   await Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
+  const peers = Promise.all(tunnels.map((tunnel) => tunnel.setUpPeers()));
+  await Promise.race([peers, delay(PEERS_MS, undefined, { ref: false })]);
   if (predecessor !== undefined) {
     // Before the rest: while both processes forward, packets of a flow may overtake each other.
     await predecessor.retire();
     await endpoints.open('successor');
   }
-  await journal.removeEarlierRoutes();
+  const late = tunnels.some(({ appliesPeers }) => appliesPeers);
+  const finished = peers.then(async () => {
+    await journal.removeEarlierRoutes();
+    if (late && !shutdown.requested) info('all peers are set up');
+  });
+  if (late) {
+    warn(`the peers are not set up after ${PEERS_MS / 1000} s; the node becomes ready without all of them`);
+    finished.catch((error) => shutdown.fail(error));
+  } else {
+    await finished;
+  }
   // Readiness does not wait longer: rules of an earlier run are still there, and no new pod starts before subnet.env exists.
   const rules = Promise.all(tunnels.map((tunnel) => service.applyRules(tunnel)));
   await Promise.race([rules, delay(RULES_MS, undefined, { ref: false })]);

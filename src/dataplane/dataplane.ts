@@ -27,7 +27,7 @@ import {
   refusalReason,
 } from './offload/level.js';
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
-import { DesiredState, keyOf } from './tunnel/desired-state.js';
+import { DesiredState } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
 import { type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
@@ -206,6 +206,7 @@ export class Dataplane {
     this.guard = new FloodGuard(
       this.sockets.receive,
       filterRules(options, level),
+      () => this.desired.addresses(),
       () => this.rows.reduce((sum, row) => sum + strangeIn(row), 0),
       this.socketDrops,
     );
@@ -266,13 +267,9 @@ export class Dataplane {
   async updateFdb(changes: FdbChanges): Promise<void> {
     const remove = Int32Array.from(changes.remove.flatMap(({ high, low }) => [high, low]));
     const set = Int32Array.from(changes.set.flatMap((entry) => this.wordsOf(entry)));
-    const addresses = {
-      remove: changes.remove.map(({ high, low }) => keyOf('fdb', high, low)),
-      set: changes.set.map(({ high, low, address }) => [keyOf('fdb', high, low), address] as const),
-    };
     // A removed peer leaves the fast path first; a new one joins it later.
     this.fastPath?.prepare(changes);
-    await this.guard.during(addresses, () => this.change({ type: 'fdb', remove, set }));
+    await this.change({ type: 'fdb', remove, set });
   }
 
   private wordsOf({ high, low, address }: FdbEntry): number[] {
@@ -288,13 +285,7 @@ export class Dataplane {
     const set = Int32Array.from(
       changes.set.flatMap((route) => [route.base, route.prefixLength, route.address]),
     );
-    const addresses = {
-      remove: changes.remove.map(({ base, prefixLength }) => keyOf('routes', base, prefixLength)),
-      set: changes.set.map(
-        ({ base, prefixLength, address }) => [keyOf('routes', base, prefixLength), address] as const,
-      ),
-    };
-    await this.guard.during(addresses, () => this.change({ type: 'routes', remove, set }));
+    await this.change({ type: 'routes', remove, set });
   }
 
   /** udp: sets the device's address (IPv4, host order, signed) in every thread. */
@@ -313,16 +304,15 @@ export class Dataplane {
     return answers.flatMap(({ learned }) => learned ?? []);
   }
 
-  /** Returns the packets and bytes of each peer since it was added, summed over the threads. @throws DataplaneGone */
+  /**
+   * Returns the packets and bytes of each peer that has any, since it was added, summed over the threads.
+   * @throws DataplaneGone
+   */
   async peers(): Promise<PeerActivity[]> {
     const answers = await this.ask({ type: 'peers' });
-    const fast = this.fastPath?.counts();
-    const activity = sumActivity(answers.flatMap(({ peers }) => peers ?? []));
-    if (fast === undefined) return activity;
-    return activity.map((peer) => {
-      const counts = isIpv6Address(peer.address) ? undefined : fast.get(peer.address);
-      return counts === undefined ? peer : { address: peer.address, ...addCounts(peer, counts) };
-    });
+    const activity = answers.flatMap(({ peers }) => peers ?? []);
+    const fast = [...(this.fastPath?.counts() ?? [])].map(([address, counts]) => ({ address, ...counts }));
+    return sumActivity([...activity, ...fast]);
   }
 
   /**
@@ -425,8 +415,9 @@ export class Dataplane {
 
   private async change(request: TunnelRequest): Promise<void> {
     if (this.finalCounters !== undefined) throw new DataplaneGone();
-    if (this.threads === undefined) this.desired.note(request);
-    else await this.threads.change(request);
+    const leaving = this.desired.addressesLostBy(request);
+    this.desired.note(request);
+    await this.guard.during(leaving, async () => this.threads?.request(request));
   }
 
   private async ask(request: TunnelRequest): Promise<TunnelAnswer[]> {

@@ -11,6 +11,9 @@ export type Ipv6 = bigint;
 /** An address; its type determines its family. */
 export type Ip = Ipv4 | Ipv6;
 
+/** Four decimal numbers without leading zeros. */
+const FOUR_PARTS = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
+
 export function familyOf(ip: Ip): Family {
   return typeof ip === 'bigint' ? 'ipv6' : 'ipv4';
 }
@@ -23,8 +26,15 @@ export function parseIp(text: string, family?: Family): Ip | undefined {
 
 /** Parses four decimal parts; returns undefined for any other text. */
 export function parseIpv4(text: string): Ipv4 | undefined {
-  if (!ipaddr.IPv4.isValidFourPartDecimal(text)) return undefined;
-  return ipaddr.IPv4.parse(text).octets.reduce((sum, octet) => sum * 256 + octet, 0);
+  const match = FOUR_PARTS.exec(text);
+  if (match === null) return undefined;
+  let ip = 0;
+  for (let part = 1; part <= 4; part++) {
+    const octet = Number(match[part]);
+    if (octet > 255) return undefined;
+    ip = ip * 256 + octet;
+  }
+  return ip;
 }
 
 /** Parses an address; returns undefined for any other text and for an address with a zone (`%eth0`). */
@@ -35,7 +45,7 @@ function parseIpv6(text: string): Ipv6 | undefined {
 
 /** Returns the canonical text: of IPv4, also of a signed number; of IPv6, that of RFC 5952, as Go prints it. */
 export function formatIp(ip: Ip): string {
-  if (typeof ip === 'number') return [24, 16, 8, 0].map((shift) => (ip >>> shift) & 0xff).join('.');
+  if (typeof ip === 'number') return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`;
   const parts = Array.from({ length: 8 }, (_, index) => Number((ip >> BigInt(112 - 16 * index)) & 0xffffn));
   return new ipaddr.IPv6(parts).toRFC5952String();
 }

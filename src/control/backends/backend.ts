@@ -66,8 +66,11 @@ export interface PeerReconciler {
   ownsRoute(destination: string): boolean;
   /** Notes that the kernel dropped all neighbours of the device. */
   forgetNeighbours(): void;
-  /** Compares each peer with kernel and dataplane. */
-  status(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<PeerStatus[]>;
+  /**
+   * Compares each peer with kernel and dataplane. Without a snapshot, while changes run, what they have set so far counts
+   * as the state of the kernel.
+   */
+  status(peers: readonly Lease[], snapshot: KernelSnapshot | undefined): Promise<PeerStatus[]>;
 }
 
 /** What a check repaired, and how many changes failed. */

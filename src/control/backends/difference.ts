@@ -11,8 +11,14 @@ export function difference<V>(
   applied: ReadonlyMap<string, V>,
   desired: ReadonlyMap<string, V>,
 ): Difference<V> {
-  return {
-    gone: [...applied.keys()].filter((key) => !desired.has(key)),
-    set: [...desired].filter(([key, value]) => applied.get(key) !== value),
-  };
+  const gone: string[] = [];
+  const set: [string, V][] = [];
+  // Mostly a few of thousands differ: `forEach` makes no object for the others.
+  applied.forEach((_, key) => {
+    if (!desired.has(key)) gone.push(key);
+  });
+  desired.forEach((value, key) => {
+    if (applied.get(key) !== value) set.push([key, value]);
+  });
+  return { gone, set };
 }

@@ -109,8 +109,9 @@ class UdpPeers implements PeerReconciler {
   /** A TUN has no neighbours. */
   forgetNeighbours(): void {}
 
-  async status(peers: readonly Lease[], { routes }: KernelSnapshot): Promise<PeerStatus[]> {
-    const routed = this.usesDevice(this.networkRoutes(routes));
+  async status(peers: readonly Lease[], snapshot: KernelSnapshot | undefined): Promise<PeerStatus[]> {
+    const routed =
+      snapshot === undefined ? this.routed : this.usesDevice(this.networkRoutes(snapshot.routes));
     return peers.map((lease) => {
       const subnet = formatCidr(lease.subnet);
       return {

@@ -79,7 +79,7 @@ export interface BatchFailure {
 }
 
 /** Commands that one process gets: they take some 20 ms, so only a process that is starved reaches its time limit. */
-const CHUNK = 1000;
+export const CHUNK = 1000;
 /** A chunk of this size that reaches the time limit is not halved again. */
 const SMALLEST_CHUNK = 100;
 

@@ -28,7 +28,7 @@ import { BlackholeRoute } from './blackhole-route.js';
 import { ChecksumWarning } from './checksum-warning.js';
 import { TunnelFastPath } from './fast-path.js';
 import { isGone, Lifecycle } from './lifecycle.js';
-import { logPeerChanges, macText } from './log-peers.js';
+import { followPeers, macText } from './log-peers.js';
 import { OverlayDevice } from './overlay-device.js';
 
 /** Pauses before failed changes are retried. */
@@ -134,16 +134,20 @@ export class FamilyTunnel {
     });
   }
 
-  /** Sets up device and peers. @throws UserError if the device cannot be set up */
+  /** Sets up the device. @throws UserError if it cannot be set up */
   async setUp(): Promise<void> {
+    await this.change(() => (this.plan.origin === 'create' ? this.setUpDevice() : this.attachDevice()));
+    await this.lifecycle.rebuild;
+  }
+
+  /** Sets up the peers. Call it once, after `setUp`. @throws UserError if `ip` cannot be run */
+  async setUpPeers(): Promise<void> {
     await this.change(async () => {
-      const { peers, plan } = this;
+      const { own, peers } = this;
       // Peers need not wait for it; its failure is reported at the end.
-      const cleared = this.reconciler.removeStale(this.own, peers);
+      const cleared = this.reconciler.removeStale(own, peers);
       cleared.catch(() => {});
-      if (plan.origin === 'create') await this.setUpDevice();
-      else await this.attachDevice();
-      logPeerChanges([], peers);
+      followPeers([], peers);
       await this.applyPeers();
       await this.updateFastPath();
       await cleared;
@@ -162,8 +166,7 @@ export class FamilyTunnel {
     // A lost device is rebuilt with the latest leases: each part is recorded even if the device is missing.
     await this.change(() => this.followOwnLease(own));
     await this.change(async () => {
-      logPeerChanges(this.peers, peers);
-      this.peers = peers;
+      this.peers = followPeers(this.peers, peers);
       await this.applyPeers();
       await this.updateFastPath();
     });
@@ -230,6 +233,11 @@ export class FamilyTunnel {
    */
   expects({ kind }: KernelEvent): boolean {
     return (kind === 'neighbour' || kind === 'route') && performance.now() < this.ownChangeUntil;
+  }
+
+  /** Whether changes of the peers are being applied. */
+  get appliesPeers(): boolean {
+    return this.ownChangeUntil === Number.POSITIVE_INFINITY;
   }
 
   /** Returns the counters since the start, over all dataplanes. */

@@ -5,6 +5,7 @@ import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
+import { readLinks } from '../kernel/links.js';
 import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
 import { figuresOf } from '../obstacles/peer-figures.js';
 import type { PrivilegeStatus } from '../privileges.js';
@@ -69,19 +70,21 @@ function offloadOf({ dataplane, fastPath }: FamilyTunnel): FamilyStatus['offload
 /** Returns the state of each peer, with its packets. */
 async function peersOf(
   { reconciler, peers, dataplane }: FamilyTunnel,
-  snapshot: KernelSnapshot,
+  snapshot: KernelSnapshot | undefined,
 ): Promise<PeerStatus[]> {
   // A dataplane that is being rebuilt has no figures, and a thread may not answer.
   const figures = await figuresOf(dataplane)
     .peers()
-    .catch(() => []);
+    .catch(() => undefined);
+  const states = await reconciler.status(peers, snapshot);
+  if (figures === undefined) return states;
   const packets = new Map(figures.map((peer) => [formatIp(peer.address), peer]));
-  return (await reconciler.status(peers, snapshot)).map((peer) => {
+  for (const peer of states) {
     const figure = packets.get(peer.publicIP);
-    return figure === undefined
-      ? peer
-      : { ...peer, txPackets: figure.txPackets, rxPackets: figure.rxPackets };
-  });
+    peer.txPackets = figure?.txPackets ?? 0;
+    peer.rxPackets = figure?.rxPackets ?? 0;
+  }
+  return states;
 }
 
 /** Reads the present state of one family from its tunnel and the kernel. */
@@ -89,11 +92,13 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
   const { plan, own, dataplane } = tunnel;
   const { backend, mtu, link: underlay } = plan;
   const publicIP = formatIp(own.publicIp);
-  const [snapshot, learned] = await Promise.all([
-    readSnapshot(plan.family),
+  // Reading thousands of entries takes seconds beside the `ip` that adds them.
+  const snapshot = tunnel.appliesPeers ? undefined : await readSnapshot(plan.family);
+  const [links, learned] = await Promise.all([
+    snapshot?.links ?? readLinks(),
     backend.learning ? dataplane.learned().catch(() => []) : null,
   ]);
-  const link = snapshot.links.find(({ name }) => name === backend.device);
+  const link = links.find(({ name }) => name === backend.device);
   return {
     device: {
       name: backend.device,

@@ -4,7 +4,7 @@ import type { Dataplane, RefusedSource as DataplaneSource } from '../../dataplan
 import { fromUnderlay, type Ip } from '../addresses/ip.js';
 
 export interface PeerFigures {
-  /** The packets to and from the address of each peer, since the start. */
+  /** The packets to and from the address of each peer that has any, since it was added. */
   peers(): Promise<readonly PeerPackets[]>;
   /** The addresses whose packets the peer check dropped although they belong to the lease of another address. */
   refusedSources(): Promise<readonly RefusedSource[]>;

@@ -2,7 +2,7 @@
 
 import { formatCidr } from '../addresses/cidr.js';
 import type { Family } from '../addresses/family.js';
-import { formatIp } from '../addresses/ip.js';
+import { formatIp, type Ip } from '../addresses/ip.js';
 import type { Lease } from '../leases/lease.js';
 import type { FamilyFacts, Obstacle, ObstacleCheck } from './obstacle.js';
 import type { PeerFigures, PeerPackets, RefusedSource } from './peer-figures.js';
@@ -28,22 +28,19 @@ export function silentPeers(
   now: () => number = () => performance.now(),
 ): ObstacleCheck {
   /** When a packet to each address was first seen, or HEARD. It outlasts the counts, which begin again after a rebuild. */
-  const sentSince = new Map<Family, ReadonlyMap<string, number>>();
+  const sentSince = new Map<Family, ReadonlyMap<Ip, number>>();
   return async (facts) => {
     const { family, peers } = facts;
     const packets = (await figuresOf(facts)?.peers()) ?? [];
-    const byAddress = new Map(packets.map((one) => [formatIp(one.address), one]));
+    const byAddress = new Map(packets.map((one) => [one.address, one]));
     const before = sentSince.get(family);
-    const since = new Map<string, number>();
+    const since = new Map<Ip, number>();
     for (const { publicIp } of peers) {
-      const address = formatIp(publicIp);
-      const at = firstSent(byAddress.get(address), before?.get(address), now());
-      if (at !== undefined) since.set(address, at);
+      const at = firstSent(byAddress.get(publicIp), before?.get(publicIp), now());
+      if (at !== undefined) since.set(publicIp, at);
     }
     sentSince.set(family, since);
-    const silent = peers.filter(
-      ({ publicIp }) => now() - (since.get(formatIp(publicIp)) ?? HEARD) >= SILENCE_MS,
-    );
+    const silent = peers.filter(({ publicIp }) => now() - (since.get(publicIp) ?? HEARD) >= SILENCE_MS);
     return listed(
       'silent peer',
       silent.map((peer) => silence(peer, facts)),
@@ -58,7 +55,7 @@ function firstSent(
   now: number,
 ): number | undefined {
   if (before === HEARD || (packets !== undefined && packets.rxPackets > 0)) return HEARD;
-  // The tunnel does not carry this peer's packets: they may take a direct route.
+  // Without counts the tunnel carries none of this peer's packets: they may take a direct route.
   if (packets === undefined) return undefined;
   return packets.txPackets > 0 ? (before ?? now) : before;
 }

@@ -12,24 +12,33 @@ import { show, UserError } from './user-error.js';
 export class JsonObject {
   readonly file: JsonFile;
   readonly path: string;
-  private readonly fields = new Map<string, { key: string; value: unknown }>();
+  private readonly fields: Readonly<Record<string, unknown>>;
 
   constructor(file: JsonFile, path: string, value: object) {
     this.file = file;
     this.path = path;
-    for (const [key, field] of Object.entries(value))
-      this.fields.set(key.toLowerCase(), { key, value: field });
+    this.fields = value as Record<string, unknown>;
   }
 
   /** Returns the value of a key; undefined if it is missing or null. */
   get(key: string): unknown {
-    return this.fields.get(key.toLowerCase())?.value ?? undefined;
+    const spelled = this.spelled(key);
+    return spelled === undefined ? undefined : (this.fields[spelled] ?? undefined);
   }
 
   /** Returns the path of a key, spelled as in the file. */
   pathOf(key: string): string {
-    const spelled = this.fields.get(key.toLowerCase())?.key ?? key;
+    const spelled = this.spelled(key) ?? key;
     return this.path === '' ? spelled : `${this.path}.${spelled}`;
+  }
+
+  /** Returns a key as the file spells it, the last one of several; undefined if the object does not have it. */
+  private spelled(key: string): string | undefined {
+    let found: string | undefined;
+    for (const candidate in this.fields) {
+      if (candidate === key || isSameKey(candidate, key)) found = candidate;
+    }
+    return found;
   }
 
   string(key: string): string | undefined {
@@ -78,6 +87,11 @@ export class JsonObject {
   error(key: string, what: string): UserError {
     return this.file.error(this.pathOf(key), this.get(key), what);
   }
+}
+
+/** The same length is no proof, but spares most keys of thirty thousand objects a conversion. */
+function isSameKey(a: string, b: string): boolean {
+  return a.length === b.length && a.toLowerCase() === b.toLowerCase();
 }
 
 export class JsonFile {

@@ -20,20 +20,14 @@ const QUIET_MS = 10_000;
 /** What the filter of a dataplane checks: see PeerFilterOptions. */
 export type FilterRules = Pick<PeerFilterOptions, 'ipv6' | 'vni'> & { byAddress: boolean };
 
-/** Changes of the leased addresses; the keys are those of the FDB or of the routes, as one number each. */
-export interface AddressChanges {
-  remove: readonly number[];
-  set: readonly (readonly [key: number, address: UnderlayAddress])[];
-}
-
 export class FloodGuard {
   private readonly fds: readonly number[];
   private readonly rules: FilterRules;
   private readonly refusals: () => number;
   private readonly drops: Pick<SocketDrops, 'read' | 'filtering'>;
-  private readonly leased = new Map<number, UnderlayAddress>();
-  /** Changes that the workers are applying. */
-  private readonly coming = new Set<AddressChanges>();
+  private readonly leased: () => readonly UnderlayAddress[];
+  /** Addresses that the workers are about to forget. */
+  private readonly leaving = new Set<readonly UnderlayAddress[]>();
   private timer: NodeJS.Timeout | undefined;
   private readAt = performance.now();
   /** Refused and filtered datagrams at the last tick. */
@@ -41,15 +35,20 @@ export class FloodGuard {
   private quietSince = 0;
   private outdated = false;
 
-  /** `refusals` returns how many datagrams the workers have refused. */
+  /**
+   * `leased` returns the addresses that the workers know or are about to know; `refusals` how many datagrams they have
+   * refused.
+   */
   constructor(
     fds: readonly number[],
     rules: FilterRules,
+    leased: () => readonly UnderlayAddress[],
     refusals: () => number,
     drops: Pick<SocketDrops, 'read' | 'filtering'>,
   ) {
     this.fds = fds;
     this.rules = rules;
+    this.leased = leased;
     this.refusals = refusals;
     this.drops = drops;
   }
@@ -67,16 +66,17 @@ export class FloodGuard {
     if (this.drops.filtering) this.detach();
   }
 
-  /** Runs `apply`, which lets the workers apply these changes. A new address passes before, a removed one until after. */
-  async during(changes: AddressChanges, apply: () => Promise<unknown>): Promise<void> {
-    this.coming.add(changes);
-    if (this.drops.filtering && changes.set.length > 0) this.attach();
+  /**
+   * Runs `apply`, which lets the workers apply changes. Call it once `leased` has the new addresses: they pass before, and
+   * those in `leaving` until after.
+   */
+  async during(leaving: readonly UnderlayAddress[], apply: () => Promise<unknown>): Promise<void> {
+    this.leaving.add(leaving);
+    if (this.drops.filtering) this.attach();
     try {
       await apply();
-      for (const key of changes.remove) this.leased.delete(key);
+      this.leaving.delete(leaving);
     } finally {
-      this.coming.delete(changes);
-      for (const [key, address] of changes.set) this.leased.set(key, address);
       this.outdated = true;
     }
   }
@@ -111,8 +111,7 @@ export class FloodGuard {
   private attach(): void {
     const { byAddress, ...rules } = this.rules;
     this.outdated = false;
-    const coming = [...this.coming].flatMap(({ set }) => set.map(([, address]) => address));
-    const addresses = byAddress ? [...this.leased.values(), ...coming] : undefined;
+    const addresses = byAddress ? [...this.leased(), ...[...this.leaving].flat()] : undefined;
     const program = peerFilter({ ...rules, ...(addresses !== undefined && { addresses }) });
     if (!this.fds.every((fd) => attachFilter(fd, program))) this.detach();
   }

@@ -3,14 +3,13 @@
  * failed one begins with it. Entries that the failed thread had learned are learned again.
  */
 
+import type { UnderlayAddress } from '../../sys/sockaddr.js';
 import type { TableChanges, TunnelRequest } from './requests.js';
 
 type TableName = 'fdb' | 'routes';
-/** An IPv4 address, or the four words of an IPv6 address. */
-type Address = number | readonly number[];
 
 /** Returns one number for a key of a table, which has two: a MAC has 48 bits, a prefix 32 and a length. */
-export function keyOf(table: TableName, first: number, second: number): number {
+function keyOf(table: TableName, first: number, second: number): number {
   return table === 'fdb' ? first * 2 ** 32 + (second >>> 0) : second * 2 ** 32 + (first >>> 0);
 }
 
@@ -23,7 +22,10 @@ function wordsOf(table: TableName, key: number): [first: number, second: number]
 export class DesiredState {
   /** Numbers of an entry: two of the key, and one or four of the address. */
   private readonly entrySize: number;
-  private readonly tables: Record<TableName, Map<number, Address>> = { fdb: new Map(), routes: new Map() };
+  private readonly tables: Record<TableName, Map<number, UnderlayAddress>> = {
+    fdb: new Map(),
+    routes: new Map(),
+  };
   private own: TunnelRequest | undefined;
 
   /** `ipv6`: whether the peers' addresses are IPv6 addresses. */
@@ -35,6 +37,25 @@ export class DesiredState {
   note(request: TunnelRequest): void {
     if (request.type === 'fdb' || request.type === 'routes') this.change(request.type, request);
     else if (request.type === 'own-mac' || request.type === 'own-address') this.own = request;
+  }
+
+  /** Returns the address of each entry. */
+  addresses(): UnderlayAddress[] {
+    return [...this.tables.fdb.values(), ...this.tables.routes.values()];
+  }
+
+  /** Returns the addresses that a request would replace or remove. */
+  addressesLostBy(request: TunnelRequest): UnderlayAddress[] {
+    if (request.type !== 'fdb' && request.type !== 'routes') return [];
+    const { type, remove, set } = request;
+    const lost: UnderlayAddress[] = [];
+    const look = (first: number, second: number): void => {
+      const address = this.tables[type].get(keyOf(type, first, second));
+      if (address !== undefined) lost.push(address);
+    };
+    for (let i = 0; i < remove.length; i += 2) look(remove[i], remove[i + 1]);
+    for (let i = 0; i < set.length; i += this.entrySize) look(set[i], set[i + 1]);
+    return lost;
   }
 
   /** Returns the requests that bring a new tunnel to this state. */
@@ -51,7 +72,8 @@ export class DesiredState {
     const table = this.tables[name];
     for (let i = 0; i < remove.length; i += 2) table.delete(keyOf(name, remove[i], remove[i + 1]));
     for (let i = 0; i < set.length; i += this.entrySize) {
-      const address = this.entrySize === 3 ? set[i + 2] : [...set.subarray(i + 2, i + 6)];
+      const address: UnderlayAddress =
+        this.entrySize === 3 ? set[i + 2] : [set[i + 2], set[i + 3], set[i + 4], set[i + 5]];
       table.set(keyOf(name, set[i], set[i + 1]), address);
     }
   }

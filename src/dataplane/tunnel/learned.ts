@@ -57,6 +57,8 @@ export class LearnedFdb {
   // The list of use: the entry used next before and after. Index 0 closes the circle.
   private readonly older: Int32Array;
   private readonly newer: Int32Array;
+  /** When the present batch began, in milliseconds: each reading of the clock allocates a number. */
+  private readonly now = new Float64Array(1);
 
   /** `clock` returns monotonic milliseconds. */
   constructor(capacity: number = MAX_LEARNED, clock: { now(): number } = performance) {
@@ -72,19 +74,25 @@ export class LearnedFdb {
     this.chained = new Int32Array(capacity + 1);
     this.older = new Int32Array(capacity + 1);
     this.newer = new Int32Array(capacity + 1);
+    this.readClock();
+  }
+
+  /** Reads the clock. Call it once per batch: its packets have one time. */
+  readClock(): void {
+    this.now[0] = this.clock.now();
   }
 
   /** Returns the address of a MAC, or 0 for an unknown or aged-out MAC. */
   lookup(high: number, low: number): number {
     const entry = this.find(high, low);
-    if (entry === NONE || this.clock.now() - this.times[entry] > AGEING_MS) return 0;
+    if (entry === NONE || this.now[0] - this.times[entry] > AGEING_MS) return 0;
     this.use(entry);
     return this.addresses[entry];
   }
 
   /** Records that a frame from this MAC came from this address. */
   learn(high: number, low: number, address: number): void {
-    const now = this.clock.now();
+    const now = this.now[0];
     let entry = this.find(high, low);
     if (entry === NONE) entry = this.add(high, low);
     else if (this.addresses[entry] === address && now - this.times[entry] < REFRESH_MS) return;
@@ -95,7 +103,8 @@ export class LearnedFdb {
 
   /** Returns the entries that have not aged out, most recently used first. Allocates; for status only. */
   entries(): LearnedEntry[] {
-    const now = this.clock.now();
+    this.readClock();
+    const now = this.now[0];
     const entries: LearnedEntry[] = [];
     for (let entry = this.older[NONE]; entry !== NONE; entry = this.older[entry]) {
       const ageMs = now - this.times[entry];

@@ -67,6 +67,12 @@ export class PeerTraffic {
     counts[first + RX_BYTES] += bytes;
   }
 
+  /** Returns whether a peer has packets in either direction. */
+  hasPackets(number: number): boolean {
+    const first = number * FIELDS;
+    return this.counts[first + TX_PACKETS] > 0 || this.counts[first + RX_PACKETS] > 0;
+  }
+
   /** Returns the counts of a peer. Allocates; for status only. */
   read(number: number): PeerCounts {
     const { counts } = this;
@@ -78,6 +84,24 @@ export class PeerTraffic {
       rxBytes: counts[first + RX_BYTES],
     };
   }
+}
+
+/**
+ * Returns the counts of each peer of a table that has any. Those of thirty thousand peers without packets would hold up a
+ * forwarding thread.
+ */
+export function activityOf(
+  table: { peerAddresses(): Iterable<number>; numberOf(address: number): number },
+  traffic: PeerTraffic,
+  toUnderlay: (address: number) => UnderlayAddress,
+): PeerActivity[] {
+  const activities: PeerActivity[] = [];
+  for (const address of table.peerAddresses()) {
+    const number = table.numberOf(address);
+    if (traffic.hasPackets(number))
+      activities.push({ address: toUnderlay(address), ...traffic.read(number) });
+  }
+  return activities;
 }
 
 /** Returns the activity of each peer, summed over the answers of all threads. */

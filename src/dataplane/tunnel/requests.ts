@@ -42,7 +42,7 @@ export type TunnelRequest =
   | { type: 'own-address'; address: number }
   /** vxlan: lists the learned entries. */
   | { type: 'learned' }
-  /** Lists the peers with their packets and bytes, and the sources that the peer check refused. */
+  /** Lists the peers that have packets, with their counts, and the sources that the peer check refused. */
   | { type: 'peers' };
 
 export interface TunnelAnswer {

@@ -29,7 +29,7 @@ import { applyChanges } from './changes.js';
 import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { IcmpErrors } from './icmp-error.js';
 import type { PeerCheck, UdpTunnelOptions } from './options.js';
-import type { PeerActivity } from './peer-traffic.js';
+import { activityOf, type PeerActivity } from './peer-traffic.js';
 import { RefusedSources } from './refused-sources.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import { Routes } from './routes.js';
@@ -91,10 +91,7 @@ export class UdpTunnel implements Tunnel {
 
   private activity(): PeerActivity[] {
     const { table } = this.routes;
-    return Array.from(table.peerAddresses(), (address) => ({
-      address,
-      ...table.traffic.read(table.numberOf(address)),
-    }));
+    return activityOf(table, table.traffic, (address) => address);
   }
 
   encapsulate(batch: PacketBatch, replies: PacketBatch): void {

@@ -29,7 +29,7 @@ import { flowHash } from './flow-hash.js';
 import type { Ipv6Addresses } from './ipv6-addresses.js';
 import { LearnedFdb } from './learned.js';
 import type { PeerCheck, VxlanOptions } from './options.js';
-import type { PeerActivity } from './peer-traffic.js';
+import { activityOf, type PeerActivity } from './peer-traffic.js';
 import { RefusedSources } from './refused-sources.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import type { Tunnel } from './tunnel.js';
@@ -84,10 +84,7 @@ export class VxlanTunnel implements Tunnel {
 
   private activity(): PeerActivity[] {
     const { fdb } = this;
-    return Array.from(fdb.peerAddresses(), (address) => ({
-      address: this.addressOf(address),
-      ...fdb.traffic.read(fdb.numberOf(address)),
-    }));
+    return activityOf(fdb, fdb.traffic, (address) => this.addressOf(address));
   }
 
   /** Returns the address that a 32-bit number stands for. */
@@ -98,6 +95,7 @@ export class VxlanTunnel implements Tunnel {
   encapsulate(batch: PacketBatch): void {
     const { view, fdb } = this;
     const { traffic } = fdb;
+    if (batch.count > 0) this.learned?.readClock();
     let kept = 0;
     for (let i = 0; i < batch.count; i++) {
       const frame = batch.offset[i];
@@ -137,6 +135,7 @@ export class VxlanTunnel implements Tunnel {
     let lastGood = -1;
     let lastGoodSource = 0;
     const { traffic } = this.fdb;
+    if (batch.count > 0) this.learned?.readClock();
     for (let i = 0; i < batch.count; i++) {
       const at = batch.offset[i];
       const length = batch.length[i];

@@ -86,12 +86,6 @@ export class ForwardingThreads {
     await Promise.all(this.threads.map(({ started }) => started));
   }
 
-  /** Applies a change in every thread, also in those that replace one later. @throws DataplaneGone */
-  async change(request: TunnelRequest): Promise<void> {
-    this.options.desired.note(request);
-    await this.request(request);
-  }
-
   /** Asks every thread. @throws DataplaneGone; ThreadSilent when one does not answer within a second */
   async ask(request: TunnelRequest): Promise<TunnelAnswer[]> {
     let timer: NodeJS.Timeout | undefined;
@@ -128,7 +122,8 @@ export class ForwardingThreads {
     return `forwarding thread ${index + 1} of ${this.options.device}`;
   }
 
-  private request(request: TunnelRequest): Promise<TunnelAnswer[]> {
+  /** Lets every thread handle a request; `desired` has a change before. @throws DataplaneGone */
+  request(request: TunnelRequest): Promise<TunnelAnswer[]> {
     if (this.threads.length === 0) return Promise.reject(new DataplaneGone());
     return Promise.all(this.threads.map((thread) => thread.request(request)));
   }

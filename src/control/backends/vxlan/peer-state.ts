@@ -14,6 +14,25 @@ export interface PeerState {
   routes: Map<string, string>;
 }
 
+/** The texts of a lease in all its objects. */
+interface LeaseTexts {
+  /** Base of the subnet: the address of the neighbour. */
+  base: string;
+  subnet: string;
+}
+
+/** Leases that do not change are the same objects from set to set, so that their texts are made once. */
+const TEXTS = new WeakMap<Lease, LeaseTexts>();
+
+export function textsOf(lease: Lease): LeaseTexts {
+  const known = TEXTS.get(lease);
+  if (known !== undefined) return known;
+  const { subnet } = lease;
+  const texts = { base: formatIp(subnet.base), subnet: formatCidr(subnet) };
+  TEXTS.set(lease, texts);
+  return texts;
+}
+
 export function emptyState(): PeerState {
   return { neighbours: new Map(), fdb: new Map(), routes: new Map() };
 }
@@ -29,16 +48,16 @@ export function desiredState(
 ): PeerState {
   const state = emptyState();
   for (const lease of peers) {
-    const { subnet, publicIp } = lease;
+    const { publicIp } = lease;
     const vtepMac = vtepMacOf(lease);
-    const base = formatIp(subnet.base);
+    const { base, subnet } = textsOf(lease);
     // A direct peer needs its FDB entry too: it may itself send through the tunnel.
     state.fdb.set(vtepMac, publicIp);
     if (direct.has(publicIp)) {
-      state.routes.set(formatCidr(subnet), directRoute(formatIp(publicIp)));
+      state.routes.set(subnet, directRoute(formatIp(publicIp)));
     } else {
       state.neighbours.set(base, vtepMac);
-      state.routes.set(formatCidr(subnet), tunnelRoute(base, device));
+      state.routes.set(subnet, tunnelRoute(base, device));
     }
   }
   return state;
@@ -54,9 +73,11 @@ function directRoute(gateway: string): string {
 
 /** Returns the routes that do not use the device, in the form of `ip route`. */
 export function routesOutsideDevice({ routes }: PeerState, device: string): string[] {
-  return [...routes]
-    .filter(([, routeSpec]) => !usesDevice(routeSpec, device))
-    .map(([subnet, routeSpec]) => `${subnet} ${routeSpec}`);
+  const outside: string[] = [];
+  routes.forEach((routeSpec, subnet) => {
+    if (!usesDevice(routeSpec, device)) outside.push(`${subnet} ${routeSpec}`);
+  });
+  return outside;
 }
 
 export function gatewayOf(routeSpec: string): string {
@@ -65,7 +86,10 @@ export function gatewayOf(routeSpec: string): string {
 }
 
 export function usesDevice(routeSpec: string, device: string): boolean {
-  return ` ${routeSpec} `.includes(` dev ${device} `);
+  const at = routeSpec.indexOf('dev ');
+  if (at !== 0 && routeSpec[at - 1] !== ' ') return false;
+  const end = at + 4 + device.length;
+  return routeSpec.startsWith(device, at + 4) && (end === routeSpec.length || routeSpec[end] === ' ');
 }
 
 /** Returns a route's spec. Like flannel's, the spec of a direct route names no device. */
@@ -80,18 +104,19 @@ export function presentState(
   { neighbours, routes }: KernelSnapshot,
   device: string,
 ): Pick<PeerState, 'neighbours' | 'routes'> {
-  return {
-    neighbours: new Map(
-      neighbours.filter(({ dev }) => dev === device).map(({ dst, lladdr = '' }) => [dst, lladdr]),
-    ),
-    routes: new Map(
-      routes
-        // The kernel adds fe80::/64 and a route for each address itself.
-        .filter((route) => route.dev !== device || route.protocol !== 'kernel')
-        // The kernel uses the first route of the lowest metric; a map keeps the last one.
-        .reverse()
-        .sort((a, b) => metricOf(b) - metricOf(a))
-        .map((route) => [route.dst, routeSpecOf(route, device)]),
-    ),
-  };
+  const macs = new Map<string, string>();
+  for (const { dst, dev, lladdr = '' } of neighbours) if (dev === device) macs.set(dst, lladdr);
+  // The kernel uses the first route of the lowest metric.
+  const used = new Map<string, Route>();
+  for (const route of routes) {
+    // The kernel adds fe80::/64 and a route for each address itself.
+    if (route.dev === device && route.protocol === 'kernel') continue;
+    const other = used.get(route.dst);
+    if (other === undefined || metricOf(route) < metricOf(other)) used.set(route.dst, route);
+  }
+  const specs = new Map<string, string>();
+  used.forEach((route, subnet) => {
+    specs.set(subnet, routeSpecOf(route, device));
+  });
+  return { neighbours: macs, routes: specs };
 }

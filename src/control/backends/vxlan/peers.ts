@@ -8,12 +8,11 @@
  */
 
 import type { Dataplane } from '../../../dataplane/dataplane.js';
-import { formatCidr } from '../../addresses/cidr.js';
 import type { Family } from '../../addresses/family.js';
 import { familyOf, formatIp, type Ip, toUnderlay } from '../../addresses/ip.js';
 import { splitMac } from '../../addresses/mac.js';
 import { directlyReachable } from '../../kernel/direct-routes.js';
-import { ipBatch } from '../../kernel/ip.js';
+import { CHUNK, ipBatch } from '../../kernel/ip.js';
 import type { KernelSnapshot } from '../../kernel/snapshot.js';
 import { removeStaleRoutes } from '../../kernel/stale-routes.js';
 import { type Lease, vtepMacOf } from '../../leases/lease.js';
@@ -28,6 +27,7 @@ import {
   type PeerState,
   presentState,
   routesOutsideDevice,
+  textsOf,
   usesDevice,
 } from './peer-state.js';
 
@@ -64,6 +64,8 @@ export class VxlanPeers implements PeerReconciler {
   private unexpected = new Map<string, number>();
   /** Subnets whose first route belongs to another program. */
   private shadowed: ReadonlySet<string> = new Set();
+  /** The set of peers whose desired state was computed last: checks and status often want the same one. */
+  private last: { peers: readonly Lease[]; state: PeerState } = { peers: [], state: emptyState() };
   /** Subnets to which this reconciler has added a route. */
   private readonly routed = new Set<string>();
 
@@ -120,12 +122,12 @@ export class VxlanPeers implements PeerReconciler {
     return { repairs: { ...(neighbour > 0 && { neighbour }), ...(route > 0 && { route }) }, failed };
   }
 
-  async status(peers: readonly Lease[], snapshot: KernelSnapshot): Promise<PeerStatus[]> {
+  async status(peers: readonly Lease[], snapshot: KernelSnapshot | undefined): Promise<PeerStatus[]> {
     const desired = await this.desired(peers);
-    const { neighbours, routes } = presentState(snapshot, this.options.device);
+    const { neighbours, routes } =
+      snapshot === undefined ? this.applied : presentState(snapshot, this.options.device);
     return peers.map((lease) => {
-      const base = formatIp(lease.subnet.base);
-      const subnet = formatCidr(lease.subnet);
+      const { base, subnet } = textsOf(lease);
       const vtepMAC = vtepMacOf(lease);
       const direct = !desired.neighbours.has(base);
       return {
@@ -142,7 +144,10 @@ export class VxlanPeers implements PeerReconciler {
 
   private async desired(peers: readonly Lease[]): Promise<PeerState> {
     const { device, directRouting } = this.options;
-    if (!directRouting) return desiredState(device, peers);
+    if (!directRouting) {
+      if (this.last.peers !== peers) this.last = { peers, state: desiredState(device, peers) };
+      return this.last.state;
+    }
     const { direct } = await directlyReachable(peers.map(({ publicIp }) => publicIp));
     return desiredState(device, peers, direct);
   }
@@ -219,19 +224,21 @@ export class VxlanPeers implements PeerReconciler {
       unexpected.set(key, since);
       return now - since >= graceMs;
     };
-    const presentNeighbours = [...neighbours].filter(([base]) => counts(base, 'neighbours'));
-    const presentRoutes = [...routes].filter(
-      ([subnet, routeSpec]) =>
-        (usesDevice(routeSpec, device) && counts(subnet, 'routes')) ||
-        applied.routes.get(subnet) === routeSpec,
-    );
-    this.shadowed = new Set(
-      [...desired.routes]
-        .filter(([subnet, routeSpec]) => (routes.get(subnet) ?? routeSpec) !== routeSpec)
-        .map(([subnet]) => subnet),
-    );
-    applied.neighbours = new Map(presentNeighbours);
-    applied.routes = new Map(presentRoutes);
+    const shadowed = new Set<string>();
+    desired.routes.forEach((routeSpec, subnet) => {
+      if ((routes.get(subnet) ?? routeSpec) !== routeSpec) shadowed.add(subnet);
+    });
+    // What is left of the snapshot's own maps: thousands of entries are not copied.
+    neighbours.forEach((_, base) => {
+      if (!counts(base, 'neighbours')) neighbours.delete(base);
+    });
+    routes.forEach((routeSpec, subnet) => {
+      const isOurs = usesDevice(routeSpec, device) && counts(subnet, 'routes');
+      if (!isOurs && applied.routes.get(subnet) !== routeSpec) routes.delete(subnet);
+    });
+    this.shadowed = shadowed;
+    applied.neighbours = neighbours;
+    applied.routes = routes;
     this.unexpected = unexpected;
   }
 
@@ -272,26 +279,33 @@ export class VxlanPeers implements PeerReconciler {
     for (const [mac, address] of set) applied.fdb.set(mac, address);
   }
 
+  /** Runs the steps in order and returns how many failed. What is done counts as applied while the rest runs. */
   private async run(steps: readonly Step[]): Promise<number> {
+    let failed = 0;
+    for (let start = 0; start < steps.length; start += CHUNK) {
+      for (const { command, failure, reason } of await this.runChunk(steps.slice(start, start + CHUNK))) {
+        if (++failed <= LOGGED_FAILURES) error(`${failure}: ${reason} (ip ${command})`);
+      }
+    }
+    if (failed > LOGGED_FAILURES) warn(`... and ${failed - LOGGED_FAILURES} more of ${steps.length} failed`);
+    return failed;
+  }
+
+  /** Runs the steps of one process and returns those that failed. */
+  private async runChunk(steps: readonly Step[]): Promise<(Step & { reason: string })[]> {
     const failures = await ipBatch(
       steps.map(({ command }) => command),
       this.options.signal,
     );
-    const failed = new Map(failures.map(({ index, reason }) => [index, reason]));
-    let logged = 0;
-    steps.forEach(({ command, failure, succeeded }, index) => {
-      const reason = failed.get(index);
+    const reasons = new Map(failures.map(({ index, reason }) => [index, reason]));
+    return steps.flatMap((step, index) => {
+      const reason = reasons.get(index);
       // An object that another program removed needs no deletion.
-      if (reason === undefined || (command.includes(' delete ') && isMissing(reason))) {
-        failed.delete(index);
-        succeeded();
-      } else if (++logged <= LOGGED_FAILURES) {
-        error(`${failure}: ${reason} (ip ${command})`);
-      }
+      if (reason !== undefined && !(step.command.includes(' delete ') && isMissing(reason)))
+        return [{ ...step, reason }];
+      step.succeeded();
+      return [];
     });
-    if (failed.size > LOGGED_FAILURES)
-      warn(`... and ${failed.size - LOGGED_FAILURES} more of ${steps.length} failed`);
-    return failed.size;
   }
 }
 

@@ -99,7 +99,10 @@ function readEntries(objects: readonly JsonObject[], family: Family, families: r
       : [],
   );
   refuseSharedSubnets(entries, fields);
-  refuseDuplicates(entries, fields.publicIp, ({ publicIp }) => formatIp(publicIp));
+  refuseDuplicates(entries, fields.publicIp, ({ publicIp }) =>
+    // A small integer of V8: the hash of any other number is slow.
+    typeof publicIp === 'number' ? publicIp | 0 : publicIp,
+  );
   return entries;
 }
 
@@ -126,7 +129,9 @@ function describeOther(object: JsonObject, families: readonly Family[]): string 
 /** Returns the entries as leases, with vxlan each with a MAC. */
 function leasesOf(entries: readonly Entry[], { data }: FamilyFields, vni: number | undefined): Lease[] {
   const leases = entries.map(({ object, subnet, publicIp }) => ({
-    ...{ object, subnet, publicIp },
+    object,
+    subnet,
+    publicIp,
     vtepMac:
       vni === undefined ? undefined : (readVtepMac(object, data) ?? deriveVtepMac(vni, formatIp(publicIp))),
   }));
@@ -147,7 +152,8 @@ function readSubnet(object: JsonObject, family: Family): Cidr {
   if (prefixLength < 1 || prefixLength > longest) {
     throw object.error(key, `the prefix length must be from 1 to ${longest}`);
   }
-  if (parseIp(text.slice(0, text.indexOf('/'))) !== base) {
+  // Canonical text has no host bits; parsing it again would cost more.
+  if (text !== formatCidr(subnet) && parseIp(text.slice(0, text.indexOf('/'))) !== base) {
     throw object.error(key, `host bits are set; the subnet is "${formatCidr(subnet)}"`);
   }
   return subnet;
@@ -191,7 +197,7 @@ function refuseSharedSubnets(entries: readonly Entry[], { subnet: key, publicIp 
     (a, b) => compare(a.subnet.base, b.subnet.base) || a.subnet.prefixLength - b.subnet.prefixLength,
   );
   sorted.forEach((entry, position) => {
-    const previous = sorted[position - 1];
+    const previous = position === 0 ? undefined : sorted[position - 1];
     if (previous === undefined || lastOf(previous.subnet) < entry.subnet.base) return;
     const [first, second] = previous.index < entry.index ? [previous, entry] : [entry, previous];
     throw second.object.error(
@@ -217,9 +223,9 @@ function compare(a: Ip, b: Ip): number {
 function refuseDuplicates<T extends { object: JsonObject }>(
   entries: readonly T[],
   key: string,
-  valueOf: (entry: T) => string | undefined,
+  valueOf: (entry: T) => Ip | string | undefined,
 ): void {
-  const seen = new Map<string, T>();
+  const seen = new Map<Ip | string, T>();
   for (const entry of entries) {
     const value = valueOf(entry);
     if (value === undefined) continue;
@@ -227,7 +233,7 @@ function refuseDuplicates<T extends { object: JsonObject }>(
     if (first !== undefined) {
       throw entry.object.file.error(
         `${entry.object.path}.${key}`,
-        value,
+        typeof value === 'string' ? value : formatIp(value),
         `${first.object.path} has it too; every node needs its own`,
       );
     }

@@ -132,6 +132,7 @@ async function upRig(t: Test, options: RigOptions = {}): Promise<Rig> {
   const started = rig(t, options);
   await started.tunnel.startForwarding();
   await started.tunnel.setUp();
+  await started.tunnel.setUpPeers();
   started.ip.taken();
   return started;
 }
@@ -157,10 +158,15 @@ const DEVICE_SET_UP = [
   `link set dev ${DEVICE} up`,
 ];
 
-t.test('setUp sets the MAC in the dataplane, then sets up the device, then the peers', async (t) => {
+t.test('setUp sets the MAC in the dataplane, then sets up the device; setUpPeers the peers', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
   await tunnel.setUp();
-  t.same(ip.taken(), ['open', ...DEVICE_SET_UP, ...peer(2)]);
+  t.same(ip.taken(), ['open', ...DEVICE_SET_UP]);
+  const settingUp = tunnel.setUpPeers();
+  await until('the peers are being applied', () => tunnel.appliesPeers);
+  await settingUp;
+  t.same(ip.taken(), peer(2));
+  t.equal(tunnel.appliesPeers, false);
 });
 
 t.test(
@@ -511,11 +517,13 @@ t.test('stop ends all changes', async (t) => {
   t.match(tunnel.lifecycle.state, { name: 'stopped' });
 });
 
-t.test('stop kills a running ip, even during setUp, and reports no failure', async (t) => {
+t.test('stop kills a running ip, even during setUpPeers, and reports no failure', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
   ip.hang('neighbour');
-  const starting = tunnel.setUp();
-  await until('ip hangs', () => ip.starts === 2);
+  await tunnel.setUp();
+  const { starts } = ip;
+  const starting = tunnel.setUpPeers();
+  await until('ip hangs', () => ip.starts > starts);
   await tunnel.stop();
   await t.resolves(starting);
 });

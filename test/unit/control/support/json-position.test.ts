@@ -16,6 +16,22 @@ t.test('syntaxErrorIn returns line, column and reason', async (t) => {
   }
 });
 
+for (const [name, space] of [
+  ['spaces', ' '.repeat(1000)],
+  ['line breaks', '\n'.repeat(1000)],
+] as const) {
+  t.test(`positions behind a thousand ${name} are those of the whole text`, async (t) => {
+    const text = `{${space}"a":${space}1,${space}"b" 2${space}}`;
+    const at = text.indexOf('2');
+    const before = text.slice(0, at).split('\n');
+    const { line, column } = syntaxErrorIn(text);
+    t.same([line, column], [before.length, (before.at(-1)?.length ?? 0) + 1]);
+    const valid = text.replace('"b" 2', '"b": 2');
+    t.equal(lineOf(valid, 'a'), valid.slice(0, valid.indexOf('1')).split('\n').length);
+    t.equal(lineOf(valid, 'b'), valid.slice(0, valid.indexOf('2')).split('\n').length);
+  });
+}
+
 const TEXT = `{
   "Network": "10.244.0.0/16",
   "Backend": {

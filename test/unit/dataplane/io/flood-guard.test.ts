@@ -32,8 +32,14 @@ async function rig(t: Test, rules: Partial<FilterRules> = {}) {
   t.teardown(() => close(fd));
   const workers = { refused: 0 };
   const drops = new SocketDrops(fds, IPV4);
-  const guard = new FloodGuard(fds, { ipv6: false, byAddress: true, ...rules }, () => workers.refused, drops);
-  await guard.during({ remove: [], set: [[1, ipv4(PEER)]] }, async () => undefined);
+  let leased = [ipv4(PEER)];
+  const guard = new FloodGuard(
+    fds,
+    { ipv6: false, byAddress: true, ...rules },
+    () => leased,
+    () => workers.refused,
+    drops,
+  );
   const sockets = new Map<string, Socket>();
   t.teardown(() => {
     for (const socket of sockets.values()) socket.close();
@@ -43,6 +49,12 @@ async function rig(t: Test, rules: Partial<FilterRules> = {}) {
     guard,
     workers,
     drops,
+    /** Replaces the peer; the workers know it once `apply` resolves. */
+    async replacePeer(apply: () => Promise<unknown>): Promise<void> {
+      const leaving = leased;
+      leased = [ipv4(LATE_PEER)];
+      await guard.during(leaving, apply);
+    },
     /** Sends datagrams from an address and returns how many the socket accepts. */
     async accepted(from: string, count = 300): Promise<number> {
       let socket = sockets.get(from);
@@ -100,11 +112,11 @@ t.test('FloodGuard keeps the filter while the flood lasts, though the workers re
 t.test(
   'FloodGuard passes a new peer before the workers know it, and a removed one until they do not',
   async (t) => {
-    const { guard, workers, accepted } = await rig(t);
+    const { guard, workers, accepted, replacePeer } = await rig(t);
     tick(guard);
     workers.refused += FLOOD;
     tick(guard);
-    await guard.during({ remove: [1], set: [[2, ipv4(LATE_PEER)]] }, async () => {
+    await replacePeer(async () => {
       t.equal(await accepted(LATE_PEER), 300, 'new');
       t.equal(await accepted(PEER), 300, 'removed');
     });
@@ -116,10 +128,8 @@ t.test(
 );
 
 t.test('FloodGuard keeps the addresses of a change that the workers refused', async (t) => {
-  const { guard, workers, accepted } = await rig(t);
-  const failure = guard.during({ remove: [1], set: [[2, ipv4(LATE_PEER)]] }, () =>
-    Promise.reject(new Error('gone')),
-  );
+  const { guard, workers, accepted, replacePeer } = await rig(t);
+  const failure = replacePeer(() => Promise.reject(new Error('gone')));
   await t.rejects(failure, { message: 'gone' });
   tick(guard);
   workers.refused += FLOOD;

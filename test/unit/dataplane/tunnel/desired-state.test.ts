@@ -71,3 +71,17 @@ t.test('DesiredState keeps the last own MAC or address, first, and no question',
     { type: 'fdb', remove: new Int32Array(0), set },
   ]);
 });
+
+t.test('DesiredState.addressesLostBy returns the addresses that a request removes or replaces', async (t) => {
+  const state = new DesiredState(false);
+  state.note({ type: 'fdb', remove: new Int32Array(0), set: Int32Array.of(0x0200, 1, 11, 0x0200, 2, 12) });
+  const request: TunnelRequest = {
+    type: 'fdb',
+    remove: Int32Array.of(0x0200, 1),
+    set: Int32Array.of(0x0200, 2, 13, 0x0200, 3, 14),
+  };
+  t.same(state.addressesLostBy(request), [11, 12]);
+  state.note(request);
+  t.same(state.addresses(), [13, 14]);
+  t.same(state.addressesLostBy({ type: 'peers' }), []);
+});

@@ -2,18 +2,30 @@ import fc from 'fast-check';
 import t from 'tap';
 import { AGEING_MS, LearnedFdb, MAX_LEARNED, macKey } from '../../../../src/dataplane/tunnel/learned.js';
 
-/** A clock that only the test advances. */
+/** A clock that only the test advances, and the table with it: each time is a batch of its own. */
 class Clock {
-  ms = 1_000_000;
+  private time = 1_000_000;
+  table: LearnedFdb | undefined;
+
+  get ms(): number {
+    return this.time;
+  }
+
+  set ms(ms: number) {
+    this.time = ms;
+    this.table?.readClock();
+  }
 
   now(): number {
-    return this.ms;
+    return this.time;
   }
 }
 
 function setUp(capacity?: number): { clock: Clock; learned: LearnedFdb } {
   const clock = new Clock();
-  return { clock, learned: new LearnedFdb(capacity, clock) };
+  const learned = new LearnedFdb(capacity, clock);
+  clock.table = learned;
+  return { clock, learned };
 }
 
 const A = [0x0a00, 1] as const;
@@ -44,6 +56,17 @@ t.test('LearnedFdb forgets an entry 300 s after its last frame', async (t) => {
   clock.ms += 1;
   t.equal(learned.lookup(...A), 0);
   t.same(learned.entries(), []);
+});
+
+t.test('LearnedFdb reads the clock between batches only', async (t) => {
+  let readings = 0;
+  const learned = new LearnedFdb(2, { now: () => ++readings });
+  learned.readClock();
+  const before = readings;
+  learned.learn(...A, 100);
+  learned.learn(...B, 200);
+  learned.lookup(...A);
+  t.equal(readings, before);
 });
 
 t.test('LearnedFdb.lookup does not refresh an entry', async (t) => {

@@ -43,6 +43,7 @@ function fault(high: number): TunnelRequest {
 
 interface Rig {
   threads: ForwardingThreads;
+  desired: DesiredState;
   failures: Error[];
   log: string[];
 }
@@ -50,16 +51,17 @@ interface Rig {
 function rig(t: Test, { count = 2, vni = NONE } = {}): Rig {
   const failures: Error[] = [];
   const log: string[] = [];
+  const desired = new DesiredState(false);
   const threads = new ForwardingThreads({
     device: 'flannel.1',
     threads: Array.from({ length: count }, (_, index) => options(index, vni)),
     events: { onFailure: (error) => failures.push(error), onThreadTrouble: (message) => log.push(message) },
     onRefusal: () => {},
-    desired: new DesiredState(false),
+    desired,
     entry: ENTRY,
   });
   t.teardown(() => threads.stop());
-  return { threads, failures, log };
+  return { threads, desired, failures, log };
 }
 
 for (const [name, number, cause] of [
@@ -68,15 +70,21 @@ for (const [name, number, cause] of [
   ['exhausts its heap', MEMORY, /failed: .*memory limit/],
 ] as const) {
   t.test(`a thread that ${name} is replaced, with the desired state and its counters`, async (t) => {
-    const { threads, log, failures } = rig(t, { count: 1 });
+    const { threads, desired, log, failures } = rig(t, { count: 1 });
     await threads.start();
-    await threads.change({ type: 'fdb', remove: new Int32Array(0), set: Int32Array.of(0x0200, 11, 1) });
+    const change: TunnelRequest = {
+      type: 'fdb',
+      remove: new Int32Array(0),
+      set: Int32Array.of(0x0200, 11, 1),
+    };
+    desired.note(change);
+    await threads.request(change);
     // The request fails each worker that gets it: at the fifth failure it is rejected.
     t.same(
       threads.counters.map((row) => row[COUNTER.tx_packets]),
       [1],
     );
-    await t.rejects(threads.change(fault(number)), new DataplaneGone());
+    await t.rejects(threads.request(fault(number)), new DataplaneGone());
     t.equal(log.length, 4);
     t.match(log[0], /^forwarding thread 1 of flannel\.1 failed: [^\n]*; another one takes its place$/);
     t.match(log[0], cause);
@@ -121,7 +129,7 @@ t.test(
 t.test('only the thread that fails is replaced', async (t) => {
   const { threads, log } = rig(t);
   await threads.start();
-  await t.rejects(threads.change(fault(THROW)), new DataplaneGone());
+  await t.rejects(threads.request(fault(THROW)), new DataplaneGone());
   t.equal(log.length, 4);
   for (const line of log) t.match(line, /thread 1 of/);
   const [, other] = threads.counters;
@@ -131,7 +139,7 @@ t.test('only the thread that fails is replaced', async (t) => {
 t.test('a thread that is gone with its device is not replaced', async (t) => {
   const { threads, log, failures } = rig(t, { count: 1 });
   await threads.start();
-  await t.rejects(threads.change(fault(DEVICE_GONE)), new DataplaneGone());
+  await t.rejects(threads.request(fault(DEVICE_GONE)), new DataplaneGone());
   t.same(failures, [new PortFailure('overlay', 'flannel.1', 77)]);
   t.same(log, []);
   t.equal(threads.silent, null);
@@ -142,7 +150,7 @@ t.test('threads whose start fails end the dataplane at the fifth failure', async
   await threads.start();
   t.equal(failures.length, 1);
   t.equal(log.length, 4);
-  await t.rejects(threads.change({ type: 'peers' }), new DataplaneGone());
+  await t.rejects(threads.request({ type: 'peers' }), new DataplaneGone());
 });
 
 for (const [name, number] of [
