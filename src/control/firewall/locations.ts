@@ -34,11 +34,18 @@ export interface RuleLocations {
 }
 
 /**
- * Finds the locations for these options without changing anything. The signal stops their running commands.
- * @throws UserError when rules are desired that this machine cannot have
+ * Finds the locations for these options without changing anything. The signal stops their running commands. `onPossible`
+ * is called before the search in the present rules, which cannot fail. @throws UserError when rules are desired that this
+ * machine cannot have
  */
-export async function locationsFor(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
-  return options.mode === 'nftables' ? await inNftables(options, signal) : await inIptables(options, signal);
+export async function locationsFor(
+  options: FirewallOptions,
+  signal: AbortSignal,
+  onPossible: () => void,
+): Promise<RuleLocations> {
+  return options.mode === 'nftables'
+    ? await inNftables(options, signal, onPossible)
+    : await inIptables(options, signal, onPossible);
 }
 
 /** Returns every location that may have rules of Weft or flannel, regardless of the options. */
@@ -64,7 +71,11 @@ export async function findIptables(
   family: Family,
   options: IptablesOptions = { waitSeconds: WAIT_S },
 ): Promise<IptablesChoice> {
-  const found = await findAny(family, options);
+  return await withKubelet(await findAny(family, options));
+}
+
+/** Returns the choice with the back end of kubelet's chains first. */
+async function withKubelet(found: IptablesChoice): Promise<IptablesChoice> {
   const { main, others } = found;
   if (main === undefined || others.length === 0) return found;
   const all = [main, ...others];
@@ -89,7 +100,11 @@ function preferred(candidates: readonly Iptables[]): Iptables | undefined {
   return candidates.find(({ backEnd }) => backEnd === 'nf_tables') ?? candidates[0];
 }
 
-async function inIptables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
+async function inIptables(
+  options: FirewallOptions,
+  signal: AbortSignal,
+  onPossible: () => void,
+): Promise<RuleLocations> {
   const { ipMasq, forwardRules, fullyRandom, families } = options;
   const enabled = { masq: ipMasq, forward: forwardRules };
   const used = new Map<Family, RuleStore>();
@@ -98,22 +113,37 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
   const unused = present.map(nftablesLocation);
   const limitations: string[] = [];
   const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
-  for (const family of present) {
-    const needed = families.includes(family) && (ipMasq || forwardRules);
+  const isNeeded = (family: Family) => families.includes(family) && (ipMasq || forwardRules);
+  const found = await Promise.all(
+    present.map(async (family) => ({ family, choice: await findAny(family, iptables) })),
+  );
+  for (const { family, choice } of found)
+    if (isNeeded(family) && choice.main === undefined) limitations.push(missingIptables(family, ipMasq));
+  onPossible();
+  const chosen = await Promise.all(
+    found.map(async ({ family, choice }) => ({
+      family,
+      choice: isNeeded(family) ? await withKubelet(choice) : choice,
+    })),
+  );
+  for (const { family, choice } of chosen) {
+    const needed = isNeeded(family);
     const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
-    const { choice, locations } = await iptablesOf(family, iptables, stale, needed);
-    unused.push(...locations);
+    unused.push(...staleLocations(family, choice, stale, signal));
     if (!needed) continue;
     choices.set(family, choice);
     const { main, reason } = choice;
     if (reason !== undefined) limitations.push(reason);
-    if (main === undefined) limitations.push(missingIptables(family, ipMasq));
-    else used.set(family, main);
+    if (main !== undefined) used.set(family, main);
   }
   return { used, choices, unused, limitations };
 }
 
-async function inNftables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
+async function inNftables(
+  options: FirewallOptions,
+  signal: AbortSignal,
+  onPossible: () => void,
+): Promise<RuleLocations> {
   const { ipMasq, forwardRules, fullyRandom, families } = options;
   const iptables = iptablesOptions(options, signal);
   if (!ipMasq && !forwardRules) {
@@ -125,6 +155,7 @@ async function inNftables(options: FirewallOptions, signal: AbortSignal): Promis
       `no nftables support: nft: ${probed.unsupported}; install nftables (apt-get install nftables), or set EnableNFTables to false in net-conf`,
     );
   }
+  onPossible();
   const randomFully = fullyRandom && probed.randomFully;
   return {
     // flannel always creates the tables of both families; one may be empty.
@@ -144,20 +175,20 @@ function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal
 
 async function allIptables(options: IptablesOptions): Promise<RuleLocation[]> {
   const found = await Promise.all(
-    presentFamilies([]).map((family) => iptablesOf(family, options, IPTABLES_CHAINS, false)),
+    presentFamilies([]).map(async (family) =>
+      staleLocations(family, await findAny(family, options), IPTABLES_CHAINS, options.signal),
+    ),
   );
-  return found.flatMap(({ locations }) => locations);
+  return found.flat();
 }
 
-/** Returns the iptables that a family uses, with `stale` as its stale chains, and the locations with stale chains. */
-async function iptablesOf(
+/** Returns the locations with stale chains of a family: `stale` where Weft's rules are, and all chains elsewhere. */
+function staleLocations(
   family: Family,
-  options: IptablesOptions,
+  { main, others }: IptablesChoice,
   stale: readonly IptablesChain[],
-  needed: boolean,
-): Promise<{ choice: IptablesChoice; locations: RuleLocation[] }> {
-  const choice = await (needed ? findIptables : findAny)(family, options);
-  const { main, others } = choice;
+  signal: AbortSignal | undefined,
+): RuleLocation[] {
   const locations = others.map((other) => ({
     name: other.command,
     clear: () => other.clear(IPTABLES_CHAINS),
@@ -167,10 +198,10 @@ async function iptablesOf(
   }
   // An iptables that is not installed any more may have left chains in nf_tables.
   if (![main, ...others].some((iptables) => iptables?.backEnd === 'nf_tables')) {
-    const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, options.signal);
+    const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, signal);
     locations.push({ name: `iptables in nftables (${family})`, clear });
   }
-  return { choice, locations };
+  return locations;
 }
 
 /** Returns the families that this kernel has, and those that are needed anyway. Without IPv6 there are no such rules. */
