@@ -17,13 +17,16 @@ import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
 import { OwnFiles } from './node/own-files.js';
+import { STARTING } from './node/status.js';
 import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
 import { firewallOptions, logPlan, type Plan, underlayTracker } from './plan.js';
 import { Privileges } from './privileges.js';
-import { answer, NOT_READY, Service, STARTING, startingStatus } from './service.js';
+import { answer, NOT_READY, Service, startingStatus } from './service.js';
+import { ServiceManager } from './service-manager.js';
 import { Shutdown } from './shutdown.js';
+import { deferred } from './support/deferred.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
 import { UserError } from './support/user-error.js';
@@ -41,10 +44,11 @@ const UP_TO_DATE_MS = 1000;
  */
 export async function runDaemon(options: RunOptions): Promise<void> {
   keepHeapSmall();
-  const shutdown = Shutdown.ofProcess();
+  const manager = new ServiceManager(process.env.NOTIFY_SOCKET);
+  const shutdown = Shutdown.ofProcess(() => manager.stopping());
   const teardown = new Teardown();
   try {
-    await shutdown.follow(runUntilShutdown(options, shutdown, teardown));
+    await shutdown.follow(runUntilShutdown(options, shutdown, teardown, manager));
   } catch (error) {
     await teardown.run();
     shutdown.finish(1);
@@ -56,7 +60,12 @@ export async function runDaemon(options: RunOptions): Promise<void> {
 }
 
 /** Starts, and waits for the shutdown. `teardown` gets what is to be undone. */
-async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardown: Teardown): Promise<void> {
+async function runUntilShutdown(
+  options: RunOptions,
+  shutdown: Shutdown,
+  teardown: Teardown,
+  manager: ServiceManager,
+): Promise<void> {
   let service: Service | undefined;
   try {
     const privileges = new Privileges();
@@ -95,18 +104,20 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     const earlier = await readJournal(options.runDir);
     const handovers = (await predecessor?.receive()) ?? new Map();
     const planning = planPresent(options, cluster, tracker, handovers, shutdown.signal, links());
+    const possible = deferred();
     let probing: Promise<Firewall> | undefined;
     const probe = (): Promise<Firewall> => {
-      probing ??= Firewall.open(firewallOptions(options, cluster.netConf));
+      probing ??= Firewall.open(firewallOptions(options, cluster.netConf), possible.resolve);
       return probing;
     };
-    // Probing runs half a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
+    // Probing runs a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
     if (earlier === undefined) probe().catch(() => {});
     const plan = await planning;
     const attaches = plan.families.some(({ origin }) => origin !== 'create');
     // A running Weft forwards meanwhile.
     const hurries = attaches && predecessor === undefined;
-    if (!hurries) await probe();
+    // The rest of the probe cannot fail. Packets of a new device do not wait for it, as rules follow the device anyway.
+    if (!hurries) await Promise.race([possible.promise, probe()]);
 
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
@@ -142,13 +153,27 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     // 5. Forwarding threads. Packets of a device that an earlier run left pass from here on.
     tuneHeap();
     await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
+    // Devices and peers do not wait for the rest of the probe.
+    const settingUp = Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
+    settingUp.catch(() => {});
     const firewall = await probe();
     for (const limitation of firewall.limitations) warn(limitation);
     teardown.defer('the firewall', () => firewall.close());
-    service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown, privileges });
+    service = new Service({
+      options,
+      plan,
+      source,
+      firewall,
+      tunnels,
+      journal,
+      files,
+      shutdown,
+      privileges,
+      manager,
+    });
 
     // 6. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
-    await Promise.race([bringUp(service, predecessor, endpoints), shutdown.wait]);
+    await Promise.race([bringUp(service, settingUp, predecessor, endpoints), shutdown.wait]);
 
     // 7. The underlay is followed, and drift is repaired.
     if (!shutdown.requested) {
@@ -197,14 +222,18 @@ async function removeReplaced({ families, obsolete }: Plan): Promise<void> {
   }
 }
 
-/** Brings the node from open devices to ready, unless the shutdown is requested meanwhile. */
+/**
+ * Brings the node from devices that are set up to ready, unless the shutdown is requested meanwhile. `settingUp` is the
+ * end of their set-up.
+ */
 async function bringUp(
   service: Service,
+  settingUp: Promise<unknown>,
   predecessor: Predecessor | undefined,
   endpoints: Endpoints,
 ): Promise<void> {
-  const { plan, source, firewall, tunnels, journal, shutdown } = service.parts;
-  await Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
+  const { plan, source, firewall, tunnels, journal, shutdown, manager } = service.parts;
+  await settingUp;
   if (predecessor !== undefined) {
     // Before the rest: while both processes forward, packets of a flow may overtake each other.
     await predecessor.retire();
@@ -232,5 +261,6 @@ async function bringUp(
   });
   source.markReady();
   info(`ready: ${tunnels.map((tunnel) => tunnel.summary()).join('; ')}`);
+  manager.ready();
   releaseFilePages();
 }

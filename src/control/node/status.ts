@@ -10,6 +10,9 @@ import { figuresOf } from '../obstacles/peer-figures.js';
 import type { PrivilegeStatus } from '../privileges.js';
 import type { FamilyTunnel } from './family-tunnel.js';
 
+/** `notReady` during the set-up, if there is no other reason. */
+export const STARTING = 'starting';
+
 /** The answer of `weft status --json` before the devices exist. */
 export interface StartingStatus {
   version: string;
