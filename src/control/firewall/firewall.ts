@@ -1,5 +1,6 @@
 /** The node's firewall rules: installed, checked periodically, and restored after a change. */
 
+import { setMaxListeners } from 'node:events';
 import { access } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatCidr } from '../addresses/cidr.js';
@@ -86,6 +87,8 @@ export class Firewall {
    */
   static async open(options: FirewallOptions, onPossible = (): void => {}): Promise<Firewall> {
     const closing = new AbortController();
+    // Each running command has a listener on the signal; Node.js warns of more than ten.
+    setMaxListeners(0, closing.signal);
     return new Firewall(options, await locationsFor(options, closing.signal, onPossible), closing);
   }
 
