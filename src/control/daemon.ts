@@ -103,7 +103,8 @@ async function runUntilShutdown(
     tracker = underlayTracker(options, cluster);
     const earlier = await readJournal(options.runDir);
     const handovers = (await predecessor?.receive()) ?? new Map();
-    const planning = planPresent(options, cluster, tracker, handovers, shutdown.signal, links());
+    const before = { handovers, recorded: earlier?.devices ?? [] };
+    const planning = planPresent(options, cluster, tracker, before, shutdown.signal, links());
     const possible = deferred();
     let probing: Promise<Firewall> | undefined;
     const probe = (): Promise<Firewall> => {
@@ -213,7 +214,7 @@ function recent<T>(reading: Promise<T>): () => Promise<T> | undefined {
 async function removeReplaced({ families, obsolete }: Plan): Promise<void> {
   for (const name of obsolete) {
     info(`${name}: removing the device of an earlier run, which this configuration does not use`);
-    await ipRun([`link delete ${name}`]);
+    await ipRun([`link delete dev ${name}`]);
   }
   for (const { adopted } of families) {
     if (adopted === undefined) continue;

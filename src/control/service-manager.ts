@@ -1,6 +1,6 @@
 /**
- * What Weft tells the service manager that started it, by the socket in NOTIFY_SOCKET (sd_notify(3)): when the node is
- * ready, and which process is the main one after a takeover. Without such a manager nothing is sent.
+ * What Weft tells the service manager that started it, by the socket in NOTIFY_SOCKET (sd_notify(3)). It tells when the
+ * node is ready, and which process is the main one after a takeover. Without such a manager nothing is sent.
  */
 
 import { sendText } from '../sys/unix-datagram.js';

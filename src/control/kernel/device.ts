@@ -148,6 +148,9 @@ export async function repairDevice(
     repairs[kind] = (repairs[kind] ?? 0) + 1;
     commands.push(command);
   };
+  // A bridge takes every frame that arrives from the tunnel.
+  if (link.master !== undefined) repair('master', `link set dev ${name} nomaster`);
+  if (link.alias !== ALIAS) repair('alias', `link set dev ${name} alias ${ALIAS}`);
   // The MTU comes first: below 1280 a device has no IPv6 (RFC 8200, 5) and accepts no IPv6 address.
   if (mac !== undefined && link.mac !== mac) repair('mac', `link set dev ${name} address ${mac}`);
   if (link.mtu !== mtu) repair('mtu', `link set dev ${name} mtu ${mtu}`);

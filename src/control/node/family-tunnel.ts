@@ -380,7 +380,10 @@ export class FamilyTunnel {
     const foreign = links.filter(({ index }) => index !== this.device.index);
     refuseExisting(foreign, plan.backend.device);
     // A device that was kept survives descriptors that something else closed.
-    const survives = links.some((link) => link.index === this.device.index && isLeft(link));
+    const known = { name: plan.backend.device, index: this.device.index };
+    const survives = links.some(
+      (link) => link.name === known.name && link.index === known.index && isLeft(link, [known]),
+    );
     const origin = survives ? 'attach' : 'create';
     const dataplane = this.context.openDataplane({ ...plan, origin }, own);
     this.bound = boundAddress(plan, own);

@@ -36,6 +36,7 @@ const UNDERLAY: Link = {
   up: true,
   carrier: true,
   alias: undefined,
+  master: undefined,
   usable: { ipv4: [0xc0a84d01], ipv6: [] },
   tentative: [],
   assigned: [{ address: 0xc0a84d01, prefixLength: 24 }],
@@ -108,6 +109,7 @@ function deviceIs(ip: FakeIp, device: { mac?: string; index?: number; name?: str
   const overlay = device && {
     ifindex: device.index ?? INDEX,
     ifname: device.name ?? DEVICE,
+    ifalias: 'weft',
     address: device.mac ?? '02:00:00:00:00:01',
     mtu: 1450,
     flags: ['UP'],

@@ -18,6 +18,7 @@ const link = (name: string, ...texts: string[]): Link => ({
   up: true,
   carrier: true,
   alias: undefined,
+  master: undefined,
   usable: {
     ipv4: texts.flatMap((text) => parseIp(text, 'ipv4') ?? []),
     ipv6: texts.flatMap((text) => parseIp(text, 'ipv6') ?? []),
