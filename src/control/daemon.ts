@@ -9,6 +9,7 @@ import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Endpoints } from './endpoints.js';
 import { Firewall } from './firewall/firewall.js';
+import { refuseMissing } from './firewall/locations.js';
 import { Journal, readJournal } from './journal.js';
 import { ipRun } from './kernel/ip.js';
 import { readLinks } from './kernel/links.js';
@@ -26,7 +27,6 @@ import { Privileges } from './privileges.js';
 import { answer, NOT_READY, Service, startingStatus } from './service.js';
 import { ServiceManager } from './service-manager.js';
 import { Shutdown } from './shutdown.js';
-import { deferred } from './support/deferred.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
 import { UserError } from './support/user-error.js';
@@ -35,6 +35,8 @@ import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** The node becomes ready after this time even if its firewall rules wait for a lock of another process. */
 const RULES_MS = 1000;
+/** The probe of the firewall waits so long for the set-up of devices and peers; ten thousand peers take seconds. */
+const SET_UP_MS = 500;
 /** How long what was read at the beginning of a start counts as the present state. */
 const UP_TO_DATE_MS = 1000;
 
@@ -105,20 +107,18 @@ async function runUntilShutdown(
     const handovers = (await predecessor?.receive()) ?? new Map();
     const before = { handovers, recorded: earlier?.devices ?? [] };
     const planning = planPresent(options, cluster, tracker, before, shutdown.signal, links());
-    const possible = deferred();
+    const rules = firewallOptions(options, cluster.netConf);
     let probing: Promise<Firewall> | undefined;
     const probe = (): Promise<Firewall> => {
-      probing ??= Firewall.open(firewallOptions(options, cluster.netConf), possible.resolve);
+      probing ??= Firewall.open(rules);
       return probing;
     };
-    // Probing runs a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
-    if (earlier === undefined) probe().catch(() => {});
     const plan = await planning;
     const attaches = plan.families.some(({ origin }) => origin !== 'create');
-    // A running Weft forwards meanwhile.
-    const hurries = attaches && predecessor === undefined;
-    // The rest of the probe cannot fail. Packets of a new device do not wait for it, as rules follow the device anyway.
-    if (!hurries) await Promise.race([possible.promise, probe()]);
+    // Probing runs a dozen commands. After an earlier run packets need not wait for it: the rules are in place. Packets of a
+    // new device do not wait either, as with flanneld, which writes its rules after the device. A running Weft forwards.
+    if (predecessor !== undefined || (!attaches && rules.mode === 'nftables')) await probe();
+    else if (!attaches) await refuseMissing(rules);
 
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
@@ -154,9 +154,11 @@ async function runUntilShutdown(
     // 5. Forwarding threads. Packets of a device that an earlier run left pass from here on.
     tuneHeap();
     await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
-    // Devices and peers do not wait for the rest of the probe.
     const settingUp = Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
     settingUp.catch(() => {});
+    // The first packets need the processor more than the probe does.
+    await Promise.race([settingUp, shutdown.wait, delay(SET_UP_MS, undefined, { ref: false })]);
+    if (shutdown.requested) return;
     const firewall = await probe();
     for (const limitation of firewall.limitations) warn(limitation);
     teardown.defer('the firewall', () => firewall.close());

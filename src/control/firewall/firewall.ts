@@ -81,15 +81,12 @@ export class Firewall {
     this.closing = closing;
   }
 
-  /**
-   * Finds the firewalls of this machine. `onPossible` is called once only a search in the present rules is left, which
-   * cannot fail. @throws UserError when rules are desired that this machine cannot have
-   */
-  static async open(options: FirewallOptions, onPossible = (): void => {}): Promise<Firewall> {
+  /** Finds the firewalls of this machine. @throws UserError when rules are desired that this machine cannot have */
+  static async open(options: FirewallOptions): Promise<Firewall> {
     const closing = new AbortController();
     // Each running command has a listener on the signal; Node.js warns of more than ten.
     setMaxListeners(0, closing.signal);
-    return new Firewall(options, await locationsFor(options, closing.signal, onPossible), closing);
+    return new Firewall(options, await locationsFor(options, closing.signal), closing);
   }
 
   /** How often missing or changed rules were restored. */

@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { FAMILIES, type Family } from '../addresses/family.js';
+import { isInPath } from '../support/command.js';
 import { UserError } from '../support/user-error.js';
 import { IPTABLES_CHAINS, type IptablesChain } from './chains.js';
 import { Iptables, type IptablesOptions } from './iptables.js';
@@ -34,18 +35,20 @@ export interface RuleLocations {
 }
 
 /**
- * Finds the locations for these options without changing anything. The signal stops their running commands. `onPossible`
- * is called before the search in the present rules, which cannot fail. @throws UserError when rules are desired that this
- * machine cannot have
+ * Finds the locations for these options without changing anything. The signal stops their running commands.
+ * @throws UserError when rules are desired that this machine cannot have
  */
-export async function locationsFor(
-  options: FirewallOptions,
-  signal: AbortSignal,
-  onPossible: () => void,
-): Promise<RuleLocations> {
-  return options.mode === 'nftables'
-    ? await inNftables(options, signal, onPossible)
-    : await inIptables(options, signal, onPossible);
+export async function locationsFor(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
+  return options.mode === 'nftables' ? await inNftables(options, signal) : await inIptables(options, signal);
+}
+
+/**
+ * Checks without a command what usually keeps a machine from having the rules: iptables is not in PATH. `locationsFor` finds
+ * the rest. @throws UserError
+ */
+export async function refuseMissing({ mode, ipMasq, families }: FirewallOptions): Promise<void> {
+  if (mode === 'nftables') return;
+  for (const family of families) if (!(await isInPath(commandOf(family)))) missingIptables(family, ipMasq);
 }
 
 /** Returns every location that may have rules of Weft or flannel, regardless of the options. */
@@ -71,11 +74,7 @@ export async function findIptables(
   family: Family,
   options: IptablesOptions = { waitSeconds: WAIT_S },
 ): Promise<IptablesChoice> {
-  return await withKubelet(await findAny(family, options));
-}
-
-/** Returns the choice with the back end of kubelet's chains first. */
-async function withKubelet(found: IptablesChoice): Promise<IptablesChoice> {
+  const found = await findAny(family, options);
   const { main, others } = found;
   if (main === undefined || others.length === 0) return found;
   const all = [main, ...others];
@@ -100,11 +99,7 @@ function preferred(candidates: readonly Iptables[]): Iptables | undefined {
   return candidates.find(({ backEnd }) => backEnd === 'nf_tables') ?? candidates[0];
 }
 
-async function inIptables(
-  options: FirewallOptions,
-  signal: AbortSignal,
-  onPossible: () => void,
-): Promise<RuleLocations> {
+async function inIptables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
   const { ipMasq, forwardRules, fullyRandom, families } = options;
   const enabled = { masq: ipMasq, forward: forwardRules };
   const used = new Map<Family, RuleStore>();
@@ -113,37 +108,26 @@ async function inIptables(
   const unused = present.map(nftablesLocation);
   const limitations: string[] = [];
   const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
-  const isNeeded = (family: Family) => families.includes(family) && (ipMasq || forwardRules);
   const found = await Promise.all(
-    present.map(async (family) => ({ family, choice: await findAny(family, iptables) })),
+    present.map(async (family) => {
+      const needed = families.includes(family) && (ipMasq || forwardRules);
+      const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
+      return { family, needed, ...(await iptablesOf(family, iptables, stale, needed)) };
+    }),
   );
-  for (const { family, choice } of found)
-    if (isNeeded(family) && choice.main === undefined) limitations.push(missingIptables(family, ipMasq));
-  onPossible();
-  const chosen = await Promise.all(
-    found.map(async ({ family, choice }) => ({
-      family,
-      choice: isNeeded(family) ? await withKubelet(choice) : choice,
-    })),
-  );
-  for (const { family, choice } of chosen) {
-    const needed = isNeeded(family);
-    const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
-    unused.push(...staleLocations(family, choice, stale, signal));
+  for (const { family, needed, choice, locations } of found) {
+    unused.push(...locations);
     if (!needed) continue;
     choices.set(family, choice);
     const { main, reason } = choice;
     if (reason !== undefined) limitations.push(reason);
-    if (main !== undefined) used.set(family, main);
+    if (main === undefined) limitations.push(missingIptables(family, ipMasq));
+    else used.set(family, main);
   }
   return { used, choices, unused, limitations };
 }
 
-async function inNftables(
-  options: FirewallOptions,
-  signal: AbortSignal,
-  onPossible: () => void,
-): Promise<RuleLocations> {
+async function inNftables(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
   const { ipMasq, forwardRules, fullyRandom, families } = options;
   const iptables = iptablesOptions(options, signal);
   if (!ipMasq && !forwardRules) {
@@ -155,7 +139,6 @@ async function inNftables(
       `no nftables support: nft: ${probed.unsupported}; install nftables (apt-get install nftables), or set EnableNFTables to false in net-conf`,
     );
   }
-  onPossible();
   const randomFully = fullyRandom && probed.randomFully;
   return {
     // flannel always creates the tables of both families; one may be empty.
@@ -175,20 +158,20 @@ function iptablesOptions({ resyncSeconds }: FirewallOptions, signal: AbortSignal
 
 async function allIptables(options: IptablesOptions): Promise<RuleLocation[]> {
   const found = await Promise.all(
-    presentFamilies([]).map(async (family) =>
-      staleLocations(family, await findAny(family, options), IPTABLES_CHAINS, options.signal),
-    ),
+    presentFamilies([]).map((family) => iptablesOf(family, options, IPTABLES_CHAINS, false)),
   );
-  return found.flat();
+  return found.flatMap(({ locations }) => locations);
 }
 
-/** Returns the locations with stale chains of a family: `stale` where Weft's rules are, and all chains elsewhere. */
-function staleLocations(
+/** Returns the iptables that a family uses, with `stale` as its stale chains, and the locations with stale chains. */
+async function iptablesOf(
   family: Family,
-  { main, others }: IptablesChoice,
+  options: IptablesOptions,
   stale: readonly IptablesChain[],
-  signal: AbortSignal | undefined,
-): RuleLocation[] {
+  needed: boolean,
+): Promise<{ choice: IptablesChoice; locations: RuleLocation[] }> {
+  const choice = await (needed ? findIptables : findAny)(family, options);
+  const { main, others } = choice;
   const locations = others.map((other) => ({
     name: other.command,
     clear: () => other.clear(IPTABLES_CHAINS),
@@ -198,10 +181,10 @@ function staleLocations(
   }
   // An iptables that is not installed any more may have left chains in nf_tables.
   if (![main, ...others].some((iptables) => iptables?.backEnd === 'nf_tables')) {
-    const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, signal);
+    const clear = () => clearIptablesChains(family, IPTABLES_CHAINS, options.signal);
     locations.push({ name: `iptables in nftables (${family})`, clear });
   }
-  return locations;
+  return { choice, locations };
 }
 
 /** Returns the families that this kernel has, and those that are needed anyway. Without IPv6 there are no such rules. */
@@ -220,8 +203,12 @@ function nftablesLocation(family: Family): RuleLocation {
  * matter only where the policy of FORWARD is to drop. @throws UserError when masquerading is desired
  */
 function missingIptables(family: Family, ipMasq: boolean): string {
-  const command = family === 'ipv4' ? 'iptables' : 'ip6tables';
+  const command = commandOf(family);
   const what = `${command}: command not found in PATH; install iptables (apt-get install iptables), or set EnableNFTables to true in net-conf`;
   if (ipMasq) throw new UserError(`${what}: --ip-masq needs it`);
   return `${what}: the rules of --iptables-forward-rules were not installed`;
+}
+
+function commandOf(family: Family): string {
+  return family === 'ipv4' ? 'iptables' : 'ip6tables';
 }
