@@ -153,8 +153,11 @@ async function runUntilShutdown(
 
     // 5. Forwarding threads. Packets of a device that an earlier run left pass from here on.
     tuneHeap();
-    await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
-    const settingUp = Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
+    const forwarding = Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
+    forwarding.catch(() => {});
+    if (attaches) await forwarding;
+    // A thread needs time to start: the set-up of a new device runs meanwhile.
+    const settingUp = Promise.all([forwarding, ...tunnels.map((tunnel) => tunnel.setUp())]);
     settingUp.catch(() => {});
     // The first packets need the processor more than the probe does.
     await Promise.race([settingUp, shutdown.wait, delay(SET_UP_MS, undefined, { ref: false })]);

@@ -86,8 +86,11 @@ export function kernelVxlan(links: readonly Link[], name: string): Link | undefi
   return links.find((link) => link.name === name && link.kind === 'vxlan');
 }
 
-/** Configures the new device and brings it up. @throws DeviceGone; UserError naming the command that failed */
-export async function configureDevice(device: DeviceState): Promise<void> {
+/**
+ * Configures the new device, brings it up, and returns its index. @throws DeviceGone; UserError naming the command that
+ * failed
+ */
+export async function configureDevice(device: DeviceState): Promise<number> {
   const { name, mac, mtu, subnet } = device;
   await runOn(name, [
     `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH} alias ${ALIAS}`,
@@ -96,6 +99,7 @@ export async function configureDevice(device: DeviceState): Promise<void> {
   ]);
   const { index } = await verifyLink(name, mac);
   await threadNapi(name, index, mac);
+  return index;
 }
 
 async function runOn(name: string, commands: readonly string[]): Promise<void> {

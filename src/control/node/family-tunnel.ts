@@ -96,21 +96,24 @@ export class FamilyTunnel {
     this.reconciler = this.reconcilerOn(this.dataplane);
   }
 
-  /** Starts the forwarding threads. Packets of a device that an earlier run left pass when this resolves. */
+  /**
+   * Starts the forwarding threads. Packets of a device that an earlier run left pass when this resolves. For a new device
+   * `setUp` may run meanwhile.
+   */
   async startForwarding(): Promise<void> {
     const { plan, own, peers } = this;
-    if (plan.origin !== 'create') {
-      await plan.backend.setOwnLease(this.dataplane, own);
-      await this.reconciler.serve(peers);
-    }
+    const isNew = plan.origin === 'create';
+    // A thread has it before its first packet.
+    await plan.backend.setOwnLease(this.dataplane, own);
+    if (!isNew) await this.reconciler.serve(peers);
     await this.startThreads();
+    if (isNew) return;
+    await this.device.findIndex();
     await this.recordDevice();
   }
 
   private async recordDevice(): Promise<void> {
-    const { plan, context, device } = this;
-    await device.findIndex();
-    await context.journal.setDevice(plan.backend.device, device.index);
+    await this.context.journal.setDevice(this.plan.backend.device, this.device.index);
   }
 
   private async startThreads(): Promise<void> {
@@ -275,8 +278,8 @@ export class FamilyTunnel {
   }
 
   private async setUpDevice(): Promise<void> {
-    await this.plan.backend.setOwnLease(this.dataplane, this.own);
     await this.device.configure(this.own);
+    await this.recordDevice();
     await this.blackhole?.add(this.own.subnet);
   }
 
@@ -391,8 +394,9 @@ export class FamilyTunnel {
     this.past = this.counters();
     this.dataplane = dataplane;
     this.reconciler = this.reconcilerOn(dataplane);
+    await plan.backend.setOwnLease(dataplane, own);
     await this.startThreads();
-    await this.recordDevice();
+    await this.device.findIndex();
     await this.setUpDevice();
     await this.applyPeers();
     if (this.kept) dataplane.keepDevice();

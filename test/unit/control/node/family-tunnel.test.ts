@@ -156,8 +156,9 @@ const DEVICE_SET_UP = [
   `link set dev ${DEVICE} up`,
 ];
 
-t.test('setUp sets the MAC in the dataplane, then sets up the device, then the peers', async (t) => {
+t.test('a start sets the MAC in the dataplane, then sets up the device, then the peers', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
+  await tunnel.startForwarding();
   await tunnel.setUp();
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP, ...peer(2)]);
 });
@@ -180,9 +181,9 @@ t.test('setUp rejects with the command that the device refuses', async (t) => {
   t.equal(message, `ip link set dev ${DEVICE} up: RTNETLINK answers: Operation not permitted`);
 });
 
-t.test('startForwarding records the device and its index in the journal', async (t) => {
+t.test('setUp records the device and its index in the journal', async (t) => {
   const { tunnel, runDir } = rig(t);
-  await tunnel.startForwarding();
+  await tunnel.setUp();
   const { devices } = JSON.parse(readFileSync(join(runDir, 'state.json'), 'utf8'));
   t.same(devices, [{ name: DEVICE, index: INDEX }]);
 });
