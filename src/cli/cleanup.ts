@@ -147,19 +147,23 @@ async function stopRunning(runDir: string): Promise<boolean> {
   return true;
 }
 
-/** Removes a device that outlived its process. Returns whether it existed. */
-async function removeDevice({ name, index }: DeviceRecord): Promise<boolean> {
-  const link = (await readLinks()).find((candidate) => candidate.name === name);
-  if (link === undefined || link.kind !== 'tun' || link.index !== index) return false;
-  await ipRun([`link delete ${name}`]);
+/** Removes a device that outlived its process, also after it was renamed. Returns whether it existed. */
+async function removeDevice(record: DeviceRecord): Promise<boolean> {
+  const link = (await readLinks()).find(({ index }) => index === record.index);
+  if (link === undefined || link.kind !== 'tun') return false;
+  const { name } = link;
+  if (name !== record.name && !isLeft(link)) return false;
+  await ipRun([`link delete dev ${name}`]);
   print(`removed ${name} with its routes and neighbours`);
   return true;
 }
 
 /** Names the devices that a Weft with another run directory left. */
 async function reportLeft(): Promise<void> {
-  for (const { name } of (await readLinks()).filter(isLeft))
-    print(`${name} is left by a Weft with another run directory; remove it: ip link delete ${name}`);
+  for (const { name } of (await readLinks()).filter((link) => isLeft(link)))
+    print(
+      `${name} is left by a Weft with another run directory; remove it: ip link delete ${shellWord(name)}`,
+    );
 }
 
 /** Removes a subnet.env; the flag or a damaged state.json may name another file. Returns whether it was one. */

@@ -26,6 +26,16 @@ const run = flagCommand(
   },
 );
 
+const reload = flagCommand(
+  'reload',
+  'replace the running Weft in the background; ends once the new one is ready',
+  async (options) => {
+    checkPlatform(process.platform, process.arch);
+    const { reload } = await import('./reload.js');
+    await reload(options.runDir);
+  },
+);
+
 const doctor = flagCommand(
   'doctor',
   'check whether `weft run` would start, and what blocks it (read-only)',
@@ -64,7 +74,9 @@ const cleanup = optionCommand(
   },
 );
 
-const COMMANDS: ReadonlyMap<string, Command> = new Map(Object.entries({ run, doctor, status, cleanup }));
+const COMMANDS: ReadonlyMap<string, Command> = new Map(
+  Object.entries({ run, reload, doctor, status, cleanup }),
+);
 
 const USAGE = formatUsage(
   'weft [options] [command]',

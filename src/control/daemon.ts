@@ -9,6 +9,7 @@ import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Endpoints } from './endpoints.js';
 import { Firewall } from './firewall/firewall.js';
+import { refuseMissing } from './firewall/locations.js';
 import { Journal, readJournal } from './journal.js';
 import { ipRun } from './kernel/ip.js';
 import { readLinks } from './kernel/links.js';
@@ -18,12 +19,14 @@ import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
 import { demandFastPath, fastPathObstacle } from './node/fast-path.js';
 import { OwnFiles } from './node/own-files.js';
+import { STARTING } from './node/status.js';
 import { openTunnel, planPresent } from './on-underlay.js';
 import { openDataplane } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
 import { firewallOptions, logPlan, type Plan, underlayTracker } from './plan.js';
 import { Privileges } from './privileges.js';
-import { answer, NOT_READY, Service, STARTING, startingStatus } from './service.js';
+import { answer, NOT_READY, Service, startingStatus } from './service.js';
+import { ServiceManager } from './service-manager.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
 import { Teardown } from './support/teardown.js';
@@ -38,6 +41,8 @@ const RULES_MS = 1000;
  * any. More than ten thousand peers take so long.
  */
 const PEERS_MS = 10_000;
+/** The probe of the firewall waits so long for the set-up of devices and peers; ten thousand peers take seconds. */
+const SET_UP_MS = 500;
 /** How long what was read at the beginning of a start counts as the present state. */
 const UP_TO_DATE_MS = 1000;
 
@@ -47,10 +52,11 @@ const UP_TO_DATE_MS = 1000;
  */
 export async function runDaemon(options: RunOptions): Promise<void> {
   keepHeapSmall();
-  const shutdown = Shutdown.ofProcess();
+  const manager = new ServiceManager(process.env.NOTIFY_SOCKET);
+  const shutdown = Shutdown.ofProcess(() => manager.stopping());
   const teardown = new Teardown();
   try {
-    await shutdown.follow(runUntilShutdown(options, shutdown, teardown));
+    await shutdown.follow(runUntilShutdown(options, shutdown, teardown, manager));
   } catch (error) {
     await teardown.run();
     shutdown.finish(1);
@@ -62,7 +68,12 @@ export async function runDaemon(options: RunOptions): Promise<void> {
 }
 
 /** Starts, and waits for the shutdown. `teardown` gets what is to be undone. */
-async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardown: Teardown): Promise<void> {
+async function runUntilShutdown(
+  options: RunOptions,
+  shutdown: Shutdown,
+  teardown: Teardown,
+  manager: ServiceManager,
+): Promise<void> {
   let service: Service | undefined;
   try {
     const privileges = new Privileges();
@@ -100,20 +111,21 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
     tracker = underlayTracker(options, cluster);
     const earlier = await readJournal(options.runDir);
     const handovers = (await predecessor?.receive()) ?? new Map();
-    const planning = planPresent(options, cluster, tracker, handovers, shutdown.signal, links());
+    const before = { handovers, recorded: earlier?.devices ?? [] };
+    const planning = planPresent(options, cluster, tracker, before, shutdown.signal, links());
+    const rules = firewallOptions(options, cluster.netConf);
     let probing: Promise<Firewall> | undefined;
     const probe = (): Promise<Firewall> => {
-      probing ??= Firewall.open(firewallOptions(options, cluster.netConf));
+      probing ??= Firewall.open(rules);
       return probing;
     };
-    // Probing runs half a dozen commands. After an earlier run packets need not wait for it: the rules are in place.
-    if (earlier === undefined) probe().catch(() => {});
     const plan = await planning;
     demandFastPath(options.offload, plan.families);
     const attaches = plan.families.some(({ origin }) => origin !== 'create');
-    // A running Weft forwards meanwhile.
-    const hurries = attaches && predecessor === undefined;
-    if (!hurries) await probe();
+    // Probing runs a dozen commands. After an earlier run packets need not wait for it: the rules are in place. Packets of a
+    // new device do not wait either, as with flanneld, which writes its rules after the device. A running Weft forwards.
+    if (predecessor !== undefined || (!attaches && rules.mode === 'nftables')) await probe();
+    else if (!attaches) await refuseMissing(rules);
 
     // 3. This node's lease, published in a cluster.
     const sets = await source.acquire(plan.request, shutdown.signal);
@@ -150,14 +162,37 @@ async function runUntilShutdown(options: RunOptions, shutdown: Shutdown, teardow
 
     // 5. Forwarding threads. Packets of a device that an earlier run left pass from here on.
     tuneHeap();
-    await Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
+    const forwarding = Promise.all(tunnels.map((tunnel) => tunnel.startForwarding()));
+    forwarding.catch(() => {});
+    if (attaches) await forwarding;
+    // A thread needs time to start: the set-up of a new device runs meanwhile.
+    const devices = tunnels.map((tunnel) => tunnel.setUp());
+    const settingUp: SettingUp = {
+      devices: Promise.all([forwarding, ...devices]),
+      peers: Promise.all(tunnels.map((tunnel, index) => devices[index]?.then(() => tunnel.setUpPeers()))),
+    };
+    for (const part of Object.values(settingUp)) part.catch(() => {});
+    // The first packets need the processor more than the probe does.
+    await Promise.race([settingUp.peers, shutdown.wait, delay(SET_UP_MS, undefined, { ref: false })]);
+    if (shutdown.requested) return;
     const firewall = await probe();
     for (const limitation of firewall.limitations) warn(limitation);
     teardown.defer('the firewall', () => firewall.close());
-    service = new Service({ options, plan, source, firewall, tunnels, journal, files, shutdown, privileges });
+    service = new Service({
+      options,
+      plan,
+      source,
+      firewall,
+      tunnels,
+      journal,
+      files,
+      shutdown,
+      privileges,
+      manager,
+    });
 
     // 6. Devices, peers, firewall, subnet.env. A shutdown does not wait until ten thousand peers are set up.
-    await Promise.race([bringUp(service, predecessor, endpoints), shutdown.wait]);
+    await Promise.race([bringUp(service, settingUp, predecessor, endpoints), shutdown.wait]);
 
     // 7. The underlay is followed, and drift is repaired.
     if (!shutdown.requested) {
@@ -197,7 +232,7 @@ function recent<T>(reading: Promise<T>): () => Promise<T> | undefined {
 async function removeReplaced({ families, obsolete }: Plan): Promise<void> {
   for (const name of obsolete) {
     info(`${name}: removing the device of an earlier run, which this configuration does not use`);
-    await ipRun([`link delete ${name}`]);
+    await ipRun([`link delete dev ${name}`]);
   }
   for (const { adopted } of families) {
     if (adopted === undefined) continue;
@@ -206,15 +241,21 @@ async function removeReplaced({ families, obsolete }: Plan): Promise<void> {
   }
 }
 
-/** Brings the node from open devices to ready, unless the shutdown is requested meanwhile. */
+/** The ends of what runs at the same time; those of the peers come last. */
+interface SettingUp {
+  devices: Promise<unknown>;
+  peers: Promise<unknown>;
+}
+
+/** Brings the node from devices and peers that are being set up to ready, unless the shutdown is requested meanwhile. */
 async function bringUp(
   service: Service,
+  { devices, peers }: SettingUp,
   predecessor: Predecessor | undefined,
   endpoints: Endpoints,
 ): Promise<void> {
-  const { plan, source, firewall, tunnels, journal, shutdown } = service.parts;
-  await Promise.all(tunnels.map((tunnel) => tunnel.setUp()));
-  const peers = Promise.all(tunnels.map((tunnel) => tunnel.setUpPeers()));
+  const { plan, source, firewall, tunnels, journal, shutdown, manager } = service.parts;
+  await devices;
   await Promise.race([peers, delay(PEERS_MS, undefined, { ref: false })]);
   if (predecessor !== undefined) {
     // Before the rest: while both processes forward, packets of a flow may overtake each other.
@@ -253,5 +294,6 @@ async function bringUp(
   });
   source.markReady();
   info(`ready: ${tunnels.map((tunnel) => tunnel.summary()).join('; ')}`);
+  manager.ready();
   releaseFilePages();
 }

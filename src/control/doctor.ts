@@ -1,6 +1,7 @@
 /** The dry run of `weft doctor`: everything that `weft run` checks before it changes anything. */
 
 import { Firewall } from './firewall/firewall.js';
+import { readJournal } from './journal.js';
 import type { Cluster, LeaseSource } from './leases/source.js';
 import { demandFastPath, fastPathObstacle } from './node/fast-path.js';
 import { familyFacts, nodeChecks } from './obstacles/checks.js';
@@ -33,7 +34,11 @@ export async function rehearse(
   signal: AbortSignal,
 ): Promise<Rehearsal> {
   const underlay = await underlayTracker(options, cluster).choose();
-  const plan = await makePlan(options, cluster, underlay, new Map());
+  const earlier = await readJournal(options.runDir);
+  const plan = await makePlan(options, cluster, underlay, {
+    handovers: new Map(),
+    recorded: earlier?.devices ?? [],
+  });
   demandFastPath(options.offload, plan.families);
   const rules = firewallOptions(options, plan.netConf);
   const firewall = await Firewall.open(rules);

@@ -7,7 +7,7 @@ import type { Cluster } from './leases/source.js';
 import { FamilyTunnel, type TunnelContext } from './node/family-tunnel.js';
 import { refuseTakenPort } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
-import { type FamilyPlan, type Handovers, makePlan, type Plan, replan } from './plan.js';
+import { type FamilyPlan, makePlan, type Plan, type Predecessors, replan } from './plan.js';
 import { UnderlayMissing } from './underlay/rules.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
@@ -22,7 +22,7 @@ export async function planPresent(
   options: RunOptions,
   cluster: Cluster,
   tracker: UnderlayTracker,
-  handovers: Handovers,
+  before: Predecessors,
   signal: AbortSignal,
   links?: Promise<Link[]>,
 ): Promise<Plan> {
@@ -30,7 +30,7 @@ export async function planPresent(
   return await untilPresent(signal, async () => {
     const underlay = await tracker.wait(signal, first);
     first = undefined;
-    const plan = await makePlan(options, cluster, underlay, handovers);
+    const plan = await makePlan(options, cluster, underlay, before);
     // Before the lease is published: no peer may send to a node that cannot listen.
     for (const family of plan.families) refuseTakenPort(family, plan.links, family.address);
     return plan;

@@ -11,7 +11,13 @@ import { vxlanBackend } from './backends/vxlan/backend.js';
 import type { NetConf } from './config/net-conf.js';
 import type { FirewallOptions } from './firewall/rules.js';
 import { kernelVxlan, refuseExisting, refuseRival } from './kernel/device.js';
-import { isLeft, obsoleteDevices, suits, type TunDevice } from './kernel/left-devices.js';
+import {
+  isLeft,
+  obsoleteDevices,
+  type RecordedDevice,
+  suits,
+  type TunDevice,
+} from './kernel/left-devices.js';
 import { type Link, localAddresses } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
 import type { Cluster, LeaseRequest } from './leases/source.js';
@@ -88,20 +94,28 @@ export function underlayTracker(options: RunOptions, { netConf, publicIps }: Clu
   return new UnderlayTracker({ ...options.underlay, publicIp }, enabled);
 }
 
+/** What is there of other runs. */
+export interface Predecessors {
+  /** The dataplanes of a running Weft. */
+  handovers: Handovers;
+  /** The devices in the journal of an earlier run. */
+  recorded: readonly RecordedDevice[];
+}
+
 /** Reads and checks everything else. @throws UserError naming the first problem; nothing has changed then */
 export async function makePlan(
   options: RunOptions,
   { netConf }: Cluster,
   underlay: ChosenUnderlay,
-  handovers: Handovers,
+  before: Predecessors,
 ): Promise<Plan> {
   const enabled = familiesIn(netConf.networks);
   const wanted = enabled.map((family) => tunDevice(options, netConf, family));
-  refuseOtherDevices(handovers, wanted);
-  const obsolete = obsoleteDevices(underlay.links, wanted);
+  refuseOtherDevices(before.handovers, wanted);
+  const obsolete = obsoleteDevices(underlay.links, wanted, before.recorded);
   const links = underlay.links.filter((link) => !obsolete.includes(link));
   const devices = enabled.map((family) =>
-    planDevice(options, netConf, { ...underlay, links }, family, handovers),
+    planDevice(options, netConf, { ...underlay, links }, family, before),
   );
   const podMtu = lowestMtu(devices);
   const families = devices.map((device) => ({ ...device, podMtu }));
@@ -173,13 +187,13 @@ function planDevice(
   netConf: NetConf,
   { link, links, families }: ChosenUnderlay,
   family: Family,
-  handovers: Handovers,
+  { handovers, recorded }: Predecessors,
 ): Omit<FamilyPlan, 'podMtu'> {
   const backend = backendFor(netConf, family);
   const { network } = valueIn(netConf.networks, family);
   const adopted = options.adopt ? kernelVxlan(links, backend.device) : undefined;
   const wanted = tunDevice(options, netConf, family);
-  const left = links.some((link) => isLeft(link) && suits(link, wanted));
+  const left = links.some((link) => isLeft(link, recorded) && suits(link, wanted));
   const origin = handovers.get(backend.device) ?? (left ? 'attach' : 'create');
   if (adopted === undefined && origin === 'create') refuseExisting(links, backend.device);
   refuseRival(links, backend.rivals, network);

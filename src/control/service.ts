@@ -12,12 +12,13 @@ import type { LeaseSource } from './leases/source.js';
 import type { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
 import type { OwnFiles } from './node/own-files.js';
-import { collectFamily, type StartingStatus, type Status } from './node/status.js';
+import { collectFamily, STARTING, type StartingStatus, type Status } from './node/status.js';
 import { UnderlayFollower } from './node/underlay-follower.js';
 import type { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import type { RunOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Privileges } from './privileges.js';
+import type { ServiceManager } from './service-manager.js';
 import type { Shutdown } from './shutdown.js';
 import { type PodSubnets, subnetFile, writeSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
@@ -28,8 +29,6 @@ import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** flannel's text for a node whose subnet.env is not written yet. */
 export const NOT_READY = 'flanneld is not ready yet';
-/** The reason in `weft status` while there is no other one. */
-export const STARTING = 'starting';
 /** Most that a status waits for the obstacle checks: less than its reader waits (ipc/client.ts). */
 const CHECK_MS = 5000;
 
@@ -44,6 +43,7 @@ export interface ServiceParts {
   files: OwnFiles;
   shutdown: Shutdown;
   privileges: Privileges;
+  manager: ServiceManager;
 }
 
 export class Service {
@@ -167,9 +167,9 @@ export class Service {
 
   /** Sends the dataplanes to a new Weft process at the Unix socket `path`. A later takeover `id` replaces it. @throws UserError */
   handOver(path: string, id: string): void {
-    const { tunnels, files } = this.parts;
+    const { tunnels, files, manager } = this.parts;
     const pausables = [files, ...(this.monitor === undefined ? [] : [this.monitor])];
-    const next = new HandingOver(id, tunnels, pausables);
+    const next = new HandingOver(id, tunnels, pausables, manager);
     // If it throws, the end of an earlier takeover is still awaited.
     next.begin(path);
     this.handingOver?.end();
@@ -247,6 +247,8 @@ export async function answer(
         throw new UserError('another Weft takes over; the running one goes on');
       info(`Weft with pid ${request.pid} took over`);
       service.handingOver.end();
+      // Before this process ends: otherwise the manager starts another one in its place.
+      service.parts.manager.handOver(request.pid);
       shutdown.request();
       return await shutdown.drained;
     default:

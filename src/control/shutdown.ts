@@ -34,10 +34,11 @@ export class Shutdown {
 
   /**
    * Requests the shutdown on SIGTERM, SIGINT and an error that nothing handles. From the request on, the process has a
-   * limited time: then it ends as it is.
+   * limited time: then it ends as it is. `onRequest` is called once, when the shutdown begins.
    */
-  static ofProcess(): Shutdown {
+  static ofProcess(onRequest: () => void): Shutdown {
     const shutdown = new Shutdown(() => {
+      onRequest();
       exitAfter(SHUTDOWN_MS, () => {
         warn(`the shutdown did not end within ${SHUTDOWN_MS} ms; exiting`);
         return shutdown.code;

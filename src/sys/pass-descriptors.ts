@@ -4,31 +4,19 @@
  */
 
 import {
-  AF_UNIX,
   CMSGHDR_SIZE,
-  IOVEC_SIZE,
   MSG_CMSG_CLOEXEC,
   MSG_CTRUNC,
   MSG_DONTWAIT,
   MSG_TRUNC,
-  MSGHDR_CONTROL,
-  MSGHDR_CONTROLLEN,
-  MSGHDR_FLAGS,
-  MSGHDR_IOV,
-  MSGHDR_IOVLEN,
-  MSGHDR_NAME,
-  MSGHDR_NAMELEN,
-  MSGHDR_SIZE,
   SCM_MAX_FD,
   SCM_RIGHTS,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-  SOCKADDR_UN_SIZE,
   SOL_SOCKET,
 } from './constants.js';
 import { EAGAIN, EMSGSIZE } from './errno.js';
-import { addressOf, bind, close, recvmsg, sendmsg, socket } from './ffi.js';
+import { bind, close, recvmsg, sendmsg } from './ffi.js';
 import { SystemError } from './system-error.js';
+import { Message, openSocket, sockaddrUn } from './unix-datagram.js';
 
 /** Most bytes of the text that travels with descriptors. */
 const MAX_TEXT = 65536;
@@ -78,60 +66,4 @@ export function receiveDescriptors(fd: number): PassedDescriptors | undefined {
     throw new SystemError('recvmsg', -EMSGSIZE);
   }
   return { text: new TextDecoder().decode(payload.subarray(0, length)), fds };
-}
-
-/** A struct msghdr with one piece of data and one control message. */
-class Message {
-  readonly header = new Uint8Array(MSGHDR_SIZE);
-  private readonly view = new DataView(this.header.buffer);
-  private readonly iovec = new BigUint64Array(IOVEC_SIZE / 8);
-  private readonly control: Uint8Array;
-  /** Memory whose addresses the header has: it lives as long as the message. */
-  readonly memory: readonly unknown[];
-
-  constructor(payload: Uint8Array, control: Uint8Array, name?: Uint8Array) {
-    this.control = control;
-    this.memory = [payload, name];
-    this.iovec.set([addressOf(payload), BigInt(payload.length)]);
-    const { view } = this;
-    if (name !== undefined) {
-      view.setBigUint64(MSGHDR_NAME, addressOf(name), true);
-      view.setUint32(MSGHDR_NAMELEN, name.length, true);
-    }
-    view.setBigUint64(MSGHDR_IOV, addressOf(new Uint8Array(this.iovec.buffer)), true);
-    view.setBigUint64(MSGHDR_IOVLEN, 1n, true);
-    if (control.length === CMSGHDR_SIZE) return;
-    view.setBigUint64(MSGHDR_CONTROL, addressOf(control), true);
-    view.setBigUint64(MSGHDR_CONTROLLEN, BigInt(control.length), true);
-  }
-
-  /** What recvmsg reported about the message. */
-  get flags(): number {
-    return this.view.getInt32(MSGHDR_FLAGS, true);
-  }
-
-  /** Returns the descriptors of a received control message. */
-  descriptors(): number[] {
-    if (Number(this.view.getBigUint64(MSGHDR_CONTROLLEN, true)) < CMSGHDR_SIZE) return [];
-    const control = new DataView(this.control.buffer);
-    if (control.getInt32(8, true) !== SOL_SOCKET || control.getInt32(12, true) !== SCM_RIGHTS) return [];
-    const length = Number(control.getBigUint64(0, true)) - CMSGHDR_SIZE;
-    return Array.from({ length: length / 4 }, (_, index) => control.getInt32(CMSGHDR_SIZE + 4 * index, true));
-  }
-}
-
-function openSocket(): number {
-  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw new SystemError('socket', fd);
-  return fd;
-}
-
-/** Returns the struct sockaddr_un of a path. @throws SystemError for a path that is too long */
-function sockaddrUn(path: string): Uint8Array {
-  const address = new Uint8Array(SOCKADDR_UN_SIZE);
-  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  const bytes = new TextEncoder().encode(path);
-  if (bytes.length > SOCKADDR_UN_SIZE - 3) throw new SystemError(`bind ${path}`, -EMSGSIZE);
-  address.set(bytes, 2);
-  return address;
 }

@@ -51,7 +51,7 @@ for (const attachment of ATTACHMENTS) {
     t.notMatch(links, /flannel|weft/);
     t.equal((await node.exec(['tc', 'filter', 'show', 'dev', node.iface, 'ingress'])).stdout, '');
     t.notMatch(
-      (await node.exec(['find', env.WEFT_TEST_BPF_FS ?? '/nonexistent', '-name', 'weft'])).stdout,
+      (await node.exec(['find', env.WEFT_TEST_BPF_FS ?? node.dir, '-name', 'weft'])).stdout,
       'weft',
     );
   });

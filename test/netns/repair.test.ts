@@ -81,6 +81,16 @@ const HARMS: Harm[] = [
     counted: { sysctl: 1 },
   },
   {
+    what: 'the device enslaved to a bridge',
+    commands: ['link add name br9 type bridge', 'link set dev flannel.1 master br9'],
+    counted: { master: 1 },
+  },
+  {
+    what: "the device's alias removed",
+    commands: ['link set dev flannel.1 alias ""'],
+    counted: { alias: 1 },
+  },
+  {
     what: 'the address of the LAN on the device',
     commands: ['address add 192.168.77.1/24 dev flannel.1'],
     counted: { address: 1 },
@@ -144,7 +154,7 @@ t.test('backend vxlan repairs', async (t) => {
       netns: node.netns,
     });
     const link = await exec(['ip', '-o', 'link', 'show', 'dev', 'flannel.1'], { netns: node.netns });
-    return `${/(<.*?>) (mtu \d+)/.exec(link.stdout)?.slice(1)} ${/link\/ether \S+/.exec(link.stdout)?.[0]} ${stdout.match(/inet \S+/g)}`;
+    return `${/(<.*?>) (mtu \d+)/.exec(link.stdout)?.slice(1)} ${/master \S+|alias \S+/.exec(link.stdout)?.[0]} ${/link\/ether \S+/.exec(link.stdout)?.[0]} ${stdout.match(/inet \S+/g)}`;
   };
   const whole = async () => ({
     device: await device(),

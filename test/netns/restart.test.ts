@@ -74,6 +74,30 @@ t.test('a start adopts the device even if the run directory is lost', async (t) 
   t.equal(await indexOf(node), before);
 });
 
+t.test('a start adopts a device without its alias that is in the journal', async (t) => {
+  const lab = await makeBed(t, { name: 'noalias' });
+  const node = lab.node(1);
+  const first = await startWeft(t, node);
+  const before = await indexOf(node);
+  await first.end();
+  await node.exec(['ip', 'link', 'set', 'dev', 'flannel.1', 'alias', '']);
+  await startWeft(t, node);
+  t.equal(await indexOf(node), before);
+  const { stdout } = await node.exec(['ip', 'link', 'show', 'dev', 'flannel.1']);
+  t.match(stdout, /alias weft/, 'the alias is restored');
+});
+
+t.test('a start removes a left device that was renamed', async (t) => {
+  const lab = await makeBed(t, { name: 'renamed' });
+  const node = lab.node(1);
+  const first = await startWeft(t, node);
+  await first.end();
+  await ipBatch(node.netns, ['link set dev flannel.1 down', 'link set dev flannel.1 name old0']);
+  await startWeft(t, node);
+  t.equal(await indexOf(node, 'old0'), undefined);
+  t.type(await indexOf(node), 'number');
+});
+
 t.test('a start applies the leases that changed while no Weft ran', async (t) => {
   const lab = await makeBed(t, { name: 'changed', nodes: 3 });
   const node = lab.node(1);

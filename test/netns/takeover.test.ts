@@ -1,6 +1,6 @@
 /** `weft run --takeover`: a new process replaces the running one. */
 
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
@@ -10,8 +10,9 @@ import type { LabNode } from '../../lab/node.js';
 import { until } from '../../lab/until.js';
 import { ask } from '../../src/control/ipc/client.js';
 import { HandoverReceiver } from '../../src/dataplane/dataplane.js';
+import { listenForNotices } from '../support/notify-socket.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { makePlace, runCommand, runFlags } from './support/cli.js';
+import { makePlace, runCommand, runFlags, startCommand } from './support/cli.js';
 import { dualConf, dualLease, makeDualBed } from './support/dual-bed.js';
 import { answered, startFlood } from './support/pings.js';
 import { neighboursOf, statusOf } from './support/state.js';
@@ -158,4 +159,81 @@ t.test('a takeover from a Weft of another run directory is refused', async (t) =
   t.equal(code, 1);
   t.match(stderr, `--takeover: Weft already runs here (pid ${old.process.pid}, run directory ${old.runDir})`);
   await rm(place.runDir, { recursive: true, force: true });
+});
+
+t.test(
+  'weft reload replaces the running Weft without a lost packet, and the service manager follows',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'takereload' });
+    const node = lab.node(1);
+    const notices = listenForNotices(t);
+    const env = { NOTIFY_SOCKET: notices.name };
+    const place = await makePlace(node, { name: 'service' });
+    const old = startCommand(t, node, runFlags(place, node.iface), { env });
+    await Promise.all([startWeft(t, lab.node(2)), old.waitFor(/\] ready: /)]);
+    await until('READY=1', async () => notices.messages().length > 0);
+    const flood = startFlood(t, lab.pod(1), lab.pod(2).address);
+    const [, ...flags] = runFlags(place, node.iface);
+    // The new process keeps the output of the command open, so it goes to a file.
+    const log = `${node.dir}/reload.log`;
+    const under = ['sh', '-c', 'log=$1; shift; exec "$@" 2>"$log" >&2', 'sh', log];
+    const { code } = await runCommand(node, ['reload', ...flags], { env, under }, 30_000);
+    t.equal(code, 0, await readFile(log, 'utf8'));
+    t.strictSame(await old.exited, { code: 0, signal: null }, 'the old process exits with 0');
+    const { pid } = await statusOf(place);
+    const stop = () => runCommand(node, ['cleanup', '--run-dir', place.runDir]);
+    t.teardown(stop);
+    await answered(t, lab.pod(1), lab.pod(2).address);
+    t.strictSame((await flood.end()).missing, []);
+    await stop();
+    const [ready, reloading, ...rest] = notices.messages();
+    t.equal(ready, 'READY=1');
+    t.match(reloading, /^RELOADING=1\nMONOTONIC_USEC=\d+$/);
+    t.strictSame(rest, [`READY=1\nMAINPID=${pid}`, 'READY=1', 'STOPPING=1']);
+  },
+);
+
+t.test(
+  'weft reload with flags that fail exits with 1, and the service manager keeps the old process',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'takebadreload' });
+    const node = lab.node(1);
+    const notices = listenForNotices(t);
+    const env = { NOTIFY_SOCKET: notices.name };
+    const place = await makePlace(node, { name: 'service' });
+    const old = startCommand(t, node, runFlags(place, node.iface), { env });
+    await old.waitFor(/\] ready: /);
+    const [, ...flags] = runFlags(place, node.iface, '--workers=2');
+    const { code, stderr } = await runCommand(node, ['reload', ...flags], { env }, 30_000);
+    t.equal(code, 1);
+    t.match(stderr, /number of workers 1, and this one needs 2;[^]*weft: the new Weft ended \(exit code 1\)/);
+    t.equal((await statusOf(place)).pid, old.pid);
+    await until('the end of the takeover', async () => notices.messages().length === 3);
+    t.strictSame([notices.messages()[0], notices.messages()[2]], ['READY=1', 'READY=1']);
+  },
+);
+
+t.test('weft reload without a running Weft is refused', async (t) => {
+  const lab = await makeBed(t, { name: 'takenoreload' });
+  const node = lab.node(1);
+  const place = await makePlace(node, { name: 'service' });
+  const [, ...flags] = runFlags(place, node.iface);
+  const { code, stderr } = await runCommand(node, ['reload', ...flags]);
+  t.equal(code, 1);
+  t.match(stderr, /Weft is not running there/);
+});
+
+t.test('a takeover from a stopped process fails with a line that names it', async (t) => {
+  const lab = await makeBed(t, { name: 'takestopped' });
+  const node = lab.node(1);
+  const old = await startWeft(t, node);
+  const { pid } = old.process;
+  old.process.kill('SIGSTOP');
+  t.teardown(() => old.process.kill('SIGCONT'));
+  const next = await succeed(t, node);
+  t.strictSame(await next.process.exited, { code: 1, signal: null });
+  t.match(
+    next.process.stderr,
+    `--takeover: Weft (pid ${pid}) does not answer within 5 s, perhaps because of SIGSTOP`,
+  );
 });

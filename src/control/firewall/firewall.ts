@@ -1,5 +1,6 @@
 /** The node's firewall rules: installed, checked periodically, and restored after a change. */
 
+import { setMaxListeners } from 'node:events';
 import { access } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatCidr } from '../addresses/cidr.js';
@@ -83,6 +84,8 @@ export class Firewall {
   /** Finds the firewalls of this machine. @throws UserError when rules are desired that this machine cannot have */
   static async open(options: FirewallOptions): Promise<Firewall> {
     const closing = new AbortController();
+    // Each running command has a listener on the signal; Node.js warns of more than ten.
+    setMaxListeners(0, closing.signal);
     return new Firewall(options, await locationsFor(options, closing.signal), closing);
   }
 

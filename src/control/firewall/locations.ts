@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { FAMILIES, type Family } from '../addresses/family.js';
+import { isInPath } from '../support/command.js';
 import { UserError } from '../support/user-error.js';
 import { IPTABLES_CHAINS, type IptablesChain } from './chains.js';
 import { Iptables, type IptablesOptions } from './iptables.js';
@@ -39,6 +40,15 @@ export interface RuleLocations {
  */
 export async function locationsFor(options: FirewallOptions, signal: AbortSignal): Promise<RuleLocations> {
   return options.mode === 'nftables' ? await inNftables(options, signal) : await inIptables(options, signal);
+}
+
+/**
+ * Checks without a command what usually keeps a machine from having the rules: iptables is not in PATH. `locationsFor` finds
+ * the rest. @throws UserError
+ */
+export async function refuseMissing({ mode, ipMasq, families }: FirewallOptions): Promise<void> {
+  if (mode === 'nftables') return;
+  for (const family of families) if (!(await isInPath(commandOf(family)))) missingIptables(family, ipMasq);
 }
 
 /** Returns every location that may have rules of Weft or flannel, regardless of the options. */
@@ -98,10 +108,14 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
   const unused = present.map(nftablesLocation);
   const limitations: string[] = [];
   const iptables = { ...iptablesOptions(options, signal), randomFully: fullyRandom };
-  for (const family of present) {
-    const needed = families.includes(family) && (ipMasq || forwardRules);
-    const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
-    const { choice, locations } = await iptablesOf(family, iptables, stale, needed);
+  const found = await Promise.all(
+    present.map(async (family) => {
+      const needed = families.includes(family) && (ipMasq || forwardRules);
+      const stale = needed ? IPTABLES_CHAINS.filter(({ set }) => !enabled[set]) : IPTABLES_CHAINS;
+      return { family, needed, ...(await iptablesOf(family, iptables, stale, needed)) };
+    }),
+  );
+  for (const { family, needed, choice, locations } of found) {
     unused.push(...locations);
     if (!needed) continue;
     choices.set(family, choice);
@@ -189,8 +203,12 @@ function nftablesLocation(family: Family): RuleLocation {
  * matter only where the policy of FORWARD is to drop. @throws UserError when masquerading is desired
  */
 function missingIptables(family: Family, ipMasq: boolean): string {
-  const command = family === 'ipv4' ? 'iptables' : 'ip6tables';
+  const command = commandOf(family);
   const what = `${command}: command not found in PATH; install iptables (apt-get install iptables), or set EnableNFTables to true in net-conf`;
   if (ipMasq) throw new UserError(`${what}: --ip-masq needs it`);
   return `${what}: the rules of --iptables-forward-rules were not installed`;
+}
+
+function commandOf(family: Family): string {
+  return family === 'ipv4' ? 'iptables' : 'ip6tables';
 }

@@ -14,13 +14,16 @@ const RETRY_MS = 50;
 /** The error for a run directory without a running Weft process. */
 export class NotRunning extends UserError {}
 
-/** Sends a request to the Weft process of `runDir`. @throws NotRunning, or UserError when it refuses */
-export async function ask(runDir: string, request: ControlRequest): Promise<unknown> {
+/**
+ * Sends a request to the Weft process of `runDir`, and waits `answerMs` for its answer. @throws NotRunning, or UserError
+ * when it refuses
+ */
+export async function ask(runDir: string, request: ControlRequest, answerMs = ANSWER_MS): Promise<unknown> {
   const path = socketPath(runDir);
-  const deadline = performance.now() + ANSWER_MS;
+  const deadline = performance.now() + answerMs;
   for (;;) {
     try {
-      return await askOnce(path, request);
+      return await askOnce(path, request, answerMs);
     } catch (error) {
       if (error instanceof UserError) throw error;
       if (!isCrowded(error) || performance.now() > deadline)
@@ -31,15 +34,15 @@ export async function ask(runDir: string, request: ControlRequest): Promise<unkn
 }
 
 /** @throws UserError when Weft refuses, or the error of the socket */
-function askOnce(path: string, request: ControlRequest): Promise<unknown> {
+function askOnce(path: string, request: ControlRequest, answerMs: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const socket = createConnection({ path, allowHalfOpen: true });
     let text = '';
     socket.setEncoding('utf8');
-    socket.setTimeout(ANSWER_MS, () => {
+    socket.setTimeout(answerMs, () => {
       socket.destroy(
         new Error(
-          `Weft does not answer within ${ANSWER_MS / 1000} s; check whether it is stopped (SIGSTOP) or the machine is overloaded`,
+          `Weft does not answer within ${answerMs / 1000} s; check whether it is stopped (SIGSTOP) or the machine is overloaded`,
         ),
       );
     });

@@ -86,8 +86,11 @@ export function kernelVxlan(links: readonly Link[], name: string): Link | undefi
   return links.find((link) => link.name === name && link.kind === 'vxlan');
 }
 
-/** Configures the new device and brings it up. @throws DeviceGone; UserError naming the command that failed */
-export async function configureDevice(device: DeviceState): Promise<void> {
+/**
+ * Configures the new device, brings it up, and returns its index. @throws DeviceGone; UserError naming the command that
+ * failed
+ */
+export async function configureDevice(device: DeviceState): Promise<number> {
   const { name, mac, mtu, subnet } = device;
   await runOn(name, [
     `link set dev ${name}${mac === undefined ? '' : ` address ${mac}`} mtu ${mtu} txqueuelen ${TX_QUEUE_LENGTH} alias ${ALIAS}`,
@@ -96,6 +99,7 @@ export async function configureDevice(device: DeviceState): Promise<void> {
   ]);
   const { index } = await verifyLink(name, mac);
   await threadNapi(name, index, mac);
+  return index;
 }
 
 async function runOn(name: string, commands: readonly string[]): Promise<void> {
@@ -148,6 +152,9 @@ export async function repairDevice(
     repairs[kind] = (repairs[kind] ?? 0) + 1;
     commands.push(command);
   };
+  // A bridge takes every frame that arrives from the tunnel.
+  if (link.master !== undefined) repair('master', `link set dev ${name} nomaster`);
+  if (link.alias !== ALIAS) repair('alias', `link set dev ${name} alias ${ALIAS}`);
   // The MTU comes first: below 1280 a device has no IPv6 (RFC 8200, 5) and accepts no IPv6 address.
   if (mac !== undefined && link.mac !== mac) repair('mac', `link set dev ${name} address ${mac}`);
   if (link.mtu !== mtu) repair('mtu', `link set dev ${name} mtu ${mtu}`);

@@ -20,6 +20,8 @@ export interface Link {
   up: boolean;
   /** Whether the device is up and has a carrier. */
   carrier: boolean;
+  /** The device to which it is enslaved: a bridge, a bond or a VRF. */
+  master: string | undefined;
   /** Addresses that a tunnel can use, best first: no loopback addresses, link-local ones last. */
   usable: Readonly<Record<Family, readonly Ip[]>>;
   /** IPv6 addresses that cannot be bound, because duplicate address detection runs or has failed. */
@@ -37,6 +39,7 @@ export interface IpLink {
   mtu: number;
   link_type?: string;
   flags: string[];
+  master?: string;
   linkinfo?: { info_kind?: string; info_data?: Record<string, unknown> };
   addr_info?: AddressInfo[];
 }
@@ -83,6 +86,7 @@ export function parseLinks(json: readonly IpLink[]): Link[] {
         ethernet: link.link_type === 'ether',
         up: listOf(link.flags).includes('UP'),
         carrier: listOf(link.flags).includes('LOWER_UP'),
+        master: link.master,
         usable: { ipv4: usable(addresses, 'ipv4'), ipv6: usable(addresses, 'ipv6') },
         tentative: addresses
           .filter(({ info }) => info.tentative === true || info.dadfailed === true)

@@ -16,7 +16,8 @@ export interface KernelSnapshot {
 }
 
 /** A link with its addresses of the snapshot's family, whether usable or not. */
-export type LinkState = Pick<Link, 'index' | 'name' | 'mac' | 'mtu' | 'up' | 'assigned'>;
+export type LinkState = Pick<Link, 'index' | 'name' | 'mac' | 'mtu' | 'up' | 'assigned'> &
+  Partial<Pick<Link, 'alias' | 'master'>>;
 
 /** A permanent neighbour as `ip -json` prints it. */
 export interface Neighbour {

@@ -102,21 +102,24 @@ export class FamilyTunnel {
     this.reconciler = this.reconcilerOn(this.dataplane);
   }
 
-  /** Starts the forwarding threads. Packets of a device that an earlier run left pass when this resolves. */
+  /**
+   * Starts the forwarding threads. Packets of a device that an earlier run left pass when this resolves. For a new device
+   * `setUp` may run meanwhile.
+   */
   async startForwarding(): Promise<void> {
     const { plan, own, peers } = this;
-    if (plan.origin !== 'create') {
-      await plan.backend.setOwnLease(this.dataplane, own);
-      await this.reconciler.serve(peers);
-    }
+    const isNew = plan.origin === 'create';
+    // A thread has it before its first packet.
+    await plan.backend.setOwnLease(this.dataplane, own);
+    if (!isNew) await this.reconciler.serve(peers);
     await this.startThreads();
+    if (isNew) return;
+    await this.device.findIndex();
     await this.recordDevice();
   }
 
   private async recordDevice(): Promise<void> {
-    const { plan, context, device } = this;
-    await device.findIndex();
-    await context.journal.setDevice(plan.backend.device, device.index);
+    await this.context.journal.setDevice(this.plan.backend.device, this.device.index);
   }
 
   private async startThreads(): Promise<void> {
@@ -300,8 +303,8 @@ export class FamilyTunnel {
   }
 
   private async setUpDevice(): Promise<void> {
-    await this.plan.backend.setOwnLease(this.dataplane, this.own);
     await this.device.configure(this.own);
+    await this.recordDevice();
     await this.blackhole?.add(this.own.subnet);
   }
 
@@ -410,7 +413,10 @@ export class FamilyTunnel {
     const foreign = links.filter(({ index }) => index !== this.device.index);
     refuseExisting(foreign, plan.backend.device);
     // A device that was kept survives descriptors that something else closed.
-    const survives = links.some((link) => link.index === this.device.index && isLeft(link));
+    const known = { name: plan.backend.device, index: this.device.index };
+    const survives = links.some(
+      (link) => link.name === known.name && link.index === known.index && isLeft(link, [known]),
+    );
     const origin = survives ? 'attach' : 'create';
     const dataplane = this.context.openDataplane({ ...plan, origin }, own);
     this.bound = boundAddress(plan, own);
@@ -418,8 +424,9 @@ export class FamilyTunnel {
     this.past = this.counters();
     this.dataplane = dataplane;
     this.reconciler = this.reconcilerOn(dataplane);
+    await plan.backend.setOwnLease(dataplane, own);
     await this.startThreads();
-    await this.recordDevice();
+    await this.device.findIndex();
     await this.setUpDevice();
     await this.applyPeers();
     await this.updateFastPath();

@@ -40,7 +40,7 @@ export class OverlayDevice {
   /** Configures the new device. @throws DeviceGone; UserError naming the command that failed */
   async configure(own: Lease): Promise<void> {
     this.sysctls.initialize();
-    await configureDevice(this.stateFor(own));
+    this.index = await configureDevice(this.stateFor(own));
   }
 
   /**

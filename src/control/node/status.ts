@@ -12,6 +12,9 @@ import type { PrivilegeStatus } from '../privileges.js';
 import type { FamilyTunnel } from './family-tunnel.js';
 import type { FastPathStatus } from './fast-path.js';
 
+/** `notReady` during the set-up, if there is no other reason. */
+export const STARTING = 'starting';
+
 /** The answer of `weft status --json` before the devices exist. */
 export interface StartingStatus {
   version: string;

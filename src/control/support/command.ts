@@ -1,6 +1,8 @@
 /** Runs the system's commands (ip, iptables, nft) as child processes with a time limit. */
 
 import { type ChildProcess, type ExecFileException, execFile } from 'node:child_process';
+import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
 import { oneLine } from '../../sys/one-line.js';
 import { printable } from './printable.js';
 
@@ -59,6 +61,16 @@ export function run(
     child.stdin?.on('error', () => {});
     child.stdin?.end(input);
   });
+}
+
+/** Returns whether a command is in PATH and may be run. */
+export async function isInPath(command: string): Promise<boolean> {
+  const directories = (process.env.PATH ?? '').split(':').filter((directory) => directory !== '');
+  const found = directories.map((directory) => access(join(directory, command), constants.X_OK));
+  return await Promise.any(found).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Kills the commands that run: Weft ends and one of them hangs. Their outcome has code -1. */

@@ -2,6 +2,7 @@
 
 import { isReceiving } from '../../dataplane/dataplane.js';
 import type { FamilyTunnel } from '../node/family-tunnel.js';
+import type { ServiceManager } from '../service-manager.js';
 import { info, warn } from '../support/log.js';
 import { UserError } from '../support/user-error.js';
 
@@ -21,13 +22,21 @@ export class HandingOver {
   readonly id: string;
   private readonly tunnels: readonly FamilyTunnel[];
   private readonly pausables: readonly Pausable[];
+  private readonly manager: ServiceManager;
   private patience: NodeJS.Timeout | undefined;
   private watch: NodeJS.Timeout | undefined;
 
-  constructor(id: string, tunnels: readonly FamilyTunnel[], pausables: readonly Pausable[]) {
+  /** `manager` learns that this process is being replaced. */
+  constructor(
+    id: string,
+    tunnels: readonly FamilyTunnel[],
+    pausables: readonly Pausable[],
+    manager: ServiceManager,
+  ) {
     this.id = id;
     this.tunnels = tunnels;
     this.pausables = pausables;
+    this.manager = manager;
   }
 
   /** Sends the dataplanes to the Unix socket at `path`. @throws UserError if a device is being rebuilt, or sending fails */
@@ -36,6 +45,7 @@ export class HandingOver {
     if (rebuilt !== undefined)
       throw new UserError(`${rebuilt.plan.backend.device} is being recreated: ${rebuilt.lifecycle.notReady}`);
     info('handing over to another Weft process');
+    this.manager.reloading();
     this.pause(true);
     try {
       for (const { dataplane } of this.tunnels) dataplane.handOver(path);
@@ -67,6 +77,7 @@ export class HandingOver {
   private goOn(): void {
     for (const { dataplane } of this.tunnels) dataplane.takeBack();
     this.pause(false);
+    this.manager.ready();
   }
 
   private pause(paused: boolean): void {

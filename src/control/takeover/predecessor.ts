@@ -5,13 +5,14 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { discardHandover, type Handover, HandoverReceiver } from '../../dataplane/dataplane.js';
-import { ask, listeningOn } from '../ipc/client.js';
-import { findRunningWeft } from '../ipc/running.js';
-import { alreadyRuns } from '../kernel/tun-holders.js';
+import { ask, listeningOn, NotRunning } from '../ipc/client.js';
+import { alreadyRuns, findWeftProcess } from '../kernel/tun-holders.js';
 import { info } from '../support/log.js';
 import { ownerOnly } from '../support/owner-only.js';
 import { show, UserError } from '../support/user-error.js';
 
+/** Time for the old process to answer the first question; it answers the later ones within the client's limit. */
+const ANSWER_MS = 5000;
 /** Time for the old process to close its socket after its answer. */
 const GONE_MS = 2000;
 const POLL_MS = 10;
@@ -31,12 +32,19 @@ export class Predecessor {
     this.pid = pid;
   }
 
-  /** Finds the Weft process of this run directory. @throws UserError if one runs with another directory */
+  /**
+   * Finds the Weft process of this run directory. @throws UserError if it does not answer, or runs with another directory
+   */
   static async find(runDir: string): Promise<Predecessor | undefined> {
-    const running = await findRunningWeft(runDir);
-    if (running === undefined) return undefined;
-    if ((await listeningOn(runDir)) === undefined) throw new UserError(`--takeover: ${alreadyRuns(running)}`);
-    return new Predecessor(runDir, running.pid);
+    try {
+      const status = (await ask(runDir, { command: 'status' }, ANSWER_MS)) as { pid?: number };
+      return new Predecessor(runDir, status.pid);
+    } catch (error) {
+      const holder = findWeftProcess();
+      if (!(error instanceof NotRunning)) throw unanswered(error as Error, holder?.pid);
+      if (holder === undefined) return undefined;
+      throw new UserError(`--takeover: ${alreadyRuns(holder)}`);
+    }
   }
 
   /**
@@ -104,4 +112,12 @@ export class Predecessor {
   private get path(): string {
     return join(this.runDir, 'next.sock');
   }
+}
+
+/** The error for a process that has the control socket and does not answer. */
+function unanswered({ message }: Error, pid: number | undefined): UserError {
+  if (pid === undefined) return new UserError(`--takeover: ${message}`);
+  return new UserError(
+    `--takeover: Weft (pid ${pid}) does not answer within ${ANSWER_MS / 1000} s, perhaps because of SIGSTOP; let it go on (kill -CONT ${pid}), or end it (kill -KILL ${pid}) and start this one again`,
+  );
 }

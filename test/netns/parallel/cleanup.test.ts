@@ -56,6 +56,15 @@ t.test('weft cleanup after kill -9 removes device, rules and files', async (t) =
   await cleanUp(t, weft, /removed .*subnet\.env/);
 });
 
+t.test('weft cleanup removes a left device that was renamed', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanrename' });
+  const weft = await startWeft(t, lab.node(1));
+  await weft.end();
+  await ipBatch(weft.node.netns, ['link set dev flannel.1 down', 'link set dev flannel.1 name old0']);
+  await cleanUp(t, weft, /removed old0 with its routes/);
+  t.notMatch(await everythingOf(weft.node), /\bold0\b/);
+});
+
 /** Lines that exist while such a Weft process runs, or after it was killed. */
 const TUNNEL = [
   /^\d+: flannel\.1: /m,

@@ -27,6 +27,7 @@ function link(name: string, kind: string | undefined, data: Record<string, unkno
     up: true,
     carrier: true,
     alias: undefined,
+    master: undefined,
     ...NO_ADDRESSES,
   };
 }
@@ -141,6 +142,8 @@ t.test('reconfigureDevice ignores another prefix length under the same base', as
 const LINK: LinkState = {
   index: 5,
   name: 'flannel.1',
+  alias: 'weft',
+  master: undefined,
   mac: '02:00:00:00:00:01',
   mtu: 1450,
   up: true,
@@ -167,6 +170,13 @@ t.test('repairDevice restores MAC, MTU, address and link state, and counts each'
       'address replace 10.244.1.0/32 dev flannel.1',
       'link set dev flannel.1 up',
     ],
+  ]);
+});
+
+t.test('repairDevice takes the device out of a bridge, and restores its alias', async (t) => {
+  t.same(await repaired(t, { master: 'br0', alias: undefined }), [
+    { master: 1, alias: 1 },
+    ['link set dev flannel.1 nomaster', 'link set dev flannel.1 alias weft'],
   ]);
 });
 

@@ -25,9 +25,20 @@ t.test('isLeft accepts a persistent tun device with the alias of Weft and no car
     'a device of another program': left({ ifalias: undefined }),
     'a device that disappears with its process': left({}, { persist: false }),
     'a device of another kind': left({ linkinfo: { info_kind: 'vxlan', info_data: { persist: true } } }),
-    'another name': left({ ifname: 'tap0' }),
+    'a name that ip -batch cannot have': left({ ifname: 'tap"0' }),
   }))
     t.notOk(isLeft(link), what);
+});
+
+t.test('isLeft accepts a renamed device by its alias', async (t) => {
+  t.ok(isLeft(left({ ifname: 'old0' })));
+});
+
+t.test('isLeft accepts a device without alias whose name and index are in the journal', async (t) => {
+  const bare = left({ ifalias: undefined });
+  t.ok(isLeft(bare, [{ name: 'flannel.1', index: 7 }]));
+  t.notOk(isLeft(bare, [{ name: 'flannel.1', index: 6 }]), 'another device of this name');
+  t.notOk(isLeft(left({ ifalias: undefined, ifname: 'tap0' }), [{ name: 'flannel.1', index: 7 }]));
 });
 
 t.test('suits compares name, type and whether there are several queues', async (t) => {
@@ -41,7 +52,7 @@ t.test('suits compares name, type and whether there are several queues', async (
 
 t.test('obsoleteDevices returns what earlier runs left and no wanted device can use', async (t) => {
   const links = [left(), left({ ifname: 'flannel.2' }), left({ ifname: 'flannel.3', ifalias: 'mine' })];
-  const obsolete = obsoleteDevices(links, [{ name: 'flannel.1', type: 'tap', queues: 1 }]);
+  const obsolete = obsoleteDevices(links, [{ name: 'flannel.1', type: 'tap', queues: 1 }], []);
   t.strictSame(
     obsolete.map(({ name }) => name),
     ['flannel.2'],

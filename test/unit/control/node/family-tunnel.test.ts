@@ -37,6 +37,7 @@ const UNDERLAY: Link = {
   up: true,
   carrier: true,
   alias: undefined,
+  master: undefined,
   usable: { ipv4: [0xc0a84d01], ipv6: [] },
   tentative: [],
   assigned: [{ address: 0xc0a84d01, prefixLength: 24 }],
@@ -111,6 +112,7 @@ function deviceIs(ip: FakeIp, device: { mac?: string; index?: number; name?: str
   const overlay = device && {
     ifindex: device.index ?? INDEX,
     ifname: device.name ?? DEVICE,
+    ifalias: 'weft',
     address: device.mac ?? '02:00:00:00:00:01',
     mtu: 1450,
     flags: ['UP'],
@@ -158,8 +160,9 @@ const DEVICE_SET_UP = [
   `link set dev ${DEVICE} up`,
 ];
 
-t.test('setUp sets the MAC in the dataplane, then sets up the device; setUpPeers the peers', async (t) => {
+t.test('a start sets the MAC in the dataplane, then sets up the device, then the peers', async (t) => {
   const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
+  await tunnel.startForwarding();
   await tunnel.setUp();
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP]);
   const settingUp = tunnel.setUpPeers();
@@ -187,9 +190,9 @@ t.test('setUp rejects with the command that the device refuses', async (t) => {
   t.equal(message, `ip link set dev ${DEVICE} up: RTNETLINK answers: Operation not permitted`);
 });
 
-t.test('startForwarding records the device and its index in the journal', async (t) => {
+t.test('setUp records the device and its index in the journal', async (t) => {
   const { tunnel, runDir } = rig(t);
-  await tunnel.startForwarding();
+  await tunnel.setUp();
   const { devices } = JSON.parse(readFileSync(join(runDir, 'state.json'), 'utf8'));
   t.same(devices, [{ name: DEVICE, index: INDEX }]);
 });

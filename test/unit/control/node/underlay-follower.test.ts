@@ -49,6 +49,7 @@ function present(family: Family, { address = ADDRESS[family], mtu = 1500, index 
       up: true,
       carrier: true,
       alias: undefined,
+      master: undefined,
       usable: { ipv4: [], ipv6: [] },
       tentative: [],
       assigned: [],

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import type { FamilyTunnel } from '../../../../src/control/node/family-tunnel.js';
+import type { ServiceManager } from '../../../../src/control/service-manager.js';
 import { HandingOver } from '../../../../src/control/takeover/handing-over.js';
 import { catchLog } from '../../../support/catch-log.js';
 import { mentions, refusal as refused } from '../../../support/user-error.js';
@@ -21,9 +22,14 @@ function rig(t: Test, { notReady = null, refusal }: { notReady?: string | null; 
     },
   } as unknown as FamilyTunnel;
   const repairs = { paused: false };
-  const handingOver = new HandingOver('id', [tunnel], [repairs]);
+  const told: string[] = [];
+  const manager = {
+    reloading: () => told.push('reloading'),
+    ready: () => told.push('ready'),
+  } as unknown as ServiceManager;
+  const handingOver = new HandingOver('id', [tunnel], [repairs], manager);
   t.teardown(() => handingOver.end());
-  return { log, paths, repairs, handingOver };
+  return { log, paths, repairs, told, handingOver };
 }
 
 t.test('HandingOver pauses repairs until the new process fails', async (t) => {
@@ -34,6 +40,14 @@ t.test('HandingOver pauses repairs until the new process fails', async (t) => {
   t.strictSame(paths, ['/run/weft/next.sock', 'taken back']);
   t.notOk(repairs.paused);
   t.match(log.join('\n'), 'the takeover failed (the new Weft failed); this Weft stays in charge');
+});
+
+t.test('HandingOver tells the service manager that a takeover begins and fails', async (t) => {
+  const { told, handingOver } = rig(t);
+  handingOver.begin('/run/weft/next.sock');
+  t.strictSame(told, ['reloading']);
+  handingOver.resume('the new Weft failed');
+  t.strictSame(told, ['reloading', 'ready']);
 });
 
 t.test('HandingOver ignores a failure after its end', async (t) => {

@@ -19,6 +19,7 @@ const link = (name: string, ...texts: string[]): Link => ({
   up: true,
   carrier: true,
   alias: undefined,
+  master: undefined,
   usable: {
     ipv4: texts.flatMap((text) => parseIp(text, 'ipv4') ?? []),
     ipv6: texts.flatMap((text) => parseIp(text, 'ipv6') ?? []),
