@@ -228,7 +228,7 @@ export function pin(fd: number, name: string): void {
   new Attributes().pointer(0, path(name)).u32(8, fd).run(BPF_OBJ_PIN, `pin ${name}`);
 }
 
-/** Opens a pinned object. Returns its descriptor; undefined if there is none. @throws SystemError */
+/** Returns the descriptor of a pinned object; undefined if nothing has this name. @throws SystemError */
 export function openPinned(name: string): number | undefined {
   const attributes = new Attributes().pointer(0, path(name));
   const result = bpf(BPF_OBJ_GET, attributes.bytes);

@@ -50,9 +50,6 @@ for (const attachment of ATTACHMENTS) {
     const { stdout: links } = await node.exec(['ip', '-o', 'link']);
     t.notMatch(links, /flannel|weft/);
     t.equal((await node.exec(['tc', 'filter', 'show', 'dev', node.iface, 'ingress'])).stdout, '');
-    t.notMatch(
-      (await node.exec(['find', env.WEFT_TEST_BPF_FS ?? node.dir, '-name', 'weft'])).stdout,
-      'weft',
-    );
+    t.notMatch((await node.exec(['find', env.WEFT_TEST_BPF_FS ?? node.dir, '-name', 'weft'])).stdout, 'weft');
   });
 }

@@ -1,6 +1,6 @@
 /**
- * IPsec policies (ip-xfrm(8)). A datagram of the fast path meets no policy: neither is it encrypted on the way out, nor is
- * it refused on the way in because it was not. So the fast path must not carry what a policy may match.
+ * IPsec policies (ip-xfrm(8)). No policy sees a datagram of the fast path: it leaves unencrypted, and it arrives although a
+ * policy requires encryption. So the fast path must not carry what a policy may match.
  */
 
 import { AF_INET, NETLINK_XFRM, XFRM_MSG_GETPOLICY } from '../../sys/constants.js';

@@ -1,7 +1,7 @@
 /**
  * The program at the egress hook of the overlay device. It encapsulates the frame of a known peer and sends it to the next
- * hop. Everything else continues to the TAP, where a forwarding thread reads it: other EtherTypes, VLAN tags, IP options,
- * frames that the path does not carry, unknown MACs.
+ * hop. Everything else continues to the TAP, where a forwarding thread reads it. Such are other EtherTypes, VLAN tags, IP
+ * options, frames that the path does not carry, and unknown MACs.
  *
  * The header is that of `tunnel/vxlan.ts` and of the sockets: TTL 64, no DF, the inner ECN field (RFC 6040). The UDP
  * checksum is zero, as RFC 7348, 4.1 allows over IPv4: the kernel's segmentation supports no other (bpf_skb_adjust_room).
@@ -306,8 +306,8 @@ function writeInnerEthernet(a: Assembler): void {
 
 /**
  * The kernel finds the route and the next hop, and writes the outer Ethernet header. A next hop of our own would save the
- * route, but lose each packet that waits for the MAC of its next hop: the packet still has the inner route, by which the
- * kernel sends it when the MAC arrives (net/core/neighbour.c, neigh_update).
+ * route, but lose each packet that waits for the MAC of that hop. Such a packet still has its inner route, and the kernel
+ * sends it there when the MAC arrives (net/core/neighbour.c, neigh_update).
  */
 function redirect(a: Assembler): void {
   a.load(4, R1, at(R9, ENTRY.ifindex));

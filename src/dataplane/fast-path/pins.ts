@@ -1,6 +1,6 @@
 /**
- * The pins of a fast path in a BPF file system: its links and maps under names, so that they outlive this process and
- * bpftool finds them. The directory is that of this network namespace and overlay device, because containers may share the
+ * The pins of a fast path in a BPF file system: its links and maps under names. They outlive this process, and bpftool finds
+ * them. The directory is that of this network namespace and overlay device, because containers may share the
  * file system.
  */
 

@@ -2,8 +2,8 @@
  * The maps that the programs read, and their layouts. All words are little-endian unless stated otherwise.
  *
  * The forwarding table maps a VTEP's MAC to an entry. The counts have one value per peer and per CPU, so that no two CPUs
- * write the same memory. The devices are those to which frames are redirected: the kernel removes a device from this map
- * when it is deleted (kernel/bpf/devmap.c), so that a program without its Weft steals no packet from a successor.
+ * write the same memory. The devices are those to which frames are redirected. The kernel removes a deleted device from this
+ * map (kernel/bpf/devmap.c). So a program that its Weft has left takes no packet away from another vxlan device.
  */
 
 import {

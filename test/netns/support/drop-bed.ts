@@ -63,8 +63,8 @@ export async function mark({ peer }: Bed): Promise<void> {
 }
 
 /**
- * Runs `act` and returns the counters that rose, without bytes, GSO runs, joined packets, the share of the fast path, and the
- * good echo of `end`, which follows it.
+ * Runs `act` and returns the counters that rose. Left out are bytes, GSO runs, joined packets, the share of the fast path, and
+ * the good echo of `end`, which follows it.
  */
 export async function counted(bed: Bed, act: () => Promise<void>, end = mark): Promise<Counters> {
   const before = (await statusOf(bed.weft)).counters;

@@ -95,7 +95,7 @@ const DIRECT: Readonly<Record<string, string>> = {
   'dataplane/checksum/checksum.ts': "the package's sum.wasm",
   'dataplane/io/overflows.ts': '/proc/net/dev',
   'dataplane/io/socket-drops.ts': '/proc/net/snmp',
-  'sys/pages.ts': '/proc/self/smaps',
+  'sys/bpf.ts', 'sys/pages.ts': '/proc/self/smaps',
   'version.ts': "the package's package.json",
 };
 
