@@ -148,7 +148,7 @@ async function runUntilShutdown(
       const set = valueIn(sets, family.family);
       const tunnel = await openTunnel(family, set, context, tracker, shutdown.signal);
       predecessor?.taken(family.origin);
-      teardown.defer(`the dataplane of ${family.backend.device}`, () => tunnel.dataplane.stop());
+      teardown.defer(`the dataplane of ${family.backend.device}`, () => tunnel.close());
       tunnels.push(tunnel);
     }
     logPlan(plan);

@@ -164,7 +164,7 @@ export class Dataplane {
   /** BPF programs in front of the threads. Control turns them on and off, and sets their peers. */
   readonly fastPath: FastPath | undefined;
   /** Whether the device outlives this process. */
-  private kept = false;
+  private kept: boolean;
   /** The counters at the stop. */
   private finalCounters: Counters | undefined;
   private readonly stopAtExit = (): void => this.threads?.ringStop();
@@ -177,6 +177,7 @@ export class Dataplane {
   constructor(options: DataplaneOptions) {
     checkUnderlayFamily(options);
     this.options = options;
+    this.kept = options.origin !== 'create';
     this.desired = new DesiredState(isIpv6Address(options.address));
     this.address = options.address;
     this.sockets = openSockets(options);

@@ -15,6 +15,7 @@ export const EBUSY = 16;
 export const ENODEV = 19;
 export const EINVAL = 22;
 /** The error of a tun descriptor whose device was deleted (drivers/net/tun.c). */
+export const ENOSYS = 38;
 export const EBADFD = 77;
 export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;

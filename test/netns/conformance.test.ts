@@ -57,10 +57,13 @@ for (const [podMtu, mode] of [
           t.strictSame(await damageIn(lab), {}, 'nor does a kernel');
         });
 
-        await t.test(`packets travel ${level === 'gso' ? 'in superpackets' : 'one by one'}`, async (t) => {
-          await superpacketsUsed(t, level, first, second);
-          await superpacketsUsed(t, level, second, first);
-        });
+        await t.test(
+          `packets travel ${{ none: 'one by one', gso: 'in superpackets', bpf: 'by the fast path' }[level]}`,
+          async (t) => {
+            await superpacketsUsed(t, level, first, second);
+            await superpacketsUsed(t, level, second, first);
+          },
+        );
       });
     }
   });

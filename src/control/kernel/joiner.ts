@@ -19,6 +19,8 @@ export const RECEIVER = 'weft.1';
 const MOST_QUEUES = 16;
 /** The largest MTU of a veth: what arrives fits. */
 const MTU = 65535;
+/** Locally administered. They stay the same, so that no program sees a new device at each start. */
+const MACS = { [SENDER]: '0a:77:65:66:74:00', [RECEIVER]: '0a:77:65:66:74:01' };
 
 /** The interface indices of the two ends. */
 export interface Joiner {
@@ -39,7 +41,7 @@ export async function ensureJoiner(links: readonly Link[]): Promise<Joiner> {
   const each = `numtxqueues ${queues} numrxqueues ${queues}`;
   await ipRun([
     ...(taken === undefined ? [] : [`link delete ${taken.name}`]),
-    `link add ${SENDER} mtu ${MTU} ${each} type veth peer name ${RECEIVER} mtu ${MTU} ${each}`,
+    `link add ${SENDER} address ${MACS[SENDER]} mtu ${MTU} ${each} type veth peer name ${RECEIVER} address ${MACS[RECEIVER]} mtu ${MTU} ${each}`,
     ...[SENDER, RECEIVER].map((name) => `link set dev ${name} alias ${ALIAS} arp off addrgenmode none`),
   ]);
   setFeatures();

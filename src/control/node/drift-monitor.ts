@@ -48,7 +48,7 @@ export class DriftMonitor {
     this.poll = setInterval(() => {
       for (const tunnel of tunnels) {
         tunnel.reportDamage();
-        if (!this.isPaused) tunnel.pollFastPath();
+        if (!this.isPaused) void tunnel.pollFastPath();
       }
       if (
         underlay.waits ||

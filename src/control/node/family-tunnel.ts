@@ -250,9 +250,15 @@ export class FamilyTunnel {
   }
 
   /** Compares the fast path with its desired state, once a second. */
-  pollFastPath(): void {
-    const repairs = this.fastPath.poll();
+  async pollFastPath(): Promise<void> {
+    const repairs = await this.fastPath.poll();
     if (repairs > 0) this.countRepairs({ fastPath: repairs });
+  }
+
+  /** Stops the dataplane. A new device that the node has not become ready with disappears, and what belongs to it. */
+  async close(): Promise<void> {
+    await this.dataplane.stop();
+    if (!this.kept && this.plan.origin === 'create') await this.fastPath.remove();
   }
 
   /** Warns of datagrams that arrive damaged. */

@@ -25,6 +25,7 @@ import { type Lease, vtepMacOf } from '../leases/lease.js';
 import type { RunOptions } from '../options.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
 import { info, warn } from '../support/log.js';
+import { Once } from '../support/once.js';
 import { UserError } from '../support/user-error.js';
 
 /** Bytes of an encapsulated frame that are not of its inner packet. */
@@ -92,6 +93,7 @@ export class TunnelFastPath {
   private outdated = true;
   private cleared = false;
   private lostJoiner = false;
+  private readonly failure = new Once();
   private readonly attach: AttachOptions;
 
   constructor(tunnel: PresentTunnel, obstacle: string | null, attach: AttachOptions) {
@@ -137,61 +139,77 @@ export class TunnelFastPath {
       .then((links) => {
         if (findJoiner(links) !== undefined) return;
         this.lostJoiner = true;
-        this.turnOff(`${SENDER} or ${RECEIVER} is gone or down`);
+        return this.attempt(async () => this.turnOff(`${SENDER} or ${RECEIVER} is gone or down`));
       })
       .catch((error: Error) => warn(error.message));
   }
 
-  /** Brings the fast path to the present plan, leases and paths. A failure turns it off. Returns the number of repairs. */
+  /**
+   * Brings the fast path to the present plan, leases and paths. Returns the number of repairs. A failure leaves it as it is;
+   * the next check tries again.
+   */
   async update(): Promise<number> {
-    const { dataplane, plan, own, underlayAbsent, peers } = this.tunnel;
-    const { fastPath } = dataplane;
-    if (this.obstacle !== null || fastPath === undefined) {
+    if (this.obstacle !== null) {
       await this.clear();
       return 0;
     }
-    try {
-      if (underlayAbsent !== null) return this.turnOff(underlayAbsent);
-      const address = boundAddress(plan, own);
-      const policed = this.policed();
-      if (policed !== null) return this.turnOff(policed);
+    return await this.attempt(async () => {
+      const obstacle = this.tunnel.underlayAbsent ?? this.policed();
+      if (obstacle !== null) return this.turnOff(obstacle);
       const links = await readLinks();
-      const overlay = links.find(({ name }) => name === plan.backend.device);
-      if (overlay === undefined) return this.turnOff(`${plan.backend.device} is gone`);
-      const config = await this.configFor(overlay, links, address);
-      const isCurrent = fastPath.isOn && isDeepStrictEqual(config, this.config);
-      if (this.outdated || peers.some(({ publicIp }) => !this.paths.has(publicIp))) {
-        this.outdated = false;
-        this.paths = await pathsTo([...new Set(peers.map(({ publicIp }) => publicIp))], address);
-      }
-      const reachable = this.fastPeers(overlay.mtu);
-      if (isCurrent) fastPath.setPeers(reachable);
-      else fastPath.turnOn(config, reachable);
-      if (!isCurrent)
-        info(`fast path on: BPF programs forward packets of known peers (${fastPath.attachments})`);
-      this.config = config;
-      this.reason = null;
-      const repairs = this.lostJoiner ? 1 : 0;
-      this.lostJoiner = false;
-      return repairs;
-    } catch (error) {
-      if (!(error instanceof SystemError) && !(error instanceof UserError)) throw error;
-      return this.turnOff(error.message);
-    }
+      const overlay = links.find(({ name }) => name === this.tunnel.plan.backend.device);
+      if (overlay === undefined) return this.turnOff(`${this.tunnel.plan.backend.device} is gone`);
+      return await this.turnOn(overlay, links);
+    });
   }
 
   /** Repairs what another program removed, and follows IPsec policies. Returns the number of repairs. Runs every second. */
-  poll(): number {
+  async poll(): Promise<number> {
     const { fastPath } = this.tunnel.dataplane;
-    if (fastPath === undefined || this.obstacle !== null) return 0;
-    try {
+    if (fastPath?.isOn !== true) return 0;
+    return await this.attempt(async () => {
       const policed = this.policed();
-      if (policed !== null) return this.turnOff(policed);
-      return fastPath.isOn ? fastPath.repair() : 0;
+      return policed === null ? fastPath.repair() : this.turnOff(policed);
+    });
+  }
+
+  /** Returns the number of repairs of a step; 0 for one that fails, which is logged and tried again. */
+  private async attempt(step: () => Promise<number>): Promise<number> {
+    try {
+      const repairs = await step();
+      this.failure.clear();
+      return repairs;
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      return this.turnOff(error.message);
+      if (!(error instanceof SystemError) && !(error instanceof UserError)) throw error;
+      this.outdated = true;
+      if (!this.status.on) this.reason = error.message;
+      this.failure.log(`fast path: ${error.message}; trying again`);
+      return 0;
     }
+  }
+
+  private async turnOn(overlay: Link, links: readonly Link[]): Promise<number> {
+    const { dataplane, plan, own, peers } = this.tunnel;
+    const { fastPath } = dataplane;
+    if (fastPath === undefined) return 0;
+    const address = boundAddress(plan, own);
+    const config = await this.configFor(overlay, links, address);
+    if (this.outdated || peers.some(({ publicIp }) => !this.paths.has(publicIp))) {
+      this.paths = await pathsTo([...new Set(peers.map(({ publicIp }) => publicIp))], address);
+      this.outdated = false;
+    }
+    const isCurrent = fastPath.isOn && isDeepStrictEqual(config, this.config);
+    if (isCurrent) {
+      fastPath.setPeers(this.fastPeers(overlay.mtu));
+      return 0;
+    }
+    fastPath.turnOn(config, this.fastPeers(overlay.mtu));
+    info(`fast path on: BPF programs forward packets of known peers (${fastPath.attachments})`);
+    this.config = config;
+    this.reason = null;
+    const repairs = this.lostJoiner ? 1 : 0;
+    this.lostJoiner = false;
+    return repairs;
   }
 
   /** Whether it is used, or may be used later. */
@@ -256,6 +274,11 @@ export class TunnelFastPath {
     this.config = undefined;
     if (fastPath?.isOn === true) fastPath.turnOff();
     return 0;
+  }
+
+  /** Removes everything that a dataplane, which is stopped, leaves of the fast path. @throws UserError */
+  async remove(): Promise<void> {
+    if (this.obstacle === null) await removeJoiner(await readLinks());
   }
 
   /** Removes what an earlier Weft with a fast path left. */

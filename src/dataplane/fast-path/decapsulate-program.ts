@@ -107,6 +107,7 @@ export function decapsulateProgram(
   demandInner(a, pass);
   demandInnerChecksum(a, pass);
   demandPeer(a, forwarding, pass);
+  demandNoUdpSuperpacket(a, pass);
   loadDevice(a, devices, DEVICE.overlay, pass);
   a.store(4, OVERLAY, R0);
   saveFrameHeader(a);
@@ -314,6 +315,18 @@ function demandPeer(a: Assembler, forwarding: number, pass: Label): void {
   a.load(4, R0, at(R9, ENTRY.vtep));
   a.load(4, R1, at(R7, OUTER_IP + IPV4.source));
   a.jumpIf(R0, '!=', R1, pass);
+}
+
+/**
+ * The kernel would cut a UDP superpacket as if its inner UDP header were that of a tunnel: nothing tells it that the tunnel
+ * has ended (net/ipv4/udp_offload.c, udp4_ufo_fragment). It does not concern TCP. R8: the inner protocol.
+ */
+function demandNoUdpSuperpacket(a: Assembler, pass: Label): void {
+  const fine = a.label('no UDP superpacket');
+  a.jumpIf(R8, '==', constant(IPPROTO_TCP), fine);
+  a.load(4, R0, field(R6, 'gsoSize'));
+  a.jumpIf(R0, '!=', constant(0), pass);
+  a.place(fine);
 }
 
 /** Leaves the interface of a key in R0. */

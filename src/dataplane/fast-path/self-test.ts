@@ -4,6 +4,7 @@
  */
 
 import { ProgramRefused, type TestRun, testRun } from '../../sys/bpf.js';
+import { ENOSYS, EPERM } from '../../sys/errno.js';
 import { isAtLeast, type KernelVersion, kernelVersion } from '../../sys/kernel-version.js';
 import { SystemError } from '../../sys/system-error.js';
 import { FastPathUnavailable } from '../errors.js';
@@ -42,6 +43,11 @@ const OUTER_OUT = '08004500004e000000004011f69bc0000201c0000202';
 const OUTER_IN = '08004500004e000000004011f69bc0000202c0000201';
 const UDP_AND_VXLAN = '2118003a00000800000001020300';
 
+const CAUSES: Record<number, string> = {
+  [EPERM]: 'this process lacks CAP_BPF or CAP_NET_ADMIN, or the kernel is locked down',
+  [ENOSYS]: 'the kernel has no BPF (CONFIG_BPF_SYSCALL)',
+};
+
 /** @throws FastPathUnavailable, with the reason */
 export function testFastPath(): void {
   if (!isAtLeast(kernelVersion(), OLDEST_KERNEL))
@@ -59,7 +65,7 @@ export function testFastPath(): void {
     demand(testRun(loaded.in, bytesOf(datagram)), [FRAME_IN]);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    throw new FastPathUnavailable(`${error.message}${verifierText(error)}`);
+    throw new FastPathUnavailable(CAUSES[error.errno] ?? `${error.message}${verifierText(error)}`);
   } finally {
     closePrograms(programs);
     tables?.close();

@@ -239,7 +239,7 @@ t.test('weft status', async (t) => {
     t.match(stdout, new RegExp(`^weft \\S+, pid ${weft.process.pid}, up 00:00:`));
     t.match(stdout, /^ {2}backend +vxlan, VNI 1, UDP port 8472$/m);
     t.match(stdout, /^ {2}device +flannel\.1 up, 10\.244\.1\.0\/32, 02:00:00:00:00:01, MTU 1450$/m);
-    t.match(stdout, /^ {2}offload +level (none|gso), 1 worker$/m);
+    t.match(stdout, /^ {2}offload +level (none|gso|bpf), 1 worker/m);
     t.match(stdout, /^ {2}10\.244\.3\.0\/24 +192\.168\.77\.3 +02:00:00:00:00:03 +yes +yes +yes +(yes|-)$/m);
     t.match(stdout, /^ {2}rx_drop_unknown_vni +0$/m);
   });

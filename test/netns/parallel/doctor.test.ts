@@ -31,7 +31,13 @@ t.test('weft doctor on a healthy node prints ok for each check, and the backend'
     t.match(stdout, NODE);
     const type = conf.Backend.Type;
     t.match(stdout, `\nok   backend ${type}: ${device} with MTU ${mtu} over ua, UDP 192.168.77.1:${port}\n`);
-    t.strictSame([code, stderr, stdout.split('\n').length], [0, '', 5]);
+    t.match(
+      stdout,
+      type === 'vxlan'
+        ? 'ok   fast path: BPF programs can be used\n'
+        : 'ok   fast path: not used (the udp backend',
+    );
+    t.strictSame([code, stderr, stdout.split('\n').length], [0, '', 6]);
   }
 });
 

@@ -14,6 +14,8 @@ import { statusOf } from '../support/state.js';
 /** linux/capability.h */
 const DAC_READ_SEARCH = 1n << 2n;
 const NET_ADMIN = 1n << 12n;
+/** CAP_PERFMON and CAP_BPF, for the fast path. */
+const PROGRAMS = (1n << 38n) | (1n << 39n);
 const USER = 65534;
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 
@@ -86,7 +88,7 @@ async function handOver(place: Place): Promise<void> {
   }
 }
 
-t.test('weft run as root keeps CAP_NET_ADMIN alone', async (t) => {
+t.test('weft run as root keeps CAP_NET_ADMIN, and what the fast path needs', async (t) => {
   const lab = await makeBed(t, { name: 'rootcaps' });
   const [weft] = await Promise.all([
     startWeft(t, lab.node(1), { flags: ['--workers', '2'] }),
@@ -96,24 +98,24 @@ t.test('weft run as root keeps CAP_NET_ADMIN alone', async (t) => {
   const { pid } = weft.process;
   const all = readdirSync(`/proc/${pid}/task`).map((task) => privilegesOf(`${pid}/task/${task}`));
 
-  t.strictSame(privilegesOf(`${pid}`), holding(NET_ADMIN), 'the main thread');
+  t.strictSame(privilegesOf(`${pid}`), holding(NET_ADMIN | PROGRAMS), 'the main thread');
   const none = all.filter(
     ({ held, noNewPrivileges }) => noNewPrivileges && held.every((mask) => mask === 0n),
   );
   t.equal(none.length, 2, 'forwarding threads without any capability');
-  t.strictSame(await monitorOf(pid), holding(NET_ADMIN), 'ip monitor');
+  t.strictSame(await monitorOf(pid), holding(NET_ADMIN | PROGRAMS), 'ip monitor');
 
   const { privileges } = await statusOf(weft);
-  const more = all.filter(({ held }) => ((held[0] ?? 0n) & ~NET_ADMIN) !== 0n);
+  const more = all.filter(({ held }) => ((held[0] ?? 0n) & ~(NET_ADMIN | PROGRAMS)) !== 0n);
   t.strictSame(privileges, {
-    capabilities: ['CAP_NET_ADMIN'],
+    capabilities: ['CAP_NET_ADMIN', 'CAP_PERFMON', 'CAP_BPF'],
     noNewPrivileges: true,
     threadsWithMore: more.length,
     problems: [],
   });
   t.match(
     await weft.statusText(),
-    /^ {2}privileges +CAP_NET_ADMIN, no new privileges, \d+ threads of Node.js have more$/m,
+    /^ {2}privileges +CAP_NET_ADMIN CAP_PERFMON CAP_BPF, no new privileges, \d+ threads of Node.js have more$/m,
   );
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
   await weft.end();
@@ -136,9 +138,9 @@ t.test('weft run keeps CAP_DAC_READ_SEARCH for a lease file of another user', as
   await chmod(place.leaseFile, 0o600);
   const weft = startCommand(t, node, runFlags(place, node.iface));
   await weft.waitFor(
-    /keeps CAP_NET_ADMIN \(.*\), CAP_DAC_READ_SEARCH \(file .*leases\.json of another user\)/,
+    /keeps CAP_NET_ADMIN \(.*\), CAP_BPF .*, CAP_DAC_READ_SEARCH \(file .*leases\.json of another user\)/,
   );
-  t.strictSame(privilegesOf(`${weft.pid}`), holding(NET_ADMIN | DAC_READ_SEARCH));
+  t.strictSame(privilegesOf(`${weft.pid}`), holding(NET_ADMIN | PROGRAMS | DAC_READ_SEARCH));
 });
 
 t.test('weft run without CAP_SETPCAP reports what it cannot drop', async (t) => {
@@ -151,13 +153,13 @@ t.test('weft run without CAP_SETPCAP reports what it cannot drop', async (t) => 
   await weft.waitFor(/not every privilege was dropped: bounding set: EPERM/);
   const { privileges } = await statusOf(place);
   t.match(privileges, {
-    capabilities: ['CAP_NET_ADMIN'],
+    capabilities: ['CAP_NET_ADMIN', 'CAP_PERFMON', 'CAP_BPF'],
     noNewPrivileges: true,
     problems: ['bounding set: EPERM'],
   });
   // no_new_privs keeps the bounding set from a child of root.
   await weft.waitFor(/\] ready: /);
-  t.strictSame((await monitorOf(weft.pid)).held, holding(NET_ADMIN).held);
+  t.strictSame((await monitorOf(weft.pid)).held, holding(NET_ADMIN | PROGRAMS).held);
 });
 
 for (const backend of ['vxlan', 'udp'] as const) {

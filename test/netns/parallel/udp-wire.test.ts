@@ -9,7 +9,7 @@ import { udpConf } from '../../../lab/leases.js';
 import type { Pod } from '../../../lab/node.js';
 import { until } from '../../../lab/until.js';
 import { internetChecksum, withHeader } from '../peer/frames.js';
-import { atLevel, LEVELS, makeBed, startWefts } from '../support/bed.js';
+import { atLevel, makeBed, startWefts, USERSPACE_LEVELS } from '../support/bed.js';
 import { captured } from '../support/capture.js';
 import { assertDrops, type DropCase } from '../support/drop-bed.js';
 import { answered } from '../support/pings.js';
@@ -37,7 +37,7 @@ async function pinged(from: Pod, ...args: readonly string[]): Promise<string> {
   return (await exec(argv, { netns: from.netns })).stdout;
 }
 
-for (const level of LEVELS) {
+for (const level of USERSPACE_LEVELS) {
   t.test(`backend udp at offload level ${level} sends and receives the documented bytes`, async (t) => {
     const bed = await makeUdpBed(t, `udpwire${level}`, { netConf: udpConf(), ...atLevel(level) });
     const { lab, peer } = bed;
