@@ -154,6 +154,8 @@ const NO_OWN_CHECKSUM: Record<string, Uint8Array> = {
   SCTP: changed(UDP, IPV4_PROTOCOL, '84'),
   GRE: changed(UDP, IPV4_PROTOCOL, '2f'),
   'SCTP over IPv6': changed(UDP6, IPV6_NEXT_HEADER, '84'),
+  'ICMPv6 over IPv4': changed(UDP, IPV4_PROTOCOL, '3a'),
+  'ICMP over IPv6': changed(UDP6, IPV6_NEXT_HEADER, '01'),
   'an IPv6 hop-by-hop header': withHopByHop(UDP6, 0),
 };
 
