@@ -17,10 +17,10 @@ export function enterOwnNetwork(): { skip: string | false } {
   return { skip: false };
 }
 
-/** Runs a command line without quotes, and returns what it prints. @throws Error if it fails */
-export function run(line: string): string {
+/** Runs a command line, of words without spaces, with more arguments. Returns what it prints. @throws Error if it fails */
+export function run(line: string, more: readonly string[] = []): string {
   const [file = '', ...args] = line.split(' ');
-  return execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  return execFileSync(file, [...args, ...more], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Returns the index of an interface. */
