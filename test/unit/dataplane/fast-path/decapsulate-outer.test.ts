@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { VERDICT } from '../../../../src/dataplane/fast-path/helpers.js';
 import { DEVICE, NO_COUNTS } from '../../../../src/dataplane/fast-path/tables.js';
 import { deleteElement } from '../../../../src/sys/bpf.js';
-import { concat, hex, toHex, viewOf } from '../../../support/bytes.js';
+import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {
   changed,
   datagramOf,
@@ -20,7 +20,7 @@ import {
   withBpf,
   withHeaderChecksum,
 } from '../../../support/fast-path.js';
-import { MAC_A, MAC_B, tagged } from '../../../support/frames.js';
+import { MAC_A, MAC_B, tagged, udpFrame } from '../../../support/frames.js';
 
 const BPF = withBpf();
 const FRAME = frameOf(MAC_A, MAC_B, 0x0800, UDP_IN);
@@ -200,6 +200,17 @@ t.test('the decapsulate program passes IP options', BPF, async (t) => {
 t.test('the decapsulate program passes trailing bytes behind the datagram', BPF, async (t) => {
   passes(t, concat(DATAGRAM, hex('00')));
   passes(t, concat(DATAGRAM, new Uint8Array(18)));
+});
+
+t.test('the decapsulate program passes bytes behind the UDP datagram in the IPv4 packet', BPF, async (t) => {
+  const datagram = datagramOf(concat(FRAME, hex('00000000')));
+  passes(t, changed(datagram, set16(OUTER_UDP + 4, LENGTH - OUTER_UDP)));
+});
+
+t.test('the decapsulate program passes another EtherType on a datagram of any length', BPF, async (t) => {
+  // bpf_skb_adjust_room refuses a small one with the EtherType of IPv6.
+  const large = datagramOf(udpFrame({ destination: MAC_A, source: MAC_B, payload: pattern(1000) }));
+  passes(t, changed(large, set16(12, 0x86dd)));
 });
 
 t.test('the decapsulate program passes a VLAN tag', BPF, async (t) => passes(t, tagged(DATAGRAM)));

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { VERDICT } from '../../../../src/dataplane/fast-path/helpers.js';
 import { NO_COUNTS } from '../../../../src/dataplane/fast-path/tables.js';
-import { possibleCpus, type TestContext } from '../../../../src/sys/bpf.js';
+import { possibleCpus, type TestContext, updateElement } from '../../../../src/sys/bpf.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {
   frameOf,
@@ -85,6 +85,13 @@ t.test('the identification counts the packets of the peer on this CPU', BPF, asy
   t.ok(seen.has(0) && Math.max(...seen) < 50);
   // The test may move to another CPU, whose count begins at 0.
   t.ok(seen.size >= 50 / possibleCpus());
+});
+
+t.test('the identification begins again after 65535', BPF, async (t) => {
+  const runner = runnerFor(t);
+  const counts = new BigUint64Array(4 * possibleCpus()).fill(0x2fffen);
+  updateElement(runner.tables.counts, new Uint8Array(4), new Uint8Array(counts.buffer));
+  t.equal(viewOf(encapsulated(t, UDP_FRAME, runner)).getUint16(OUTER_IP + 4, true), 0xfffe);
 });
 
 t.test('the outer ECN field is the inner one, and the DSCP is zero', BPF, async (t) => {
