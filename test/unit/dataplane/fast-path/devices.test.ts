@@ -8,7 +8,7 @@
 
 import t, { type Test } from 'tap';
 import { Hook } from '../../../../src/dataplane/fast-path/hook.js';
-import { closePrograms, loadPrograms } from '../../../../src/dataplane/fast-path/programs.js';
+import { closePrograms, loadPrograms, type Programs } from '../../../../src/dataplane/fast-path/programs.js';
 import { type FastPeer, NO_COUNTS, Tables } from '../../../../src/dataplane/fast-path/tables.js';
 import { ETHTOOL_STSO } from '../../../../src/sys/constants.js';
 import { setFeature } from '../../../../src/sys/ethtool.js';
@@ -49,6 +49,18 @@ interface Bed {
   at: (name: string, vnet?: boolean) => PacketSocket;
 }
 
+function tablesFor(t: Test, overlay: number, joiner: number): Tables {
+  const tables = new Tables(1);
+  t.teardown(() => tables.close());
+  tables.setDevices(overlay, joiner);
+  return tables;
+}
+
+function attach(name: keyof Programs, ifindex: number, programs: Programs): void {
+  const place = { name, ifindex, direction: name === 'out' ? 'egress' : 'ingress' } as const;
+  new Hook(place, { pins: undefined, attachment: 'clsact' }).attach(programs[name]);
+}
+
 /** Builds the interfaces and attaches the programs, with this entry for the peer. */
 function bedFor(t: Test, peer: Partial<FastPeer> = {}): Bed {
   const macs: Record<string, string> = { overlay: MAC_A, underlay: UNDERLAY_MAC };
@@ -60,27 +72,17 @@ function bedFor(t: Test, peer: Partial<FastPeer> = {}): Bed {
   }
   run(`ip address add ${OWN_ADDRESS}/24 dev underlay`);
   run(`ip neighbour add ${PEER_ADDRESS} lladdr ${NEXT_HOP} dev underlay nud permanent`);
-  const tables = new Tables(1);
-  const config = {
-    vni: VNI,
-    port: PORT,
-    address: ipv4(OWN_ADDRESS),
-    mac: mac(MAC_A),
-    overlay: indexOf('overlay'),
-  };
-  const programs = loadPrograms(config, tables);
-  t.teardown(() => {
-    closePrograms(programs);
-    tables.close();
-  });
-  tables.setDevices(config.overlay, indexOf('sender'));
+  const overlay = indexOf('overlay');
+  const tables = tablesFor(t, overlay, indexOf('sender'));
+  const programs = loadPrograms(
+    { vni: VNI, port: PORT, address: ipv4(OWN_ADDRESS), mac: mac(MAC_A), overlay },
+    tables,
+  );
+  t.teardown(() => closePrograms(programs));
   tables.set([[{ ...PEER, ifindex: indexOf('underlay'), ...peer }, 0]]);
-  for (const [name, ifindex, direction] of [
-    ['join', indexOf('receiver'), 'ingress'],
-    ['in', indexOf('underlay'), 'ingress'],
-    ['out', config.overlay, 'egress'],
-  ] as const)
-    new Hook({ name, ifindex, direction }, { pins: undefined, attachment: 'clsact' }).attach(programs[name]);
+  attach('join', indexOf('receiver'), programs);
+  attach('in', indexOf('underlay'), programs);
+  attach('out', overlay, programs);
   const at = (name: string, vnet = false): PacketSocket => {
     const socket = new PacketSocket(indexOf(name), vnet);
     t.teardown(() => socket.close());
@@ -166,6 +168,34 @@ t.test(
         t.same(tables.read(0), NO_COUNTS);
       });
     }
+  },
+);
+
+t.test(
+  'a superpacket of a peer arrives at its overlay device whole, and not at the joiner',
+  NETWORK,
+  async (t) => {
+    const { at, tables } = bedFor(t, { maxSuperpacket: 0xffffffff });
+    // The other end of the underlay is the peer, whose overlay device is `beyond`.
+    run(`ip link set dev peer address ${NEXT_HOP}`);
+    const theirs = tablesFor(t, indexOf('beyond'), indexOf('sender'));
+    theirs.set([[{ ...PEER, ...mac(MAC_A), vtep: ipv4(OWN_ADDRESS) }, 0]]);
+    const config = {
+      vni: VNI,
+      port: PORT,
+      address: ipv4(PEER_ADDRESS),
+      mac: mac(MAC_B),
+      overlay: indexOf('beyond'),
+    };
+    const programs = loadPrograms(config, theirs);
+    t.teardown(() => closePrograms(programs));
+    attach('in', indexOf('peer'), programs);
+    const beyond = at('beyond');
+    at('overlay', true).send(withVnetHeader(SUPERPACKET, 1000));
+    const frame = beyond.receive((frame) => viewOf(frame).getUint16(12) === 0x0800);
+    t.equal(toHex(frame), toHex(SUPERPACKET));
+    t.equal(tables.read(0).txBytes, SUPERPACKET.length);
+    t.equal(theirs.read(0).rxBytes, SUPERPACKET.length);
   },
 );
 
