@@ -1,6 +1,6 @@
 /**
- * The programs of the fast path against the userspace tunnel on random packets: a program makes what the tunnel makes, or
- * lets the packet continue unchanged. An accepted datagram is one that kernel and tunnel accept together.
+ * The programs of the fast path against the userspace tunnel on random packets. A program makes what the tunnel makes, or
+ * lets the packet continue unchanged. It accepts no datagram that kernel and tunnel would not accept.
  */
 
 import t, { type Test } from 'tap';
