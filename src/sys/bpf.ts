@@ -76,6 +76,10 @@ class Attributes {
     return this.view.getUint32(at, true);
   }
 
+  readI32(at: number): number {
+    return this.view.getInt32(at, true);
+  }
+
   /** Runs a command. @throws SystemError */
   run(command: number, what: string): number {
     const result = bpf(command, this.bytes);
@@ -182,7 +186,7 @@ export function loadProgram(name: string, instructions: Uint8Array): number {
 }
 
 export interface TestRun {
-  /** The program's return value. */
+  /** The program's return value, signed. */
   result: number;
   frame: Uint8Array;
 }
@@ -216,7 +220,7 @@ export function testRun(program: number, frame: Uint8Array, context: TestContext
     view.setUint32(at, context[name as keyof typeof CONTEXT] ?? 0, true);
   if (Object.keys(context).length > 0) attributes.u32(40, CONTEXT_SIZE).pointer(48, given);
   attributes.run(BPF_PROG_TEST_RUN, 'run a BPF program');
-  return { result: attributes.readU32(4), frame: out.slice(0, attributes.readU32(12)) };
+  return { result: attributes.readI32(4), frame: out.slice(0, attributes.readU32(12)) };
 }
 
 function path(text: string): Uint8Array {

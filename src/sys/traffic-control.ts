@@ -43,8 +43,6 @@ export interface Filter {
 
 const PARENT = { ingress: TC_H_CLSACT_INGRESS, egress: TC_H_CLSACT_EGRESS } as const;
 const CLSACT_HANDLE = 0xffff0000;
-/** Qdiscs whose filters see every packet of a device. */
-const HOOK_QDISCS: readonly string[] = ['clsact', 'ingress'];
 
 function tcmsg(ifindex: number, handle: number, parent: number, priority = 0, protocol = 0): Buffer {
   const bytes = Buffer.alloc(TCMSG_SIZE);
@@ -57,23 +55,51 @@ function tcmsg(ifindex: number, handle: number, parent: number, priority = 0, pr
   return bytes;
 }
 
-/** Adds a clsact qdisc unless the interface has one, or an ingress qdisc. @throws SystemError */
-export function addClsact(ifindex: number): void {
-  if (hooksOf(ifindex).length > 0) return;
+interface Qdisc {
+  ifindex: number;
+  kind: string;
+}
+
+/** Returns the qdiscs whose filters see every packet of a device. @throws SystemError */
+function hookQdiscs(): Qdisc[] {
+  // A dump of qdiscs lists all interfaces, whatever it asks for.
+  return dump(NETLINK_ROUTE, 'list qdiscs', RTM_GETQDISC, tcmsg(0, 0, 0))
+    .map((qdisc) => ({
+      ifindex: qdisc.readInt32LE(4),
+      kind: textOf(attributesIn(qdisc.subarray(TCMSG_SIZE)).get(TCA_KIND)),
+    }))
+    .filter(({ kind }) => kind === 'clsact' || kind === 'ingress');
+}
+
+/**
+ * Returns whether the interface has a qdisc with this hook. An ingress qdisc has no egress hook, but the kernel takes a
+ * request for it as one for ingress (sch_ingress, ingress_tcf_block).
+ */
+function hasHook(ifindex: number, direction: Direction): boolean {
+  return hookQdiscs().some(
+    (qdisc) => qdisc.ifindex === ifindex && (direction === 'ingress' || qdisc.kind === 'clsact'),
+  );
+}
+
+/**
+ * Adds a clsact qdisc unless the interface has this hook.
+ * @throws SystemError, also for the egress hook of an interface with an ingress qdisc, which excludes clsact
+ */
+export function addClsact(ifindex: number, direction: Direction): void {
+  if (hasHook(ifindex, direction)) return;
   const payload = Buffer.concat([tcmsg(ifindex, CLSACT_HANDLE, TC_H_CLSACT), attribute(TCA_KIND, 'clsact')]);
   change(NETLINK_ROUTE, 'add a clsact qdisc', RTM_NEWQDISC, NLM_F_CREATE, payload);
 }
 
-/** Returns the interfaces with a qdisc that has hooks, or only this one. @throws SystemError */
-export function hooksOf(ifindex = 0): number[] {
-  // A dump of qdiscs lists all interfaces, whatever it asks for.
-  return dump(NETLINK_ROUTE, 'list qdiscs', RTM_GETQDISC, tcmsg(0, 0, 0))
-    .filter((qdisc) => HOOK_QDISCS.includes(textOf(attributesIn(qdisc.subarray(TCMSG_SIZE)).get(TCA_KIND))))
-    .map((qdisc) => qdisc.readInt32LE(4))
-    .filter((index) => ifindex === 0 || index === ifindex);
+/** Returns the interfaces with a qdisc that has hooks. @throws SystemError */
+export function hooksOf(): number[] {
+  return hookQdiscs().map(({ ifindex }) => ifindex);
 }
 
-/** Sets the BPF filter of this priority and handle, and replaces its program in one step. @throws SystemError */
+/**
+ * Sets the BPF filter of this priority and handle, and replaces its program in one step. `addClsact` was called before.
+ * @throws SystemError
+ */
 export function setFilter(
   ifindex: number,
   direction: Direction,
@@ -93,12 +119,13 @@ export function setFilter(
   change(NETLINK_ROUTE, 'add a BPF filter', RTM_NEWTFILTER, NLM_F_CREATE, payload);
 }
 
-/** Removes a BPF filter; a missing one, or a missing interface, is no error. @throws SystemError */
+/** Removes a BPF filter; a missing one, a missing hook or a missing interface is no error. @throws SystemError */
 export function deleteFilter(
   ifindex: number,
   direction: Direction,
   { priority, handle }: Pick<Filter, 'priority' | 'handle'>,
 ): void {
+  if (!hasHook(ifindex, direction)) return;
   const payload = Buffer.concat([
     tcmsg(ifindex, handle, PARENT[direction], priority, ETH_P_ALL),
     attribute(TCA_KIND, 'bpf'),
@@ -113,9 +140,10 @@ export function deleteFilter(
 /** Returns the filters of a hook, in the order in which they see packets. @throws SystemError */
 export function filtersOf(ifindex: number, direction: Direction): Filter[] {
   try {
-    return dump(NETLINK_ROUTE, 'list filters', RTM_GETTFILTER, tcmsg(ifindex, 0, PARENT[direction]))
+    const filters = dump(NETLINK_ROUTE, 'list filters', RTM_GETTFILTER, tcmsg(ifindex, 0, PARENT[direction]))
       .map(parseFilter)
       .filter(({ handle }) => handle !== 0);
+    return filters.length > 0 && hasHook(ifindex, direction) ? filters : [];
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;

@@ -237,7 +237,8 @@ function demandLengths(a: Assembler, pass: Label): void {
  * Continues for an IP packet that fills the datagram. A GRO run has several datagrams in one packet; its first inner packet
  * is shorter than the whole, and only a forwarding thread can split it.
  *
- * R5: the length of UDP. Leaves the inner protocol in R4, and the offset of its header in R3.
+ * R5: the length of UDP. Leaves the inner protocol in R4, the offset of its header in R3, and the protocol number that ICMP
+ * has in this family in R5.
  */
 function demandInner(a: Assembler, pass: Label): void {
   const ipv6 = a.label('IPv6');
@@ -255,6 +256,7 @@ function demandInner(a: Assembler, pass: Label): void {
   a.load(1, R1, at(R7, INNER_IP + IPV4.tos));
   a.load(1, R4, at(R7, INNER_IP + IPV4.protocol));
   a.move(R3, constant(INNER_IP + IPV4_MIN_LENGTH));
+  a.move(R5, constant(IPPROTO_ICMP));
   a.jump(found);
   a.place(ipv6);
   a.load(1, R0, at(R7, INNER_IP + IPV6.version));
@@ -265,6 +267,7 @@ function demandInner(a: Assembler, pass: Label): void {
   a.alu('rsh', R1, constant(4));
   a.load(1, R4, at(R7, INNER_IP + IPV6.nextHeader));
   a.move(R3, constant(INNER_IP + IPV6_LENGTH));
+  a.move(R5, constant(IPPROTO_ICMPV6));
   a.place(found);
   // Equal ECN fields combine to the same (RFC 6040, 4.2).
   a.alu('xor', R1, R2);
@@ -279,13 +282,13 @@ function demandLength(a: Assembler, offset: number, difference: number, pass: La
   a.jumpIf(R0, '!=', R5, pass);
 }
 
-/** R3: the offset of the inner TCP or UDP header. R4: the inner protocol. R8: the end of the data, then the protocol. */
+/** R3 to R5: as `demandInner` leaves them. R8: the end of the data, then the inner protocol. */
 function demandInnerChecksum(a: Assembler, pass: Label): void {
   const checked = a.label('checksum of its own');
   a.load(2, R0, at(R7, OUTER_UDP + UDP.checksum));
   a.jumpIf(R0, '==', constant(0), checked);
-  for (const protocol of [IPPROTO_TCP, IPPROTO_ICMP, IPPROTO_ICMPV6])
-    a.jumpIf(R4, '==', constant(protocol), checked);
+  a.jumpIf(R4, '==', constant(IPPROTO_TCP), checked);
+  a.jumpIf(R4, '==', R5, checked);
   a.jumpIf(R4, '!=', constant(IPPROTO_UDP), pass);
   // UDP over IPv4 may have none.
   a.move(R1, R7);

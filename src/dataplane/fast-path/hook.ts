@@ -126,7 +126,7 @@ export class Hook {
       this.attachTcx(program);
       this.detachFilter();
     } else {
-      addClsact(ifindex);
+      addClsact(ifindex, direction);
       setFilter(ifindex, direction, this.filter, program);
       this.detachTcx();
     }

@@ -150,8 +150,9 @@ export class Tables {
       if (present.get(name)?.equals(Buffer.from(entry.buffer)) !== true) wrong.push([peer, number]);
       present.delete(name);
     }
-    this.set(wrong);
+    // First, because a full table has no room.
     for (const name of present.keys()) deleteElement(this.forwarding, Buffer.from(name, 'hex'));
+    this.set(wrong);
     return wrong.length + present.size;
   }
 
