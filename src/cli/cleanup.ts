@@ -41,9 +41,9 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
     await forget(runDir);
     return;
   }
-  for (const { name } of state?.devices ?? []) {
-    if (await removeLeftFastPath(name, await readLinks(), attachOptions(process.env)))
-      print(`removed the fast path of ${name}`);
+  if ((state?.devices ?? []).length > 0) {
+    if (await removeLeftFastPath(await readLinks(), attachOptions(process.env)))
+      print('removed the fast path');
   }
   for (const device of state?.devices ?? []) if (await removeDevice(device)) found = true;
   if (state?.routes !== undefined) await deleteRoutes(state.routes);

@@ -17,7 +17,7 @@ import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
-import { demandFastPath, fastPathObstacle } from './node/fast-path.js';
+import { demandFastPath, fastPathObstacle, removeLeftFastPath } from './node/fast-path.js';
 import { OwnFiles } from './node/own-files.js';
 import { STARTING } from './node/status.js';
 import { openTunnel, planPresent } from './on-underlay.js';
@@ -139,7 +139,6 @@ async function runUntilShutdown(
       openDataplane: (present, own) => openDataplane(present, own, plan.links, options, spare),
       journal,
       fastPathObstacle: (present) => fastPathObstacle(options.offload, present),
-      attach: options.attach,
       blackhole: options.rules.blackholeRoute,
       onFailure: (error) => shutdown.fail(error),
     };
@@ -152,6 +151,8 @@ async function runUntilShutdown(
       tunnels.push(tunnel);
     }
     logPlan(plan);
+    if (!tunnels.some(({ fastPath }) => fastPath.mayBeUsed))
+      await removeLeftFastPath(plan.links, options.attach);
     // A failed start leaves nothing new behind. Otherwise everything stays for the next start, as with flanneld.
     teardown.defer('the routes outside the devices', () =>
       attaches || service?.isReady ? undefined : journal.removeRoutes(),

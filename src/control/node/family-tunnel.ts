@@ -5,7 +5,7 @@
  * desired with the present state and applies the difference.
  */
 
-import { type AttachOptions, type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
+import { type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import type { PeerReconciler } from '../backends/backend.js';
@@ -44,7 +44,6 @@ export interface TunnelContext {
   journal: Journal;
   /** Returns why the fast path cannot be used; null if it can. */
   fastPathObstacle(plan: FamilyPlan): string | null;
-  attach: AttachOptions;
   /** Whether the pod subnet gets a blackhole route (--ip-blackhole-route). */
   blackhole: boolean;
   /** The tunnel cannot go on: Weft has to stop. */
@@ -96,7 +95,7 @@ export class FamilyTunnel {
       reopen: () => this.enqueue(() => this.reopen()),
       onFailure: context.onFailure,
     });
-    this.fastPath = new TunnelFastPath(this, context.fastPathObstacle(plan), context.attach);
+    this.fastPath = new TunnelFastPath(this, context.fastPathObstacle(plan));
     this.bound = boundAddress(plan, own);
     this.dataplane = context.openDataplane(plan, own);
     this.reconciler = this.reconcilerOn(this.dataplane);

@@ -91,14 +91,11 @@ export class TunnelFastPath {
   private config: FastPathConfig | undefined;
   private paths: ReadonlyMap<Ip, Path> = new Map();
   private outdated = true;
-  private cleared = false;
   private lostJoiner = false;
   private readonly failure = new Once();
-  private readonly attach: AttachOptions;
 
-  constructor(tunnel: PresentTunnel, obstacle: string | null, attach: AttachOptions) {
+  constructor(tunnel: PresentTunnel, obstacle: string | null) {
     this.tunnel = tunnel;
-    this.attach = attach;
     this.obstacle = obstacle;
   }
 
@@ -149,10 +146,7 @@ export class TunnelFastPath {
    * the next check tries again.
    */
   async update(): Promise<number> {
-    if (this.obstacle !== null) {
-      await this.clear();
-      return 0;
-    }
+    if (this.obstacle !== null) return 0;
     return await this.attempt(async () => {
       const obstacle = this.tunnel.underlayAbsent ?? this.policed();
       if (obstacle !== null) return this.turnOff(obstacle);
@@ -280,13 +274,6 @@ export class TunnelFastPath {
   async remove(): Promise<void> {
     if (this.obstacle === null) await removeJoiner(await readLinks());
   }
-
-  /** Removes what an earlier Weft with a fast path left. */
-  private async clear(): Promise<void> {
-    if (this.cleared) return;
-    this.cleared = true;
-    await removeLeftFastPath(this.tunnel.plan.backend.device, await readLinks(), this.attach);
-  }
 }
 
 function isJoiner(event: KernelEvent): boolean {
@@ -295,12 +282,11 @@ function isJoiner(event: KernelEvent): boolean {
 
 /** Removes programs, pins and joiner of an earlier run. Returns whether there was something. @throws UserError */
 export async function removeLeftFastPath(
-  device: string,
   links: readonly Link[],
   { fileSystem }: AttachOptions,
 ): Promise<boolean> {
   try {
-    const removed = removeFastPath(device, fileSystem);
+    const removed = removeFastPath(fileSystem);
     return (await removeJoiner(links)) || removed;
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;

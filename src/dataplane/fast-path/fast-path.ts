@@ -252,8 +252,8 @@ function isSamePlace(a: HookPlace, b: HookPlace): boolean {
   return a.name === b.name && a.ifindex === b.ifindex && a.direction === b.direction;
 }
 
-/** Removes what the fast path of an earlier process left for an overlay device. Returns whether there was something. */
-export function removeFastPath(overlay: string, fileSystem?: string): boolean {
-  const removedPins = Pins.of(overlay, fileSystem)?.clear() ?? false;
+/** Removes what the fast path of an earlier process left in this network namespace. Returns whether there was something. */
+export function removeFastPath(fileSystem?: string): boolean {
+  const removedPins = Pins.clearAll(fileSystem);
   return removeFilters(hooksOf(), []) || removedPins;
 }

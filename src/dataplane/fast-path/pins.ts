@@ -23,14 +23,20 @@ export class Pins {
   static of(overlay: string, fileSystem = BPF_FILE_SYSTEM): Pins | undefined {
     try {
       if (statfsSync(fileSystem).type !== BPF_FS_MAGIC) return undefined;
-      const { ino } = statSync('/proc/self/ns/net');
       // The file system reserves names with dots (kernel/bpf/inode.c, bpf_lookup).
-      const pins = new Pins(join(fileSystem, 'weft', `net-${ino}`, overlay.replaceAll('.', '_')));
+      const pins = new Pins(join(namespaceDirectory(fileSystem), overlay.replaceAll('.', '_')));
       mkdirSync(pins.directory, { recursive: true, mode: 0o700 });
       return pins;
     } catch {
       return undefined;
     }
+  }
+
+  /** Removes the pins of all overlay devices of this network namespace. Returns whether there were any. */
+  static clearAll(fileSystem = BPF_FILE_SYSTEM): boolean {
+    const namespace = namespaceDirectory(fileSystem);
+    const cleared = namesIn(namespace).map((overlay) => new Pins(join(namespace, overlay)).clear());
+    return cleared.includes(true);
   }
 
   /** Pins an object under a name, instead of what has that name. @throws SystemError */
@@ -70,11 +76,7 @@ export class Pins {
 
   /** Returns the names of all pins. */
   names(): string[] {
-    try {
-      return readdirSync(this.directory);
-    } catch {
-      return [];
-    }
+    return namesIn(this.directory);
   }
 
   private pathOf(name: string): string {
@@ -90,5 +92,18 @@ export class Pins {
         return;
       }
     }
+  }
+}
+
+function namespaceDirectory(fileSystem: string): string {
+  return join(fileSystem, 'weft', `net-${statSync('/proc/self/ns/net').ino}`);
+}
+
+/** Returns the names in a directory; none if there is no such directory. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
   }
 }

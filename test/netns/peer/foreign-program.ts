@@ -32,7 +32,7 @@ const program = loadProgram('foreign', a.assemble());
 if (attachment === 'tcx') {
   createLink(program, Number(index), BPF_TCX_INGRESS);
 } else {
-  addClsact(Number(index));
+  addClsact(Number(index), 'ingress');
   setFilter(Number(index), 'ingress', { priority: 1, handle: 1, name: 'foreign' }, program);
 }
 console.log('attached');

@@ -96,7 +96,6 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
       },
       journal: new Journal(runDir, '/run/flannel/subnet.env'),
       fastPathObstacle: () => 'tests have no fast path',
-      attach: {},
       blackhole,
       onFailure: (error) => failures.push(error),
     },
