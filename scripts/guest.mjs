@@ -34,11 +34,14 @@ const MIRROR = process.env.DEBIAN_MIRROR ?? 'http://deb.debian.org';
 const MODULES = ['arch', 'crypto', 'drivers/virtio', 'lib', 'net'];
 const DRIVERS = 'drivers/net';
 
-/** Commands of this machine that a guest gets, with their libraries. Busybox provides others; its shell prefers its own. */
+/** Commands of this machine that a guest gets, with their libraries. The shell of busybox would prefer its own `ip`. */
 const COMMANDS = ['sh', 'ip', 'iperf3', 'ethtool', 'nft', 'modprobe'];
 
-/** Process 1 of a guest. It answers on the second serial line: a command in Base64, its output in Base64, its status. */
-const INIT = `#!${await pathOf('sh')}
+/**
+ * Process 1 of a guest, behind the line that names its shell. On the second serial line it reads a command in Base64, and
+ * writes the output in Base64 and the exit status.
+ */
+const INIT = `
 /bin/busybox --install -s /bin
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin HOME=/root NO_COLOR=1
 mount -t proc proc /proc
@@ -62,26 +65,29 @@ poweroff -f
 `;
 
 /**
- * Returns the kernel and the initial file system of a guest, and makes what is missing.
- * @param {string} suite a Debian suite, for example bookworm or bullseye-security
- * @returns {Promise<{ suite: string, release: string, kernel: string, initrd: string }>}
+ * Returns kernels and initial file systems, and makes what is missing.
+ * @param {readonly string[]} suites Debian suites, for example bookworm or bullseye-security
+ * @returns {Promise<{ suite: string, release: string, kernel: string, initrd: string }[]>}
  */
-export async function makeGuest(suite) {
+export async function makeGuests(suites) {
   if (process.arch !== 'x64')
     throw new SetupError(
       `the guests have this machine's Node, so they need x64, and this is ${process.arch}`,
     );
-  const folder = `${CACHE}/${suite}`;
-  if (!existsSync(`${folder}/version`)) await makeKernel(suite, folder);
-  const base = await makeBase();
-  const initrd = `${folder}/initrd.cpio`;
-  writeFileSync(initrd, Buffer.concat([readFileSync(`${folder}/modules.cpio`), readFileSync(base)]));
-  const release = readFileSync(`${folder}/version`, 'utf8');
-  return { suite, release, kernel: `${folder}/vmlinuz`, initrd };
+  for (const suite of suites) if (!existsSync(`${CACHE}/${suite}/version`)) await makeKernel(suite);
+  const base = suites.length > 0 ? readFileSync(await makeBase()) : undefined;
+  return suites.map((suite) => {
+    const folder = `${CACHE}/${suite}`;
+    const initrd = `${folder}/initrd.cpio`;
+    writeFileSync(initrd, Buffer.concat([readFileSync(`${folder}/modules.cpio`), base]));
+    const release = readFileSync(`${folder}/version`, 'utf8');
+    return { suite, release, kernel: `${folder}/vmlinuz`, initrd };
+  });
 }
 
 /** Downloads the kernel package of a suite and takes out of it what a guest needs. */
-async function makeKernel(suite, folder) {
+async function makeKernel(suite) {
+  const folder = `${CACHE}/${suite}`;
   say(`downloading ${PACKAGE} of Debian ${suite}`);
   const work = `${CACHE}/work`;
   rmSync(work, { recursive: true, force: true });
@@ -91,7 +97,7 @@ async function makeKernel(suite, folder) {
   const depends = await apt('apt-cache', 'depends', PACKAGE);
   const image = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
   if (image === undefined) throw new SetupError(`Debian ${suite} has no ${PACKAGE}`);
-  await apt('sh', '-c', `cd ${work} && apt-get download -qq ${image} && dpkg-deb -x ${image}_*.deb tree`);
+  await apt('sh', '-c', `cd '${work}' && apt-get download -qq ${image} && dpkg-deb -x ${image}_*.deb tree`);
   const modules = firstExisting([`${work}/tree/lib/modules`, `${work}/tree/usr/lib/modules`]);
   const release = readdirSync(modules)[0];
   const from = `${modules}/${release}`;
@@ -151,7 +157,7 @@ async function makeBase() {
     cpSync(`${ROOT}${path}`, `${tree}/weft/${path}`, { recursive: true });
   writeFileSync(`${tree}/etc/passwd`, 'root:x:0:0:root:/root:/bin/sh\n');
   writeFileSync(`${tree}/etc/group`, 'root:x:0:\n');
-  writeFileSync(`${tree}/init`, INIT);
+  writeFileSync(`${tree}/init`, `#!${await pathOf('sh')}${INIT}`);
   chmodSync(`${tree}/init`, 0o755);
   await pack(tree, `${CACHE}/base.cpio`);
   rmSync(tree, { recursive: true, force: true });
@@ -183,7 +189,7 @@ function productionPackages() {
 
 /** Packs a folder into an archive that the kernel reads. */
 async function pack(folder, archive) {
-  await run(['sh', '-c', `cd ${folder} && find . | busybox cpio -o -H newc >${archive}.new 2>/dev/null`]);
+  await run(['sh', '-c', `cd '${folder}' && find . | busybox cpio -o -H newc >'${archive}.new' 2>/dev/null`]);
   renameSync(`${archive}.new`, archive);
 }
 

@@ -1,6 +1,6 @@
 // `npm run vm -- [flags]`: the set-up, the guests, then bench/vm in a private world.
 
-import { makeGuest } from './guest.mjs';
+import { makeGuests } from './guest.mjs';
 import { main, ROOT } from './run.mjs';
 import { setUp } from './setup.mjs';
 import { runInWorld } from './world.mjs';
@@ -11,7 +11,6 @@ await main(async () => {
   const { parseOptions } = await import(`${ROOT}dist/bench/vm/options.js`);
   const options = parseOptions(args);
   const suites = options === 'help' ? [] : [...options.kernels, ...options.oldKernels];
-  const images = [];
-  for (const suite of suites) images.push(await makeGuest(suite));
+  const images = await makeGuests(suites);
   return await runInWorld(`${ROOT}dist/bench/vm/index.js`, args, { WEFT_GUESTS: JSON.stringify(images) });
 });

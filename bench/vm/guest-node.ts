@@ -6,7 +6,7 @@
  *     └───────────────────────────────────────────────┘          └────────────────────────────────────┘
  */
 
-import { type NetConf, netConf, type VxlanLease } from '../../lab/leases.js';
+import { netConf, type VxlanLease } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 import { type Answer, checksumErrors, type Guest, SNMP } from './guest.js';
 
@@ -15,6 +15,8 @@ const WEFT = 'node /weft/dist/src/cli/weft.js';
 const STREAM = 'node /weft/dist/test/netns/peer/stream.js';
 const RECEIVED = '/tmp/received';
 const POD_MTU = 1450;
+/** A guest has nft, and no iptables. */
+const NET_CONF = { ...netConf(), EnableNFTables: true };
 const LOG = '/run/weft.log';
 const READY_TIMEOUT_MS = 120_000;
 
@@ -38,7 +40,7 @@ export class GuestNode {
   }
 
   /** Sets up the underlay interface, the bridge and the pod, with the peers' leases and a server of iperf3. */
-  async build(peers: readonly VxlanLease[], conf: NetConf = netConf()): Promise<void> {
+  async build(peers: readonly VxlanLease[]): Promise<void> {
     const { self } = this;
     const leases = JSON.stringify({ leases: [self.lease(), ...peers] });
     await this.guest.run(`
@@ -58,18 +60,20 @@ export class GuestNode {
       ip -n pod route add default via 10.244.${self.index}.1
       mkdir -p /run/flannel
       echo '${leases}' >/run/leases.json
-      echo '${JSON.stringify(conf)}' >/run/net-conf.json
+      echo '${JSON.stringify(NET_CONF)}' >/run/net-conf.json
       ip netns exec pod iperf3 -s -D`);
   }
 
   /** Starts `weft run` and waits until it forwards, with the fast path if the level is bpf. */
   private async start(level: string): Promise<void> {
-    const line = level === 'bpf' ? 'fast path on' : '] ready: ';
+    // A start is complete with the second line: from then on the device outlives Weft.
+    const lines = [...(level === 'bpf' ? ['fast path on'] : []), '] ready: '];
+    const seen = lines.map((line) => `grep -qF '${line}' ${LOG}`).join(' && ');
     await this.guest.run(
       `: >${LOG}
       setsid ${this.command('run', level)} >${LOG} 2>&1 &
       echo $! >/run/weft.pid
-      until grep -qF '${line}' ${LOG}; do
+      until ${seen}; do
         kill -0 $(cat /run/weft.pid) || { cat ${LOG}; exit 1; }
         sleep 0.2
       done`,
@@ -88,6 +92,12 @@ export class GuestNode {
     } finally {
       await this.stop();
     }
+  }
+
+  /** Starts Weft and kills it once it forwards. */
+  async startAndKill(level: string): Promise<void> {
+    await this.start(level);
+    await this.guest.run('kill -9 $(cat /run/weft.pid)');
   }
 
   /** Runs `weft run` where it is expected to end by itself. */

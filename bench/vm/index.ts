@@ -10,21 +10,29 @@ import { StepError, step } from '../../lab/steps.js';
 import { requireWorld } from '../../lab/world.js';
 import { Bed } from './bed.js';
 import { ACCELERATION, type GuestImage } from './guest.js';
-import { LEVELS, measure, type Proof, prove, type Sample } from './measure.js';
+import { LEVELS, measure, outlive, type Proof, prove, type Sample } from './measure.js';
 import { type Options, parseOptions, USAGE } from './options.js';
 import { proofTable, rateTable } from './report.js';
 
 const MEBIBYTE = 1 << 20;
 
-/** Returns the images that scripts/vm.mjs passes on, by suite. */
-function images(): Map<string, GuestImage> {
-  const list = JSON.parse(process.env.WEFT_GUESTS ?? '[]') as GuestImage[];
-  return new Map(list.map((image) => [image.suite, image]));
+/** Returns the load of the machine over 1, 5 and 15 minutes. */
+function load(): string {
+  return loadavg()
+    .map((one) => one.toFixed(1))
+    .join(' ');
 }
 
-/** Measures the kernel that has the fast path, on each link. */
-async function compareLevels(image: GuestImage, options: Options): Promise<string[]> {
-  const lines: string[] = [];
+/** Returns the image of a suite: scripts/vm.mjs passes on what it made. */
+function imageOf(suite: string): GuestImage {
+  const made = JSON.parse(process.env.WEFT_GUESTS ?? '[]') as GuestImage[];
+  const image = made.find((one) => one.suite === suite);
+  if (image === undefined) throw new Error(`no kernel of ${suite} was made; use npm run vm`);
+  return image;
+}
+
+/** Measures the kernel that has the fast path, and prints the tables of each link. */
+async function compareLevels(image: GuestImage, options: Options): Promise<void> {
   for (const link of options.links) {
     const bed = await step(link, `boot ${image.release}, join it to kernel vxlan (${release()})`, () =>
       Bed.create(image, link),
@@ -35,6 +43,7 @@ async function compareLevels(image: GuestImage, options: Options): Promise<strin
         const text = `${level}: ${options.megabytes} MiB each way, hash, checksums, counters`;
         proofs.push(await step(link, text, () => prove(bed, level, options.megabytes * MEBIBYTE)));
       }
+      await step(link, 'bpf: no ping is lost after SIGKILL and during the next start', () => outlive(bed));
       const samples: Sample[] = [];
       for (let round = 1; round <= options.rounds; round++) {
         for (const level of round % 2 === 1 ? LEVELS : [...LEVELS].reverse()) {
@@ -42,27 +51,28 @@ async function compareLevels(image: GuestImage, options: Options): Promise<strin
           samples.push(await step(link, text, () => measure(bed, level, options.seconds)));
         }
       }
-      lines.push(`${link}:`, '', ...proofTable(proofs), '', ...rateTable(samples), '');
+      const tables = [...proofTable(proofs), '', ...rateTable(samples)].join('\n');
+      console.log(`\n${image.release} (Debian ${image.suite}), ${link}; load ${load()}:\n\n${tables}\n`);
     } finally {
       await bed.dispose();
     }
   }
-  return lines;
 }
 
 /** Shows that a kernel which is too old refuses the fast path, and that `auto` does without. */
-async function showRefusal(image: GuestImage): Promise<string[]> {
+async function showRefusal(image: GuestImage): Promise<void> {
   const bed = await step('old', `boot ${image.release}`, () => Bed.create(image, 'virt'));
   try {
-    return await step('old', '--offload bpf refuses, --offload auto uses gso', async () => {
+    const lines = await step('old', '--offload bpf refuses, --offload auto uses gso', async () => {
       const { status, output } = await bed.node.tryRun('bpf');
       const errors = output.trim().split('\n');
-      if (status !== 1) throw new Error(`--offload bpf ended with ${status}, not 1: ${output}`);
+      if (status !== 1 || errors.length !== 1)
+        throw new Error(`--offload bpf ended with ${status}, not with 1 and one line: ${output}`);
       const line = await bed.node.runFor('auto', () => bed.node.offloadLine());
       if (!line.startsWith('level gso')) throw new Error(`--offload auto: ${line}`);
-      const heading = `${image.release} (Debian ${image.suite}), --offload bpf and auto:`;
-      return [heading, '', `    ${errors.at(-1)}`, `    ${line}`, ''];
+      return [`--offload bpf:  ${errors.at(0)}`, `--offload auto: ${line}`];
     });
+    console.log(`\n${image.release} (Debian ${image.suite}):\n\n${lines.join('\n')}\n`);
   } finally {
     await bed.dispose();
   }
@@ -76,26 +86,9 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   requireWorld();
   if (!(await kernelHasVxlan())) throw new Error('this kernel has no vxlan, which the peer needs');
-  const made = images();
-  const load = () =>
-    loadavg()
-      .map((one) => one.toFixed(1))
-      .join(' ');
-  const lines = [
-    `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores, ${ACCELERATION}; load ${load()}`,
-    '',
-  ];
-  for (const suite of options.kernels) {
-    const image = made.get(suite);
-    if (image === undefined) throw new Error(`no image for ${suite}`);
-    lines.push(`## ${image.release} (Debian ${suite})`, '', ...(await compareLevels(image, options)));
-  }
-  for (const suite of options.oldKernels) {
-    const image = made.get(suite);
-    if (image === undefined) throw new Error(`no image for ${suite}`);
-    lines.push(...(await showRefusal(image)));
-  }
-  console.log(`\n${lines.join('\n')}load at the end: ${load()}`);
+  console.log(`${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores, ${ACCELERATION}; load ${load()}\n`);
+  for (const suite of options.kernels) await compareLevels(imageOf(suite), options);
+  for (const suite of options.oldKernels) await showRefusal(imageOf(suite));
   return 0;
 }
 

@@ -79,6 +79,17 @@ async function proofOf(bed: Bed, level: Level): Promise<Proof> {
   };
 }
 
+/** Kills Weft with SIGKILL and starts it again; throws if a ping between the pods is lost meanwhile. */
+export async function outlive({ node, peerPod }: Bed): Promise<void> {
+  const pings = async (when: string) => {
+    const { sent, received } = await ping(peerPod.netns, node.podAddress, { count: 2 * PINGS, wait: 10 });
+    if (received < sent) throw new Error(`${when}, ${sent - received} of ${sent} pings are lost`);
+  };
+  await node.startAndKill('bpf');
+  await pings('after SIGKILL');
+  await Promise.all([pings('during the next start'), node.runFor('bpf', async () => {})]);
+}
+
 async function reach({ node, peerPod }: Bed): Promise<{ min: number }> {
   const result = await ping(peerPod.netns, node.podAddress, { count: PINGS, wait: 10 });
   if (result.received > 0) return result;

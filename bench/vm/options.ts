@@ -45,14 +45,20 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
       if (name === 'plain' || name === 'virt') return name;
       throw new Error(`--links: '${name}' is unknown; choose from plain, virt`);
     }),
-    kernels: listed(values.kernels),
-    oldKernels: listed(values['old-kernels']),
+    kernels: suites('--kernels', values.kernels),
+    oldKernels: suites('--old-kernels', values['old-kernels']),
   };
 }
 
 /** Returns the names in a list; `none` is an empty one. */
 function listed(text: string): string[] {
   return text === 'none' ? [] : text.split(',');
+}
+
+function suites(flag: string, text: string): string[] {
+  for (const name of listed(text))
+    if (!/^[a-z]+(-[a-z]+)*$/.test(name)) throw new Error(`${flag}: '${name}' is no name of a Debian suite`);
+  return listed(text);
 }
 
 function count(flag: string, text: string): number {
