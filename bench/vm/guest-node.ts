@@ -39,7 +39,7 @@ export class GuestNode {
     this.podAddress = `10.244.${self.index}.11`;
   }
 
-  /** Sets up the underlay interface, the bridge and the pod, with the peers' leases and a server of iperf3. */
+  /** Sets up the underlay interface, the bridge and the pod, with the peers' leases. */
   async build(peers: readonly VxlanLease[]): Promise<void> {
     const { self } = this;
     const leases = JSON.stringify({ leases: [self.lease(), ...peers] });
@@ -60,8 +60,7 @@ export class GuestNode {
       ip -n pod route add default via 10.244.${self.index}.1
       mkdir -p /run/flannel
       echo '${leases}' >/run/leases.json
-      echo '${JSON.stringify(NET_CONF)}' >/run/net-conf.json
-      ip netns exec pod iperf3 -s -D`);
+      echo '${JSON.stringify(NET_CONF)}' >/run/net-conf.json`);
   }
 
   /** Starts `weft run` and waits until it forwards, with the fast path if the level is bpf. */
@@ -119,6 +118,13 @@ export class GuestNode {
   async offloadLine(): Promise<string> {
     const text = await this.guest.run(`${WEFT} status --run-dir /run/weft`);
     return /^\s*offload\s+(.*)$/m.exec(text)?.[1] ?? '';
+  }
+
+  /** Starts a server of iperf3 in the pod, for one run, and waits until it listens. */
+  async serveIperf(port: number): Promise<void> {
+    const listening = `:${port.toString(16).toUpperCase()} .* 0A `;
+    await this.guest.run(`ip netns exec pod iperf3 -s -1 -D -p ${port}
+      until ip netns exec pod grep -q '${listening}' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done`);
   }
 
   /** Sends bytes from the pod; returns the line with their hash. */

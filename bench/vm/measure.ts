@@ -30,6 +30,7 @@ export interface Proof {
 
 const STREAM = `${DIST}test/netns/peer/stream.js`;
 const PORT = 7001;
+const IPERF_PORT = 5201;
 const PINGS = 50;
 
 /** Measures with Weft started for it. */
@@ -129,7 +130,9 @@ interface Sum {
 
 /** Returns Mbit/s that arrived, by the clock of this machine: an emulated one is less exact. */
 async function rate({ node, peerPod }: Bed, seconds: number, outward: boolean): Promise<number> {
-  const argv = ['iperf3', '-J', '-c', node.podAddress, '-t', `${seconds}`, ...(outward ? ['-R'] : [])];
+  await node.serveIperf(IPERF_PORT);
+  const target = ['-c', node.podAddress, '-p', `${IPERF_PORT}`];
+  const argv = ['iperf3', '-J', ...target, '-t', `${seconds}`, ...(outward ? ['-R'] : [])];
   const { stdout } = await exec(argv, { netns: peerPod.netns, timeoutMs: (seconds + 60) * 1000 });
   const report = JSON.parse(stdout) as { error?: string; end?: Readonly<Record<string, Sum>> };
   const { sum_sent: sent, sum_received: received } = report.end ?? {};
