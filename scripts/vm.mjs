@@ -1,7 +1,7 @@
 // `npm run vm -- [flags]`: the set-up, the guests, then bench/vm in a private world.
 
 import { makeGuests } from './guest.mjs';
-import { main, ROOT } from './run.mjs';
+import { main, ROOT, SetupError } from './run.mjs';
 import { setUp } from './setup.mjs';
 import { runInWorld } from './world.mjs';
 
@@ -9,8 +9,17 @@ await main(async () => {
   const args = process.argv.slice(2);
   await setUp(['vm']);
   const { parseOptions } = await import(`${ROOT}dist/bench/vm/options.js`);
-  const options = parseOptions(args);
+  const options = parsed(() => parseOptions(args));
   const suites = options === 'help' ? [] : [...options.kernels, ...options.oldKernels];
   const images = await makeGuests(suites);
   return await runInWorld(`${ROOT}dist/bench/vm/index.js`, args, { WEFT_GUESTS: JSON.stringify(images) });
 });
+
+/** Returns the options; a wrong flag is one line. */
+function parsed(parse) {
+  try {
+    return parse();
+  } catch (error) {
+    throw new SetupError(`vm: ${error instanceof Error ? error.message : error}`);
+  }
+}
