@@ -23,6 +23,11 @@ const PACKAGES = {
   'ovs-vswitchd': 'openvswitch-switch',
   etcd: 'etcd-server',
   openssl: 'openssl',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  busybox: 'busybox-static',
+  depmod: 'kmod',
+  modprobe: 'kmod',
+  '/usr/share/keyrings/debian-archive-keyring.gpg': 'debian-archive-keyring',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 
@@ -34,6 +39,15 @@ const COMMANDS = {
   test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
+  vm: [
+    ...BASE,
+    'nft',
+    'qemu-system-x86_64',
+    'busybox',
+    'depmod',
+    'modprobe',
+    '/usr/share/keyrings/debian-archive-keyring.gpg',
+  ],
 };
 
 /** Checks what no package can provide. */
