@@ -12,6 +12,7 @@ import { SystemError } from '../sys/system-error.js';
 import { formatIp, type Ip, toUnderlay } from './addresses/ip.js';
 import type { Link } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
+import { fastPathObstacle } from './node/fast-path.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, type FamilyPlan, formatEndpoint } from './plan.js';
 import { shellWord } from './support/printable.js';
@@ -26,7 +27,7 @@ export function openDataplane(
   options: RunOptions,
   spare?: SpareWorker,
 ): Dataplane {
-  const { backend, family, origin, podMtu, peerCheck } = plan;
+  const { backend, origin, podMtu, peerCheck } = plan;
   const address = boundAddress(plan, own);
   try {
     return new Dataplane({
@@ -36,7 +37,7 @@ export function openDataplane(
       port: backend.conf.port,
       workers: options.workers,
       offload: options.offload === 'bpf' ? 'auto' : options.offload,
-      fastPath: family === 'ipv4' && backend.conf.type === 'vxlan' ? options.attach : undefined,
+      fastPath: fastPathObstacle(options.offload, plan) === null ? options.attach : undefined,
       gsoRuns: options.gsoTrains,
       busyPoll: options.busyPoll,
       podMtu,

@@ -194,7 +194,8 @@ export class Dataplane {
       transmit: directionLevel(level, runs.reason),
       receive: directionLevel(level, this.device.refusal),
     };
-    this.sockets.joinsDatagrams = level === 'gso';
+    // While no socket joins, the kernel does not look up the socket of each datagram twice (udp4_gro_receive).
+    this.sockets.joinsDatagrams = level === 'gso' && options.fastPath === undefined;
     if (options.fastPath !== undefined) {
       const { device: overlay, fastPath } = options;
       // A program takes a datagram alone; only the threads can split a GRO run.

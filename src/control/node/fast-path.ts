@@ -64,6 +64,14 @@ export function fastPathObstacle(choice: RunOptions['offload'], plan: FamilyPlan
   if (backend.learning) return 'Learning needs every packet';
   if (peerCheck !== 'strict') return `--peer-check ${peerCheck} accepts what the fast path cannot check`;
   if (!link.ethernet) return `${link.name} is no Ethernet device`;
+  tested ??= { reason: selfTest() };
+  return tested.reason;
+}
+
+/** The result of the self-test, which stays the same as long as this process runs. */
+let tested: { reason: string | null } | undefined;
+
+function selfTest(): string | null {
   try {
     testFastPath();
     return null;
