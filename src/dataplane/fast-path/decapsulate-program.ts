@@ -321,8 +321,8 @@ function demandPeer(a: Assembler, forwarding: number, pass: Label): void {
 }
 
 /**
- * The kernel would cut a UDP superpacket as if its inner UDP header were that of a tunnel: nothing tells it that the tunnel
- * has ended (net/ipv4/udp_offload.c, udp4_ufo_fragment). It does not concern TCP. R8: the inner protocol.
+ * Nothing tells the kernel that the tunnel has ended. It would cut a UDP superpacket as if its UDP header were that of the
+ * tunnel (net/ipv4/udp_offload.c, udp4_ufo_fragment). TCP is not concerned. R8: the inner protocol.
  */
 function demandNoUdpSuperpacket(a: Assembler, pass: Label): void {
   const fine = a.label('no UDP superpacket');
