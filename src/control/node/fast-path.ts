@@ -97,7 +97,11 @@ export class TunnelFastPath {
   private reason: string | null = 'starting';
   /** The configuration in use. */
   private config: FastPathConfig | undefined;
-  private paths: ReadonlyMap<Ip, Path> = new Map();
+  /** MTU of the overlay device. */
+  private overlayMtu = 0;
+  /** The paths to the peers' addresses; undefined for one that the kernel does not reach. */
+  private readonly paths = new Map<Ip, Path | undefined>();
+  /** Whether an interface, an address or a route has changed since everything was read. */
   private outdated = true;
   private lostJoiner = false;
   private readonly failure = new Once();
@@ -158,6 +162,7 @@ export class TunnelFastPath {
     return await this.attempt(async () => {
       const obstacle = this.tunnel.underlayAbsent ?? this.policed();
       if (obstacle !== null) return this.turnOff(obstacle);
+      if (!this.outdated && this.status.on && this.suitsPlan()) return await this.followPeers();
       const links = await readLinks();
       const overlay = links.find(({ name }) => name === this.tunnel.plan.backend.device);
       if (overlay === undefined) return this.turnOff(`${this.tunnel.plan.backend.device} is gone`);
@@ -191,27 +196,44 @@ export class TunnelFastPath {
   }
 
   private async turnOn(overlay: Link, links: readonly Link[]): Promise<number> {
-    const { dataplane, plan, own, peers } = this.tunnel;
-    const { fastPath } = dataplane;
+    const { fastPath } = this.tunnel.dataplane;
     if (fastPath === undefined) return 0;
-    const address = boundAddress(plan, own);
-    const config = await this.configFor(overlay, links, address);
-    if (this.outdated || peers.some(({ publicIp }) => !this.paths.has(publicIp))) {
-      this.paths = await pathsTo([...new Set(peers.map(({ publicIp }) => publicIp))], address);
-      this.outdated = false;
-    }
-    const isCurrent = fastPath.isOn && isDeepStrictEqual(config, this.config);
-    if (isCurrent) {
-      fastPath.setPeers(this.fastPeers(overlay.mtu));
-      return 0;
-    }
-    fastPath.turnOn(config, this.fastPeers(overlay.mtu));
+    this.outdated = false;
+    this.overlayMtu = overlay.mtu;
+    this.paths.clear();
+    const config = await this.configFor(overlay, links);
+    if (fastPath.isOn && isDeepStrictEqual(config, this.config)) return await this.followPeers();
+    await this.findPaths();
+    fastPath.turnOn(config, this.fastPeers());
     info(`fast path on: BPF programs forward packets of known peers (${fastPath.attachments})`);
     this.config = config;
     this.reason = null;
     const repairs = this.lostJoiner ? 1 : 0;
     this.lostJoiner = false;
     return repairs;
+  }
+
+  /** Sets the present peers. Returns 0: the number of repairs. */
+  private async followPeers(): Promise<number> {
+    await this.findPaths();
+    this.tunnel.dataplane.fastPath?.setPeers(this.fastPeers());
+    return 0;
+  }
+
+  /** Finds the paths to the peers that are new. */
+  private async findPaths(): Promise<void> {
+    const { plan, own, peers } = this.tunnel;
+    const unknown = new Set(
+      peers.map(({ publicIp }) => publicIp).filter((address) => !this.paths.has(address)),
+    );
+    const found = await pathsTo([...unknown], boundAddress(plan, own));
+    for (const address of unknown) this.paths.set(address, found.get(address));
+  }
+
+  /** Returns whether the configuration in use has what the plan and the own lease require. */
+  private suitsPlan(): boolean {
+    const { config } = this;
+    return config !== undefined && isDeepStrictEqual(config, { ...config, ...this.fromPlan() });
   }
 
   /** Whether it is used, or may be used later. */
@@ -228,7 +250,10 @@ export class TunnelFastPath {
     const { plan, own, peers } = this.tunnel;
     const datagrams = {
       own: boundAddress(plan, own),
-      peers: peers.map(({ publicIp }) => publicIp),
+      // Most nodes have no policy, and some have very many peers.
+      get peers() {
+        return peers.map(({ publicIp }) => publicIp);
+      },
       port: plan.backend.conf.port,
     };
     return hasMatchingPolicy(datagrams)
@@ -236,21 +261,23 @@ export class TunnelFastPath {
       : null;
   }
 
-  private async configFor(overlay: Link, links: readonly Link[], address: Ip): Promise<FastPathConfig> {
+  private async configFor(overlay: Link, links: readonly Link[]): Promise<FastPathConfig> {
+    return { ...this.fromPlan(), overlay: overlay.index, joiner: await ensureJoiner(links) };
+  }
+
+  private fromPlan(): Omit<FastPathConfig, 'overlay' | 'joiner'> {
     const { plan, own } = this.tunnel;
     const { conf } = plan.backend;
     return {
-      overlay: overlay.index,
       underlay: plan.link.index,
-      joiner: await ensureJoiner(links),
-      address: toUnderlay(address) as number,
+      address: toUnderlay(boundAddress(plan, own)) as number,
       port: conf.port,
       vni: conf.type === 'vxlan' ? conf.vni : 0,
       mac: splitMac(vtepMacOf(own)),
     };
   }
 
-  private fastPeers(overlayMtu: number): FastPeer[] {
+  private fastPeers(): FastPeer[] {
     const byMac = new Map(this.tunnel.peers.map((lease): [string, Lease] => [vtepMacOf(lease), lease]));
     return [...byMac].flatMap(([mac, { publicIp }]) => {
       const path = this.paths.get(publicIp);
@@ -262,7 +289,7 @@ export class TunnelFastPath {
           ifindex: path.ifindex,
           maxFrame: path.mtu - OVERHEAD + ETHERNET_LENGTH,
           // The kernel forwards no segment that is larger than the MTU of the overlay device.
-          maxSuperpacket: overlayMtu + OVERHEAD <= path.mtu ? NO_LIMIT : 0,
+          maxSuperpacket: this.overlayMtu + OVERHEAD <= path.mtu ? NO_LIMIT : 0,
         },
       ];
     });

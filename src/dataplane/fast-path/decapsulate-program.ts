@@ -64,7 +64,18 @@ import {
   UDP,
   VXLAN,
 } from './layout.js';
-import { COUNT, DEVICE, ENTRY, KEY_SIZE, type Tables } from './tables.js';
+import {
+  countPacket,
+  demandBytes,
+  END,
+  loadData,
+  lookUpNumber,
+  lookUpPeer,
+  saveFrameHeader,
+  setNumber,
+  writeFrameHeader,
+} from './steps.js';
+import { DEVICE, ENTRY, type Tables } from './tables.js';
 
 /** What the program has as constants. */
 export interface DecapsulateConfig {
@@ -84,12 +95,8 @@ const IPV4_DIFFERENCE = UDP_LENGTH + VXLAN_LENGTH + ETHERNET_LENGTH;
 const IPV6_DIFFERENCE = IPV4_DIFFERENCE + IPV6_LENGTH;
 
 /** Offsets in the stack. */
-const KEY = at(FP, -KEY_SIZE);
-const FRAME_START = at(FP, -24);
-const FRAME_MIDDLE = at(FP, -16);
-const FRAME_END = at(FP, -12);
-const NUMBER = at(FP, -28);
-const OVERLAY = at(FP, -32);
+const OVERLAY = at(FP, END - 4);
+const PROTOCOL = at(FP, END - 8);
 
 /** R6: the packet. R7: its data. R8: the end of its data, later the inner protocol. R9: the peer's entry. */
 export function decapsulateProgram(
@@ -110,7 +117,7 @@ export function decapsulateProgram(
   demandNoUdpSuperpacket(a, pass);
   loadDevice(a, devices, DEVICE.overlay, pass);
   a.store(4, OVERLAY, R0);
-  saveFrameHeader(a);
+  saveFrameHeader(a, INNER_ETHERNET);
 
   a.move(R1, R6);
   a.move(R2, constant(-OVERHEAD));
@@ -119,18 +126,18 @@ export function decapsulateProgram(
   a.call(HELPER.adjustRoom);
   a.jumpIf(R0, '!=', constant(0), pass);
 
-  a.load(4, R1, field(R6, 'dataEnd'));
-  a.load(4, R7, field(R6, 'data'));
-  a.move(R0, R7);
-  a.alu('add', R0, constant(ETHERNET_LENGTH));
-  a.jumpIf(R0, '>', R1, drop);
-  writeFrameHeader(a);
-  countPacket(a, counts, drop);
+  a.store(4, PROTOCOL, R8);
+  loadData(a);
+  demandBytes(a, ETHERNET_LENGTH, drop);
+  // The outer one is left, in front of the inner packet.
+  writeFrameHeader(a, 0);
+  countPacket(a, counts, 'rx', 0, drop);
 
   // Only TCP is joined. A superpacket would be cut again on its way to the joiner, which has no TSO.
   a.load(4, R0, field(R6, 'gsoSize'));
   a.jumpIf(R0, '!=', constant(0), direct);
-  a.jumpIf(R8, '!=', constant(IPPROTO_TCP), direct);
+  a.load(4, R0, PROTOCOL);
+  a.jumpIf(R0, '!=', constant(IPPROTO_TCP), direct);
   loadDevice(a, devices, DEVICE.joiner, direct);
   a.move(R1, R0);
   a.move(R2, constant(0));
@@ -161,8 +168,7 @@ function demandHeaders(a: Assembler, pass: Label): void {
   a.load(4, R0, field(R6, 'packetType'));
   a.jumpIf(R0, '!=', constant(PACKET_HOST), pass);
   const check = (enough: Label): void => {
-    a.load(4, R8, field(R6, 'dataEnd'));
-    a.load(4, R7, field(R6, 'data'));
+    loadData(a);
     a.move(R0, R7);
     a.alu('add', R0, constant(PARSED_LENGTH));
     a.jumpIf(R0, '<=', R8, enough);
@@ -304,17 +310,7 @@ function demandInnerChecksum(a: Assembler, pass: Label): void {
 
 /** Continues if the outer source has the inner source MAC. Leaves the entry in R9. */
 function demandPeer(a: Assembler, forwarding: number, pass: Label): void {
-  a.load(4, R0, at(R7, INNER_ETHERNET + ETHERNET.source));
-  a.store(4, KEY, R0);
-  a.load(2, R0, at(R7, INNER_ETHERNET + ETHERNET.source + 4));
-  // Also the two bytes behind the MAC.
-  a.store(4, at(FP, KEY.offset + 4), R0);
-  a.moveMap(R1, forwarding);
-  a.move(R2, FP);
-  a.alu('add', R2, constant(KEY.offset));
-  a.call(HELPER.mapLookUp);
-  a.jumpIf(R0, '==', constant(0), pass);
-  a.move(R9, R0);
+  lookUpPeer(a, forwarding, INNER_ETHERNET + ETHERNET.source, pass);
   a.load(4, R0, at(R9, ENTRY.vtep));
   a.load(4, R1, at(R7, OUTER_IP + IPV4.source));
   a.jumpIf(R0, '!=', R1, pass);
@@ -334,52 +330,7 @@ function demandNoUdpSuperpacket(a: Assembler, pass: Label): void {
 
 /** Leaves the interface of a key in R0. */
 function loadDevice(a: Assembler, devices: number, key: number, otherwise: Label): void {
-  a.store(4, NUMBER, constant(key));
-  a.moveMap(R1, devices);
-  a.move(R2, FP);
-  a.alu('add', R2, constant(NUMBER.offset));
-  a.call(HELPER.mapLookUp);
-  a.jumpIf(R0, '==', constant(0), otherwise);
+  setNumber(a, constant(key));
+  lookUpNumber(a, devices, otherwise);
   a.load(4, R0, at(R0, 0));
-}
-
-function saveFrameHeader(a: Assembler): void {
-  a.load(8, R0, at(R7, INNER_ETHERNET));
-  a.store(8, FRAME_START, R0);
-  a.load(4, R0, at(R7, INNER_ETHERNET + 8));
-  a.store(4, FRAME_MIDDLE, R0);
-  a.load(2, R0, at(R7, INNER_ETHERNET + 12));
-  a.store(2, FRAME_END, R0);
-}
-
-/** The outer Ethernet header is left, in front of the inner packet. */
-function writeFrameHeader(a: Assembler): void {
-  a.load(8, R0, FRAME_START);
-  a.store(8, at(R7, 0), R0);
-  a.load(4, R0, FRAME_MIDDLE);
-  a.store(4, at(R7, 8), R0);
-  a.load(2, R0, FRAME_END);
-  a.store(2, at(R7, 12), R0);
-}
-
-function countPacket(a: Assembler, counts: number, drop: Label): void {
-  const counted = a.label('segments');
-  a.load(4, R0, at(R9, ENTRY.peer));
-  a.store(4, NUMBER, R0);
-  a.moveMap(R1, counts);
-  a.move(R2, FP);
-  a.alu('add', R2, constant(NUMBER.offset));
-  a.call(HELPER.mapLookUp);
-  a.jumpIf(R0, '==', constant(0), drop);
-  a.load(4, R1, field(R6, 'gsoSegments'));
-  a.jumpIf(R1, '!=', constant(0), counted);
-  a.move(R1, constant(1));
-  a.place(counted);
-  a.load(8, R3, at(R0, COUNT.rxPackets));
-  a.alu('add', R1, R3);
-  a.store(8, at(R0, COUNT.rxPackets), R1);
-  a.load(4, R2, field(R6, 'length'));
-  a.load(8, R3, at(R0, COUNT.rxBytes));
-  a.alu('add', R2, R3);
-  a.store(8, at(R0, COUNT.rxBytes), R2);
 }

@@ -55,7 +55,16 @@ import {
   UDP,
   VXLAN,
 } from './layout.js';
-import { COUNT, ENTRY, KEY_SIZE, type Tables } from './tables.js';
+import {
+  countPacket,
+  demandBytes,
+  END,
+  loadData,
+  lookUpPeer,
+  saveFrameHeader,
+  writeFrameHeader,
+} from './steps.js';
+import { ENTRY, type Tables } from './tables.js';
 
 /** What the program has as constants. Addresses are IPv4 in host order, signed. */
 export interface EncapsulateConfig {
@@ -70,13 +79,8 @@ const TTL = 64;
 const FIRST_PORT = 32768;
 const PORTS = 28232;
 
-/** Offsets in the stack. */
-const KEY = at(FP, -KEY_SIZE);
-const FRAME_START = at(FP, -24);
-const FRAME_MIDDLE = at(FP, -16);
-const FRAME_END = at(FP, -12);
-const ECN = at(FP, -32);
-const NUMBER = at(FP, -36);
+/** Offset in the stack. */
+const ECN = at(FP, END - 8);
 
 /** R6: the packet. R7: its data, later the lengths. R8: the end of its data, later the source port. R9: the entry. */
 export function encapsulateProgram(
@@ -93,9 +97,9 @@ export function encapsulateProgram(
   demandBytes(a, ETHERNET_LENGTH + IPV4_MIN_LENGTH, pass);
   loadInnerEcn(a, pass);
   a.store(8, ECN, R5);
-  lookUpPeer(a, forwarding, pass);
+  lookUpPeer(a, forwarding, ETHERNET.destination, pass);
   demandPath(a, pass);
-  saveFrameHeader(a);
+  saveFrameHeader(a, 0);
   chooseSourcePort(a);
 
   a.move(R1, R6);
@@ -107,7 +111,7 @@ export function encapsulateProgram(
   // It refuses a packet that already is in a tunnel, and leaves it unchanged.
   a.jumpIf(R0, '!=', constant(0), pass);
 
-  countPacket(a, counts, drop);
+  countPacket(a, counts, 'tx', OVERHEAD, drop);
   // R5 has the number of packets so far: the identification of this one.
   a.load(4, R0, field(R6, 'length'));
   a.move(R4, R0);
@@ -118,7 +122,7 @@ export function encapsulateProgram(
   a.jumpIf(R2, '>', R1, drop);
   writeIpv4(a, address);
   writeUdpAndVxlan(a, port, vni);
-  writeInnerEthernet(a);
+  writeFrameHeader(a, INNER_ETHERNET);
   redirect(a);
 
   a.place(pass);
@@ -128,17 +132,6 @@ export function encapsulateProgram(
   a.move(R0, constant(VERDICT.drop));
   a.exit();
   return a.assemble();
-}
-
-function loadData(a: Assembler): void {
-  a.load(4, R8, field(R6, 'dataEnd'));
-  a.load(4, R7, field(R6, 'data'));
-}
-
-function demandBytes(a: Assembler, bytes: number, otherwise: Label): void {
-  a.move(R0, R7);
-  a.alu('add', R0, constant(bytes));
-  a.jumpIf(R0, '>', R8, otherwise);
 }
 
 /** Leaves the ECN field of the inner IP header in R5. */
@@ -162,21 +155,6 @@ function loadInnerEcn(a: Assembler, otherwise: Label): void {
   a.alu('and', R5, constant(3));
 }
 
-/** Leaves the entry of the destination MAC in R9. */
-function lookUpPeer(a: Assembler, forwarding: number, otherwise: Label): void {
-  a.load(4, R0, at(R7, ETHERNET.destination));
-  a.store(4, KEY, R0);
-  a.load(2, R0, at(R7, ETHERNET.destination + 4));
-  // Also the two bytes behind the MAC.
-  a.store(4, at(FP, KEY.offset + 4), R0);
-  a.moveMap(R1, forwarding);
-  a.move(R2, FP);
-  a.alu('add', R2, constant(KEY.offset));
-  a.call(HELPER.mapLookUp);
-  a.jumpIf(R0, '==', constant(0), otherwise);
-  a.move(R9, R0);
-}
-
 /** A socket would fragment what the path does not carry, and so decides about it. */
 function demandPath(a: Assembler, otherwise: Label): void {
   const single = a.label('single');
@@ -189,15 +167,6 @@ function demandPath(a: Assembler, otherwise: Label): void {
   a.jumpIf(R1, '>', R2, otherwise);
 }
 
-function saveFrameHeader(a: Assembler): void {
-  a.load(8, R0, at(R7, 0));
-  a.store(8, FRAME_START, R0);
-  a.load(4, R0, at(R7, 8));
-  a.store(4, FRAME_MIDDLE, R0);
-  a.load(2, R0, at(R7, 12));
-  a.store(2, FRAME_END, R0);
-}
-
 /** Leaves a port of the flow in R8, in network order: receivers spread flows by it (RFC 7348, 5). */
 function chooseSourcePort(a: Assembler): void {
   a.move(R1, R6);
@@ -207,30 +176,6 @@ function chooseSourcePort(a: Assembler): void {
   a.alu('rsh', R8, constant(32));
   a.alu('add', R8, constant(FIRST_PORT));
   a.swap(2, R8);
-}
-
-/** Adds the packet to the counts of the peer, and leaves the packets before it in R5. */
-function countPacket(a: Assembler, counts: number, drop: Label): void {
-  const counted = a.label('segments');
-  a.load(4, R0, at(R9, ENTRY.peer));
-  a.store(4, NUMBER, R0);
-  a.moveMap(R1, counts);
-  a.move(R2, FP);
-  a.alu('add', R2, constant(NUMBER.offset));
-  a.call(HELPER.mapLookUp);
-  a.jumpIf(R0, '==', constant(0), drop);
-  a.load(4, R1, field(R6, 'gsoSegments'));
-  a.jumpIf(R1, '!=', constant(0), counted);
-  a.move(R1, constant(1));
-  a.place(counted);
-  a.load(8, R5, at(R0, COUNT.txPackets));
-  a.alu('add', R1, R5);
-  a.store(8, at(R0, COUNT.txPackets), R1);
-  a.load(4, R2, field(R6, 'length'));
-  a.alu('sub', R2, constant(OVERHEAD));
-  a.load(8, R3, at(R0, COUNT.txBytes));
-  a.alu('add', R2, R3);
-  a.store(8, at(R0, COUNT.txBytes), R2);
 }
 
 /** R4: the length of the frame. R5: the identification. Leaves the length of the IPv4 packet in R4. */
@@ -293,15 +238,6 @@ function writeUdpAndVxlan(a: Assembler, port: number, vni: number): void {
   a.store(2, at(R7, OUTER_UDP + UDP.checksum), constant(0));
   a.store(4, at(R7, OUTER_VXLAN + VXLAN.flags), constant(network32(VXLAN_VNI_VALID)));
   a.store(4, at(R7, OUTER_VXLAN + VXLAN.vni), constant(network32(vni << 8)));
-}
-
-function writeInnerEthernet(a: Assembler): void {
-  a.load(8, R0, FRAME_START);
-  a.store(8, at(R7, INNER_ETHERNET), R0);
-  a.load(4, R0, FRAME_MIDDLE);
-  a.store(4, at(R7, INNER_ETHERNET + 8), R0);
-  a.load(2, R0, FRAME_END);
-  a.store(2, at(R7, INNER_ETHERNET + 12), R0);
 }
 
 /**

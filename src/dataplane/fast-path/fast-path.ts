@@ -20,6 +20,8 @@ import { addCounts, type FastCounts, type FastPeer, NO_COUNTS, Tables } from './
 
 /** The tables have room for so many peers at least, and for twice as many as there are when they are made. */
 const MIN_CAPACITY = 512;
+/** Entries are compared once a second for so many peers, and less often for more: comparing takes processor time. */
+const PEERS_PER_SECOND = 1000;
 
 /** What a fast path is made for. Interfaces are their indices. */
 export interface FastPathConfig extends ProgramConfig {
@@ -50,6 +52,8 @@ export class FastPath {
   private hooks: Hook[] = [];
   private readonly freeNumbers: number[] = [];
   private nextNumber = 0;
+  /** When the entries are compared again, by performance.now. */
+  private nextCorrection = 0;
   /** Counts of tables and of peers that are gone, by peer address. */
   private readonly past = new Map<number, FastCounts>();
 
@@ -147,6 +151,9 @@ export class FastPath {
     }
     const { pins } = this.options;
     for (const [name, map] of this.pinnedTables()) if (pins?.keep(name, map)) repairs++;
+    const now = performance.now();
+    if (now < this.nextCorrection) return repairs;
+    this.nextCorrection = now + (this.peers.size / PEERS_PER_SECOND) * 1000;
     return repairs + tables.correct([...this.peers.values()].map(({ peer, number }) => [peer, number]));
   }
 
