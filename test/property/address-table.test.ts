@@ -144,6 +144,7 @@ t.test(
         const seen = new Map<number, { address: number; at: number }>();
         for (const { wait, low: l, address: a } of events) {
           now += wait;
+          learned.readClock();
           learned.learn(0x0a00, l, a);
           seen.set(l, { address: a, at: now });
           for (const [other, last] of seen) {
