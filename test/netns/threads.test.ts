@@ -26,8 +26,10 @@ async function rig(t: Test, name: string): Promise<Rig> {
   const weft = await startWeft(t, lab.node(1), {
     nodeFlags: ['--import', PRELOAD],
     env: { WEFT_TEST_FAULT: file },
+    // The fast path would carry the packets.
+    flags: ['--offload', 'gso'],
   });
-  await startWeft(t, lab.node(2));
+  await startWeft(t, lab.node(2), { flags: ['--offload', 'gso'] });
   await answered(t, lab.pod(1), lab.pod(2).address);
   const inject = async (fault: string): Promise<void> => {
     await writeFile(`${file}.new`, fault);
