@@ -53,6 +53,8 @@ interface Rig {
   runDir: string;
   /** Opening the next dataplanes fails with these errors. */
   refusals: Error[];
+  /** Called one by one when a dataplane is opened. */
+  onOpen: (() => void)[];
 }
 
 interface RigOptions {
@@ -68,6 +70,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
   const runDir = t.testdir({});
   const dataplanes: FakeDataplane[] = [];
   const refusals: Error[] = [];
+  const onOpen: (() => void)[] = [];
   const failures: Error[] = [];
   const plan: FamilyPlan = {
     family: 'ipv4',
@@ -91,6 +94,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
         const refused = refusals.shift();
         if (refused !== undefined) throw refused;
         ip.note('open');
+        onOpen.shift()?.();
         dataplanes.push(new FakeDataplane((line) => ip.note(line)));
         return (dataplanes.at(-1) as FakeDataplane).asDataplane;
       },
@@ -101,7 +105,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
     },
   );
   t.teardown(() => tunnel.stop());
-  return { ip, tunnel, dataplanes, failures, log, runDir, refusals };
+  return { ip, tunnel, dataplanes, failures, log, runDir, refusals, onOpen };
 }
 
 /** Sets what `ip` reports about the overlay device; `undefined` removes the device. */
@@ -362,15 +366,15 @@ t.test('a lost device waits for an absent underlay, however long that takes', as
 });
 
 t.test('a lost device is reopened with everything that is desired', async (t) => {
-  const { ip, tunnel, dataplanes, log } = await upRig(t, { peers: [nodeLease(2)] });
+  const { ip, tunnel, dataplanes, log, onOpen } = await upRig(t, { peers: [nodeLease(2)] });
   const [first] = dataplanes;
   deviceIs(ip, undefined);
+  onOpen.push(() => deviceIs(ip, { index: 8 }));
   first?.loseDevice(DEVICE);
   t.match(tunnel.lifecycle.state, { name: 'lost' });
   mentions(t, tunnel.lifecycle.notReady ?? '', `device ${DEVICE} cannot be read`);
   await until('the device is recreated', () => dataplanes.length === 2);
   t.equal(first?.stopped, true, 'its port is free in between');
-  deviceIs(ip, { index: 8 });
   await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   t.equal(tunnel.lifecycle.notReady, null);
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP, ...peer(2)]);
