@@ -2,6 +2,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { mallocTrim } from './ffi.js';
 
 /**
  * Old space in MB that a heap may use before its first collection. That collection would otherwise come with the first
@@ -33,6 +34,23 @@ export function keepHeapSmall(): void {
 
 /** Collects the garbage of the start. Until the first collection V8 guesses how much a heap needs, 16 MiB. */
 export function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+  if (gc === undefined) {
+    setFlagsFromString('--expose-gc');
+    gc = runInNewContext('gc') as () => void;
+  }
+  gc();
+  heapAfter = process.memoryUsage().heapUsed;
+}
+
+let gc: (() => void) | undefined;
+/** The used heap after the last call of `collectGarbage`, in bytes. */
+let heapAfter = 0;
+
+/** So much garbage is worth a collection, which takes some 10 ms. */
+const GARBAGE_BYTES = 4 * 1024 * 1024;
+
+/** Returns memory that leases and checks have left to the kernel. V8 and malloc would keep it for later. */
+export function releaseGarbage(): void {
+  if (process.memoryUsage().heapUsed - heapAfter > GARBAGE_BYTES) collectGarbage();
+  mallocTrim();
 }

@@ -1,5 +1,6 @@
 /** Decides when a check runs: after an event that affects Weft, after drift of a sysctl, and periodically. */
 
+import { releaseGarbage } from '../../sys/heap.js';
 import { Monitor } from '../kernel/monitor.js';
 import { Once } from '../support/once.js';
 import { Serial } from '../support/serial.js';
@@ -44,7 +45,10 @@ export class DriftMonitor {
         this.recheck.refresh();
       },
     });
-    this.period = setInterval(() => this.schedule(), PERIOD_MS);
+    this.period = setInterval(() => {
+      this.schedule();
+      releaseGarbage();
+    }, PERIOD_MS);
     this.poll = setInterval(() => {
       for (const tunnel of tunnels) {
         tunnel.reportDamage();
