@@ -10,7 +10,6 @@ import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sock
 import { COUNTER, type CounterRow, type Counters, sumCounters } from './counters.js';
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
 import { FastPath } from './fast-path/fast-path.js';
-import { addCounts, NO_COUNTS } from './fast-path/tables.js';
 import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
 import { closeQueues, type Device, deviceName, openDevice, setPersistent } from './io/device.js';
 import { type FilterRules, FloodGuard } from './io/flood-guard.js';
@@ -30,7 +29,7 @@ import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from
 import { DesiredState } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
-import { type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
+import { NO_COUNTS, type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
 import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
 import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
 import { ForwardingThreads } from './worker/threads.js';
@@ -340,7 +339,7 @@ export class Dataplane {
   counters(): Counters {
     if (this.finalCounters !== undefined) return this.finalCounters;
     const restarts = this.threads?.restarts ?? 0;
-    const fast = [...(this.fastPath?.counts().values() ?? [])].reduce(addCounts, NO_COUNTS);
+    const fast = this.fastPath?.total() ?? NO_COUNTS;
     const sums = sumCounters(this.rows);
     return {
       ...sums,

@@ -2,7 +2,8 @@
 
 import { VERDICT } from '../../src/dataplane/fast-path/helpers.js';
 import { closePrograms, loadPrograms, type Programs } from '../../src/dataplane/fast-path/programs.js';
-import { type FastCounts, type FastPeer, Tables } from '../../src/dataplane/fast-path/tables.js';
+import { type FastPeer, Tables } from '../../src/dataplane/fast-path/tables.js';
+import type { PeerCounts } from '../../src/dataplane/tunnel/peer-traffic.js';
 import { createMap, type TestContext, type TestRun, testRun } from '../../src/sys/bpf.js';
 import { BPF_MAP_TYPE_HASH } from '../../src/sys/constants.js';
 import { close } from '../../src/sys/ffi.js';
@@ -84,7 +85,7 @@ export class ProgramRunner {
     return testRun(this.programs.join, frame);
   }
 
-  counts(number = 0): FastCounts {
+  counts(number = 0): PeerCounts {
     return this.tables.read(number);
   }
 

@@ -13,10 +13,11 @@
 
 import { hooksOf } from '../../sys/traffic-control.js';
 import type { FdbChanges } from '../options.js';
+import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-traffic.js';
 import { type AttachOptions, Hook, type HookOptions, type HookPlace, removeFilters } from './hook.js';
 import { Pins } from './pins.js';
 import { closePrograms, loadPrograms, type ProgramConfig, type Programs } from './programs.js';
-import { addCounts, type FastCounts, type FastPeer, NO_COUNTS, Tables } from './tables.js';
+import { type FastPeer, Tables } from './tables.js';
 
 /** The tables have room for so many peers at least, and for twice as many as there are when they are made. */
 const MIN_CAPACITY = 512;
@@ -54,8 +55,10 @@ export class FastPath {
   private nextNumber = 0;
   /** When the entries are compared again, by performance.now. */
   private nextCorrection = 0;
-  /** Counts of tables and of peers that are gone, by peer address. */
-  private readonly past = new Map<number, FastCounts>();
+  /** Counts of present peers in earlier tables, by address. */
+  private readonly past = new Map<number, PeerCounts>();
+  /** The sum of the counts of peers that are gone. */
+  private gone: PeerCounts = NO_COUNTS;
 
   constructor({ overlay, onSwitch = () => {}, attachment, fileSystem }: FastPathOptions) {
     this.options = { pins: Pins.of(overlay, fileSystem), attachment };
@@ -70,11 +73,6 @@ export class FastPath {
   /** How the programs are attached, for status: `tcx`, `clsact`, or both. */
   get attachments(): string {
     return [...new Set(this.hooks.map(({ attachment }) => attachment))].sort().join(' and ');
-  }
-
-  /** Where the pins are; undefined if there are none. */
-  get pinDirectory(): string | undefined {
-    return this.options.pins?.directory;
   }
 
   /** Attaches programs for this configuration with these peers, in place of earlier ones. @throws SystemError */
@@ -94,6 +92,8 @@ export class FastPath {
     this.tables = tables;
     this.programs = programs;
     this.config = config;
+    const present = new Set(peers.map(({ vtep }) => vtep));
+    for (const vtep of this.past.keys()) if (!present.has(vtep)) this.retire(vtep);
     this.setPeers(peers);
     this.attach(programs, config);
     this.pinTables();
@@ -134,6 +134,7 @@ export class FastPath {
       if (known === undefined || this.tables === undefined) continue;
       this.tables.delete(mac);
       this.addPast(known);
+      this.retire(known.peer.vtep);
       this.peers.delete(keyOf(mac));
       this.freeNumbers.push(known.number);
     }
@@ -178,14 +179,16 @@ export class FastPath {
     this.config = undefined;
   }
 
-  /** Returns the counts of each peer's address since the start. @throws SystemError */
-  counts(): Map<number, FastCounts> {
+  /** Returns the counts of each present peer's address. @throws SystemError */
+  counts(): Map<number, PeerCounts> {
     const counts = new Map(this.past);
-    for (const { peer, number } of this.peers.values()) {
-      const read = this.tables?.read(number) ?? NO_COUNTS;
-      counts.set(peer.vtep, addCounts(counts.get(peer.vtep) ?? NO_COUNTS, read));
-    }
+    for (const known of this.peers.values()) addTo(counts, known.peer.vtep, this.read(known));
     return counts;
+  }
+
+  /** Returns the sum of all packets and bytes since the start. @throws SystemError */
+  total(): PeerCounts {
+    return [...this.counts().values()].reduce(addCounts, this.gone);
   }
 
   private attach(programs: Programs, { underlay, overlay, joiner }: FastPathConfig): void {
@@ -236,10 +239,23 @@ export class FastPath {
     this.nextNumber = 0;
   }
 
-  private addPast({ peer, number }: Known): void {
-    const counts = this.tables?.read(number) ?? NO_COUNTS;
-    this.past.set(peer.vtep, addCounts(this.past.get(peer.vtep) ?? NO_COUNTS, counts));
+  private addPast(known: Known): void {
+    addTo(this.past, known.peer.vtep, this.read(known));
   }
+
+  /** Adds the earlier counts of an address to those of peers that are gone. */
+  private retire(vtep: number): void {
+    this.gone = addCounts(this.gone, this.past.get(vtep) ?? NO_COUNTS);
+    this.past.delete(vtep);
+  }
+
+  private read({ number }: Known): PeerCounts {
+    return this.tables?.read(number) ?? NO_COUNTS;
+  }
+}
+
+function addTo(sums: Map<number, PeerCounts>, vtep: number, counts: PeerCounts): void {
+  sums.set(vtep, addCounts(sums.get(vtep) ?? NO_COUNTS, counts));
 }
 
 function keyOf({ high, low }: Pick<FastPeer, 'high' | 'low'>): string {

@@ -17,6 +17,7 @@ import {
 } from '../../sys/bpf.js';
 import { BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } from '../../sys/constants.js';
 import { close } from '../../sys/ffi.js';
+import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-traffic.js';
 
 /** A MAC and two zero bytes. */
 export const KEY_SIZE = 8;
@@ -52,25 +53,6 @@ export interface FastPeer {
   ifindex: number;
   maxFrame: number;
   maxSuperpacket: number;
-}
-
-/** Packets and bytes of inner frames. */
-export interface FastCounts {
-  txPackets: number;
-  txBytes: number;
-  rxPackets: number;
-  rxBytes: number;
-}
-
-export const NO_COUNTS: FastCounts = { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 };
-
-export function addCounts(a: FastCounts, b: FastCounts): FastCounts {
-  return {
-    txPackets: a.txPackets + b.txPackets,
-    txBytes: a.txBytes + b.txBytes,
-    rxPackets: a.rxPackets + b.rxPackets,
-    rxBytes: a.rxBytes + b.rxBytes,
-  };
 }
 
 /** Writes the key of a MAC: its first two bytes are `high`, its last four are `low`. */
@@ -164,7 +146,7 @@ export class Tables {
   }
 
   /** Returns the counts of a number, summed over the CPUs. @throws SystemError */
-  read(number: number): FastCounts {
+  read(number: number): PeerCounts {
     const values = new DataView(new ArrayBuffer(this.cpus * COUNTS_SIZE));
     lookUpElement(this.counts, wordOf(number), new Uint8Array(values.buffer));
     let sum = NO_COUNTS;

@@ -16,6 +16,17 @@ export interface PeerCounts {
   rxBytes: number;
 }
 
+export const NO_COUNTS: PeerCounts = { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 };
+
+export function addCounts(a: PeerCounts, b: PeerCounts): PeerCounts {
+  return {
+    txPackets: a.txPackets + b.txPackets,
+    txBytes: a.txBytes + b.txBytes,
+    rxPackets: a.rxPackets + b.rxPackets,
+    rxBytes: a.rxBytes + b.rxBytes,
+  };
+}
+
 export interface PeerActivity extends PeerCounts {
   address: UnderlayAddress;
 }
@@ -104,19 +115,13 @@ export function activityOf(
   return activities;
 }
 
-/** Returns the activity of each peer, summed over the answers of all threads. */
+/** Returns the activity of each peer, summed over the threads and the fast path. */
 export function sumActivity(answers: readonly PeerActivity[]): PeerActivity[] {
   const sums = new Map<string, PeerActivity>();
   for (const activity of answers) {
-    const sum = sums.get(String(activity.address));
-    if (sum === undefined) {
-      sums.set(String(activity.address), { ...activity });
-      continue;
-    }
-    sum.txPackets += activity.txPackets;
-    sum.txBytes += activity.txBytes;
-    sum.rxPackets += activity.rxPackets;
-    sum.rxBytes += activity.rxBytes;
+    const { address } = activity;
+    const key = String(address);
+    sums.set(key, { address, ...addCounts(sums.get(key) ?? NO_COUNTS, activity) });
   }
   return [...sums.values()];
 }

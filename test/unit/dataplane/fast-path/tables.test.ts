@@ -1,14 +1,13 @@
 import t, { type Test } from 'tap';
 import {
-  addCounts,
   COUNTS_SIZE,
   DEVICE,
   ENTRY_SIZE,
   type FastPeer,
   KEY_SIZE,
-  NO_COUNTS,
   Tables,
 } from '../../../../src/dataplane/fast-path/tables.js';
+import { addCounts, NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-traffic.js';
 import {
   deleteElement,
   lookUpElement,
