@@ -3,11 +3,11 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SpareWorker } from '../dataplane/dataplane.js';
-import { mallocTrim } from '../sys/ffi.js';
-import { collectGarbage, keepHeapSmall, tuneHeap } from '../sys/heap.js';
+import { keepHeapSmall, releaseGarbage, tuneHeap } from '../sys/heap.js';
 import { releaseFilePages } from '../sys/pages.js';
 import { valueIn } from './addresses/family.js';
 import { Endpoints } from './endpoints.js';
+import { demandFastPath, fastPathObstacle, isSwitchedOff } from './fast-path-obstacle.js';
 import { Firewall } from './firewall/firewall.js';
 import { refuseMissing } from './firewall/locations.js';
 import { Journal, readJournal } from './journal.js';
@@ -17,7 +17,7 @@ import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
-import { demandFastPath, fastPathObstacle, removeLeftFastPath } from './node/fast-path.js';
+import { removeLeftFastPath } from './node/fast-path.js';
 import { OwnFiles } from './node/own-files.js';
 import { STARTING } from './node/status.js';
 import { openTunnel, planPresent } from './on-underlay.js';
@@ -139,6 +139,7 @@ async function runUntilShutdown(
       openDataplane: (present, own) => openDataplane(present, own, plan.links, options, spare),
       journal,
       fastPathObstacle: (present) => fastPathObstacle(options.offload, present),
+      fastPathOff: isSwitchedOff(options.offload),
       blackhole: options.rules.blackholeRoute,
       onFailure: (error) => shutdown.fail(error),
     };
@@ -207,8 +208,7 @@ async function runUntilShutdown(
       service.watch = watch;
       // Loading and the first checks need memory that no later one needs.
       void watch.first.then(() => {
-        collectGarbage();
-        mallocTrim();
+        releaseGarbage();
         releaseFilePages();
       });
     }

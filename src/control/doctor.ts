@@ -1,9 +1,9 @@
 /** The dry run of `weft doctor`: everything that `weft run` checks before it changes anything. */
 
+import { commonObstacle, demandFastPath } from './fast-path-obstacle.js';
 import { Firewall } from './firewall/firewall.js';
 import { readJournal } from './journal.js';
 import type { Cluster, LeaseSource } from './leases/source.js';
-import { demandFastPath, fastPathObstacle } from './node/fast-path.js';
 import { familyFacts, nodeChecks } from './obstacles/checks.js';
 import { findObstacles } from './obstacles/obstacle-watch.js';
 import { refuseTakenPort } from './open-dataplane.js';
@@ -66,7 +66,6 @@ export async function rehearse(
 
 /** Returns whether the fast path can be used, and why not. */
 function fastPathText({ offload }: RunOptions, plans: readonly FamilyPlan[]): string {
-  const reasons = plans.map((plan) => fastPathObstacle(offload, plan));
-  const reason = reasons.includes(null) ? null : reasons[0];
+  const reason = commonObstacle(offload, plans);
   return reason === null ? 'fast path: BPF programs can be used' : `fast path: not used (${reason})`;
 }

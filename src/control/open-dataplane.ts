@@ -10,9 +10,9 @@ import {
 import { BIND, UNDERLAY_GONE } from '../sys/call-errors.js';
 import { SystemError } from '../sys/system-error.js';
 import { formatIp, type Ip, toUnderlay } from './addresses/ip.js';
+import { fastPathObstacle } from './fast-path-obstacle.js';
 import type { Link } from './kernel/links.js';
 import type { Lease } from './leases/lease.js';
-import { fastPathObstacle } from './node/fast-path.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, type FamilyPlan, formatEndpoint } from './plan.js';
 import { shellWord } from './support/printable.js';

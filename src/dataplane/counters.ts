@@ -6,6 +6,8 @@
  * packet counts under exactly one `_drop_` name. `_icmp_sent` counts error messages to the sources of dropped packets.
  */
 
+import type { PeerCounts } from './tunnel/peer-traffic.js';
+
 /** Counters that workers keep. */
 export const COUNTER_NAMES = [
   'tx_packets',
@@ -91,4 +93,43 @@ export function sumCounters(rows: readonly CounterRow[]): Record<CounterName, nu
     total[name] = sum;
   }
   return total;
+}
+
+/** Adds the packets of the fast path, and its share. */
+export function withFastPath(
+  sums: Record<CounterName, number>,
+  fast: PeerCounts,
+): Record<CounterName | FastPathName, number> {
+  return {
+    ...sums,
+    tx_packets: sums.tx_packets + fast.txPackets,
+    tx_bytes: sums.tx_bytes + fast.txBytes,
+    rx_packets: sums.rx_packets + fast.rxPackets,
+    rx_bytes: sums.rx_bytes + fast.rxBytes,
+    fast_tx_packets: fast.txPackets,
+    fast_tx_bytes: fast.txBytes,
+    fast_rx_packets: fast.rxPackets,
+    fast_rx_bytes: fast.rxBytes,
+  };
+}
+
+/** Returns how many datagrams the peer check has refused. */
+export function refusedIn(counters: CounterRow): number {
+  return (
+    counters[COUNTER.rx_drop_unknown_vtep] +
+    counters[COUNTER.rx_drop_wrong_source_mac] +
+    counters[COUNTER.rx_drop_wrong_source]
+  );
+}
+
+/** Returns how many datagrams were refused for anything that an unknown sender may send. */
+export function strangeIn(counters: CounterRow): number {
+  return (
+    refusedIn(counters) +
+    counters[COUNTER.rx_drop_runt] +
+    counters[COUNTER.rx_drop_no_vni_flag] +
+    counters[COUNTER.rx_drop_unknown_vni] +
+    counters[COUNTER.rx_drop_not_ipv4] +
+    counters[COUNTER.rx_drop_bad_length]
+  );
 }

@@ -7,7 +7,14 @@
 import { close } from '../sys/ffi.js';
 import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
-import { COUNTER, type CounterRow, type Counters, sumCounters } from './counters.js';
+import {
+  type CounterRow,
+  type Counters,
+  refusedIn,
+  strangeIn,
+  sumCounters,
+  withFastPath,
+} from './counters.js';
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
 import { FastPath } from './fast-path/fast-path.js';
 import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
@@ -52,7 +59,7 @@ export {
 } from './fast-path/fast-path.js';
 export type { AttachOptions } from './fast-path/hook.js';
 export { testFastPath } from './fast-path/self-test.js';
-export type { FastPeer } from './fast-path/tables.js';
+export { type FastPeer, frameLimits } from './fast-path/tables.js';
 export { discardHandover, type Handover, HandoverReceiver, isReceiving } from './handover.js';
 export { type DeviceOrigin, probeTun, TUN_PATH } from './io/device.js';
 export type { GsoRuns } from './offload/gso-runs.js';
@@ -108,26 +115,6 @@ function openDeviceOf({ device: name, workers, offload, origin, tunnel }: Datapl
   for (const fd of device.fds) close(fd);
   throw new OffloadUnavailable(
     'offload level gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
-  );
-}
-
-function refusedIn(counters: CounterRow): number {
-  return (
-    counters[COUNTER.rx_drop_unknown_vtep] +
-    counters[COUNTER.rx_drop_wrong_source_mac] +
-    counters[COUNTER.rx_drop_wrong_source]
-  );
-}
-
-/** Returns how many datagrams were refused for anything that an unknown sender may send. */
-function strangeIn(counters: CounterRow): number {
-  return (
-    refusedIn(counters) +
-    counters[COUNTER.rx_drop_runt] +
-    counters[COUNTER.rx_drop_no_vni_flag] +
-    counters[COUNTER.rx_drop_unknown_vni] +
-    counters[COUNTER.rx_drop_not_ipv4] +
-    counters[COUNTER.rx_drop_bad_length]
   );
 }
 
@@ -340,17 +327,8 @@ export class Dataplane {
     if (this.finalCounters !== undefined) return this.finalCounters;
     const restarts = this.threads?.restarts ?? 0;
     const fast = this.fastPath?.total() ?? NO_COUNTS;
-    const sums = sumCounters(this.rows);
     return {
-      ...sums,
-      tx_packets: sums.tx_packets + fast.txPackets,
-      tx_bytes: sums.tx_bytes + fast.txBytes,
-      rx_packets: sums.rx_packets + fast.rxPackets,
-      rx_bytes: sums.rx_bytes + fast.rxBytes,
-      fast_tx_packets: fast.txPackets,
-      fast_tx_bytes: fast.txBytes,
-      fast_rx_packets: fast.rxPackets,
-      fast_rx_bytes: fast.rxBytes,
+      ...withFastPath(sumCounters(this.rows), fast),
       ...this.overflows.read(),
       worker_restarts: restarts,
     };

@@ -112,7 +112,7 @@ function element(map: number, key: Uint8Array, value?: Uint8Array): Attributes {
   return value === undefined ? attributes : attributes.pointer(16, value);
 }
 
-/** Sets one entry. `value` has one value; a per-CPU map takes one of `perCpuSize` bytes. @throws SystemError */
+/** Sets one entry. `value` has one value; that of a per-CPU map has one per CPU. @throws SystemError */
 export function updateElement(map: number, key: Uint8Array, value: Uint8Array): void {
   element(map, key, value).run(BPF_MAP_UPDATE_ELEM, 'update a BPF map');
 }

@@ -33,7 +33,7 @@ export function keepHeapSmall(): void {
 }
 
 /** Collects the garbage of the start. Until the first collection V8 guesses how much a heap needs, 16 MiB. */
-export function collectGarbage(): void {
+function collectGarbage(): void {
   if (gc === undefined) {
     setFlagsFromString('--expose-gc');
     gc = runInNewContext('gc') as () => void;

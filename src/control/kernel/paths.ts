@@ -16,8 +16,6 @@ type Answer =
       dst: string;
       type?: string;
       dev?: string;
-      gateway?: string;
-
       metrics?: { mtu?: number }[];
     };
 
@@ -25,18 +23,14 @@ type Answer =
  * Returns the paths from `source` to those of `addresses` that the kernel reaches by IPv4. Without a path are this node's own
  * addresses, and those without a route. @throws UserError if `ip` cannot be run
  */
-export async function pathsTo(
-  addresses: readonly Ip[],
-  source: Ip,
-  signal?: AbortSignal,
-): Promise<Map<Ip, Path>> {
+export async function pathsTo(addresses: readonly Ip[], source: Ip): Promise<Map<Ip, Path>> {
   const paths = new Map<Ip, Path>();
   if (addresses.length === 0) return paths;
   const from = formatIp(source);
-  const answers = await ipLookups<Answer>(
-    ['link show', ...addresses.map((address) => `route get ${formatIp(address)} from ${from}`)],
-    signal,
-  );
+  const answers = await ipLookups<Answer>([
+    'link show',
+    ...addresses.map((address) => `route get ${formatIp(address)} from ${from}`),
+  ]);
   const links = new Map(answers.flatMap((answer) => ('ifname' in answer ? [[answer.ifname, answer]] : [])));
   for (const answer of answers) {
     if ('ifname' in answer || answer.type === 'local') continue;

@@ -44,6 +44,8 @@ export interface TunnelContext {
   journal: Journal;
   /** Returns why the fast path cannot be used; null if it can. */
   fastPathObstacle(plan: FamilyPlan): string | null;
+  /** Whether the operator has switched it off. */
+  fastPathOff: boolean;
   /** Whether the pod subnet gets a blackhole route (--ip-blackhole-route). */
   blackhole: boolean;
   /** The tunnel cannot go on: Weft has to stop. */
@@ -95,7 +97,7 @@ export class FamilyTunnel {
       reopen: () => this.enqueue(() => this.reopen()),
       onFailure: context.onFailure,
     });
-    this.fastPath = new TunnelFastPath(this, context.fastPathObstacle(plan));
+    this.fastPath = new TunnelFastPath(this, context.fastPathObstacle(plan), context.fastPathOff);
     this.bound = boundAddress(plan, own);
     this.dataplane = context.openDataplane(plan, own);
     this.reconciler = this.reconcilerOn(this.dataplane);

@@ -8,10 +8,9 @@ import {
   type AttachOptions,
   type Dataplane,
   type FastPathConfig,
-  FastPathUnavailable,
   type FastPeer,
+  frameLimits,
   removeFastPath,
-  testFastPath,
 } from '../../dataplane/dataplane.js';
 import { SystemError } from '../../sys/system-error.js';
 import { familyOf, type Ip, toUnderlay } from '../addresses/ip.js';
@@ -22,18 +21,12 @@ import type { KernelEvent } from '../kernel/monitor.js';
 import { type Path, pathsTo } from '../kernel/paths.js';
 import { hasMatchingPolicy } from '../kernel/xfrm.js';
 import { type Lease, vtepMacOf } from '../leases/lease.js';
-import type { RunOptions } from '../options.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
 import { info, warn } from '../support/log.js';
 import { Once } from '../support/once.js';
 import { UserError } from '../support/user-error.js';
 
-/** Bytes of an encapsulated frame that are not of its inner packet. */
-const OVERHEAD = 50;
-const ETHERNET_LENGTH = 14;
-const SWITCHED_OFF = 'switched off by';
-/** Larger than any superpacket. */
-const NO_LIMIT = 0xffffffff;
+const POLICED = 'an IPsec policy matches datagrams of the tunnel (ip xfrm policy)';
 
 /** The present state of the tunnel that a fast path belongs to. */
 export interface PresentTunnel {
@@ -55,44 +48,12 @@ export interface FastPathStatus {
   chosen: boolean;
 }
 
-/** Returns why options, plan or kernel do not allow the fast path; null if they do. */
-export function fastPathObstacle(choice: RunOptions['offload'], plan: FamilyPlan): string | null {
-  const { backend, family, peerCheck, link } = plan;
-  if (choice === 'none' || choice === 'gso') return `${SWITCHED_OFF} --offload ${choice}`;
-  if (backend.conf.type !== 'vxlan') return 'the udp backend has no Ethernet frames';
-  if (family === 'ipv6') return 'the underlay is IPv6, which requires UDP checksums';
-  if (backend.learning) return 'Learning needs every packet';
-  if (peerCheck !== 'strict') return `--peer-check ${peerCheck} accepts what the fast path cannot check`;
-  if (!link.ethernet) return `${link.name} is no Ethernet device`;
-  tested ??= { reason: selfTest() };
-  return tested.reason;
-}
-
-/** The result of the self-test, which stays the same as long as this process runs. */
-let tested: { reason: string | null } | undefined;
-
-function selfTest(): string | null {
-  try {
-    testFastPath();
-    return null;
-  } catch (error) {
-    if (error instanceof FastPathUnavailable) return error.message;
-    throw error;
-  }
-}
-
-/** Refuses --offload bpf where no family can use the fast path. @throws UserError */
-export function demandFastPath(choice: RunOptions['offload'], plans: readonly FamilyPlan[]): void {
-  if (choice !== 'bpf') return;
-  const [first, ...others] = plans.map((plan) => fastPathObstacle(choice, plan));
-  if (first === undefined || first === null || others.includes(null)) return;
-  throw new UserError(`--offload bpf: ${first}; use --offload auto`);
-}
-
 export class TunnelFastPath {
   private readonly tunnel: PresentTunnel;
   /** Why it cannot be used at all; null if it can. */
   private readonly obstacle: string | null;
+  /** Whether that is the operator's choice. */
+  private readonly chosen: boolean;
   /** Why it is off at present. */
   private reason: string | null = 'starting';
   /** The configuration in use. */
@@ -106,9 +67,10 @@ export class TunnelFastPath {
   private lostJoiner = false;
   private readonly failure = new Once();
 
-  constructor(tunnel: PresentTunnel, obstacle: string | null) {
+  constructor(tunnel: PresentTunnel, obstacle: string | null, chosen: boolean) {
     this.tunnel = tunnel;
     this.obstacle = obstacle;
+    this.chosen = chosen;
   }
 
   get status(): FastPathStatus {
@@ -118,7 +80,7 @@ export class TunnelFastPath {
       on,
       attached: on ? fastPath.attachments : null,
       reason: on ? null : (this.obstacle ?? this.reason),
-      chosen: this.obstacle?.startsWith(SWITCHED_OFF) === true,
+      chosen: this.chosen,
     };
   }
 
@@ -241,9 +203,15 @@ export class TunnelFastPath {
     return this.obstacle === null;
   }
 
-  /** Whether it is off for a reason that may have ended. */
+  /** Whether it is off because of an IPsec policy that is gone, for which the kernel sends no event that Weft follows. */
   get waits(): boolean {
-    return this.obstacle === null && this.reason !== null;
+    if (this.reason !== POLICED) return false;
+    try {
+      return this.policed() === null;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      return false;
+    }
   }
 
   private policed(): string | null {
@@ -256,9 +224,7 @@ export class TunnelFastPath {
       },
       port: plan.backend.conf.port,
     };
-    return hasMatchingPolicy(datagrams)
-      ? 'an IPsec policy matches datagrams of the tunnel (ip xfrm policy)'
-      : null;
+    return hasMatchingPolicy(datagrams) ? POLICED : null;
   }
 
   private async configFor(overlay: Link, links: readonly Link[]): Promise<FastPathConfig> {
@@ -287,9 +253,7 @@ export class TunnelFastPath {
           ...splitMac(mac),
           vtep: toUnderlay(publicIp) as number,
           ifindex: path.ifindex,
-          maxFrame: path.mtu - OVERHEAD + ETHERNET_LENGTH,
-          // The kernel forwards no segment that is larger than the MTU of the overlay device.
-          maxSuperpacket: this.overlayMtu + OVERHEAD <= path.mtu ? NO_LIMIT : 0,
+          ...frameLimits(path.mtu, this.overlayMtu),
         },
       ];
     });

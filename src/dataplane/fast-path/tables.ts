@@ -18,6 +18,8 @@ import {
 import { BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } from '../../sys/constants.js';
 import { close } from '../../sys/ffi.js';
 import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-traffic.js';
+import { ETHERNET_LENGTH } from '../wire/ethernet.js';
+import { OVERHEAD } from './layout.js';
 
 /** A MAC and two zero bytes. */
 export const KEY_SIZE = 8;
@@ -55,10 +57,29 @@ export interface FastPeer {
   maxSuperpacket: number;
 }
 
+/** Larger than any superpacket. */
+const NO_LIMIT = 0xffffffff;
+
+/** Returns what fits the MTU of a path, where the overlay device has this MTU; both in bytes of an IP packet. */
+export function frameLimits(
+  pathMtu: number,
+  overlayMtu: number,
+): Pick<FastPeer, 'maxFrame' | 'maxSuperpacket'> {
+  const room = pathMtu - OVERHEAD;
+  // The kernel forwards no segment that is larger than the MTU of the overlay device.
+  return { maxFrame: room + ETHERNET_LENGTH, maxSuperpacket: overlayMtu <= room ? NO_LIMIT : 0 };
+}
+
 /** Writes the key of a MAC: its first two bytes are `high`, its last four are `low`. */
 function writeKey(view: DataView, offset: number, { high, low }: Pick<FastPeer, 'high' | 'low'>): void {
   view.setUint16(offset, high);
   view.setInt32(offset + 2, low);
+}
+
+function keyOf(mac: Pick<FastPeer, 'high' | 'low'>): Buffer {
+  const view = new DataView(new ArrayBuffer(KEY_SIZE));
+  writeKey(view, 0, mac);
+  return Buffer.from(view.buffer);
 }
 
 function writeEntry(view: DataView, offset: number, peer: FastPeer, number: number): void {
@@ -124,11 +145,9 @@ export class Tables {
     );
     const wrong: (readonly [FastPeer, number])[] = [];
     for (const [peer, number] of peers) {
-      const key = new DataView(new ArrayBuffer(KEY_SIZE));
       const entry = new DataView(new ArrayBuffer(ENTRY_SIZE));
-      writeKey(key, 0, peer);
       writeEntry(entry, 0, peer, number);
-      const name = Buffer.from(key.buffer).toString('hex');
+      const name = keyOf(peer).toString('hex');
       if (present.get(name)?.equals(Buffer.from(entry.buffer)) !== true) wrong.push([peer, number]);
       present.delete(name);
     }
@@ -140,9 +159,7 @@ export class Tables {
 
   /** Removes the entry of a MAC. @throws SystemError */
   delete(mac: Pick<FastPeer, 'high' | 'low'>): void {
-    const key = new DataView(new ArrayBuffer(KEY_SIZE));
-    writeKey(key, 0, mac);
-    deleteElement(this.forwarding, new Uint8Array(key.buffer));
+    deleteElement(this.forwarding, keyOf(mac));
   }
 
   /** Returns the counts of a number, summed over the CPUs. @throws SystemError */

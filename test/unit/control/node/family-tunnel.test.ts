@@ -100,6 +100,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
       },
       journal: new Journal(runDir, '/run/flannel/subnet.env'),
       fastPathObstacle: () => 'tests have no fast path',
+      fastPathOff: true,
       blackhole,
       onFailure: (error) => failures.push(error),
     },
