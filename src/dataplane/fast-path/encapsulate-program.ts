@@ -113,8 +113,7 @@ export function encapsulateProgram(
 
   countPacket(a, counts, 'tx', OVERHEAD, drop);
   // R5 has the number of packets so far: the identification of this one.
-  a.load(4, R0, field(R6, 'length'));
-  a.move(R4, R0);
+  a.load(4, R4, field(R6, 'length'));
   a.load(4, R1, field(R6, 'dataEnd'));
   a.load(4, R7, field(R6, 'data'));
   a.move(R2, R7);

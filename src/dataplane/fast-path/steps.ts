@@ -9,6 +9,7 @@ import {
   constant,
   FP,
   type Label,
+  type Operand,
   R0,
   R1,
   R2,
@@ -18,6 +19,7 @@ import {
   R7,
   R8,
   R9,
+  type Register,
 } from './assembler.js';
 import { field, HELPER } from './helpers.js';
 import { COUNT, ENTRY, KEY_SIZE } from './tables.js';
@@ -51,7 +53,7 @@ export function lookUpNumber(a: Assembler, map: number, otherwise: Label): void 
 }
 
 /** Sets the number for `lookUpNumber`. */
-export function setNumber(a: Assembler, value: Parameters<Assembler['store']>[2]): void {
+export function setNumber(a: Assembler, value: Operand): void {
   a.store(4, at(FP, NUMBER), value);
 }
 
@@ -82,9 +84,9 @@ export function writeFrameHeader(a: Assembler, offset: number): void {
 
 function copyFrameHeader(
   a: Assembler,
-  from: typeof R7,
+  from: Register,
   fromOffset: number,
-  to: typeof R7,
+  to: Register,
   toOffset: number,
 ): void {
   for (const [size, offset] of [
