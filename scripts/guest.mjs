@@ -97,7 +97,16 @@ async function makeKernel(suite) {
   const depends = await apt('apt-cache', 'depends', PACKAGE);
   const image = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
   if (image === undefined) throw new SetupError(`Debian ${suite} has no ${PACKAGE}`);
-  await apt('sh', '-c', `cd '${work}' && apt-get download -qq ${image} && dpkg-deb -x ${image}_*.deb tree`);
+  // Since Linux 7 Debian has kernel and modules in packages that this one depends on.
+  const parts = (await apt('apt-cache', 'depends', image)).matchAll(
+    /Depends: (linux-(?:binary|modules)-\S+)/g,
+  );
+  const names = [image, ...[...parts].map(([, name]) => name)].join(' ');
+  await apt(
+    'sh',
+    '-c',
+    `cd '${work}' && apt-get download -qq ${names} && for p in *.deb; do dpkg-deb -x $p tree; done`,
+  );
   const modules = firstExisting([`${work}/tree/lib/modules`, `${work}/tree/usr/lib/modules`]);
   const release = readdirSync(modules)[0];
   const from = `${modules}/${release}`;
@@ -107,12 +116,15 @@ async function makeKernel(suite) {
     if (existsSync(`${from}/${name}`)) copyFileSync(`${from}/${name}`, `${to}/${name}`);
   for (const name of MODULES) cpSync(`${from}/kernel/${name}`, `${to}/kernel/${name}`, { recursive: true });
   for (const name of readdirSync(`${from}/kernel/${DRIVERS}`))
-    if (name.endsWith('.ko') && name !== 'vxlan.ko')
+    if (/\.ko(\.xz)?$/.test(name) && !name.startsWith('vxlan.ko'))
       copyFileSync(`${from}/kernel/${DRIVERS}/${name}`, `${to}/kernel/${DRIVERS}/${name}`);
   await run(['depmod', '-b', `${work}/guest`, release]);
   mkdirSync(folder, { recursive: true });
   await pack(`${work}/guest`, `${folder}/modules.cpio`);
-  copyFileSync(`${work}/tree/boot/vmlinuz-${release}`, `${folder}/vmlinuz`);
+  copyFileSync(
+    firstExisting([`${work}/tree/boot/vmlinuz-${release}`, `${from}/vmlinuz`]),
+    `${folder}/vmlinuz`,
+  );
   writeFileSync(`${folder}/version`, release);
   rmSync(work, { recursive: true, force: true });
 }
