@@ -1,11 +1,16 @@
 /** The fast path: what it carries, what repairs it, and what stays of it without its Weft. */
 
 import t from 'tap';
+import { exec } from '../../lab/exec.js';
+import type { Pod } from '../../lab/node.js';
 import { until } from '../../lab/until.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
 import { ATTACHMENTS, attachedBy, fastPackets, fastPathIs } from './support/fast-path.js';
 import { answered, startFlood } from './support/pings.js';
 import { statusOf } from './support/state.js';
+import { stream } from './support/transfer.js';
+
+const MEGABYTE = 1 << 20;
 
 t.test('pings between known peers take the fast path, and count in totals, share and peer', async (t) => {
   const lab = await makeBed(t, { name: 'fastpings' });
@@ -17,6 +22,34 @@ t.test('pings between known peers take the fast path, and count in totals, share
   t.equal(counters.tx_packets, counters.fast_tx_packets, 'no packet takes the threads');
   t.equal(counters.rx_packets, counters.fast_rx_packets);
   t.match(peers[0], { txPackets: counters.tx_packets, rxPackets: counters.rx_packets });
+});
+
+/** Returns the bytes per packet that a pod has received. */
+async function packetSize(pod: Pod): Promise<number> {
+  const { stdout } = await exec(['cat', '/proc/net/dev'], { netns: pod.netns });
+  const [, bytes, packets] = /eth0: *(\d+) +(\d+)/.exec(stdout) ?? [];
+  return Number(bytes) / Number(packets);
+}
+
+t.test('TCP superpackets of a virtual link reach the pod whole, and count as their segments', async (t) => {
+  const lab = await makeBed(t, { name: 'fastsuper' });
+  const [weft] = await startWefts(t, lab.nodes);
+  const bytes = 32 * MEGABYTE;
+  const { sent, received } = await stream(lab.pod(1), lab.pod(2), bytes);
+  t.equal(received, sent);
+  t.ok((await packetSize(lab.pod(2))) > 4 * lab.node(1).podMtu);
+  const { tx_packets } = (await statusOf(weft)).counters;
+  t.ok(tx_packets >= bytes / lab.node(1).podMtu, `${tx_packets} packets sent`);
+});
+
+t.test('superpackets of a virtual link arrive without the Weft that received them before', async (t) => {
+  const lab = await makeBed(t, { name: 'fastgone' });
+  const [, second] = await startWefts(t, lab.nodes);
+  await fastPathIs(second, true);
+  await stream(lab.pod(1), lab.pod(2), MEGABYTE);
+  await second.end('SIGKILL');
+  const { sent, received } = await stream(lab.pod(1), lab.pod(2), 8 * MEGABYTE);
+  t.equal(received, sent);
 });
 
 for (const attachment of ATTACHMENTS) {

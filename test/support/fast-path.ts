@@ -50,22 +50,29 @@ export interface RunnerOptions {
   /** Whether the devices to redirect to exist; true by default. */
   devices?: boolean;
   vni?: number;
+  port?: number;
   /** The MAC of this node. */
   mac?: { high: number; low: number };
+  /** Whether the kernel keeps TCP superpackets whole behind the tunnel; true by default. */
+  isKept?: boolean;
 }
 
 /** The loaded programs and their tables. */
 export class ProgramRunner {
   readonly tables: Tables;
   private readonly programs: Programs;
+  private readonly peers: readonly (readonly [peer: FastPeer, number: number])[];
 
-  constructor({ peers, devices = true, vni = VNI, mac: own = mac(MAC_A) }: RunnerOptions = {}) {
+  constructor(options: RunnerOptions = {}) {
+    const { peers, devices = true, vni = VNI, port = PORT, mac: own = mac(MAC_A), isKept = true } = options;
     const all = peers ?? [[PEER, 0] as const, [OTHER, 1] as const];
     this.tables = new Tables(Math.max(CAPACITY, all.length));
     this.programs = loadPrograms(
-      { vni, port: PORT, address: ipv4(OWN_ADDRESS), mac: own, overlay: LOOPBACK },
+      { vni, port, address: ipv4(OWN_ADDRESS), mac: own, overlay: LOOPBACK },
       this.tables,
+      isKept,
     );
+    this.peers = all;
     this.tables.set(all);
     if (devices) this.tables.setDevices(LOOPBACK, LOOPBACK);
   }
@@ -83,6 +90,11 @@ export class ProgramRunner {
   /** Runs the program of the joiner. */
   join(frame: Uint8Array): TestRun {
     return testRun(this.programs.join, frame);
+  }
+
+  /** Compares the entries with the peers. Returns how many differed. */
+  correct(): number {
+    return this.tables.correct(this.peers);
   }
 
   counts(number = 0): PeerCounts {

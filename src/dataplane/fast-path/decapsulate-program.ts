@@ -7,7 +7,8 @@
  * has. The outer header must be whole, unfragmented and without options, and its ECN field that of the inner header. The
  * VXLAN header must have nothing but our VNI.
  *
- * Frames go to the overlay device; TCP segments go to the joiner first, whose other end joins them (GRO).
+ * Frames go to the overlay device; TCP segments go to the joiner first, whose other end joins them (GRO). Superpackets may
+ * take the threads (superpackets.ts).
  *
  * The kernel does not check the outer UDP checksum here. So a datagram that has one passes only if the inner packet has a
  * checksum of its own.
@@ -72,9 +73,11 @@ import {
   lookUpNumber,
   lookUpPeer,
   saveFrameHeader,
+  saveSegments,
   setNumber,
   writeFrameHeader,
 } from './steps.js';
+import { keepOrder, markSuperpacket } from './superpackets.js';
 import { DEVICE, ENTRY, type Tables } from './tables.js';
 
 /** What the program has as constants. */
@@ -98,26 +101,34 @@ const IPV6_DIFFERENCE = IPV4_DIFFERENCE + IPV6_LENGTH;
 const OVERLAY = at(FP, END - 4);
 const PROTOCOL = at(FP, END - 8);
 
-/** R6: the packet. R7: its data. R8: the end of its data, later the inner protocol. R9: the peer's entry. */
+/**
+ * `isKept`: whether the kernel keeps TCP superpackets whole behind the tunnel.
+ *
+ * R6: the packet. R7: its data. R8: the end of its data, later the inner protocol. R9: the peer's entry.
+ */
 export function decapsulateProgram(
   config: DecapsulateConfig,
   { forwarding, counts, devices }: Pick<Tables, 'forwarding' | 'counts' | 'devices'>,
+  isKept: boolean,
 ): Uint8Array {
   const a = new Assembler();
   const pass = a.label('pass');
   const drop = a.label('drop');
   const direct = a.label('direct');
+  const run = a.label('GRO run');
+  const mark = a.label('superpacket for the threads');
   a.move(R6, R1);
   demandHeaders(a, pass);
   demandOuter(a, config, pass);
   demandLengths(a, pass);
-  demandInner(a, pass);
+  demandInner(a, { pass, run });
   demandInnerChecksum(a, pass);
   demandPeer(a, forwarding, pass);
-  demandNoUdpSuperpacket(a, pass);
+  keepOrder(a, isKept, { pass, mark });
   loadDevice(a, devices, DEVICE.overlay, pass);
   a.store(4, OVERLAY, R0);
   saveFrameHeader(a, INNER_ETHERNET);
+  saveSegments(a, OVERHEAD);
 
   a.move(R1, R6);
   a.move(R2, constant(-OVERHEAD));
@@ -149,6 +160,12 @@ export function decapsulateProgram(
   a.call(HELPER.redirect);
   a.exit();
 
+  a.place(run);
+  a.load(4, R0, field(R6, 'gsoSize'));
+  a.jumpIf(R0, '==', constant(0), pass);
+  demandPeer(a, forwarding, pass);
+  a.place(mark);
+  markSuperpacket(a);
   a.place(pass);
   a.move(R0, constant(VERDICT.next));
   a.exit();
@@ -246,7 +263,7 @@ function demandLengths(a: Assembler, pass: Label): void {
  * R5: the length of UDP. Leaves the inner protocol in R4, the offset of its header in R3, and the protocol number that ICMP
  * has in this family in R5.
  */
-function demandInner(a: Assembler, pass: Label): void {
+function demandInner(a: Assembler, { pass, run }: { pass: Label; run: Label }): void {
   const ipv6 = a.label('IPv6');
   const found = a.label('inner header found');
   a.load(1, R2, at(R7, OUTER_IP + IPV4.tos));
@@ -258,7 +275,7 @@ function demandInner(a: Assembler, pass: Label): void {
   a.load(2, R0, at(R7, INNER_IP + IPV4.fragment));
   a.alu('and', R0, constant(network16(FRAGMENT_MASK)));
   a.jumpIf(R0, '!=', constant(0), pass);
-  demandLength(a, INNER_IP + IPV4.totalLength, IPV4_DIFFERENCE, pass);
+  demandLength(a, INNER_IP + IPV4.totalLength, IPV4_DIFFERENCE, run);
   a.load(1, R1, at(R7, INNER_IP + IPV4.tos));
   a.load(1, R4, at(R7, INNER_IP + IPV4.protocol));
   a.move(R3, constant(INNER_IP + IPV4_MIN_LENGTH));
@@ -268,7 +285,7 @@ function demandInner(a: Assembler, pass: Label): void {
   a.load(1, R0, at(R7, INNER_IP + IPV6.version));
   a.alu('rsh', R0, constant(4));
   a.jumpIf(R0, '!=', constant(6), pass);
-  demandLength(a, INNER_IP + IPV6.payloadLength, IPV6_DIFFERENCE, pass);
+  demandLength(a, INNER_IP + IPV6.payloadLength, IPV6_DIFFERENCE, run);
   a.load(1, R1, at(R7, INNER_IP + IPV6.trafficClass));
   a.alu('rsh', R1, constant(4));
   a.load(1, R4, at(R7, INNER_IP + IPV6.nextHeader));
@@ -281,11 +298,11 @@ function demandInner(a: Assembler, pass: Label): void {
   a.jumpIf(R1, '!=', constant(0), pass);
 }
 
-function demandLength(a: Assembler, offset: number, difference: number, pass: Label): void {
+function demandLength(a: Assembler, offset: number, difference: number, otherwise: Label): void {
   a.load(2, R0, at(R7, offset));
   a.swap(2, R0);
   a.alu('add', R0, constant(difference));
-  a.jumpIf(R0, '!=', R5, pass);
+  a.jumpIf(R0, '!=', R5, otherwise);
 }
 
 /** R3 to R5: as `demandInner` leaves them. R8: the end of the data, then the inner protocol. */
@@ -314,18 +331,6 @@ function demandPeer(a: Assembler, forwarding: number, pass: Label): void {
   a.load(4, R0, at(R9, ENTRY.vtep));
   a.load(4, R1, at(R7, OUTER_IP + IPV4.source));
   a.jumpIf(R0, '!=', R1, pass);
-}
-
-/**
- * Nothing tells the kernel that the tunnel has ended. It would cut a UDP superpacket as if its UDP header were that of the
- * tunnel (net/ipv4/udp_offload.c, udp4_ufo_fragment). TCP is not concerned. R8: the inner protocol.
- */
-function demandNoUdpSuperpacket(a: Assembler, pass: Label): void {
-  const fine = a.label('no UDP superpacket');
-  a.jumpIf(R8, '==', constant(IPPROTO_TCP), fine);
-  a.load(4, R0, field(R6, 'gsoSize'));
-  a.jumpIf(R0, '!=', constant(0), pass);
-  a.place(fine);
 }
 
 /** Leaves the interface of a key in R0. */

@@ -62,6 +62,7 @@ import {
   loadData,
   lookUpPeer,
   saveFrameHeader,
+  saveSegments,
   writeFrameHeader,
 } from './steps.js';
 import { ENTRY, type Tables } from './tables.js';
@@ -101,6 +102,7 @@ export function encapsulateProgram(
   demandPath(a, pass);
   saveFrameHeader(a, 0);
   chooseSourcePort(a);
+  saveSegments(a, 0);
 
   a.move(R1, R6);
   a.move(R2, constant(OVERHEAD));

@@ -8,10 +8,13 @@ import { at, type Memory, type Register } from './assembler.js';
 /** Numbers of the helpers. */
 export const HELPER = {
   mapLookUp: 1,
+  time: 5, // bpf_ktime_get_ns, 4.1
   redirect: 23, // 4.2
   hash: 34, // bpf_get_hash_recalc, 4.8
   pullData: 39, // bpf_skb_pull_data, 4.9
   adjustRoom: 50, // 4.13; BPF_ADJ_ROOM_MAC since 5.2
+  lookUpUdpSocket: 85, // bpf_sk_lookup_udp, 4.20
+  releaseSocket: 86, // bpf_sk_release, 4.20
   redirectToNeighbour: 152, // bpf_redirect_neigh, 5.10
 } as const;
 
@@ -23,6 +26,9 @@ export const ENCAPSULATE_UDP = 1n << 4n; // 5.2
 export const ENCAPSULATE_ETHERNET = 1n << 6n; // 5.13
 /** The length of the inner link-layer header. */
 export const encapsulateLink = (length: number): bigint => BigInt(length) << 56n; // 5.2
+
+/** A socket is looked up in the network namespace of the packet's interface (BPF_F_CURRENT_NETNS, 4.20). */
+export const OWN_NAMESPACE = -1;
 
 /** A redirected packet is received by the device, instead of sent. */
 export const REDIRECT_INGRESS = 1;

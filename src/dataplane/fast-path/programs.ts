@@ -2,9 +2,11 @@
 
 import { loadProgram } from '../../sys/bpf.js';
 import { close } from '../../sys/ffi.js';
+import { kernelVersion } from '../../sys/kernel-version.js';
 import { type DecapsulateConfig, decapsulateProgram } from './decapsulate-program.js';
 import { encapsulateProgram } from './encapsulate-program.js';
 import { joinProgram } from './join-program.js';
+import { keepsSuperpackets } from './superpackets.js';
 import type { Tables } from './tables.js';
 
 /** What the programs have as constants. */
@@ -20,10 +22,17 @@ export interface Programs {
   join: number;
 }
 
-/** Loads the programs. The caller closes them. @throws SystemError; then nothing is left open */
-export function loadPrograms(config: ProgramConfig, tables: Tables): Programs {
+/**
+ * Loads the programs. The caller closes them. `isKept`: whether the kernel keeps TCP superpackets whole behind the tunnel.
+ * @throws SystemError; then nothing is left open
+ */
+export function loadPrograms(
+  config: ProgramConfig,
+  tables: Tables,
+  isKept = keepsSuperpackets(kernelVersion()),
+): Programs {
   const code: Record<keyof Programs, Uint8Array> = {
-    in: decapsulateProgram(config, tables),
+    in: decapsulateProgram(config, tables, isKept),
     out: encapsulateProgram(config, tables),
     join: joinProgram(config.overlay, config.mac),
   };

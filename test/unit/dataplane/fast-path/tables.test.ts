@@ -40,8 +40,14 @@ const SECOND: FastPeer = {
   vtep: ipv4('255.255.255.254'),
   maxSuperpacket: 0,
 };
-const FIRST_ENTRY = 'c0a84d02 07000000 00000000 b8050000 ffffffff'.replaceAll(' ', '');
-const SECOND_ENTRY = 'fffffffe 07000000 01000000 b8050000 00000000'.replaceAll(' ', '');
+const FIRST_ENTRY = 'c0a84d02 07000000 00000000 b8050000 ffffffff 000000000000000000000000'.replaceAll(
+  ' ',
+  '',
+);
+const SECOND_ENTRY = 'fffffffe 07000000 01000000 b8050000 00000000 000000000000000000000000'.replaceAll(
+  ' ',
+  '',
+);
 const BOTH = { '02000000000b0000': FIRST_ENTRY, feffffffffff0000: SECOND_ENTRY };
 
 function tablesFor(t: Test): Tables {
