@@ -71,11 +71,11 @@ export function isForElsewhere({ text }: CodeBlock): boolean {
 
 /** Returns the words after `weft` of each command in a text, without comments, redirections and substitutions. */
 export function weftCommands(text: string): string[][] {
-  // A synopsis has brackets, and printf only prints.
+  // A synopsis has brackets; `weft vtep …` is the text of a hash.
   const lines = text
     .replaceAll('\\\n', ' ')
     .split('\n')
-    .filter((line) => !/weft [a-z]+ \[|printf/.test(line));
+    .filter((line) => !/weft [a-z]+ \[|weft vtep/.test(line));
   return lines.flatMap((line) =>
     [
       ...line

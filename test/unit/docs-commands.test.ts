@@ -2,7 +2,7 @@
 
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { loadAll } from 'js-yaml';
@@ -202,4 +202,13 @@ t.test('every YAML example parses', async (t) => {
   for (const { where, text } of BLOCKS.filter(({ language }) => language === 'yaml')) {
     t.doesNotThrow(() => loadAll(text), where);
   }
+});
+
+t.test('the issue templates parse, and ask for what a report needs', async (t) => {
+  const dir = join(ROOT, '.github/ISSUE_TEMPLATE');
+  for (const name of readdirSync(dir)) {
+    t.doesNotThrow(() => loadAll(readFileSync(join(dir, name), 'utf8')), name);
+  }
+  t.match(readFileSync(join(dir, 'bug.yml'), 'utf8'), /weft status --json[^]*weft --version/);
+  t.ok(existsSync(join(ROOT, 'SECURITY.md')));
 });
