@@ -2,7 +2,6 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { RUN_FLAGS } from '../../src/cli/flags.js';
 import { COUNTER_NAMES } from '../../src/dataplane/counters.js';
 
 /** dist/test/unit/docs.test.js → repository */
@@ -40,7 +39,7 @@ const FIRST_FOLDERS = new Set(
 function proseLines(text: string): string[] {
   let fenced = false;
   return text.split('\n').filter((line) => {
-    if (line.startsWith('```')) {
+    if (line.trimStart().startsWith('```')) {
       fenced = !fenced;
       return false;
     }
@@ -96,6 +95,19 @@ for (const { path, text } of PAGES) {
     );
   });
 
+  t.test(`${path}: pictures exist, and a dark one for each light one`, async (t) => {
+    const pictures = matches(text, /(?:src|srcset)="([^"]+)"/g).flat();
+    t.same(
+      pictures.filter((picture) => !linkResolves(path, picture)),
+      [],
+    );
+    const light = pictures.filter((picture) => picture.includes('-light.'));
+    t.same(
+      light.filter((picture) => !pictures.includes(picture.replace('-light.', '-dark.'))),
+      [],
+    );
+  });
+
   t.test(`${path}: repository paths in backticks exist`, async (t) => {
     const paths = matches(joined, /`([\w.-]+(?:\/[\w.-]+)*\/?)`/g)
       .flat()
@@ -117,7 +129,7 @@ for (const { path, text } of PAGES) {
 
   t.test(`${path}: prose is at most ${WIDTH} columns wide`, async (t) => {
     t.same(
-      prose.filter((line) => !line.startsWith('|') && [...line].length > WIDTH),
+      prose.filter((line) => !line.trimStart().startsWith('|') && [...line].length > WIDTH),
       [],
     );
   });
@@ -147,7 +159,7 @@ for (const { path, text } of PAGES) {
     );
     const claims = [
       ['Dockerfile', /Dockerfile|Weft's (container )?image/],
-      ['deploy/weft.service', /weft\.service/],
+      ['deploy/systemd/weft.service', /weft\.service/],
       ['a published package', /npx weft|npm install (-g )?weft|apt-get install weft/],
     ] as const;
     t.same(
@@ -170,8 +182,8 @@ function commentsOf(source: string): string[] {
 /** Returns the sentences of a text. Code blocks, tables and headings are left out; a list of code words is one word. */
 function sentencesOf(text: string): string[] {
   return text
-    .replace(/^```[^]*?^```/gm, '')
-    .replace(/^( {4}|[|#]).*$/gm, '')
+    .replace(/^ *```[^]*?^ *```/gm, '')
+    .replace(/^( {4}| *\||#).*$/gm, '')
     .replace(/`[^`]*`(?:,? (?:and |or )?`[^`]*`)*/g, 'code')
     .split(/\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )|\s(?=@\w)/)
     .flatMap((block) =>
@@ -273,9 +285,4 @@ t.test('docs/operations.md explains every drop counter', async (t) => {
   for (const name of [...drops, 'rx_drop_socket_overflow', 'tx_drop_device_overflow']) {
     t.ok(text.includes(`\`${name}\``), name);
   }
-});
-
-t.test('docs/cli.md has a row for every flag of weft run', async (t) => {
-  const text = read('docs/cli.md');
-  for (const name of Object.keys(RUN_FLAGS)) t.match(text, new RegExp(`^\\| \`--?${name}[ \`]`, 'm'), name);
 });
