@@ -99,7 +99,8 @@ export function markdownReport(
   return `${lines.join('\n')}\n`;
 }
 
-function headingOf({ title, unit, better }: Metric): string {
+/** Returns the title of a metric with its unit and its better direction. */
+export function headingOf({ title, unit, better }: Metric): string {
   const arrow = { more: ' ↑', less: ' ↓', none: '' }[better];
   return `${title}${unit === '' ? '' : `, ${unit}`}${arrow}`;
 }
@@ -113,7 +114,7 @@ function cell(own: Summary | undefined, base: Summary | undefined, metric: Metri
 }
 
 /** Formats a number with three significant digits. */
-function short(value: number): string {
+export function short(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 2 : 3);
