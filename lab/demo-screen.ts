@@ -35,7 +35,18 @@ export interface Shown {
 }
 
 /** How many problems the screen has room for. */
-const MAX_PROBLEMS = 4;
+const MAX_PROBLEMS = 3;
+
+const NEXT = [
+  '  npm run bench -- --quick   more figures, beside the kernel, in minutes',
+  '  README.md                  install Weft on a node, or in a cluster',
+  '  docs/benchmarks.md         what limits the speed, and on which machine',
+];
+const NEXT_AFTER_LOSS = [
+  '  npm run demo               once more: a busy machine may be too slow to answer',
+  '  docs/operations.md         what each drop counter means',
+  '  CONTRIBUTING.md            what a bug report needs',
+];
 
 /** Returns the lines of the screen. */
 export function demoScreen(shown: Shown, paint: Paint): string[] {
@@ -47,16 +58,12 @@ export function demoScreen(shown: Shown, paint: Paint): string[] {
     ...table(shown, paint),
     ...dropLines(shown.drops),
     '',
-    `${shown.nodes} network namespaces stood for nodes, joined by links without offloads, like the`,
-    `network card of a Raspberry Pi. All share the ${shown.cores} core${shown.cores === 1 ? '' : 's'} of this machine.`,
-    ...(shown.kernel === undefined
-      ? [`This kernel (${shown.release}) has no vxlan to compare with, as on nodes that need Weft.`]
-      : []),
+    `${shown.nodes} network namespaces stood for nodes. The links between them had no offloads,`,
+    `as a small board's network card. All shared the ${shown.cores} core${shown.cores === 1 ? '' : 's'} of this machine.`,
+    ...(shown.kernel === undefined ? [`This kernel (${shown.release}) has no vxlan to compare with.`] : []),
     '',
     paint('bold', 'Next'),
-    '  npm run bench -- --quick   more figures, beside the kernel, in minutes',
-    '  README.md                  install Weft on a node, or in a cluster',
-    '  docs/benchmarks.md         what limits the speed, and on which machine',
+    ...(problems.length === 0 ? NEXT : NEXT_AFTER_LOSS),
   ].map((line) => (line === '' ? '' : `  ${line}`));
 }
 
@@ -117,9 +124,9 @@ function table(shown: Shown, paint: Paint): string[] {
   ];
   const row = (title: string, digits: number, value: (result: Result) => number): string[] => {
     const ours = value(weft);
-    if (kernel === undefined) return [title, ours.toFixed(digits)];
+    if (kernel === undefined) return [title, fixed(ours, digits)];
     const theirs = value(kernel);
-    return [title, ours.toFixed(digits), theirs.toFixed(digits), (ours / theirs).toFixed(2)];
+    return [title, fixed(ours, digits), fixed(theirs, digits), fixed(ours / theirs, 2)];
   };
   const pingOf = (sameNode: boolean) => (result: Result) =>
     mean(result.pings.filter((_, index) => pairs[index].sameNode === sameNode).map((one) => one.avg));
@@ -129,6 +136,10 @@ function table(shown: Shown, paint: Paint): string[] {
     ...streams.map((name, index) => row(`TCP ${name}, Gbit/s`, 2, (result) => result.gbits[index])),
   ]);
   return [paint('bold', heading), ...rows];
+}
+
+function fixed(value: number, digits: number): string {
+  return Number.isNaN(value) ? '–' : value.toFixed(digits);
 }
 
 /** Returns the mean of the numbers; a ping without any reply has no time. */

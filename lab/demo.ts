@@ -15,6 +15,9 @@ import { Lab } from './lab.js';
 import { paintOfStdout } from './paint.js';
 import { StepError, step } from './steps.js';
 
+/** Lines of each node's log after a failure: those of three nodes fit on the screen. */
+const LOGGED = 4;
+
 /** The part of `weft status --json` that the demo uses. */
 interface Status {
   readonly offload: { readonly rung: string };
@@ -90,11 +93,11 @@ try {
   process.exitCode = worked(shown) ? 0 : 1;
 } catch (error) {
   const where = error instanceof StepError ? `step '${error.step}'` : 'the demo';
-  // The first line of the message is the reason; the logs after it are printed for every node below.
+  // The reason comes last, below the logs; the first line of the message is enough.
   const reason = error instanceof Error ? error.message.split('\n', 1)[0] : error;
-  console.error(`\n${where} failed: ${reason}`);
   for (const weft of running) {
-    if (weft.tail() !== '') console.error(`\n${weft.process.name} logged last:\n${weft.tail()}`);
+    if (weft.tail() !== '') console.error(`\n${weft.process.name} logged last:\n${weft.tail(LOGGED)}`);
   }
+  console.error(`\n${where} failed: ${reason}`);
   process.exitCode = 1;
 }

@@ -30,7 +30,7 @@ const TCP: Wanted['rows'] = [
 ];
 
 const WANTED: readonly Wanted[] = [
-  { title: 'TCP, Gbit/s, links without offloads, like a Raspberry Pi's', mode: 'plain', rows: TCP },
+  { title: 'TCP, Gbit/s, links without offloads', mode: 'plain', rows: TCP },
   { title: 'TCP, Gbit/s, links with offloads, as in virtual machines', mode: 'virt', rows: TCP },
   {
     title: 'Packets of 64 bytes delivered, thousands a second, without offloads',
