@@ -43,7 +43,7 @@ const NEXT = [
   '  docs/benchmarks.md         what limits the speed, and on which machine',
 ];
 const NEXT_AFTER_LOSS = [
-  '  npm run demo               once more: a busy machine may be too slow to answer',
+  '  npm run demo               again: a busy machine may answer too late',
   '  docs/operations.md         what each drop counter means',
   '  CONTRIBUTING.md            what a bug report needs',
 ];

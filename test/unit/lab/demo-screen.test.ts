@@ -65,6 +65,6 @@ t.test('the last screen of the demo begins with the problems, and still fits', a
   t.ok(fits(lines), lines.join('\n'));
   t.match(lines[1], 'Weft lost pings between 15 pairs of pods');
   t.match(lines[2], 'node1-pod1 -> node1-pod2: 0 of 10 pings answered');
-  t.match(lines.join('\n'), 'and 11 more');
+  t.match(lines.join('\n'), 'and 12 more');
   t.match(lines.join('\n'), 'Drops: rx_drop_unknown_vtep 12345678, rx_drop_socket_overflow 1234567');
 });
