@@ -1,5 +1,7 @@
 /** `npm run bench`: every figure on both links, for the kernel and each offload level, with a table and charts. */
 
+import { loadavg } from 'node:os';
+import { panelsOf } from '../chart/panels.js';
 import { speedChart, THEMES } from '../chart/svg.js';
 import { terminalChart } from '../chart/text.js';
 import { describeMachine } from '../netns/machine.js';
@@ -14,24 +16,31 @@ async function measured({
   measure,
 }: BenchOptions): Promise<[result: Result, paths: string[], failed: number]> {
   const machine = await describeMachine();
+  const [load = 0] = loadavg();
+  if (load > machine.cores / 2)
+    console.error(
+      `this machine is busy (load ${load.toFixed(1)} on ${machine.cores} cores): repeat the run when it is idle`,
+    );
   const peers = await presentPeers(measure.peers);
-  const [samples, failures] = await measureAll(measure, peers);
   const names = peers.map((peer) => peer.name);
   const { modes, figures, out } = measure;
-  const summary = summarize(samples, modes, figures, names);
-  const result = { machine, summary };
   const paths = ['result.json', 'samples.json', 'table.md'].map((name) => `${out}/${name}`);
   const [resultPath = '', samplesPath = '', tablePath = ''] = paths;
-  writeResult(resultPath, result);
-  write(samplesPath, `${JSON.stringify({ samples, failures }, null, 1)}\n`);
+  const [samples, failures] = await measureAll(measure, peers, (samples, failures) => {
+    writeResult(resultPath, { machine, summary: summarize(samples, modes, figures, names) });
+    write(samplesPath, `${JSON.stringify({ samples, failures }, null, 1)}\n`);
+  });
+  const summary = summarize(samples, modes, figures, names);
+  const result = { machine, summary };
   write(tablePath, markdownReport(machine, summary, modes, figures, names));
   console.log(`\n${terminalReport(summary, modes, figures, names).join('\n')}`);
   for (const one of failures) console.error(`failed: ${nameOf(one)}`);
   return [result, paths, failures.length];
 }
 
-/** Writes the light and the dark chart to a folder, and returns their paths. */
+/** Writes the light and the dark chart to a folder, and returns their paths; none without a figure of the chart. */
 function writeCharts(folder: string, result: Result): string[] {
+  if (panelsOf(result.summary).length === 0) return [];
   return THEMES.map((theme) => {
     const path = `${folder}/speed-${theme}.svg`;
     write(path, speedChart(result, theme));
@@ -45,15 +54,19 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  const { chartFrom, docs } = options;
+  const { chartFrom, docs, measure } = options;
   const [result, paths, failed] =
     chartFrom === undefined ? await measured(options) : [readResult(chartFrom), [], 0];
-  paths.push(...writeCharts(options.measure.out, result));
+  paths.push(...writeCharts(measure.out, result));
   if (docs) {
-    if (chartFrom !== RECORDED) writeResult(RECORDED, result);
-    paths.push(RECORDED, ...writeCharts('docs/images', result));
+    if (chartFrom !== RECORDED) {
+      writeResult(RECORDED, result);
+      paths.push(RECORDED);
+    }
+    paths.push(...writeCharts('docs/images', result));
   }
-  console.log(`\n${terminalChart(result).join('\n')}\n\nwrote ${paths.join('\n      ')}`);
+  for (const line of ['', ...terminalChart(result)]) console.log(line);
+  console.log(`wrote ${paths.join('\n      ')}`);
   return failed === 0 ? 0 : 1;
 }
 

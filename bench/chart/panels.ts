@@ -1,6 +1,6 @@
 /** What the chart of the speed shows: a few figures of a result, by panel. */
 
-import { short } from '../netns/report.js';
+import { short, times } from '../netns/report.js';
 import type { Recorded } from '../netns/result.js';
 
 /** One value, and its ratio to the kernel. */
@@ -92,5 +92,5 @@ export function panelsOf(summary: readonly Recorded[]): Panel[] {
 
 /** Returns the text at a bar: `5.95 · 0.69×`. */
 export function labelOf({ value, ratio }: Bar): string {
-  return ratio === undefined ? short(value) : `${short(value)} · ${ratio.toFixed(2)}×`;
+  return ratio === undefined ? short(value) : `${short(value)} · ${times(ratio)}`;
 }

@@ -8,7 +8,7 @@ const BAR_WIDTH = 34;
 
 /** Returns the lines of the chart. */
 export function terminalChart({ summary }: Result): string[] {
-  return panelsOf(summary).flatMap(({ title, categories, bars }, panel) => {
+  return panelsOf(summary).flatMap(({ title, categories, bars }) => {
     const values = [...bars.values()].flat().flatMap((bar) => bar?.value ?? []);
     const largest = Math.max(...values);
     const rows = categories.flatMap((category, index) =>
@@ -19,6 +19,6 @@ export function terminalChart({ summary }: Result): string[] {
         return [`  ${category.padEnd(9)} ${nameOf(peer).padEnd(16)} ${'█'.repeat(length)} ${labelOf(bar)}`];
       }),
     );
-    return [...(panel === 0 ? [] : ['']), title, ...rows];
+    return [title, ...rows, ''];
   });
 }

@@ -37,10 +37,14 @@ export async function presentPeers(wanted: readonly Peer[]): Promise<Peer[]> {
   return peers;
 }
 
-/** Measures everything. A measurement that fails is recorded, and the others continue. */
+/**
+ * Measures everything. A measurement that fails is recorded, and the others continue. `save` gets all samples so far
+ * after each measurement, because an interruption ends this process at once.
+ */
 export async function measureAll(
   options: Options,
   peers: readonly Peer[],
+  save: (samples: readonly Sample[], failures: readonly Failure[]) => void = () => undefined,
 ): Promise<[samples: Sample[], failures: Failure[]]> {
   const samples: Sample[] = [];
   const failures: Failure[] = [];
@@ -64,6 +68,7 @@ export async function measureAll(
       print(`${head} FAILED: ${reason}`, left);
     }
     clock.add(measurement, (performance.now() - startedAt) / 1000);
+    save(samples, failures);
   }
   return [samples, failures];
 }
@@ -95,9 +100,16 @@ function valuesOf(
   { figure }: Measurement,
   measured: readonly Pick<Sample, 'metric' | 'unit' | 'value'>[],
 ): string {
-  return measured
-    .filter(({ metric }) => figure.metrics.some(({ key, better }) => key === metric && better !== 'none'))
-    .map(({ metric, unit, value }) => `${metric} ${short(value)}${unit === '' ? '' : ` ${unit}`}`)
+  const compared = measured.filter(({ metric }) =>
+    figure.metrics.some(({ key, better }) => key === metric && better !== 'none'),
+  );
+  return compared
+    .map(({ metric, unit, value }, index) => {
+      const name = compared.length === 1 ? '' : `${metric} `;
+      // Values in a row with the same unit name it once.
+      const same = unit === '' || compared[index + 1]?.unit === unit;
+      return `${name}${short(value)}${same ? '' : ` ${unit}`}`;
+    })
     .join(', ');
 }
 

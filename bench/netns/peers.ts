@@ -32,6 +32,9 @@ export interface Peer {
 export const WIDE = { ...netConf(), Network: '10.0.0.0/8' };
 const WIDE_UDP = { ...udpConf(), Network: '10.0.0.0/8' };
 
+/** The levels of --offload that can follow the @ of a name. */
+const LEVELS = ['none', 'gso', 'bpf'];
+
 /** Returns the peer of a name on the command line. */
 export function peerOf(name: string): Peer {
   const [kind, level] = name.split('@');
@@ -56,7 +59,9 @@ export function peerOf(name: string): Peer {
     previous: weft(WIDE, process.env.WEFT_PREVIOUS),
   };
   const start = starters[kind];
-  if (start === undefined || (level !== undefined && !kind.startsWith('weft') && kind !== 'previous')) {
+  const fits =
+    level === undefined || (LEVELS.includes(level) && (kind.startsWith('weft') || kind === 'previous'));
+  if (start === undefined || !fits) {
     throw new Error(
       `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, previous, weft@none, weft@gso …`,
     );

@@ -3,7 +3,7 @@
 import { textTable } from '../../lab/table.js';
 import type { VethMode } from '../../lab/underlay.js';
 import type { Figure } from './figure.js';
-import { headingOf, type Summary, short } from './report.js';
+import { headingOf, type Summary, short, times } from './report.js';
 
 const WIDTH = 80;
 /** `5.95 0.69×` */
@@ -54,7 +54,7 @@ export function terminalReport(
 
 function cell(own: number | undefined, base: number | undefined): string {
   if (own === undefined) return '–';
-  return base === undefined ? short(own) : `${short(own)} ${short(own / base)}×`;
+  return base === undefined ? short(own) : `${short(own)} ${times(own / base)}`;
 }
 
 function wrapped(text: string, width: number): string[] {
