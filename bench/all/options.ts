@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util';
 import { FIGURES, type Flags, type Options, optionsOf, stringFlags } from '../netns/options.js';
 
-/** The folder that `--docs` updates beside docs/images. */
+/** The result that the charts of docs/images show; `--docs` updates both. */
 export const RECORDED = 'bench/results/speed.json';
 
 const FULL: Flags = {
@@ -16,16 +16,17 @@ const FULL: Flags = {
 };
 const QUICK: Partial<Flags> = { rounds: '1', seconds: '2', figures: 'tcp1,tcp4,small,latency' };
 
-export const USAGE = `use: npm run bench -- [flags]
-  --quick            ${QUICK.figures}; 1 round, 2 s each
+export const USAGE = `use: npm run bench -- [flags]       all figures: more than an hour
+  --quick            ${QUICK.figures}, 1 round, 2 s each: minutes
   --rounds N         rounds, each of every peer in turn            (${FULL.rounds})
   --seconds N        length of one traffic run                     (${FULL.seconds})
   --figures LIST     figures, as in npm run bench:netns -- --help  (all)
-  --peers LIST       dataplanes, as there   (${FULL.peers})
+  --peers LIST       dataplanes, as there
+                     (${FULL.peers})
   --modes LIST       links: plain,virt                             (${FULL.modes})
   --out DIR          for results, table and charts                 (${FULL.out})
   --chart-from FILE  measure nothing: draw the charts of an earlier result
-  --docs             write ${RECORDED} and the charts of docs/images too`;
+  --docs             also write ${RECORDED} and docs/images/speed-*.svg`;
 
 /** What `npm run bench` shall do. */
 export interface BenchOptions {

@@ -63,7 +63,7 @@ export function peerOf(name: string): Peer {
     level === undefined || (LEVELS.includes(level) && (kind.startsWith('weft') || kind === 'previous'));
   if (start === undefined || !fits) {
     throw new Error(
-      `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, previous, weft@none, weft@gso …`,
+      `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, previous, weft@none, weft@gso, weft@bpf`,
     );
   }
   const isWeft = kind === 'weft-udp' || kind === 'previous';
