@@ -9,7 +9,7 @@ import { iperf } from './traffic/iperf.js';
 import { type PingResult, ping } from './traffic/ping.js';
 
 /** Pings between two pods. */
-export const PINGS = 10;
+const PINGS = 10;
 /** Seconds of one TCP stream. */
 export const IPERF_SECONDS = 3;
 

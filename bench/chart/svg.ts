@@ -83,8 +83,10 @@ function optionsOf(
 ): Parameters<ReturnType<typeof init>['setOption']>[0] {
   const peers = peersOf(summary);
   const colourOf = (peer: string) => bars[peers.indexOf(peer) % bars.length];
+  // Without the build of a distribution, which would not fit.
+  const kernel = /^\d+\.\d+/.exec(machine.kernel)?.[0] ?? machine.kernel;
   const foot =
-    `${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}, Node.js ${machine.node}, ` +
+    `${machine.cpu}, ${machine.cores} cores, kernel ${kernel}, Node.js ${machine.node}, ` +
     `${machine.date.slice(0, 10)}. Two nodes share the machine; medians; × is the ratio to the kernel.`;
   return {
     animation: false,

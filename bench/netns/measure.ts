@@ -34,6 +34,7 @@ export async function presentPeers(wanted: readonly Peer[]): Promise<Peer[]> {
     if (reason === undefined) peers.push(peer);
     else console.error(`left out: ${peer.name}: ${reason}`);
   }
+  if (peers.length === 0) throw new Error('none of the dataplanes of --peers can run on this machine');
   return peers;
 }
 

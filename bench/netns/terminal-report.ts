@@ -59,7 +59,8 @@ function cell(own: number | undefined, base: number | undefined): string {
 
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
-  for (const word of text.split(' ')) {
+  // The arrow stays beside the word before it.
+  for (const word of text.split(/ (?![↑↓])/)) {
     const last = lines.at(-1);
     if (last !== undefined && last.length + 1 + word.length <= width)
       lines[lines.length - 1] = `${last} ${word}`;
