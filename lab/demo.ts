@@ -6,124 +6,41 @@
  *     pod1, pod2 ── node3 ─┘
  */
 
+import { cpus, release } from 'node:os';
+import { IPERF_SECONDS, pingAll, podPairs, ring, startAll, stopAll, streamAll } from './cluster.js';
 import { kernelHasVxlan, startKernel } from './dataplanes/kernel.js';
-import { ready, spawnWeft, type WeftDataplane } from './dataplanes/weft.js';
+import type { WeftDataplane } from './dataplanes/weft.js';
+import { demoScreen, type Result, type Shown, worked } from './demo-screen.js';
 import { Lab } from './lab.js';
-import { writeLeases } from './leases.js';
-import type { Pod } from './node.js';
+import { paintOfStdout } from './paint.js';
 import { StepError, step } from './steps.js';
-import { type Column, textTable } from './table.js';
-import { iperf } from './traffic/iperf.js';
-import { type PingResult, ping } from './traffic/ping.js';
 
-const PINGS = 10;
-const IPERF_SECONDS = 3;
+/** Lines of each node's log after a failure: those of three nodes fit on the screen. */
+const LOGGED = 4;
 
-/** The results of one dataplane. */
-interface Result {
-  readonly pings: readonly PingResult[];
-  readonly gbits: readonly number[];
-}
-
-type Pair = readonly [from: Pod, to: Pod];
-
-/** Returns every pair of pods once: an answered ping has crossed in both directions. */
-function podPairs(lab: Lab): Pair[] {
-  const pods = lab.nodes.flatMap((node) => node.pods);
-  return pods.flatMap((from, index) => pods.slice(index + 1).map((to): Pair => [from, to]));
-}
-
-/** Returns the pairs of a ring through all nodes. */
-function ring(lab: Lab): Pair[] {
-  return lab.nodes.map(
-    (node, index): Pair => [lab.pod(node.index), lab.pod(((index + 1) % lab.nodes.length) + 1)],
-  );
+/** The part of `weft status --json` that the demo uses. */
+interface Status {
+  readonly offload: { readonly rung: string };
+  readonly counters: Readonly<Record<string, number>>;
 }
 
 async function measure(lab: Lab, name: string): Promise<Result> {
-  const pings: PingResult[] = [];
-  await step('ping', `${name}: ping between every pair of pods, ${PINGS} times`, async () => {
-    for (const [from, to] of podPairs(lab)) {
-      // The first one includes ARP between pod and bridge; it counts as a ping, but not for the times.
-      const first = await ping(from.netns, to.address, { count: 1 });
-      const rest = await ping(from.netns, to.address, { count: PINGS - 1 });
-      pings.push({ ...rest, sent: first.sent + rest.sent, received: first.received + rest.received });
-    }
-  });
-  const gbits: number[] = [];
-  await step(
-    'iperf3',
-    `${name}: one TCP stream for ${IPERF_SECONDS} s from each node to the next`,
-    async () => {
-      for (const [from, to] of ring(lab))
-        gbits.push((await iperf(from, to, { seconds: IPERF_SECONDS })).gbits);
-    },
+  const pings = await step('ping', `${name}: every pair of pods`, (update) => pingAll(lab, update));
+  const gbits = await step('iperf3', `${name}: TCP for ${IPERF_SECONDS} s from node to node`, (update) =>
+    streamAll(lab, update),
   );
   return { pings, gbits };
 }
 
-async function startAll(lab: Lab): Promise<WeftDataplane[]> {
-  const leaseFile = `${lab.dir}/leases.json`;
-  await writeLeases(leaseFile, lab.leases());
-  const started = await Promise.all(lab.nodes.map((node) => spawnWeft(node, { leaseFile })));
-  running = started;
-  await Promise.all(started.map((weft) => ready(weft)));
-  return started;
-}
-
-async function stopAll(wefts: readonly WeftDataplane[]): Promise<void> {
-  for (const weft of wefts) {
-    const exit = await weft.end();
-    if (exit.code !== 0)
-      throw new Error(`${weft.process.name} exited with ${exit.code ?? exit.signal} instead of 0`);
-    await weft.cleanUp();
-  }
-}
-
-function report(lab: Lab, weft: Result, kernel: Result | undefined): void {
-  const beside = (cells: readonly Column[]) => (kernel === undefined ? [] : cells);
-  const rtt = (result: PingResult | undefined) => {
-    if (result === undefined || result.received < result.sent) {
-      return `${result?.received ?? 0} of ${result?.sent ?? 0} answered`;
+/** Returns the drop counters of all nodes, summed. */
+function dropsOf(statuses: readonly Status[]): Record<string, number> {
+  const drops: Record<string, number> = {};
+  for (const { counters } of statuses) {
+    for (const [name, count] of Object.entries(counters)) {
+      if (name.includes('_drop_')) drops[name] = (drops[name] ?? 0) + count;
     }
-    return `${result.min.toFixed(3)} / ${result.avg.toFixed(3)}`;
-  };
-  const name = ([from, to]: Pair) => `${from.name} -> ${to.name}`;
-  const show = (lines: readonly string[]) => console.log(`\n${lines.map((line) => `  ${line}`).join('\n')}`);
-  show(
-    textTable(
-      [
-        { title: 'Ping round trip, ms (min / avg)' },
-        { title: 'Weft', right: true },
-        ...beside([{ title: 'kernel vxlan', right: true }]),
-        { title: '' },
-      ],
-      podPairs(lab).map((pair, index) => [
-        name(pair),
-        rtt(weft.pings[index]),
-        ...(kernel === undefined ? [] : [rtt(kernel.pings[index])]),
-        pair[0].netns.slice(0, -1) === pair[1].netns.slice(0, -1) ? 'same node' : '',
-      ]),
-    ),
-  );
-  show(
-    textTable(
-      [
-        { title: 'One TCP stream, Gbit/s   ' },
-        { title: 'Weft', right: true },
-        ...beside([
-          { title: 'kernel vxlan', right: true },
-          { title: 'Weft / kernel', right: true },
-        ]),
-      ],
-      ring(lab).map((pair, index) => {
-        const ours = weft.gbits[index];
-        const theirs = kernel?.gbits[index];
-        const more = theirs === undefined ? [] : [theirs.toFixed(2), (ours / theirs).toFixed(2)];
-        return [name(pair), ours.toFixed(2), ...more];
-      }),
-    ),
-  );
+  }
+  return drops;
 }
 
 let running: readonly WeftDataplane[] = [];
@@ -131,49 +48,56 @@ let running: readonly WeftDataplane[] = [];
 // A closed pipe (`npm run demo | head`) ends this process, and with it its world.
 process.stdout.on('error', () => process.exit(1));
 
-async function demo(): Promise<boolean> {
-  console.log('Weft demo: a cluster of three nodes on this machine, with two pods per node\n');
-  const lab = await step('build', 'make 3 nodes and 6 pods as network namespaces', () =>
+async function demo(): Promise<Shown> {
+  console.log('Weft demo: a cluster of three nodes on this machine, in about 40 s\n');
+  const lab = await step('build', '3 nodes and 6 pods, as network namespaces', () =>
     Lab.create({ nodes: 3, podsPerNode: 2, mode: 'plain' }),
   );
   try {
-    const wefts = await step('weft', 'start `weft run` on every node', () => startAll(lab));
-    const weft = await measure(lab, 'Weft');
-    const status = await step(
-      'status',
-      'read `weft status` on node1',
-      async () => (await wefts[0]?.statusText()) ?? '',
+    const wefts = await step('weft', 'start `weft run` on every node', () =>
+      startAll(lab, (spawned) => {
+        running = spawned;
+      }),
     );
-    await step('stop', 'stop Weft on every node (SIGTERM, then weft cleanup)', () => stopAll(wefts));
-
+    const weft = await measure(lab, 'Weft');
+    const statuses = (await Promise.all(wefts.map((one) => one.status()))) as Status[];
+    await step('stop', 'stop Weft on every node, and `weft cleanup`', () => stopAll(wefts));
     let kernel: Result | undefined;
     if (await kernelHasVxlan()) {
       for (const node of lab.nodes) await startKernel(node);
       kernel = await measure(lab, 'kernel vxlan');
-    } else console.log('  kernel   no comparison: this kernel has no vxlan, as on the nodes that need Weft');
-
-    report(lab, weft, kernel);
-    console.log(
-      `\n  Output of 'weft status' on node1, before the stop:\n\n${status.trimEnd().replaceAll(/^(?=.)/gm, '    ')}`,
-    );
-    const sent = weft.pings.reduce((sum, result) => sum + result.sent, 0);
-    const received = weft.pings.reduce((sum, result) => sum + result.received, 0);
-    console.log(`\n  ${received} of ${sent} pings over Weft were answered.`);
-    return received === sent;
+    }
+    return {
+      nodes: lab.nodes.length,
+      pods: lab.nodes.reduce((sum, node) => sum + node.pods.length, 0),
+      pairs: podPairs(lab).map(([from, to]) => ({
+        name: `${from.name} -> ${to.name}`,
+        sameNode: lab.nodes.some((node) => node.pods.includes(from) && node.pods.includes(to)),
+      })),
+      streams: ring(lab).map(([from, to]) => `${from.name} -> ${to.name}`),
+      weft,
+      kernel,
+      level: statuses[0]?.offload.rung ?? 'unknown',
+      drops: dropsOf(statuses),
+      release: release(),
+      cores: cpus().length,
+    };
   } finally {
     await lab.dispose();
   }
 }
 
 try {
-  process.exitCode = (await demo()) ? 0 : 1;
+  const shown = await demo();
+  console.log(demoScreen(shown, paintOfStdout()).join('\n'));
+  process.exitCode = worked(shown) ? 0 : 1;
 } catch (error) {
   const where = error instanceof StepError ? `step '${error.step}'` : 'the demo';
-  // The first line of the message is the reason; the logs after it are printed for every node below.
+  // The reason comes last, below the logs; the first line of the message is enough.
   const reason = error instanceof Error ? error.message.split('\n', 1)[0] : error;
-  console.error(`\n${where} failed: ${reason}`);
   for (const weft of running) {
-    if (weft.tail() !== '') console.error(`\n${weft.process.name} logged last:\n${weft.tail()}`);
+    if (weft.tail() !== '') console.error(`\n${weft.process.name} logged last:\n${weft.tail(LOGGED)}`);
   }
+  console.error(`\n${where} failed: ${reason}`);
   process.exitCode = 1;
 }

@@ -103,7 +103,9 @@ export async function installMissing(tasks) {
     await aptGet(packages);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    throw new SetupError(`${list}\n(apt-get failed: ${error.message})`);
+    // One line: apt-get's own errors begin with E.
+    const [reason] = /^E: .*/m.exec(error.message) ?? error.message.split('\n', 1);
+    throw new SetupError(`${list} (apt-get failed: ${reason})`);
   }
   const still = missing.filter((command) => !isInstalled(command));
   if (still.length > 0)

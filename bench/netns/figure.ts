@@ -27,6 +27,8 @@ export interface Bed {
 export interface Figure {
   readonly name: string;
   readonly metrics: readonly Metric[];
+  /** Traffic runs of one measurement, for the estimate of the time left; 1 by default. */
+  readonly runs?: number;
   /** Peers that the figure does not apply to. */
   readonly without?: readonly Peer['kind'][];
   /** Measures once. The keys are those of `metrics`; a key may be missing. */

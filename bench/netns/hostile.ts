@@ -16,6 +16,7 @@ const tcp = (bed: Bed) => iperf(bed.lab.pod(1), bed.lab.pod(2), { seconds: bed.s
 
 const flood: Figure = {
   name: 'flood',
+  runs: 1 + FLOOD_SIZES.length,
   metrics: [
     { key: 'calm', title: 'TCP 1 stream without a flood', unit: 'Gbit/s', better: 'none' },
     ...FLOOD_SIZES.flatMap((size) => [
@@ -49,6 +50,7 @@ const flood: Figure = {
 /** Small packets of a second pod of the same node, as many as it can send. */
 const fairness: Figure = {
   name: 'fairness',
+  runs: 5,
   metrics: [
     { key: 'kept', title: 'TCP share kept beside a pod that floods small packets', unit: '', better: 'more' },
     { key: 'alone', title: 'latency p50 of a pod', unit: 'µs', better: 'none' },

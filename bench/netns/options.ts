@@ -39,21 +39,39 @@ export const USAGE = `use: npm run bench:netns -- [flags]
   --modes LIST     plain,virt                                         (plain,virt)
   --out FILE.json  samples; a Markdown table is written beside it     (dist/bench-netns.json)`;
 
+/** The texts of the flags. */
+export type Flags = Readonly<Record<'rounds' | 'seconds' | 'figures' | 'peers' | 'modes' | 'out', string>>;
+
+const DEFAULTS: Flags = {
+  rounds: '5',
+  seconds: '8',
+  figures: FIGURES.map((figure) => figure.name).join(','),
+  peers: 'kernel,ovs,naive,weft',
+  modes: 'plain,virt',
+  out: 'dist/bench-netns.json',
+};
+
 /** Parses the command line; throws an error that names flag and value. */
 export function parseOptions(argv: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...argv],
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '8' },
-      figures: { type: 'string', default: FIGURES.map((figure) => figure.name).join(',') },
-      peers: { type: 'string', default: 'kernel,ovs,naive,weft' },
-      modes: { type: 'string', default: 'plain,virt' },
-      out: { type: 'string', default: 'dist/bench-netns.json' },
-      help: { type: 'boolean', default: false },
-    },
+    options: { ...stringFlags(DEFAULTS), help: { type: 'boolean', default: false } },
   });
-  if (values.help) return 'help';
+  return values.help ? 'help' : optionsOf({ ...DEFAULTS, ...values });
+}
+
+/** Returns the flags as parseArgs takes them. */
+export function stringFlags<Name extends string>(
+  names: Readonly<Record<Name, string>>,
+): Record<Name, { type: 'string' }> {
+  return Object.fromEntries(Object.keys(names).map((name) => [name, { type: 'string' }])) as Record<
+    Name,
+    { type: 'string' }
+  >;
+}
+
+/** Returns the options of the flags' texts; throws an error that names flag and value. */
+export function optionsOf(values: Flags): Options {
   return {
     rounds: count('--rounds', values.rounds),
     seconds: count('--seconds', values.seconds),

@@ -8,6 +8,7 @@ import { startOvs } from '../../lab/dataplanes/ovs.js';
 import { startProxy } from '../../lab/dataplanes/proxy.js';
 import { startWeft } from '../../lab/dataplanes/weft.js';
 import { succeeds } from '../../lab/exec.js';
+import { Lab } from '../../lab/lab.js';
 import { type NetConf, netConf, udpConf, type VxlanLease } from '../../lab/leases.js';
 import type { LabNode } from '../../lab/node.js';
 
@@ -18,6 +19,8 @@ import type { LabNode } from '../../lab/node.js';
 export interface Peer {
   readonly name: string;
   readonly kind: DataplaneKind;
+  /** The flags of `weft run` that its name stands for. */
+  readonly flags: readonly string[];
   /**
    * Starts it on a node, with these leases in addition to the lab's own, and with these flags for Node (Weft only).
    * Resolves when it forwards.
@@ -29,9 +32,13 @@ export interface Peer {
 export const WIDE = { ...netConf(), Network: '10.0.0.0/8' };
 const WIDE_UDP = { ...udpConf(), Network: '10.0.0.0/8' };
 
+/** The levels of --offload that can follow the @ of a name. */
+const LEVELS = ['none', 'gso', 'bpf'];
+
 /** Returns the peer of a name on the command line. */
 export function peerOf(name: string): Peer {
   const [kind, level] = name.split('@');
+  const flags = level === undefined ? [] : ['--offload', level];
   const weft =
     (conf: NetConf, checkout?: string): Peer['start'] =>
     (node, extra = [], nodeFlags = []) =>
@@ -40,7 +47,7 @@ export function peerOf(name: string): Peer {
         nodeFlags,
         leases: [node.lease(), ...node.peers(), ...extra],
         netConf: conf,
-        flags: level === undefined ? [] : ['--offload', level],
+        flags,
       });
   const starters: Readonly<Record<string, Peer['start']>> = {
     kernel: (node, extra = []) => startKernel(node, { peers: [...node.peers(), ...extra] }),
@@ -52,13 +59,15 @@ export function peerOf(name: string): Peer {
     previous: weft(WIDE, process.env.WEFT_PREVIOUS),
   };
   const start = starters[kind];
-  if (start === undefined || (level !== undefined && !kind.startsWith('weft') && kind !== 'previous')) {
+  const fits =
+    level === undefined || (LEVELS.includes(level) && (kind.startsWith('weft') || kind === 'previous'));
+  if (start === undefined || !fits) {
     throw new Error(
-      `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, previous, weft@none, weft@gso …`,
+      `--peers: '${name}' is unknown; choose from kernel, ovs, naive, proxy, weft, weft-udp, previous, weft@none, weft@gso, weft@bpf`,
     );
   }
   const isWeft = kind === 'weft-udp' || kind === 'previous';
-  return { name, kind: (isWeft ? 'weft' : kind) as DataplaneKind, start };
+  return { name, kind: (isWeft ? 'weft' : kind) as DataplaneKind, flags, start };
 }
 
 /** Returns why a peer cannot be measured on this machine; undefined if it can. */
@@ -72,5 +81,19 @@ export async function whyNot(peer: Peer): Promise<string | undefined> {
     if (!installed || !(await succeeds(['ovs-vswitchd', '--version'])))
       return 'openvswitch-switch is not installed';
   }
-  return undefined;
+  return peer.flags.length === 0 ? undefined : await refusal(peer);
+}
+
+/** Returns why Weft does not start with the flags of this peer; undefined if it does. */
+async function refusal(peer: Peer): Promise<string | undefined> {
+  const lab = await Lab.create({ nodes: 1, podsPerNode: 0, name: 'probe' });
+  try {
+    await (await peer.start(lab.node(1))).stop();
+    return undefined;
+  } catch (error) {
+    // The error of a process that ended has its log behind it; the last line is the refusal.
+    return error instanceof Error ? error.message.trimEnd().split('\n').at(-1) : String(error);
+  } finally {
+    await lab.dispose();
+  }
 }

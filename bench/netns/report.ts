@@ -99,7 +99,8 @@ export function markdownReport(
   return `${lines.join('\n')}\n`;
 }
 
-function headingOf({ title, unit, better }: Metric): string {
+/** Returns the title of a metric with its unit and its better direction. */
+export function headingOf({ title, unit, better }: Metric): string {
   const arrow = { more: ' ↑', less: ' ↓', none: '' }[better];
   return `${title}${unit === '' ? '' : `, ${unit}`}${arrow}`;
 }
@@ -112,9 +113,15 @@ function cell(own: Summary | undefined, base: Summary | undefined, metric: Metri
   return `${short(own.median)}${range}${ratio}`;
 }
 
+/** Formats a ratio: `0.69×`, `12×`. */
+export function times(ratio: number): string {
+  if (!Number.isFinite(ratio)) return '–';
+  return `${ratio.toFixed(ratio >= 10 ? 0 : 2)}×`;
+}
+
 /** Formats a number with three significant digits. */
-function short(value: number): string {
+export function short(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 2 : 3);
+  return value.toFixed(size >= 100 || size === 0 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3);
 }

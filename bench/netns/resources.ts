@@ -62,6 +62,7 @@ function largest(dataplanes: readonly Dataplane[], which: 'resident' | 'peak'): 
 
 const quiet: Figure = {
   name: 'quiet',
+  runs: 2,
   metrics: [
     { key: 'idle', title: 'CPU without traffic', unit: '%', better: 'less' },
     { key: 'pings', title: 'CPU at 100 packets/s', unit: '%', better: 'less' },

@@ -21,8 +21,8 @@ function startAfter(signal: NodeJS.Signals): Restart {
   };
 }
 
-const takeOver: Restart = async (running) => {
-  const next = await spawnWeft(running.node, { flags: ['--takeover'] });
+const takeOver: Restart = async (running, { peer }) => {
+  const next = await spawnWeft(running.node, { flags: ['--takeover', ...peer.flags] });
   await ready(next);
   await running.process.exited;
   return next;
@@ -69,7 +69,7 @@ export const restartFigure: Figure = {
         ['sigterm', startAfter('SIGTERM')],
       ];
       // An older Weft has no such flag.
-      if (bed.peer.name === 'weft') restarts.push(['takeover', takeOver]);
+      if (/^weft(@|$)/.test(bed.peer.name)) restarts.push(['takeover', takeOver]);
       for (const [key, restart] of restarts) {
         const [count, next] = await lost(bed, restart, weft);
         values[key] = count;

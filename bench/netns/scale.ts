@@ -29,6 +29,7 @@ function madeUp(count: number): VxlanLease[] {
 
 const scale: Figure = {
   name: 'scale',
+  runs: SIZES.length,
   metrics: SIZES.map((size) => ({
     key: `leases${size}`,
     title: `TCP 1 stream with ${size} leases`,
@@ -73,6 +74,7 @@ async function replaceLeases(weft: WeftDataplane, extra: readonly VxlanLease[]):
 
 const churn: Figure = {
   name: 'churn',
+  runs: 2,
   metrics: [
     {
       key: 'still',

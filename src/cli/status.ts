@@ -79,7 +79,7 @@ const UDP_COLUMNS: [title: string, cell: PeerCell][] = [
 const VXLAN_COLUMNS: [title: string, cell: PeerCell][] = [
   ...UDP_COLUMNS.slice(0, 2),
   ['VTEP MAC', (peer) => peer.vtepMAC ?? ''],
-  ['NEIGHBOUR', (peer) => presence(peer.neighbour === true)],
+  ['NEIGH', (peer) => presence(peer.neighbour === true)],
   ['FDB', (peer) => presence(peer.fdb === true)],
   ...UDP_COLUMNS.slice(2),
 ];
@@ -118,7 +118,7 @@ function formatRunning(status: Status): string {
         ),
       ],
       ['offload', offloadText(status.offload, workers)],
-      ['privileges', privilegesText(status.privileges)],
+      ...privilegesRows(status.privileges),
       ...checkRows(status),
     ]),
     ...obstacleSection(status),
@@ -147,15 +147,18 @@ function offloadText(offload: Status['offload'], workers: number): string {
   return [used, fastPath, ...lowered].filter(Boolean).join('; ');
 }
 
-/** Returns the capabilities, and what was not dropped. */
-function privilegesText(privileges: Status['privileges']): string {
+/** Returns the capabilities, and below them what was not dropped: one line would not fit on 80 columns. */
+function privilegesRows(privileges: Status['privileges']): string[][] {
   const { capabilities, noNewPrivileges, threadsWithMore, problems } = privileges;
-  return listed(
+  const held = listed(
     capabilities.length === 0 ? 'no capabilities' : capabilities.join(' '),
     noNewPrivileges ? 'no new privileges' : 'NEW PRIVILEGES POSSIBLE',
+  );
+  const more = listed(
     threadsWithMore > 0 && `${threadsWithMore} threads of Node.js have more`,
     problems.length > 0 && `FAILED: ${problems.join(', ')}`,
   );
+  return [['privileges', held], ...(more === '' ? [] : [['', more]])];
 }
 
 function obstacleSection({ obstacles }: Status): string[] {

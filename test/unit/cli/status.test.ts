@@ -66,9 +66,9 @@ t.test('formatStatus prints every section', async (t) => {
   peer check  strict
 
 peers (2)
-  SUBNET           PUBLIC IP       VTEP MAC           NEIGHBOUR  FDB  ROUTE    HEARD
-  10.244.2.0/24    192.168.77.2    02:00:00:00:00:02  yes        yes  yes      yes
-  10.244.103.0/24  192.168.77.103  02:00:00:00:00:02  MISSING    yes  MISSING  never
+  SUBNET           PUBLIC IP       VTEP MAC           NEIGH    FDB  ROUTE    HEARD
+  10.244.2.0/24    192.168.77.2    02:00:00:00:00:02  yes      yes  yes      yes
+  10.244.103.0/24  192.168.77.103  02:00:00:00:00:02  MISSING  yes  MISSING  never
 
 counters
   tx_packets    123456
@@ -97,6 +97,25 @@ peers (2)
   10.244.103.0/24  192.168.77.103  MISSING  -
 
 `,
+  );
+});
+
+t.test('formatStatus fits on 80 columns with the longest IPv4 addresses and all capabilities', async (t) => {
+  const longest = peer(2, { subnet: '100.100.100.0/24', publicIP: '192.168.177.103', rxPackets: 1 });
+  const text = formatStatus({
+    ...STATUS,
+    privileges: {
+      capabilities: ['CAP_NET_ADMIN', 'CAP_PERFMON', 'CAP_BPF'],
+      noNewPrivileges: true,
+      threadsWithMore: 10,
+      problems: [],
+    },
+    peers: [longest],
+  });
+  t.match(text, '\n              10 threads of Node.js have more\n');
+  t.same(
+    text.split('\n').filter((line) => line.length > 80),
+    [],
   );
 });
 
