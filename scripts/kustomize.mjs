@@ -117,5 +117,5 @@ function setNamespace(object, namespace) {
 function setImage(object, { name, newName = name, newTag }) {
   const { initContainers = [], containers = [] } = object.spec?.template?.spec ?? {};
   for (const container of [...initContainers, ...containers])
-    if (container.image === name) container.image = `${newName}:${newTag}`;
+    if (container.image.replace(/:[^/]*$/, '') === name) container.image = `${newName}:${newTag}`;
 }

@@ -54,7 +54,7 @@ export function needsOf({ port, legacyIptables, fastPath, readFiles, writtenDire
   if (fastPath) {
     needs.push({ capability: 'CAP_BPF', reason: 'fast path' });
     // Without it the verifier adds instructions against speculation (kernel/bpf/verifier.c, bypass_spec_v1).
-    needs.push({ capability: 'CAP_PERFMON', reason: 'full speed of the fast path' });
+    needs.push({ capability: 'CAP_PERFMON', reason: 'fast path' });
   }
   const foreign = writtenDirectories.find((path) => !isWritable(path));
   if (foreign !== undefined) {
