@@ -41,7 +41,8 @@ t.test('the pods of the DaemonSet', async (t) => {
   for (const pod of pods) await pod.process.waitFor(READY);
 
   await t.test('are ready, and answer the probes', async (t) => {
-    for (const pod of pods) t.equal(await pod.probe(), '200 flanneld is ready');
+    for (const pod of pods)
+      await until('readiness', async () => (await pod.probe()) === '200 flanneld is ready');
     const problems = first.process.output.split('\n').filter((line) => /^[EW]\d/.test(line));
     // flannel's own words about a service account, and a module that this machine may lack.
     t.strictSame(
@@ -101,7 +102,8 @@ t.test('the pods of the DaemonSet', async (t) => {
 const LACKS: Record<string, RegExp> = {
   NET_ADMIN: /user 0 lacks CAP_NET_ADMIN/,
   BPF: /no fast path for flannel\.1: this process lacks CAP_BPF/,
-  PERFMON: /no fast path for flannel\.1: this process lacks CAP_PERFMON|started without CAP_PERFMON \(fast path\)/,
+  PERFMON:
+    /no fast path for flannel\.1: this process lacks CAP_PERFMON|started without CAP_PERFMON \(fast path\)/,
   SETPCAP: /not every privilege was dropped: bounding set: EPERM, CAP_SETPCAP is missing/,
   NET_RAW: /Weft was started without CAP_NET_RAW \(legacy iptables\)/,
 };
