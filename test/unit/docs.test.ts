@@ -147,7 +147,7 @@ for (const { path, text } of PAGES) {
     );
     const claims = [
       ['Dockerfile', /Dockerfile|Weft's (container )?image/],
-      ['deploy/weft.service', /weft\.service/],
+      ['deploy/systemd/weft.service', /weft\.service/],
       ['a published package', /npx weft|npm install (-g )?weft|apt-get install weft/],
     ] as const;
     t.same(
