@@ -1,6 +1,7 @@
 /**
- * The pod of deploy/kubernetes as a container runtime starts it: own mount and PID namespaces, the network of the node, a
- * read-only root, /proc/sys and /sys, its volumes, and its capabilities. What the image has comes from this machine.
+ * The pod of deploy/kubernetes as a container runtime starts it. It has own mount and PID namespaces, and the network of
+ * the node. Its root, /proc/sys and /sys are read-only. It gets the volumes and the capabilities of the manifest. What
+ * the image has comes from this machine.
  */
 
 import { readFileSync } from 'node:fs';
