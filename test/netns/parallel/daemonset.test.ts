@@ -1,7 +1,7 @@
 /** The DaemonSet of deploy/kubernetes/weft.yaml, in the container that its manifest describes. */
 
-import { readdirSync, readFileSync } from 'node:fs';
-import { loadAll } from 'js-yaml';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { load, loadAll } from 'js-yaml';
 import t from 'tap';
 import { READY } from '../../../lab/dataplanes/weft.js';
 import { sysctl } from '../../../lab/ip.js';
@@ -95,6 +95,19 @@ t.test('the pods of the DaemonSet', async (t) => {
     await next.process.waitFor(READY);
     t.strictSame((await statusOf(next)).lease, lease);
     await answered(t, lab.pod(1), lab.pod(2).address);
+    t.strictSame(await next.end(), { code: 0, signal: null });
+  });
+
+  await t.test('remove what they left after cleanup.patch.yaml', async (t) => {
+    const patch = load(readFileSync(`${KUBERNETES}/cleanup.patch.yaml`, 'utf8')) as Manifest;
+    const pod = await start(t, lab.node(1), {
+      patch: podOf([{ ...patch, kind: 'DaemonSet' }]).containers[0],
+    });
+    t.strictSame(await pod.process.exited, { code: 0, signal: null });
+    const { stdout } = await lab.node(1).exec(['sh', '-c', 'ip -oneline link; iptables-save']);
+    t.notMatch(stdout, /flannel|weft/i);
+    t.notOk(readdirSync(`${lab.node(1).dir}/host/sys/fs/bpf`).includes('weft'));
+    t.notOk(existsSync(first.subnetFile));
   });
 });
 

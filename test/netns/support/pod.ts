@@ -14,7 +14,7 @@ import type { LabNode } from '../../../lab/node.js';
 import { type Exit, LabProcess } from '../../../lab/process.js';
 import { WEFT_CLI } from '../../../lab/world.js';
 import { KubeApi } from '../../support/kube-api.js';
-import { configOf, type Manifest, type PodSpec, podOf } from '../../support/manifests.js';
+import { type Container, configOf, type Manifest, type PodSpec, podOf } from '../../support/manifests.js';
 import { joinUnderlay, SERVER_ADDRESS } from './cluster.js';
 
 const TOKEN = 'a-token-of-the-service-account';
@@ -59,6 +59,8 @@ export interface PodOptions {
   readonly withoutCapability?: string;
   /** The path of a volume mount of the manifest that the pod does not get. */
   readonly withoutMount?: string;
+  /** Fields of its container that a patch replaces. */
+  readonly patch?: Partial<Container>;
 }
 
 export interface Pod {
@@ -123,7 +125,7 @@ interface Start {
 
 async function startPod(t: Test, node: LabNode, start: Start): Promise<Pod> {
   const { spec, api, account, config, options } = start;
-  const [container] = spec.containers;
+  const container = { ...spec.containers[0], ...options.patch };
   const host = hostOf(node);
   const mounts = container.volumeMounts.filter(({ mountPath }) => mountPath !== options.withoutMount);
   const volumes = mounts.map(({ name, mountPath, readOnly }) => {
