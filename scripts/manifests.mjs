@@ -13,7 +13,7 @@ const OVERLAY = 'deploy/kubernetes/overlays/kubeadm';
 
 await main(() => {
   const documents = render(`${ROOT}${OVERLAY}`).map((object) =>
-    dump(object, { lineWidth: -1, noRefs: true }),
+    dump(object, { lineWidth: -1, noRefs: true, quotingType: '"' }),
   );
   const text = `# Written by npm run manifests from ${OVERLAY}: kubectl apply -f ${FILE}
 # The Network in net-conf.json is the --pod-network-cidr of the cluster.
