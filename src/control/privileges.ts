@@ -79,14 +79,22 @@ export class Privileges {
   /** Gives up what no duty needs. It never throws; a step that fails is a problem in the status. */
   reduce(duties: Duties): void {
     try {
-      const before = heldCapabilities().length;
+      const before = heldCapabilities();
       const needs = needsOf(duties);
       this.problems = reduceCapabilities(needs.map(({ capability }) => capability));
       const held = heldCapabilities();
-      const kept = needs.filter(({ capability }) => held.includes(capability));
-      const reasons = kept.map(({ capability, reason }) => `${capability} (${reason})`);
-      const dropped = before - held.length;
-      if (dropped > 0) info(`dropped ${dropped} capabilities; Weft keeps ${reasons.join(', ')}`);
+      const dropped = before.length - held.length;
+      if (dropped > 0) {
+        const kept = needs.filter(({ capability }) => held.includes(capability));
+        info(`dropped ${dropped} capabilities; Weft keeps ${listOf(kept)}`);
+      }
+      const missing = needs.filter(({ capability }) => !held.includes(capability));
+      if (missing.length > 0)
+        warn(
+          `Weft was started without ${listOf(missing)}; grant it in the unit or in the container's manifest`,
+        );
+      if (this.problems.length > 0 && !before.includes('CAP_SETPCAP'))
+        this.problems = [...this.problems, 'CAP_SETPCAP is missing'];
     } catch (error) {
       this.problems = [(error as Error).message];
     }
@@ -101,6 +109,10 @@ export class Privileges {
       problems: [...this.problems],
     };
   }
+}
+
+function listOf(needs: readonly Need[]): string {
+  return needs.map(({ capability, reason }) => `${capability} (${reason})`).join(', ');
 }
 
 /** Returns whether this user may create files in a directory. A missing one is created again. */

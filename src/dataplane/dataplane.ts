@@ -339,10 +339,13 @@ export class Dataplane {
     return this.socketDrops.read().rx_drop_checksum;
   }
 
-  /** Lets the device outlive this process: it keeps its addresses, neighbours and routes, and loses its carrier. */
+  /**
+   * Lets the device outlive this process: it keeps its addresses, neighbours and routes, and loses its carrier. After `stop`
+   * there is no device to keep.
+   */
   keepDevice(): void {
     this.kept = true;
-    setPersistent(this.device.fds[0], true);
+    if (this.device.fds.length > 0) setPersistent(this.device.fds[0], true);
   }
 
   /**

@@ -114,6 +114,11 @@ export function hasNoNewPrivileges(): boolean {
   return prctl(PR_GET_NO_NEW_PRIVS, 0) === 1;
 }
 
+/** Returns whether this thread has a capability in effect. @throws SystemError */
+export function hasCapability(capability: Capability): boolean {
+  return (readSets().effective & maskOf([capability])) !== 0n;
+}
+
 /** Runs `check` while this thread has only these capabilities in effect. @throws SystemError */
 export function withCapabilities<T>(kept: readonly Capability[], check: () => T): T {
   const sets = readSets();

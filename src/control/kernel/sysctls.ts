@@ -7,6 +7,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { Family } from '../addresses/family.js';
 import { warn } from '../support/log.js';
 
+const NET = '/proc/sys/net/';
+
+/**
+ * Where a container mounts /proc/sys/net of its host, which applies to the network namespace of the process that writes.
+ * The /proc/sys of a container is read-only, and runtimes refuse mounts inside /proc (opencontainers/runc, checkProcMount).
+ */
+const NET_OF_HOST = '/host/proc/sys/net/';
+
 export interface Sysctl {
   path: string;
   value: string;
@@ -57,10 +65,12 @@ export function udpSysctls(device: string): Sysctl[] {
 /** The sysctls of one device. One that cannot be set, as in a read-only /proc/sys, is ignored until the next device. */
 export class Sysctls {
   private readonly desired: readonly Sysctl[];
+  private readonly netOfHost: string;
   private readonly refused = new Set<Sysctl>();
 
-  constructor(desired: readonly Sysctl[]) {
+  constructor(desired: readonly Sysctl[], netOfHost = NET_OF_HOST) {
     this.desired = desired;
+    this.netOfHost = netOfHost;
   }
 
   get hasDrift(): boolean {
@@ -85,17 +95,29 @@ export class Sysctls {
   /** Returns false if the write fails. */
   private set(sysctl: Sysctl): boolean {
     const { path, value, loss } = sysctl;
-    try {
-      writeFileSync(path, value);
-      return true;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      // The device is gone, or has no IPv6 now: users lose nothing more, and the file may appear again.
-      if (code === 'ENOENT') return false;
-      this.refused.add(sysctl);
-      if (loss !== undefined) warn(`${path} cannot be set (${code}): ${loss}`);
-      return false;
-    }
+    const code = write(path, value);
+    if (code === undefined) return true;
+    // The device is gone, or has no IPv6 now: users lose nothing more, and the file may appear again.
+    if (code === 'ENOENT') return false;
+    if (path.startsWith(NET) && write(path.replace(NET, this.netOfHost), value) === undefined) return true;
+    this.refused.add(sysctl);
+    if (loss !== undefined) warn(`${path} cannot be set (${code}): ${loss}${remedyOf(code)}`);
+    return false;
+  }
+}
+
+/** Returns what an operator of a container can do about a read-only /proc/sys. */
+function remedyOf(code: string): string {
+  return code === 'EROFS' ? `; mount the host's ${NET} into the container at ${NET_OF_HOST}` : '';
+}
+
+/** Returns the code of the error if the write fails. */
+function write(path: string, value: string): string | undefined {
+  try {
+    writeFileSync(path, value);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown';
   }
 }
 

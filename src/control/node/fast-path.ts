@@ -71,6 +71,7 @@ export class TunnelFastPath {
     this.tunnel = tunnel;
     this.obstacle = obstacle;
     this.chosen = chosen;
+    if (obstacle !== null && !chosen) info(`no fast path for ${tunnel.plan.backend.device}: ${obstacle}`);
   }
 
   get status(): FastPathStatus {

@@ -9,8 +9,14 @@ import { dirname, join } from 'node:path';
 import { openPinned, pin } from '../../sys/bpf.js';
 import { BPF_FS_MAGIC } from '../../sys/constants.js';
 
-/** Where systemd and container runtimes mount the BPF file system. */
+/** Where systemd and some container runtimes mount a BPF file system. */
 const BPF_FILE_SYSTEM = '/sys/fs/bpf';
+
+/**
+ * Where a container has that of its host. AppArmor's default profile for containers forbids to write in /sys/fs/bpf
+ * (containerd, contrib/apparmor/template.go), and a file system of the container would disappear with it.
+ */
+const BPF_FILE_SYSTEM_OF_HOST = '/host/sys/fs/bpf';
 
 export class Pins {
   readonly directory: string;
@@ -20,9 +26,9 @@ export class Pins {
   }
 
   /** Returns the pins of an overlay device; undefined where there is no BPF file system that this process may write. */
-  static of(overlay: string, fileSystem = BPF_FILE_SYSTEM): Pins | undefined {
+  static of(overlay: string, fileSystem = bpfFileSystem()): Pins | undefined {
     try {
-      if (statfsSync(fileSystem).type !== BPF_FS_MAGIC) return undefined;
+      if (!isBpfFileSystem(fileSystem)) return undefined;
       // The file system reserves names with dots (kernel/bpf/inode.c, bpf_lookup).
       const pins = new Pins(join(namespaceDirectory(fileSystem), overlay.replaceAll('.', '_')));
       mkdirSync(pins.directory, { recursive: true, mode: 0o700 });
@@ -33,7 +39,7 @@ export class Pins {
   }
 
   /** Removes the pins of all overlay devices of this network namespace. Returns whether there were any. */
-  static clearAll(fileSystem = BPF_FILE_SYSTEM): boolean {
+  static clearAll(fileSystem = bpfFileSystem()): boolean {
     const namespace = namespaceDirectory(fileSystem);
     const cleared = namesIn(namespace).map((overlay) => new Pins(join(namespace, overlay)).clear());
     return cleared.includes(true);
@@ -92,6 +98,18 @@ export class Pins {
         return;
       }
     }
+  }
+}
+
+function bpfFileSystem(): string {
+  return isBpfFileSystem(BPF_FILE_SYSTEM_OF_HOST) ? BPF_FILE_SYSTEM_OF_HOST : BPF_FILE_SYSTEM;
+}
+
+function isBpfFileSystem(path: string): boolean {
+  try {
+    return statfsSync(path).type === BPF_FS_MAGIC;
+  } catch {
+    return false;
   }
 }
 

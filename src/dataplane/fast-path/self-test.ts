@@ -4,7 +4,8 @@
  */
 
 import { ProgramRefused, type TestRun, testRun } from '../../sys/bpf.js';
-import { ENOSYS, EPERM } from '../../sys/errno.js';
+import { hasCapability } from '../../sys/capabilities.js';
+import { EACCES, ENOSYS, EPERM } from '../../sys/errno.js';
 import { isAtLeast, type KernelVersion, kernelVersion } from '../../sys/kernel-version.js';
 import { SystemError } from '../../sys/system-error.js';
 import { FastPathUnavailable } from '../errors.js';
@@ -44,7 +45,8 @@ const OUTER_IN = '08004500004e000000004011f69bc0000202c0000201';
 const UDP_AND_VXLAN = '2118003a00000800000001020300';
 
 const CAUSES: Record<number, string> = {
-  [EPERM]: 'this process lacks CAP_BPF or CAP_NET_ADMIN, or the kernel is locked down',
+  [EPERM]:
+    'this process lacks CAP_BPF or CAP_NET_ADMIN, the kernel is locked down, or a seccomp profile forbids BPF',
   [ENOSYS]: 'the kernel has no BPF (CONFIG_BPF_SYSCALL)',
 };
 
@@ -65,7 +67,7 @@ export function testFastPath(): void {
     demand(testRun(loaded.in, bytesOf(datagram)), [FRAME_IN]);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    throw new FastPathUnavailable(CAUSES[error.errno] ?? `${error.message}${verifierText(error)}`);
+    throw new FastPathUnavailable(causeOf(error));
   } finally {
     closePrograms(programs);
     tables?.close();
@@ -77,6 +79,13 @@ function demand({ result, frame }: TestRun, parts: readonly string[]): void {
   const text = Buffer.from(frame).toString('hex');
   const isExpected = result === VERDICT.redirect && parts.every((part) => text.includes(part));
   if (!isExpected) throw new FastPathUnavailable('the BPF programs make other frames than they should');
+}
+
+function causeOf(error: SystemError): string {
+  // The verifier then refuses arithmetic that a speculation could abuse (kernel/bpf/verifier.c, bypass_spec_v1).
+  if (error.errno === EACCES && !hasCapability('CAP_PERFMON'))
+    return `this process lacks CAP_PERFMON: ${error.message}${verifierText(error)}`;
+  return CAUSES[error.errno] ?? `${error.message}${verifierText(error)}`;
 }
 
 /** Returns the last line of the verifier, which states the cause. */

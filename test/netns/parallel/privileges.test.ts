@@ -155,7 +155,7 @@ t.test('weft run without CAP_SETPCAP reports what it cannot drop', async (t) => 
   t.match(privileges, {
     capabilities: ['CAP_NET_ADMIN', 'CAP_PERFMON', 'CAP_BPF'],
     noNewPrivileges: true,
-    problems: ['bounding set: EPERM'],
+    problems: ['bounding set: EPERM', 'CAP_SETPCAP is missing'],
   });
   // no_new_privs keeps the bounding set from a child of root.
   await weft.waitFor(/\] ready: /);

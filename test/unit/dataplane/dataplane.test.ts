@@ -33,3 +33,8 @@ t.test('Dataplane without threads rejects the request for the packets of peers',
   await t.rejects(stopped.peers(), new DataplaneGone());
   await t.rejects(stopped.refusedSources(), new DataplaneGone());
 });
+
+t.test('Dataplane that is stopped, as while the device is rebuilt, has no device to keep', async (t) => {
+  const stopped = Object.assign(Object.create(Dataplane.prototype), { device: { fds: [] } }) as Dataplane;
+  t.doesNotThrow(() => stopped.keepDevice());
+});

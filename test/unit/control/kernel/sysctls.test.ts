@@ -25,6 +25,20 @@ t.test('Sysctls accepts a read-only sysctl that has the value', (t) => {
   t.end();
 });
 
+t.test('Sysctls writes a refused sysctl into /proc/sys/net of the host', (t) => {
+  const log = catchLog(t);
+  const host = t.testdir({ ipv4: '0\n' });
+  // A directory of this machine: it can be neither read nor written.
+  const sysctls = new Sysctls(
+    [{ path: '/proc/sys/net/ipv4', value: '1', loss: 'nothing works' }],
+    `${host}/`,
+  );
+  sysctls.initialize();
+  t.equal(readFileSync(join(host, 'ipv4'), 'utf8'), '1');
+  t.strictSame(log, []);
+  t.end();
+});
+
 t.test('Sysctls logs no loss for a device that is gone', (t) => {
   const log = catchLog(t);
   new Sysctls([{ path: '/proc/sys/net/no-such-thing', value: '1', loss: 'nothing works' }]).initialize();
