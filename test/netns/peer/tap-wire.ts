@@ -1,5 +1,5 @@
 /**
- * Joins two TAP devices as a virtual machine's network card joins the host's TAP and the guest: it copies every frame from
+ * Joins two TAP devices, as a virtual machine's network card joins the host's TAP and the guest. It copies every frame from
  * one to the other. With `offloads` both have a virtio-net header and accept superpackets and partial checksums, so that a
  * header of the kernel's reaches the kernel again unchanged.
  *
