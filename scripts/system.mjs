@@ -27,6 +27,10 @@ const PACKAGES = {
   busybox: 'busybox-static',
   depmod: 'kmod',
   modprobe: 'kmod',
+  'dpkg-deb': 'dpkg',
+  lintian: 'lintian',
+  'x86_64-linux-gnu-strip': 'binutils-x86-64-linux-gnu',
+  'aarch64-linux-gnu-strip': 'binutils-aarch64-linux-gnu',
   '/usr/share/keyrings/debian-archive-keyring.gpg': 'debian-archive-keyring',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
@@ -39,6 +43,7 @@ const COMMANDS = {
   test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
+  release: ['dpkg-deb', 'lintian', 'x86_64-linux-gnu-strip', 'aarch64-linux-gnu-strip'],
   vm: [
     ...BASE,
     'nft',

@@ -63,7 +63,8 @@ const DROPPED = [
   /^node_modules\/protobufjs\/(dist|scripts)\//,
   /^node_modules\/jsonc-parser\/lib\/esm\//,
   /^node_modules\/@js-sdsl\/ordered-map\/dist\/(esm|umd)\//,
-  /^node_modules\/koffi\/(vendor\/|cnoke)/,
+  /^node_modules\/koffi\/(vendor\/|cnoke|src\/koffi\/src\/trampolines)/,
+  /^node_modules\/@grpc\/proto-loader\/build\/bin\//,
 ];
 
 const ENTRY = `#!/usr/lib/weft/bin/node
@@ -86,7 +87,9 @@ export async function stageApp({ arch, into }) {
   const base = join(into, 'usr/lib/weft');
   rmSync(base, { recursive: true, force: true });
   for (const path of builtFiles()) copy(`${ROOT}${path}`, join(base, path));
-  chmodSync(join(base, 'dist/src/cli/weft.js'), 0o755);
+  // Only usr/bin/weft is a command: the interpreter that this file names is any Node of the system.
+  const entry = readFileSync(`${ROOT}dist/src/cli/weft.js`, 'utf8');
+  write(join(base, 'dist/src/cli/weft.js'), entry.replace(/^#!.*\n/, ''));
   write(join(base, 'package.json'), `${JSON.stringify(manifest(), null, 2)}\n`);
   stageDependencies(base);
   await stageKoffi(arch, base);

@@ -15,7 +15,7 @@ t.test('the manual page has every command and every flag of weft run, with its m
   for (const [name, { synopsis }] of COMMANDS)
     t.ok(page.includes(`.B "${synopsis.replaceAll('-', '\\-')}"`), name);
   for (const name of Object.keys(RUN_FLAGS))
-    t.match(page, new RegExp(`^\\.TP\n\\.B "\\\\-\\\\-${name.replaceAll('-', '\\\\-')} .*"\n\\w`, 'm'), name);
+    t.match(page, new RegExp(`^\\.TP\n\\.B "\\\\-\\\\-${name.replaceAll('-', '\\\\-')} .*"\n\\S`, 'm'), name);
 });
 
 t.test('commands with equal flags share a section of the manual page', async (t) => {
