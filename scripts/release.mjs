@@ -19,6 +19,7 @@ import { writeSums } from './release/sums.mjs';
 import { writeTgz } from './release/tgz.mjs';
 import { main, ROOT, SetupError, say } from './run.mjs';
 import { setUp } from './setup.mjs';
+import { installMissing } from './system.mjs';
 
 const PARTS = ['deb', 'oci', 'tgz'];
 const USAGE = `use: npm run release -- [flags]
@@ -29,7 +30,8 @@ const USAGE = `use: npm run release -- [flags]
 await main(async () => {
   const options = optionsOf(process.argv.slice(2));
   if (options === undefined) return void console.log(USAGE);
-  await setUp(['release']);
+  await installMissing(['release']);
+  await setUp([], { network: false });
   const outDir = `${ROOT}dist/release`;
   rmSync(outDir, { recursive: true, force: true });
   mkdirSync(outDir, { recursive: true });

@@ -24,6 +24,8 @@ const PACKAGES = {
   etcd: 'etcd-server',
   openssl: 'openssl',
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
+  mke2fs: 'e2fsprogs',
   busybox: 'busybox-static',
   depmod: 'kmod',
   modprobe: 'kmod',
@@ -37,6 +39,9 @@ const PACKAGES = {
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
 
+/** What makes a guest from Debian's packages. */
+const GUEST = ['busybox', 'depmod', 'modprobe', '/usr/share/keyrings/debian-archive-keyring.gpg'];
+
 /** The commands of each task. */
 const COMMANDS = {
   demo: BASE,
@@ -44,15 +49,8 @@ const COMMANDS = {
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
   release: ['dpkg-deb', 'lintian', 'x86_64-linux-gnu-strip', 'aarch64-linux-gnu-strip'],
-  vm: [
-    ...BASE,
-    'nft',
-    'qemu-system-x86_64',
-    'busybox',
-    'depmod',
-    'modprobe',
-    '/usr/share/keyrings/debian-archive-keyring.gpg',
-  ],
+  vm: [...BASE, 'nft', 'qemu-system-x86_64', ...GUEST],
+  'vm-package': [...BASE, 'qemu-system-x86_64', 'qemu-system-aarch64', 'dpkg-deb', 'mke2fs', ...GUEST],
 };
 
 /** Checks what no package can provide. */
