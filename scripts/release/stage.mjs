@@ -120,9 +120,13 @@ function stageDependencies(base) {
     // A package below another one has an entry of its own.
     const files = filesUnder(`${ROOT}${folder}`).filter((path) => !path.startsWith('node_modules/'));
     for (const path of files.map((path) => `${folder}/${path}`))
-      if (KEPT.test(path) && !DROPPED.some((pattern) => pattern.test(path)))
-        copy(`${ROOT}${path}`, join(base, path));
+      if (isKept(path)) copy(`${ROOT}${path}`, join(base, path));
   }
+}
+
+/** Returns whether a node gets this file of a dependency. */
+export function isKept(path) {
+  return KEPT.test(path) && !DROPPED.some((pattern) => pattern.test(path));
 }
 
 async function stageKoffi(arch, base) {
