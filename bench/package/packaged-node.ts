@@ -47,9 +47,10 @@ export class PackagedNode {
       throw new Error(`modprobe vxlan: ${status}: ${output}`);
   }
 
-  /** Copies the package from the second disk, which is rounded up to whole sectors. */
+  /** Copies the package from the second disk, which is rounded up to whole sectors. A new node has no subnet.env. */
   async copyPackage(): Promise<void> {
-    await this.run(`head -c ${this.size} /dev/vdb >${PACKAGE}`);
+    await this.run(`head -c ${this.size} /dev/vdb >${PACKAGE}
+      rmdir /run/flannel`);
   }
 
   /** Returns the lines of STATE. */

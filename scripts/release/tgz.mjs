@@ -1,10 +1,14 @@
-// The package for `npm install -g`: the build and deploy/, with the exact versions and hashes of its dependencies.
+// The package for `npm install -g`: the build, deploy/ and docs/, with the exact versions and hashes of its dependencies.
 
 import { chmodSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, run } from '../run.mjs';
 import { dateAll, sourceDate } from './source-date.mjs';
 import { builtFiles, copy, filesUnder, write } from './stage.mjs';
+
+/** What the package has beside the build. deploy/debian is for the Debian package only. */
+const FOLDERS = ['deploy', 'docs'];
+const FILES = ['README.md', 'CHANGELOG.md', 'LICENSE'];
 
 /**
  * Writes weft-<version>.tgz; the project is built.
@@ -14,14 +18,16 @@ import { builtFiles, copy, filesUnder, write } from './stage.mjs';
 export async function writeTgz({ version, outDir }) {
   const tree = join(outDir, 'work', 'tgz');
   rmSync(tree, { recursive: true, force: true });
-  const deploy = filesUnder(`${ROOT}deploy`).map((path) => `deploy/${path}`);
-  for (const path of [...builtFiles(), ...deploy, 'README.md', 'CHANGELOG.md', 'LICENSE'])
-    copy(`${ROOT}${path}`, join(tree, path));
+  const more = FOLDERS.flatMap((folder) => filesUnder(`${ROOT}${folder}`).map((path) => `${folder}/${path}`));
+  for (const path of [...builtFiles(), ...more, ...FILES])
+    if (!path.startsWith('deploy/debian/')) copy(`${ROOT}${path}`, join(tree, path));
   for (const path of ['dist/src/cli/weft.js', 'deploy/cni/install-conflist'])
     chmodSync(join(tree, path), 0o755);
   const { devDependencies, scripts, allowScripts, ...manifest } = JSON.parse(
     readFileSync(`${ROOT}package.json`, 'utf8'),
   );
+  // npm leaves the file with the hashes out unless it is named.
+  manifest.files = ['dist', 'deploy', 'docs', 'CHANGELOG.md', 'npm-shrinkwrap.json'];
   write(join(tree, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   write(join(tree, 'npm-shrinkwrap.json'), `${JSON.stringify(shrinkwrap(), null, 2)}\n`);
   dateAll(tree, await sourceDate());
