@@ -5,6 +5,7 @@
 //                                               modules.cpio  its modules, except vxlan
 //                                               initrd.cpio   busybox and the modules: mounts the disk, starts systemd
 //                                               root.ext4     the disk
+//                                               made-by       this script, as it was when it made the disk
 //
 // No program of the guest runs on this machine: packages are unpacked, and dpkg's database is written, as if they had been
 // installed. What their scripts would have set up, and the guest needs, makeRoot writes.
@@ -22,6 +23,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { CACHE, makeKernel, pack, privateApt } from './guest.mjs';
 import { run, say } from './run.mjs';
 
@@ -73,14 +75,21 @@ const FILES = {
   'etc/hostname': 'guest\n',
   'etc/hosts': '127.0.0.1 localhost guest\n',
   'etc/fstab': '',
-  'etc/machine-id': 'uninitialized\n',
+  // With one the boot is not the first, which would enable every service.
+  'etc/machine-id': `${'77'.repeat(16)}\n`,
   'etc/apt/apt.conf.d/90lab': 'APT::Sandbox::User "root";\n',
   'etc/systemd/system/lab-line.service': UNIT,
   'usr/local/sbin/lab-line': READER,
   'var/lib/dpkg/available': '',
 };
 
-/** Symbolic links, by path: those of update-alternatives, and units that a guest does without. */
+/** A guest has no terminal, and needs no updates. */
+const MASKED = [
+  ...['serial-getty@.service', 'getty@.service', 'getty-static.service'],
+  ...['apt-daily.timer', 'apt-daily-upgrade.timer'],
+];
+
+/** Symbolic links, by path: those of update-alternatives, and units. */
 const LINKS = {
   'usr/bin/awk': 'mawk',
   ...Object.fromEntries(
@@ -89,16 +98,7 @@ const LINKS = {
     ),
   ),
   'etc/systemd/system/multi-user.target.wants/lab-line.service': '/etc/systemd/system/lab-line.service',
-  // They would wait for terminals, the first boot and the network of the guest.
-  ...Object.fromEntries(
-    [
-      'serial-getty@.service',
-      'getty@.service',
-      'systemd-firstboot.service',
-      'apt-daily.timer',
-      'apt-daily-upgrade.timer',
-    ].map((name) => [`etc/systemd/system/${name}`, '/dev/null']),
-  ),
+  ...Object.fromEntries(MASKED.map((unit) => [`etc/systemd/system/${unit}`, '/dev/null'])),
 };
 
 /**
@@ -109,7 +109,12 @@ const LINKS = {
 export async function makePackageGuest(arch) {
   const folder = `${CACHE}/package-${arch}`;
   if (!existsSync(`${folder}/version`)) await makeKernel(SUITE, { arch, disk: true, folder });
-  if (!existsSync(`${folder}/root.ext4`)) await makeRoot(arch, folder);
+  const stamp = `${folder}/made-by`;
+  const script = readFileSync(fileURLToPath(import.meta.url), 'utf8');
+  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== script) {
+    await makeRoot(arch, folder);
+    writeFileSync(stamp, script);
+  }
   const release = readFileSync(`${folder}/version`, 'utf8');
   const [kernel, initrd, disk] = ['vmlinuz', 'initrd.cpio', 'root.ext4'].map((name) => `${folder}/${name}`);
   return { suite: `${SUITE}-${arch}`, arch, release, kernel, initrd, disk };
