@@ -145,18 +145,24 @@ t.test('weft.conf names only variables and flags that exist', async (t) => {
   t.notMatch(read('deploy/debian/weft.conf'), /^[^#\n]/m, 'every setting is an example');
 });
 
-t.test('prerm runs weft cleanup at a removal only, and its failure does not stop the removal', async (t) => {
-  const folder = t.testdir();
-  // Neither is the system's: this machine may have a service of that name.
-  for (const [name, line] of Object.entries({ weft: 'echo "weft $*"; exit 1', systemctl: ':' })) {
+/** Runs prerm with commands that it finds instead of the system's: this machine may have a service of that name. */
+function prerm(folder: string, action: string, weft: string): string {
+  for (const [name, line] of Object.entries({ weft, systemctl: ':' })) {
     writeFileSync(join(folder, name), `#!/bin/sh\n${line}\n`);
     chmodSync(join(folder, name), 0o755);
   }
-  const prerm = (action: string) =>
-    execFileSync('sh', [join(ROOT, 'deploy/debian/prerm'), action], {
-      env: { PATH: `${folder}:${process.env.PATH}` },
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).toString();
-  t.equal(prerm('upgrade'), '');
-  t.match(prerm('remove'), /^weft cleanup --run-dir \S+\n$/);
+  return execFileSync('sh', [join(ROOT, 'deploy/debian/prerm'), action], {
+    env: { PATH: `${folder}:${process.env.PATH}` },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  }).toString();
+}
+
+t.test('prerm runs weft cleanup at a removal only, and its failure does not stop the removal', async (t) => {
+  const failing = 'echo "weft $*"; exit 1';
+  t.equal(prerm(t.testdir(), 'upgrade', failing), '');
+  t.match(prerm(t.testdir(), 'remove', failing), /^weft cleanup --run-dir \S+\n$/);
+});
+
+t.test('prerm leaves a Weft alone that is not the service', async (t) => {
+  t.equal(prerm(t.testdir(), 'remove', 'echo "weft $*"; exit 0'), '');
 });
