@@ -11,7 +11,7 @@ import { requireWorld } from '../../lab/world.js';
 import { Bed } from '../vm/bed.js';
 import type { GuestImage } from '../vm/guest.js';
 import { ACCELERATION } from '../vm/machine.js';
-import { PackagedNode } from './packaged-node.js';
+import { BEFORE, PackagedNode } from './packaged-node.js';
 
 /** A guest and the package in its second disk: scripts/vm-package.mjs makes both. */
 interface Trial extends GuestImage {
@@ -35,7 +35,7 @@ async function tryPackage(trial: Trial): Promise<Result> {
     const node = new PackagedNode(bed, trial.data);
     await step(arch, 'the kernel has no vxlan module', () => node.expectNoVxlan());
     await step(arch, 'copy the package to the node', () => node.copyPackage());
-    const before = await step(arch, 'note files, devices, routes and rules', () => node.state());
+    await step(arch, 'note files, devices, routes and rules', () => node.noteState(BEFORE));
     const startedAt = performance.now();
     const since = () => (performance.now() - startedAt) / 1000;
     await step(arch, 'apt-get install ./weft.deb', () => node.install());
@@ -47,7 +47,7 @@ async function tryPackage(trial: Trial): Promise<Result> {
     await step(arch, 'ping from the peer', () => node.pingFromPeer());
     const description = await node.describe();
     await step(arch, 'an upgrade replaces the process and loses no ping', () => node.upgrade());
-    await step(arch, 'apt-get purge leaves nothing behind', () => node.purge(before));
+    await step(arch, 'apt-get purge leaves nothing behind', () => node.purge());
     return { arch, seconds: { install, start, ping }, description };
   } finally {
     await bed.dispose();
