@@ -11,6 +11,8 @@ const FLAGS = '--lease-file=/run/leases.json --net-config-path=/run/net-conf.jso
 /** Emulated, dpkg needs minutes to unpack a hundred megabytes on a busy machine. */
 const APT_TIMEOUT_MS = 900_000;
 const SERVICE_TIMEOUT_MS = 300_000;
+/** Seconds after which a ping is lost and not late: dpkg may keep an emulated machine busy for many. */
+const LATE_S = 60;
 /** The states before the installation and after the purge. */
 export const BEFORE = '/tmp/before';
 const AFTER = '/tmp/after';
@@ -114,8 +116,8 @@ export class PackagedNode {
       async () => {
         const { sent, received } = await ping(peerPod.netns, node.podAddress, {
           count: 20,
-          interval: 0.1,
-          wait: 10,
+          interval: 0.2,
+          wait: LATE_S,
         });
         lost += sent - received;
         return upgraded;
@@ -125,7 +127,7 @@ export class PackagedNode {
     await upgrade;
     if ((await this.mainPid()) === pid) throw new Error(`process ${pid} still runs`);
     await this.run('systemctl is-active weft');
-    if (lost > 0) throw new Error(`${lost} pings are lost`);
+    if (lost > 0) throw new Error(`${lost} pings are lost: ${await this.drops()}`);
   }
 
   /** Purges the package, and compares the node's state with that before the installation. */
@@ -135,6 +137,13 @@ export class PackagedNode {
     const { output } = await this.bed.node.guest.ask(`diff ${BEFORE} ${AFTER}`);
     const differences = output.split('\n').filter((line) => /^[<>]/.test(line));
     if (differences.length > 0) throw new Error(`before (<) and after (>): ${differences.join(', ')}`);
+  }
+
+  /** Returns the counters of drops that are not 0, and the end of the log. */
+  private async drops(): Promise<string> {
+    return await this.run(
+      `weft status | grep -E '_(drop|restarts).* [1-9]'; journalctl -n 40 -u weft -o short-monotonic`,
+    );
   }
 
   private async mainPid(): Promise<string> {
