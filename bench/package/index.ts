@@ -67,15 +67,15 @@ async function main(): Promise<void> {
     right: true,
   }));
   const table = markdownTable(
-    [{ title: 'package' }, ...columns, { title: 'node' }],
-    results.map(({ arch, seconds: { install, start, ping }, description }) => [
+    [{ title: 'package' }, ...columns],
+    results.map(({ arch, seconds: { install, start, ping } }) => [
       arch,
       ...[install, start, ping].map((seconds) => seconds.toFixed(1)),
-      description,
     ]),
   );
   console.log(`\n${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores, ${ACCELERATION}; load ${load}`);
   console.log(`Seconds since \`apt-get install ./weft.deb\`:\n\n${table.join('\n')}\n`);
+  for (const { arch, description } of results) console.log(`${arch}: ${description}`);
 }
 
 // A closed pipe ends this process, and with it its world.

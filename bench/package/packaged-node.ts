@@ -94,7 +94,7 @@ export class PackagedNode {
     const text = await this.run(`weft --version; /usr/lib/weft/bin/node --version
       systemctl --version | head -n 1
       grep VmRSS /proc/$(systemctl show -p MainPID --value weft)/status
-      weft status | grep -E '^ *(offload|privileges)'
+      weft status | grep -E '^ *(offload|privileges) '
       dpkg-query -W -f '\${Installed-Size} KiB installed' weft`);
     return text
       .trim()
