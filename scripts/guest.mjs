@@ -25,14 +25,16 @@ import {
 import { dirname } from 'node:path';
 import { ROOT, run, SetupError, say } from './run.mjs';
 
-const CACHE = `${ROOT}node_modules/.cache/guests`;
-const PACKAGE = 'linux-image-cloud-amd64';
+/** Where guests are kept. */
+export const CACHE = `${ROOT}node_modules/.cache/guests`;
 const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const MIRROR = process.env.DEBIAN_MIRROR ?? 'http://deb.debian.org';
 
 /** Folders of lib/modules/<release>/kernel that a guest gets. Of drivers/net it gets the files, not the NICs below. */
 const MODULES = ['arch', 'crypto', 'drivers/virtio', 'lib', 'net'];
 const DRIVERS = 'drivers/net';
+/** What a guest with a disk needs in addition. */
+const DISK_MODULES = ['drivers/block', 'drivers/char', 'fs'];
 
 /** Commands of this machine that a guest gets, with their libraries. The shell of busybox would prefer its own `ip`. */
 const COMMANDS = ['sh', 'ip', 'iperf3', 'ethtool', 'nft', 'modprobe'];
@@ -85,18 +87,23 @@ export async function makeGuests(suites) {
   });
 }
 
-/** Downloads the kernel package of a suite and takes out of it what a guest needs. */
-async function makeKernel(suite) {
-  const folder = `${CACHE}/${suite}`;
-  say(`downloading ${PACKAGE} of Debian ${suite}`);
+/**
+ * Downloads the kernel package of a suite and takes out of it what a guest needs.
+ * @param {string} suite
+ * @param {{ arch?: string, disk?: boolean, folder?: string }} [options] disk: whether the guest has one
+ */
+export async function makeKernel(suite, options = {}) {
+  const { arch = 'amd64', disk = false, folder = `${CACHE}/${suite}` } = options;
+  const kernel = `linux-image-cloud-${arch}`;
+  say(`downloading ${kernel} of Debian ${suite}`);
   const work = `${CACHE}/work`;
   rmSync(work, { recursive: true, force: true });
   mkdirSync(`${work}/tree`, { recursive: true });
-  const apt = privateApt(suite, work);
+  const apt = privateApt(suite, work, arch);
   await apt('apt-get', 'update', '-qq');
-  const depends = await apt('apt-cache', 'depends', PACKAGE);
+  const depends = await apt('apt-cache', 'depends', kernel);
   const image = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-  if (image === undefined) throw new SetupError(`Debian ${suite} has no ${PACKAGE}`);
+  if (image === undefined) throw new SetupError(`Debian ${suite} has no ${kernel}`);
   // Since Linux 7 Debian has kernel and modules in packages that this one depends on.
   const parts = (await apt('apt-cache', 'depends', image)).matchAll(
     /Depends: (linux-(?:binary|modules)-\S+)/g,
@@ -114,7 +121,9 @@ async function makeKernel(suite) {
   mkdirSync(`${to}/kernel/${DRIVERS}`, { recursive: true });
   for (const name of ['modules.builtin', 'modules.builtin.modinfo', 'modules.order'])
     if (existsSync(`${from}/${name}`)) copyFileSync(`${from}/${name}`, `${to}/${name}`);
-  for (const name of MODULES) cpSync(`${from}/kernel/${name}`, `${to}/kernel/${name}`, { recursive: true });
+  for (const name of [...MODULES, ...(disk ? DISK_MODULES : [])])
+    if (existsSync(`${from}/kernel/${name}`))
+      cpSync(`${from}/kernel/${name}`, `${to}/kernel/${name}`, { recursive: true });
   for (const name of readdirSync(`${from}/kernel/${DRIVERS}`))
     if (/\.ko(\.xz)?$/.test(name) && !name.startsWith('vxlan.ko'))
       copyFileSync(`${from}/kernel/${DRIVERS}/${name}`, `${to}/kernel/${DRIVERS}/${name}`);
@@ -130,14 +139,14 @@ async function makeKernel(suite) {
 }
 
 /** Returns a function that runs a command with an apt of its own, so that this machine's sources stay as they are. */
-function privateApt(suite, work) {
+export function privateApt(suite, work, arch = 'amd64') {
   const archive = suite.endsWith('-security') ? 'debian-security' : 'debian';
   for (const name of ['lists/partial', 'archives/partial', 'parts'])
     mkdirSync(`${work}/apt/${name}`, { recursive: true });
   writeFileSync(`${work}/apt/status`, '');
   writeFileSync(
     `${work}/apt/sources`,
-    `deb [arch=amd64 signed-by=${KEYS}] ${MIRROR}/${archive} ${suite} main\n`,
+    `deb [arch=${arch} signed-by=${KEYS}] ${MIRROR}/${archive} ${suite} main\n`,
   );
   const configuration = {
     'Dir::State::Lists': `${work}/apt/lists`,
@@ -145,7 +154,8 @@ function privateApt(suite, work) {
     'Dir::Cache': `${work}/apt`,
     'Dir::Etc::sourcelist': `${work}/apt/sources`,
     'Dir::Etc::sourceparts': `${work}/apt/parts`,
-    'APT::Architecture': 'amd64',
+    'APT::Architecture': arch,
+    'APT::Architectures': arch,
     'APT::Sandbox::User': 'root',
     'Acquire::Languages': 'none',
   };
@@ -200,7 +210,7 @@ function productionPackages() {
 }
 
 /** Packs a folder into an archive that the kernel reads. */
-async function pack(folder, archive) {
+export async function pack(folder, archive) {
   await run(['sh', '-c', `cd '${folder}' && find . | busybox cpio -o -H newc >'${archive}.new' 2>/dev/null`]);
   renameSync(`${archive}.new`, archive);
 }

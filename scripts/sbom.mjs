@@ -6,10 +6,12 @@
 // Use: npm run sbom --silent > weft.cdx.json
 
 import { readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import { BUNDLED } from './build.mjs';
 import { main, ROOT, run } from './run.mjs';
 
-await main(async () => {
+/** Returns the bill of materials as an object. */
+export async function billOfMaterials() {
   const npm = process.env.npm_execpath === undefined ? ['npm'] : [process.execPath, process.env.npm_execpath];
   const flags = ['--package-lock-only', '--sbom-format=cyclonedx', '--sbom-type=application'];
   const bom = JSON.parse(await run([...npm, 'sbom', ...flags]));
@@ -38,5 +40,8 @@ await main(async () => {
   bom.dependencies = [...edges]
     .filter(([ref]) => kept.has(ref))
     .map(([ref, dependsOn]) => ({ ref, dependsOn }));
-  console.log(JSON.stringify(bom, null, 2));
-});
+  return bom;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)
+  await main(async () => console.log(JSON.stringify(await billOfMaterials(), null, 2)));

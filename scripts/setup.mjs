@@ -1,7 +1,7 @@
 // The set-up for demo, tests and benchmarks: dependencies, build, system packages. It never prompts and does only what
 // is missing, so a second run prints nothing and needs no network.
 //
-// Use: node scripts/setup.mjs [demo|test|bench|ovs|vm …]
+// Use: node scripts/setup.mjs [demo|test|bench|ovs|vm|vm-package|release …]
 
 import { existsSync, readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -11,7 +11,7 @@ import { checkMachine, checkNamespaces, installMissing } from './system.mjs';
 
 /**
  * Sets the project up.
- * @param {('demo' | 'test' | 'bench' | 'ovs' | 'vm')[]} tasks the tasks whose system packages are installed
+ * @param {('demo' | 'test' | 'bench' | 'ovs' | 'vm' | 'vm-package' | 'release')[]} tasks the tasks whose system packages are installed
  * @param {{ network?: boolean }} [options] network: false for tasks without root, /dev/net/tun and packages
  */
 export async function setUp(tasks, { network = true } = {}) {

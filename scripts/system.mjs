@@ -24,14 +24,23 @@ const PACKAGES = {
   etcd: 'etcd-server',
   openssl: 'openssl',
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
+  mke2fs: 'e2fsprogs',
   busybox: 'busybox-static',
   depmod: 'kmod',
   modprobe: 'kmod',
+  'dpkg-deb': 'dpkg',
+  lintian: 'lintian',
+  'x86_64-linux-gnu-strip': 'binutils-x86-64-linux-gnu',
+  'aarch64-linux-gnu-strip': 'binutils-aarch64-linux-gnu',
   '/usr/share/keyrings/debian-archive-keyring.gpg': 'debian-archive-keyring',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
 };
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
+
+/** What makes a guest from Debian's packages. */
+const GUEST = ['busybox', 'depmod', 'modprobe', '/usr/share/keyrings/debian-archive-keyring.gpg'];
 
 /** The commands of each task. */
 const COMMANDS = {
@@ -39,15 +48,9 @@ const COMMANDS = {
   test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
-  vm: [
-    ...BASE,
-    'nft',
-    'qemu-system-x86_64',
-    'busybox',
-    'depmod',
-    'modprobe',
-    '/usr/share/keyrings/debian-archive-keyring.gpg',
-  ],
+  release: ['dpkg-deb', 'lintian', 'x86_64-linux-gnu-strip', 'aarch64-linux-gnu-strip'],
+  vm: [...BASE, 'nft', 'qemu-system-x86_64', ...GUEST],
+  'vm-package': [...BASE, 'qemu-system-x86_64', 'qemu-system-aarch64', 'dpkg-deb', 'mke2fs', ...GUEST],
 };
 
 /** Checks what no package can provide. */

@@ -21,7 +21,7 @@ export class Bed {
   }
 
   /** Boots a guest and sets up both nodes; if that fails half-way, stops what was started. */
-  static async create(image: GuestImage, link: LinkMode): Promise<Bed> {
+  static async create(image: GuestImage, link: LinkMode, conf?: object): Promise<Bed> {
     const lab = `${image.suite}-${link}`;
     const owned: Owned[] = [];
     const settings: NodeSettings = {
@@ -40,7 +40,7 @@ export class Bed {
       const peerPod = await peer.addPod();
       const guest = await Guest.boot(image, peer, link);
       const node = new GuestNode(guest, self);
-      await node.build([peer.lease()]);
+      await node.build([peer.lease()], conf);
       await startKernel(peer, { peers: [self.lease()] });
       return new Bed(node, peer, peerPod, owned);
     } catch (error) {

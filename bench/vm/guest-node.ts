@@ -39,8 +39,8 @@ export class GuestNode {
     this.podAddress = `10.244.${self.index}.11`;
   }
 
-  /** Sets up the underlay interface, the bridge and the pod, with the peers' leases. */
-  async build(peers: readonly VxlanLease[]): Promise<void> {
+  /** Sets up the underlay interface, the bridge and the pod, with the peers' leases and net-conf.json. */
+  async build(peers: readonly VxlanLease[], conf: object = NET_CONF): Promise<void> {
     const { self } = this;
     const leases = JSON.stringify({ leases: [self.lease(), ...peers] });
     await this.guest.run(`
@@ -60,7 +60,7 @@ export class GuestNode {
       ip -n pod route add default via 10.244.${self.index}.1
       mkdir -p /run/flannel
       echo '${leases}' >/run/leases.json
-      echo '${JSON.stringify(NET_CONF)}' >/run/net-conf.json`);
+      echo '${JSON.stringify(conf)}' >/run/net-conf.json`);
   }
 
   /** Starts `weft run` and waits until it forwards, with the fast path if the level is bpf. */

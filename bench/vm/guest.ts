@@ -3,22 +3,20 @@
  * scripts/guest.mjs makes, and takes commands on a serial line.
  */
 
-import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { exec } from '../../lab/exec.js';
 import { ipBatch } from '../../lab/ip.js';
 import type { LabNode } from '../../lab/node.js';
 import type { LabProcess } from '../../lab/process.js';
+import { type MachineImage, machineArgv } from './machine.js';
 
 /** 'virt': a virtio NIC with its default offloads. 'plain': one without any, like that of a Raspberry Pi. */
 export type LinkMode = 'virt' | 'plain';
 
-/** A kernel and its initial file system, as scripts/guest.mjs returns them. */
-export interface GuestImage {
+/** A kernel and its initial file system, as scripts/guest.mjs and scripts/package-guest.mjs return them. */
+export interface GuestImage extends MachineImage {
   readonly suite: string;
   readonly release: string;
-  readonly kernel: string;
-  readonly initrd: string;
 }
 
 const OFFLOADS = ['tso4', 'tso6', 'ecn', 'ufo'];
@@ -30,23 +28,9 @@ const NO_OFFLOADS = [
   ...OFFLOADS.map((name) => `host_${name}`),
 ];
 
-const MEMORY_MIB = 1024;
-const BOOT_TIMEOUT_MS = 180_000;
+/** An emulated system with systemd needs minutes on a busy machine. */
+const BOOT_TIMEOUT_MS = 400_000;
 const COMMAND_TIMEOUT_MS = 120_000;
-
-/** Hardware acceleration where it is Intel's or AMD's, emulation elsewhere. */
-export const ACCELERATION = ['intel', 'amd'].some(
-  (vendor) => existsSync('/dev/kvm') && existsSync(`/sys/module/kvm_${vendor}`),
-)
-  ? 'kvm'
-  : 'tcg';
-
-/** Emulated, the time stamp counter runs too fast on a busy machine; CPU models with more features are slower. */
-const MACHINE = {
-  kvm: { flags: ['-accel', 'kvm', '-cpu', 'host'], kernel: '' },
-  tcg: { flags: ['-accel', 'tcg,thread=multi', '-cpu', 'Nehalem'], kernel: 'clocksource=hpet tsc=unstable' },
-}[ACCELERATION];
-const KERNEL = 'console=ttyS0 loglevel=3 panic=-1 audit=0 mitigations=off nopti no_timer_check nokaslr';
 
 /** The end of an answer: `= ` and the exit status. */
 const ANSWER_END = /^= (\d+)\r?\n/m;
@@ -85,18 +69,9 @@ export class Guest {
       `link set ${iface} up`,
     ]);
     const nic = link === 'plain' ? NO_OFFLOADS.map((name) => `,${name}=off`).join('') : '';
-    // Without a panic timeout (-1) and with -no-reboot a panic ends the machine.
-    const machine = node.start(
-      [
-        ...['qemu-system-x86_64', '-M', 'q35,usb=off,vmport=off', ...MACHINE.flags],
-        ...['-smp', '2', '-m', `${MEMORY_MIB}`, '-no-reboot', '-nodefaults', '-display', 'none'],
-        ...['-monitor', 'none', '-serial', 'stdio', '-serial', `unix:${socket},server=on,wait=off`],
-        ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', `${KERNEL} ${MACHINE.kernel}`],
-        ...['-netdev', `tap,id=net,ifname=${iface},script=no,downscript=no`],
-        ...['-device', `virtio-net-pci,netdev=net,romfile=,mac=52:54:00:00:00:01${nic}`],
-      ],
-      { name: `guest with ${image.release}` },
-    );
+    const machine = node.start(machineArgv(image, { iface, socket, nic }), {
+      name: `guest with ${image.release}`,
+    });
     await machine.waitFor(/^guest: ready/m, BOOT_TIMEOUT_MS);
     return new Guest(image, machine, connect(socket));
   }

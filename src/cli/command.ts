@@ -9,10 +9,13 @@ import { refuseQuoted, refuseQuotes } from './flag-quotes.js';
 import { FLANNEL_FLAGS, RUN_FLAGS, type RunFlags, WEFT_FLAGS } from './flags.js';
 import { parseFlags, UsageError } from './go-flags.js';
 import { runOptions } from './run-options.js';
-import { flagRows, formatUsage, type UsageRow } from './usage.js';
+import { flagRows, formatUsage, type UsageGroup, type UsageRow } from './usage.js';
 
 export interface Command {
   readonly description: string;
+  readonly synopsis: string;
+  /** Its flags or options. */
+  readonly groups: readonly UsageGroup[];
   /** The usage that follows an error on the command line, as with flanneld. */
   readonly usage?: string;
   /** Runs the command with the words after its name. @throws UsageError, UserError */
@@ -33,7 +36,8 @@ export function flagCommand(
   description: string,
   action: (options: RunOptions, flags: RunFlags) => Promise<void>,
 ): Command {
-  const usage = formatUsage(`weft ${name} [OPTION]...`, description, [
+  const synopsis = `weft ${name} [OPTION]...`;
+  const groups: readonly UsageGroup[] = [
     {
       heading: "flanneld's flags (each also has an environment variable FLANNELD_<NAME>):",
       rows: flagRows(FLANNEL_FLAGS),
@@ -44,7 +48,8 @@ export function flagCommand(
       heading: '-x v, -x=v, --x v and --x=v are equal. -x sets a BOOL to true, -x=false to false.',
       rows: [],
     },
-  ]);
+  ];
+  const usage = formatUsage(synopsis, description, groups);
   const run = async (words: string[]): Promise<void> => {
     const { values, given, help } = parseFlags(words, RUN_FLAGS);
     if (help) return void process.stdout.write(usage);
@@ -60,7 +65,7 @@ export function flagCommand(
     refuseQuotes(RUN_FLAGS, values, given);
     await action(runOptions(values, given), values);
   };
-  return { description, usage, run };
+  return { description, synopsis, groups, usage, run };
 }
 
 /** Returns a command with --run-dir and its own options. */
@@ -77,8 +82,9 @@ export function optionCommand(
     ...own,
     help: { type: 'boolean', short: 'h', row: HELP },
   } as const;
-  const rows = Object.values(options).map(({ row }) => row);
-  const usage = formatUsage(`weft ${name} [options]`, description, [{ heading: 'Options:', rows }]);
+  const synopsis = `weft ${name} [options]`;
+  const groups = [{ heading: 'Options:', rows: Object.values(options).map(({ row }) => row) }];
+  const usage = formatUsage(synopsis, description, groups);
   const run = async (args: string[]): Promise<void> => {
     const values = parsed(() => parseArgs({ args, options }).values);
     if (values.help) return void process.stdout.write(usage);
@@ -87,7 +93,7 @@ export function optionCommand(
     }
     await action(values['run-dir'] as string, values);
   };
-  return { description, run };
+  return { description, synopsis, groups, run };
 }
 
 /** Turns an error of `parseArgs` into one line. @throws UsageError */

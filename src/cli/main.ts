@@ -1,94 +1,22 @@
 /** The command line: runs a command and reports an error as one line. */
 
-import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
-import { error, info, silence } from '../control/support/log.js';
+import { error } from '../control/support/log.js';
 import { logNodeWarnings } from '../control/support/node-warnings.js';
 import { printable } from '../control/support/printable.js';
 import { UserError, unexpectedError } from '../control/support/user-error.js';
 import { version } from '../version.js';
-import { type Command, flagCommand, HELP, optionCommand } from './command.js';
-import { formatFlagsConfig } from './flags-config.js';
+import type { Command } from './command.js';
+import { COMMANDS, DESCRIPTION, OPTIONS, run, SYNOPSIS } from './commands.js';
 import { UsageError } from './go-flags.js';
 import { formatUsage } from './usage.js';
 
-// Modules that load native code are imported after the check of the platform, by the commands that need them.
-const run = flagCommand(
-  'run',
-  "carry this node's pod traffic until SIGTERM or SIGINT",
-  async (options, flags) => {
-    // A failed start from a lease file logs its error only.
-    if (options.source.type !== 'file') info(formatFlagsConfig(flags));
-    checkPlatform(process.platform, process.arch);
-    await checkPrivileges();
-    await checkTun();
-    const { runDaemon } = await import('../control/daemon.js');
-    await runDaemon(options);
-  },
-);
-
-const reload = flagCommand(
-  'reload',
-  'replace the running Weft in the background; ends once the new one is ready',
-  async (options) => {
-    checkPlatform(process.platform, process.arch);
-    const { reload } = await import('./reload.js');
-    await reload(options.runDir);
-  },
-);
-
-const doctor = flagCommand(
-  'doctor',
-  'check whether `weft run` would start, and what blocks it (read-only)',
-  async (options) => {
-    // The report on stdout replaces the log.
-    silence();
-    checkPlatform(process.platform, process.arch);
-    const { diagnose } = await import('./doctor.js');
-    await diagnose(options);
-  },
-);
-
-const status = optionCommand(
-  'status',
-  'show device, peers and counters of the running Weft',
-  { json: { type: 'boolean', row: ['--json', 'print JSON'] } },
-  async (runDir, { json }) => {
-    const { printStatus } = await import('./status.js');
-    await printStatus(runDir, json === true);
-  },
-);
-
-const cleanup = optionCommand(
-  'cleanup',
-  'stop Weft; remove device, routes, rules and subnet.env',
+const USAGE = formatUsage(SYNOPSIS, DESCRIPTION, [
+  OPTIONS,
   {
-    'subnet-file': {
-      type: 'string',
-      row: ['--subnet-file <path>', 'subnet file to remove (default: the one that Weft wrote)'],
-    },
+    heading: 'Commands:',
+    rows: [...COMMANDS].map(([name, { description }]) => [`${name} [options]`, description]),
   },
-  async (runDir, { 'subnet-file': subnetFile }) => {
-    checkPlatform(process.platform, process.arch);
-    const { cleanUp } = await import('./cleanup.js');
-    await cleanUp(runDir, subnetFile as string | undefined);
-  },
-);
-
-const COMMANDS: ReadonlyMap<string, Command> = new Map(
-  Object.entries({ run, reload, doctor, status, cleanup }),
-);
-
-const USAGE = formatUsage(
-  'weft [options] [command]',
-  "A userspace dataplane for flannel's vxlan and udp: replaces flanneld on nodes without the vxlan kernel module.",
-  [
-    { heading: 'Options:', rows: [['--version', 'print the version'], HELP] },
-    {
-      heading: 'Commands:',
-      rows: [...COMMANDS].map(([name, { description }]) => [`${name} [options]`, description]),
-    },
-  ],
-);
+]);
 
 /** Returns the exit code: 0 success, 1 failure, 2 wrong usage. */
 export async function main([name = '', ...words]: string[]): Promise<number> {

@@ -1,0 +1,80 @@
+/** The commands of weft. They import modules that load native code on demand, after the check of the platform. */
+
+import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
+import { info, silence } from '../control/support/log.js';
+import { type Command, flagCommand, HELP, optionCommand } from './command.js';
+import { formatFlagsConfig } from './flags-config.js';
+import type { UsageGroup } from './usage.js';
+
+/** The one command whose errors belong into the log. */
+export const run = flagCommand(
+  'run',
+  "carry this node's pod traffic until SIGTERM or SIGINT",
+  async (options, flags) => {
+    // A failed start from a lease file logs its error only.
+    if (options.source.type !== 'file') info(formatFlagsConfig(flags));
+    checkPlatform(process.platform, process.arch);
+    await checkPrivileges();
+    await checkTun();
+    const { runDaemon } = await import('../control/daemon.js');
+    await runDaemon(options);
+  },
+);
+
+const reload = flagCommand(
+  'reload',
+  'replace the running Weft in the background; ends once the new one is ready',
+  async (options) => {
+    checkPlatform(process.platform, process.arch);
+    const { reload } = await import('./reload.js');
+    await reload(options.runDir);
+  },
+);
+
+const doctor = flagCommand(
+  'doctor',
+  'check whether `weft run` would start, and what blocks it (read-only)',
+  async (options) => {
+    // The report on stdout replaces the log.
+    silence();
+    checkPlatform(process.platform, process.arch);
+    const { diagnose } = await import('./doctor.js');
+    await diagnose(options);
+  },
+);
+
+const status = optionCommand(
+  'status',
+  'show device, peers and counters of the running Weft',
+  { json: { type: 'boolean', row: ['--json', 'print JSON'] } },
+  async (runDir, { json }) => {
+    const { printStatus } = await import('./status.js');
+    await printStatus(runDir, json === true);
+  },
+);
+
+const cleanup = optionCommand(
+  'cleanup',
+  'stop Weft; remove device, routes, rules and subnet.env',
+  {
+    'subnet-file': {
+      type: 'string',
+      row: ['--subnet-file <path>', 'subnet file to remove (default: the one that Weft wrote)'],
+    },
+  },
+  async (runDir, { 'subnet-file': subnetFile }) => {
+    checkPlatform(process.platform, process.arch);
+    const { cleanUp } = await import('./cleanup.js');
+    await cleanUp(runDir, subnetFile as string | undefined);
+  },
+);
+
+export const COMMANDS: ReadonlyMap<string, Command> = new Map(
+  Object.entries({ run, reload, doctor, status, cleanup }),
+);
+
+export const SYNOPSIS = 'weft [options] [command]';
+export const DESCRIPTION =
+  "A userspace dataplane for flannel's vxlan and udp: replaces flanneld on nodes without the vxlan kernel module.";
+/** The options that stand without a command. */
+export const OPTIONS: UsageGroup = { heading: 'Options:', rows: [['--version', 'print the version'], HELP] };
