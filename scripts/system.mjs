@@ -29,6 +29,9 @@ const PACKAGES = {
   modprobe: 'kmod',
   '/usr/share/keyrings/debian-archive-keyring.gpg': 'debian-archive-keyring',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
+  crun: 'crun',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
 };
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
@@ -48,6 +51,14 @@ const COMMANDS = {
     'modprobe',
     '/usr/share/keyrings/debian-archive-keyring.gpg',
   ],
+  image: [
+    'dpkg-deb',
+    'x86_64-linux-gnu-strip',
+    'aarch64-linux-gnu-strip',
+    '/usr/share/keyrings/debian-archive-keyring.gpg',
+  ],
+  'image-test': ['crun'],
+  'image-check': ['skopeo', 'umoci'],
 };
 
 /** Checks what no package can provide. */

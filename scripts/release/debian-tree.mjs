@@ -14,7 +14,8 @@ const MERGED = ['bin', 'sbin', 'lib', 'lib64'];
 
 /** Files that no package has. The name service asks no plugin of glibc: files and DNS are in libc itself. */
 const OWN_FILES = {
-  '/etc/passwd': 'root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n',
+  '/etc/passwd':
+    'root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n',
   '/etc/group': 'root:x:0:\nnogroup:x:65534:\n',
   '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\nprotocols: files\nservices: files\n',
 };
@@ -58,8 +59,7 @@ export function debianTree(packages, list, arch, programs) {
   refuseUnused(packages, files, tree);
   for (const { name } of packages) addLicence(tree, files, name);
   addDefaults(tree);
-  for (const name of MERGED)
-    if (tree.entries.has(`/usr/${name}`)) tree.symlink(`/${name}`, `usr/${name}`);
+  for (const name of MERGED) if (tree.entries.has(`/usr/${name}`)) tree.symlink(`/${name}`, `usr/${name}`);
   for (const [path, data] of Object.entries(OWN_FILES)) tree.file(path, { data });
   // Where scanners look for the packages of an image without dpkg.
   for (const { name, control } of packages) tree.file(`/var/lib/dpkg/status.d/${name}`, { data: control });
@@ -109,7 +109,8 @@ function addLibraries(tree, files, lib, arch, programs) {
   ].filter(({ data }) => isElf(data));
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     const elf = readElf(next.data);
-    if (elf.arch !== arch) throw new SetupError(`${next.of} is for ${elf.arch}, and the image is for ${arch}`);
+    if (elf.arch !== arch)
+      throw new SetupError(`${next.of} is for ${elf.arch}, and the image is for ${arch}`);
     const needed = elf.needed.map((name) => `${lib}/${name}`);
     if (elf.interpreter !== undefined) needed.push(merged(elf.interpreter));
     for (const path of needed.filter((library) => !tree.entries.has(library))) {

@@ -1,17 +1,19 @@
 // Downloads Debian packages of any architecture and unpacks them; nothing of them runs.
 
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { privateApt } from '../apt.mjs';
 import { ROOT, run, say } from '../run.mjs';
 
 /** The release of Debian whose packages are in the image. */
 const RELEASE = 'bookworm';
+export const DEBIAN = '12';
 const SUITES = [RELEASE, `${RELEASE}-updates`, `${RELEASE}-security`];
 const CACHE = `${ROOT}node_modules/.cache/image`;
 
 /**
- * @typedef {{ name: string, version: string, control: string, root: string }} DebianPackage
- *   `control` is its paragraph as `dpkg-deb --field` prints it, `root` the folder with its files
+ * @typedef {{ name: string, version: string, arch: string, sha256: string, control: string, root: string }} DebianPackage
+ *   `sha256` is that of the archive, `control` its paragraph as `dpkg-deb --field` prints it, `root` the folder with its files
  */
 
 /**
@@ -37,8 +39,9 @@ export async function debianPackages(names, arch, { fresh = true } = {}) {
       const archive = `${archives}/${files.find((file) => file.startsWith(`${name}_`))}`;
       const root = `${folder}/root/${name}`;
       const control = await run(['dpkg-deb', '--field', archive]);
-      const version = /^Version: (.+)$/m.exec(control)[1];
-      return { name, version, control, root };
+      const field = (key) => new RegExp(`^${key}: (.+)$`, 'm').exec(control)[1];
+      const sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex');
+      return { name, version: field('Version'), arch: field('Architecture'), sha256, control, root };
     }),
   );
 }

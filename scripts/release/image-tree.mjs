@@ -8,7 +8,16 @@
 //
 // Use: node scripts/release/image-tree.mjs <architecture> <folder>    writes the tree into a folder, as the Dockerfile does
 
-import { chmodSync, cpSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { main, ROOT, SetupError } from '../run.mjs';
@@ -43,7 +52,8 @@ export async function imageTree({ arch, fresh = true }) {
   await stageApp({ arch, into: staged });
   const app = treeOf(staged);
   app.file('/opt/bin/flanneld', { data: FLANNELD }, 0o755);
-  const isBinary = ([path, { type }]) => type === 'file' && (path === `${NODE}node` || path.endsWith('.node'));
+  const isBinary = ([path, { type }]) =>
+    type === 'file' && (path === `${NODE}node` || path.endsWith('.node'));
   const programs = [...app.entries].filter(isBinary).map(([, entry]) => contentOf(entry));
   const layers = {
     debian: debianTree(packages, list, arch, programs),

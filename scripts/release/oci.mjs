@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEBIAN } from './debian.mjs';
 import { imageTree } from './image-tree.mjs';
 import { sourceDate } from './source-date.mjs';
 import { Tree, writeArchive, writeLayer } from './tar.mjs';
@@ -19,11 +20,12 @@ export const RUNTIME = {
 
 /**
  * Writes weft-<version>-oci-<arch>.tar into a folder.
- * @param {{ arch: 'amd64' | 'arm64', version: string, outDir: string, fresh?: boolean }} options
- * @returns {Promise<{ file: string, digest: string, packages: import('./debian.mjs').DebianPackage[] }>}
- *   the digest of the image's manifest
+ * @param {{ arch: 'amd64' | 'arm64', version: string, outDir: string, fresh?: boolean, level?: number }} options
+ *   fresh: ask for newer Debian packages; level: of the compression
+ * @returns {Promise<{ path: string, digest: string, components: object[] }>}
+ *   the digest of the image's manifest, and Debian's packages as components of a CycloneDX bill of materials
  */
-export async function writeImage({ arch, version, outDir, fresh = true }) {
+export async function writeImage({ arch, version, outDir, fresh = true, level = 9 }) {
   const { layers, packages } = await imageTree({ arch, fresh });
   const date = new Date((await sourceDate()) * 1000);
   mkdirSync(outDir, { recursive: true });
@@ -43,7 +45,7 @@ export async function writeImage({ arch, version, outDir, fresh = true }) {
   const written = [];
   for (const [name, tree] of Object.entries(layers)) {
     const path = join(work, name);
-    const layer = await writeLayer(tree, path, date);
+    const layer = await writeLayer(tree, path, date, level);
     written.push({ name, diffId: layer.diffId, ...blob({ from: path }, layer) });
   }
   const config = json(configuration(arch, version, date, packages, written));
@@ -60,7 +62,19 @@ export async function writeImage({ arch, version, outDir, fresh = true }) {
   await writeArchive(archive, join(work, file), date);
   renameSync(join(work, file), join(outDir, file));
   rmSync(work, { recursive: true });
-  return { file, digest: manifest.digest, packages };
+  return { path: join(outDir, file), digest: manifest.digest, components: packages.map(componentOf) };
+}
+
+function componentOf({ name, version, arch, sha256 }) {
+  const purl = `pkg:deb/debian/${name}@${encodeURIComponent(version)}?arch=${arch}&distro=debian-${DEBIAN}`;
+  return {
+    'bom-ref': purl,
+    type: 'library',
+    name,
+    version,
+    purl,
+    hashes: [{ alg: 'SHA-256', content: sha256 }],
+  };
 }
 
 function configuration(arch, version, date, packages, layers) {

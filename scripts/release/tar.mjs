@@ -53,12 +53,13 @@ export function contentOf({ data, from }) {
  * @param {Tree} tree
  * @param {string} path
  * @param {Date} time of every entry
+ * @param {number} level of the compression, 1 to 9
  */
-export async function writeLayer(tree, path, time) {
+export async function writeLayer(tree, path, time, level) {
   const plain = createHash('sha256');
   const archive = pack();
   archive.on('data', (chunk) => plain.update(chunk));
-  const written = pipeline(archive, createGzip({ level: 9 }), createWriteStream(`${path}.new`));
+  const written = pipeline(archive, createGzip({ level }), createWriteStream(`${path}.new`));
   await Promise.all([addAll(archive, tree, time), written]);
   renameSync(`${path}.new`, path);
   return { digest: await digestOf(path), size: statSync(path).size, diffId: `sha256:${plain.digest('hex')}` };
