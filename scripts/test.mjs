@@ -57,7 +57,8 @@ await main(async () => {
   }
   if (needsRoot) {
     // The world has no network to download with.
-    if (needsImage) Object.assign(process.env, await imageForTests());
+    if (needsImage && process.env.WEFT_IMAGE_ROOT === undefined)
+      Object.assign(process.env, await imageForTests());
     for (const [jobs, group] of [
       [2, netns.filter((file) => file.startsWith(PARALLEL))],
       [1, netns.filter((file) => !file.startsWith(PARALLEL))],

@@ -11,7 +11,7 @@ import { KubeApi } from '../support/kube-api.js';
 import { kubeNode, PREFIX, vxlanAnnotations } from '../support/kube-nodes.js';
 import { makeBed, withKernelVxlan } from './support/bed.js';
 import { joinUnderlay, SERVER_ADDRESS } from './support/cluster.js';
-import { runContainer, startContainer } from './support/container.js';
+import { IMAGE, runContainer, startContainer } from './support/container.js';
 import { annotationsOf, TOKEN } from './support/kube-cluster.js';
 import { answered } from './support/pings.js';
 import {
@@ -77,6 +77,40 @@ async function reachesKernel(t: Test, { lab, api }: Bed): Promise<void> {
 function containerOf(pod: PodSpec): ContainerSpec {
   return pod.containers[0] as ContainerSpec;
 }
+
+t.test('the archive has the files that the command of the Dockerfile writes', async (t) => {
+  const [root, archive] = [process.env.WEFT_IMAGE_ROOT, process.env.WEFT_IMAGE_ARCHIVE] as [string, string];
+  const dir = '/run/weft-lab/archive';
+  await exec(['mkdir', '-p', `${dir}/oci`, `${dir}/root`]);
+  t.teardown(() => exec(['rm', '-r', dir]));
+  await exec(['tar', '-xf', archive, '-C', `${dir}/oci`]);
+  const [manifest] = JSON.parse(readFileSync(`${dir}/oci/manifest.json`, 'utf8'));
+  for (const layer of manifest.Layers)
+    await exec(['tar', '-xpzf', `${dir}/oci/${layer}`, '-C', `${dir}/root`]);
+  const filesOf = async (folder: string) =>
+    (await exec(['find', folder, '-mindepth', '1', '-printf', '%P %y %m %l\n'])).stdout
+      .trim()
+      .split('\n')
+      .sort();
+  const files = await filesOf(`${dir}/root`);
+  t.strictSame(files, await filesOf(root), 'paths, types, modes and targets of links');
+  t.equal((await exec(['diff', '-r', '--no-dereference', `${dir}/root`, root])).stdout, '', 'contents');
+  const shells = files.filter((line) => /(^|\/)(ba|da|a)?sh /.test(line));
+  t.strictSame(shells, [], 'no shell');
+
+  const { config } = JSON.parse(readFileSync(`${dir}/oci/${manifest.Config}`, 'utf8'));
+  const stages = readFileSync(new URL('Dockerfile', ROOT), 'utf8').split(/^FROM /m);
+  t.match(
+    stages.at(-2),
+    /^RUN node scripts\/release\/image-tree\.mjs .* \/image$/m,
+    'scripts/image.mjs runs it',
+  );
+  const last = stages.at(-1) ?? '';
+  t.match(last, /^scratch\nCOPY --from=build \/image\/ \/\n/);
+  t.ok(last.includes(`\nENTRYPOINT ${JSON.stringify(config.Entrypoint)}\n`), 'entry point');
+  t.ok(last.includes(`\nENV ${config.Env.join(' ')}\n`), 'variables');
+  t.strictSame({ entrypoint: config.Entrypoint, env: config.Env }, IMAGE, 'what the other tests use');
+});
 
 t.test(
   "the manifest of the image starts it with the manifest's capabilities:",
