@@ -114,12 +114,6 @@ export function hasNoNewPrivileges(): boolean {
   return prctl(PR_GET_NO_NEW_PRIVS, 0) === 1;
 }
 
-/** Returns those of these capabilities that this thread has not in effect. @throws SystemError */
-export function missingCapabilities(needed: readonly Capability[]): Capability[] {
-  const { effective } = readSets();
-  return needed.filter((name) => (effective & maskOf([name])) === 0n);
-}
-
 /** Runs `check` while this thread has only these capabilities in effect. @throws SystemError */
 export function withCapabilities<T>(kept: readonly Capability[], check: () => T): T {
   const sets = readSets();

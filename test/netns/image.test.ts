@@ -12,15 +12,15 @@ import { kubeNode, PREFIX, vxlanAnnotations } from '../support/kube-nodes.js';
 import { makeBed, withKernelVxlan } from './support/bed.js';
 import { joinUnderlay, SERVER_ADDRESS } from './support/cluster.js';
 import { IMAGE, runContainer, startContainer } from './support/container.js';
-import { annotationsOf, TOKEN } from './support/kube-cluster.js';
-import { answered } from './support/pings.js';
 import {
   type ContainerSpec,
   capabilitiesOf,
   type PodPlace,
   type PodSpec,
   readManifest,
-} from './support/pod.js';
+} from './support/container-spec.js';
+import { annotationsOf, TOKEN } from './support/kube-cluster.js';
+import { answered } from './support/pings.js';
 
 /** dist/test/netns/image.test.js → repository */
 const ROOT = new URL('../../../', import.meta.url);
@@ -184,12 +184,12 @@ t.test(
 
     await t.test('CAP_BPF', async (t) => {
       const { status } = await without(t, 'CAP_BPF');
-      t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_BPF$/m);
+      t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_BPF/m);
     });
 
     await t.test('CAP_PERFMON', async (t) => {
       const { status } = await without(t, 'CAP_PERFMON');
-      t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_PERFMON$/m);
+      t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_PERFMON/m);
     });
 
     await t.test('CAP_SETPCAP', async (t) => {

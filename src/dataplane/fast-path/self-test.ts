@@ -4,8 +4,7 @@
  */
 
 import { ProgramRefused, type TestRun, testRun } from '../../sys/bpf.js';
-import { type Capability, missingCapabilities } from '../../sys/capabilities.js';
-import { EACCES, ENOSYS, EPERM } from '../../sys/errno.js';
+import { ENOSYS, EPERM } from '../../sys/errno.js';
 import { isAtLeast, type KernelVersion, kernelVersion } from '../../sys/kernel-version.js';
 import { SystemError } from '../../sys/system-error.js';
 import { FastPathUnavailable } from '../errors.js';
@@ -44,8 +43,10 @@ const OUTER_OUT = '08004500004e000000004011f69bc0000201c0000202';
 const OUTER_IN = '08004500004e000000004011f69bc0000202c0000201';
 const UDP_AND_VXLAN = '2118003a00000800000001020300';
 
-/** Without CAP_PERFMON the verifier refuses the programs' arithmetic with pointers (kernel/bpf/verifier.c). */
-const NEEDED: readonly Capability[] = ['CAP_NET_ADMIN', 'CAP_BPF', 'CAP_PERFMON'];
+const CAUSES: Record<number, string> = {
+  [EPERM]: 'this process lacks CAP_BPF or CAP_NET_ADMIN, or the kernel is locked down',
+  [ENOSYS]: 'the kernel has no BPF (CONFIG_BPF_SYSCALL)',
+};
 
 /** @throws FastPathUnavailable, with the reason */
 export function testFastPath(): void {
@@ -64,23 +65,11 @@ export function testFastPath(): void {
     demand(testRun(loaded.in, bytesOf(datagram)), [FRAME_IN]);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    throw new FastPathUnavailable(causeOf(error));
+    throw new FastPathUnavailable(CAUSES[error.errno] ?? `${error.message}${verifierText(error)}`);
   } finally {
     closePrograms(programs);
     tables?.close();
   }
-}
-
-function causeOf(error: SystemError): string {
-  if (error.errno === ENOSYS) return 'the kernel has no BPF (CONFIG_BPF_SYSCALL)';
-  if (error.errno === EPERM || error.errno === EACCES) {
-    // CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON (linux/capability.h).
-    const [admin] = missingCapabilities(['CAP_SYS_ADMIN']);
-    const missing = missingCapabilities(NEEDED);
-    if (admin !== undefined && missing.length > 0) return `this process lacks ${missing.join(' and ')}`;
-    if (error.errno === EPERM) return 'the kernel is locked down, or forbids BPF to this process';
-  }
-  return `${error.message}${verifierText(error)}`;
 }
 
 /** Compares what the program made, without MACs that the kernel writes and the port of the flow. */

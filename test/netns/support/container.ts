@@ -12,7 +12,7 @@ import {
   ociConfig,
   type PodPlace,
   type PodSpec,
-} from './pod.js';
+} from './container-spec.js';
 
 /** The unpacked image, which scripts/test.mjs makes. */
 function imageRoot(): string {
