@@ -4,14 +4,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { run } from './run.mjs';
 
 /** The keys of Debian's archives; package debian-archive-keyring. */
-export const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 const MIRROR = process.env.DEBIAN_MIRROR ?? 'http://deb.debian.org';
 
 /**
- * Returns a function that runs a command with this apt. `apt('apt-get', 'update', '-qq')` must come first.
+ * Returns a function that runs a command with this apt. `apt('apt-get', 'update', '-qq')` must come first. A suite is one of
+ * Debian, such as bookworm or bookworm-security. `into` is a folder for apt's files.
  * @param {{ suites: readonly string[], arch?: string, into: string }} options
- *   suites of Debian such as bookworm or bookworm-security, Debian's name of the architecture, and a folder for its files
  * @returns {(...argv: string[]) => Promise<string>}
  */
 export function privateApt({ suites, arch = 'amd64', into }) {

@@ -12,8 +12,9 @@ const SUITES = [RELEASE, `${RELEASE}-updates`, `${RELEASE}-security`];
 const CACHE = `${ROOT}node_modules/.cache/image`;
 
 /**
+ * A downloaded package. `sha256` is the hash of its archive, and `control` its paragraph of control data. `root` is the folder
+ * with its files.
  * @typedef {{ name: string, version: string, arch: string, sha256: string, control: string, root: string }} DebianPackage
- *   `sha256` is that of the archive, `control` its paragraph as `dpkg-deb --field` prints it, `root` the folder with its files
  */
 
 /**
