@@ -6,13 +6,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { ROOT, run, say } from './run.mjs';
 
 const FOLDER = `${ROOT}node_modules/.cache/image/test`;
-const ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
+const ARCHITECTURE = { x64: 'amd64', arm64: 'arm64' }[process.arch];
 
 /**
  * Makes the image of this machine's architecture. Returns variables for the tests: the folder of its files and its archive.
- * The project is built.
+ * It returns none where there is no image. The project is built.
  */
 export async function imageForTests() {
+  if (ARCHITECTURE === undefined) return {};
   const [root, archive, stamp] = ['root', 'archive', 'stamp'].map((name) => `${FOLDER}/${name}`);
   const digest = digestOfInputs();
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest) {

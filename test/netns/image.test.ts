@@ -9,9 +9,9 @@ import { exec } from '../../lab/exec.js';
 import type { Lab } from '../../lab/lab.js';
 import { KubeApi } from '../support/kube-api.js';
 import { kubeNode, PREFIX, vxlanAnnotations } from '../support/kube-nodes.js';
-import { makeBed, withKernelVxlan } from './support/bed.js';
+import { makeBed } from './support/bed.js';
 import { joinUnderlay, SERVER_ADDRESS } from './support/cluster.js';
-import { IMAGE, runContainer, startContainer } from './support/container.js';
+import { IMAGE, runContainer, startContainer, withImage } from './support/container.js';
 import {
   type ContainerSpec,
   capabilitiesOf,
@@ -78,43 +78,47 @@ function containerOf(pod: PodSpec): ContainerSpec {
   return pod.containers[0] as ContainerSpec;
 }
 
-t.test('the archive has the files that the command of the Dockerfile writes', async (t) => {
-  const [root, archive] = [process.env.WEFT_IMAGE_ROOT, process.env.WEFT_IMAGE_ARCHIVE] as [string, string];
-  const dir = '/run/weft-lab/archive';
-  await exec(['mkdir', '-p', `${dir}/oci`, `${dir}/root`]);
-  t.teardown(() => exec(['rm', '-r', dir]));
-  await exec(['tar', '-xf', archive, '-C', `${dir}/oci`]);
-  const [manifest] = JSON.parse(readFileSync(`${dir}/oci/manifest.json`, 'utf8'));
-  for (const layer of manifest.Layers)
-    await exec(['tar', '-xpzf', `${dir}/oci/${layer}`, '-C', `${dir}/root`]);
-  const filesOf = async (folder: string) =>
-    (await exec(['find', folder, '-mindepth', '1', '-printf', '%P %y %m %l\n'])).stdout
-      .trim()
-      .split('\n')
-      .sort();
-  const files = await filesOf(`${dir}/root`);
-  t.strictSame(files, await filesOf(root), 'paths, types, modes and targets of links');
-  t.equal((await exec(['diff', '-r', '--no-dereference', `${dir}/root`, root])).stdout, '', 'contents');
-  const shells = files.filter((line) => /(^|\/)(ba|da|a)?sh /.test(line));
-  t.strictSame(shells, [], 'no shell');
+t.test(
+  'the archive has the files that the command of the Dockerfile writes',
+  await withImage(),
+  async (t) => {
+    const [root, archive] = [process.env.WEFT_IMAGE_ROOT, process.env.WEFT_IMAGE_ARCHIVE] as [string, string];
+    const dir = '/run/weft-lab/archive';
+    await exec(['mkdir', '-p', `${dir}/oci`, `${dir}/root`]);
+    t.teardown(() => exec(['rm', '-r', dir]));
+    await exec(['tar', '-xf', archive, '-C', `${dir}/oci`]);
+    const [manifest] = JSON.parse(readFileSync(`${dir}/oci/manifest.json`, 'utf8'));
+    for (const layer of manifest.Layers)
+      await exec(['tar', '-xpzf', `${dir}/oci/${layer}`, '-C', `${dir}/root`]);
+    const filesOf = async (folder: string) =>
+      (await exec(['find', folder, '-mindepth', '1', '-printf', '%P %y %m %l\n'])).stdout
+        .trim()
+        .split('\n')
+        .sort();
+    const files = await filesOf(`${dir}/root`);
+    t.strictSame(files, await filesOf(root), 'paths, types, modes and targets of links');
+    t.equal((await exec(['diff', '-r', '--no-dereference', `${dir}/root`, root])).stdout, '', 'contents');
+    const shells = files.filter((line) => /(^|\/)(ba|da|a)?sh /.test(line));
+    t.strictSame(shells, [], 'no shell');
 
-  const { config } = JSON.parse(readFileSync(`${dir}/oci/${manifest.Config}`, 'utf8'));
-  const stages = readFileSync(new URL('Dockerfile', ROOT), 'utf8').split(/^FROM /m);
-  t.match(
-    stages.at(-2),
-    /^RUN node scripts\/release\/image-tree\.mjs .* \/image$/m,
-    'scripts/image.mjs runs it',
-  );
-  const last = stages.at(-1) ?? '';
-  t.match(last, /^scratch\nCOPY --from=build \/image\/ \/\n/);
-  t.ok(last.includes(`\nENTRYPOINT ${JSON.stringify(config.Entrypoint)}\n`), 'entry point');
-  t.ok(last.includes(`\nENV ${config.Env.join(' ')}\n`), 'variables');
-  t.strictSame({ entrypoint: config.Entrypoint, env: config.Env }, IMAGE, 'what the other tests use');
-});
+    const { config } = JSON.parse(readFileSync(`${dir}/oci/${manifest.Config}`, 'utf8'));
+    const stages = readFileSync(new URL('Dockerfile', ROOT), 'utf8').split(/^FROM /m);
+    t.match(
+      stages.at(-2),
+      /^RUN node scripts\/release\/image-tree\.mjs .* \/image$/m,
+      'scripts/image.mjs runs it',
+    );
+    const last = stages.at(-1) ?? '';
+    t.match(last, /^scratch\nCOPY --from=build \/image\/ \/\n/);
+    t.ok(last.includes(`\nENTRYPOINT ${JSON.stringify(config.Entrypoint)}\n`), 'entry point');
+    t.ok(last.includes(`\nENV ${config.Env.join(' ')}\n`), 'variables');
+    t.strictSame({ entrypoint: config.Entrypoint, env: config.Env }, IMAGE, 'what the other tests use');
+  },
+);
 
 t.test(
   "the manifest of the image starts it with the manifest's capabilities:",
-  await withKernelVxlan(),
+  await withImage(),
   async (t) => {
     const { pod, configMaps } = manifest('deploy/kubernetes/weft.yaml');
     const bed = await makeImageBed(t, 'image', configMaps);
@@ -150,64 +154,60 @@ t.test(
   },
 );
 
-t.test(
-  'the image with one capability less than the manifest names it:',
-  await withKernelVxlan(),
-  async (t) => {
-    const { pod, configMaps } = manifest('deploy/kubernetes/weft.yaml');
-    const { lab, place } = await makeImageBed(t, 'capless', configMaps);
-    const node = lab.node(1);
-    const container = containerOf(pod);
-    const all = capabilitiesOf(container);
-    t.strictSame(
-      all,
-      ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_BPF', 'CAP_PERFMON', 'CAP_SETPCAP'],
-      'in the manifest',
-    );
+t.test('the image with one capability less than the manifest names it:', await withImage(), async (t) => {
+  const { pod, configMaps } = manifest('deploy/kubernetes/weft.yaml');
+  const { lab, place } = await makeImageBed(t, 'capless', configMaps);
+  const node = lab.node(1);
+  const container = containerOf(pod);
+  const all = capabilitiesOf(container);
+  t.strictSame(
+    all,
+    ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_BPF', 'CAP_PERFMON', 'CAP_SETPCAP'],
+    'in the manifest',
+  );
 
-    /** Starts it without a capability, and returns log and status once it is ready. */
-    const without = async (t: Test, capability: string) => {
-      const rest = all.filter((name) => name !== capability);
-      const weft = await startContainer(t, node, pod, container, place, rest);
-      await weft.process.waitFor(READY);
-      const status = await weft.exec('/usr/bin/weft', 'status');
-      await weft.end();
-      return { log: weft.process.output, status };
-    };
+  /** Starts it without a capability, and returns log and status once it is ready. */
+  const without = async (t: Test, capability: string) => {
+    const rest = all.filter((name) => name !== capability);
+    const weft = await startContainer(t, node, pod, container, place, rest);
+    await weft.process.waitFor(READY);
+    const status = await weft.exec('/usr/bin/weft', 'status');
+    await weft.end();
+    return { log: weft.process.output, status };
+  };
 
-    await t.test('CAP_NET_ADMIN', async (t) => {
-      const rest = all.filter((name) => name !== 'CAP_NET_ADMIN');
-      const { code, output } = await runContainer(t, node, pod, container, place, rest);
-      t.equal(code, 1);
-      t.match(output, /^E\d{4} .*lacks CAP_NET_ADMIN/m);
-    });
+  await t.test('CAP_NET_ADMIN', async (t) => {
+    const rest = all.filter((name) => name !== 'CAP_NET_ADMIN');
+    const { code, output } = await runContainer(t, node, pod, container, place, rest);
+    t.equal(code, 1);
+    t.match(output, /^E\d{4} .*lacks CAP_NET_ADMIN/m);
+  });
 
-    await t.test('CAP_BPF', async (t) => {
-      const { status } = await without(t, 'CAP_BPF');
-      t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_BPF/m);
-    });
+  await t.test('CAP_BPF', async (t) => {
+    const { status } = await without(t, 'CAP_BPF');
+    t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_BPF/m);
+  });
 
-    await t.test('CAP_PERFMON', async (t) => {
-      const { status } = await without(t, 'CAP_PERFMON');
-      t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_PERFMON/m);
-    });
+  await t.test('CAP_PERFMON', async (t) => {
+    const { status } = await without(t, 'CAP_PERFMON');
+    t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_PERFMON/m);
+  });
 
-    await t.test('CAP_SETPCAP', async (t) => {
-      const { log, status } = await without(t, 'CAP_SETPCAP');
-      t.match(status, /^ {2}privileges .*CAP_SETPCAP/m);
-      t.match(log, /^W\d{4} .*CAP_SETPCAP/m);
-    });
+  await t.test('CAP_SETPCAP', async (t) => {
+    const { log, status } = await without(t, 'CAP_SETPCAP');
+    t.match(status, /^ {2}privileges .*CAP_SETPCAP/m);
+    t.match(log, /^W\d{4} .*CAP_SETPCAP/m);
+  });
 
-    await t.test('CAP_NET_RAW, where kubelet uses legacy iptables', async (t) => {
-      await node.exec(['iptables-legacy', '-t', 'mangle', '-N', 'KUBE-IPTABLES-HINT']);
-      const { log, status } = await without(t, 'CAP_NET_RAW');
-      t.match(status, /^ {2}- Weft cannot read the rules of iptables-legacy .*lacks CAP_NET_RAW$/m);
-      t.match(log, /^W\d{4} .*lacks CAP_NET_RAW/m);
-    });
-  },
-);
+  await t.test('CAP_NET_RAW, where kubelet uses legacy iptables', async (t) => {
+    await node.exec(['iptables-legacy', '-t', 'mangle', '-N', 'KUBE-IPTABLES-HINT']);
+    const { log, status } = await without(t, 'CAP_NET_RAW');
+    t.match(status, /^ {2}- Weft cannot read the rules of iptables-legacy .*lacks CAP_NET_RAW$/m);
+    t.match(log, /^W\d{4} .*lacks CAP_NET_RAW/m);
+  });
+});
 
-t.test('the image uses the iptables of kubelet:', await withKernelVxlan(), async (t) => {
+t.test('the image uses the iptables of kubelet:', await withImage(), async (t) => {
   const { pod, configMaps } = manifest('deploy/kubernetes/weft.yaml');
   const { lab, place } = await makeImageBed(t, 'imagerules', configMaps);
   const node = lab.node(1);
@@ -230,7 +230,7 @@ t.test('the image uses the iptables of kubelet:', await withKernelVxlan(), async
 
 t.test(
   "flannel's manifest of a static pod starts the image after a change of the image:",
-  await withKernelVxlan(),
+  await withImage(),
   async (t) => {
     const { pod } = manifest('test/fixtures/manifests/flannel-static-pod.yaml');
     const configMaps = {

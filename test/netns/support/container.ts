@@ -5,6 +5,7 @@ import type { Test } from 'tap';
 import { exec, succeeds } from '../../../lab/exec.js';
 import type { LabNode } from '../../../lab/node.js';
 import { type Exit, LabProcess } from '../../../lab/process.js';
+import { withKernelVxlan } from './bed.js';
 import {
   BPF_PATH,
   type ContainerSpec,
@@ -19,6 +20,12 @@ function imageRoot(): string {
   const root = process.env.WEFT_IMAGE_ROOT;
   if (root === undefined) throw new Error('WEFT_IMAGE_ROOT names no unpacked image: run it by npm test');
   return root;
+}
+
+/** Returns options for a test of the image with the kernel's vxlan as the peer; skipped where there is no image. */
+export async function withImage(): Promise<{ skip: string | false }> {
+  if (process.env.WEFT_IMAGE_ROOT === undefined) return { skip: 'there is no image for this architecture' };
+  return await withKernelVxlan();
 }
 
 /** The configuration of the image (scripts/release/oci.mjs). */
