@@ -17,7 +17,7 @@ const ASSEMBLY = 'src/dataplane/checksum/assembly/sum.ts';
 const ASSEMBLY_FLAGS = '-O3 --enable simd --importMemory --noAssert --runtime stub -o'.split(' ');
 const ASSEMBLY_OUT = 'dist/src/dataplane/checksum/sum.wasm';
 /** The packages that dist/ contains, so that a node does not install them. */
-export const BUNDLED = ['@kubernetes/client-node'];
+export const BUNDLED = ['@kubernetes/client-node', 'punycode'];
 /** The module that re-exports the Kubernetes client: docs/decisions/0010-kubernetes-client.md. */
 const LIBRARY = 'dist/src/control/leases/kubernetes/library.js';
 /** The folder of the chunks, below dist/src. */
@@ -149,6 +149,8 @@ async function bundleLibrary() {
     platform: 'node',
     target: 'node20',
     format: 'esm',
+    // Node.js 21 and newer warn of their own module of this name, which a package of the client requires.
+    alias: { punycode: 'punycode/punycode.js' },
     // The bundled CommonJS packages require() Node's own modules.
     banner: {
       js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",

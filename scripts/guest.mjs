@@ -23,12 +23,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { privateApt } from './apt.mjs';
 import { ROOT, run, SetupError, say } from './run.mjs';
 
 /** Where guests are kept. */
 export const CACHE = `${ROOT}node_modules/.cache/guests`;
-const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
-const MIRROR = process.env.DEBIAN_MIRROR ?? 'http://deb.debian.org';
 
 /** Folders of lib/modules/<release>/kernel that a guest gets. Of drivers/net it gets the files, not the NICs below. */
 const MODULES = ['arch', 'crypto', 'drivers/virtio', 'lib', 'net'];
@@ -99,7 +98,7 @@ export async function makeKernel(suite, options = {}) {
   const work = `${CACHE}/work`;
   rmSync(work, { recursive: true, force: true });
   mkdirSync(`${work}/tree`, { recursive: true });
-  const apt = privateApt(suite, work, arch);
+  const apt = privateApt({ suites: [suite], arch, into: work });
   await apt('apt-get', 'update', '-qq');
   const depends = await apt('apt-cache', 'depends', kernel);
   const image = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
@@ -136,32 +135,6 @@ export async function makeKernel(suite, options = {}) {
   );
   writeFileSync(`${folder}/version`, release);
   rmSync(work, { recursive: true, force: true });
-}
-
-/** Returns a function that runs a command with an apt of its own, so that this machine's sources stay as they are. */
-export function privateApt(suite, work, arch = 'amd64') {
-  const archive = suite.endsWith('-security') ? 'debian-security' : 'debian';
-  for (const name of ['lists/partial', 'archives/partial', 'parts'])
-    mkdirSync(`${work}/apt/${name}`, { recursive: true });
-  writeFileSync(`${work}/apt/status`, '');
-  writeFileSync(
-    `${work}/apt/sources`,
-    `deb [arch=${arch} signed-by=${KEYS}] ${MIRROR}/${archive} ${suite} main\n`,
-  );
-  const configuration = {
-    'Dir::State::Lists': `${work}/apt/lists`,
-    'Dir::State::status': `${work}/apt/status`,
-    'Dir::Cache': `${work}/apt`,
-    'Dir::Etc::sourcelist': `${work}/apt/sources`,
-    'Dir::Etc::sourceparts': `${work}/apt/parts`,
-    'APT::Architecture': arch,
-    'APT::Architectures': arch,
-    'APT::Sandbox::User': 'root',
-    'Acquire::Languages': 'none',
-  };
-  const lines = Object.entries(configuration).map(([name, value]) => `${name} "${value}";\n`);
-  writeFileSync(`${work}/apt/configuration`, lines.join(''));
-  return (...argv) => run(argv, { env: { APT_CONFIG: `${work}/apt/configuration` } });
 }
 
 /** Returns the archive with everything but the modules, which is made anew: it takes a second, and Weft changes. */

@@ -24,7 +24,8 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CACHE, makeKernel, pack, privateApt } from './guest.mjs';
+import { privateApt } from './apt.mjs';
+import { CACHE, makeKernel, pack } from './guest.mjs';
 import { run, say } from './run.mjs';
 
 const SUITE = 'bookworm';
@@ -129,7 +130,7 @@ async function makeRoot(arch, folder) {
   for (const name of ['bin', 'sbin', 'lib', 'etc', 'var/lib/dpkg/info', 'var/lib/dpkg/updates'])
     mkdirSync(`${root}/${/^(bin|sbin|lib)$/.test(name) ? 'usr/' : ''}${name}`, { recursive: true });
   for (const name of ['bin', 'sbin', 'lib']) symlinkSync(`usr/${name}`, `${root}/${name}`);
-  const apt = privateApt(SUITE, work, arch);
+  const apt = privateApt({ suites: [SUITE], arch, into: work });
   await apt('apt-get', 'update', '-qq');
   await apt('apt-get', 'install', '-qq', '-y', '--no-install-recommends', '--download-only', ...PACKAGES);
   const archives = `${work}/apt/archives`;

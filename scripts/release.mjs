@@ -30,7 +30,7 @@ const USAGE = `use: npm run release -- [flags]
 await main(async () => {
   const options = optionsOf(process.argv.slice(2));
   if (options === undefined) return void console.log(USAGE);
-  await installMissing(['release']);
+  await installMissing(['release', ...(options.only.includes('oci') ? ['image'] : [])]);
   await setUp([], { network: false });
   const outDir = `${ROOT}dist/release`;
   rmSync(outDir, { recursive: true, force: true });

@@ -35,6 +35,9 @@ const PACKAGES = {
   'aarch64-linux-gnu-strip': 'binutils-aarch64-linux-gnu',
   '/usr/share/keyrings/debian-archive-keyring.gpg': 'debian-archive-keyring',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
+  crun: 'crun',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
 };
 
 const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv', 'mount'];
@@ -51,6 +54,14 @@ const COMMANDS = {
   release: ['dpkg-deb', 'lintian', 'x86_64-linux-gnu-strip', 'aarch64-linux-gnu-strip'],
   vm: [...BASE, 'nft', 'qemu-system-x86_64', ...GUEST],
   'vm-package': [...BASE, 'qemu-system-x86_64', 'qemu-system-aarch64', 'dpkg-deb', 'mke2fs', ...GUEST],
+  image: [
+    'dpkg-deb',
+    'x86_64-linux-gnu-strip',
+    'aarch64-linux-gnu-strip',
+    '/usr/share/keyrings/debian-archive-keyring.gpg',
+  ],
+  'image-test': ['crun'],
+  'image-check': ['skopeo', 'umoci'],
 };
 
 /** Checks what no package can provide. */

@@ -13,6 +13,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isEnding, onEnd } from './ending.mjs';
+import { imageForTests } from './image.mjs';
 import { has, main, ROOT, run, SetupError, say } from './run.mjs';
 import { setUp } from './setup.mjs';
 import { runInWorld } from './world.mjs';
@@ -22,6 +23,8 @@ const UNIT_TIMEOUT_S = 120;
 const NETNS_TIMEOUT_S = 600;
 /** Netns tests that disturb no other: they leave the machine idle most of the time and promise no time. */
 const PARALLEL = 'test/netns/parallel/';
+/** Runs the image. */
+const IMAGE = 'test/netns/image.test.ts';
 
 await main(async () => {
   process.chdir(ROOT);
@@ -33,12 +36,15 @@ await main(async () => {
   const others = files.filter((file) => !netns.includes(file));
   const skipNetns = process.env.WEFT_SKIP_NETNS === '1';
   const needsRoot = netns.length > 0 && !skipNetns;
+  const needsImage = needsRoot && netns.includes(IMAGE);
   if (needsRoot && process.getuid?.() !== 0) {
     throw new SetupError(
       'the netns tests need root: run `npm test` with sudo, or leave them out with WEFT_SKIP_NETNS=1',
     );
   }
-  await setUp(needsRoot ? ['test'] : [], { network: needsRoot });
+  await setUp([...(needsRoot ? ['test'] : []), ...(needsImage ? ['image', 'image-test'] : [])], {
+    network: needsRoot,
+  });
 
   await applyPlugins();
 
@@ -50,6 +56,9 @@ await main(async () => {
     await runTap(total, scratch, others, [`--timeout=${UNIT_TIMEOUT_S}`, ...flags], runAlone);
   }
   if (needsRoot) {
+    // The world has no network to download with.
+    if (needsImage && process.env.WEFT_IMAGE_ROOT === undefined)
+      Object.assign(process.env, await imageForTests());
     for (const [jobs, group] of [
       [2, netns.filter((file) => file.startsWith(PARALLEL))],
       [1, netns.filter((file) => !file.startsWith(PARALLEL))],

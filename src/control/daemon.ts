@@ -15,6 +15,7 @@ import { ipRun } from './kernel/ip.js';
 import { readLinks } from './kernel/links.js';
 import { sourceFor } from './leases/source-for.js';
 import { storedMacsFile } from './leases/stored-macs.js';
+import { warnOfMemoryLimit } from './memory-limit.js';
 import { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel, TunnelContext } from './node/family-tunnel.js';
 import { removeLeftFastPath } from './node/fast-path.js';
@@ -52,6 +53,7 @@ const UP_TO_DATE_MS = 1000;
  */
 export async function runDaemon(options: RunOptions): Promise<void> {
   keepHeapSmall();
+  warnOfMemoryLimit();
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET);
   const shutdown = Shutdown.ofProcess(() => manager.stopping());
   const teardown = new Teardown();

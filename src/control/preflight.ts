@@ -1,5 +1,6 @@
 /** Checks of the machine before anything is changed. This module loads no native code, so it runs on any platform. */
 
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { endianness, machine } from 'node:os';
 import { UserError } from './support/user-error.js';
@@ -54,12 +55,14 @@ export async function checkPrivileges(): Promise<void> {
 /** @throws UserError with the reason and the remedy when the tun driver cannot be opened */
 export async function checkTun(): Promise<void> {
   const { probeTun, TUN_PATH } = await import('../dataplane/dataplane.js');
+  const { makeTunNode } = await import('./tun-node.js');
   try {
+    if (!existsSync(TUN_PATH)) makeTunNode(TUN_PATH);
     probeTun();
   } catch (error) {
     const remedies: Record<string, string> = {
       ENOENT:
-        'no such device: load the driver (modprobe tun), and in a container mount the device or run privileged',
+        'no such device: load the driver (modprobe tun), and in a container mount the device or grant CAP_MKNOD',
       ENODEV: 'the kernel has no tun driver loaded: modprobe tun',
       ENXIO: 'the kernel has no tun driver loaded: modprobe tun',
       EACCES: 'permission denied: run as root, or give the device the mode 0666, as udev does',

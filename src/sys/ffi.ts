@@ -36,6 +36,9 @@ const cPrctl = libc.func(
 );
 // bpf(2) has no wrapper in the C library.
 const cSyscallBpf = libc.func('long syscall(long number, long command, void *attributes, long size)');
+const cSyscallMknod = libc.func(
+  'long syscall(long number, long directory, const char *path, long mode, long device)',
+);
 const cMadvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 const cMallocTrim = optional('int malloc_trim(size_t pad)');
 const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
@@ -154,6 +157,14 @@ const SYS_BPF = process.arch === 'x64' ? 321 : process.arch === 'arm' ? 386 : 28
 /** `attributes` is a union bpf_attr, which the kernel may write. */
 export function bpf(command: number, attributes: Uint8Array): number {
   return checked(Number(cSyscallBpf(SYS_BPF, command, attributes, attributes.length)));
+}
+
+/** asm/unistd.h: the number of mknodat(2). glibc exports a function for it only since 2.33. */
+const SYS_MKNODAT = process.arch === 'x64' ? 259 : process.arch === 'arm' ? 324 : 33;
+
+/** Makes a device node. `device` has the form of makedev(3). The path is absolute. */
+export function mknod(path: string, mode: number, device: number): number {
+  return checked(Number(cSyscallMknod(SYS_MKNODAT, -1, path, mode, device)));
 }
 
 export function madvise(address: Address, length: number, advice: number): number {

@@ -1,6 +1,7 @@
 /** What the errors of iptables say about the kernel. */
 
 import { NOT_FOUND, type Outcome, reason } from '../support/command.js';
+import type { BackEnd } from './iptables-version.js';
 import { NoTable, Refused } from './reduction.js';
 
 /**
@@ -9,9 +10,23 @@ import { NoTable, Refused } from './reduction.js';
  */
 const NO_TABLE = /Table does not exist|can't initialize|cannot be initialized|(TABLE|CHAIN)_ADD failed/;
 
+/** The error for a process without a capability; legacy iptables adds it to "can't initialize". */
+const FORBIDDEN = /Permission denied/;
+
 /** Returns whether the kernel lacks the table, by the message of a command. */
 export function isNoTable(message: string): boolean {
-  return NO_TABLE.test(message);
+  return NO_TABLE.test(message) && !isForbidden(message);
+}
+
+/** Returns whether this process may not use the table, by the message of a command. */
+export function isForbidden(message: string): boolean {
+  return FORBIDDEN.test(message);
+}
+
+/** Returns the message of a command that failed, with the missing capability. */
+export function withCapability(message: string, backEnd: BackEnd): string {
+  if (!isForbidden(message)) return message;
+  return `${message}; grant ${backEnd === 'legacy' ? 'CAP_NET_ADMIN and CAP_NET_RAW' : 'CAP_NET_ADMIN'}`;
 }
 
 /** Checks the outcome of a command that writes rules. @throws Refused, or Error if the rules are not to blame: a lock, a missing or hanging command */

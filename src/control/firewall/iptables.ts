@@ -6,7 +6,13 @@
 import type { Family } from '../addresses/family.js';
 import { NOT_FOUND, type Outcome, reason, run } from '../support/command.js';
 import { chainInUse, IPTABLES_CHAINS, type IptablesChain } from './chains.js';
-import { isNoTable, throwUnlessDone, unlessNoNfTables } from './iptables-errors.js';
+import {
+  isForbidden,
+  isNoTable,
+  throwUnlessDone,
+  unlessNoNfTables,
+  withCapability,
+} from './iptables-errors.js';
 import { clearIptablesChains, deleteNftJumps, nftJumps } from './iptables-nft.js';
 import { emptyingText, jumpRule, jumpsAmong, restoreText } from './iptables-text.js';
 import { type BackEnd, backEndOf, isRecent } from './iptables-version.js';
@@ -187,6 +193,12 @@ export class Iptables implements RuleStore {
     return KUBELET_CHAIN.test(stdout);
   }
 
+  /** Returns whether this process lacks the capability to look for kubelet's chains. */
+  async isForbidden(): Promise<boolean> {
+    if (!(await this.isLoaded('mangle'))) return false;
+    return isForbidden((await this.runOn('mangle', '--list-rules')).stderr);
+  }
+
   /** Deletes these chains and the jumps to them. Returns true if one existed. @throws Error */
   async clear(chains: readonly IptablesChain[]): Promise<boolean> {
     let found = false;
@@ -243,7 +255,7 @@ export class Iptables implements RuleStore {
     // Exit code 1 means such a chain; a held lock or a missing table has another code.
     if (outcome.code === 1) return undefined;
     const what = `${this.command} --table ${table} --list-rules ${chain}: ${reason(outcome)}`;
-    throw isNoTable(what) ? new NoTable(what) : new Error(what);
+    throw isNoTable(what) ? new NoTable(what) : new Error(withCapability(what, this.backEnd));
   }
 
   /** Creates a chain. Returns false if it existed. */

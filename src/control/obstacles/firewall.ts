@@ -51,6 +51,11 @@ async function kubeletObstacle(
   others: readonly Iptables[],
 ): Promise<Obstacle | undefined> {
   for (const other of others) {
+    if (await other.isForbidden())
+      return {
+        key: `forbidden ${family}`,
+        message: `Weft cannot read the rules of ${other.command} and may use the wrong iptables, because it lacks CAP_NET_RAW; grant it in the unit or in the container's manifest`,
+      };
     if (!(await other.hasKubelet()) || (await main.hasKubelet())) continue;
     return {
       key: `kubelet ${family}`,

@@ -113,3 +113,20 @@ t.test('write writes the filter table although the nat table fails', async (t) =
   await t.rejects(async () => iptables?.write(wanted), { message: /--table nat .*exit code 3/ });
   t.ok(commands.taken().includes('*filter'));
 });
+
+t.test('write names the capabilities that a forbidden iptables lacks, and blames no kernel', async (t) => {
+  const forbidden = "can't initialize iptables table \\`nat': Permission denied (you must be root)";
+  for (const [backEnd, needed] of [
+    ['legacy', /grant CAP_NET_ADMIN and CAP_NET_RAW$/],
+    ['nf_tables', /grant CAP_NET_ADMIN$/],
+  ] as const) {
+    fakeCommands(t, {
+      iptables: `[ "$1" = --version ] && echo "iptables v1.8.9 (${backEnd})" && exit; echo "${forbidden}" >&2; exit 3`,
+    });
+    const [iptables] = await Iptables.find('ipv4', { randomFully: true, waitSeconds: 1 });
+    await t.rejects(async () => iptables?.write({ masq: masqRules('ipv4', RANGE), forward: [] }), {
+      message: needed,
+    });
+    t.strictSame(iptables?.losses, [], 'no loss of the kernel');
+  }
+});

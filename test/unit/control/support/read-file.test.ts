@@ -92,6 +92,7 @@ const DIRECT: Readonly<Record<string, string>> = {
   'control/preflight.ts': '/proc/self/status',
   'control/privileges.ts': '/proc/<tid>/status',
   'control/support/log.ts': "the package's bundle/modules.json",
+  'control/tun-node.ts': '/proc/self/mountinfo',
   'dataplane/checksum/checksum.ts': "the package's sum.wasm",
   'dataplane/io/overflows.ts': '/proc/net/dev',
   'dataplane/io/socket-drops.ts': '/proc/net/snmp',
