@@ -126,7 +126,7 @@ export class PackagedNode {
     );
     await upgrade;
     if ((await this.mainPid()) === pid) throw new Error(`process ${pid} still runs`);
-    await this.run('systemctl is-active weft');
+    await this.run('systemctl is-active weft || { journalctl -n 40 -u weft; exit 1; }');
     if (lost > 0) throw new Error(`${lost} pings are lost: ${await this.drops()}`);
   }
 
