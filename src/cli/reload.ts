@@ -9,8 +9,11 @@ import { ask } from '../control/ipc/client.js';
 import { STARTING, type Status } from '../control/node/status.js';
 import { UserError } from '../control/support/user-error.js';
 
-/** Time for the new process: it may wait for the source of its leases, and the old one forwards meanwhile. */
-const READY_MS = 60_000;
+/**
+ * Time for the new process to take the place of the old one, which forwards meanwhile: it may wait for the source of its
+ * leases. Nobody but the new process forwards from then on, however long the rest takes.
+ */
+const TAKEN_MS = 60_000;
 const POLL_MS = 50;
 
 /** Replaces the Weft of this run directory. @throws UserError; then the old one goes on, unless it has ended meanwhile */
@@ -22,18 +25,20 @@ export async function reload(runDir: string): Promise<void> {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const deadline = performance.now() + READY_MS;
-  while (!(await isReady(runDir, next.pid))) {
+  const deadline = performance.now() + TAKEN_MS;
+  for (;;) {
+    const progress = await progressOf(runDir, next.pid);
+    if (progress === 'ready') break;
     if (next.exitCode !== null || next.signalCode !== null) {
       const how = next.signalCode ?? `exit code ${next.exitCode}`;
       throw new UserError(
         `the new Weft ended (${how}); its log has the reason; see weft status for the old one`,
       );
     }
-    if (performance.now() > deadline) {
+    if (progress === 'waiting' && performance.now() > deadline) {
       next.kill();
       throw new UserError(
-        `the new Weft (pid ${next.pid}) was not ready within ${READY_MS / 1000} s and was stopped; its log has the reason; see weft status for the old one`,
+        `the new Weft (pid ${next.pid}) did not take over within ${TAKEN_MS / 1000} s and was stopped; its log has the reason; see weft status for the old one`,
       );
     }
     await delay(POLL_MS);
@@ -41,8 +46,9 @@ export async function reload(runDir: string): Promise<void> {
   next.unref();
 }
 
-/** Returns whether this process answers in the run directory, and its node is set up. */
-async function isReady(runDir: string, pid: number | undefined): Promise<boolean> {
+/** Returns whether this process answers in the run directory (`taken`), and whether its node is set up too (`ready`). */
+async function progressOf(runDir: string, pid: number | undefined): Promise<'waiting' | 'taken' | 'ready'> {
   const status = (await ask(runDir, { command: 'status' }).catch(() => ({}))) as Partial<Status>;
-  return status.pid === pid && status.device !== undefined && status.notReady !== STARTING;
+  if (status.pid !== pid) return 'waiting';
+  return status.device !== undefined && status.notReady !== STARTING ? 'ready' : 'taken';
 }

@@ -53,7 +53,7 @@ export function needsOf({ port, legacyIptables, fastPath, readFiles, writtenDire
   if (legacyIptables) needs.push({ capability: 'CAP_NET_RAW', reason: 'legacy iptables' });
   if (fastPath) {
     needs.push({ capability: 'CAP_BPF', reason: 'fast path' });
-    // Without it the verifier adds instructions against speculation (kernel/bpf/verifier.c, bypass_spec_v1).
+    // Without it the verifier may refuse the programs: speculation could abuse them (kernel/bpf/verifier.c, bypass_spec_v1).
     needs.push({ capability: 'CAP_PERFMON', reason: 'fast path' });
   }
   const foreign = writtenDirectories.find((path) => !isWritable(path));
