@@ -11,7 +11,7 @@ import { UserError } from '../control/support/user-error.js';
 
 /**
  * Time for the new process to take the place of the old one, which forwards meanwhile: it may wait for the source of its
- * leases. Nobody but the new process forwards from then on, however long the rest takes.
+ * leases. From then on the new process alone forwards, however long the rest takes.
  */
 const TAKEN_MS = 60_000;
 const POLL_MS = 50;
