@@ -7,6 +7,7 @@ import { printable } from '../control/support/printable.js';
 import { UserError, unexpectedError } from '../control/support/user-error.js';
 import { version } from '../version.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
+import { DOCTOR_FLAGS } from './flags.js';
 import { formatFlagsConfig } from './flags-config.js';
 import { UsageError } from './go-flags.js';
 import { formatUsage } from './usage.js';
@@ -15,6 +16,7 @@ import { formatUsage } from './usage.js';
 const run = flagCommand(
   'run',
   "carry this node's pod traffic until SIGTERM or SIGINT",
+  {},
   async (options, flags) => {
     // A failed start from a lease file logs its error only.
     if (options.source.type !== 'file') info(formatFlagsConfig(flags));
@@ -29,6 +31,7 @@ const run = flagCommand(
 const reload = flagCommand(
   'reload',
   'replace the running Weft in the background; ends once the new one is ready',
+  {},
   async (options) => {
     checkPlatform(process.platform, process.arch);
     const { reload } = await import('./reload.js');
@@ -38,13 +41,20 @@ const reload = flagCommand(
 
 const doctor = flagCommand(
   'doctor',
-  'check whether `weft run` would start, and what blocks it (read-only)',
-  async (options) => {
+  'check this node, with or without a running Weft, and its peers (read-only)',
+  DOCTOR_FLAGS,
+  async (options, { json, peers }) => {
     // The report on stdout replaces the log.
     silence();
-    checkPlatform(process.platform, process.arch);
+    try {
+      checkPlatform(process.platform, process.arch);
+    } catch (error) {
+      const { reportPlatform } = await import('./doctor-platform.js');
+      reportPlatform(error, json);
+      throw error;
+    }
     const { diagnose } = await import('./doctor.js');
-    await diagnose(options);
+    await diagnose(options, { json, peers });
   },
 );
 
