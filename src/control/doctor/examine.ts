@@ -2,6 +2,7 @@
 
 import { version } from '../../version.js';
 import { PLAIN_UDP } from '../config/net-conf.js';
+import { isSwitchedOff } from '../fast-path-obstacle.js';
 import { ask } from '../ipc/client.js';
 import { findRunningWeft, type RunningWeft } from '../ipc/running.js';
 import { ipJson } from '../kernel/ip.js';
@@ -12,7 +13,7 @@ import { sourceFor } from '../leases/source-for.js';
 import type { RunOptions } from '../options.js';
 import { checkPrivileges, checkTun } from '../preflight.js';
 import { shellWord } from '../support/printable.js';
-import { UserError } from '../support/user-error.js';
+import { type FindingHint, UserError } from '../support/user-error.js';
 import { checkClock, readClock } from './clock.js';
 import { type Examined, type NodeFacts, usesTls } from './facts.js';
 import { type Features, featureLines, readFeatures, userspaceLevel } from './features.js';
@@ -64,7 +65,7 @@ export async function examine(options: RunOptions, probesPeers: boolean): Promis
   const node = await checkNode(options, facts, running !== undefined);
   const probe = probesPeers ? probed(facts, running) : { peers: null, findings: [] };
   const all = inOrder([...system, ...findings, ...featureLines(features), ...node, ...probe.findings]);
-  const level = facts?.level ?? { name: threads, reason: features.bpfReason };
+  const level = facts?.level ?? unplannedLevel(features, threads, options);
   return {
     schema: 1,
     version: version(),
@@ -76,6 +77,16 @@ export async function examine(options: RunOptions, probesPeers: boolean): Promis
     passed: all.filter(({ severity }) => severity === 'ok'),
     peers: probe.peers,
   };
+}
+
+/** Returns the level that this kernel allows, where there is no plan. */
+function unplannedLevel(
+  { bpfReason }: Features,
+  threads: 'none' | 'gso',
+  { offload }: RunOptions,
+): Report['level'] {
+  const reason = isSwitchedOff(offload) ? `switched off by --offload ${offload}` : bpfReason;
+  return reason === null ? { name: 'bpf', reason } : { name: threads, reason };
 }
 
 async function checkSystem(): Promise<Finding[]> {
@@ -159,7 +170,7 @@ async function checkSource(options: RunOptions, source: LeaseSource, threads: 'n
   } catch (error) {
     const silent = source.notReady ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`;
     failure = signal.aborted
-      ? findingOf(new UserError(`${source.name}: ${silent}`), 'source-unreachable')
+      ? findingOf(new UserError(`${source.name}: ${silent}`, unreachable(options)))
       : findingOf(error);
     part = { facts: undefined, findings: [failure] };
   }
@@ -173,6 +184,16 @@ async function checkSource(options: RunOptions, source: LeaseSource, threads: 'n
   const { origin } = cluster.netConf;
   const what = `${start?.what} would start: set "Type": "udp" in ${origin} of every node`;
   return { ...part, findings: [...part.findings, ok('backend', what)] };
+}
+
+function unreachable({ source }: RunOptions): FindingHint {
+  const why = 'Weft waits for its leases at the start; the node has no pod network until then.';
+  const fixes = {
+    etcd: `etcdctl --endpoints=${source.type === 'etcd' ? source.endpoints.join(',') : ''} endpoint health`,
+    kubernetes: 'kubectl get --raw /readyz',
+    file: `ls -l ${source.type === 'file' ? shellWord(source.leaseFile) : ''}`,
+  };
+  return { id: 'source-unreachable', why, fix: fixes[source.type] };
 }
 
 /** The checks of what Weft does not own, beside the obstacles. */

@@ -1,0 +1,75 @@
+/** `weft doctor --peers` says of each peer whether packets reach it, and why not. */
+
+import t from 'tap';
+import { type KernelOptions, startKernel } from '../../../lab/dataplanes/kernel.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { runCommand } from '../support/cli.js';
+import { assertSchema } from '../support/doctor-schema.js';
+
+interface Peer {
+  readonly publicIP: string;
+  readonly verdict: string;
+  readonly tunnel: { readonly small: number | null; readonly full: number | null };
+  readonly pathMTU: number | null;
+  readonly seenFrom: string | null;
+  readonly seenMAC: string | null;
+}
+
+const NAT = '192.168.77.99';
+const NEW_MAC = '02:00:00:00:00:aa';
+
+t.test('weft doctor --peers', await withKernelVxlan(), async (t) => {
+  const lab = await makeBed(t, { name: 'doctorpeers', nodes: 7, podsPerNode: 0 });
+  const node = lab.node(1);
+  const kernel: KernelOptions = { peers: [node.lease()] };
+  for (const peer of lab.nodes.slice(1, 7)) await startKernel(peer, kernel);
+  const [filtered, narrow, translated, renamed, refused] = [3, 4, 5, 6, 7].map((index) => lab.node(index));
+  const gone = {
+    Subnet: '10.244.77.0/24',
+    PublicIP: '192.168.77.200',
+    BackendType: 'vxlan',
+    BackendData: { VNI: 1, VtepMAC: '02:00:00:00:00:c8' },
+  };
+  const weft = await startWeft(t, node, { leases: [...lab.leases(), gone] });
+  const doctor = async (...flags: string[]) =>
+    await runCommand(node, ['doctor', '--peers', '--run-dir', weft.runDir, ...flags], {}, 20_000);
+  const reports = async (): Promise<{ code: number | null; peers: Peer[]; findings: { id: string; what: string; fix: string }[] }> => {
+    const { code, stdout } = await doctor('--json');
+    const report = JSON.parse(stdout);
+    assertSchema(t, report);
+    return { code, ...report };
+  };
+
+  await t.test('distinguishes the reasons why a peer is not reached', async (t) => {
+    await filtered?.exec(['iptables', '-I', 'INPUT', '-p', 'udp', '--dport', '8472', '-j', 'DROP']);
+    await refused?.exec(['iptables', '-I', 'INPUT', '-p', 'udp', '--dport', '8472', '-j', 'REJECT']);
+    // The port of the bridge drops larger packets, and says nothing.
+    await ipBatch(narrow?.netns ?? '', [`link set ${narrow?.iface} mtu 1400`]);
+    await ipBatch(translated?.netns ?? '', [`address add ${NAT}/24 dev ${translated?.iface}`]);
+    await translated?.exec([
+      ...['iptables', '-t', 'nat', '-A', 'POSTROUTING', '-p', 'udp', '--dport', '8472'],
+      ...['-j', 'SNAT', '--to-source', NAT],
+    ]);
+    await ipBatch(renamed?.netns ?? '', [`link set flannel.1 address ${NEW_MAC}`]);
+    const { code, peers, findings } = await reports();
+    t.strictSame(
+      peers.map(({ publicIP, verdict, pathMTU, seenFrom, seenMAC }) => [publicIP, verdict, pathMTU, seenFrom, seenMAC]),
+      [
+        ['192.168.77.2', 'healthy', null, null, null],
+        ['192.168.77.3', 'udp-port-filtered', null, null, null],
+        ['192.168.77.4', 'path-mtu-too-small', 1400, null, null],
+        ['192.168.77.5', 'wrong-source-address', null, NAT, null],
+        ['192.168.77.6', 'changed-mac', null, null, NEW_MAC],
+        ['192.168.77.7', 'udp-port-filtered', null, null, null],
+        ['192.168.77.200', 'underlay-unreachable', null, null, null],
+      ],
+    );
+    t.match(
+      findings.filter(({ what }) => what.startsWith('peer ')).map(({ id }) => id).sort(),
+      ['changed-mac', 'path-mtu-too-small', 'udp-port-filtered', 'udp-port-filtered', 'underlay-unreachable', 'wrong-source-address'],
+    );
+    t.equal(code, 1);
+    t.match(findings.find(({ what }) => what.includes('77.7 '))?.what, /ICMP port unreachable/);
+  });
+});
