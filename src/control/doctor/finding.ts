@@ -39,8 +39,8 @@ const NO_START = 'weft run ends with this error, and the node has no pod network
 /** Returns the finding of an error that keeps Weft from starting. @throws any error but a UserError */
 export function findingOf(error: unknown, id = 'cannot-start'): Finding {
   if (!(error instanceof UserError)) throw error;
-  const { what, fix } = splitRemedy(error.message);
   const { hint } = error;
+  const { what, fix } = splitRemedy(error.message, hint?.fix === undefined ? 'last' : 'first');
   return problem(hint?.id ?? id, 'error', what, hint?.why ?? NO_START, hint?.fix ?? fix ?? READ_ON);
 }
 
@@ -69,28 +69,40 @@ const CONSEQUENCES: readonly (readonly [key: string, id: string, why: string])[]
 /** Returns the finding of an obstacle. */
 export function findingOfObstacle({ key, message, fix }: Obstacle): Finding {
   const [, id, why] = CONSEQUENCES.find(([prefix]) => key.startsWith(prefix)) ?? ['', 'obstacle', ''];
-  const { what, fix: remedy } = splitRemedy(message);
+  const { what, fix: remedy } = splitRemedy(message, 'first');
   return problem(id, 'warning', what, why || 'Packets of pods may be lost.', fix ?? remedy ?? READ_ON);
 }
 
 /** Returns the finding of a limitation of this machine's firewall. */
 export function findingOfLimitation(message: string): Finding {
   const { what, fix } = splitRemedy(message);
-  const command = /\((modprobe [^)]+)\)|(modprobe [\w -]+)/.exec(message);
+  const command = /\(((?:modprobe|apt-get) [^)]+)\)|(modprobe [\w-]+)/.exec(message);
   const why = 'Weft completes the rules once the kernel can have them; until then packets may be lost.';
   return problem('firewall-module', 'warning', what, why, command?.[1] ?? command?.[2] ?? fix ?? READ_ON);
 }
 
-/** Messages have the remedy after the last semicolon outside parentheses. */
-function splitRemedy(message: string): { what: string; fix: string | undefined } {
+/**
+ * Splits a message at a semicolon outside parentheses, behind which the remedy begins: the last one, or the first one of a
+ * message that is known to have a remedy.
+ */
+function splitRemedy(message: string, which: 'first' | 'last' = 'last'): { what: string; fix?: string } {
+  const places: number[] = [];
   let depth = 0;
-  for (let at = message.length - 1; at > 0; at--) {
-    if (message[at] === ')') depth++;
-    if (message[at] === '(') depth--;
-    if (depth !== 0 || message[at] !== ';') continue;
-    return { what: message.slice(0, at), fix: message.slice(at + 1).trim() };
+  for (const [at, character] of [...message].entries()) {
+    if (character === '(') depth++;
+    if (character === ')') depth--;
+    if (character === ';' && depth === 0) places.push(at);
   }
-  return { what: message, fix: undefined };
+  const at = which === 'first' ? places[0] : places.at(-1);
+  if (at === undefined) return { what: message };
+  const characters = [...message];
+  return {
+    what: characters.slice(0, at).join(''),
+    fix: characters
+      .slice(at + 1)
+      .join('')
+      .trim(),
+  };
 }
 
 /** Returns problems before the rest, errors first. */

@@ -3,9 +3,12 @@
 import t from 'tap';
 import { type KernelOptions, startKernel } from '../../../lab/dataplanes/kernel.js';
 import { ipBatch } from '../../../lab/ip.js';
+import { madeUpLease, writeLeases } from '../../../lab/leases.js';
+import { until } from '../../../lab/until.js';
 import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
 import { runCommand } from '../support/cli.js';
 import { assertSchema } from '../support/doctor-schema.js';
+import { statusOf } from '../support/state.js';
 
 interface Peer {
   readonly publicIP: string;
@@ -34,7 +37,11 @@ t.test('weft doctor --peers', await withKernelVxlan(), async (t) => {
   const weft = await startWeft(t, node, { leases: [...lab.leases(), gone] });
   const doctor = async (...flags: string[]) =>
     await runCommand(node, ['doctor', '--peers', '--run-dir', weft.runDir, ...flags], {}, 20_000);
-  const reports = async (): Promise<{ code: number | null; peers: Peer[]; findings: { id: string; what: string; fix: string }[] }> => {
+  const reports = async (): Promise<{
+    code: number | null;
+    peers: Peer[];
+    findings: { id: string; what: string; fix: string }[];
+  }> => {
     const { code, stdout } = await doctor('--json');
     const report = JSON.parse(stdout);
     assertSchema(t, report);
@@ -44,8 +51,8 @@ t.test('weft doctor --peers', await withKernelVxlan(), async (t) => {
   await t.test('distinguishes the reasons why a peer is not reached', async (t) => {
     await filtered?.exec(['iptables', '-I', 'INPUT', '-p', 'udp', '--dport', '8472', '-j', 'DROP']);
     await refused?.exec(['iptables', '-I', 'INPUT', '-p', 'udp', '--dport', '8472', '-j', 'REJECT']);
-    // The port of the bridge drops larger packets, and says nothing.
-    await ipBatch(narrow?.netns ?? '', [`link set ${narrow?.iface} mtu 1400`]);
+    // A veth drops packets that are more than a VLAN tag above its MTU, and says nothing.
+    await ipBatch(narrow?.netns ?? '', [`link set ${narrow?.iface} mtu 1396`]);
     await ipBatch(translated?.netns ?? '', [`address add ${NAT}/24 dev ${translated?.iface}`]);
     await translated?.exec([
       ...['iptables', '-t', 'nat', '-A', 'POSTROUTING', '-p', 'udp', '--dport', '8472'],
@@ -54,7 +61,13 @@ t.test('weft doctor --peers', await withKernelVxlan(), async (t) => {
     await ipBatch(renamed?.netns ?? '', [`link set flannel.1 address ${NEW_MAC}`]);
     const { code, peers, findings } = await reports();
     t.strictSame(
-      peers.map(({ publicIP, verdict, pathMTU, seenFrom, seenMAC }) => [publicIP, verdict, pathMTU, seenFrom, seenMAC]),
+      peers.map(({ publicIP, verdict, pathMTU, seenFrom, seenMAC }) => [
+        publicIP,
+        verdict,
+        pathMTU,
+        seenFrom,
+        seenMAC,
+      ]),
       [
         ['192.168.77.2', 'healthy', null, null, null],
         ['192.168.77.3', 'udp-port-filtered', null, null, null],
@@ -66,10 +79,35 @@ t.test('weft doctor --peers', await withKernelVxlan(), async (t) => {
       ],
     );
     t.match(
-      findings.filter(({ what }) => what.startsWith('peer ')).map(({ id }) => id).sort(),
-      ['changed-mac', 'path-mtu-too-small', 'udp-port-filtered', 'udp-port-filtered', 'underlay-unreachable', 'wrong-source-address'],
+      findings
+        .filter(({ what }) => what.startsWith('peer '))
+        .map(({ id }) => id)
+        .sort(),
+      [
+        'changed-mac',
+        'path-mtu-too-small',
+        'udp-port-filtered',
+        'udp-port-filtered',
+        'underlay-unreachable',
+        'wrong-source-address',
+      ],
     );
     t.equal(code, 1);
     t.match(findings.find(({ what }) => what.includes('77.7 '))?.what, /ICMP port unreachable/);
+  });
+
+  await t.test('probes 100 peers, most of which never answer, within 5 s', async (t) => {
+    const many = Array.from({ length: 93 }, (_, index) => ({
+      ...madeUpLease(index),
+      Subnet: `10.244.${100 + index}.0/24`,
+      PublicIP: `192.168.77.${101 + index}`,
+    }));
+    await writeLeases(weft.leaseFile, [...lab.leases(), gone, ...many]);
+    await until('all peers are known', async () => (await statusOf(weft)).peers.length === 100);
+    const start = performance.now();
+    const { peers } = await reports();
+    t.ok(performance.now() - start < 5000, 'with the start of the command and all other checks');
+    t.equal(peers.length, 100);
+    t.equal(peers.filter(({ verdict }) => verdict === 'underlay-unreachable').length, 94);
   });
 });
