@@ -256,7 +256,7 @@ export async function answer(
       if (request.check === true) await service.watch?.checkNow(CHECK_MS);
       return await service.status();
     case 'examine':
-      if (!(service instanceof Service)) throw new UserError(service.notReady ?? STARTING);
+      if (!(service instanceof Service)) return { facts: null, notReady: service.notReady ?? STARTING };
       return await service.examine();
     case 'leave':
       info('weft cleanup: stopping');

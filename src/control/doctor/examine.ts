@@ -1,5 +1,6 @@
 /** `weft doctor`: all checks of this node, with or without a running Weft. It changes nothing. */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { version } from '../../version.js';
 import { PLAIN_UDP } from '../config/net-conf.js';
 import { isSwitchedOff } from '../fast-path-obstacle.js';
@@ -15,7 +16,7 @@ import { checkPrivileges, checkTun } from '../preflight.js';
 import { shellWord } from '../support/printable.js';
 import { type FindingHint, UserError } from '../support/user-error.js';
 import { checkClock, readClock } from './clock.js';
-import { type Examined, type NodeFacts, usesTls } from './facts.js';
+import { type Examined, type NodeFacts, type NotStarted, usesTls } from './facts.js';
 import { type Features, featureLines, readFeatures, userspaceLevel } from './features.js';
 import { type Finding, findingOf, findingOfObstacle, inOrder, ok, problem } from './finding.js';
 import { checkMtus } from './mtu.js';
@@ -26,6 +27,8 @@ import { checkRpFilter } from './rp-filter.js';
 
 /** Time limit for the lease source. */
 const SOURCE_TIMEOUT_MS = 10_000;
+/** A running Weft asks its threads every second. */
+const AGAIN_MS = 1500;
 
 /** The answer of `weft doctor --json`. Its keys are a contract with scripts: docs/doctor.schema.json. */
 export interface Report {
@@ -113,25 +116,32 @@ async function attempt(id: string, check: () => Promise<Finding | void>): Promis
 async function askRunning({ pid, runDir }: RunningWeft): Promise<Part> {
   const who = pid === undefined ? 'unknown pid' : `pid ${pid}`;
   const here = ok('running', `weft runs here, ${who}, --run-dir ${runDir}`);
-  let examined: Examined;
+  let examined: Examined | NotStarted;
   try {
-    examined = (await ask(runDir, { command: 'examine' })) as Examined;
+    examined = await askForFacts(runDir);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const why = 'A Weft that does not answer may be starting, stopped, or of an older version.';
+    const why = 'A Weft that does not answer may be stopped, overloaded, or of another version.';
     const fix = `weft status --run-dir ${shellWord(runDir)}`;
     const silent = problem('not-answering', 'error', `weft runs here, ${who}: ${error.message}`, why, fix);
     return { facts: undefined, findings: [silent] };
   }
+  const notReadyFinding = (reason: string): Finding =>
+    problem(
+      'not-ready',
+      'error',
+      `Weft is not ready: ${reason}`,
+      'Pods of this node are not reached, or Weft does not learn of new peers.',
+      'journalctl -u weft -n 50',
+    );
+  if (examined.facts === null)
+    return { facts: undefined, findings: [here, notReadyFinding(examined.notReady)] };
   const { facts, notReady, refusedLeases, obstacles } = examined;
-  const why = 'Pods of this node are not reached, or Weft does not learn of new peers.';
   return {
     facts,
     findings: [
       here,
-      ...(notReady === null
-        ? []
-        : [problem('not-ready', 'error', `Weft is not ready: ${notReady}`, why, 'journalctl -u weft -n 50')]),
+      ...(notReady === null ? [] : [notReadyFinding(notReady)]),
       ...(refusedLeases === null
         ? []
         : [
@@ -146,6 +156,15 @@ async function askRunning({ pid, runDir }: RunningWeft): Promise<Part> {
       ...obstacles.map(findingOfObstacle),
     ],
   };
+}
+
+/** Asks twice a Weft that is not ready: a thread that waits for a processor answers a moment later. */
+async function askForFacts(runDir: string): Promise<Examined | NotStarted> {
+  const request = async () => (await ask(runDir, { command: 'examine' })) as Examined | NotStarted;
+  const answer = await request();
+  if (answer.notReady === null) return answer;
+  await delay(AGAIN_MS);
+  return await request();
 }
 
 /** Rehearses the start. */

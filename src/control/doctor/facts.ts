@@ -11,6 +11,12 @@ import type { Obstacle } from '../obstacles/obstacle.js';
 import type { RunOptions } from '../options.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
 
+/** The answer to `examine` before the devices exist. */
+export interface NotStarted {
+  facts: null;
+  notReady: string;
+}
+
 /** The answer of a running Weft to `examine`. */
 export interface Examined {
   facts: NodeFacts;

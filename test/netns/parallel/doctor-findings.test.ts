@@ -238,11 +238,13 @@ t.test('beside a running Weft:', async (t) => {
   });
 });
 
-t.test('a Weft that waits: not-answering', async (t) => {
+t.test('a Weft that waits: not-ready', async (t) => {
   const waiting = await makePlace(other, { name: 'waiting' });
   const weft = startCommand(t, other, runFlags(waiting, 'none0'));
   await until('it waits', async () => /none0/.test(weft.stderr));
-  const { code, stdout } = await runCommand(other, ['doctor', '--run-dir', waiting.runDir]);
-  t.match(stdout, /^ERROR {4}weft runs here, pid \d+: [^]*\n {3}fix: {3}weft status --run-dir /m);
+  const doctor = async () => await runCommand(other, ['doctor', '--run-dir', waiting.runDir]);
+  const { code, stdout } = await doctor();
+  t.match(stdout, /^ERROR {4}Weft is not ready: waiting for the underlay: --iface none0/m);
+  t.match(stdout, /^ok {7}weft runs here, pid \d+/m);
   t.equal(code, 1);
 });

@@ -51,7 +51,7 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
   const { code, stdout, stderr } = await doctor(t, { name: 'taken' });
   t.match(
     stdout,
-    /^ERROR {4}UDP port 8472 of 192\.168\.77\.1 is taken by the kernel vxlan device other\n {3}why: [^]*?\n {3}fix: {3}ip link delete other$/m,
+    /^ERROR {4}UDP port 8472 of 192\.168\.77\.1 is taken by the kernel vxlan device other\n {3}why: [^]*?\n {3}fix: {2}ip link delete other$/m,
   );
   t.match(
     stdout.replaceAll(/\n {9}/g, ' '),
