@@ -81,10 +81,7 @@ export function findingOfLimitation(message: string): Finding {
   return problem('firewall-module', 'warning', what, why, command?.[1] ?? command?.[2] ?? fix ?? READ_ON);
 }
 
-/**
- * Splits a message at a semicolon outside parentheses, behind which the remedy begins: the last one, or the first one of a
- * message that is known to have a remedy.
- */
+/** Splits a message at its first or last semicolon outside parentheses, behind which the remedy begins. */
 function splitRemedy(message: string, which: 'first' | 'last' = 'last'): { what: string; fix?: string } {
   const places: number[] = [];
   let depth = 0;

@@ -1,5 +1,5 @@
 /**
- * A strict rp_filter: the kernel drops a packet if its route to the source is another device than the one on which it came
+ * A strict rp_filter: the kernel drops a packet if its route to the source leads to another device
  * (net/ipv4/fib_frontend.c, fib_validate_source). The larger one of the values for all devices and for the device counts.
  */
 

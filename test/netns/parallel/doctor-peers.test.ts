@@ -3,11 +3,12 @@
 import t from 'tap';
 import { type KernelOptions, startKernel } from '../../../lab/dataplanes/kernel.js';
 import { ipBatch } from '../../../lab/ip.js';
-import { madeUpLease, writeLeases } from '../../../lab/leases.js';
+import { madeUpLease, udpConf, writeLeases } from '../../../lab/leases.js';
 import { until } from '../../../lab/until.js';
-import { makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { makeBed, startWeft, startWefts, withKernelVxlan } from '../support/bed.js';
 import { runCommand } from '../support/cli.js';
 import { assertSchema } from '../support/doctor-schema.js';
+import { dualConf, dualLease, makeDualBed, settled6 } from '../support/dual-bed.js';
 import { statusOf } from '../support/state.js';
 
 interface Peer {
@@ -110,4 +111,34 @@ t.test('weft doctor --peers', await withKernelVxlan(), async (t) => {
     t.equal(peers.length, 100);
     t.equal(peers.filter(({ verdict }) => verdict === 'underlay-unreachable').length, 94);
   });
+});
+
+t.test('weft doctor --peers finds Weft peers healthy:', async (t) => {
+  for (const [what, conf, dual] of [
+    ['both families', dualConf(), true],
+    ['backend udp', udpConf(), false],
+  ] as const)
+    await t.test(what, async (t) => {
+      const name = dual ? 'doctorpeers6' : 'doctorpeersudp';
+      const lab = dual
+        ? await makeDualBed(t, { name, podsPerNode: 0 })
+        : await makeBed(t, { name, podsPerNode: 0, overhead: 28 });
+      const leases = dual
+        ? lab.nodes.map(dualLease)
+        : lab.leases().map(({ Subnet, PublicIP }) => ({ Subnet, PublicIP }));
+      if (dual) await Promise.all(lab.nodes.map(settled6));
+      const [weft] = await startWefts(t, lab.nodes, { netConf: conf, leases });
+      const { code, stdout } = await runCommand(
+        lab.node(1),
+        ['doctor', '--peers', '--json', '--run-dir', weft?.runDir ?? ''],
+        {},
+        20_000,
+      );
+      const { peers, findings } = JSON.parse(stdout) as { peers: Peer[]; findings: unknown[] };
+      t.strictSame(
+        peers.map(({ verdict, tunnel }) => [verdict, tunnel.full !== null]),
+        (dual ? [1, 2] : [1]).map(() => ['healthy', true]),
+      );
+      t.strictSame([code, findings], [0, []]);
+    });
 });
