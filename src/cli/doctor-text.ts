@@ -7,9 +7,14 @@ import { printable } from '../control/support/printable.js';
 const WIDTH = 80;
 /** The width of the words ERROR, WARNING and ok, and of `why:` and `fix:` below them. */
 const MARGIN = 9;
+/** More findings of one kind than this are cut to so many. */
+const MAX_LISTED = 8;
+const SHOWN = 5;
 
 export function formatReport({ findings, passed, level }: Report): string {
-  const blocks = findings.map(blockOf);
+  const blocks = [...new Set(findings.map(({ id }) => id))].flatMap((id) =>
+    blocksOfKind(findings.filter((finding) => finding.id === id)),
+  );
   const levelText =
     level.reason === null ? `offload level: ${level.name}` : `offload level: ${level.name} (${level.reason})`;
   const lines = [...passed.map(({ what }) => what), levelText].map((what) => paragraph('ok', what));
@@ -23,6 +28,13 @@ function headline(findings: readonly Finding[]): string {
   };
   const counts = [...count('error', 'error'), ...count('warning', 'warning')];
   return `weft doctor: ${counts.join(', ') || 'no problem found'}`;
+}
+
+/** Of many findings of a kind only the first ones are shown. */
+function blocksOfKind(findings: readonly Finding[]): string[] {
+  if (findings.length <= MAX_LISTED) return findings.map(blockOf);
+  const more = `and ${findings.length - SHOWN} more of this kind (${findings[0]?.id}); --json lists all`;
+  return [...findings.slice(0, SHOWN).map(blockOf), paragraph('', more)];
 }
 
 function blockOf({ severity, what, why, fix }: Finding): string {

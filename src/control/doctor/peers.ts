@@ -128,7 +128,7 @@ function rounded(ms: number | null): number | null {
 }
 
 function findingOfPeer(
-  { port, mtu, overhead, device }: FamilyView,
+  { port, mtu, overhead, device, underlay }: FamilyView,
   { publicIp, subnet, vtepMac }: PeerView,
   { verdict, pathMTU, seenFrom, seenMAC, tunnel }: PeerReport,
   { refused, unreachableCode, portUnreachable }: ProbeResult,
@@ -176,7 +176,7 @@ function findingOfPeer(
         isLost
           ? 'Full packets of pods are lost: connections start, then hang.'
           : 'Full packets of pods travel in fragments, which are slow and which many firewalls drop.',
-        `set "MTU": ${value} in Backend of net-conf.json on every node, then restart Weft and the pods`,
+        `ip link set ${shellWord(underlay)} mtu ${value}   # or "MTU": ${value} in Backend of net-conf.json on every node`,
       );
     }
     case 'wrong-source-address':

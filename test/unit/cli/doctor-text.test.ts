@@ -59,6 +59,16 @@ t.test('formatReport of a healthy node names no problem', async (t) => {
   t.match(text, /^weft doctor: no problem found\n\nok {7}Linux/);
 });
 
+t.test('formatReport shows five of many findings of a kind', async (t) => {
+  const findings = Array.from({ length: 90 }, (_, index) =>
+    problem('x', 'error', `peer ${index}`, 'why', 'fix'),
+  );
+  const text = formatReport({ ...REPORT, findings: [...findings, WARNING] });
+  t.match(text, /^weft doctor: 90 errors, 1 warning\n/);
+  t.equal(text.match(/^ERROR/gm)?.length, 5);
+  t.match(text, /\n\n {9}and 85 more of this kind \(x\); --json lists all\n\nWARNING/);
+});
+
 t.test('the schema accepts a report, and refuses one with another key', async (t) => {
   assertSchema(t, REPORT);
   const results: boolean[] = [];
