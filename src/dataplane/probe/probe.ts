@@ -12,6 +12,7 @@ import { bind, close, sendto, socket } from '../../sys/ffi.js';
 import { isIpv6Address, sockaddr, socketFamilyOf, type UnderlayAddress } from '../../sys/sockaddr.js';
 import { ECHO4, echoRequest, SMALLEST_ECHO } from './echo.js';
 import { arpRequest, Observer, type Sighting } from './observer.js';
+import { narrow, sizesBetween, type Way, wayOfSearch } from './path-mtu.js';
 import { type FromPeer, IcmpSocket, keyOf, Waiter } from './sockets.js';
 
 /** Attempts of a probe, and the time after each of them. */
@@ -19,8 +20,6 @@ const ATTEMPTS = [300, 350, 450];
 /** The search for the path MTU has several rounds, each shorter. */
 const SEARCH_ATTEMPTS = [200, 300];
 const SEARCH_ROUNDS = 4;
-/** Sizes of a round of the search. */
-const SIZES = 24;
 /** The smallest MTU that the search tries: RFC 791 and RFC 8200. */
 const MIN_MTU4 = 576;
 const MIN_MTU6 = 1280;
@@ -63,7 +62,6 @@ export interface ProbeResult {
   sightings: Sighting[];
 }
 
-type Way = 'underlay' | 'tunnel';
 type Measured = 'underlaySmall' | 'underlayFull' | 'tunnelSmall' | 'tunnelFull';
 
 interface Job {
@@ -281,12 +279,13 @@ class Probe {
         jobs.map(({ job }) => job),
         SEARCH_ATTEMPTS,
       );
-      for (const { range, size, job } of jobs)
-        if (job.state === 'answered') range.works = Math.max(range.works, size);
-      for (const { range, size, job } of jobs) {
-        if (job.state !== 'answered' && size > range.works) range.fails = Math.min(range.fails, size);
+      for (const range of ranges) {
+        const own = jobs.filter((one) => one.range === range);
+        narrow(
+          range,
+          own.map(({ size, job }) => ({ size, arrives: job.state === 'answered' })),
+        );
       }
-      for (const range of ranges) range.hint = undefined;
     }
     for (const { peer, works } of ranges) if (works >= least) this.resultOf(peer).pathMtu = works;
   }
@@ -294,21 +293,4 @@ class Probe {
 
 function newJob(peer: number, way: Way, size: number): Job {
   return { peer, way, size, state: 'open', ms: null, sentAt: 0 };
-}
-
-/** Returns on which way the search runs; undefined if there is nothing to find. */
-function wayOfSearch({ underlaySmall, underlayFull, tunnelSmall, tunnelFull }: ProbeResult): Way | undefined {
-  if (underlaySmall !== null && underlayFull === null) return 'underlay';
-  return tunnelSmall !== null && tunnelFull === null ? 'tunnel' : undefined;
-}
-
-/** Returns the sizes of the next round: evenly between the largest that works and the smallest that fails. */
-export function sizesBetween(range: { works: number; fails: number; hint?: number | undefined }): number[] {
-  const { works, fails, hint } = range;
-  const count = Math.min(fails - works - 1, SIZES);
-  const step = (fails - works) / (count + 1);
-  const sizes = Array.from({ length: count }, (_, index) => Math.round(works + step * (index + 1)));
-  // What a router has reported is mostly the answer: the size itself works, and one more fails.
-  const likely = hint === undefined ? [] : [hint, hint + 1];
-  return [...new Set([...sizes, ...likely])].filter((size) => size > works && size < fails);
 }

@@ -7,7 +7,7 @@ import {
   parseIcmp,
 } from '../../../../src/dataplane/probe/echo.js';
 import { arpRequest } from '../../../../src/dataplane/probe/observer.js';
-import { sizesBetween } from '../../../../src/dataplane/probe/probe.js';
+import { narrow, type Range, sizesBetween } from '../../../../src/dataplane/probe/path-mtu.js';
 
 function viewOf(...bytes: number[]): DataView {
   return new DataView(Uint8Array.from(bytes).buffer);
@@ -63,18 +63,25 @@ t.test('parseIcmp reads Packet Too Big of ICMPv6', async (t) => {
 
 t.test('sizesBetween narrows the range to one size in few rounds, and tries the reported MTU', async (t) => {
   for (const answer of [576, 1280, 1400, 1499]) {
-    const range = { works: 575, fails: 1500 };
+    const range: Range = { works: 575, fails: 1500 };
     let rounds = 0;
     for (let sizes = sizesBetween(range); sizes.length > 0; sizes = sizesBetween(range)) {
       rounds++;
-      for (const size of sizes) {
-        if (size <= answer) range.works = Math.max(range.works, size);
-        else range.fails = Math.min(range.fails, size);
-      }
+      narrow(
+        range,
+        sizes.map((size) => ({ size, arrives: size <= answer })),
+      );
     }
     t.strictSame([range.works, rounds <= 3], [answer, true]);
   }
-  t.match(sizesBetween({ works: 575, fails: 1500, hint: 1411 }), new Set([1411, 1412]));
+  const first = sizesBetween({ works: 575, fails: 1500, hint: 1411 });
+  t.ok(first.includes(1411) && first.includes(1412));
+  const range = { works: 575, fails: 1500 };
+  narrow(range, [
+    { size: 700, arrives: false },
+    { size: 900, arrives: true },
+  ]);
+  t.match(range, { works: 900, fails: 1500 }, 'the packet of 700 bytes was lost for another reason');
 });
 
 t.test('arpRequest is a broadcast of the own MAC in a VXLAN datagram', async (t) => {
