@@ -242,7 +242,7 @@ async function checkNode(
   return [
     ...checkFlanneld(options.adopt && !running),
     ...addresses.flat(),
-    ...checkCni(),
+    ...(await checkCni()),
     ...checkClock(readClock(), tls),
     ...strict.flat(),
     ...(facts === undefined ? [] : await checkMtus(facts, links, running)),

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { shellWord } from '../support/printable.js';
+import { readTextFile } from '../support/read-file.js';
 import { type Finding, problem } from './finding.js';
 
 /** Where container runtimes look for their network configuration. */
@@ -93,11 +94,13 @@ export function checkDhcp(
 }
 
 /** Reports a network configuration that the container runtime uses instead of flannel's: the first in order counts. */
-export function checkCni(directory = CNI_DIRECTORY): Finding[] {
+export async function checkCni(directory = CNI_DIRECTORY): Promise<Finding[]> {
   const files = entries(directory)
     .filter((name) => /\.(?:conf|conflist|json)$/.test(name))
     .sort();
-  const types = files.map((name) => typesIn(read(join(directory, name))));
+  const types = await Promise.all(
+    files.map(async (name) => typesIn(await readTextFile(join(directory, name)).catch(() => ''))),
+  );
   const flannel = types.findIndex((found) => found.includes('flannel'));
   const [first] = files;
   if (flannel <= 0 || first === undefined) return [];

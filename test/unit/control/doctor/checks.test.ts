@@ -80,9 +80,16 @@ t.test("checkDhcp leaves the device's own address alone, and names the client", 
 t.test('checkCni reports a file before that of flannel only', async (t) => {
   const conf = (type: string) => JSON.stringify({ plugins: [{ type }] });
   const flannel = { '10-flannel.conflist': conf('flannel') };
-  t.strictSame(checkCni(t.testdir({ ...flannel, '20-x.conf': conf('x'), '05-x.disabled': conf('x') })), []);
-  t.strictSame(checkCni(t.testdir({ '05-podman.conflist': conf('bridge') })), [], 'no flannel, no conflict');
-  t.match(checkCni(t.testdir({ ...flannel, '05-x.conf': '{ broken' })), [
+  t.strictSame(
+    await checkCni(t.testdir({ ...flannel, '20-x.conf': conf('x'), '05-x.disabled': conf('x') })),
+    [],
+  );
+  t.strictSame(
+    await checkCni(t.testdir({ '05-podman.conflist': conf('bridge') })),
+    [],
+    'no flannel, no conflict',
+  );
+  t.match(await checkCni(t.testdir({ ...flannel, '05-x.conf': '{ broken' })), [
     { id: 'cni-conflict', what: /type unknown/ },
   ]);
 });
