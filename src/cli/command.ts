@@ -5,6 +5,7 @@ import type { RunOptions } from '../control/options.js';
 import { configureLog, error } from '../control/support/log.js';
 import { version } from '../version.js';
 import { applyEnvironment } from './environment.js';
+import type { Flags, ValuesOf } from './flag.js';
 import { refuseQuoted, refuseQuotes } from './flag-quotes.js';
 import { FLANNEL_FLAGS, RUN_FLAGS, type RunFlags, WEFT_FLAGS } from './flags.js';
 import { parseFlags, UsageError } from './go-flags.js';
@@ -30,14 +31,19 @@ interface Option {
 
 export const HELP = ['-h, --help', 'print this help'] as const;
 
-/** Returns a command with the flags of `weft run`. Each of flanneld's flags also has an environment variable. */
-export function flagCommand(
+/**
+ * Returns a command with the flags of `weft run`, and its own. Each of flanneld's flags also has an environment variable.
+ */
+export function flagCommand<Own extends Flags>(
   name: string,
   description: string,
-  action: (options: RunOptions, flags: RunFlags) => Promise<void>,
+  own: Own,
+  action: (options: RunOptions, flags: RunFlags & ValuesOf<Own>) => Promise<void>,
 ): Command {
+  const table = { ...RUN_FLAGS, ...own };
   const synopsis = `weft ${name} [OPTION]...`;
   const groups: readonly UsageGroup[] = [
+    ...(Object.keys(own).length === 0 ? [] : [{ heading: 'Flags of this command:', rows: flagRows(own) }]),
     {
       heading: "flanneld's flags (each also has an environment variable FLANNELD_<NAME>):",
       rows: flagRows(FLANNEL_FLAGS),
@@ -51,7 +57,8 @@ export function flagCommand(
   ];
   const usage = formatUsage(synopsis, description, groups);
   const run = async (words: string[]): Promise<void> => {
-    const { values, given, help } = parseFlags(words, RUN_FLAGS);
+    const { values: all, given, help } = parseFlags(words, table);
+    const values = all as RunFlags & ValuesOf<Own>;
     if (help) return void process.stdout.write(usage);
     if (values.version) return void process.stderr.write(`weft ${version()}\n`);
     const problems = applyEnvironment(FLANNEL_FLAGS, values, given, process.env);

@@ -3,6 +3,7 @@
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { info, silence } from '../control/support/log.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
+import { DOCTOR_FLAGS } from './flags.js';
 import { formatFlagsConfig } from './flags-config.js';
 import type { UsageGroup } from './usage.js';
 
@@ -10,6 +11,7 @@ import type { UsageGroup } from './usage.js';
 export const run = flagCommand(
   'run',
   "carry this node's pod traffic until SIGTERM or SIGINT",
+  {},
   async (options, flags) => {
     // A failed start from a lease file logs its error only.
     if (options.source.type !== 'file') info(formatFlagsConfig(flags));
@@ -24,6 +26,7 @@ export const run = flagCommand(
 const reload = flagCommand(
   'reload',
   'replace the running Weft in the background; ends once the new one is ready',
+  {},
   async (options) => {
     checkPlatform(process.platform, process.arch);
     const { reload } = await import('./reload.js');
@@ -33,13 +36,20 @@ const reload = flagCommand(
 
 const doctor = flagCommand(
   'doctor',
-  'check whether `weft run` would start, and what blocks it (read-only)',
-  async (options) => {
+  'check this node, with or without a running Weft, and its peers (read-only)',
+  DOCTOR_FLAGS,
+  async (options, { json, peers }) => {
     // The report on stdout replaces the log.
     silence();
-    checkPlatform(process.platform, process.arch);
+    try {
+      checkPlatform(process.platform, process.arch);
+    } catch (error) {
+      const { reportPlatform } = await import('./doctor-platform.js');
+      reportPlatform(error, json);
+      throw error;
+    }
     const { diagnose } = await import('./doctor.js');
-    await diagnose(options);
+    await diagnose(options, { json, peers });
   },
 );
 

@@ -100,7 +100,14 @@ export const WEFT_FLAGS = {
   'log-format': choice('klog', ['klog', 'json'], "format of the log: flanneld's lines or JSON objects"),
 };
 
+/** Flags that only `weft doctor` has. */
+export const DOCTOR_FLAGS = {
+  peers: bool(false, 'probe the way to every peer, through the tunnel and underneath it'),
+  json: bool(false, 'print JSON'),
+};
+
 export const RUN_FLAGS = { ...FLANNEL_FLAGS, ...WEFT_FLAGS };
 
+export type DoctorFlags = ValuesOf<typeof DOCTOR_FLAGS>;
 export type RunFlags = ValuesOf<typeof RUN_FLAGS>;
 export type RunFlag = keyof RunFlags;

@@ -96,10 +96,16 @@ export function userErrorFor(
   }
   if (error.code !== 'EADDRINUSE') return cannotBind(error, formatEndpoint(address, port));
   const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
+  const hint = {
+    id: 'port-taken',
+    why: "Weft receives the peers' packets on this port, and does not start without it.",
+    fix: vxlan === undefined ? `ss -lunp "sport = :${port}"` : `ip link delete ${shellWord(vxlan.name)}`,
+  };
   return new UserError(
     vxlan === undefined
       ? `UDP port ${port} of ${formatIp(address)} is taken by another process; find and stop it (ss -lunp "sport = :${port}"), or change Backend.Port on every node`
       : `UDP port ${port} of ${formatIp(address)} is taken by the kernel vxlan device ${vxlan.name}; remove it (ip link delete ${shellWord(vxlan.name)}), or change Backend.Port on every node`,
+    hint,
   );
 }
 

@@ -49,8 +49,22 @@ export async function checkPrivileges(): Promise<void> {
   if (((effective >> CAP_NET_ADMIN) & 1n) === 1n) return;
   throw new UserError(
     `Error registering network: operation not permitted: user ${process.getuid?.()} lacks CAP_NET_ADMIN, which devices and routes require: run as root, or grant the capability (AmbientCapabilities=CAP_NET_ADMIN in a systemd unit)`,
+    {
+      id: 'capabilities',
+      why: 'Without CAP_NET_ADMIN Weft can create no device and no route, and does not start.',
+      fix: 'sudo weft doctor',
+    },
   );
 }
+
+/** The command that lets the tun driver be opened, by the error. */
+const TUN_FIXES: Readonly<Record<string, string>> = {
+  ENOENT: 'modprobe tun',
+  ENODEV: 'modprobe tun',
+  ENXIO: 'modprobe tun',
+  EACCES: 'chmod 0666 /dev/net/tun',
+  EPERM: 'docker run --device /dev/net/tun --cap-add NET_ADMIN …',
+};
 
 /** @throws UserError with the reason and the remedy when the tun driver cannot be opened */
 export async function checkTun(): Promise<void> {
@@ -71,6 +85,11 @@ export async function checkTun(): Promise<void> {
     const code = (error as { code?: string }).code ?? '';
     throw new UserError(
       `Error registering network: failed to open TUN device: ${TUN_PATH}: ${remedies[code] ?? `cannot be opened (${code})`}`,
+      {
+        id: 'tun',
+        why: 'Weft needs the tun driver for its device, and does not start without it.',
+        fix: TUN_FIXES[code] ?? `ls -l ${TUN_PATH}`,
+      },
     );
   }
 }

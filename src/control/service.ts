@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { version } from '../version.js';
 import { formatCidr } from './addresses/cidr.js';
 import { mapFamilies } from './addresses/family.js';
+import { type Examined, familyView, usesTls } from './doctor/facts.js';
 import type { Firewall } from './firewall/firewall.js';
 import type { ControlRequest } from './ipc/protocol.js';
 import type { Journal } from './journal.js';
@@ -16,7 +17,7 @@ import { collectFamily, STARTING, type StartingStatus, type Status } from './nod
 import { UnderlayFollower } from './node/underlay-follower.js';
 import type { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import type { RunOptions } from './options.js';
-import type { Plan } from './plan.js';
+import { lowestMtu, type Plan } from './plan.js';
 import type { Privileges } from './privileges.js';
 import type { ServiceManager } from './service-manager.js';
 import type { Shutdown } from './shutdown.js';
@@ -181,6 +182,30 @@ export class Service {
     warn(`leases rejected, the last valid ones stay in use: ${error.message}`);
   }
 
+  /** Runs the obstacle checks, and collects what `weft doctor` needs to know. */
+  async examine(): Promise<Examined> {
+    await this.watch?.checkNow(CHECK_MS);
+    const { plan, options, firewall, tunnels } = this.parts;
+    const { backend } = plan.netConf;
+    const [first] = tunnels;
+    const { fastPath, dataplane } = first as FamilyTunnel;
+    const { on, reason } = fastPath.status;
+    return {
+      facts: {
+        backend: backend.type,
+        vni: backend.type === 'vxlan' ? backend.vni : null,
+        subnetFile: options.subnetFile,
+        podMtu: lowestMtu(tunnels.map((tunnel) => tunnel.plan)),
+        tls: usesTls(options),
+        level: { name: on ? 'bpf' : dataplane.offload.level, reason: on ? null : reason },
+        families: tunnels.map((tunnel) => familyView(tunnel.plan, tunnel.own, tunnel.peers)),
+      },
+      notReady: this.ready ? this.notReady : STARTING,
+      refusedLeases: this.rejected,
+      obstacles: [...firewall.obstacles, ...(this.watch?.obstacles ?? [])],
+    };
+  }
+
   /** Collects what `weft status` shows. */
   async status(): Promise<Status> {
     const { plan, options, source, firewall, tunnels, files, privileges } = this.parts;
@@ -230,6 +255,9 @@ export async function answer(
       if (!(service instanceof Service)) return service;
       if (request.check === true) await service.watch?.checkNow(CHECK_MS);
       return await service.status();
+    case 'examine':
+      if (!(service instanceof Service)) return { facts: null, notReady: service.notReady ?? STARTING };
+      return await service.examine();
     case 'leave':
       info('weft cleanup: stopping');
       shutdown.request();

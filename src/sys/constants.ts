@@ -13,6 +13,7 @@ export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
+export const AF_PACKET = 17;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0x80000;
@@ -51,6 +52,7 @@ export const IP_TOS = 1;
 export const IP_MTU_DISCOVER = 10;
 export const IP_RECVTOS = 13;
 export const IP_PMTUDISC_DONT = 0;
+export const IP_PMTUDISC_PROBE = 3; // DF, whatever path MTU the kernel knows
 
 // linux/in6.h
 export const IPPROTO_IPV6 = 41;
@@ -59,6 +61,8 @@ export const IPV6_V6ONLY = 26;
 export const IPV6_RECVTCLASS = 66;
 export const IPV6_TCLASS = 67;
 export const IPV6_PMTUDISC_DONT = 0;
+export const IPV6_PMTUDISC_PROBE = 3;
+export const IPPROTO_ICMPV6 = 58;
 
 // asm-generic/poll.h
 export const POLLIN = 0x1;
@@ -125,6 +129,8 @@ export const SOCKADDR_IN6_SIZE = 28; // family u16 @0, port u16 @2 (network orde
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
 export const TIMESPEC_SIZE = 16; // seconds i64 @0, nanoseconds i64 @8
 export const TIMEVAL_SIZE = 16; // seconds i64 @0, microseconds i64 @8
+export const SOCKADDR_LL_SIZE = 20; // linux/if_packet.h: family u16 @0, protocol u16 @2 (network order), ifindex i32 @4, rest @8
+export const TIMEX_SIZE = 208; // linux/timex.h: modes u32 @0, status i32 @40
 export const SOCK_FILTER_SIZE = 8; // linux/filter.h: code u16 @0, jumps u8 @2 and @3, k u32 @4
 export const SOCK_FPROG_SIZE = 16; // linux/filter.h: instructions u16 @0, pointer u64 @8
 export const CMSGHDR_SIZE = 16; // len u64 @0, level i32 @8, type i32 @12, data @16
@@ -192,6 +198,7 @@ export const TCA_BPF_FLAGS = 8;
 export const TCA_BPF_ID = 11; // 4.11
 export const TCA_BPF_FLAG_ACT_DIRECT = 1;
 export const ETH_P_ALL = 3;
+export const ETH_P_IP = 0x0800;
 
 // linux/xfrm.h
 export const NETLINK_XFRM = 6;
@@ -201,3 +208,6 @@ export const XFRM_MSG_GETPOLICY = 21;
 export const SIOCETHTOOL = 0x8946;
 export const ETHTOOL_STSO = 0x1f;
 export const ETHTOOL_SGRO = 0x2c;
+
+// linux/timex.h
+export const TIME_ERROR = 5;

@@ -25,6 +25,13 @@ const cSetsockopt = libc.func('int setsockopt(int fd, int level, int name, void 
 const cGetsockopt = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
 const cSendmsg = libc.func('long sendmsg(int fd, void *message, int flags)');
 const cRecvmsg = libc.func('long recvmsg(int fd, void *message, int flags)');
+const cSendto = libc.func(
+  'long sendto(int fd, void *data, size_t length, int flags, void *address, uint32_t size)',
+);
+const cRecvfrom = libc.func(
+  'long recvfrom(int fd, void *data, size_t length, int flags, void *address, void *size)',
+);
+const cAdjtimex = optional('int adjtimex(void *state)');
 const cEventfd = libc.func('int eventfd(unsigned int value, int flags)');
 const cRead = libc.func('long read(int fd, uintptr_t buffer, size_t length)');
 const cWrite = libc.func('long write(int fd, uintptr_t buffer, size_t length)');
@@ -129,6 +136,27 @@ export function sendmsg(fd: number, message: Uint8Array, flags: number): number 
 /** `message` is a struct msghdr, whose lengths and flags the kernel writes. */
 export function recvmsg(fd: number, message: Uint8Array, flags: number): number {
   return checked(cRecvmsg(fd, message, flags));
+}
+
+/** Sends `data` to a sockaddr. */
+export function sendto(fd: number, data: Uint8Array, flags: number, address: Uint8Array): number {
+  return checked(Number(cSendto(fd, data, data.length, flags, address, address.length)));
+}
+
+/** Receives into `data`. `address` receives the sender's sockaddr; `size` contains its room (u32, host order). */
+export function recvfrom(
+  fd: number,
+  data: Uint8Array,
+  flags: number,
+  address: Uint8Array,
+  size: Uint8Array,
+): number {
+  return checked(Number(cRecvfrom(fd, data, data.length, flags, address, size)));
+}
+
+/** Fills a struct timex. Returns the state of the clock, TIME_ERROR if it is not synchronised. */
+export function adjtimex(state: Uint8Array): number {
+  return cAdjtimex === undefined ? 0 : checked(cAdjtimex(state));
 }
 
 export function eventfd(flags: number): number {

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { loadAll } from 'js-yaml';
 import t from 'tap';
 import { applyEnvironment, variableOf } from '../../src/cli/environment.js';
-import { FLANNEL_FLAGS, RUN_FLAGS } from '../../src/cli/flags.js';
+import { DOCTOR_FLAGS, FLANNEL_FLAGS, RUN_FLAGS } from '../../src/cli/flags.js';
 import { parseFlags } from '../../src/cli/go-flags.js';
 import { runOptions } from '../../src/cli/run-options.js';
 import { netConfOf } from '../../src/control/config/net-conf.js';
@@ -47,14 +47,13 @@ function problemOf([name = '', ...rest]: readonly string[]): string | undefined 
   }
   if (!['run', 'reload', 'doctor'].includes(name)) return `weft has no command ${name}`;
   try {
-    const { values, given } = parseFlags(words, RUN_FLAGS);
+    const table = name === 'doctor' ? { ...RUN_FLAGS, ...DOCTOR_FLAGS } : RUN_FLAGS;
+    const { values, given } = parseFlags(words, table);
     runOptions(values, given);
     const last = words.findLastIndex((word) => word.startsWith('-'));
     const named = words[last]?.replace(/^--?/, '') ?? '';
     const takesNext =
-      !named.includes('=') &&
-      Object.hasOwn(RUN_FLAGS, named) &&
-      !RUN_FLAGS[named as keyof typeof RUN_FLAGS].boolean;
+      !named.includes('=') && Object.hasOwn(table, named) && !table[named as keyof typeof table].boolean;
     const left = words.slice(last + (takesNext ? 2 : 1));
     return left.length === 0 ? undefined : `${left.join(' ')} is no flag`;
   } catch (error) {

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 /** `check`: runs the obstacle checks first. An older Weft ignores it and answers with its last results. */
 export type ControlRequest =
   | { command: 'status'; check?: true }
+  /** What `weft doctor` needs to know of the running Weft. The obstacle checks run first. */
+  | { command: 'examine' }
   | { command: 'leave' }
   /**
    * Sends the dataplanes to the Unix socket at `path`, which a new Weft process has opened. `id` names this takeover; only

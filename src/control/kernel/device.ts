@@ -32,7 +32,12 @@ export interface DeviceState {
 }
 
 /** The error for a device of this name that another process has. */
-export class NameTaken extends UserError {}
+export class NameTaken extends UserError {
+  constructor(message: string, fix?: string) {
+    const why = "Weft's own device needs the name and the pod network, and Weft does not start beside it.";
+    super(message, { id: 'device-taken', why, ...(fix !== undefined && { fix }) });
+  }
+}
 
 /** The error for a device that no longer exists. */
 export class DeviceGone extends UserError {}
@@ -67,6 +72,7 @@ function nameTaken(link: Link, what: string, adopt = ''): NameTaken {
     const { id, port } = link.data;
     return new NameTaken(
       `${name} ${what}: it is a kernel vxlan device (VNI ${id}, UDP port ${port}), as flanneld creates it; stop flanneld, then ${adopt}remove the device: ${remove}`,
+      remove,
     );
   }
   if (link.kind === 'tun') {
@@ -74,10 +80,12 @@ function nameTaken(link: Link, what: string, adopt = ''): NameTaken {
     if (weft !== undefined) return new NameTaken(alreadyRuns(weft));
     return new NameTaken(
       `${name} ${what}: it is a tun/tap device of another process; stop that process (perhaps another Weft or flanneld), or remove the device: ${remove}`,
+      remove,
     );
   }
   return new NameTaken(
     `${name} ${what}: it is a ${link.kind ?? 'physical'} device; remove or rename it: ${remove}`,
+    remove,
   );
 }
 

@@ -23,6 +23,7 @@ export async function checkBridges(
         .map(({ address, prefixLength }) => ({
           key: `bridge ${name} ${formatIp(address)}`,
           message: `the bridge ${name} has address ${formatIp(address)}/${prefixLength}, and this node's subnet is ${formatCidr(subnet)}: other nodes do not reach its pods; drain the node's pods, then run ip link delete ${shellWord(name)} (the next pod recreates it)`,
+          fix: `ip link delete ${shellWord(name)}`,
         })),
     );
 }

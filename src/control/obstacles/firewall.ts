@@ -60,6 +60,7 @@ async function kubeletObstacle(
     return {
       key: `kubelet ${family}`,
       message: `kubelet's chains are in ${other.backEnd}, but Weft's rules are in ${main.backEnd} of ${main.command}; restart Weft, so that it uses ${other.command}`,
+      fix: 'systemctl restart weft',
     };
   }
   return undefined;
@@ -75,6 +76,7 @@ function forwardObstacle(facts: FamilyFacts, chain: BaseChain, cured: boolean): 
   return {
     key: `firewall forward ${facts.family} ${chain.label}`,
     message: `${chain.label} drops pod traffic of ${network} (${reason})${cured ? " before Weft's rules accept it" : ''}; ${forwardRemedy(facts.family, chain, network)}`,
+    fix: forwardCommands(facts.family, chain, network).join(' && '),
   };
 }
 
@@ -91,6 +93,7 @@ function inputObstacle(facts: FamilyFacts, chain: BaseChain): Obstacle | undefin
   return {
     key: `firewall input ${facts.family} ${chain.label}`,
     message: `${chain.label} drops the datagrams of peers to UDP port ${facts.port} on ${facts.underlay} (${reason}); open the port: ${remedy}`,
+    fix: remedy,
   };
 }
 
@@ -102,15 +105,28 @@ function dropReason(chain: BaseChain, packet: Packet, cured: boolean): string | 
   return undefined;
 }
 
-function forwardRemedy(family: Family, { iptables, name, table }: BaseChain, network: string): string {
+function forwardRemedy(family: Family, chain: BaseChain, network: string): string {
+  const [first, second] = forwardCommands(family, chain, network);
+  if (chain.iptables !== undefined) return `accept it first: ${first}; ${second}`;
+  return `accept it there: ${first}${isFirewalld(chain) ? ', then' : ';'} ${second}`;
+}
+
+/** Returns the two commands that let pod traffic pass. */
+function forwardCommands(family: Family, chain: BaseChain, network: string): [string, string] {
+  const { iptables, name, table } = chain;
   if (iptables !== undefined) {
     const accept = (flag: string) => `${iptables.command} -I ${name} ${flag} ${network} -j ACCEPT`;
-    return `accept it first: ${accept('-s')}; ${accept('-d')}`;
+    return [accept('-s'), accept('-d')];
   }
+  if (isFirewalld(chain))
+    return [`firewall-cmd --permanent --zone=trusted --add-source=${network}`, 'firewall-cmd --reload'];
   const field = family === 'ipv4' ? 'ip' : 'ip6';
   const accept = (side: string) => `nft insert rule ${table} ${name} ${field} ${side} ${network} accept`;
-  const firewalld = `firewall-cmd --permanent --zone=trusted --add-source=${network}, then firewall-cmd --reload`;
-  return `accept it there: ${table?.endsWith(' firewalld') ? firewalld : `${accept('saddr')}; ${accept('daddr')}`}`;
+  return [accept('saddr'), accept('daddr')];
+}
+
+function isFirewalld({ table }: BaseChain): boolean {
+  return table?.endsWith(' firewalld') === true;
 }
 
 /** Returns a packet from another node's pod to one of this node, and the reverse. */

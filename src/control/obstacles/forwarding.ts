@@ -38,9 +38,11 @@ export async function checkForwarding(
 }
 
 function obstacle(sysctl: string, loss: string): Obstacle {
+  const fix = `sysctl -w ${shellWord(`${sysctl}=1`)}`;
   return {
     key: `forwarding ${sysctl}`,
-    message: `${sysctl} is 0: ${loss}; run sysctl -w ${shellWord(`${sysctl}=1`)}, and set it in /etc/sysctl.d`,
+    message: `${sysctl} is 0: ${loss}; run ${fix}, and set it in /etc/sysctl.d`,
+    fix,
   };
 }
 

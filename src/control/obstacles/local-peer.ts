@@ -21,10 +21,12 @@ export async function checkLocalPeers(
     const owner = owners.get(publicIp);
     if (owner === undefined) return [];
     const address = formatIp(publicIp);
+    const fix = `ip address delete ${address}/${owner.prefixLength} dev ${shellWord(owner.name)}`;
     return [
       {
         key: `local peer ${formatCidr(subnet)}`,
-        message: `the peer with subnet ${formatCidr(subnet)} has public IP ${address}, which is an address of ${owner.name} on this node, so packets to it never leave; run ip address delete ${address}/${owner.prefixLength} dev ${shellWord(owner.name)}, or correct that node's public IP`,
+        message: `the peer with subnet ${formatCidr(subnet)} has public IP ${address}, which is an address of ${owner.name} on this node, so packets to it never leave; run ${fix}, or correct that node's public IP`,
+        fix,
       },
     ];
   });

@@ -10,6 +10,8 @@ export interface Obstacle {
   key: string;
   /** One sentence that states what is wrong and on which object, then a remedy. */
   message: string;
+  /** The remedy as one command, if one command can do it. */
+  fix?: string;
 }
 
 /** What a check knows of one family of this node, running or planned. */

@@ -65,6 +65,7 @@ function silence({ publicIp, subnet }: Lease, { port }: FamilyFacts): Obstacle {
   return {
     key: `silent peer ${address}`,
     message: `Weft has sent to peer ${address} (${formatCidr(subnet)}) for a minute and received nothing from it; check that it runs, that its public IP is right, and that no firewall between drops UDP port ${port}`,
+    fix: 'weft doctor --peers',
   };
 }
 

@@ -23,10 +23,12 @@ export async function checkRouterAdvertisements(
   const routes = await ipJson<Route>('-6 route show default', signal).catch(() => []);
   if (!routes.some(({ dev, protocol }) => dev === underlay && protocol === 'ra')) return [];
   const sysctl = `net.ipv6.conf.${underlay.replaceAll('.', '/')}.accept_ra`;
+  const fix = `sysctl -w ${shellWord(`${sysctl}=2`)}`;
   return [
     {
       key: `router advertisements ${underlay}`,
-      message: `${sysctl} is 1 and forwarding is on: the kernel ignores router advertisements, and the IPv6 default route through ${underlay} expires; run sysctl -w ${shellWord(`${sysctl}=2`)}, and set it in /etc/sysctl.d`,
+      message: `${sysctl} is 1 and forwarding is on: the kernel ignores router advertisements, and the IPv6 default route through ${underlay} expires; run ${fix}, and set it in /etc/sysctl.d`,
+      fix,
     },
   ];
 }

@@ -12,10 +12,21 @@ const SHOWN = 60;
  * to do. The command line prints the message without a stack and exits with 1.
  */
 export class UserError extends Error {
-  constructor(message: string) {
+  /** What `weft doctor` shows instead of parts of the message. */
+  readonly hint: FindingHint | undefined;
+
+  constructor(message: string, hint?: FindingHint) {
     super(printable(oneLine(message)));
     this.name = 'UserError';
+    this.hint = hint;
   }
+}
+
+/** The kind of a problem, why it matters, and the command that corrects it. */
+export interface FindingHint {
+  readonly id: string;
+  readonly why?: string;
+  readonly fix?: string;
 }
 
 /** Returns the one-line form of an error that is a defect of Weft. */

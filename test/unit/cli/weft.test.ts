@@ -134,6 +134,18 @@ t.test('weft run logs its flags first, except with a lease file', async (t) => {
   t.match(file.stderr, /^E.*\] platform sunos is not supported[^\n]*\n$/);
 });
 
+t.test('weft doctor reports a 32-bit userland as a finding', async (t) => {
+  const arm = {
+    NODE_OPTIONS: "--import=data:text/javascript,Object.defineProperty(process,'arch',{value:'arm'})",
+  };
+  const { code, stdout, stderr } = await weftWith(arm, 'doctor');
+  t.match(stdout, /^weft doctor: 1 error\n\nERROR {4}architecture arm is not supported: [^]*32-bit/);
+  t.match(stderr, /^weft: architecture arm [^\n]*\n$/);
+  const json = await weftWith(arm, 'doctor', '--json');
+  t.match(JSON.parse(json.stdout), { healthy: false, findings: [{ id: 'platform', severity: 'error' }] });
+  t.strictSame([code, json.code], [1, 1]);
+});
+
 t.test('weft doctor prints its error as one line without a log header', async (t) => {
   const { code, stderr } = await weft('doctor', '-subnet-lease-renew-margin=0');
   t.equal(code, 1);

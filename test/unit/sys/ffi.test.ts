@@ -2,12 +2,15 @@ import t from 'tap';
 import { O_RDWR } from '../../../src/sys/constants.js';
 import {
   addressOf,
+  adjtimex,
   close,
   eventfd,
   open,
   ppoll,
   read,
+  recvfrom,
   sendmmsg,
+  sendto,
   write,
   writev,
 } from '../../../src/sys/ffi.js';
@@ -24,6 +27,8 @@ t.test('ffi functions return the negated errno on failure', async (t) => {
   t.equal(write(-1, addressOf(buffer), 8), -EBADF);
   t.equal(writev(-1, addressOf(buffer), 0), -EBADF);
   t.equal(sendmmsg(-1, addressOf(buffer), 1, 0), -EBADF);
+  t.equal(sendto(-1, buffer, 0, buffer), -EBADF);
+  t.equal(recvfrom(-1, buffer, 0, buffer, buffer), -EBADF);
 });
 
 t.test('read returns -EAGAIN when a non-blocking descriptor has no data', async (t) => {
@@ -43,4 +48,8 @@ t.test('addressOf returns an address below 2^53, which is exact as a number', as
   const bytes = new Uint8Array(16);
   t.ok(Number.isSafeInteger(Number(addressOf(bytes))));
   t.equal(addressOf(bytes.subarray(5)) - addressOf(bytes), 5n);
+});
+
+t.test('adjtimex returns the state of the clock', async (t) => {
+  t.ok([0, 1, 2, 3, 4, 5].includes(adjtimex(new Uint8Array(208))));
 });

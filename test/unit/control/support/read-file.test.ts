@@ -82,6 +82,9 @@ t.test('UnreadableFile.isMissing is true only for a path without a file', async 
 
 /** Modules that read files directly, and what: the kernel's files are never a FIFO, and have size 0. */
 const DIRECT: Readonly<Record<string, string>> = {
+  'control/doctor/features.ts': '/proc/self/status, /lib/modules',
+  'control/doctor/rivals.ts': '/proc/<pid>',
+  'control/doctor/rp-filter.ts': '/proc/sys',
   'control/firewall/legacy-tables.ts': '/proc/net/ip_tables_names',
   'control/firewall/loaded-modules.ts': '/proc/modules',
   'control/kernel/device.ts': '/sys/class/net',

@@ -1,0 +1,78 @@
+/** The report of `weft doctor` as text: problems first, at most 80 columns. */
+
+import type { Report } from '../control/doctor/examine.js';
+import type { Finding } from '../control/doctor/finding.js';
+import { printable } from '../control/support/printable.js';
+
+const WIDTH = 80;
+/** The width of the words ERROR, WARNING and ok, and of `why:` and `fix:` below them. */
+const MARGIN = 9;
+/** More findings of one kind than this are cut to so many. */
+const MAX_LISTED = 8;
+const SHOWN = 5;
+
+export function formatReport({ findings, passed, level }: Report): string {
+  const blocks = [...new Set(findings.map(({ id }) => id))].flatMap((id) =>
+    blocksOfKind(findings.filter((finding) => finding.id === id)),
+  );
+  const levelText =
+    level.reason === null ? `offload level: ${level.name}` : `offload level: ${level.name} (${level.reason})`;
+  const lines = [...passed.map(({ what }) => what), levelText].map((what) => paragraph('ok', what));
+  return `${[headline(findings), ...blocks, lines.join('\n')].join('\n\n')}\n`;
+}
+
+function headline(findings: readonly Finding[]): string {
+  const count = (severity: string, noun: string): string[] => {
+    const number = findings.filter((finding) => finding.severity === severity).length;
+    return number === 0 ? [] : [`${number} ${noun}${number === 1 ? '' : 's'}`];
+  };
+  const counts = [...count('error', 'error'), ...count('warning', 'warning')];
+  return `weft doctor: ${counts.join(', ') || 'no problem found'}`;
+}
+
+/** Of many findings of a kind only the first ones are shown. */
+function blocksOfKind(findings: readonly Finding[]): string[] {
+  if (findings.length <= MAX_LISTED) return findings.map(blockOf);
+  const more = `and ${findings.length - SHOWN} more of this kind (${findings[0]?.id}); --json lists all`;
+  return [...findings.slice(0, SHOWN).map(blockOf), paragraph('', more)];
+}
+
+function blockOf({ severity, what, why, fix }: Finding): string {
+  return [
+    paragraph(severity === 'error' ? 'ERROR' : 'WARNING', what),
+    ...(why === null ? [] : [paragraph('   why:', why)]),
+    ...(fix === null ? [] : [command(fix)]),
+  ].join('\n');
+}
+
+/** Wraps a text behind a word of the margin. */
+function paragraph(word: string, text: string): string {
+  return wrapped(text, WIDTH - MARGIN)
+    .map((line, index) => `${(index === 0 ? word : '').padEnd(MARGIN)}${line}`)
+    .join('\n');
+}
+
+/** Wraps a command so that a shell reads it as one line. */
+function command(text: string): string {
+  const lines = wrapped(text, WIDTH - MARGIN - 2);
+  const isShell = !text.includes('…');
+  return lines
+    .map((line, index) => {
+      const goesOn = isShell && index < lines.length - 1 ? ' \\' : '';
+      return `${(index === 0 ? '   fix:' : '').padEnd(MARGIN)}${line}${goesOn}`;
+    })
+    .join('\n');
+}
+
+/** Breaks a text at spaces; a longer word has a line of its own. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of printable(text).split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
