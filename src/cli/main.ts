@@ -6,6 +6,7 @@ import { logNodeWarnings } from '../control/support/node-warnings.js';
 import { printable } from '../control/support/printable.js';
 import { UserError, unexpectedError } from '../control/support/user-error.js';
 import { version } from '../version.js';
+import { CAPTURE_EXAMPLES, CAPTURE_OPTIONS } from './capture-options.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
 import { formatFlagsConfig } from './flags-config.js';
 import { UsageError } from './go-flags.js';
@@ -58,6 +59,17 @@ const status = optionCommand(
   },
 );
 
+const capture = optionCommand(
+  'capture',
+  'show or record packets that Weft forwards and drops',
+  CAPTURE_OPTIONS,
+  async (runDir, values) => {
+    const { capturePackets } = await import('./capture.js');
+    await capturePackets(runDir, values);
+  },
+  CAPTURE_EXAMPLES,
+);
+
 const cleanup = optionCommand(
   'cleanup',
   'stop Weft; remove device, routes, rules and subnet.env',
@@ -75,7 +87,7 @@ const cleanup = optionCommand(
 );
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map(
-  Object.entries({ run, reload, doctor, status, cleanup }),
+  Object.entries({ run, reload, doctor, status, capture, cleanup }),
 );
 
 const USAGE = formatUsage(
