@@ -1,6 +1,6 @@
 /**
  * One run of `weft capture`: from the request to the last byte. It starts the recording in the dataplanes, turns the fast
- * path off for the captured peers, sends what was recorded to the client, and undoes everything at the end.
+ * path off for the captured peers, and sends what was recorded to the client. At the end it undoes everything.
  *
  * The client gets one JSON line, then frames: a length (u32, little-endian) and so many bytes of the capture. The length
  * LAST precedes one JSON line with the figures. The client ends the capture by closing its side of the connection.
@@ -196,7 +196,7 @@ function namesOf({ plan, own, bound }: FamilyTunnel, suffix: string): CaptureNam
     },
     outer: {
       name: `outer${suffix}`,
-      description: `${at}: datagrams of the tunnel; Weft wrote their IP and UDP headers anew`,
+      description: `${at}: datagrams of the tunnel; Weft has written their IP and UDP headers`,
     },
   };
 }

@@ -99,7 +99,7 @@ export async function openCapture(runDir: string, request: CaptureRequest): Prom
   socket.write(`${JSON.stringify(request)}\n`);
   const client = new CaptureClient(socket);
   const answer = await client.answer();
-  // From now on it may stay silent: nobody sends a packet.
+  // It may send nothing for hours: only packets cause bytes.
   socket.setTimeout(0);
   if (!answer.ok) {
     socket.destroy();

@@ -1,5 +1,5 @@
 /**
- * The IP and UDP headers of a datagram. A socket shows only its payload, so a capture writes the headers anew: addresses,
+ * The IP and UDP headers of a datagram. A socket shows only its payload, so a capture writes the headers itself: addresses,
  * ports, TOS and lengths are the real ones. TTL 64, identification 0 and UDP checksum 0 stand for unknown values.
  */
 

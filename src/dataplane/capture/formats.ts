@@ -27,7 +27,7 @@ export interface CaptureInterface {
   hasEthernet: boolean;
   payload: Payload;
   snaplen: number;
-  /** This node's end of every datagram, and the ports of the transmit sockets. They change when sockets are bound anew. */
+  /** This node's end of every datagram, and the ports of the transmit sockets. A rebind of the sockets changes them. */
   own: Endpoint;
   ports: readonly number[];
   /** UDP port of every peer. */

@@ -1,6 +1,6 @@
 /**
- * Records packets for a capture. Each forwarding thread has one recorder. While no capture runs, `on` is false, and the
- * code of the thread asks for nothing else: once per burst, and where it drops a packet.
+ * Records packets for a capture. Each forwarding thread has one recorder. While no capture runs, `on` is false. The
+ * thread asks for it once per burst, and where it drops a packet.
  *
  * A recorder allocates only when a capture begins. It copies a packet into the ring, or counts it as missed if the reader
  * has left no room; it never waits. What it wrote becomes visible at the end of a round (`publish`), so that a packet that

@@ -54,7 +54,7 @@ export class CaptureSource {
     if (outer) this.outer = { ...common, ...names.outer, isOuter: true };
   }
 
-  /** Follows sockets that are bound anew. */
+  /** Follows a rebind of the sockets. */
   rebind({ address, port, transmit }: CapturedDataplane): void {
     if (this.outer === undefined) return;
     this.outer.own = { address: bytesOf(address), port };

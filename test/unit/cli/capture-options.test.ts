@@ -1,6 +1,5 @@
 import t from 'tap';
 import { captureRequest } from '../../../src/cli/capture-options.js';
-import { UsageError } from '../../../src/cli/go-flags.js';
 
 t.test('without options both views of all peers are captured whole', async (t) => {
   t.strictSame(captureRequest({}, 'pcapng'), {
@@ -36,5 +35,5 @@ t.test('a number that is none is refused', async (t) => {
     { snaplen: '262145' },
     { peer: '' },
   ])
-    t.throws(() => captureRequest(values, 'text'), UsageError);
+    t.throws(() => captureRequest(values, 'text'), { message: /^error: --/ });
 });

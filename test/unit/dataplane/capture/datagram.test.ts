@@ -8,7 +8,7 @@ t.test(
     const to = { address: Uint8Array.of(192, 168, 77, 2), port: 8472 };
     t.equal(
       datagramHeaders(from, to, 0xb9, 100).toString('hex'),
-      '45b900800000000040115dfe' + 'c0a84d01' + 'c0a84d02' + '1234' + '2118' + '006c' + '0000',
+      '45b900800000000040115e60' + 'c0a84d01' + 'c0a84d02' + '1234' + '2118' + '006c' + '0000',
     );
   },
 );

@@ -37,12 +37,12 @@ t.test('an interface has link type, snaplen, name, description and microseconds'
   t.equal(
     block.toString('hex'),
     bytes(
-      '01000000 48000000 6500 0000 80000000',
+      '01000000 40000000 6500 0000 80000000',
       '0200 0500 6f75746572 000000', // if_name
       '0300 0400 65746830', // if_description
       '0900 0100 06 000000', // if_tsresol
       '0c00 0500 4c696e7578 000000', // if_os
-      '00000000 48000000',
+      '00000000 40000000',
     ),
   );
 });

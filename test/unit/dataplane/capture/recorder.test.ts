@@ -49,7 +49,9 @@ function rig(_t: Test, filter: Partial<CaptureFilter> = {}, lowersTtl = false): 
 }
 
 function bytes(length: number, first = 0): Uint8Array {
-  return Uint8Array.from({ length }, (_, index) => (first + index) & 0xff);
+  const all = new Uint8Array(length);
+  for (let i = 0; i < length; i++) all[i] = first + i;
+  return all;
 }
 
 t.test('outbound: the frame without the tunnel header, its peer and direction', async (t) => {
@@ -154,7 +156,7 @@ t.test('a full ring misses packets and counts them by view; what it has stays wh
 t.test('records of all lengths follow each other around the end of the ring', async (t) => {
   const { kit, recorder, taken } = rig(t);
   let total = 0;
-  for (let length = 1; total < 3 * RING_SIZE; length = (length * 7 + 13) % 65_000) {
+  for (let length = 1; total < 2 * RING_SIZE; length = (length * 7 + 13) % 65_000) {
     kit.fill([bytes(HEADER + length, length)], PEER);
     recorder.outbound(kit.batch);
     const [packet] = taken();
