@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
+import { udpConf } from '../../lab/leases.js';
 import { until } from '../../lab/until.js';
 import { WEFT_CLI } from '../../lab/world.js';
 import { makeBed, startWeft, startWefts } from './support/bed.js';
@@ -165,17 +166,35 @@ t.test('a capture beside the fast path', async (t) => {
     t.equal(await droppedByStatistics(file), Number(missed), 'the statistics blocks have the same number');
   });
 
-  await t.test('ends with its Weft, and the next one has the whole fast path', async (t) => {
-    const capture = await startCapture(t, weft, '-w', file);
-    await ping();
-    await weft.end('SIGKILL');
-    t.match(await capture.exited, { code: 1 });
-    t.match(capture.stderr, /the running Weft ended before the capture/);
-    t.equal((await decoded(file, ['frame.number'], '-Y', 'icmp')).length, 12);
-    const next = await startWeft(t, lab.node(1));
-    await fastPathIs(next, true);
-    await isOver();
-  });
+  await t.test(
+    'ends with its Weft, and the fast path is whole after a stop, a kill and a takeover',
+    async (t) => {
+      const [node] = lab.nodes;
+      const stopped = await startCapture(t, weft, '-w', file);
+      await ping();
+      await weft.end('SIGTERM');
+      t.match(await stopped.exited, { code: 1 });
+      t.match(stopped.stderr, /12 packets captured[^]*the capture ended early: Weft stops/);
+      await answered(t, pod, peer.address, 'answered without Weft', { count: 3 });
+
+      const second = await startWeft(t, node);
+      await fastPathIs(second, true);
+      const killed = await startCapture(t, weft, '-w', file);
+      await ping();
+      await second.end('SIGKILL');
+      t.match(await killed.exited, { code: 1 });
+      t.match(killed.stderr, /the running Weft ended before the capture/);
+      t.equal((await decoded(file, ['frame.number'], '-Y', 'icmp')).length, 12);
+
+      await fastPathIs(await startWeft(t, node), true);
+      const replaced = await startCapture(t, weft, '-w', file);
+      await startWeft(t, node, { flags: ['--takeover'] });
+      t.match(await replaced.exited, { code: 1 });
+      t.match(replaced.stderr, /the capture ended early: another Weft process takes over/);
+      await fastPathIs(weft, true);
+      await isOver();
+    },
+  );
 });
 
 /** Bytes of a statistics block with two options. */
@@ -243,5 +262,23 @@ t.test('--drops has dropped packets only, each with its counter as comment', asy
       'outer',
       `dropped: ${name}`,
     ]),
+  );
+});
+
+t.test('with the udp backend both views are IP packets, with the TTL of their side', async (t) => {
+  const lab = await makeBed(t, { name: 'captureudp', mode: 'plain' });
+  const [weft] = await startWefts(t, lab.nodes, { netConf: udpConf() });
+  const file = `${weft.node.dir}/udp.pcapng`;
+  const capture = await startCapture(t, weft, '-w', file, '-c', '4');
+  await answered(t, lab.pod(1), lab.pod(2).address, 'answered');
+  await capture.exited;
+  const packets = await decoded(
+    file,
+    ['frame.interface_name', 'ip.ttl', 'icmp.type'],
+    ...['-d', 'udp.port==8285,ip', '-Y', 'icmp'],
+  );
+  t.strictSame(
+    packets.map((packet) => Object.values(packet).join(' ')),
+    ['inner 63 8', 'outer 64,62 8', 'outer 64,62 0', 'inner 61 0'],
   );
 });

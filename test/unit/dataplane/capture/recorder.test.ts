@@ -9,6 +9,8 @@ import {
   RingReader,
 } from '../../../../src/dataplane/capture/ring-reader.js';
 import { COUNTER } from '../../../../src/dataplane/counters.js';
+import { Ipv6Addresses } from '../../../../src/dataplane/tunnel/ipv6-addresses.js';
+import { ipv6 } from '../../../support/bytes.js';
 import { Kit } from '../../../support/kit.js';
 
 const ALL: CaptureFilter = { inner: true, outer: true, drops: false, snaplen: 262_144, peer: null };
@@ -187,5 +189,26 @@ t.test('a worker that takes over a ring goes on behind the published records', a
     t.match(reader.read(), { original: 30, ttlLowered: true });
     reader.release();
   }
+  t.equal(reader.peek(), undefined);
+});
+
+t.test('over IPv6 a record has the address of the peer, and the filter compares it', async (t) => {
+  const kit = new Kit(2);
+  const ipv6Addresses = new Ipv6Addresses();
+  const [a, b] = [ipv6Addresses.add(ipv6('fd00::1')), ipv6Addresses.add(ipv6('fd00::2'))];
+  const options = { view: kit.arena.view, headerLength: 0, lowersTtl: false, maxInbound: 2, ipv6Addresses };
+  const recorder = new Recorder(options);
+  const ring = createRing();
+  recorder.begin(ring, { ...ALL, outer: false, peer: ipv6('fd00::2') });
+  kit.fill([bytes(30)], a);
+  kit.add(bytes(31), b);
+  recorder.outbound(kit.batch);
+  recorder.publish();
+  const reader = new RingReader(ring);
+  reader.peek();
+  const { original, peer } = reader.read();
+  t.equal(original, 31);
+  t.equal(Buffer.from(peer).toString('hex'), 'fd000000000000000000000000000002');
+  reader.release();
   t.equal(reader.peek(), undefined);
 });
