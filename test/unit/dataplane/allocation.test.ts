@@ -35,11 +35,15 @@ for (const part of ['tunnel', 'udp tunnel']) {
   );
 }
 
-for (const part of ['loop', 'captured loop']) {
+// A capture reads the clock once per round, which may box a number (16 B for 64 packets).
+for (const [part, most] of [
+  ['loop', MILLION / 4],
+  ['captured loop', MILLION / 2],
+] as const) {
   t.test(`a million packets through the forwarding ${part}`, async (t) => {
     const { bytes, collections } = measure(part, MILLION);
     t.equal(collections, 0, 'no garbage collection');
-    t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
+    t.ok(bytes < most, `${bytes} bytes in all`);
   });
 }
 
