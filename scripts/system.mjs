@@ -17,6 +17,7 @@ const PACKAGES = {
   setpriv: 'util-linux',
   mount: 'mount',
   tcpdump: 'tcpdump',
+  tshark: 'tshark',
   nft: 'nftables',
   iptables: 'iptables',
   sockperf: 'sockperf',
@@ -48,7 +49,7 @@ const GUEST = ['busybox', 'depmod', 'modprobe', '/usr/share/keyrings/debian-arch
 /** The commands of each task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
+  test: [...BASE, 'ss', 'tcpdump', 'tshark', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
   release: ['dpkg-deb', 'lintian', 'x86_64-linux-gnu-strip', 'aarch64-linux-gnu-strip'],

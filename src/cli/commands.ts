@@ -2,6 +2,7 @@
 
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { info, silence } from '../control/support/log.js';
+import { CAPTURE_EXAMPLES, CAPTURE_OPTIONS } from './capture-options.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
 import { DOCTOR_FLAGS } from './flags.js';
 import { formatFlagsConfig } from './flags-config.js';
@@ -63,6 +64,17 @@ const status = optionCommand(
   },
 );
 
+const capture = optionCommand(
+  'capture',
+  'show or record packets that Weft forwards and drops',
+  CAPTURE_OPTIONS,
+  async (runDir, values) => {
+    const { capturePackets } = await import('./capture.js');
+    await capturePackets(runDir, values);
+  },
+  CAPTURE_EXAMPLES,
+);
+
 const cleanup = optionCommand(
   'cleanup',
   'stop Weft; remove device, routes, rules and subnet.env',
@@ -80,7 +92,7 @@ const cleanup = optionCommand(
 );
 
 export const COMMANDS: ReadonlyMap<string, Command> = new Map(
-  Object.entries({ run, reload, doctor, status, cleanup }),
+  Object.entries({ run, reload, doctor, status, capture, cleanup }),
 );
 
 export const SYNOPSIS = 'weft [options] [command]';

@@ -119,6 +119,7 @@ function formatRunning(status: Status): string {
       ],
       ['offload', offloadText(status.offload, workers)],
       ...privilegesRows(status.privileges),
+      ...captureRows(status.capture),
       ...checkRows(status),
     ]),
     ...obstacleSection(status),
@@ -159,6 +160,16 @@ function privilegesRows(privileges: Status['privileges']): string[][] {
     problems.length > 0 && `FAILED: ${problems.join(', ')}`,
   );
   return [['privileges', held], ...(more === '' ? [] : [['', more]])];
+}
+
+/** Returns what a capture records, if one runs. An older Weft has none. */
+function captureRows(capture: Status['capture'] | undefined): string[][] {
+  if (capture === null || capture === undefined) return [];
+  const { seconds, peers, packets, missed } = capture;
+  const whose = peers === null ? 'all peers' : peers.join(' and ');
+  return [
+    ['capture', listed(`of ${whose}`, `for ${duration(seconds)}`, `${packets} packets`, `${missed} missed`)],
+  ];
 }
 
 function obstacleSection({ obstacles }: Status): string[] {

@@ -99,6 +99,10 @@ async function runUntilShutdown(
     const endpoints = new Endpoints(options, files, {
       notReady: () => (service === undefined ? (waiting() ?? NOT_READY) : service.notReady),
       answer: (request) => answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
+      capture: async (request, socket) => {
+        if (service === undefined) throw new UserError('Weft is still starting; try again');
+        await service.startCapture(request, socket);
+      },
     });
     teardown.defer('the control socket', () => endpoints.closeControl());
     teardown.defer('weft cleanup', () => shutdown.markDrained());

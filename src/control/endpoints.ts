@@ -1,7 +1,7 @@
 /** Where a run answers: the health endpoints and the control socket. */
 
 import type { HealthServer } from './health.js';
-import { ControlServer, type Handler } from './ipc/server.js';
+import { type CaptureHandler, ControlServer, type Handler } from './ipc/server.js';
 import type { OwnFiles } from './node/own-files.js';
 import type { RunOptions } from './options.js';
 
@@ -9,6 +9,7 @@ interface Answers {
   /** Returns why the node is not ready; null once it is. */
   notReady(): string | null;
   answer: Handler;
+  capture: CaptureHandler;
 }
 
 export class Endpoints {
@@ -28,8 +29,8 @@ export class Endpoints {
   /** Listens on both. The HTTP server is loaded only if it is enabled. @throws UserError */
   async open(role?: 'successor'): Promise<void> {
     const { health, runDir } = this.options;
-    const { notReady, answer } = this.answers;
-    this.control = await ControlServer.listen(runDir, answer, role);
+    const { notReady, answer, capture } = this.answers;
+    this.control = await ControlServer.listen(runDir, answer, role, capture);
     this.files.keep('runDir', this.control);
     if (health.port === 0) return;
     const { listenHealth } = await import('./health.js');

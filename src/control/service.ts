@@ -1,12 +1,14 @@
 /** The running node: follows the leases, checks for drift, answers the control socket. */
 
+import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { version } from '../version.js';
 import { formatCidr } from './addresses/cidr.js';
 import { mapFamilies } from './addresses/family.js';
+import { CaptureSession } from './capture/session.js';
 import { type Examined, familyView, usesTls } from './doctor/facts.js';
 import type { Firewall } from './firewall/firewall.js';
-import type { ControlRequest } from './ipc/protocol.js';
+import type { CaptureRequest, ControlRequest } from './ipc/protocol.js';
 import type { Journal } from './journal.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
@@ -55,6 +57,9 @@ export class Service {
   /** Repairs drift once the node is ready. */
   monitor: DriftMonitor | undefined;
   handingOver: HandingOver | undefined;
+  private capture: CaptureSession | undefined;
+  /** Whether a capture is being started. */
+  private startsCapture = false;
   private ready = false;
   private tracker: UnderlayTracker | undefined;
   /** Why the newest leases were rejected; null if they are in force. */
@@ -177,6 +182,35 @@ export class Service {
     this.handingOver = next;
   }
 
+  /** Starts a capture for a client, one at a time. @throws UserError */
+  async startCapture(request: CaptureRequest, socket: Socket): Promise<void> {
+    const { tunnels, source, shutdown } = this.parts;
+    if (!this.isReady || shutdown.requested)
+      throw new UserError(`Weft is ${this.isReady ? 'stopping' : 'still starting'}; try again`);
+    if (this.startsCapture || this.capture !== undefined)
+      throw new UserError(
+        'another weft capture runs, and one runs at a time; end it with Ctrl-C and try again',
+      );
+    this.startsCapture = true;
+    try {
+      const capture = await CaptureSession.start(request, tunnels, source, socket);
+      this.capture = capture;
+      const stop = (): void => void capture.end('Weft stops');
+      shutdown.signal.addEventListener('abort', stop);
+      void capture.ended.then(() => {
+        shutdown.signal.removeEventListener('abort', stop);
+        this.capture = undefined;
+      });
+    } finally {
+      this.startsCapture = false;
+    }
+  }
+
+  /** Ends a capture before another process takes over. */
+  async endCapture(): Promise<void> {
+    await this.capture?.end('another Weft process takes over; start the capture again');
+  }
+
   rejectLeases(error: Error): void {
     this.rejected = error.message;
     warn(`leases rejected, the last valid ones stay in use: ${error.message}`);
@@ -229,6 +263,7 @@ export class Service {
       offload,
       workers: options.workers,
       privileges: privileges.status(),
+      capture: this.capture?.status ?? null,
       obstacles: [...firewall.obstacles, ...(this.watch?.obstacles ?? [])].map(({ message }) => message),
       peerCheck,
       peers,
@@ -264,6 +299,7 @@ export async function answer(
       return await shutdown.drained;
     case 'hand-over':
       if (!(service instanceof Service) || !service.isReady) throw new UserError('it is still starting');
+      await service.endCapture();
       return service.handOver(request.path, request.id);
     case 'resume':
       if (service instanceof Service && service.handingOver?.id === request.id)

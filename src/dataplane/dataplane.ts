@@ -7,6 +7,8 @@
 import { close } from '../sys/ffi.js';
 import { kernelVersion } from '../sys/kernel-version.js';
 import { isIpv6Address, socketFamilyOf, type UnderlayAddress } from '../sys/sockaddr.js';
+import type { CaptureFilter } from './capture/layout.js';
+import { type CapturedDataplane, type CaptureNames, CaptureSource } from './capture/source.js';
 import {
   type CounterRow,
   type Counters,
@@ -42,6 +44,9 @@ import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js
 import { ForwardingThreads } from './worker/threads.js';
 
 export type { Ipv4Address, Ipv6Address, UnderlayAddress } from '../sys/sockaddr.js';
+export { Capture, type CaptureOptions } from './capture/capture.js';
+export type { CaptureFilter } from './capture/layout.js';
+export type { CaptureNames, CaptureSource } from './capture/source.js';
 export type { Counters } from './counters.js';
 export {
   DataplaneGone,
@@ -149,6 +154,8 @@ export class Dataplane {
   /** What was asked of the tunnel. */
   private readonly desired: DesiredState;
   private threads: ForwardingThreads | undefined;
+  /** The capture that runs. */
+  private captured: CaptureSource | undefined;
   /** BPF programs in front of the threads. Control turns them on and off, and sets their peers. */
   readonly fastPath: FastPath | undefined;
   /** Whether the device outlives this process. */
@@ -245,6 +252,7 @@ export class Dataplane {
   rebind(address: UnderlayAddress): void {
     this.sockets.rebind(address);
     this.address = address;
+    this.captured?.rebind(this.capturedDataplane);
     this.guard.renew();
     // A thread that waits polls the old socket.
     this.threads?.ring();
@@ -317,6 +325,28 @@ export class Dataplane {
   /** Returns how many packets the peer check has refused. Asks no thread. */
   refusals(): number {
     return this.rows.reduce((sum, counters) => sum + refusedIn(counters), 0);
+  }
+
+  /**
+   * Records packets from now on, in place of an earlier capture. Those of the fast path pass no thread: control has to
+   * turn it off for them. @throws DataplaneGone, or ThreadSilent when a thread does not answer
+   */
+  async startCapture(filter: CaptureFilter, names: CaptureNames): Promise<CaptureSource> {
+    if (this.threads === undefined) throw new DataplaneGone();
+    const rings = await this.threads.startCapture(filter);
+    this.captured = new CaptureSource(rings, filter, names, this.capturedDataplane);
+    return this.captured;
+  }
+
+  /** Records no more packets. @throws as `startCapture` */
+  async endCapture(): Promise<void> {
+    this.captured = undefined;
+    await this.threads?.endCapture();
+  }
+
+  private get capturedDataplane(): CapturedDataplane {
+    const { options, address, sockets } = this;
+    return { tunnel: options.tunnel, port: options.port, address, transmit: sockets.transmit };
   }
 
   /** Why a part of the packets is not forwarded at present; null if all are. */

@@ -22,6 +22,7 @@ const cIoctlValue = libc.func('int ioctl(int fd, unsigned long request, unsigned
 const cSocket = libc.func('int socket(int domain, int type, int protocol)');
 const cBind = libc.func('int bind(int fd, void *address, uint32_t length)');
 const cSetsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, uint32_t length)');
+const cGetsockname = libc.func('int getsockname(int fd, void *address, void *length)');
 const cGetsockopt = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
 const cSendmsg = libc.func('long sendmsg(int fd, void *message, int flags)');
 const cRecvmsg = libc.func('long recvmsg(int fd, void *message, int flags)');
@@ -126,6 +127,11 @@ export function getsockopt(
   length: Uint8Array,
 ): number {
   return checked(cGetsockopt(fd, level, name, value, length));
+}
+
+/** `length` contains the size of `address` (u32, host order) and receives the size that the kernel wrote. */
+export function getsockname(fd: number, address: Uint8Array, length: Uint8Array): number {
+  return checked(cGetsockname(fd, address, length));
 }
 
 /** `message` is a struct msghdr. */

@@ -3,6 +3,9 @@
  * test/unit/dataplane/allocation.test.ts with the flags that allocation.ts asks for and two arguments: part, packets.
  */
 
+import { CONTROL_SIZE, HEAD, TAIL } from '../../src/dataplane/capture/layout.js';
+import { Recorder } from '../../src/dataplane/capture/recorder.js';
+import { createRing } from '../../src/dataplane/capture/ring-reader.js';
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
 import { COUNTER, COUNTER_NAMES } from '../../src/dataplane/counters.js';
 import { GroSplitter } from '../../src/dataplane/io/gro-splitter.js';
@@ -164,14 +167,31 @@ function tunnelPart(kind: Kind, learning: boolean): Run {
   };
 }
 
-/** The forwarding loop between ports without devices. */
-function loopPart(): Run {
+/** A recorder that records everything, and what reads its ring. */
+function recording({ arena }: Rig): { recorder: Recorder; read(): void } {
+  const recorder = new Recorder({
+    view: arena.view,
+    headerLength: VXLAN_LENGTH,
+    lowersTtl: false,
+    maxInbound: GroSplitter.maxPackets(BURST, true),
+    sourcePort: () => 8472,
+  });
+  const ring = createRing();
+  recorder.begin(ring, { inner: true, outer: true, drops: false, snaplen: 262_144, peer: null });
+  const control = new Int32Array(ring, 0, CONTROL_SIZE / 4);
+  return { recorder, read: () => void Atomics.store(control, TAIL, Atomics.load(control, HEAD)) };
+}
+
+/** The forwarding loop between ports without devices; `isCaptured`: while a capture runs. */
+function loopPart(isCaptured = false): Run {
   const rig = new Rig('vxlan', false);
+  const capture = isCaptured ? recording(rig) : undefined;
   const switchable = new Switch();
   let left = 0;
   const overlay: Port = {
     receive(batch) {
       if (left <= 0) switchable.doorbell.stop();
+      capture?.read();
       rig.refill();
       left -= batch.count;
       return MORE;
@@ -199,6 +219,7 @@ function loopPart(): Run {
     outbound,
     inbound,
     replies: rig.replies,
+    ...(capture && { recorder: capture.recorder }),
   });
   return (packets) => {
     left = packets;
@@ -256,7 +277,7 @@ function messages(arena: Arena, buffers: readonly { at: number; length: number }
 }
 
 /** The forwarding loop between the real ports: a socket pair for the TAP queue, a UDP socket that sends to itself. */
-function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK): Run {
+function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK, isCaptured = false): Run {
   const rig = new Rig(kind, false, gso ? 65600 : SLOT, address);
   const { arena, checksum, counters, tunnel, outbound, linkLength } = rig;
   const switchable = new Switch();
@@ -275,12 +296,14 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
         () => {},
       )
     : new OverlayPort(arena, { fd: near, podMtu: 1450, linkLength }, checksum, counters, outbound);
+  const capture = isCaptured ? recording(rig) : undefined;
   const pods = new Pods(arena, far, gso ? superpackets(rig) : Array(BURST).fill(rig.frame), rig.slot);
   let left = 0;
   const overlay: Port = {
     receive(batch) {
       if (left <= 0) switchable.doorbell.stop();
       else pods.send();
+      capture?.read();
       left -= BURST;
       return tap.receive(batch);
     },
@@ -309,7 +332,14 @@ function portsPart(kind: Kind, gso: boolean, address: UnderlayAddress = LOOPBACK
     counters,
     () => {},
   );
-  const loop = switchable.loop(arena, { overlay, underlay, tunnel, outbound, inbound, replies: rig.replies });
+  const path: Path = { overlay, underlay, tunnel, outbound, inbound, replies: rig.replies };
+  if (capture !== undefined) {
+    path.recorder = capture.recorder;
+    tap.record(capture.recorder);
+    underlay.record(capture.recorder);
+    tunnel.recorder = capture.recorder;
+  }
+  const loop = switchable.loop(arena, path);
   return (packets) => {
     const before = rig.delivered;
     left = packets;
@@ -352,7 +382,9 @@ const PARTS: Record<string, () => Run> = {
   tunnel: () => tunnelPart('vxlan', false),
   'tunnel with learning': () => tunnelPart('vxlan', true),
   'udp tunnel': () => tunnelPart('udp', false),
-  loop: loopPart,
+  loop: () => loopPart(),
+  'captured loop': () => loopPart(true),
+  'captured gso ports': () => portsPart('vxlan', true, LOOPBACK, true),
   ports: () => portsPart('vxlan', false),
   'gso ports': () => portsPart('vxlan', true),
   'ports over IPv6': () => portsPart('vxlan', false, LOOPBACK_IPV6),

@@ -31,6 +31,7 @@ function optionsOf(command: string): string[] {
 const OPTIONS: Readonly<Record<string, readonly string[]>> = {
   status: optionsOf('status'),
   cleanup: optionsOf('cleanup'),
+  capture: optionsOf('capture'),
 };
 
 /** Returns why the command line would be wrong usage; undefined if it is right. */

@@ -88,7 +88,7 @@ function isCrowded(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EAGAIN';
 }
 
-function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
+export function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
     return new NotRunning(
       `--run-dir ${runDir}: Weft is not running there (nothing listens on ${path}); start it with weft run, or name another directory`,

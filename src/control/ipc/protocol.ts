@@ -1,6 +1,6 @@
 /**
  * The requests of `weft status`, `weft doctor`, `weft cleanup` and `weft run --takeover` to a running Weft process: one
- * JSON line each way over a Unix socket.
+ * JSON line each way over a Unix socket. `weft capture` gets a stream behind the answer (capture/session.ts).
  */
 
 import { join } from 'node:path';
@@ -20,6 +20,29 @@ export type ControlRequest =
   | { command: 'retire'; pid: number; id: string }
   /** The new process has failed. */
   | { command: 'resume'; id: string };
+
+/** Ends with a line feed: the client keeps its side of the connection open, and ends the capture by closing it. */
+export interface CaptureRequest {
+  command: 'capture';
+  /** An address or the name of a peer; without it, all peers are captured. */
+  peer?: string;
+  inner: boolean;
+  outer: boolean;
+  drops: boolean;
+  snaplen: number;
+  count?: number;
+  format: 'pcapng' | 'text';
+}
+
+/** The figures at the end of a capture. `reason`: why Weft ended it; null if the client did, or `count` is reached. */
+export interface CaptureSummary {
+  packets: number;
+  missed: number;
+  reason: string | null;
+}
+
+/** In place of the length of a frame: the summary follows. */
+export const LAST = 0xffffffff;
 
 export type ControlResponse = { ok: true; result: unknown } | { ok: false; error: string };
 

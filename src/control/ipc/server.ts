@@ -10,10 +10,13 @@ import { ownerOnly } from '../support/owner-only.js';
 import { Shared } from '../support/shared.js';
 import { makeDirectory } from '../support/text-file.js';
 import { UserError } from '../support/user-error.js';
-import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
+import { type CaptureRequest, type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 import { refuseRunning } from './running.js';
 
 export type Handler = (request: ControlRequest) => Promise<unknown>;
+
+/** Answers a capture on its connection, which it owns from now on. Rejects with the reason to refuse it. */
+export type CaptureHandler = (request: CaptureRequest, socket: Socket) => Promise<unknown>;
 
 /** The server closes a connection that sends more characters than this; a request has a few. */
 const MAX_REQUEST = 4096;
@@ -34,6 +37,7 @@ export class ControlServer {
   readonly path: string;
   private readonly runDir: string;
   private readonly handler: Handler;
+  private readonly onCapture: CaptureHandler | undefined;
   private server: Server;
   /** The socket's inode: another one at this path belongs to another process. */
   private inode: bigint | undefined;
@@ -44,10 +48,11 @@ export class ControlServer {
   /** By the text of the request: concurrent clients share one answer. */
   private readonly shared = new Map<string, Shared<Buffer>>();
 
-  private constructor(runDir: string, handler: Handler) {
+  private constructor(runDir: string, handler: Handler, onCapture?: CaptureHandler) {
     this.runDir = runDir;
     this.path = socketPath(runDir);
     this.handler = handler;
+    this.onCapture = onCapture;
     this.server = this.createServer();
   }
 
@@ -55,9 +60,14 @@ export class ControlServer {
    * Listens in `runDir`, and creates the directory if it does not exist. @throws UserError, also if another Weft process
    * listens there. A successor has ended that process, and another one that wanted to take over may not have ended yet.
    */
-  static async listen(runDir: string, handler: Handler, role?: 'successor'): Promise<ControlServer> {
+  static async listen(
+    runDir: string,
+    handler: Handler,
+    role?: 'successor',
+    onCapture?: CaptureHandler,
+  ): Promise<ControlServer> {
     if (role === undefined) await refuseRunning(runDir);
-    const control = new ControlServer(runDir, handler);
+    const control = new ControlServer(runDir, handler, onCapture);
     try {
       await control.open();
     } catch (error) {
@@ -130,6 +140,13 @@ export class ControlServer {
     socket.on('data', (chunk: string) => {
       text += chunk;
       if (text.length > MAX_REQUEST) socket.destroy();
+      if (this.onCapture === undefined || !isCapture(text)) return;
+      // Its connection stays, and counts for no limit.
+      clearTimeout(timer);
+      this.limit.remove(socket);
+      this.withoutRequest.remove(socket);
+      socket.removeAllListeners('data').removeAllListeners('end').resume();
+      void this.capture(text, socket);
     });
     socket.on('end', () => {
       clearTimeout(timer);
@@ -138,6 +155,14 @@ export class ControlServer {
       this.answers.add(answered);
       void answered.finally(() => this.answers.delete(answered));
     });
+  }
+
+  private async capture(text: string, socket: Socket): Promise<void> {
+    try {
+      await this.onCapture?.(JSON.parse(text) as CaptureRequest, socket);
+    } catch (error) {
+      await send(socket, Buffer.from(`${JSON.stringify({ ok: false, error: (error as Error).message })}\n`));
+    }
   }
 
   private async sharedAnswer(text: string): Promise<Buffer> {
@@ -157,6 +182,11 @@ export class ControlServer {
     }
     return Buffer.from(`${JSON.stringify(response)}\n`);
   }
+}
+
+/** Returns whether the text is the whole request of a capture: its client does not close its side. */
+function isCapture(text: string): boolean {
+  return text.startsWith('{"command":"capture"') && text.endsWith('\n');
 }
 
 /** Sends the answer and closes the connection. Resolves once the kernel has all of it, or the client is too slow. */

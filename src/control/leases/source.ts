@@ -43,6 +43,8 @@ export interface LeaseSource {
   watch(listener: LeaseListener): void;
   /** Publishes that this node forwards packets; a failure is retried in the background. */
   markReady(): void;
+  /** Returns the public IPs of the node of this name; a source without names does not have it. */
+  addressesOf?(node: string): readonly string[];
   /** Ends the watch and every connection; the lease stays. */
   close(): Promise<void>;
 }

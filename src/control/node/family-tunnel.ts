@@ -250,6 +250,11 @@ export class FamilyTunnel {
     return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
   }
 
+  /** Keeps the packets of a peer, or of all, out of the fast path: a capture sees what the threads forward. */
+  async bypassFastPath(peer: Ip | 'all' | undefined): Promise<void> {
+    await this.change(() => this.fastPath.bypass(peer));
+  }
+
   /** Compares the fast path with its desired state, once a second. */
   async pollFastPath(): Promise<void> {
     const repairs = await this.fastPath.poll();

@@ -65,6 +65,8 @@ export class TunnelFastPath {
   /** Whether an interface, an address or a route has changed since everything was read. */
   private outdated = true;
   private lostJoiner = false;
+  /** The peer whose packets a capture needs in the threads. */
+  private bypassed: Ip | 'all' | undefined;
   private readonly failure = new Once();
 
   constructor(tunnel: PresentTunnel, obstacle: string | null, chosen: boolean) {
@@ -131,6 +133,12 @@ export class TunnelFastPath {
       if (overlay === undefined) return this.turnOff(`${this.tunnel.plan.backend.device} is gone`);
       return await this.turnOn(overlay, links);
     });
+  }
+
+  /** Removes a peer, or all, until the call with undefined: then every peer returns. */
+  async bypass(peer: Ip | 'all' | undefined): Promise<void> {
+    this.bypassed = peer;
+    if (this.status.on) await this.attempt(() => this.followPeers());
   }
 
   /** Repairs what another program removed, and follows IPsec policies. Returns the number of repairs. Runs every second. */
@@ -246,7 +254,9 @@ export class TunnelFastPath {
 
   private fastPeers(): FastPeer[] {
     const byMac = new Map(this.tunnel.peers.map((lease): [string, Lease] => [vtepMacOf(lease), lease]));
+    if (this.bypassed === 'all') return [];
     return [...byMac].flatMap(([mac, { publicIp }]) => {
+      if (publicIp === this.bypassed) return [];
       const path = this.paths.get(publicIp);
       if (path === undefined || familyOf(publicIp) !== 'ipv4') return [];
       return [

@@ -5,6 +5,7 @@ import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
+import type { CaptureStatus } from '../capture/session.js';
 import { readLinks } from '../kernel/links.js';
 import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
 import { figuresOf } from '../obstacles/peer-figures.js';
@@ -32,6 +33,8 @@ export interface Status extends StartingStatus, FamilyStatus {
   leaseSource: { name: string; refused: string | null; trouble: string | null };
   workers: number;
   privileges: PrivilegeStatus;
+  /** The `weft capture` that runs; null without one. */
+  capture: CaptureStatus | null;
   /** What Weft does not own and keeps packets from passing, each with a remedy. */
   obstacles: string[];
   /** The IPv6 tunnel of a dual-stack cluster; the IPv4 one is above. Absent in a cluster with one family. */

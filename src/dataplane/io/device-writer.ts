@@ -4,6 +4,7 @@ import { FATAL, WRITEV } from '../../sys/call-errors.js';
 import { IOVEC_SIZE } from '../../sys/constants.js';
 import { EAGAIN } from '../../sys/errno.js';
 import { type Address, writev } from '../../sys/ffi.js';
+import { Recorder } from '../capture/recorder.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 
@@ -12,6 +13,7 @@ export class DeviceWriter {
   readonly header: number;
   /** The errno that ends the use of the device; 0 so far. */
   failure = 0;
+  recorder = Recorder.NONE;
   private readonly arena: Arena;
   private readonly fd: number;
   private readonly counters: CounterRow;
@@ -22,6 +24,8 @@ export class DeviceWriter {
   /** iovecs of every packet that the device header takes, and iovecs of the next packet so far. */
   private readonly headerPieces: number;
   private pieces: number;
+  /** iovecs of the packet that the device refused last. */
+  private refused = 0;
 
   /**
    * Has room for `maxPieces` pieces a packet. `headerLength`: bytes of the device header, 0 for none. `write` is replaced
@@ -65,9 +69,13 @@ export class DeviceWriter {
    */
   tryWrite(packets: number): number {
     const { counters } = this;
-    const result = this.writev(this.fd, this.iovecsAddress, this.pieces);
+    const { pieces } = this;
+    const result = this.writev(this.fd, this.iovecsAddress, pieces);
     this.pieces = this.headerPieces;
-    if (result < 0) return -result;
+    if (result < 0) {
+      this.refused = pieces;
+      return -result;
+    }
     counters[COUNTER.rx_packets] += packets;
     counters[COUNTER.rx_bytes] += result - this.headerLength;
     return 0;
@@ -78,5 +86,8 @@ export class DeviceWriter {
     if (WRITEV[errno] === FATAL) this.failure = errno;
     const reason = errno === EAGAIN ? COUNTER.rx_drop_device_full : COUNTER.rx_drop_device_refused;
     this.counters[reason] += packets;
+    if (!this.recorder.on) return;
+    for (let piece = this.headerPieces; piece < this.refused; piece++)
+      this.recorder.refuseFrame(this.arena.readPointer(this.iovecs + piece * IOVEC_SIZE), reason);
   }
 }

@@ -3,6 +3,7 @@
  * (UDP_GRO), or one datagram with a superpacket of a kernel peer.
  */
 
+import { Recorder } from '../capture/recorder.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { ReceiveTable } from './receive-table.js';
@@ -22,6 +23,7 @@ export interface GroSplitterOptions {
 }
 
 export class GroSplitter {
+  recorder = Recorder.NONE;
   private readonly counters: CounterRow;
   private readonly table: ReceiveTable;
   private readonly tunnelLength: number;
@@ -60,6 +62,7 @@ export class GroSplitter {
     do {
       if (batch.count === end) {
         this.counters[COUNTER.rx_drop_truncated] += Math.max(1, Math.ceil((length - at) / size));
+        if (this.recorder.on) this.recordRest(start + at, start + length, size, source, tos);
         return;
       }
       const index = batch.count++;
@@ -70,6 +73,8 @@ export class GroSplitter {
         if (batch.segments(index) > MAX_RUN_DATAGRAMS) {
           batch.count--;
           this.counters[COUNTER.rx_drop_unsegmentable]++;
+          if (this.recorder.on)
+            this.recorder.dropDatagram(start, length, COUNTER.rx_drop_unsegmentable, source, tos);
         } else {
           this.counters[COUNTER.rx_superpackets]++;
         }
@@ -77,6 +82,14 @@ export class GroSplitter {
       }
       at += size;
     } while (at < length);
+  }
+
+  /** Records the datagrams of `size` bytes from `from` to `end` as dropped. */
+  private recordRest(from: number, end: number, size: number, source: number, tos: number): void {
+    for (let at = from; at < end; at += size) {
+      const length = Math.min(size, end - at);
+      this.recorder.dropDatagram(at, length, COUNTER.rx_drop_truncated, source, tos);
+    }
   }
 
   /**

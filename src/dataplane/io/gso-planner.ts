@@ -11,6 +11,7 @@
  * The packet a datagram comes from does not matter: segments of one superpacket extend the run of another.
  */
 
+import { Recorder } from '../capture/recorder.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -40,6 +41,7 @@ export class GsoPlanner {
 
   /** The transmit socket of everything that is added until the next `flush`. */
   txSocket = 0;
+  recorder = Recorder.NONE;
   private readonly counters: CounterRow;
   private readonly sender: Sender;
   private readonly table: SendTable;
@@ -104,6 +106,10 @@ export class GsoPlanner {
     batch.locate(index, tunnelLength, this.linkLength);
     if (!segmenter.begin(packet, headers, batch.gsoSize[index], tunnelLength)) {
       this.counters[COUNTER.tx_drop_unsegmentable]++;
+      if (this.recorder.on) {
+        const length = batch.length[index] - tunnelLength;
+        this.recorder.dropFrame(packet, length, COUNTER.tx_drop_unsegmentable, batch.address[index]);
+      }
       return;
     }
     for (let segment = 0; segment < segmenter.count; segment++) {

@@ -5,6 +5,7 @@
 
 import { LOWER, RETRY, WRITEV } from '../../sys/call-errors.js';
 import { type Address, read, writev } from '../../sys/ffi.js';
+import { Recorder } from '../capture/recorder.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -61,6 +62,7 @@ export interface OverlayGsoPortOptions extends OverlayPortOptions {
 export class OverlayGsoPort implements Port {
   /** Whether superpackets are written; false once the kernel has refused too many of TCP. */
   superpackets: boolean;
+  private recorder = Recorder.NONE;
   private readonly view: DataView;
   private readonly reader: DeviceReader;
   private readonly checksum: Checksum;
@@ -123,6 +125,12 @@ export class OverlayGsoPort implements Port {
     return Backlog.footprint(slotSize);
   }
 
+  record(recorder: Recorder): void {
+    this.recorder = recorder;
+    this.writer.recorder = recorder;
+    this.segmentWriter.recorder = recorder;
+  }
+
   receive(batch: PacketBatch): number {
     const { backlog } = this;
     batch.clear();
@@ -157,6 +165,7 @@ export class OverlayGsoPort implements Port {
     const gsoSize = gsoType === VNET_GSO_NONE ? 0 : vnetGsoSize(view, header);
     if (gsoType !== VNET_GSO_NONE && gsoSize < (gsoType === VNET_GSO_UDP_L4 ? 1 : MIN_TCP_SEGMENT)) {
       this.counters[COUNTER.tx_drop_unsegmentable]++;
+      if (this.recorder.on) this.recorder.dropFrame(frame, length, COUNTER.tx_drop_unsegmentable);
       return;
     }
     const index = batch.count;
@@ -176,18 +185,23 @@ export class OverlayGsoPort implements Port {
 
   /** Returns whether packet `index` leaves in this round; puts it into the backlog or drops it otherwise. */
   private mayPass(batch: PacketBatch, index: number): boolean {
-    const { backlog, counters } = this;
+    const { backlog } = this;
     const headers = batch.headers[index];
     const located = batch.locate(index, 0, this.linkLength);
     const flow = flowHash(this.view, batch.offset[index], headers);
     const isMany = batch.gsoSize[index] > 0 && !(located && batch.segments(index) <= MAX_SHARE);
     if (!isMany && !backlog.holds(flow)) return true;
     if (isMany && !(located && headers.protocol === IPPROTO_TCP && headers.headersLength <= MAX_HEADERS)) {
-      counters[COUNTER.tx_drop_unsegmentable]++;
+      this.drop(batch, index, COUNTER.tx_drop_unsegmentable);
     } else if (!backlog.add(batch, index, flow, this.frames, this.addresses)) {
-      counters[COUNTER.tx_drop_backlog_full]++;
+      this.drop(batch, index, COUNTER.tx_drop_backlog_full);
     }
     return false;
+  }
+
+  private drop(batch: PacketBatch, index: number, reason: number): void {
+    this.counters[reason]++;
+    if (this.recorder.on) this.recorder.dropFrame(batch.offset[index], batch.length[index], reason);
   }
 
   /**

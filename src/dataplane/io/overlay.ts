@@ -3,6 +3,7 @@
  */
 
 import { type Address, read, writev } from '../../sys/ffi.js';
+import type { Recorder } from '../capture/recorder.js';
 import type { Checksum } from '../checksum/checksum.js';
 import type { CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -51,6 +52,11 @@ export class OverlayPort implements Port {
     this.writer = new DeviceWriter(arena, fd, counters, MAX_PIECES, 0, write);
     this.segmentWriter = new SegmentWriter(arena, checksum, this.writer, counters);
     this.slots = outbound.slotAddresses(0);
+  }
+
+  record(recorder: Recorder): void {
+    this.writer.recorder = recorder;
+    this.segmentWriter.recorder = recorder;
   }
 
   receive(batch: PacketBatch): number {

@@ -6,6 +6,7 @@
  * between the ports does not depend on the offload level. A port never closes its descriptors; control does.
  */
 
+import type { Recorder } from '../capture/recorder.js';
 import type { PacketBatch } from '../memory/batch.js';
 
 /** Results of `receive`: the device or socket is empty, or more packets may be waiting. */
@@ -13,6 +14,8 @@ export const DRAINED = 0;
 export const MORE = 1;
 
 export interface Port {
+  /** Lets the port record the packets that it drops while a capture runs. Called once, before the first packet. */
+  record?(recorder: Recorder): void;
   /**
    * Replaces the contents of the batch by the packets that are waiting. They lie in buffers of the port or slots of the
    * batch and are valid until the next call. Returns DRAINED, MORE, or a negated errno when the device or socket is

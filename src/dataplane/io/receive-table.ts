@@ -71,6 +71,12 @@ export class ReceiveTable {
     return this.codec.read(this.table.name(index));
   }
 
+  /** Returns the source port of the message whose buffer has the byte at arena offset `offset`. */
+  sourcePort(offset: number): number {
+    const index = Math.floor((offset - this.buffers) / this.stride);
+    return this.arena.view.getUint16(this.table.name(index) + 2);
+  }
+
   length(index: number): number {
     return this.table.received(index);
   }

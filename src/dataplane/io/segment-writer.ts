@@ -1,5 +1,6 @@
 /** Writing a superpacket that the device does not accept as such: one packet per segment. */
 
+import { Recorder } from '../capture/recorder.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -8,6 +9,7 @@ import { MAX_HEADERS, Segmenter } from '../offload/segment.js';
 import type { DeviceWriter } from './device-writer.js';
 
 export class SegmentWriter {
+  recorder = Recorder.NONE;
   private readonly writer: DeviceWriter;
   private readonly counters: CounterRow;
   private readonly segmenter: Segmenter;
@@ -26,6 +28,7 @@ export class SegmentWriter {
     const { segmenter, headers, writer } = this;
     if (!segmenter.begin(batch.offset[index], batch.headers[index], batch.gsoSize[index])) {
       this.counters[COUNTER.rx_drop_unsegmentable]++;
+      if (this.recorder.on) this.recorder.refuseFrame(batch.offset[index], COUNTER.rx_drop_unsegmentable);
       return;
     }
     for (let segment = 0; segment < segmenter.count; segment++) {

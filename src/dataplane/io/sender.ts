@@ -4,6 +4,7 @@ import { FATAL, LOWER, RETRY, SENDMMSG, UNDERLAY_GONE } from '../../sys/call-err
 import { MSG_DONTWAIT, POLLFD_SIZE, POLLOUT, TIMESPEC_SIZE } from '../../sys/constants.js';
 import { EAGAIN, EINTR, EINVAL, ENOBUFS } from '../../sys/errno.js';
 import { type Address, ppoll, sendmmsg } from '../../sys/ffi.js';
+import { Recorder } from '../capture/recorder.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { SendTable } from './send-table.js';
@@ -34,6 +35,7 @@ export class Sender {
   gso: boolean;
   /** The errno that ends the use of the transmit sockets; 0 so far. */
   failure = 0;
+  recorder = Recorder.NONE;
   private readonly arena: Arena;
   private readonly txSockets: readonly number[];
   private readonly tunnelLength: number;
@@ -79,12 +81,15 @@ export class Sender {
       const sent = this.sendmmsg(fd, messages.message(next), messages.count - next, MSG_DONTWAIT);
       if (sent > 0) {
         this.count(messages, next, next + sent);
+        if (this.recorder.on) this.recorder.datagrams(messages, next, next + sent, txSocket);
         next += sent;
       } else if (sent === -EAGAIN && !waited) {
         this.arena.words[this.pollfd >> 2] = fd;
         ppoll(this.pollAddress, 1, this.timeout);
         waited = true;
       } else if (sent === -EAGAIN) {
+        if (this.recorder.on)
+          this.recorder.datagrams(messages, next, messages.count, txSocket, COUNTER.tx_drop_socket_full);
         for (; next < messages.count; next++)
           this.counters[COUNTER.tx_drop_socket_full] += messages.datagrams[next];
       } else if (sent !== -EINTR || ++interrupts > MAX_INTERRUPTS) {
@@ -113,7 +118,9 @@ export class Sender {
     const mayReplay = outcome === RETRY || outcome === LOWER;
     if (messages.datagrams[index] === 1 || !mayReplay) {
       const messagesLost = this.concernsReplay(messages, index, errno) ? messages.count : 1;
-      for (let i = index; i < index + messagesLost; i++) counters[dropReason(errno)] += messages.datagrams[i];
+      const reason = dropReason(errno);
+      for (let i = index; i < index + messagesLost; i++) counters[reason] += messages.datagrams[i];
+      if (this.recorder.on) this.recorder.datagrams(messages, index, index + messagesLost, txSocket, reason);
       return messagesLost;
     }
     if (outcome === LOWER && this.gso) {

@@ -9,6 +9,7 @@
 import { FATAL, RECVMMSG, RETRY } from '../../sys/call-errors.js';
 import { MSG_DONTWAIT, TIMESPEC_SIZE } from '../../sys/constants.js';
 import { type Address, ppoll, recvmmsg, sendmmsg } from '../../sys/ffi.js';
+import { Recorder } from '../capture/recorder.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -34,6 +35,7 @@ export interface UdpPortOptions extends SenderOptions, GroSplitterOptions {
 }
 
 export class UdpPort implements Port {
+  private recorder = Recorder.NONE;
   private readonly fd: number;
   private readonly counters: CounterRow;
   private readonly table: ReceiveTable;
@@ -86,6 +88,18 @@ export class UdpPort implements Port {
     );
   }
 
+  record(recorder: Recorder): void {
+    this.recorder = recorder;
+    this.sender.recorder = recorder;
+    this.planner.recorder = recorder;
+    this.splitter.recorder = recorder;
+  }
+
+  /** Returns the source port of the datagram at an arena offset of the batch that was received last. */
+  sourcePort(offset: number): number {
+    return this.table.sourcePort(offset);
+  }
+
   receive(batch: PacketBatch): number {
     const { table } = this;
     // `send` has no result: a transmit socket that failed ends the port here.
@@ -96,10 +110,18 @@ export class UdpPort implements Port {
     batch.clear();
     if (received < 0) return this.resultOf(-received);
     for (let i = 0; i < received; i++) {
-      if (table.isTruncated(i)) this.counters[COUNTER.rx_drop_truncated]++;
+      if (table.isTruncated(i)) this.dropTruncated(i);
       else this.splitter.split(batch, i);
     }
     return received === table.capacity ? MORE : DRAINED;
+  }
+
+  private dropTruncated(message: number): void {
+    const { table, recorder } = this;
+    this.counters[COUNTER.rx_drop_truncated]++;
+    if (!recorder.on) return;
+    const [start, length] = [table.buffer(message), table.length(message)];
+    recorder.dropDatagram(start, length, COUNTER.rx_drop_truncated, table.source(message), 0);
   }
 
   private failed(batch: PacketBatch, errno: number): number {

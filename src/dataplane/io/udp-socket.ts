@@ -18,12 +18,13 @@ import {
   SOCK_DGRAM,
   SOCK_FILTER_SIZE,
   SOCK_FPROG_SIZE,
+  SOCKADDR_IN6_SIZE,
   SOL_SOCKET,
   SOL_UDP,
   UDP_GRO,
   UDP_SEGMENT,
 } from '../../sys/constants.js';
-import { addressOf, bind, close, getsockopt, setsockopt, socket } from '../../sys/ffi.js';
+import { addressOf, bind, close, getsockname, getsockopt, setsockopt, socket } from '../../sys/ffi.js';
 import {
   isIpv6Address,
   type SocketFamily,
@@ -140,6 +141,13 @@ export function receiveDrops(fd: number): number {
   const words = new Uint32Array(SK_MEMINFO_VARS);
   const result = getsockopt(fd, SOL_SOCKET, SO_MEMINFO, new Uint8Array(words.buffer), int(words.byteLength));
   return result < 0 ? 0 : words[SK_MEMINFO_DROPS];
+}
+
+/** Returns the port that a socket is bound to; 0 if the kernel does not tell it. */
+export function portOf(fd: number): number {
+  const address = new DataView(new ArrayBuffer(SOCKADDR_IN6_SIZE));
+  const result = getsockname(fd, new Uint8Array(address.buffer), int(address.byteLength));
+  return result < 0 ? 0 : address.getUint16(2);
 }
 
 /** Attaches a program of struct sock_filter, or replaces it. Returns false when the kernel does not accept it. */

@@ -59,6 +59,11 @@ export class Arena {
     this.words[(at >> 2) + 1] = this.baseHigh + (low < 2 ** 32 ? 0 : 1);
   }
 
+  /** Returns the arena offset that `writePointer` wrote at `at`. */
+  readPointer(at: number): number {
+    return (this.words[at >> 2] - this.baseLow) | 0;
+  }
+
   /** Writes an iovec at `at`: `length` bytes from arena offset `offset`. */
   writeIovec(at: number, offset: number, length: number): void {
     this.writePointer(at, offset);

@@ -6,10 +6,13 @@
  * The replies return to the port that the batch came from.
  */
 
+import type { Recorder } from '../capture/recorder.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 
 export interface Tunnel {
+  /** Records the packets that the tunnel drops while a capture runs. */
+  recorder: Recorder;
   /** Writes each packet's tunnel header into its headroom, and sets the address of its peer. */
   encapsulate(batch: PacketBatch, replies: PacketBatch): void;
   /** Checks and removes the tunnel header; `batch.address` is the address each packet came from. */

@@ -4,6 +4,7 @@
  * sections 4.3.3.1 and 5.3.1).
  */
 
+import { Recorder } from '../capture/recorder.js';
 import type { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
@@ -51,6 +52,7 @@ const RX: typeof TX = {
 };
 
 export class UdpTunnel implements Tunnel {
+  recorder = Recorder.NONE;
   readonly routes = new Routes();
   private readonly view: DataView;
   private readonly counters: CounterRow;
@@ -110,12 +112,15 @@ export class UdpTunnel implements Tunnel {
       }
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
+        if (this.recorder.on) this.recorder.dropFrame(packet, length, reason, address);
         continue;
       }
       if (batch.gsoSize[i] > 0) {
         batch.locate(i, 0, 0);
         if (!isSegmentable(batch.headers[i])) {
           this.counters[COUNTER.tx_drop_unsegmentable]++;
+          if (this.recorder.on)
+            this.recorder.dropFrame(packet, length, COUNTER.tx_drop_unsegmentable, address);
           continue;
         }
       }
@@ -143,6 +148,8 @@ export class UdpTunnel implements Tunnel {
       if (reason === ACCEPTED) reason = this.refuseEcn(packet, batch.tos[i] & ECN_MASK);
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
+        if (this.recorder.on)
+          this.recorder.dropDatagram(packet, length, reason, batch.address[i], batch.tos[i]);
         continue;
       }
       decrementIpv4Ttl(view, packet);

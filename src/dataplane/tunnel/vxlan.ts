@@ -1,6 +1,7 @@
 /** VXLAN, RFC 7348: an 8-byte header and the inner Ethernet frame. The FDB maps its destination MAC to a VTEP. */
 
 import type { UnderlayAddress } from '../../sys/sockaddr.js';
+import { Recorder } from '../capture/recorder.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
@@ -38,6 +39,7 @@ import type { Tunnel } from './tunnel.js';
 const ACCEPTED = -1;
 
 export class VxlanTunnel implements Tunnel {
+  recorder = Recorder.NONE;
   readonly fdb = new AddressTable();
   readonly learned: LearnedFdb | undefined;
   private readonly view: DataView;
@@ -101,13 +103,14 @@ export class VxlanTunnel implements Tunnel {
       const frame = batch.offset[i];
       const length = batch.length[i];
       if (length < ETHERNET_LENGTH) {
-        this.counters[COUNTER.tx_drop_runt]++;
+        this.dropFrame(frame, length, COUNTER.tx_drop_runt);
         continue;
       }
       const high = destinationHigh(view, frame);
       const address = this.vtepOf(high, destinationLow(view, frame));
       if (address === 0) {
-        this.counters[isMulticast(high) ? COUNTER.tx_drop_multicast : COUNTER.tx_drop_unknown_mac]++;
+        const reason = isMulticast(high) ? COUNTER.tx_drop_multicast : COUNTER.tx_drop_unknown_mac;
+        this.dropFrame(frame, length, reason);
         continue;
       }
       writeVxlan(view, frame - VXLAN_LENGTH, this.vni);
@@ -118,7 +121,7 @@ export class VxlanTunnel implements Tunnel {
       batch.locate(kept, VXLAN_LENGTH, ETHERNET_LENGTH);
       const headers = batch.headers[kept];
       if (batch.gsoSize[kept] > 0 && !isSegmentable(headers)) {
-        this.counters[COUNTER.tx_drop_unsegmentable]++;
+        this.dropFrame(frame, length, COUNTER.tx_drop_unsegmentable, address);
         continue;
       }
       batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
@@ -150,6 +153,7 @@ export class VxlanTunnel implements Tunnel {
       if (reason === ACCEPTED) reason = this.refuseEcn(batch, i);
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
+        if (this.recorder.on) this.recorder.dropDatagram(at, length, reason, source, batch.tos[i]);
         continue;
       }
       batch.move(i, kept);
@@ -159,6 +163,11 @@ export class VxlanTunnel implements Tunnel {
       kept++;
     }
     batch.count = kept;
+  }
+
+  private dropFrame(frame: number, length: number, reason: number, address = 0): void {
+    this.counters[reason]++;
+    if (this.recorder.on) this.recorder.dropFrame(frame, length, reason, address);
   }
 
   private vtepOf(high: number, low: number): number {

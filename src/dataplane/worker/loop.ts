@@ -13,6 +13,7 @@
  */
 
 import { schedYield } from '../../sys/ffi.js';
+import { Recorder } from '../capture/recorder.js';
 import { DRAINED, type Port } from '../io/port.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { Tunnel } from '../tunnel/tunnel.js';
@@ -30,6 +31,8 @@ export interface Path {
   inbound: PacketBatch;
   /** Error messages of the tunnel; empty between two batches. */
   replies: PacketBatch;
+  /** Records packets while a capture runs; without one, none is recorded. */
+  recorder?: Recorder;
 }
 
 /** A port that failed, for example because its device was deleted; or the wait for packets. */
@@ -42,12 +45,14 @@ export class ForwardingLoop {
   private readonly path: Path;
   private readonly doorbell: Doorbell;
   private readonly idle: Idle;
+  private readonly recorder: Recorder;
 
   /** `idle` must watch the doorbell too. */
   constructor(path: Path, doorbell: Doorbell, idle: Idle) {
     this.path = path;
     this.doorbell = doorbell;
     this.idle = idle;
+    this.recorder = path.recorder ?? Recorder.NONE;
   }
 
   /** Forwards until the doorbell is stopped or a port fails. Calls `onRing` between two rounds after a ring. */
@@ -61,6 +66,7 @@ export class ForwardingLoop {
       if (out < 0) return { port: 'overlay', errno: -out };
       const back = this.forwardIn();
       if (back < 0) return { port: 'underlay', errno: -back };
+      if (this.recorder.on) this.recorder.publish();
       if (this.path.outbound.count > 0 || this.path.inbound.count > 0) this.idle.reset();
       else if (out === DRAINED && back === DRAINED) {
         const waited = this.idle.wait();
@@ -94,6 +100,7 @@ export class ForwardingLoop {
     const result = overlay.receive(outbound);
     if (outbound.count > 0) {
       tunnel.encapsulate(outbound, replies);
+      if (this.recorder.on) this.recorder.outbound(outbound);
       underlay.send(outbound);
       if (replies.count > 0) this.reply(overlay);
     }
@@ -105,6 +112,7 @@ export class ForwardingLoop {
     const result = underlay.receive(inbound);
     if (inbound.count > 0) {
       tunnel.decapsulate(inbound, replies);
+      if (this.recorder.on) this.recorder.inbound(inbound);
       overlay.send(inbound);
       if (replies.count > 0) this.reply(underlay);
     }
@@ -112,6 +120,7 @@ export class ForwardingLoop {
   }
 
   private reply(port: Port): void {
+    if (this.recorder.on) this.recorder.replies(this.path.replies, port === this.path.overlay);
     port.send(this.path.replies);
     this.path.replies.clear();
   }

@@ -4,12 +4,16 @@
  * once, with the request's `id`.
  */
 
+import type { CaptureRequest } from '../capture/layout.js';
 import type { Direction, Offload } from '../offload/level.js';
 import type { DataplaneOptions } from '../options.js';
 import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
 import type { DoorbellHandle } from './doorbell.js';
 
-export type Request = TunnelRequest & { id: number };
+/** A request to the tunnel, or to the recorder of the thread. */
+export type WorkerRequest = TunnelRequest | CaptureRequest;
+
+export type Request = WorkerRequest & { id: number };
 
 export type Reply =
   /** `busyRounds`: empty rounds that take as long as `busyPoll`. */
@@ -34,8 +38,8 @@ export interface WorkerOptions extends Pick<DataplaneOptions, 'busyPoll' | 'port
   offload: Offload;
   /** As an earlier worker of the queue measured it, before there was traffic. */
   busyRounds: number | undefined;
-  /** What was asked of the tunnel before this worker began. */
-  state: readonly TunnelRequest[];
+  /** What was asked of the tunnel and the recorder before this worker began. */
+  state: readonly WorkerRequest[];
   doorbell: DoorbellHandle;
   counters: SharedArrayBuffer;
 }

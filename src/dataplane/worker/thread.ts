@@ -6,8 +6,8 @@
 import { within } from '../../sys/within.js';
 import { COUNTER_ROW_SIZE, type CounterRow } from '../counters.js';
 import { DataplaneGone } from '../errors.js';
-import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
-import type { Reply, WorkerOptions } from './messages.js';
+import type { TunnelAnswer } from '../tunnel/requests.js';
+import type { Reply, WorkerOptions, WorkerRequest } from './messages.js';
 import type { StartedWorker } from './spare-worker.js';
 import { WorkerRun } from './worker-run.js';
 
@@ -31,7 +31,7 @@ export interface ThreadListener {
 
 /** A request that has not been answered yet. */
 interface PendingRequest {
-  request: TunnelRequest;
+  request: WorkerRequest;
   resolve(answer: TunnelAnswer): void;
   reject(reason: Error): void;
 }
@@ -42,7 +42,7 @@ export class ForwardingThread {
   readonly started: Promise<void>;
   private readonly entry: URL;
   private readonly options: ThreadOptions;
-  private readonly stateOf: () => TunnelRequest[];
+  private readonly stateOf: () => WorkerRequest[];
   private readonly listener: ThreadListener;
   private readonly pending = new Map<number, PendingRequest>();
   private nextId = 1;
@@ -55,11 +55,11 @@ export class ForwardingThread {
   private ended = false;
   private markStarted = (): void => {};
 
-  /** `stateOf` returns the desired state of the tunnel. `spare`: the first worker, if it has started already. */
+  /** `stateOf` returns the desired state of tunnel and recorder. `spare`: the first worker, if it has started already. */
   constructor(
     entry: URL,
     options: ThreadOptions,
-    stateOf: () => TunnelRequest[],
+    stateOf: () => WorkerRequest[],
     listener: ThreadListener,
     spare?: StartedWorker,
   ) {
@@ -82,7 +82,7 @@ export class ForwardingThread {
    * A request that a worker leaves unanswered goes to the next one, so each is answered or rejected.
    * @throws DataplaneGone once no worker will run, TypeError for a request that the tunnel rejects
    */
-  request(request: TunnelRequest): Promise<TunnelAnswer> {
+  request(request: WorkerRequest): Promise<TunnelAnswer> {
     if (this.ended) return Promise.reject(new DataplaneGone());
     const id = this.nextId++;
     return new Promise((resolve, reject) => {

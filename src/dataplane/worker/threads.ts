@@ -4,12 +4,15 @@
  */
 
 import { errnoName } from '../../sys/errno.js';
+import type { CaptureFilter } from '../capture/layout.js';
+import { createRing } from '../capture/ring-reader.js';
 import type { CounterRow } from '../counters.js';
 import { DataplaneGone, PortFailure, ThreadFailure, ThreadSilent } from '../errors.js';
 import type { Direction } from '../offload/level.js';
 import type { DataplaneEvents } from '../options.js';
 import type { DesiredState } from '../tunnel/desired-state.js';
-import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
+import type { TunnelAnswer } from '../tunnel/requests.js';
+import type { WorkerRequest } from './messages.js';
 import type { SpareWorker } from './spare-worker.js';
 import { ForwardingThread, type ThreadOptions } from './thread.js';
 import { WORKER_ENTRY } from './worker-entry.js';
@@ -44,6 +47,8 @@ export class ForwardingThreads {
   private readonly options: ThreadsOptions;
   private readonly threads: readonly ForwardingThread[];
   private readonly timer: NodeJS.Timeout;
+  /** Per thread: the request of the capture that runs; empty without one. A thread that replaces another gets it too. */
+  private captures: WorkerRequest[] = [];
   /** Times of the latest failures. */
   private failures: number[] = [];
 
@@ -54,7 +59,7 @@ export class ForwardingThreads {
         new ForwardingThread(
           options.entry ?? WORKER_ENTRY,
           thread,
-          () => options.desired.requests(),
+          () => [...options.desired.requests(), ...this.captures.slice(index, index + 1)],
           {
             onCrash: (cause) => this.noteCrash(index, cause),
             onFallback: ({ direction, errno }) => options.onRefusal(direction, errnoName(errno)),
@@ -87,13 +92,32 @@ export class ForwardingThreads {
   }
 
   /** Asks every thread. @throws DataplaneGone; ThreadSilent when one does not answer within a second */
-  async ask(request: TunnelRequest): Promise<TunnelAnswer[]> {
+  async ask(request: WorkerRequest): Promise<TunnelAnswer[]> {
+    return await this.inTime(this.request(request));
+  }
+
+  /** Starts a capture in every thread, in place of one that runs. Returns the ring of each. @throws as `ask` */
+  async startCapture(filter: CaptureFilter): Promise<SharedArrayBuffer[]> {
+    const rings = this.threads.map(() => createRing());
+    this.captures = rings.map((ring) => ({ type: 'capture', ring, filter }));
+    const requests = this.threads.map((thread, index) => thread.request(this.captures[index]));
+    await this.inTime(Promise.all(requests));
+    return rings;
+  }
+
+  /** Ends the capture in every thread. @throws as `ask` */
+  async endCapture(): Promise<void> {
+    this.captures = [];
+    await this.ask({ type: 'capture-end' });
+  }
+
+  private async inTime(answers: Promise<TunnelAnswer[]>): Promise<TunnelAnswer[]> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new ThreadSilent()), ANSWER_MS);
     });
     try {
-      return await Promise.race([this.request(request), late]);
+      return await Promise.race([answers, late]);
     } finally {
       clearTimeout(timer);
     }
@@ -123,7 +147,7 @@ export class ForwardingThreads {
   }
 
   /** Lets every thread handle a request; `desired` has a change before. @throws DataplaneGone */
-  request(request: TunnelRequest): Promise<TunnelAnswer[]> {
+  request(request: WorkerRequest): Promise<TunnelAnswer[]> {
     if (this.threads.length === 0) return Promise.reject(new DataplaneGone());
     return Promise.all(this.threads.map((thread) => thread.request(request)));
   }

@@ -4,6 +4,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { reduceCapabilities } from '../../sys/capabilities.js';
 import { keepHeapSmall } from '../../sys/heap.js';
 import { SystemError } from '../../sys/system-error.js';
+import { Recorder } from '../capture/recorder.js';
 import { Checksum } from '../checksum/checksum.js';
 import { GroSplitter } from '../io/gro-splitter.js';
 import { OverlayPort } from '../io/overlay.js';
@@ -15,14 +16,14 @@ import { PacketBatch } from '../memory/batch.js';
 import { LARGEST_ERROR } from '../tunnel/icmp-error.js';
 import { Ipv6Addresses } from '../tunnel/ipv6-addresses.js';
 import { TUNNEL_TRAITS } from '../tunnel/options.js';
-import type { TunnelAnswer, TunnelRequest } from '../tunnel/requests.js';
+import type { TunnelAnswer } from '../tunnel/requests.js';
 import type { Tunnel } from '../tunnel/tunnel.js';
 import { UdpTunnel } from '../tunnel/udp.js';
 import { VxlanTunnel } from '../tunnel/vxlan.js';
 import { Doorbell } from './doorbell.js';
 import { Idle } from './idle.js';
 import { ForwardingLoop } from './loop.js';
-import type { Reply, Request, SpareOptions, WorkerOptions } from './messages.js';
+import type { Reply, Request, SpareOptions, WorkerOptions, WorkerRequest } from './messages.js';
 
 /** The largest batch that is read from the device before it is sent. */
 const MAX_BATCH = 64;
@@ -102,7 +103,19 @@ const underlay = new UdpPort(
   (errno) => reply({ type: 'fallback', direction: 'transmit', errno }),
 );
 const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.eventFd], options.busyPoll);
-const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);
+const recorder = new Recorder({
+  view: arena.view,
+  headerLength,
+  lowersTtl: options.tunnel.type === 'udp',
+  maxInbound: inbound.capacity,
+  ipv6Addresses,
+  sourcePort: (offset) => underlay.sourcePort(offset),
+});
+overlay.record(recorder);
+underlay.record(recorder);
+tunnel.recorder = recorder;
+const path = { overlay, underlay, tunnel, outbound, inbound, replies, recorder };
+const loop = new ForwardingLoop(path, doorbell, idle);
 
 for (const request of options.state) apply(request);
 // Control may have posted requests whose ring a spare worker has answered already.
@@ -133,8 +146,16 @@ function reply(message: Reply): void {
 }
 
 /** Returns the answer, or why the tunnel has none. A request that it cannot apply must not end the forwarding. */
-function apply(request: TunnelRequest): TunnelAnswer | string {
+function apply(request: WorkerRequest): TunnelAnswer | string {
   try {
+    if (request.type === 'capture') {
+      recorder.begin(request.ring, request.filter);
+      return {};
+    }
+    if (request.type === 'capture-end') {
+      recorder.end();
+      return {};
+    }
     return tunnel.handle(request) ?? `the ${options.tunnel.type} tunnel has no ${request.type} request`;
   } catch (error) {
     return `${request.type} request: ${(error as Error).message}`;

@@ -40,6 +40,7 @@ const STATUS: Status = {
     receive: { level: 'none', reason: null },
   },
   workers: 1,
+  capture: null,
   privileges: { capabilities: ['CAP_NET_ADMIN'], noNewPrivileges: true, threadsWithMore: 0, problems: [] },
   obstacles: [],
   peerCheck: 'strict',

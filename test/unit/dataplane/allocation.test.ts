@@ -35,11 +35,17 @@ for (const part of ['tunnel', 'udp tunnel']) {
   );
 }
 
-t.test('a million packets through the forwarding loop', async (t) => {
-  const { bytes, collections } = measure('loop', MILLION);
-  t.equal(collections, 0, 'no garbage collection');
-  t.ok(bytes < MILLION / 4, `${bytes} bytes in all`);
-});
+// A capture reads the clock once per round, which may box a number (16 B for 64 packets).
+for (const [part, most] of [
+  ['loop', MILLION / 4],
+  ['captured loop', MILLION / 2],
+] as const) {
+  t.test(`a million packets through the forwarding ${part}`, async (t) => {
+    const { bytes, collections } = measure(part, MILLION);
+    t.equal(collections, 0, 'no garbage collection');
+    t.ok(bytes < most, `${bytes} bytes in all`);
+  });
+}
 
 for (const part of [
   'ports',
@@ -48,6 +54,7 @@ for (const part of [
   'gso ports over IPv6',
   'udp ports',
   'udp gso ports',
+  'captured gso ports',
 ]) {
   t.test(
     `two hundred thousand packets through the real ${part}, by the system calls of a burst`,

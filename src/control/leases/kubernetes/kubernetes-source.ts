@@ -105,6 +105,13 @@ export class KubernetesLeaseSource implements LeaseSource {
     this.leases.publisher.markReady();
   }
 
+  addressesOf(node: string): string[] {
+    const annotations = this.openSession?.reflector.nodes.get(node)?.annotations;
+    return FAMILIES.map((family) => annotations?.[FAMILY_ANNOTATIONS[family].publicIp]).filter(
+      (address) => address !== undefined,
+    );
+  }
+
   async close(): Promise<void> {
     this.closing.abort();
     this.openSession?.reflector.removeAllListeners();

@@ -1,0 +1,85 @@
+/**
+ * `weft capture`: writes what the running Weft records, as pcapng or as lines. On a terminal it prints lines, as tcpdump
+ * does; into a pipe, pcapng. Messages go to stderr.
+ */
+
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { openCapture } from '../control/ipc/capture-client.js';
+import type { CaptureSummary } from '../control/ipc/protocol.js';
+import { printable } from '../control/support/printable.js';
+import { show, UserError } from '../control/support/user-error.js';
+import { captureRequest } from './capture-options.js';
+import { UsageError } from './go-flags.js';
+
+type Values = Readonly<Record<string, unknown>>;
+
+function say(line: string): void {
+  process.stderr.write(`weft capture: ${printable(line)}\n`);
+}
+
+/** Opens the output. @throws UserError if the file cannot be written */
+async function openOutput(file: unknown): Promise<Writable> {
+  if (typeof file !== 'string' || file === '-') return process.stdout;
+  const output = createWriteStream(file);
+  try {
+    await once(output, 'open');
+  } catch (error) {
+    throw new UserError(`-w ${show(file)}: ${(error as Error).message}; name a file that can be written`);
+  }
+  return output;
+}
+
+/** @throws UsageError, UserError */
+export async function capturePackets(runDir: string, values: Values): Promise<void> {
+  const { write: file } = values;
+  const onTerminal = process.stdout.isTTY === true;
+  const isText = values.text === true || (file === undefined && onTerminal);
+  if (!isText && file === '-' && onTerminal)
+    throw new UsageError(
+      'error: -w -: pcapng is binary; name a file, or pipe it: weft capture | wireshark -k -i -',
+    );
+  const request = captureRequest(values, isText ? 'text' : 'pcapng');
+  const capture = await openCapture(runDir, request);
+  let output: Writable;
+  try {
+    output = await openOutput(file);
+  } catch (error) {
+    capture.abort();
+    throw error;
+  }
+  // The reader of a pipe, such as Wireshark, may close it.
+  let failure: NodeJS.ErrnoException | undefined;
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    failure = error;
+    capture.stop();
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => capture.stop());
+  for (const note of capture.notes) say(note);
+  say(`${isText ? 'printing' : 'writing pcapng'}; end it with Ctrl-C`);
+  let summary: CaptureSummary | undefined;
+  for (;;) {
+    const next = await capture.next();
+    if (!Buffer.isBuffer(next)) {
+      summary = next;
+      break;
+    }
+    if (failure === undefined && !output.write(next))
+      await Promise.race([once(output, 'drain'), once(output, 'close')]).catch(() => {});
+  }
+  capture.abort();
+  if (output !== process.stdout && failure === undefined) {
+    output.end();
+    await once(output, 'close');
+  }
+  if (failure !== undefined && failure.code !== 'EPIPE')
+    throw new UserError(`-w ${show(file ?? '-')}: ${failure.message}; the capture is incomplete`);
+  if (summary === undefined)
+    throw new UserError('the running Weft ended before the capture; what it sent so far is complete');
+  const { packets, missed, reason } = summary;
+  say(
+    `${packets} packets captured, ${missed} packets missed${missed > 0 ? ' (the reader is too slow; use --peer, --snaplen or -w)' : ''}`,
+  );
+  if (reason !== null) throw new UserError(`the capture ended early: ${reason}`);
+}

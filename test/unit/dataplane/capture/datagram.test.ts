@@ -1,0 +1,37 @@
+import t from 'tap';
+import { datagramHeaders, withTtlRestored } from '../../../../src/dataplane/capture/datagram.js';
+
+t.test(
+  'the headers of an IPv4 datagram have addresses, ports, TOS, lengths and a header checksum',
+  async (t) => {
+    const from = { address: Uint8Array.of(192, 168, 77, 1), port: 0x1234 };
+    const to = { address: Uint8Array.of(192, 168, 77, 2), port: 8472 };
+    t.equal(
+      datagramHeaders(from, to, 0xb9, 100).toString('hex'),
+      '45b900800000000040115e60' + 'c0a84d01' + 'c0a84d02' + '1234' + '2118' + '006c' + '0000',
+    );
+  },
+);
+
+t.test('the headers of an IPv6 datagram have no checksum, and the traffic class in two halves', async (t) => {
+  const end = (last: number, port: number) => {
+    const address = new Uint8Array(16);
+    address.set([0xfd, 0]);
+    address[15] = last;
+    return { address, port };
+  };
+  const headers = datagramHeaders(end(1, 1), end(2, 2), 0xb9, 4);
+  t.equal(headers.length, 48);
+  t.equal(headers.subarray(0, 8).toString('hex'), '6b900000000c1140');
+  t.equal(headers.subarray(40).toString('hex'), '00010002000c0000');
+});
+
+t.test('a TTL that the tunnel has lowered is restored, with a right checksum', async (t) => {
+  const before = Buffer.from('45000014000000003f01' + '0000' + '0a0000010a000002', 'hex');
+  const restored = Buffer.from(withTtlRestored(before));
+  t.equal(restored[8], 0x40);
+  let sum = 0;
+  for (let i = 0; i < 20; i += 2) sum += restored.readUInt16BE(i);
+  t.equal((sum & 0xffff) + (sum >> 16), 0xffff);
+  t.strictSame(Buffer.from(withTtlRestored(Uint8Array.of(0x45))), Buffer.of(0x45), 'a cut header stays');
+});
