@@ -96,6 +96,7 @@ async function runUntilShutdown(
     const files = new OwnFiles();
     const endpoints = new Endpoints(options, files, {
       notReady: () => (service === undefined ? (waiting() ?? NOT_READY) : service.notReady),
+      service: () => service,
       answer: (request) => answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
     });
     teardown.defer('the control socket', () => endpoints.closeControl());

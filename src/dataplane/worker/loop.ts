@@ -13,7 +13,9 @@
  */
 
 import { schedYield } from '../../sys/ffi.js';
+import type { CounterRow } from '../counters.js';
 import { DRAINED, type Port } from '../io/port.js';
+import { countBatch, privateRow, RX_BATCHES, TX_BATCHES } from '../load.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { Tunnel } from '../tunnel/tunnel.js';
 import type { Doorbell } from './doorbell.js';
@@ -42,12 +44,14 @@ export class ForwardingLoop {
   private readonly path: Path;
   private readonly doorbell: Doorbell;
   private readonly idle: Idle;
+  private readonly counters: CounterRow;
 
-  /** `idle` must watch the doorbell too. */
-  constructor(path: Path, doorbell: Doorbell, idle: Idle) {
+  /** `idle` must watch the doorbell too. `counters` is the row of the worker. */
+  constructor(path: Path, doorbell: Doorbell, idle: Idle, counters: CounterRow = privateRow()) {
     this.path = path;
     this.doorbell = doorbell;
     this.idle = idle;
+    this.counters = counters;
   }
 
   /** Forwards until the doorbell is stopped or a port fails. Calls `onRing` between two rounds after a ring. */
@@ -55,6 +59,7 @@ export class ForwardingLoop {
     while (true) {
       if (this.doorbell.answer()) {
         if (this.doorbell.stopped) return undefined;
+        this.idle.mark();
         onRing();
       }
       const out = this.forwardOut();
@@ -93,6 +98,7 @@ export class ForwardingLoop {
     const { overlay, underlay, tunnel, outbound, replies } = this.path;
     const result = overlay.receive(outbound);
     if (outbound.count > 0) {
+      countBatch(this.counters, TX_BATCHES, outbound.count);
       tunnel.encapsulate(outbound, replies);
       underlay.send(outbound);
       if (replies.count > 0) this.reply(overlay);
@@ -104,6 +110,7 @@ export class ForwardingLoop {
     const { overlay, underlay, tunnel, inbound, replies } = this.path;
     const result = underlay.receive(inbound);
     if (inbound.count > 0) {
+      countBatch(this.counters, RX_BATCHES, inbound.count);
       tunnel.decapsulate(inbound, replies);
       overlay.send(inbound);
       if (replies.count > 0) this.reply(underlay);

@@ -2,6 +2,7 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { reduceCapabilities } from '../../sys/capabilities.js';
+import { ppoll } from '../../sys/ffi.js';
 import { keepHeapSmall } from '../../sys/heap.js';
 import { SystemError } from '../../sys/system-error.js';
 import { Checksum } from '../checksum/checksum.js';
@@ -101,8 +102,10 @@ const underlay = new UdpPort(
   counters,
   (errno) => reply({ type: 'fallback', direction: 'transmit', errno }),
 );
-const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.eventFd], options.busyPoll);
-const loop = new ForwardingLoop({ overlay, underlay, tunnel, outbound, inbound, replies }, doorbell, idle);
+const descriptors = [options.deviceFd, options.socketFd, doorbell.eventFd];
+const idle = new Idle(arena, descriptors, options.busyPoll, ppoll, counters);
+const path = { overlay, underlay, tunnel, outbound, inbound, replies };
+const loop = new ForwardingLoop(path, doorbell, idle, counters);
 
 for (const request of options.state) apply(request);
 // Control may have posted requests whose ring a spare worker has answered already.
