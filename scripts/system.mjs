@@ -23,6 +23,8 @@ const PACKAGES = {
   'ovs-vswitchd': 'openvswitch-switch',
   etcd: 'etcd-server',
   openssl: 'openssl',
+  prometheus: 'prometheus',
+  promtool: 'prometheus',
   'qemu-system-x86_64': 'qemu-system-x86',
   busybox: 'busybox-static',
   depmod: 'kmod',
@@ -36,7 +38,18 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** The commands of each task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
+  test: [
+    ...BASE,
+    'ss',
+    'tcpdump',
+    'nft',
+    'iptables',
+    'etcd',
+    'openssl',
+    'prometheus',
+    'promtool',
+    '/usr/lib/cni/bridge',
+  ],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
   vm: [

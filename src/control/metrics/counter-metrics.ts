@@ -81,8 +81,8 @@ const METRICS: readonly CounterMetric[] = [
     counters: { rx_partial_checksums: {} },
   },
   {
-    name: 'weft_reserved_bits_packets_total',
-    help: 'Packets with reserved bits in the VXLAN header.',
+    name: 'weft_reserved_header_packets_total',
+    help: 'Packets whose VXLAN header has reserved bits.',
     counters: { rx_reserved_bits: {} },
   },
   {
