@@ -17,14 +17,16 @@ export interface Histogram {
 export class MetricsPage {
   private readonly registry = new Registry();
 
-  /** Adds a metric that only rises; its name ends with `_total`. */
+  /** Adds a metric that only rises; its name ends with `_total`. A metric without samples is left out. */
   counter(name: string, help: string, samples: readonly Sample[]): void {
+    // prom-client would add a value of 0 without labels.
+    if (samples.length === 0) return;
     const counter = new Counter({ name, help, labelNames: labelNames(samples), registers: [this.registry] });
-    // prom-client gives a metric without labels the value 0.
     for (const [labels, value] of samples) counter.inc(labels, value);
   }
 
   gauge(name: string, help: string, samples: readonly Sample[]): void {
+    if (samples.length === 0) return;
     const gauge = new Gauge({ name, help, labelNames: labelNames(samples), registers: [this.registry] });
     for (const [labels, value] of samples) gauge.set(labels, value);
   }
