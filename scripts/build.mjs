@@ -20,8 +20,8 @@ const ASSEMBLY_OUT = 'dist/src/dataplane/checksum/sum.wasm';
 export const BUNDLED = ['@kubernetes/client-node', 'prom-client'];
 /** The modules that re-export these packages: docs/decisions/0010-kubernetes-client.md, 0021-metrics.md. */
 const LIBRARIES = ['dist/src/control/leases/kubernetes/library.js', 'dist/src/control/metrics/library.js'];
-/** The modules of prom-client that Weft needs. Its index loads all: summaries, push gateway, OpenTelemetry. */
-const PROMETHEUS = { Counter: 'counter', Gauge: 'gauge', Registry: 'registry' };
+/** The module of prom-client that Weft needs. Its index loads all: summaries, push gateway, OpenTelemetry. */
+const REGISTRY = 'prom-client/lib/registry.js';
 /** The folder of the chunks, below dist/src. */
 const BUNDLE = 'bundle';
 
@@ -138,15 +138,13 @@ function modulesIn(bundles) {
   );
 }
 
-/** Replaces the index of prom-client by the modules that Weft needs. */
+/** Replaces the index of prom-client by the module that Weft needs. */
 const slimPrometheus = {
   name: 'slim-prometheus',
   setup(build) {
     build.onResolve({ filter: /^prom-client$/ }, () => ({ path: 'prom-client', namespace: 'slim' }));
     build.onLoad({ filter: /^prom-client$/, namespace: 'slim' }, () => ({
-      contents: Object.entries(PROMETHEUS)
-        .map(([name, file]) => `export { default as ${name} } from 'prom-client/lib/${file}.js';`)
-        .join('\n'),
+      contents: `export { default as Registry } from '${REGISTRY}';`,
       resolveDir: ROOT,
     }));
   },

@@ -22,7 +22,7 @@ const ROW_LENGTH = RX_BATCHES + BATCH_FIELDS;
 /** Bytes of a row in shared memory. */
 export const COUNTER_ROW_SIZE = ROW_LENGTH * Float64Array.BYTES_PER_ELEMENT;
 
-/** Returns a row that nobody else reads. */
+/** Returns a row that no other thread reads. */
 export function privateRow(): CounterRow {
   return new Float64Array(ROW_LENGTH);
 }

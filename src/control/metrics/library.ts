@@ -1,6 +1,6 @@
 /**
- * The exports of prom-client that Weft uses. The build replaces the compiled module by a bundle of these classes alone
- * (scripts/build.mjs): the package also loads an OpenTelemetry client, for metrics that Weft does not have.
+ * The exports of prom-client that Weft uses. The build replaces the compiled module by a bundle of this class alone
+ * (scripts/build.mjs). The package itself also loads an OpenTelemetry client, for a metric that Weft does not have.
  */
 
-export { Counter, Gauge, Registry } from 'prom-client';
+export { type Metric, Registry } from 'prom-client';

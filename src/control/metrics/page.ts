@@ -1,6 +1,6 @@
 /** The page of one scrape: metrics with the values of this moment, formatted by prom-client. */
 
-import { Counter, Gauge, Registry } from './library.js';
+import { type Metric, Registry } from './library.js';
 
 export type Labels = Record<string, string>;
 
@@ -14,47 +14,55 @@ export interface Histogram {
   sum: number;
 }
 
+/** A line of a metric. */
+interface Line {
+  metricName?: string;
+  labels: Labels;
+  value: number;
+}
+
 export class MetricsPage {
   private readonly registry = new Registry();
 
   /** Adds a metric that only rises; its name ends with `_total`. A metric without samples is left out. */
   counter(name: string, help: string, samples: readonly Sample[]): void {
-    // prom-client would add a value of 0 without labels.
-    if (samples.length === 0) return;
-    const counter = new Counter({ name, help, labelNames: labelNames(samples), registers: [this.registry] });
-    for (const [labels, value] of samples) counter.inc(labels, value);
+    this.add('counter', { name, help, lines: samples.map(line) });
   }
 
   gauge(name: string, help: string, samples: readonly Sample[]): void {
-    if (samples.length === 0) return;
-    const gauge = new Gauge({ name, help, labelNames: labelNames(samples), registers: [this.registry] });
-    for (const [labels, value] of samples) gauge.set(labels, value);
+    this.add('gauge', { name, help, lines: samples.map(line) });
   }
 
-  /** Adds a histogram that was counted elsewhere: that of prom-client counts itself, value by value. */
   histogram(name: string, help: string, histograms: readonly Histogram[]): void {
-    const values = histograms.flatMap((histogram) => lines(name, histogram));
-    const metric = {
-      name,
-      help,
-      type: 'histogram',
-      get: async () => ({ name, help, type: 'histogram', values }),
-    };
-    this.registry.registerMetric(metric as unknown as Counter<string>);
+    this.add('histogram', { name, help, lines: histograms.flatMap((histogram) => lines(name, histogram)) });
   }
 
   /** Returns the text in Prometheus's format. */
   text(): Promise<string> {
     return this.registry.metrics();
   }
+
+  /**
+   * Adds values that were counted elsewhere. prom-client's own classes count, and look up the labels of each value: they
+   * would need several times the memory.
+   */
+  private add(
+    type: 'counter' | 'gauge' | 'histogram',
+    { name, help, lines: values }: { name: string; help: string; lines: Line[] },
+  ): void {
+    if (values.length === 0) return;
+    const metric = { name, help, type, get: async () => ({ name, help, type, values }) };
+    // The registry calls no more than `get`.
+    this.registry.registerMetric(metric as unknown as Metric<string>);
+  }
 }
 
-function labelNames(samples: readonly Sample[]): string[] {
-  return Object.keys(samples[0]?.[0] ?? {});
+function line([labels, value]: Sample): Line {
+  return { labels, value };
 }
 
 /** Returns the lines of a histogram; the count of a bucket includes the smaller ones. */
-function lines(name: string, { labels, buckets, sum }: Histogram): object[] {
+function lines(name: string, { labels, buckets, sum }: Histogram): Line[] {
   let count = 0;
   const cumulative = buckets.map((batches, index) => {
     count += batches;

@@ -1,7 +1,7 @@
 /**
  * Which peers have series of their own. Their number is limited; the packets of all others are summed.
  *
- * A peer keeps its series until its lease is gone: a choice by traffic would end and begin series at every scrape, and
+ * A peer keeps its series until its lease is gone. A choice by traffic would end and begin series at every scrape, but
  * rate() needs a series without gaps. The sum never falls when a peer leaves it or its counts begin again, because it
  * adds up increases.
  */
