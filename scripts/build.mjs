@@ -1,5 +1,5 @@
-// The build: TypeScript by tsc, the checksum loops by AssemblyScript, the Kubernetes client bundled by esbuild, into
-// dist/.
+// The build: TypeScript by tsc, the checksum loops by AssemblyScript, the Kubernetes and the Prometheus client bundled by
+// esbuild, into dist/.
 //
 // Use: node scripts/build.mjs        always builds
 //      buildIfChanged()              builds if a source differs from what dist/ was built from
@@ -17,9 +17,11 @@ const ASSEMBLY = 'src/dataplane/checksum/assembly/sum.ts';
 const ASSEMBLY_FLAGS = '-O3 --enable simd --importMemory --noAssert --runtime stub -o'.split(' ');
 const ASSEMBLY_OUT = 'dist/src/dataplane/checksum/sum.wasm';
 /** The packages that dist/ contains, so that a node does not install them. */
-export const BUNDLED = ['@kubernetes/client-node', 'punycode'];
-/** The module that re-exports the Kubernetes client: docs/decisions/0010-kubernetes-client.md. */
-const LIBRARY = 'dist/src/control/leases/kubernetes/library.js';
+export const BUNDLED = ['@kubernetes/client-node', 'prom-client', 'punycode'];
+/** The modules that re-export these packages: docs/decisions/0010-kubernetes-client.md, 0022-metrics.md. */
+const LIBRARIES = ['dist/src/control/leases/kubernetes/library.js', 'dist/src/control/metrics/library.js'];
+/** The module of prom-client that Weft needs. Its index loads all: summaries, push gateway, OpenTelemetry. */
+const REGISTRY = 'prom-client/lib/registry.js';
 /** The folder of the chunks, below dist/src. */
 const BUNDLE = 'bundle';
 
@@ -32,7 +34,7 @@ export async function build() {
   await run([process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']);
   const asc = 'node_modules/assemblyscript/bin/asc.js';
   await run([process.execPath, asc, ASSEMBLY, ...ASSEMBLY_FLAGS, ASSEMBLY_OUT]);
-  await bundleLibrary();
+  for (const library of LIBRARIES) await bundleLibrary(library);
   await bundleProgram();
   chmodSync(`${ROOT}dist/src/cli/weft.js`, 0o755);
   writeFileSync(STAMP, digest);
@@ -101,18 +103,17 @@ async function bundleProgram() {
 }
 
 /**
- * Lets each module find its files from its own place, and leaves the Kubernetes client a module of its own. `base` is
- * the path from the bundles to dist/src.
+ * Lets each module find its files from its own place, and leaves each bundled library a module of its own. `base` is the
+ * path from the bundles to dist/src.
  */
 function keepPlaces(base) {
   return {
     name: 'keep-places',
     setup(build) {
-      build.onResolve({ filter: /\/library\.js$/ }, ({ path, resolveDir }) =>
-        join(resolveDir, path) === `${ROOT}${LIBRARY}`
-          ? { path: `${base}${LIBRARY.slice('dist/src/'.length)}`, external: true }
-          : undefined,
-      );
+      build.onResolve({ filter: /\/library\.js$/ }, ({ path, resolveDir }) => {
+        const library = LIBRARIES.find((candidate) => join(resolveDir, path) === `${ROOT}${candidate}`);
+        return library && { path: `${base}${library.slice('dist/src/'.length)}`, external: true };
+      });
       build.onLoad({ filter: /\/dist\/src\/.*\.js$/ }, ({ path }) => {
         const text = readFileSync(path, 'utf8');
         if (!text.includes('import.meta.url')) return undefined;
@@ -137,13 +138,25 @@ function modulesIn(bundles) {
   );
 }
 
-/** Replaces the compiled module by a bundle with its packages, and writes their licences beside it. */
-async function bundleLibrary() {
+/** Replaces the index of prom-client by the module that Weft needs. */
+const slimPrometheus = {
+  name: 'slim-prometheus',
+  setup(build) {
+    build.onResolve({ filter: /^prom-client$/ }, () => ({ path: 'prom-client', namespace: 'slim' }));
+    build.onLoad({ filter: /^prom-client$/, namespace: 'slim' }, () => ({
+      contents: `export { default as Registry } from '${REGISTRY}';`,
+      resolveDir: ROOT,
+    }));
+  },
+};
+
+/** Replaces a compiled module by a bundle with its packages, and writes their licences beside it. */
+async function bundleLibrary(library) {
   const { build: bundle } = await import('esbuild');
   const { metafile } = await bundle({
     absWorkingDir: ROOT,
-    entryPoints: [LIBRARY],
-    outfile: LIBRARY,
+    entryPoints: [library],
+    outfile: library,
     allowOverwrite: true,
     bundle: true,
     platform: 'node',
@@ -155,11 +168,12 @@ async function bundleLibrary() {
     banner: {
       js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
     },
+    plugins: [slimPrometheus],
     logLevel: 'warning',
     metafile: true,
   });
-  rmSync(`${ROOT}${LIBRARY}.map`, { force: true });
-  writeFileSync(`${ROOT}${LIBRARY}.LICENSES.txt`, licencesOf(Object.values(metafile.outputs)[0].inputs));
+  rmSync(`${ROOT}${library}.map`, { force: true });
+  writeFileSync(`${ROOT}${library}.LICENSES.txt`, licencesOf(Object.values(metafile.outputs)[0].inputs));
 }
 
 /** Returns the licence texts of the packages that these files belong to. */

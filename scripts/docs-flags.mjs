@@ -30,7 +30,16 @@ export const GROUPS = {
   ],
   start: ['adopt', 'takeover'],
   dataplane: ['workers', 'offload', 'gso-trains', 'busy-poll', 'peer-check'],
-  log: ['healthz-ip', 'healthz-port', 'v', 'vmodule', 'log_backtrace_at', 'log-format', 'version'],
+  log: [
+    'healthz-ip',
+    'healthz-port',
+    'metrics-peers',
+    'v',
+    'vmodule',
+    'log_backtrace_at',
+    'log-format',
+    'version',
+  ],
 };
 
 /** The defaults that no definition states, because the value comes from elsewhere. */
@@ -56,6 +65,7 @@ const LINKS = {
   'busy-poll': '[why](decisions/0007-waiting.md)',
   'peer-check': '[more](decisions/0005-peer-check.md)',
   'healthz-port': '[paths](cli.md#health)',
+  'metrics-peers': '[more](metrics.md)',
   'log-format': '[format](cli.md#log)',
 };
 

@@ -5,6 +5,8 @@ import * as checksum from './checksum.js';
 import * as fdb from './fdb.js';
 import * as header from './header.js';
 import * as loop from './loop.js';
+
+import * as rounds from './rounds.js';
 import * as routes from './routes.js';
 
 process.stdout.write(`${cpus()[0]?.model ?? 'unknown CPU'}, Node ${process.version}\n`);
@@ -12,4 +14,5 @@ header.run();
 loop.run();
 fdb.run();
 routes.run();
+rounds.run();
 checksum.run();

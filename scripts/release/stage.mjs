@@ -51,6 +51,7 @@ const BUILT = [
   /^bundle\/[^/]+\.js(on)?$/,
   /^cli\/(main|node-version|weft)\.js$/,
   /^control\/leases\/kubernetes\/library\.js/,
+  /^control\/metrics\/library\.js/,
   /^dataplane\/checksum\/sum\.wasm$/,
   /^dataplane\/worker\/worker\.js$/,
 ];

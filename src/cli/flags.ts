@@ -97,6 +97,12 @@ export const WEFT_FLAGS = {
     ['strict', 'mac', 'off'],
     'accept packets whose source address and MAC belong to one lease (strict), whose MAC belongs to a lease (mac), or all (off); udp checks the subnet instead of the MAC (default: strict; off with Learning)',
   ),
+  'metrics-peers': integer(
+    500,
+    'N',
+    'peers with metrics of their own at /metrics of the health endpoints; all others are summed',
+    [0, 100_000],
+  ),
   'log-format': choice('klog', ['klog', 'json'], "format of the log: flanneld's lines or JSON objects"),
 };
 

@@ -33,6 +33,7 @@ export function runOptions(flags: RunFlags, given: ReadonlySet<string>): RunOpti
       publicIp: { ipv4: flags['public-ip'] || undefined, ipv6: flags['public-ipv6'] || undefined },
     },
     health: { address: flags['healthz-ip'], port: Math.max(flags['healthz-port'], 0) },
+    metrics: { peers: flags['metrics-peers'] },
     rules: {
       ipMasq: flags['ip-masq'],
       fullyRandom: !flags['ip-masq-fully-random-disable'],

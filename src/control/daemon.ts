@@ -98,6 +98,7 @@ async function runUntilShutdown(
     const files = new OwnFiles();
     const endpoints = new Endpoints(options, files, {
       notReady: () => (service === undefined ? (waiting() ?? NOT_READY) : service.notReady),
+      service: () => service,
       answer: (request) => answer(request, service ?? startingStatus(waiting() ?? STARTING), shutdown),
       capture: async (request, socket) => {
         if (service === undefined) throw new UserError('Weft is still starting; try again');

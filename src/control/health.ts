@@ -1,4 +1,4 @@
-/** flanneld's health endpoints /healthz and /readyz. */
+/** flanneld's health endpoints /healthz and /readyz, and the metrics at /metrics. */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
@@ -23,20 +23,28 @@ const LIMITS = {
 const MAX_CONNECTIONS = 128;
 
 export interface HealthServer {
-  /** Closes the connections too. Each answer is complete as soon as its request is read. */
+  /** Closes the connections too. An answer is complete as soon as its request is read, except that of /metrics. */
   close(): Promise<void>;
 }
 
+const TEXT = 'text/plain; charset=utf-8';
+/** Prometheus's text format. */
+const METRICS = 'text/plain; version=0.0.4; charset=utf-8';
+
 /**
- * Starts the server. `notReady` returns why the node is not ready, null when it is.
+ * Starts the server. `notReady` returns why the node is not ready, null when it is. `metrics` returns the page of
+ * /metrics.
  * @throws UserError when it cannot listen on the address
  */
 export async function listenHealth(
   { address, port }: HealthOptions,
   notReady: () => string | null,
+  metrics?: () => Promise<Buffer>,
 ): Promise<HealthServer> {
   const where = `${isIPv6(address) ? `[${address}]` : address}:${port}`;
-  const server = createServer(LIMITS, (request, response) => answer(request, response, notReady));
+  const server = createServer(LIMITS, (request, response) =>
+    answer(request, response, { notReady, metrics }),
+  );
   const limit = new ConnectionLimit(MAX_CONNECTIONS);
   server.on('connection', (socket) => limit.add(socket));
   server.setTimeout(IDLE_MS);
@@ -60,13 +68,21 @@ export async function listenHealth(
   };
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, notReady: () => string | null): void {
+interface Answers {
+  notReady: () => string | null;
+  metrics: (() => Promise<Buffer>) | undefined;
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, { notReady, metrics }: Answers): void {
   const [path] = (request.url ?? '').split('?');
-  if (path !== '/healthz' && path !== '/readyz') return respond(response, 404, '404 page not found');
+  const page = path === '/metrics' ? metrics : undefined;
+  if (path !== '/healthz' && path !== '/readyz' && page === undefined)
+    return respond(response, 404, '404 page not found');
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
     return respond(response, 405, 'only GET and HEAD');
   }
+  if (page !== undefined) return void respondLater(response, page);
   if (path === '/healthz') return respond(response, 200, 'flanneld is running');
   const reason = notReady();
   return reason === null
@@ -74,11 +90,19 @@ function answer(request: IncomingMessage, response: ServerResponse, notReady: ()
     : respond(response, 503, printableLines(reason));
 }
 
-function respond(response: ServerResponse, status: number, text: string): void {
+async function respondLater(response: ServerResponse, metrics: () => Promise<Buffer>): Promise<void> {
+  try {
+    respond(response, 200, await metrics(), METRICS);
+  } catch (error) {
+    respond(response, 500, printableLines((error as Error).message));
+  }
+}
+
+function respond(response: ServerResponse, status: number, body: string | Buffer, type = TEXT): void {
   response.statusCode = status;
-  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
-  response.setHeader('Content-Length', Buffer.byteLength(text));
-  response.end(text);
+  response.setHeader('Content-Type', type);
+  response.setHeader('Content-Length', Buffer.byteLength(body));
+  response.end(body);
 }
 
 /** Returns why the server cannot listen, in Go's words as far as operators search for them, and the remedy. */

@@ -7,6 +7,7 @@ export interface RunOptions {
   source: SourceOptions;
   underlay: UnderlayOptions;
   health: HealthOptions;
+  metrics: MetricsOptions;
   rules: RuleOptions;
   /** Whether a kernel vxlan device of the overlay's name is replaced, keeping its MAC, or an error. */
   adopt: boolean;
@@ -92,4 +93,9 @@ export interface HealthOptions {
   address: string;
   /** 0: disabled. */
   port: number;
+}
+
+export interface MetricsOptions {
+  /** How many peers of a device have metrics of their own; those of all others are summed. */
+  peers: number;
 }

@@ -64,6 +64,8 @@ export class Service {
   private tracker: UnderlayTracker | undefined;
   /** Why the newest leases were rejected; null if they are in force. */
   private rejected: string | null = null;
+  /** When the source delivered the leases that are in force, by `performance.now`. */
+  private deliveredAt = performance.now();
 
   constructor(parts: ServiceParts) {
     this.parts = parts;
@@ -87,6 +89,16 @@ export class Service {
     if (!this.ready) return NOT_READY;
     const lost = tunnels.map(({ notReady }) => notReady).find((reason) => reason !== null);
     return lost ?? this.tracker?.notReady ?? source.notReady;
+  }
+
+  /** Why the newest leases were rejected, and how long ago the source delivered those in force. */
+  get leases(): { refused: string | null; ageSeconds: number } {
+    return { refused: this.rejected, ageSeconds: (performance.now() - this.deliveredAt) / 1000 };
+  }
+
+  /** How often a watch ended and was started again: that of the lease source, and `ip monitor`. */
+  get watchRestarts(): { leases: number; kernel: number } {
+    return { leases: this.parts.source.watchRestarts, kernel: this.monitor?.monitorRestarts ?? 0 };
   }
 
   /** Writes subnet.env with the present leases. @throws UserError if the file cannot be written */
@@ -154,6 +166,7 @@ export class Service {
       void this.watch?.checkNow();
     }
     this.rejected = null;
+    this.deliveredAt = performance.now();
   }
 
   /** Follows the underlay from now on. */

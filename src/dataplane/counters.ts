@@ -78,10 +78,7 @@ export const COUNTER: CounterIndex = Object.fromEntries(
   COUNTER_NAMES.map((name, index) => [name, index]),
 ) as CounterIndex;
 
-/** Bytes of a row in shared memory. */
-export const COUNTER_ROW_SIZE = COUNTER_NAMES.length * Float64Array.BYTES_PER_ELEMENT;
-
-/** A worker's row, indexed by COUNTER. */
+/** A worker's row, indexed by COUNTER. The load of the worker follows (load.ts). */
 export type CounterRow = Float64Array;
 
 /** Returns the sum of all rows, counter by counter. */

@@ -26,6 +26,7 @@ import { OverflowCounters } from './io/overflows.js';
 import { SocketDrops } from './io/socket-drops.js';
 import { Sockets } from './io/sockets.js';
 import { openUdpSockets, supportsGso } from './io/udp-socket.js';
+import { loadOf, type WorkerLoad } from './load.js';
 import { gsoRunLimit } from './offload/gso-runs.js';
 import {
   type Direction,
@@ -68,6 +69,7 @@ export { type FastPeer, frameLimits } from './fast-path/tables.js';
 export { discardHandover, type Handover, HandoverReceiver, isReceiving } from './handover.js';
 export { type DeviceOrigin, probeTun, TUN_PATH } from './io/device.js';
 export { supportsGso } from './io/udp-socket.js';
+export type { BatchSizes, WorkerLoad } from './load.js';
 export type { GsoRuns } from './offload/gso-runs.js';
 export type { Direction, DirectionLevel, OffloadLevel } from './offload/level.js';
 export type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
@@ -364,6 +366,16 @@ export class Dataplane {
       ...this.overflows.read(),
       worker_restarts: restarts,
     };
+  }
+
+  /** Returns the load of each thread. Asks no thread. */
+  loads(): WorkerLoad[] {
+    return this.rows.map(loadOf);
+  }
+
+  /** The number of entries of the FDB, or of the routes, that control has asked for. */
+  get tableSize(): number {
+    return this.desired.size;
   }
 
   /** Returns the present value of rx_drop_checksum. */

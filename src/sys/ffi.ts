@@ -50,6 +50,7 @@ const cSyscallMknod = libc.func(
 const cMadvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
 const cMallocTrim = optional('int malloc_trim(size_t pad)');
 const cPpoll = libc.func('int ppoll(uintptr_t fds, unsigned long count, uintptr_t timeout, uintptr_t mask)');
+const cClockGettime = libc.func('int clock_gettime(int clock, uintptr_t time)');
 const cExit = libc.func('void _exit(int code)');
 const cSchedYield = libc.func('int sched_yield()');
 const cSendmmsg = libc.func('int sendmmsg(int fd, uintptr_t messages, unsigned int count, int flags)');
@@ -238,6 +239,11 @@ export function writev(fd: number, vector: Address, count: number): number {
 /** `timeout` is a struct timespec, or 0 to wait without limit. */
 export function ppoll(fds: Address, count: number, timeout: Address): number {
   return checked(cPpoll(fds, count, timeout, 0));
+}
+
+/** `time` is a struct timespec, which receives the present time of the clock. */
+export function clockGettime(clock: number, time: Address): number {
+  return checked(cClockGettime(clock, time));
 }
 
 /** Lets another runnable thread use this core. */

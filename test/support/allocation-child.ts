@@ -7,7 +7,7 @@ import { CONTROL_SIZE, HEAD, TAIL } from '../../src/dataplane/capture/layout.js'
 import { Recorder } from '../../src/dataplane/capture/recorder.js';
 import { createRing } from '../../src/dataplane/capture/ring-reader.js';
 import { Checksum } from '../../src/dataplane/checksum/checksum.js';
-import { COUNTER, COUNTER_NAMES } from '../../src/dataplane/counters.js';
+import { COUNTER } from '../../src/dataplane/counters.js';
 import { GroSplitter } from '../../src/dataplane/io/gro-splitter.js';
 import { OverlayPort } from '../../src/dataplane/io/overlay.js';
 import { OverlayGsoPort } from '../../src/dataplane/io/overlay-gso.js';
@@ -15,6 +15,7 @@ import { MORE, type Port } from '../../src/dataplane/io/port.js';
 import { Ipv4SockaddrCodec, Ipv6SockaddrCodec } from '../../src/dataplane/io/sockaddr-codec.js';
 import { UdpPort } from '../../src/dataplane/io/udp-port.js';
 import { openTxSockets, openUdpSockets, setGro } from '../../src/dataplane/io/udp-socket.js';
+import { privateRow } from '../../src/dataplane/load.js';
 import { Arena } from '../../src/dataplane/memory/arena.js';
 import { PacketBatch } from '../../src/dataplane/memory/batch.js';
 import { LARGEST_ERROR } from '../../src/dataplane/tunnel/icmp-error.js';
@@ -59,7 +60,7 @@ class Rig {
   readonly linkLength: number;
   readonly slot: number;
   readonly arena: Arena;
-  readonly counters = new Float64Array(COUNTER_NAMES.length);
+  readonly counters = privateRow();
   readonly checksum: Checksum;
   readonly outbound: PacketBatch;
   readonly inbound: PacketBatch;

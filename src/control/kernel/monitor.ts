@@ -73,6 +73,8 @@ export class Monitor {
   private child: ChildProcess | undefined;
   private restart: NodeJS.Timeout | undefined;
   private closed = false;
+  /** How often the command ended and was started again. */
+  restarts = 0;
 
   constructor(listener: MonitorListener) {
     this.listener = listener;
@@ -101,6 +103,7 @@ export class Monitor {
       if (this.closed) return;
       if (performance.now() - startedAt > HEALTHY_MS) this.backoff.reset();
       warn(`ip monitor ended (${signal ?? `exit code ${code}`}); restarting it`);
+      this.restarts++;
       this.restart = setTimeout(() => this.start(), this.backoff.next());
     });
     this.listener.onStart();

@@ -17,6 +17,8 @@ export interface LeaseSource {
   readonly name: string;
   /** Why the leases cannot be followed now; null while they are followed. */
   readonly notReady: string | null;
+  /** How often a watch of the leases ended and another one began. */
+  readonly watchRestarts: number;
   /** Files that the source reads again when they change. */
   readonly files: readonly string[];
   /**

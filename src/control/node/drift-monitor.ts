@@ -63,6 +63,11 @@ export class DriftMonitor {
     }, POLL_MS);
   }
 
+  /** How often `ip monitor` ended and was started again. */
+  get monitorRestarts(): number {
+    return this.monitor.restarts;
+  }
+
   /** Ends the checks; a running one ends first. */
   async close(): Promise<void> {
     this.closed = true;

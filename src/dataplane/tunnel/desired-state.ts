@@ -39,6 +39,11 @@ export class DesiredState {
     else if (request.type === 'own-mac' || request.type === 'own-address') this.own = request;
   }
 
+  /** The number of entries. */
+  get size(): number {
+    return this.tables.fdb.size + this.tables.routes.size;
+  }
+
   /** Returns the address of each entry. */
   addresses(): UnderlayAddress[] {
     return [...this.tables.fdb.values(), ...this.tables.routes.values()];

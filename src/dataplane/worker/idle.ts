@@ -11,7 +11,10 @@ import { FATAL, PPOLL } from '../../sys/call-errors.js';
 import { POLLFD_SIZE, POLLIN, POLLNVAL, TIMESPEC_SIZE } from '../../sys/constants.js';
 import { EBADF } from '../../sys/errno.js';
 import { type Address, ppoll, schedYield } from '../../sys/ffi.js';
+import type { CounterRow } from '../counters.js';
+import { privateRow } from '../load.js';
 import type { Arena } from '../memory/arena.js';
+import { BusyClock } from './busy-clock.js';
 
 export class Idle {
   /** Empty rounds before the worker blocks under dense traffic; with 0 it always blocks at once. */
@@ -27,12 +30,21 @@ export class Idle {
   private rounds = 0;
   /** Empty rounds that are allowed before the next block. */
   private allowed = 0;
+  private readonly clock: BusyClock;
+  /** Whether the last round had packets. */
+  private isBusy = false;
 
   /**
    * Blocks until one of `fds` is readable; the last one is the doorbell. A block shorter than `busyPoll` microseconds
-   * shows dense traffic. `poll` is replaced by tests.
+   * shows dense traffic. `poll` is replaced by tests. `counters` is the row of the worker.
    */
-  constructor(arena: Arena, fds: readonly number[], busyPoll: number, poll = ppoll) {
+  constructor(
+    arena: Arena,
+    fds: readonly number[],
+    busyPoll: number,
+    poll = ppoll,
+    counters: CounterRow = privateRow(),
+  ) {
     this.ppoll = poll;
     this.words = arena.words;
     const pollfds = arena.reserve(fds.length * POLLFD_SIZE);
@@ -48,11 +60,18 @@ export class Idle {
     this.doorbellEvents = ((pollfds + (fds.length - 1) * POLLFD_SIZE) >> 2) + 1;
     this.pollfds = arena.address(pollfds);
     this.soon = arena.address(timespec);
+    this.clock = new BusyClock(arena, counters);
   }
 
   /** Called after a round with packets. */
   reset(): void {
     this.rounds = 0;
+    this.isBusy = true;
+  }
+
+  /** Called once a second: counts the time of a worker that never waits. */
+  mark(): void {
+    if (this.isBusy) this.clock.mark();
   }
 
   /**
@@ -60,6 +79,14 @@ export class Idle {
    * errno when the thread cannot wait any more.
    */
   wait(): number {
+    if (this.isBusy) this.clock.mark();
+    this.isBusy = false;
+    const result = this.pause();
+    this.clock.skip();
+    return result;
+  }
+
+  private pause(): number {
     if (this.rounds < this.allowed) {
       this.rounds++;
       schedYield();

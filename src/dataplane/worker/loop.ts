@@ -14,7 +14,9 @@
 
 import { schedYield } from '../../sys/ffi.js';
 import { Recorder } from '../capture/recorder.js';
+import type { CounterRow } from '../counters.js';
 import { DRAINED, type Port } from '../io/port.js';
+import { countBatch, privateRow, RX_BATCHES, TX_BATCHES } from '../load.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { Tunnel } from '../tunnel/tunnel.js';
 import type { Doorbell } from './doorbell.js';
@@ -46,13 +48,15 @@ export class ForwardingLoop {
   private readonly doorbell: Doorbell;
   private readonly idle: Idle;
   private readonly recorder: Recorder;
+  private readonly counters: CounterRow;
 
-  /** `idle` must watch the doorbell too. */
-  constructor(path: Path, doorbell: Doorbell, idle: Idle) {
+  /** `idle` must watch the doorbell too. `counters` is the row of the worker. */
+  constructor(path: Path, doorbell: Doorbell, idle: Idle, counters: CounterRow = privateRow()) {
     this.path = path;
     this.doorbell = doorbell;
     this.idle = idle;
     this.recorder = path.recorder ?? Recorder.NONE;
+    this.counters = counters;
   }
 
   /** Forwards until the doorbell is stopped or a port fails. Calls `onRing` between two rounds after a ring. */
@@ -60,6 +64,7 @@ export class ForwardingLoop {
     while (true) {
       if (this.doorbell.answer()) {
         if (this.doorbell.stopped) return undefined;
+        this.idle.mark();
         onRing();
       }
       const out = this.forwardOut();
@@ -99,6 +104,7 @@ export class ForwardingLoop {
     const { overlay, underlay, tunnel, outbound, replies } = this.path;
     const result = overlay.receive(outbound);
     if (outbound.count > 0) {
+      countBatch(this.counters, TX_BATCHES, outbound.count);
       tunnel.encapsulate(outbound, replies);
       if (this.recorder.on) this.recorder.outbound(outbound);
       underlay.send(outbound);
@@ -111,6 +117,7 @@ export class ForwardingLoop {
     const { overlay, underlay, tunnel, inbound, replies } = this.path;
     const result = underlay.receive(inbound);
     if (inbound.count > 0) {
+      countBatch(this.counters, RX_BATCHES, inbound.count);
       tunnel.decapsulate(inbound, replies);
       if (this.recorder.on) this.recorder.inbound(inbound);
       overlay.send(inbound);

@@ -4,8 +4,9 @@
  */
 
 import { within } from '../../sys/within.js';
-import { COUNTER_ROW_SIZE, type CounterRow } from '../counters.js';
+import type { CounterRow } from '../counters.js';
 import { DataplaneGone } from '../errors.js';
+import { COUNTER_ROW_SIZE } from '../load.js';
 import type { TunnelAnswer } from '../tunnel/requests.js';
 import type { Reply, WorkerOptions, WorkerRequest } from './messages.js';
 import type { StartedWorker } from './spare-worker.js';

@@ -2,6 +2,7 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { reduceCapabilities } from '../../sys/capabilities.js';
+import { ppoll } from '../../sys/ffi.js';
 import { keepHeapSmall } from '../../sys/heap.js';
 import { SystemError } from '../../sys/system-error.js';
 import { Recorder } from '../capture/recorder.js';
@@ -102,7 +103,8 @@ const underlay = new UdpPort(
   counters,
   (errno) => reply({ type: 'fallback', direction: 'transmit', errno }),
 );
-const idle = new Idle(arena, [options.deviceFd, options.socketFd, doorbell.eventFd], options.busyPoll);
+const descriptors = [options.deviceFd, options.socketFd, doorbell.eventFd];
+const idle = new Idle(arena, descriptors, options.busyPoll, ppoll, counters);
 const recorder = new Recorder({
   view: arena.view,
   headerLength,
@@ -115,7 +117,7 @@ overlay.record(recorder);
 underlay.record(recorder);
 tunnel.recorder = recorder;
 const path = { overlay, underlay, tunnel, outbound, inbound, replies, recorder };
-const loop = new ForwardingLoop(path, doorbell, idle);
+const loop = new ForwardingLoop(path, doorbell, idle, counters);
 
 for (const request of options.state) apply(request);
 // Control may have posted requests whose ring a spare worker has answered already.

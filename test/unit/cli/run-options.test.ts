@@ -20,6 +20,7 @@ t.test("runOptions without flags gives etcd with flannel's defaults", async (t) 
       publicIp: { ipv4: undefined, ipv6: undefined },
     },
     health: { address: '0.0.0.0', port: 0 },
+    metrics: { peers: 500 },
     rules: {
       ipMasq: false,
       fullyRandom: true,
@@ -56,7 +57,7 @@ t.test('runOptions maps every flag to its option', async (t) => {
       '-workers=2',
       '-offload=none',
     ],
-    ...['-gso-trains=off', '-busy-poll=0', '-peer-check=mac'],
+    ...['-gso-trains=off', '-busy-poll=0', '-peer-check=mac', '-metrics-peers=7'],
   );
   t.strictSame(options, {
     source: {
@@ -78,6 +79,7 @@ t.test('runOptions maps every flag to its option', async (t) => {
       publicIp: { ipv4: '10.0.0.1', ipv6: 'fd00::1' },
     },
     health: { address: '::', port: 8081 },
+    metrics: { peers: 7 },
     rules: { ipMasq: true, fullyRandom: false, resyncSeconds: 9, forwardRules: false, blackholeRoute: true },
     adopt: true,
     takeover: true,

@@ -158,3 +158,26 @@ t.test(
     t.equal((await ask(bed, '/healthz')).status, 200);
   },
 );
+
+t.test('/metrics returns the page as Prometheus text, and 404 without one', async (t) => {
+  t.same((await ask(await listen(t), '/metrics')).status, 404);
+  catchLog(t);
+  const address = '127.0.0.1';
+  const port = await freeTcpPort(address);
+  let page = async (): Promise<Buffer> => Buffer.from('weft_ready 1\n');
+  const server = await listenHealth(
+    { address, port },
+    () => null,
+    () => page(),
+  );
+  t.teardown(() => server.close());
+  const response = await fetch(`http://${address}:${port}/metrics`);
+  t.equal(response.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8');
+  t.equal(await response.text(), 'weft_ready 1\n');
+  t.equal((await fetch(`http://${address}:${port}/metrics`, { method: 'POST' })).status, 405);
+  page = async () => {
+    throw new Error('out of memory');
+  };
+  const failed = await fetch(`http://${address}:${port}/metrics`);
+  t.same([failed.status, await failed.text()], [500, 'out of memory']);
+});

@@ -77,6 +77,10 @@ export class EtcdLeaseSource implements LeaseSource {
     return this.outage.notReady;
   }
 
+  get watchRestarts(): number {
+    return this.keyWatcher?.restarts ?? 0;
+  }
+
   get files(): readonly string[] {
     const { caFile, certFile, keyFile } = this.options;
     return [caFile, certFile, keyFile].filter((path) => path !== undefined);

@@ -26,6 +26,8 @@ export class KeyWatcher {
   private readonly stopping = new AbortController();
   /** Header of the last response; undefined when all keys must be listed again. */
   private last: Header | undefined;
+  /** How often the watch ended and another one began. */
+  restarts = 0;
 
   constructor(registry: Registry, outage: Outage, backoff: BackoffOptions, events: KeyEvents) {
     this.registry = registry;
@@ -47,6 +49,7 @@ export class KeyWatcher {
       // Only a watch that lasted resets the back-off, not one that etcd cancels at once.
       if (performance.now() - begun > this.backoff.mostMs) backoff.reset();
       await delay(backoff.next(), undefined, { signal, ref: false }).catch(() => {});
+      this.restarts++;
     }
   }
 

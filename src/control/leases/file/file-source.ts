@@ -52,6 +52,8 @@ export class FileLeaseSource implements LeaseSource {
   readonly name: string;
   /** A file can always be read; an error in it rejects the leases. */
   readonly notReady = null;
+  /** A poll does not end. */
+  readonly watchRestarts = 0;
   readonly files: readonly string[];
   private readonly options: FileOptions;
   private readonly fileWatch: FileWatch;

@@ -63,6 +63,10 @@ export class KubernetesLeaseSource implements LeaseSource {
     return this.openSession?.reflector.notReady ?? this.starting.notReady;
   }
 
+  get watchRestarts(): number {
+    return this.openSession?.reflector.restarts ?? 0;
+  }
+
   get files(): readonly string[] {
     return this.openSession?.client.files ?? [];
   }

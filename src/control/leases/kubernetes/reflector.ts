@@ -29,6 +29,8 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
   readonly nodes = new Map<string, NodeRecord>();
   /** Whether a list has been complete. */
   synced = false;
+  /** How often a watch, or an attempt of one, ended and another one began. */
+  restarts = 0;
   private readonly client: ApiClient;
   private readonly prefix: string;
   private readonly timing: KubernetesTiming;
@@ -85,6 +87,7 @@ export class NodeReflector extends EventEmitter<{ change: [] }> {
       }
       const waitMs = backoff.next(retryAfterMs);
       await this.client.pause(unreachable ? Math.min(waitMs, UNREACHABLE_MOST_MS) : waitMs, signal);
+      this.restarts++;
     }
   }
 

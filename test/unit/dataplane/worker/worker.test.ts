@@ -5,13 +5,14 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { until } from '../../../../lab/until.js';
-import { COUNTER, COUNTER_ROW_SIZE } from '../../../../src/dataplane/counters.js';
+import { COUNTER } from '../../../../src/dataplane/counters.js';
 import {
   openTxSockets,
   openUdpSockets,
   prepareTxSocket,
   setGro,
 } from '../../../../src/dataplane/io/udp-socket.js';
+import { COUNTER_ROW_SIZE } from '../../../../src/dataplane/load.js';
 import { NO_OFFLOAD } from '../../../../src/dataplane/offload/level.js';
 import type { TunnelOptions } from '../../../../src/dataplane/tunnel/options.js';
 import type { TunnelAnswer, TunnelRequest } from '../../../../src/dataplane/tunnel/requests.js';

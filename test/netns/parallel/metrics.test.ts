@@ -1,0 +1,90 @@
+/** /metrics of a running Weft, as Prometheus reads it; the dashboard and the alerts on its data. */
+
+import { readFile } from 'node:fs/promises';
+import t from 'tap';
+import { exec } from '../../../lab/exec.js';
+import { DIST } from '../../../lab/world.js';
+import { queriesOf, readDashboard } from '../../support/dashboard.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { answered } from '../support/pings.js';
+import { DEPLOY, startPrometheus } from '../support/prometheus.js';
+
+const PORT = '8081';
+const RULES = `${DEPLOY}prometheus-rules.yaml`;
+/** Grafana's variables, as it would replace them here. */
+const VARIABLES = { $__rate_interval: '5s', $instance: '.*' };
+
+function replaced(query: string): string {
+  return Object.entries(VARIABLES).reduce((text, [name, value]) => text.replaceAll(name, value), query);
+}
+
+t.test('promtool accepts the alerts, and they fire as their tests state', async (t) => {
+  await exec(['promtool', 'check', 'rules', RULES]);
+  const { stdout } = await exec([
+    'promtool',
+    'test',
+    'rules',
+    `${DIST}../test/fixtures/prometheus-rules-test.yaml`,
+  ]);
+  t.match(stdout, /SUCCESS/);
+});
+
+t.test('/metrics of a Weft that forwards:', async (t) => {
+  const lab = await makeBed(t, { name: 'metrics' });
+  const [node, other] = [lab.node(1), lab.node(2)];
+  const flags = ['--healthz-port', PORT];
+  await Promise.all([startWeft(t, node, { flags }), startWeft(t, other, { flags })]);
+  const page = `${node.dir}/metrics.txt`;
+  const scrape = async (): Promise<string> => {
+    const code = `const page = await (await fetch('http://127.0.0.1:${PORT}/metrics')).text();
+      (await import('node:fs')).writeFileSync('${page}', page);`;
+    await node.exec([process.execPath, '--input-type=module', '--eval', code]);
+    return await readFile(page, 'utf8');
+  };
+
+  await t.test('promtool check metrics finds no fault', async () => {
+    await scrape();
+    await exec(['sh', '-c', `promtool check metrics < ${page}`]);
+  });
+
+  await t.test('the page counts packets, per peer and in total', async (t) => {
+    await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other', { count: 10 });
+    const text = await scrape();
+    const value = (series: string): number => {
+      const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
+      return line === undefined ? Number.NaN : Number(line.slice(series.length + 1));
+    };
+    t.equal(value('weft_ready'), 1);
+    for (const direction of ['tx', 'rx']) {
+      const device = 'device="flannel.1"';
+      t.ok(value(`weft_packets_total{${device},direction="${direction}"}`) >= 10, direction);
+      const peer = `${device},peer="${other.address}",direction="${direction}"`;
+      t.ok(value(`weft_peer_packets_total{${peer}}`) >= 10, `${direction} of the peer`);
+      t.ok(value(`weft_peer_bytes_total{${peer}}`) >= 840, `${direction} of the peer, bytes`);
+    }
+    t.equal(value('weft_peers{device="flannel.1"}'), 1);
+    t.equal(value('weft_fdb_entries{device="flannel.1"}'), 1);
+    t.equal(value('weft_dropped_packets_total{device="flannel.1",direction="rx",reason="unknown_vtep"}'), 0);
+  });
+
+  await t.test('the queries of dashboard and alerts return data in Prometheus', async (t) => {
+    const pinging = node.startInPod(lab.pod(1), ['ping', '-q', '-i', '0.05', lab.pod(2).address]);
+    t.teardown(() => pinging.stop());
+    const targets = [`127.0.0.1:${PORT}`, `${other.address}:${PORT}`];
+    const prometheus = await startPrometheus(t, node, targets);
+    const rules = await readFile(RULES, 'utf8');
+    const metrics = [...new Set(rules.match(/\bweft_\w+/g))];
+    t.ok(metrics.length >= 8);
+    const answers = await prometheus.ask([...queriesOf(readDashboard()).map(replaced), ...metrics]);
+    t.same(
+      answers.filter(({ series }) => series === 0),
+      [],
+    );
+    const alerts = await prometheus.alerts();
+    t.ok(Object.keys(alerts).length >= 6);
+    t.ok(
+      Object.values(alerts).every((health) => health === 'ok'),
+      JSON.stringify(alerts),
+    );
+  });
+});

@@ -1,0 +1,43 @@
+import t from 'tap';
+import { queriesOf, readDashboard } from '../support/dashboard.js';
+
+const dashboard = readDashboard();
+
+t.test(
+  'the dashboard imports without edits: it has no id, and a variable chooses the data source',
+  async (t) => {
+    t.equal(dashboard.id, null);
+    t.ok(dashboard.schemaVersion >= 39);
+    const variables = dashboard.templating.list.map(({ name, type }) => `${name} ${type}`);
+    t.same(variables, ['datasource datasource', 'instance query']);
+    const sources = dashboard.panels.flatMap(({ datasource, targets = [] }) => [
+      ...(datasource === undefined ? [] : [datasource]),
+      ...targets.map((target) => target.datasource),
+    ]);
+    t.ok(sources.length > 40);
+    t.ok(sources.every(({ type, uid }) => type === 'prometheus' && uid === ['$', '{datasource}'].join('')));
+  },
+);
+
+t.test(
+  'the panels have different numbers, a title, a description and places that do not overlap',
+  async (t) => {
+    const { panels } = dashboard;
+    t.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
+    const taken = new Set<string>();
+    for (const { type, title, description, gridPos } of panels) {
+      t.ok(title.length > 0 && (type === 'row' || (description ?? '').length > 0), title);
+      t.ok(gridPos.x + gridPos.w <= 24, `${title} is as wide as the page at most`);
+      for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+        for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+          t.notOk(taken.has(`${x} ${y}`), `${title} is alone at ${x}, ${y}`);
+          taken.add(`${x} ${y}`);
+        }
+      }
+    }
+  },
+);
+
+t.test('each query is about the chosen nodes', async (t) => {
+  for (const query of queriesOf(dashboard)) t.match(query, /instance=~"\$instance"/, query);
+});
