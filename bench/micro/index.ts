@@ -5,7 +5,6 @@ import * as checksum from './checksum.js';
 import * as fdb from './fdb.js';
 import * as header from './header.js';
 import * as loop from './loop.js';
-
 import * as rounds from './rounds.js';
 import * as routes from './routes.js';
 
