@@ -22,6 +22,7 @@ export interface Command {
 /** An option of `weft status` or `weft cleanup`. */
 interface Option {
   readonly type: 'boolean' | 'string';
+  readonly short?: string;
   readonly row: UsageRow;
 }
 
@@ -69,16 +70,21 @@ export function optionCommand(
   description: string,
   own: Readonly<Record<string, Option>>,
   action: (runDir: string, values: Readonly<Record<string, unknown>>) => Promise<void>,
+  examples: readonly UsageRow[] = [],
 ): Command {
   const { initial, help } = WEFT_FLAGS['run-dir'];
   const runDir: UsageRow = ['--run-dir <dir>', `${help} (default: ${JSON.stringify(initial)})`];
-  const options = {
+  const options: Readonly<Record<string, Option & { default?: string }>> = {
     'run-dir': { type: 'string', default: initial, row: runDir },
     ...own,
     help: { type: 'boolean', short: 'h', row: HELP },
-  } as const;
+  };
   const rows = Object.values(options).map(({ row }) => row);
-  const usage = formatUsage(`weft ${name} [options]`, description, [{ heading: 'Options:', rows }]);
+  const groups = examples.length > 0 ? [{ heading: 'Examples:', rows: examples }] : [];
+  const usage = formatUsage(`weft ${name} [options]`, description, [
+    ...groups,
+    { heading: 'Options:', rows },
+  ]);
   const run = async (args: string[]): Promise<void> => {
     const values = parsed(() => parseArgs({ args, options }).values);
     if (values.help) return void process.stdout.write(usage);

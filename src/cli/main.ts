@@ -9,6 +9,7 @@ import { version } from '../version.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
 import { formatFlagsConfig } from './flags-config.js';
 import { UsageError } from './go-flags.js';
+import { intervalOf, TOP_EXAMPLES, TOP_OPTIONS } from './top-options.js';
 import { formatUsage } from './usage.js';
 
 // Modules that load native code are imported after the check of the platform, by the commands that need them.
@@ -58,6 +59,18 @@ const status = optionCommand(
   },
 );
 
+const top = optionCommand(
+  'top',
+  'watch the traffic of each peer, and drops as they occur',
+  TOP_OPTIONS,
+  async (runDir, { interval }) => {
+    const intervalMs = intervalOf(interval);
+    const { showTop } = await import('./top/top.js');
+    await showTop(runDir, intervalMs);
+  },
+  TOP_EXAMPLES,
+);
+
 const cleanup = optionCommand(
   'cleanup',
   'stop Weft; remove device, routes, rules and subnet.env',
@@ -75,7 +88,7 @@ const cleanup = optionCommand(
 );
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map(
-  Object.entries({ run, reload, doctor, status, cleanup }),
+  Object.entries({ run, reload, doctor, status, top, cleanup }),
 );
 
 const USAGE = formatUsage(
