@@ -17,6 +17,7 @@ const PACKAGES = {
   setpriv: 'util-linux',
   mount: 'mount',
   tcpdump: 'tcpdump',
+  tmux: 'tmux',
   nft: 'nftables',
   iptables: 'iptables',
   sockperf: 'sockperf',
@@ -36,7 +37,7 @@ const BASE = ['ip', 'bridge', 'ping', 'iperf3', 'ethtool', 'unshare', 'setpriv',
 /** The commands of each task. */
 const COMMANDS = {
   demo: BASE,
-  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', '/usr/lib/cni/bridge'],
+  test: [...BASE, 'ss', 'tcpdump', 'nft', 'iptables', 'etcd', 'openssl', 'tmux', '/usr/lib/cni/bridge'],
   bench: [...BASE, 'ss', 'sockperf'],
   ovs: ['ovs-vswitchd'],
   vm: [

@@ -3,7 +3,7 @@
 import type { PeerStatus } from '../../src/control/backends/backend.js';
 import type { Status } from '../../src/control/node/status.js';
 
-export const STATUS: Status = {
+export const STATUS = {
   version: '0.1.0',
   pid: 4711,
   uptimeSeconds: 3661,
@@ -12,10 +12,11 @@ export const STATUS: Status = {
   device: { name: 'flannel.1', mac: '02:00:00:00:00:01', mtu: 1450, address: '10.244.1.0/32', up: true },
   underlay: { interface: 'eth0', address: '192.168.77.1', publicIP: '192.168.77.1', mtu: 1500, absent: null },
   lease: { subnet: '10.244.1.0/24', publicIP: '192.168.77.1', vtepMAC: '02:00:00:00:00:01' },
-  leaseSource: { name: '/etc/weft/leases.json', refused: null, trouble: null },
+  leaseSource: { name: '/etc/weft/leases.json', refused: null, trouble: null, ageSeconds: 60 },
   offload: {
     rung: 'bpf',
     uso: true,
+    nextReason: null,
     fastPath: { on: true, attached: 'TCX', reason: null, chosen: true },
     transmit: { level: 'gso', reason: null },
     receive: { level: 'gso', reason: null },
@@ -28,7 +29,7 @@ export const STATUS: Status = {
   repairs: {},
   learned: null,
   counters: {},
-};
+} as Status;
 
 /** Returns a healthy peer of backend vxlan, with other fields if given. */
 export function peerStatus<Fields extends object>(index: number, fields: Fields): PeerStatus & Fields {

@@ -4,7 +4,7 @@ import type { FamilyStatus, Status } from '../../control/node/status.js';
 import { printable } from '../../control/support/printable.js';
 import { cut, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES } from './meter.js';
-import { ago, clock, quantity } from './quantity.js';
+import { clock, quantity, span } from './quantity.js';
 import { columnsFor, dropsRow, heading, isProblem, peerRow, totalRow } from './table.js';
 import { type Drop, familiesOf, type Traffic } from './traffic.js';
 
@@ -195,7 +195,7 @@ function dropLine(
 ): Line {
   const rising = rate.rise > 0;
   // A counter that is not zero at the first answer has risen at an unknown time.
-  const last = rising ? 'now' : roseAt === undefined ? 'earlier' : ago((now - roseAt) / 1000);
+  const last = rising ? 'now' : roseAt === undefined ? 'earlier' : `${span((now - roseAt) / 1000)} ago`;
   const text = [
     name.padEnd(DROP_NAME),
     quantity(rate.value).padStart(6),

@@ -20,9 +20,9 @@ export function clock(seconds: number): string {
   return days > 0 ? `${days} d ${time}` : time;
 }
 
-/** Returns how long ago something happened, in its largest unit. */
-export function ago(seconds: number): string {
-  if (seconds < 60) return `${Math.round(seconds)} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  return `${Math.floor(seconds / 3600)} h ago`;
+/** Returns a time span in its largest unit. */
+export function span(seconds: number): string {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} m`;
+  return `${Math.floor(seconds / 3600)} h`;
 }

@@ -2,7 +2,7 @@
 
 import { cut, cutMiddle, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES, type Meter } from './meter.js';
-import { quantity } from './quantity.js';
+import { quantity, span } from './quantity.js';
 import type { Peer, PeerTraffic, Traffic } from './traffic.js';
 
 const RATE = 6;
@@ -134,24 +134,35 @@ export function peerRow(columns: Columns, traffic: PeerTraffic, glyphs: Glyphs):
   });
 }
 
-/** Returns the peer's state: what is missing in the kernel, or whether it was heard. */
+/** What the states of a peer are called on the screen; docs/top.md explains them. */
+const STATES: Readonly<Record<string, string>> = {
+  reachable: 'reachable',
+  silent: 'silent',
+  neverHeard: 'never heard',
+  unused: '-',
+};
+
+/** Returns what is missing in the kernel, or whether the peer is heard. */
 function stateOf({
   neighbour = true,
   fdb = true,
   route,
   direct,
-  txPackets = 0,
-  rxPackets = 0,
+  state,
+  heardAgeSeconds,
+  ...peer
 }: Peer): string {
   if (!route) return 'NO ROUTE';
   if (!neighbour) return 'NO NEIGH';
   if (!fdb) return 'NO FDB';
   if (direct === true) return 'direct';
+  if (state === 'silent' && typeof heardAgeSeconds === 'number') return `silent ${span(heardAgeSeconds)}`;
+  if (state !== undefined) return STATES[state] ?? state;
+  const { txPackets = 0, rxPackets = 0 } = peer;
   if (rxPackets > 0) return 'heard';
   return txPackets > 0 ? 'never heard' : '-';
 }
 
 export function isProblem(peer: Peer): boolean {
-  const state = stateOf(peer);
-  return state === 'never heard' || state.startsWith('NO ');
+  return /^(never|silent|NO )/.test(stateOf(peer));
 }

@@ -5,8 +5,8 @@ import type { FamilyStatus, StartingStatus, Status } from '../../control/node/st
 import { type Counts, Meter, Rate, Trail } from './meter.js';
 import { rank } from './ranking.js';
 
-/** A peer of the answer; an older Weft does not count its bytes. */
-export type Peer = PeerStatus & Counts;
+/** A peer of the answer. An older Weft counts no bytes, and does not know when it heard the peer. */
+export type Peer = PeerStatus & Counts & { state?: string; heardAgeSeconds?: number | null };
 
 /** A peer and its rates. */
 export class PeerTraffic extends Meter {

@@ -10,7 +10,7 @@ const PACKAGE = fileURLToPath(new URL('../../../../package.json', import.meta.ur
 
 const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
 
-const COMMANDS = ['run', 'doctor', 'status', 'cleanup'];
+const COMMANDS = ['run', 'doctor', 'status', 'top', 'cleanup'];
 
 interface Outcome {
   code: number;
@@ -48,6 +48,17 @@ t.test('weft --help and the --help of each command print the usage and exit with
   }
 });
 
+t.test('weft top --help has examples first, and fits on one screen', async (t) => {
+  const { stdout } = await weft('top', '--help');
+  const lines = stdout.trimEnd().split('\n');
+  t.ok(lines.length <= 24, `${lines.length} lines`);
+  t.same(
+    lines.filter((line) => line.length > 80),
+    [],
+  );
+  t.ok(stdout.indexOf('Examples:') < stdout.indexOf('Options:'));
+});
+
 t.test('weft run and weft doctor accept -h and -help and list every flag', async (t) => {
   const { stdout } = await weft('run', '-help');
   t.match(stdout, /^Usage: weft run \[OPTION\]\.\.\./);
@@ -83,6 +94,7 @@ t.test('weft prints one line for any other usage error and exits with 2', async 
     [['--fly'], "unknown option '--fly'"],
     [['status', '--fly'], "unknown option '--fly'"],
     [['status', '--run-dir'], "'--run-dir <value>' argument missing"],
+    [['top', '--interval', '0'], '--interval 0: not a number of seconds from 0.1 to 3600'],
     [['cleanup', 'run'], "unexpected argument 'run'"],
   ] as const) {
     const { code, stdout, stderr } = await weft(...args);

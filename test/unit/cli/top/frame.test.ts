@@ -143,6 +143,40 @@ t.test('screen draws both families of a dual-stack node, with room for IPv6 addr
   t.match(wide, /\n2001:db8:1234:5678::abcd:ef12 /);
 });
 
+t.test('screen shows the state that Weft gives, and what is missing in the kernel first', async (t) => {
+  const states = [
+    { state: 'reachable' },
+    { state: 'silent', heardAgeSeconds: 75 },
+    { state: 'neverHeard', heardAgeSeconds: null },
+    { state: 'unused' },
+    { state: 'reachable', direct: true },
+    { state: 'silent', route: false },
+    { state: 'reachable', fdb: false },
+  ];
+  const traffic = trafficOf({
+    answers: 2,
+    peers: states.length,
+    tx: (peer) => 1000 - 100 * peer,
+    rx: () => 0,
+    fields: (peer) => states[peer],
+  });
+  const { lines } = screen(view(traffic), { columns: 80, rows: 24 }, UNICODE);
+  const peers = lines.filter(({ text }) => text.startsWith('192.168.'));
+  t.same(
+    peers.map(({ text, style }) => [text.slice(69), style]),
+    [
+      ['reachable', 'plain'],
+      ['silent 1 m', 'bad'],
+      ['never heard', 'bad'],
+      ['-', 'plain'],
+      ['direct', 'plain'],
+      ['NO ROUTE', 'bad'],
+      ['NO FDB', 'bad'],
+    ],
+  );
+  t.match(lines.at(-1)?.text, 'peers 1-7 of 7, 4 with a problem');
+});
+
 t.test('report prints every peer, without history', async (t) => {
   const lines = report(view(trafficOf(MANY)), 80, UNICODE).map(({ text }) => text);
   t.equal(lines.filter((text) => text.startsWith('192.168.')).length, 1000);

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ASCII, cut, cutMiddle, glyphsOf, sparkline, UNICODE } from '../../../../src/cli/top/glyphs.js';
-import { ago, clock, quantity } from '../../../../src/cli/top/quantity.js';
+import { clock, quantity, span } from '../../../../src/cli/top/quantity.js';
 import { difference, keysIn } from '../../../../src/cli/top/terminal.js';
 import { intervalOf } from '../../../../src/cli/top-options.js';
 
@@ -23,10 +23,10 @@ t.test('quantity has at most five characters', async (t) => {
   }
 });
 
-t.test('clock and ago show time spans', async (t) => {
+t.test('clock and span show time spans', async (t) => {
   t.equal(clock(3661), '01:01:01');
   t.equal(clock(86400 * 3 + 59), '3 d 00:00:59');
-  t.same([3, 61, 7300].map(ago), ['3 s ago', '1 min ago', '2 h ago']);
+  t.same([3, 61, 7300].map(span), ['3 s', '1 m', '2 h']);
 });
 
 t.test('sparkline is in proportion to its largest value; zero, little and gaps differ', async (t) => {
