@@ -5,7 +5,7 @@ import { printable } from '../../control/support/printable.js';
 import { cut, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES } from './meter.js';
 import { clock, quantity, span } from './quantity.js';
-import { columnsFor, dropsRow, heading, isProblem, peerRow, totalRow } from './table.js';
+import { type Columns, columnsFor, dropsRow, heading, isProblem, peerRow, totalRow } from './table.js';
 import { type Drop, familiesOf, type Traffic } from './traffic.js';
 
 export type Style = 'plain' | 'strong' | 'bad' | 'faint' | 'bar';
@@ -46,17 +46,13 @@ export interface Screen {
 export function screen(view: View, { columns, rows }: Size, glyphs: Glyphs): Screen {
   const { traffic } = view;
   const above = [...headLines(view, Math.max(1, Math.floor(rows / 4))), line('')];
-  const allDrops = dropLines(view, columns, glyphs, true);
-  const dropRows =
-    allDrops.length === 0 ? 0 : Math.min(allDrops.length, Math.max(2, Math.floor(rows / 5)) + 2);
-  const table = tableHead(traffic, columns, glyphs, true);
-  const room = Math.max(1, rows - above.length - table.length - dropRows - 1);
+  const drops = dropLines(view, columns, glyphs, Math.max(2, Math.floor(rows / 5)));
+  const layout = columnsFor(columns, traffic.peers, true);
+  const table = tableHead(traffic, layout, glyphs);
+  const room = Math.max(1, rows - above.length - table.length - drops.length - 1);
   const first = Math.max(0, Math.min(view.first, traffic.peers.length - room));
-  const peers = peerLines(traffic, columns, glyphs, true, first, room);
-  const lines = [...above, ...table, ...peers, ...allDrops.slice(0, dropRows)].slice(
-    0,
-    Math.max(0, rows - 1),
-  );
+  const peers = peerLines(traffic, layout, glyphs, first, room);
+  const lines = [...above, ...table, ...peers, ...drops].slice(0, Math.max(0, rows - 1));
   while (lines.length < rows - 1) lines.push(line(''));
   const last = first + peers.length;
   const shown = peers.length === 0 ? 'no peers' : `peers ${first + 1}-${last} of ${traffic.peers.length}`;
@@ -69,13 +65,13 @@ export function screen(view: View, { columns, rows }: Size, glyphs: Glyphs): Scr
 /** Returns everything once, without history: for a file or a pipe. */
 export function report(view: View, columns: number, glyphs: Glyphs): Line[] {
   const { traffic } = view;
-  const all = traffic.peers.length;
+  const layout = columnsFor(columns, traffic.peers, false);
   return [
     ...headLines(view, Number.POSITIVE_INFINITY),
     line(''),
-    ...tableHead(traffic, columns, glyphs, false),
-    ...peerLines(traffic, columns, glyphs, false, 0, all),
-    ...dropLines(view, columns, glyphs, false),
+    ...tableHead(traffic, layout, glyphs),
+    ...peerLines(traffic, layout, glyphs, 0, traffic.peers.length),
+    ...dropLines(view, 0, glyphs, traffic.drops.length),
   ];
 }
 
@@ -154,8 +150,7 @@ function obstacleLines(obstacle: string): Line[] {
   return [line(`obstacle: ${obstacle.slice(0, end)}`, 'bad'), line(`  ${obstacle.slice(end + 2)}`)];
 }
 
-function tableHead(traffic: Traffic, width: number, glyphs: Glyphs, trails: boolean): Line[] {
-  const columns = columnsFor(width, traffic.peers, trails);
+function tableHead(traffic: Traffic, columns: Columns, glyphs: Glyphs): Line[] {
   const dropping = (traffic.txDrops.value ?? 0) + (traffic.rxDrops.value ?? 0) > 0;
   return [
     ...heading(columns).map((text) => line(text, 'faint')),
@@ -164,27 +159,21 @@ function tableHead(traffic: Traffic, width: number, glyphs: Glyphs, trails: bool
   ];
 }
 
-function peerLines(
-  traffic: Traffic,
-  width: number,
-  glyphs: Glyphs,
-  trails: boolean,
-  first: number,
-  room: number,
-): Line[] {
-  const columns = columnsFor(width, traffic.peers, trails);
+function peerLines(traffic: Traffic, columns: Columns, glyphs: Glyphs, first: number, room: number): Line[] {
   return traffic.peers
     .slice(first, first + room)
     .map((peer) => line(peerRow(columns, peer, glyphs), isProblem(peer.peer) ? 'bad' : 'plain'));
 }
 
-/** Returns an empty line, a heading and a line for each drop counter that is not zero. */
-function dropLines({ traffic, now }: View, columns: number, glyphs: Glyphs, trails: boolean): Line[] {
+/** Returns an empty line, a heading, and a line for each drop counter that is not zero; at most `most` of these. */
+function dropLines({ traffic, now }: View, columns: number, glyphs: Glyphs, most: number): Line[] {
   const { drops } = traffic;
   if (drops.length === 0) return [];
-  const width = trails ? Math.min(KEPT_SAMPLES, columns - DROP_WIDTH) : 0;
-  const title = ['DROPS'.padEnd(DROP_NAME), 'per s'.padStart(6), 'in total'.padStart(10), ' last'].join(' ');
-  return [line(''), line(title, 'faint'), ...drops.map((drop) => dropLine(drop, now, width, glyphs))];
+  const width = Math.min(KEPT_SAMPLES, columns - DROP_WIDTH);
+  const name = drops.length > most ? `DROPS, ${most} of ${drops.length}` : 'DROPS';
+  const title = [name.padEnd(DROP_NAME), 'per s'.padStart(6), 'in total'.padStart(10), ' last'].join(' ');
+  const shown = drops.slice(0, most).map((drop) => dropLine(drop, now, width, glyphs));
+  return [line(''), line(title, 'faint'), ...shown];
 }
 
 function dropLine(

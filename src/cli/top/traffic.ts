@@ -10,10 +10,13 @@ export type Peer = PeerStatus & Counts & { state?: string; heardAgeSeconds?: num
 
 /** A peer and its rates. */
 export class PeerTraffic extends Meter {
+  /** Public IP and subnet. */
+  readonly key: string;
   peer: Peer;
 
-  constructor(peer: Peer) {
+  constructor(key: string, peer: Peer) {
     super();
+    this.key = key;
     this.peer = peer;
   }
 }
@@ -86,13 +89,12 @@ export class Traffic {
       for (const peer of peers) present.set(`${peer.publicIP} ${peer.subnet}`, peer);
     }
     const kept = this.peers.filter((traffic) => {
-      const key = `${traffic.peer.publicIP} ${traffic.peer.subnet}`;
-      const peer = present.get(key);
-      present.delete(key);
+      const peer = present.get(traffic.key);
+      present.delete(traffic.key);
       if (peer !== undefined) traffic.peer = peer;
       return peer !== undefined;
     });
-    this.peers = [...kept, ...[...present.values()].map((peer) => new PeerTraffic(peer))];
+    this.peers = [...kept, ...[...present].map(([key, peer]) => new PeerTraffic(key, peer))];
     for (const traffic of this.peers) traffic.read(traffic.peer, seconds);
     // The first rates give the exact order; later ones move only what has changed.
     if (!this.ranked && seconds > 0) this.peers.sort((a, b) => b.weight - a.weight);

@@ -95,6 +95,13 @@ t.test('screen scrolls to the last peers, and no further', async (t) => {
   t.equal(lines.filter(({ text }) => text.startsWith('192.168.')).length, 1000 - first);
 });
 
+t.test('screen leaves room for peers beside many drop counters', async (t) => {
+  const names = [...'abcdefghi'].map((letter) => `rx_drop_${letter}`);
+  const drops = (second: number) => Object.fromEntries(names.map((name, index) => [name, second * index]));
+  const text = drawn(view(trafficOf({ ...MANY, drops })), 80, 24);
+  t.match(text, /\nDROPS, 4 of 8 .*(\nrx_drop_. .*){4}\n q quit/);
+});
+
 t.test('screen shows that Weft does not run, and its last peers without rates', async (t) => {
   const traffic = trafficOf(THREE);
   traffic.miss();
