@@ -6,6 +6,7 @@ import { CAPTURE_EXAMPLES, CAPTURE_OPTIONS } from './capture-options.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
 import { DOCTOR_FLAGS } from './flags.js';
 import { formatFlagsConfig } from './flags-config.js';
+import { intervalOf, TOP_EXAMPLES, TOP_OPTIONS } from './top-options.js';
 import type { UsageGroup } from './usage.js';
 
 /** The one command whose errors belong into the log. */
@@ -75,6 +76,18 @@ const capture = optionCommand(
   CAPTURE_EXAMPLES,
 );
 
+const top = optionCommand(
+  'top',
+  'watch the traffic of each peer, and drops as they occur',
+  TOP_OPTIONS,
+  async (runDir, { interval }) => {
+    const intervalMs = intervalOf(interval);
+    const { showTop } = await import('./top/top.js');
+    await showTop(runDir, intervalMs);
+  },
+  TOP_EXAMPLES,
+);
+
 const cleanup = optionCommand(
   'cleanup',
   'stop Weft; remove device, routes, rules and subnet.env',
@@ -92,7 +105,7 @@ const cleanup = optionCommand(
 );
 
 export const COMMANDS: ReadonlyMap<string, Command> = new Map(
-  Object.entries({ run, reload, doctor, status, capture, cleanup }),
+  Object.entries({ run, reload, doctor, status, top, capture, cleanup }),
 );
 
 export const SYNOPSIS = 'weft [options] [command]';

@@ -30,6 +30,7 @@ function optionsOf(command: string): string[] {
 
 const OPTIONS: Readonly<Record<string, readonly string[]>> = {
   status: optionsOf('status'),
+  top: optionsOf('top'),
   cleanup: optionsOf('cleanup'),
   capture: optionsOf('capture'),
 };

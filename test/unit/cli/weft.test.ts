@@ -10,7 +10,7 @@ const PACKAGE = fileURLToPath(new URL('../../../../package.json', import.meta.ur
 
 const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
 
-const COMMANDS = ['run', 'doctor', 'status', 'cleanup'];
+const COMMANDS = ['run', 'doctor', 'status', 'top', 'cleanup'];
 
 interface Outcome {
   code: number;
@@ -48,6 +48,13 @@ t.test('weft --help and the --help of each command print the usage and exit with
   }
 });
 
+t.test('weft top --help has examples first, and fits on one screen', async (t) => {
+  const { stdout } = await weft('top', '--help');
+  const rows = stdout.split('\n').reduce((sum, line) => sum + Math.ceil((line.length || 1) / 80), 0);
+  t.ok(rows <= 24, `${rows} rows of 80 columns`);
+  t.ok(stdout.indexOf('Examples:') < stdout.indexOf('Options:'));
+});
+
 t.test('weft run and weft doctor accept -h and -help and list every flag', async (t) => {
   const { stdout } = await weft('run', '-help');
   t.match(stdout, /^Usage: weft run \[OPTION\]\.\.\./);
@@ -83,6 +90,7 @@ t.test('weft prints one line for any other usage error and exits with 2', async 
     [['--fly'], "unknown option '--fly'"],
     [['status', '--fly'], "unknown option '--fly'"],
     [['status', '--run-dir'], "'--run-dir <value>' argument missing"],
+    [['top', '--interval', '0'], '--interval 0: not a number of seconds from 0.1 to 3600'],
     [['cleanup', 'run'], "unexpected argument 'run'"],
   ] as const) {
     const { code, stdout, stderr } = await weft(...args);
