@@ -8,6 +8,7 @@ export const STATUS = {
   pid: 4711,
   uptimeSeconds: 3661,
   notReady: null,
+  capture: null,
   backend: { type: 'vxlan', vni: 1, port: 8472 },
   device: { name: 'flannel.1', mac: '02:00:00:00:00:01', mtu: 1450, address: '10.244.1.0/32', up: true },
   underlay: { interface: 'eth0', address: '192.168.77.1', publicIP: '192.168.77.1', mtu: 1500, absent: null },
