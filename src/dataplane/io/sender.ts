@@ -25,6 +25,14 @@ export interface SenderOptions {
   tunnelLength: number;
   /** The most datagrams of a GSO run; 1: every datagram is sent alone. */
   maxRun: number;
+  /** Notes drops of their packets. */
+  peers?: PeerDrops;
+}
+
+/** What the sender knows of the peers. */
+export interface PeerDrops {
+  /** Notes the counter under which a packet to an address was dropped. */
+  noteDrop(address: number, reason: number): void;
 }
 
 export class Sender {
@@ -38,6 +46,7 @@ export class Sender {
   private readonly txSockets: readonly number[];
   private readonly tunnelLength: number;
   private readonly counters: CounterRow;
+  private readonly peers: PeerDrops | undefined;
   private readonly onFallback: (errno: number) => void;
   private readonly sendmmsg: typeof sendmmsg;
   private readonly single: SendTable;
@@ -58,6 +67,7 @@ export class Sender {
     this.tunnelLength = options.tunnelLength;
     this.gso = options.maxRun > 1;
     this.counters = counters;
+    this.peers = options.peers;
     this.onFallback = onFallback;
     this.sendmmsg = send;
     this.single = new SendTable(arena, REPLAYED, 2 * REPLAYED, options.codec, options.port);
@@ -85,8 +95,7 @@ export class Sender {
         ppoll(this.pollAddress, 1, this.timeout);
         waited = true;
       } else if (sent === -EAGAIN) {
-        for (; next < messages.count; next++)
-          this.counters[COUNTER.tx_drop_socket_full] += messages.datagrams[next];
+        for (; next < messages.count; next++) this.drop(messages, next, COUNTER.tx_drop_socket_full);
       } else if (sent !== -EINTR || ++interrupts > MAX_INTERRUPTS) {
         // The error belongs to the first message (net/socket.c, __sys_sendmmsg); the others may still be sent.
         next += this.handleRefusal(messages, next, txSocket, -sent);
@@ -113,7 +122,7 @@ export class Sender {
     const mayReplay = outcome === RETRY || outcome === LOWER;
     if (messages.datagrams[index] === 1 || !mayReplay) {
       const messagesLost = this.concernsReplay(messages, index, errno) ? messages.count : 1;
-      for (let i = index; i < index + messagesLost; i++) counters[dropReason(errno)] += messages.datagrams[i];
+      for (let i = index; i < index + messagesLost; i++) this.drop(messages, i, dropReason(errno));
       return messagesLost;
     }
     if (outcome === LOWER && this.gso) {
@@ -124,6 +133,11 @@ export class Sender {
     counters[COUNTER.tx_trains_replayed]++;
     this.replay(messages, index, txSocket);
     return 1;
+  }
+
+  private drop(messages: SendTable, index: number, reason: number): void {
+    this.counters[reason] += messages.datagrams[index];
+    this.peers?.noteDrop(messages.address[index], reason);
   }
 
   /**

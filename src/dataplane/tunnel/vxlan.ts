@@ -29,7 +29,7 @@ import { flowHash } from './flow-hash.js';
 import type { Ipv6Addresses } from './ipv6-addresses.js';
 import { LearnedFdb } from './learned.js';
 import type { PeerCheck, VxlanOptions } from './options.js';
-import { activityOf, type PeerActivity } from './peer-traffic.js';
+import type { PeerTable } from './peer-traffic.js';
 import { RefusedSources } from './refused-sources.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import type { Tunnel } from './tunnel.js';
@@ -76,15 +76,19 @@ export class VxlanTunnel implements Tunnel {
       case 'learned':
         return { learned: this.learned?.entries() ?? [] };
       case 'peers':
-        return { peers: this.activity(), refused: this.refused.read() };
+        return { peers: this.copyPeers(), refused: this.refused.read() };
       default:
         return undefined;
     }
   }
 
-  private activity(): PeerActivity[] {
-    const { fdb } = this;
-    return activityOf(fdb, fdb.traffic, (address) => this.addressOf(address));
+  get peers(): AddressTable {
+    return this.fdb;
+  }
+
+  private copyPeers(): PeerTable {
+    const table = this.fdb.traffic.copy();
+    return this.ipv6Addresses === undefined ? table : { ...table, words: this.ipv6Addresses.copyWords() };
   }
 
   /** Returns the address that a 32-bit number stands for. */
@@ -119,6 +123,7 @@ export class VxlanTunnel implements Tunnel {
       const headers = batch.headers[kept];
       if (batch.gsoSize[kept] > 0 && !isSegmentable(headers)) {
         this.counters[COUNTER.tx_drop_unsegmentable]++;
+        traffic.noteDrop(fdb.found, COUNTER.tx_drop_unsegmentable);
         continue;
       }
       batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
@@ -150,6 +155,7 @@ export class VxlanTunnel implements Tunnel {
       if (reason === ACCEPTED) reason = this.refuseEcn(batch, i);
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
+        this.fdb.noteDrop(source, reason);
         continue;
       }
       batch.move(i, kept);
@@ -222,7 +228,11 @@ export class VxlanTunnel implements Tunnel {
     this.sender = this.fdb.found;
     if (leased !== 0 && leased === source) return ACCEPTED;
     if (this.peerCheck === 'strict' && leased !== 0) this.refused.note(source, leased);
-    if (this.peerCheck === 'strict' && !this.fdb.hasAddress(source)) return COUNTER.rx_drop_unknown_vtep;
+    if (this.peerCheck === 'strict' && !this.fdb.hasAddress(source)) {
+      // The peer whose MAC it is: it is behind NAT, for example.
+      if (leased !== 0) this.fdb.noteDrop(leased, COUNTER.rx_drop_unknown_vtep);
+      return COUNTER.rx_drop_unknown_vtep;
+    }
     if (leased !== 0) return this.peerCheck === 'strict' ? COUNTER.rx_drop_wrong_source_mac : ACCEPTED;
     this.sender = this.fdb.numberOf(source);
     if (this.learned !== undefined) {
