@@ -58,6 +58,8 @@ export class Service {
   private tracker: UnderlayTracker | undefined;
   /** Why the newest leases were rejected; null if they are in force. */
   private rejected: string | null = null;
+  /** When the leases in force arrived, by `performance.now`. */
+  private leasesAt = performance.now();
 
   constructor(parts: ServiceParts) {
     this.parts = parts;
@@ -148,6 +150,7 @@ export class Service {
       void this.watch?.checkNow();
     }
     this.rejected = null;
+    this.leasesAt = performance.now();
   }
 
   /** Follows the underlay from now on. */
@@ -185,7 +188,9 @@ export class Service {
   async status(): Promise<Status> {
     const { plan, options, source, firewall, tunnels, files, privileges } = this.parts;
     const { backend } = plan.netConf;
-    const [first, second] = await Promise.all(tunnels.map(collectFamily));
+    const [first, second] = await Promise.all(
+      tunnels.map((tunnel) => collectFamily(tunnel, options.offload)),
+    );
     const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
     return {
       version: version(),
@@ -200,7 +205,12 @@ export class Service {
       device,
       underlay,
       lease,
-      leaseSource: { name: source.name, refused: this.rejected, trouble: source.notReady },
+      leaseSource: {
+        name: source.name,
+        refused: this.rejected,
+        trouble: source.notReady,
+        ageSeconds: Math.floor((performance.now() - this.leasesAt) / 1000),
+      },
       offload,
       workers: options.workers,
       privileges: privileges.status(),

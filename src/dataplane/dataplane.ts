@@ -37,7 +37,8 @@ import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from
 import { DesiredState } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
-import { activityIn, NO_COUNTS, type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
+import { NO_COUNTS } from './tunnel/peer-counts.js';
+import { activityIn, type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
 import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
 import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
 import { ForwardingThreads } from './worker/threads.js';

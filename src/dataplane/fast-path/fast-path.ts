@@ -13,7 +13,7 @@
 
 import { hooksOf } from '../../sys/traffic-control.js';
 import type { FdbChanges } from '../options.js';
-import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-traffic.js';
+import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-counts.js';
 import { type AttachOptions, Hook, type HookOptions, type HookPlace, removeFilters } from './hook.js';
 import { Pins } from './pins.js';
 import { closePrograms, loadPrograms, type ProgramConfig, type Programs } from './programs.js';

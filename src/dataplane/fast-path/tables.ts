@@ -18,7 +18,7 @@ import {
 } from '../../sys/bpf.js';
 import { BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } from '../../sys/constants.js';
 import { close } from '../../sys/ffi.js';
-import { NO_COUNTS, type PeerCounts } from '../tunnel/peer-traffic.js';
+import { NO_COUNTS, type PeerCounts } from '../tunnel/peer-counts.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { OVERHEAD } from './layout.js';
 

@@ -3,7 +3,8 @@
  * of the kernel's clock. A count that rose since the last look means a packet since then.
  */
 
-import { type PeerActivity, type PeerCounts, type PeerTimes, SENDING_PAUSE_MS } from '../tunnel/peer-traffic.js';
+import type { PeerCounts } from '../tunnel/peer-counts.js';
+import { type PeerActivity, type PeerTimes, SENDING_PAUSE_MS } from '../tunnel/peer-traffic.js';
 
 interface Seen extends PeerTimes {
   txPackets: number;

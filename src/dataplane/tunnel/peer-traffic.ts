@@ -11,25 +11,7 @@
 
 import type { Ipv6Address, UnderlayAddress } from '../../sys/sockaddr.js';
 import { COUNTER_NAMES, type CounterName } from '../counters.js';
-
-/** The counts of one peer since it was added. */
-export interface PeerCounts {
-  txPackets: number;
-  txBytes: number;
-  rxPackets: number;
-  rxBytes: number;
-}
-
-export const NO_COUNTS: PeerCounts = { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 };
-
-export function addCounts(a: PeerCounts, b: PeerCounts): PeerCounts {
-  return {
-    txPackets: a.txPackets + b.txPackets,
-    txBytes: a.txBytes + b.txBytes,
-    rxPackets: a.rxPackets + b.rxPackets,
-    rxBytes: a.rxBytes + b.rxBytes,
-  };
-}
+import { addCounts, type PeerCounts } from './peer-counts.js';
 
 /** When something happened last, by this thread's `performance.now`; absent if it never did. */
 export interface PeerTimes {

@@ -7,7 +7,7 @@ import {
   KEY_SIZE,
   Tables,
 } from '../../../../src/dataplane/fast-path/tables.js';
-import { addCounts, NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-traffic.js';
+import { addCounts, NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-counts.js';
 import {
   deleteElement,
   lookUpElement,

@@ -83,12 +83,14 @@ function fakeTraffic() {
   return { traffic, at, activity };
 }
 
-t.test('PeerTraffic notes when a peer was heard, sent to and dropped, by the reader\'s clock', async (t) => {
+t.test("PeerTraffic notes when a peer was heard, sent to and dropped, by the reader's clock", async (t) => {
   const { traffic, at, activity } = fakeTraffic();
   const peer = traffic.add(9);
   t.same(activity(), [], 'a peer without packets is not listed');
   at(6000).countTx(peer, 1, 10);
-  t.match(activity(), [{ address: 9, sentAt: 6000, sendingSince: 6000, heardAt: undefined, drop: undefined }]);
+  t.match(activity(), [
+    { address: 9, sentAt: 6000, sendingSince: 6000, heardAt: undefined, drop: undefined },
+  ]);
   at(7000).countRx(peer, 1, 10);
   at(8000).noteDrop(peer, COUNTER.rx_drop_ecn);
   t.match(activity(108_000), [

@@ -6,8 +6,8 @@ import type { UdpTunnel } from '../../../../src/dataplane/tunnel/udp.js';
 import { concat, hex, ipv4, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import { type FrameOptions, packetOf, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit } from '../../../support/kit.js';
-import { withPartialChecksum } from '../../../support/reference.js';
 import { countsOf } from '../../../support/peers.js';
+import { withPartialChecksum } from '../../../support/reference.js';
 
 // This node is A, 10.244.1.0/24. B has 10.244.2.0/24, C has 10.244.3.0/24.
 const ADDRESS_B = ipv4('192.168.77.2');
