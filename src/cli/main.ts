@@ -50,7 +50,7 @@ const doctor = flagCommand(
 
 const status = optionCommand(
   'status',
-  'show problems, device, peers and traffic of the running Weft',
+  'show problems, peers and traffic of the running Weft',
   {
     all: { type: 'boolean', row: ['--all', 'list every peer and every counter'] },
     json: { type: 'boolean', row: ['--json', 'print JSON (docs/status.md)'] },

@@ -4,6 +4,7 @@ import { age, bytes, short, table } from '../../../src/cli/status-text/text.js';
 import type { PeerStatus } from '../../../src/control/backends/backend.js';
 import type { Status } from '../../../src/control/node/status.js';
 import { COUNTER_NAMES } from '../../../src/dataplane/counters.js';
+import { schemaErrors } from '../../support/status-schema.js';
 
 /** Fields of a peer that was heard and then fell silent. */
 const SILENT = {
@@ -411,4 +412,19 @@ t.test('formatStatus prints the public IP of a node behind a NAT', async (t) => 
     formatStatus({ ...STATUS, underlay }),
     '\n  underlay    eth0, 10.0.0.7, public IP 192.168.77.1, MTU 1500\n',
   );
+});
+
+t.test('docs/status.schema.json has every key of the status, and no other', async (t) => {
+  const { device, underlay, lease, offload, peerCheck, peers, repairs, counters } = STATUS;
+  const learned = [{ mac: '0a:00:00:00:00:01', publicIP: '192.168.77.9', ageSeconds: 0 }];
+  const ipv6 = { device, underlay, lease, offload, peerCheck, peers, repairs, learned, counters };
+  const drop = { reason: 'rx_drop_ecn', ageSeconds: 1 };
+  const full = { ...STATUS, ipv6, peers: [...peers, peer(4, { ...SILENT, lastDrop: drop, direct: true })] };
+  t.same(schemaErrors(full), []);
+  const { version, pid, uptimeSeconds } = STATUS;
+  t.same(schemaErrors({ version, pid, uptimeSeconds, notReady: 'starting' }), []);
+  t.not(schemaErrors({ ...full, unknown: 1 }).length, 0);
+  t.not(schemaErrors({ ...full, peers: [{ ...peer(2), state: 'odd' }] }).length, 0);
+  const { workers, ...without } = full;
+  t.not(schemaErrors(without).length, 0);
 });
