@@ -85,14 +85,15 @@ function formatRunning(status: Status, all: boolean): string {
 }
 
 /** Returns the source of the leases, their age, and what is wrong with it. */
-function leasesText({ name, refused, trouble, ageSeconds }: Status['leaseSource']): string {
+function leasesText(source: Status['leaseSource']): string {
+  const { name, refused, ageSeconds } = source;
   return listed(
     name,
     // An older Weft does not state it.
     ageSeconds !== undefined && `${age(ageSeconds)} old`,
     // A file names itself in the reason.
     refused !== null && `REFUSED: ${refused.replace(`${name}: `, '')}`,
-    trouble !== null && `NOT FOLLOWED: ${trouble}`,
+    source.trouble !== null && `NOT FOLLOWED: ${source.trouble}`,
   );
 }
 

@@ -297,8 +297,9 @@ export class Dataplane {
   }
 
   /**
-   * Returns the packets and bytes of each peer that has any, since it was added, summed over the threads and the fast
-   * path, and when it was heard last. Of the fast path it knows no more than that packets passed since the last call.
+   * Returns the packets and bytes of each peer that has any, since it was added, and when it was heard last. They are
+   * summed over the threads and the fast path. Of the fast path it knows no more than that packets passed since the last
+   * call.
    * @throws DataplaneGone
    */
   async peers(): Promise<PeerActivity[]> {

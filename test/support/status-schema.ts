@@ -19,6 +19,7 @@ function closed(part: unknown): unknown {
 const validate = new Ajv({
   allErrors: true,
   strict: true,
+  strictRequired: false,
   allowUnionTypes: true,
   formats: { 'date-time': true },
 }).compile(closed(JSON.parse(readFileSync(SCHEMA, 'utf8'))) as object);
