@@ -57,11 +57,14 @@ const doctor = flagCommand(
 
 const status = optionCommand(
   'status',
-  'show device, peers and counters of the running Weft',
-  { json: { type: 'boolean', row: ['--json', 'print JSON'] } },
-  async (runDir, { json }) => {
+  'show problems, peers and traffic of the running Weft',
+  {
+    all: { type: 'boolean', row: ['--all', 'list every peer and every counter'] },
+    json: { type: 'boolean', row: ['--json', 'print JSON (docs/status.md)'] },
+  },
+  async (runDir, { all, json }) => {
     const { printStatus } = await import('./status.js');
-    await printStatus(runDir, json === true);
+    await printStatus(runDir, { all: all === true, json: json === true });
   },
 );
 

@@ -1,49 +1,35 @@
 /** `weft status`: prints the status of the running Weft process, as tables or JSON. */
 
-import type { PeerStatus } from '../control/backends/backend.js';
 import { ask } from '../control/ipc/client.js';
 import type { FamilyStatus, StartingStatus, Status } from '../control/node/status.js';
 import { printableLines, printableValues } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
+import { dropLines } from './status-text/drops.js';
+import { peerSection, problemSection } from './status-text/peers.js';
+import { age, bytes, count, listed, rows, table, wrapped } from './status-text/text.js';
 
-/** How many peers the table shows; --json prints all. */
-const SHOWN_PEERS = 50;
+/** How many learned entries are shown without --all. */
+const SHOWN_LEARNED = 50;
 
-export async function printStatus(runDir: string, json: boolean): Promise<void> {
+export async function printStatus(
+  runDir: string,
+  { json, all }: { json: boolean; all: boolean },
+): Promise<void> {
   const status = (await ask(runDir, { command: 'status' })) as Status | StartingStatus;
   process.stdout.write(
-    json ? `${printableLines(JSON.stringify(status, null, 2))}\n` : formatted(status, runDir),
+    json ? `${printableLines(JSON.stringify(status, null, 2))}\n` : formatted(status, runDir, all),
   );
 }
 
 /** Formats an answer. @throws UserError for one of another form */
-function formatted(status: Status | StartingStatus, runDir: string): string {
+function formatted(status: Status | StartingStatus, runDir: string, all: boolean): string {
   try {
-    return formatStatus(status);
+    return formatStatus(status, all);
   } catch {
     throw new UserError(
       `--run-dir ${runDir}: the running Weft gives an answer that this one does not know; use the same version, or weft status --json`,
     );
   }
-}
-
-/** Formats rows as aligned columns, with numbers on the right. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => (row[column] ?? '').length)),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => {
-          const width = widths[column] ?? 0;
-          return /^[\d.]+$/.test(cell) && !/\..*\./.test(cell) ? cell.padStart(width) : cell.padEnd(width);
-        })
-        .join('  ')
-        .trimEnd(),
-    )
-    .map((line) => `  ${line}\n`)
-    .join('');
 }
 
 function duration(seconds: number): string {
@@ -52,86 +38,64 @@ function duration(seconds: number): string {
   return days > 0 ? `${days} d ${clock}` : clock;
 }
 
-function presence(present: boolean): string {
-  return present ? 'yes' : 'MISSING';
-}
-
-/** Joins the parts that are present. */
-function listed(...parts: readonly (string | false | undefined)[]): string {
-  return parts.filter(Boolean).join(', ');
-}
-
-/** Whether a packet of the peer arrived; `never` if packets were sent to it. */
-function heard({ txPackets = 0, rxPackets = 0 }: PeerStatus): string {
-  if (rxPackets > 0) return 'yes';
-  return txPackets > 0 ? 'never' : '-';
-}
-
-type PeerCell = (peer: PeerStatus) => string;
-
-/** The columns of the peer table for each backend type. */
-const UDP_COLUMNS: [title: string, cell: PeerCell][] = [
-  ['SUBNET', (peer) => peer.subnet],
-  ['PUBLIC IP', (peer) => peer.publicIP],
-  ['ROUTE', (peer) => presence(peer.route)],
-  ['HEARD', heard],
-];
-const VXLAN_COLUMNS: [title: string, cell: PeerCell][] = [
-  ...UDP_COLUMNS.slice(0, 2),
-  ['VTEP MAC', (peer) => peer.vtepMAC ?? ''],
-  ['NEIGH', (peer) => presence(peer.neighbour === true)],
-  ['FDB', (peer) => presence(peer.fdb === true)],
-  ...UDP_COLUMNS.slice(2),
-];
-
-function peerTable(type: string, peers: readonly PeerStatus[]): string {
-  const columns = type === 'udp' ? UDP_COLUMNS : VXLAN_COLUMNS;
-  return table([
-    columns.map(([title]) => title),
-    ...peers.map((peer) => columns.map(([, cell]) => cell(peer))),
-  ]);
-}
-
-/** Formats the whole status. Its texts come from leases, devices and servers, and are made printable. */
-export function formatStatus(answer: Status | StartingStatus): string {
-  const status = printableValues(answer);
+/**
+ * Formats the whole status, problems first. Its texts come from leases, devices and servers, and are made printable. With
+ * `all` it lists every peer and every counter.
+ */
+export function formatStatus(answer: Status | StartingStatus, all = false): string {
+  const status = printableNode(answer);
   const head = `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`;
-  const notReady = status.notReady === null ? '' : `NOT READY: ${status.notReady}\n`;
-  return `${head}${notReady}${'backend' in status ? formatRunning(status) : ''}`;
+  const notReady = status.notReady === null ? '' : wrapped(status.notReady, 'NOT READY: ');
+  return `${head}${notReady}${'backend' in status ? formatRunning(status, all) : ''}`;
 }
 
-function formatRunning(status: Status): string {
-  const { backend, leaseSource, workers, ipv6 } = status;
-  const { name, refused } = leaseSource;
+/** Makes the texts printable, except those of peers: few of thousands are shown. */
+function printableNode(answer: Status | StartingStatus): Status | StartingStatus {
+  if (!('backend' in answer)) return printableValues(answer);
+  const { peers, ipv6, ...node } = answer;
+  if (ipv6 === undefined) return { ...printableValues(node), peers };
+  const { peers: peers6, ...node6 } = ipv6;
+  return { ...printableValues(node), peers, ipv6: { ...printableValues(node6), peers: peers6 } };
+}
+
+function formatRunning(status: Status, all: boolean): string {
+  const { backend, workers, ipv6 } = status;
   const vni = backend.vni !== undefined && `VNI ${backend.vni}`;
   return [
-    table([
+    obstacleSection(status),
+    problemSection([...status.peers, ...(ipv6?.peers ?? [])], all),
+    '\nnode\n',
+    rows([
       ['backend', listed(backend.type, vni, `UDP port ${backend.port}`)],
       ...deviceRows(status),
-      [
-        'leases',
-        listed(
-          name,
-          // A file names itself in the reason.
-          refused !== null && `REFUSED: ${refused.replace(`${name}: `, '')}`,
-          leaseSource.trouble !== null && `NOT FOLLOWED: ${leaseSource.trouble}`,
-        ),
-      ],
+      ['leases', leasesText(status.leaseSource)],
       ['offload', offloadText(status.offload, workers)],
       ...privilegesRows(status.privileges),
       ...captureRows(status.capture),
       ...checkRows(status),
     ]),
-    ...obstacleSection(status),
-    ...familySections(backend.type, status),
+    ...familySections(status, all),
     ...(ipv6 === undefined
       ? []
       : [
           '\nIPv6\n',
-          table([...deviceRows(ipv6), ['offload', offloadText(ipv6.offload, workers)], ...checkRows(ipv6)]),
-          ...familySections(backend.type, ipv6),
+          rows([...deviceRows(ipv6), ['offload', offloadText(ipv6.offload, workers)], ...checkRows(ipv6)]),
+          ...familySections(ipv6, all),
         ]),
   ].join('');
+}
+
+/** Returns the source of the leases, their age, and what is wrong with it. */
+function leasesText(source: Status['leaseSource']): string {
+  const { name, refused, ageSeconds } = source;
+  return listed(
+    name,
+    // An older Weft does not state it.
+    ageSeconds !== undefined && `${age(ageSeconds)} old`,
+    // A file names itself in the reason.
+    refused !== null && `REFUSED: ${refused.replace(`${name}: `, '')}`,
+    source.trouble !== null && `NOT FOLLOWED: ${source.trouble}`,
+  );
 }
 
 /** Returns the level and the workers, and each direction that uses a lower level. */
@@ -141,10 +105,10 @@ function offloadText(offload: Status['offload'], workers: number): string {
     transmit.reason !== null && `transmit: single datagrams (${transmit.reason})`,
     receive.reason !== null && `receive: single packets (${receive.reason})`,
   ];
-  const { on, attached, reason, chosen } = offload.fastPath;
-  const used = listed(`level ${offload.rung}`, `${workers} ${workers === 1 ? 'worker' : 'workers'}`);
-  // An operator who chose it needs no reason.
-  const fastPath = on ? `attached by ${attached}` : !chosen && `no fast path: ${reason}`;
+  const { on, attached, reason } = offload.fastPath;
+  const used = listed(`level ${offload.rung}`, count(workers, 'worker'));
+  const next = offload.rung === 'none' ? 'gso' : 'bpf';
+  const fastPath = on ? `attached by ${attached}` : `not ${next}: ${offload.nextReason ?? reason}`;
   return [used, fastPath, ...lowered].filter(Boolean).join('; ');
 }
 
@@ -172,16 +136,16 @@ function captureRows(capture: Status['capture'] | undefined): string[][] {
   ];
 }
 
-function obstacleSection({ obstacles }: Status): string[] {
-  if (obstacles.length === 0) return [];
-  return [`\nobstacles (${obstacles.length})\n`, ...obstacles.map(obstacleText)];
+function obstacleSection({ obstacles }: Status): string {
+  if (obstacles.length === 0) return '';
+  return `\nobstacles (${obstacles.length})\n${obstacles.map(obstacleText).join('')}`;
 }
 
 /** Returns the obstacle and its remedy on lines of their own. */
 function obstacleText(obstacle: string): string {
   const end = obstacle.indexOf('; ');
-  if (end < 0) return `  - ${obstacle}\n`;
-  return `  - ${obstacle.slice(0, end)}\n      ${obstacle.slice(end + 2)}\n`;
+  if (end < 0) return wrapped(obstacle, '  - ');
+  return `${wrapped(obstacle.slice(0, end), '  - ')}${wrapped(obstacle.slice(end + 2), '      ')}`;
 }
 
 function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {
@@ -205,22 +169,43 @@ function checkRows({ peerCheck, repairs }: FamilyStatus): string[][] {
   return [['peer check', peerCheck], ...(repaired === '' ? [] : [['repaired', repaired]])];
 }
 
-/** Formats peers, learned entries and counters. */
-function familySections(type: string, { peers, learned, counters }: FamilyStatus): string[] {
-  const sections = [`\npeers (${peers.length})\n`];
-  if (peers.length > 0) sections.push(peerTable(type, peers.slice(0, SHOWN_PEERS)));
-  if (peers.length > SHOWN_PEERS)
-    sections.push(`  ... and ${peers.length - SHOWN_PEERS} more (--json prints all)\n`);
-  if (learned !== null) {
-    sections.push(`\nlearned (${learned.length})\n`);
-    const shown = learned
-      .slice(0, SHOWN_PEERS)
-      .map((entry) => [entry.mac, entry.publicIP, `${entry.ageSeconds} s ago`]);
-    if (shown.length > 0) sections.push(table([['MAC', 'PUBLIC IP', 'SEEN'], ...shown]));
-  }
-  sections.push(
-    '\ncounters\n',
-    table(Object.entries(counters).map(([name, value]) => [name, String(value)])),
-  );
-  return sections;
+/** Formats totals, drops, peers and learned entries; with `all`, every counter. */
+function familySections({ peers, learned, counters }: FamilyStatus, all: boolean): string[] {
+  const drops = dropLines(counters);
+  return [
+    `\ntraffic\n${rows(trafficRows(counters))}`,
+    ...(drops.length > 0 ? [`\ndrops (${drops.length})\n`, ...drops] : []),
+    peerSection(peers, all),
+    ...(learned === null ? [] : [learnedSection(learned, all)]),
+    ...(all
+      ? ['\ncounters\n', table(Object.entries(counters).map(([name, value]) => [name, String(value)]))]
+      : []),
+  ];
+}
+
+/** Returns the totals, and the share of the fast path. */
+function trafficRows(counters: FamilyStatus['counters']): string[][] {
+  const row = (label: string, direction: 'tx' | 'rx'): string[] => {
+    const { [`${direction}_packets`]: packets = 0, [`${direction}_bytes`]: size = 0 } = counters;
+    const fast = counters[`fast_${direction}_packets`] ?? 0;
+    const share = fast > 0 && `${Math.round((100 * fast) / packets)} % by bpf`;
+    return [label, listed(count(packets, 'packet'), bytes(size), share)];
+  };
+  return [row('sent', 'tx'), row('received', 'rx')];
+}
+
+function learnedSection(learned: NonNullable<FamilyStatus['learned']>, all: boolean): string {
+  const shown = (all ? learned : learned.slice(0, SHOWN_LEARNED)).map((entry) => [
+    entry.mac,
+    entry.publicIP,
+    `${entry.ageSeconds} s ago`,
+  ]);
+  const more = learned.length - shown.length;
+  return [
+    `\nlearned (${learned.length})\n`,
+    shown.length > 0 && table([['MAC', 'PUBLIC IP', 'SEEN'], ...shown]),
+    more > 0 && `  ... and ${more} more (--all lists them)\n`,
+  ]
+    .filter(Boolean)
+    .join('');
 }

@@ -257,7 +257,9 @@ export class Service {
   async status(): Promise<Status> {
     const { plan, options, source, firewall, tunnels, files, privileges } = this.parts;
     const { backend } = plan.netConf;
-    const [first, second] = await Promise.all(tunnels.map(collectFamily));
+    const [first, second] = await Promise.all(
+      tunnels.map((tunnel) => collectFamily(tunnel, options.offload)),
+    );
     const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
     return {
       version: version(),
@@ -272,7 +274,12 @@ export class Service {
       device,
       underlay,
       lease,
-      leaseSource: { name: source.name, refused: this.rejected, trouble: source.notReady },
+      leaseSource: {
+        name: source.name,
+        refused: this.rejected,
+        trouble: source.notReady,
+        ageSeconds: Math.floor((performance.now() - this.deliveredAt) / 1000),
+      },
       offload,
       workers: options.workers,
       privileges: privileges.status(),

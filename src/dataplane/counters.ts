@@ -6,7 +6,7 @@
  * packet counts under exactly one `_drop_` name. `_icmp_sent` counts error messages to the sources of dropped packets.
  */
 
-import type { PeerCounts } from './tunnel/peer-traffic.js';
+import type { PeerCounts } from './tunnel/peer-counts.js';
 
 /** Counters that workers keep. */
 export const COUNTER_NAMES = [

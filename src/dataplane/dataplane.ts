@@ -19,6 +19,7 @@ import {
 } from './counters.js';
 import { DataplaneGone, OffloadUnavailable } from './errors.js';
 import { FastPath } from './fast-path/fast-path.js';
+import { FastTimes } from './fast-path/times.js';
 import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
 import { closeQueues, type Device, deviceName, openDevice, setPersistent } from './io/device.js';
 import { type FilterRules, FloodGuard } from './io/flood-guard.js';
@@ -39,7 +40,8 @@ import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from
 import { DesiredState } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
 import { TUNNEL_TRAITS } from './tunnel/options.js';
-import { NO_COUNTS, type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
+import { NO_COUNTS } from './tunnel/peer-counts.js';
+import { activityIn, type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
 import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
 import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
 import { ForwardingThreads } from './worker/threads.js';
@@ -75,7 +77,8 @@ export type { Direction, DirectionLevel, OffloadLevel } from './offload/level.js
 export type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 export { type ProbeOptions, type ProbeResult, type ProbeTarget, probePeers } from './probe/probe.js';
 export type { PeerCheck, TunnelOptions } from './tunnel/options.js';
-export type { PeerActivity } from './tunnel/peer-traffic.js';
+export type { PeerActivity, PeerTimes } from './tunnel/peer-traffic.js';
+export { SENDING_PAUSE_MS } from './tunnel/peer-traffic.js';
 export type { RefusedSource } from './tunnel/refused-sources.js';
 export type { FdbEntry, Prefix, Route } from './tunnel/requests.js';
 export { SpareWorker } from './worker/spare-worker.js';
@@ -160,6 +163,7 @@ export class Dataplane {
   private captured: CaptureSource | undefined;
   /** BPF programs in front of the threads. Control turns them on and off, and sets their peers. */
   readonly fastPath: FastPath | undefined;
+  private readonly fastTimes = new FastTimes();
   /** Whether the device outlives this process. */
   private kept: boolean;
   /** The counters at the stop. */
@@ -305,13 +309,16 @@ export class Dataplane {
   }
 
   /**
-   * Returns the packets and bytes of each peer that has any, since it was added, summed over the threads.
+   * Returns the packets and bytes of each peer that has any, since it was added, and when it was heard last. They are
+   * summed over the threads and the fast path. Of the fast path it knows no more than that packets passed since the last
+   * call.
    * @throws DataplaneGone
    */
   async peers(): Promise<PeerActivity[]> {
     const answers = await this.ask({ type: 'peers' });
-    const activity = answers.flatMap(({ peers }) => peers ?? []);
-    const fast = [...(this.fastPath?.counts() ?? [])].map(([address, counts]) => ({ address, ...counts }));
+    const now = performance.now();
+    const activity = answers.flatMap(({ peers }) => (peers === undefined ? [] : activityIn(peers, now)));
+    const fast = this.fastTimes.note(this.fastPath?.counts() ?? new Map(), now);
     return sumActivity([...activity, ...fast]);
   }
 

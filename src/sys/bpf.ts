@@ -23,7 +23,7 @@ import {
   BPF_PROG_TEST_RUN,
   BPF_PROG_TYPE_SCHED_CLS,
 } from './constants.js';
-import { ENOENT } from './errno.js';
+import { EINVAL, ENOENT, ENOTSUPP } from './errno.js';
 import { addressOf, bpf } from './ffi.js';
 import { SystemError } from './system-error.js';
 
@@ -165,6 +165,43 @@ export function readAll(
     key: keys.subarray(index * keySize, (index + 1) * keySize),
     value: values.subarray(index * valueSize, (index + 1) * valueSize),
   }));
+}
+
+/** Most bytes that one call of `readArray` reads. */
+const BATCH_BYTES = 1 << 20;
+
+/**
+ * Reads the first `length` values of an array in pieces, in order, and passes each piece on. A value of a per-CPU array
+ * has one part per CPU. Returns whether the kernel can do that: Linux 5.6, for per-CPU arrays 5.13. @throws SystemError
+ */
+export function readArray(
+  map: number,
+  valueSize: number,
+  length: number,
+  onValues: (values: Uint8Array, count: number) => void,
+): boolean {
+  const most = Math.max(1, Math.min(length, Math.floor(BATCH_BYTES / valueSize)));
+  const keys = new Uint8Array(4 * most);
+  const values = new Uint8Array(valueSize * most);
+  const position = new Uint8Array(8);
+  for (let read = 0; read < length; ) {
+    const attributes = new Attributes()
+      .pointer(8, position)
+      .pointer(16, keys)
+      .pointer(24, values)
+      .u32(32, Math.min(most, length - read))
+      .u32(36, map);
+    if (read > 0) attributes.pointer(0, position);
+    const result = bpf(BPF_MAP_LOOKUP_BATCH, attributes.bytes);
+    if (read === 0 && (result === -EINVAL || result === -ENOTSUPP)) return false;
+    if (result < 0 && result !== -ENOENT) throw new SystemError('read a BPF map', result);
+    const count = attributes.readU32(32);
+    onValues(values, count);
+    read += count;
+    // ENOENT: the end of the map.
+    if (result < 0 || count === 0) break;
+  }
+  return true;
 }
 
 /** Loads a program for the traffic control hooks. Returns its descriptor. @throws ProgramRefused */

@@ -27,6 +27,8 @@ export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
+/** Internal to the kernel (include/linux/errno.h); bpf(2) returns it all the same. */
+export const ENOTSUPP = 524;
 
 /** Returns the name of a (positive) errno, for example `EBUSY`. */
 export function errnoName(errno: number): string {

@@ -3,7 +3,7 @@
 import { VERDICT } from '../../src/dataplane/fast-path/helpers.js';
 import { closePrograms, loadPrograms, type Programs } from '../../src/dataplane/fast-path/programs.js';
 import { type FastPeer, Tables } from '../../src/dataplane/fast-path/tables.js';
-import type { PeerCounts } from '../../src/dataplane/tunnel/peer-traffic.js';
+import type { PeerCounts } from '../../src/dataplane/tunnel/peer-counts.js';
 import { createMap, type TestContext, type TestRun, testRun } from '../../src/sys/bpf.js';
 import { BPF_MAP_TYPE_HASH } from '../../src/sys/constants.js';
 import { close } from '../../src/sys/ffi.js';

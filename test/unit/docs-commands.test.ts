@@ -73,7 +73,7 @@ t.test('every weft command on the pages has flags that Weft accepts', async (t) 
   t.ok(commands.length > 60, 'the check finds commands');
   t.match(problemOf(['run', '--none']), /not defined/, 'the check can fail');
   t.match(problemOf(['run', '--ip-masq', 'false']), /is no flag/);
-  t.match(problemOf(['status', '--all']), /has no --all/);
+  t.match(problemOf(['status', '--every']), /has no --every/);
   t.same(
     commands.flatMap(({ where, words }) => {
       const problem = problemOf(words);

@@ -93,4 +93,17 @@ export interface PeerStatus {
   /** Packets to and from the peer's public IP through the tunnel; absent while the dataplane is rebuilt. */
   txPackets?: number;
   rxPackets?: number;
+  txBytes?: number;
+  rxBytes?: number;
+  /** `unused`: no packet in either direction. docs/status.md defines them. */
+  state?: 'reachable' | 'silent' | 'neverHeard' | 'unused';
+  /** Only with state `silent`: when the peer was heard last (ISO 8601). */
+  silentSince?: string;
+  /** Seconds since the last packet from the peer, and to it; null before the first one. */
+  heardAgeSeconds?: number | null;
+  sentAgeSeconds?: number | null;
+  /** The counter of the last packet of this peer that was dropped. */
+  lastDrop?: { reason: string; ageSeconds: number } | null;
+  /** What carries its packets. */
+  path?: 'bpf' | 'userspace' | 'direct';
 }

@@ -2,19 +2,24 @@
 
 import type { Direction } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
-import { formatIp } from '../addresses/ip.js';
+import { formatIp, fromUnderlay } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
 import type { PeerStatus } from '../backends/backend.js';
 import type { CaptureStatus } from '../capture/session.js';
 import { readLinks } from '../kernel/links.js';
 import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
 import { figuresOf } from '../obstacles/peer-figures.js';
+import type { RunOptions } from '../options.js';
 import type { PrivilegeStatus } from '../privileges.js';
 import type { FamilyTunnel } from './family-tunnel.js';
 import type { FastPathStatus } from './fast-path.js';
+import { addActivity } from './peer-activity.js';
 
 /** `notReady` during the set-up, if there is no other reason. */
 export const STARTING = 'starting';
+
+/** Of more peers, the status shows what the last check has found in the kernel. */
+const MOST_READ_PEERS = 1000;
 
 /** The answer of `weft status --json` before the devices exist. */
 export interface StartingStatus {
@@ -30,7 +35,13 @@ export interface Status extends StartingStatus, FamilyStatus {
   /** `vni` exists with vxlan only. */
   backend: { type: string; vni?: number; port: number };
   /** `refused`: why the newest leases were rejected; `trouble`: why no new leases can arrive. */
-  leaseSource: { name: string; refused: string | null; trouble: string | null };
+  leaseSource: {
+    name: string;
+    refused: string | null;
+    trouble: string | null;
+    /** Seconds since the leases in force arrived. */
+    ageSeconds: number;
+  };
   workers: number;
   privileges: PrivilegeStatus;
   /** The `weft capture` that runs; null without one. */
@@ -48,10 +59,13 @@ export interface FamilyStatus {
   underlay: { interface: string; address: string; publicIP: string; mtu: number; absent: string | null };
   lease: { subnet: string; publicIP: string; vtepMAC?: string };
   /** `rung` is the offload level; `fastPath` states why it is not `bpf`; one direction may use a lower one for a reason. */
-  offload: { rung: string; uso: boolean; fastPath: FastPathStatus } & Record<
-    Direction,
-    { level: string; reason: string | null }
-  >;
+  offload: {
+    rung: string;
+    uso: boolean;
+    fastPath: FastPathStatus;
+    /** Why the level is not the next higher one; null at the highest. */
+    nextReason: string | null;
+  } & Record<Direction, { level: string; reason: string | null }>;
   peerCheck: string;
   peers: PeerStatus[];
   /** Repaired objects by kind, since the start. */
@@ -60,7 +74,16 @@ export interface FamilyStatus {
   counters: Record<string, number>;
 }
 
-function offloadOf({ dataplane, fastPath }: FamilyTunnel): FamilyStatus['offload'] {
+/** Returns why the level is `none`. */
+function noGso(choice: RunOptions['offload']): string {
+  if (choice === 'none') return 'switched off by --offload none';
+  return 'level gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO';
+}
+
+function offloadOf(
+  { dataplane, fastPath }: FamilyTunnel,
+  choice: RunOptions['offload'],
+): FamilyStatus['offload'] {
   const { offload, levels } = dataplane;
   const { transmit, receive } = levels;
   const { status } = fastPath;
@@ -68,6 +91,7 @@ function offloadOf({ dataplane, fastPath }: FamilyTunnel): FamilyStatus['offload
     rung: status.on ? 'bpf' : offload.level,
     uso: offload.uso,
     fastPath: status,
+    nextReason: status.on ? null : offload.level === 'gso' ? status.reason : noGso(choice),
     transmit: { level: transmit.level, reason: transmit.reason ?? null },
     receive: { level: receive.level, reason: receive.reason ?? null },
   };
@@ -84,22 +108,28 @@ async function peersOf(
     .catch(() => undefined);
   const states = await reconciler.status(peers, snapshot);
   if (figures === undefined) return states;
-  const packets = new Map(figures.map((peer) => [formatIp(peer.address), peer]));
-  for (const peer of states) {
-    const figure = packets.get(peer.publicIP);
-    peer.txPackets = figure?.txPackets ?? 0;
-    peer.rxPackets = figure?.rxPackets ?? 0;
-  }
+  const packets = new Map(figures.map((peer) => [peer.address, peer]));
+  const fast = new Set([...(dataplane.fastPath?.addresses ?? [])].map((address) => fromUnderlay(address)));
+  const clock = { now: performance.now(), date: Date.now() };
+  states.forEach((state, index) => {
+    // The reconciler keeps the order of the leases.
+    const address = peers[index]?.publicIp ?? 0;
+    addActivity(state, packets.get(address), fast.has(address), clock);
+  });
   return states;
 }
 
 /** Reads the present state of one family from its tunnel and the kernel. */
-export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus> {
+export async function collectFamily(
+  tunnel: FamilyTunnel,
+  choice: RunOptions['offload'],
+): Promise<FamilyStatus> {
   const { plan, own, dataplane } = tunnel;
   const { backend, mtu, link: underlay } = plan;
   const publicIP = formatIp(own.publicIp);
-  // Reading thousands of entries takes seconds beside the `ip` that adds them.
-  const snapshot = tunnel.appliesPeers ? undefined : await readSnapshot(plan.family);
+  // Reading thousands of entries takes long, and seconds beside the `ip` that adds them. The checks read them anyway.
+  const isQuick = !tunnel.appliesPeers && tunnel.peers.length <= MOST_READ_PEERS;
+  const snapshot = isQuick ? await readSnapshot(plan.family) : undefined;
   const [links, learned] = await Promise.all([
     snapshot?.links ?? readLinks(),
     backend.learning ? dataplane.learned().catch(() => []) : null,
@@ -125,7 +155,7 @@ export async function collectFamily(tunnel: FamilyTunnel): Promise<FamilyStatus>
       publicIP,
       ...(own.vtepMac !== undefined && { vtepMAC: own.vtepMac }),
     },
-    offload: offloadOf(tunnel),
+    offload: offloadOf(tunnel, choice),
     peerCheck: plan.peerCheck,
     peers: await peersOf(tunnel, snapshot),
     repairs: tunnel.repairs,

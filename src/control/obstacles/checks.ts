@@ -16,8 +16,11 @@ import { checkRouterAdvertisements } from './router-advertisements.js';
 const NODE_PERIOD_MS = 60_000;
 /** These checks read a few files and counters, and run no command. */
 const LIGHT_PERIOD_MS = 2000;
-/** The figures of many peers are a long list. */
-const SILENT_PERIOD_MS = 10_000;
+/**
+ * The figures of many peers are a long list. Of the fast path, `weft status` knows the times of the packets only to
+ * within this period (fast-path/times.ts).
+ */
+const SILENT_PERIOD_MS = 5000;
 
 /** Returns the checks that need no running Weft. */
 export function nodeChecks(firewall: UsedFirewall): ObstacleCheck[] {

@@ -1,6 +1,6 @@
 /** What the dataplane knows about the packets of each peer, as far as obstacles need it. */
 
-import type { Dataplane, RefusedSource as DataplaneSource } from '../../dataplane/dataplane.js';
+import type { Dataplane, RefusedSource as DataplaneSource, PeerActivity } from '../../dataplane/dataplane.js';
 import { fromUnderlay, type Ip } from '../addresses/ip.js';
 
 export interface PeerFigures {
@@ -10,10 +10,8 @@ export interface PeerFigures {
   refusedSources(): Promise<readonly RefusedSource[]>;
 }
 
-export interface PeerPackets {
+export interface PeerPackets extends Omit<PeerActivity, 'address'> {
   address: Ip;
-  txPackets: number;
-  rxPackets: number;
 }
 
 export interface RefusedSource {

@@ -6,9 +6,7 @@ import { formatIp, type Ip } from '../addresses/ip.js';
 import type { Lease } from '../leases/lease.js';
 import type { FamilyFacts, Obstacle, ObstacleCheck } from './obstacle.js';
 import type { PeerFigures, PeerPackets, RefusedSource } from './peer-figures.js';
-
-/** How long Weft sends to a peer before its silence is an obstacle, and how long an obstacle outlasts its packets. */
-const SILENCE_MS = 60_000;
+import { isSilent, SILENCE_MS } from './silence.js';
 
 /** More obstacles of one kind than this are reported as one. */
 const MAX_LISTED = 16;
@@ -20,8 +18,8 @@ export type FiguresOf = (facts: FamilyFacts) => PeerFigures | undefined;
 const HEARD = Number.POSITIVE_INFINITY;
 
 /**
- * Returns the check for peers that Weft has sent to for a minute and never received from. It runs every few seconds: it
- * notes when the first packet to each peer was seen. `now` returns milliseconds of a steady clock.
+ * Returns the check for peers that Weft has sent to for a minute and received nothing from meanwhile (silence.ts). It runs
+ * every few seconds: it notes when the first packet to a peer was seen that was never heard. `now` returns milliseconds of a steady clock.
  */
 export function silentPeers(
   figuresOf: FiguresOf,
@@ -40,7 +38,10 @@ export function silentPeers(
       if (at !== undefined) since.set(publicIp, at);
     }
     sentSince.set(family, since);
-    const silent = peers.filter(({ publicIp }) => now() - (since.get(publicIp) ?? HEARD) >= SILENCE_MS);
+    const silent = peers.filter(
+      ({ publicIp }) =>
+        now() - (since.get(publicIp) ?? HEARD) >= SILENCE_MS || isSilent(byAddress.get(publicIp) ?? {}),
+    );
     return listed(
       'silent peer',
       silent.map((peer) => silence(peer, facts)),

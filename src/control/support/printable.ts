@@ -6,6 +6,8 @@
 /** Control and format characters, line separators and lone surrogates (general categories of Unicode). */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
+const UNPRINTABLE_IN_LINE = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /** Replaces every character that is not printable by its JSON escape: `\n`, `\u001b`. */
@@ -15,7 +17,8 @@ export function printable(text: string): string {
 
 /** As `printable`, for a text of several lines. */
 export function printableLines(text: string): string {
-  return text.split('\n').map(printable).join('\n');
+  // Megabytes of JSON are not split.
+  return text.search(UNPRINTABLE_IN_LINE) < 0 ? text : text.split('\n').map(printable).join('\n');
 }
 
 /** Returns every string of a JSON value printable, those of keys too. */

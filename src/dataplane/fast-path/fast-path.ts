@@ -13,7 +13,7 @@
 
 import { hooksOf } from '../../sys/traffic-control.js';
 import type { FdbChanges } from '../options.js';
-import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-traffic.js';
+import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-counts.js';
 import { type AttachOptions, Hook, type HookOptions, type HookPlace, removeFilters } from './hook.js';
 import { Pins } from './pins.js';
 import { closePrograms, loadPrograms, type ProgramConfig, type Programs } from './programs.js';
@@ -182,8 +182,16 @@ export class FastPath {
   /** Returns the counts of each present peer's address. @throws SystemError */
   counts(): Map<number, PeerCounts> {
     const counts = new Map(this.past);
-    for (const known of this.peers.values()) addTo(counts, known.peer.vtep, this.read(known));
+    if (this.tables === undefined) return counts;
+    const present = this.tables.readFirst(this.nextNumber);
+    for (const { peer, number } of this.peers.values())
+      addTo(counts, peer.vtep, present[number] ?? NO_COUNTS);
     return counts;
+  }
+
+  /** Returns the addresses of the peers whose packets it forwards. */
+  get addresses(): Set<number> {
+    return new Set(this.isOn ? [...this.peers.values()].map(({ peer }) => peer.vtep) : []);
   }
 
   /** Returns the sum of all packets and bytes since the start. @throws SystemError */

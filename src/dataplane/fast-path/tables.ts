@@ -12,12 +12,13 @@ import {
   lookUpElement,
   possibleCpus,
   readAll,
+  readArray,
   updateBatch,
   updateElement,
 } from '../../sys/bpf.js';
 import { BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY } from '../../sys/constants.js';
 import { close } from '../../sys/ffi.js';
-import { addCounts, NO_COUNTS, type PeerCounts } from '../tunnel/peer-traffic.js';
+import { NO_COUNTS, type PeerCounts } from '../tunnel/peer-counts.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { OVERHEAD } from './layout.js';
 
@@ -168,19 +169,22 @@ export class Tables {
 
   /** Returns the counts of a number, summed over the CPUs. @throws SystemError */
   read(number: number): PeerCounts {
-    const values = new DataView(new ArrayBuffer(this.cpus * COUNTS_SIZE));
-    lookUpElement(this.counts, wordOf(number), new Uint8Array(values.buffer));
-    let sum = NO_COUNTS;
-    for (let offset = 0; offset < values.byteLength; offset += COUNTS_SIZE) {
-      const count = (field: number): number => Number(values.getBigUint64(offset + field, true));
-      sum = addCounts(sum, {
-        txPackets: count(COUNT.txPackets),
-        txBytes: count(COUNT.txBytes),
-        rxPackets: count(COUNT.rxPackets),
-        rxBytes: count(COUNT.rxBytes),
-      });
-    }
-    return sum;
+    const values = new Uint8Array(this.cpus * COUNTS_SIZE);
+    lookUpElement(this.counts, wordOf(number), values);
+    return sumOf(new Uint32Array(values.buffer), 0, this.cpus);
+  }
+
+  /** Returns the counts of the first `length` numbers. Linux 5.13 reads them together. @throws SystemError */
+  readFirst(length: number): PeerCounts[] {
+    const size = this.cpus * COUNTS_SIZE;
+    const counts: PeerCounts[] = [];
+    const add = (values: Uint8Array, elements: number): void => {
+      const words = new Uint32Array(values.buffer, values.byteOffset, values.byteLength / 4);
+      for (let i = 0; i < elements && counts.length < length; i++)
+        counts.push(sumOf(words, (i * size) / 4, this.cpus));
+    };
+    if (length > 0 && readArray(this.counts, size, length, add)) return counts;
+    return Array.from({ length }, (_, number) => this.read(number));
   }
 
   /** Sets the counts of a number to 0 on every CPU. @throws SystemError */
@@ -193,6 +197,23 @@ export class Tables {
     close(this.counts);
     close(this.devices);
   }
+}
+
+/** Returns the counts at `first`, summed over the CPUs. `words` are little-endian, as on every machine that Weft runs on. */
+function sumOf(words: Uint32Array, first: number, cpus: number): PeerCounts {
+  const sum = { ...NO_COUNTS };
+  for (let cpu = 0, at = first; cpu < cpus; cpu++, at += COUNTS_SIZE / 4) {
+    sum.txPackets += wideAt(words, at + COUNT.txPackets / 4);
+    sum.txBytes += wideAt(words, at + COUNT.txBytes / 4);
+    sum.rxPackets += wideAt(words, at + COUNT.rxPackets / 4);
+    sum.rxBytes += wideAt(words, at + COUNT.rxBytes / 4);
+  }
+  return sum;
+}
+
+/** Returns a number of 64 bits, exact to 2^53. */
+function wideAt(words: Uint32Array, at: number): number {
+  return words[at] + words[at + 1] * 2 ** 32;
 }
 
 function wordOf(number: number): Uint8Array {

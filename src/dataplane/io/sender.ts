@@ -26,6 +26,14 @@ export interface SenderOptions {
   tunnelLength: number;
   /** The most datagrams of a GSO run; 1: every datagram is sent alone. */
   maxRun: number;
+  /** Notes drops of their packets. */
+  peers?: PeerDrops;
+}
+
+/** What the sender knows of the peers. */
+export interface PeerDrops {
+  /** Notes the counter under which a packet to an address was dropped. */
+  noteDrop(address: number, reason: number): void;
 }
 
 export class Sender {
@@ -40,6 +48,7 @@ export class Sender {
   private readonly txSockets: readonly number[];
   private readonly tunnelLength: number;
   private readonly counters: CounterRow;
+  private readonly peers: PeerDrops | undefined;
   private readonly onFallback: (errno: number) => void;
   private readonly sendmmsg: typeof sendmmsg;
   private readonly single: SendTable;
@@ -60,6 +69,7 @@ export class Sender {
     this.tunnelLength = options.tunnelLength;
     this.gso = options.maxRun > 1;
     this.counters = counters;
+    this.peers = options.peers;
     this.onFallback = onFallback;
     this.sendmmsg = send;
     this.single = new SendTable(arena, REPLAYED, 2 * REPLAYED, options.codec, options.port);
@@ -90,8 +100,7 @@ export class Sender {
       } else if (sent === -EAGAIN) {
         if (this.recorder.on)
           this.recorder.datagrams(messages, next, messages.count, txSocket, COUNTER.tx_drop_socket_full);
-        for (; next < messages.count; next++)
-          this.counters[COUNTER.tx_drop_socket_full] += messages.datagrams[next];
+        for (; next < messages.count; next++) this.drop(messages, next, COUNTER.tx_drop_socket_full);
       } else if (sent !== -EINTR || ++interrupts > MAX_INTERRUPTS) {
         // The error belongs to the first message (net/socket.c, __sys_sendmmsg); the others may still be sent.
         next += this.handleRefusal(messages, next, txSocket, -sent);
@@ -119,7 +128,7 @@ export class Sender {
     if (messages.datagrams[index] === 1 || !mayReplay) {
       const messagesLost = this.concernsReplay(messages, index, errno) ? messages.count : 1;
       const reason = dropReason(errno);
-      for (let i = index; i < index + messagesLost; i++) counters[reason] += messages.datagrams[i];
+      for (let i = index; i < index + messagesLost; i++) this.drop(messages, i, reason);
       if (this.recorder.on) this.recorder.datagrams(messages, index, index + messagesLost, txSocket, reason);
       return messagesLost;
     }
@@ -131,6 +140,11 @@ export class Sender {
     counters[COUNTER.tx_trains_replayed]++;
     this.replay(messages, index, txSocket);
     return 1;
+  }
+
+  private drop(messages: SendTable, index: number, reason: number): void {
+    this.counters[reason] += messages.datagrams[index];
+    this.peers?.noteDrop(messages.address[index], reason);
   }
 
   /**

@@ -52,9 +52,10 @@ export class AddressTable {
     return this.peers.get(address)?.number ?? 0;
   }
 
-  /** Returns every address of the table once. */
-  peerAddresses(): Iterable<number> {
-    return this.peers.keys();
+  /** Notes the counter under which a packet to or from an address was dropped, if some entry has the address. */
+  noteDrop(address: number, reason: number): void {
+    const number = this.numberOf(address);
+    if (number !== 0) this.traffic.noteDrop(number, reason);
   }
 
   /** Returns whether some entry has this address. */
@@ -122,7 +123,7 @@ export class AddressTable {
       peer.entries++;
       return peer.number;
     }
-    const number = this.traffic.add();
+    const number = this.traffic.add(address);
     this.peers.set(address, { entries: 1, number });
     return number;
   }

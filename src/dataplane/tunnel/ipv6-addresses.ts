@@ -101,6 +101,11 @@ export class Ipv6Addresses {
     memory[at + 3] = words[word + 3];
   }
 
+  /** Returns a copy of the words of all numbers, four each. */
+  copyWords(): Int32Array {
+    return this.words.slice();
+  }
+
   /** Returns the number of an address, and assigns one if necessary. @throws RangeError for `::` */
   add(address: Ipv6Address): number {
     if (address.every((word) => word === 0)) throw new RangeError(':: cannot be the address of a peer');

@@ -4,71 +4,114 @@
  *
  * `tx` counts what is handed to the socket, `rx` what passed the peer check. A superpacket counts as its segments, with
  * the bytes of its one set of headers. A TCP superpacket of a kernel peer counts as one packet (partial-checksum.ts).
+ *
+ * Each count also notes the time, to within a second: control wakes the worker once a second, and the worker reads its
+ * clock then (worker/worker.ts). So no packet costs a reading.
  */
 
-import type { UnderlayAddress } from '../../sys/sockaddr.js';
+import type { Ipv6Address, UnderlayAddress } from '../../sys/sockaddr.js';
+import { COUNTER_NAMES, type CounterName } from '../counters.js';
+import { addCounts, type PeerCounts } from './peer-counts.js';
 
-/** The counts of one peer since it was added. */
-export interface PeerCounts {
-  txPackets: number;
-  txBytes: number;
-  rxPackets: number;
-  rxBytes: number;
+/** When something happened last, by this thread's `performance.now`; absent if it never did. */
+export interface PeerTimes {
+  heardAt?: number;
+  sentAt?: number;
+  /** When the sending began that lasts until `sentAt`, without a pause of a minute. */
+  sendingSince?: number;
+  drop?: { reason: CounterName; at: number };
 }
 
-export const NO_COUNTS: PeerCounts = { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 };
-
-export function addCounts(a: PeerCounts, b: PeerCounts): PeerCounts {
-  return {
-    txPackets: a.txPackets + b.txPackets,
-    txBytes: a.txBytes + b.txBytes,
-    rxPackets: a.rxPackets + b.rxPackets,
-    rxBytes: a.rxBytes + b.rxBytes,
-  };
-}
-
-export interface PeerActivity extends PeerCounts {
+export interface PeerActivity extends PeerCounts, PeerTimes {
   address: UnderlayAddress;
 }
 
-/** Offsets of the counts of a peer. */
+/** A pause of this length ends a period of sending. */
+export const SENDING_PAUSE_MS = 60_000;
+
+/** Offsets of the fields of a peer. Times are 0 before the first event. */
 const TX_PACKETS = 0;
 const TX_BYTES = 1;
 const RX_PACKETS = 2;
 const RX_BYTES = 3;
-const FIELDS = 4;
+const HEARD_AT = 4;
+const SENT_AT = 5;
+const SENDING_SINCE = 6;
+const DROPPED_AT = 7;
+const FIELDS = 8;
 
 const MIN_CAPACITY = 64;
 
+/** A copy of a worker's table, which control reads: copying memory delays packets less than making objects would. */
+export interface PeerTable {
+  /** Per number: the address, or 0 for a free number. */
+  addresses: Int32Array;
+  /** IPv6: four words for each number that stands for an address. */
+  words?: Int32Array;
+  fields: Float64Array;
+  /** Per number: the counter of the last drop. */
+  reasons: Uint8Array;
+  /** When the copy was made, by the worker's clock. */
+  now: number;
+}
+
 export class PeerTraffic {
   private counts = new Float64Array(FIELDS * MIN_CAPACITY);
+  private addresses = new Int32Array(MIN_CAPACITY);
+  private reasons = new Uint8Array(MIN_CAPACITY);
   private readonly free: number[] = [];
   /** The lowest number that was never assigned. 0 collects the packets of no peer. */
   private fresh = 1;
+  private readonly clock: { now(): number };
+  /** The time of the last reading of the clock. An array, because a number of a field would be allocated. */
+  private readonly now = new Float64Array(1);
 
-  /** Assigns a number, whose counts are 0. */
-  add(): number {
+  /** `clock` returns monotonic milliseconds. */
+  constructor(clock: { now(): number } = performance) {
+    this.clock = clock;
+    this.readClock();
+  }
+
+  /** Assigns a number to an address. Its counts are 0. */
+  add(address: number): number {
     const number = this.free.pop() ?? this.fresh++;
+    if (number === this.addresses.length) this.grow();
     const first = number * FIELDS;
-    if (first === this.counts.length) {
-      const counts = new Float64Array(2 * this.counts.length);
-      counts.set(this.counts);
-      this.counts = counts;
-    }
     this.counts.fill(0, first, first + FIELDS);
+    this.addresses[number] = address;
     return number;
+  }
+
+  private grow(): void {
+    const { counts, addresses, reasons } = this;
+    this.counts = new Float64Array(2 * counts.length);
+    this.counts.set(counts);
+    this.addresses = new Int32Array(2 * addresses.length);
+    this.addresses.set(addresses);
+    this.reasons = new Uint8Array(2 * reasons.length);
+    this.reasons.set(reasons);
   }
 
   /** Frees the number of a peer that is gone. */
   delete(number: number): void {
+    this.addresses[number] = 0;
     this.free.push(number);
+  }
+
+  /** Reads the clock for the packets that follow. */
+  readClock(): void {
+    this.now[0] = this.clock.now();
   }
 
   countTx(number: number, packets: number, bytes: number): void {
     const { counts } = this;
     const first = number * FIELDS;
+    const now = this.now[0];
     counts[first + TX_PACKETS] += packets;
     counts[first + TX_BYTES] += bytes;
+    const sentAt = counts[first + SENT_AT];
+    if (sentAt === 0 || now - sentAt >= SENDING_PAUSE_MS) counts[first + SENDING_SINCE] = now;
+    counts[first + SENT_AT] = now;
   }
 
   countRx(number: number, packets: number, bytes: number): void {
@@ -76,12 +119,24 @@ export class PeerTraffic {
     const first = number * FIELDS;
     counts[first + RX_PACKETS] += packets;
     counts[first + RX_BYTES] += bytes;
+    counts[first + HEARD_AT] = this.now[0];
   }
 
-  /** Returns whether a peer has packets in either direction. */
-  hasPackets(number: number): boolean {
-    const first = number * FIELDS;
-    return this.counts[first + TX_PACKETS] > 0 || this.counts[first + RX_PACKETS] > 0;
+  /** Notes the counter under which a packet to or from a peer was dropped. */
+  noteDrop(number: number, reason: number): void {
+    this.counts[number * FIELDS + DROPPED_AT] = this.now[0];
+    this.reasons[number] = reason;
+  }
+
+  /** Returns a copy of everything. Takes a fraction of a millisecond with ten thousand peers. */
+  copy(): PeerTable {
+    const { fresh } = this;
+    return {
+      addresses: this.addresses.slice(0, fresh),
+      fields: this.counts.slice(0, fresh * FIELDS),
+      reasons: this.reasons.slice(0, fresh),
+      now: this.clock.now(),
+    };
   }
 
   /** Returns the counts of a peer. Allocates; for status only. */
@@ -97,31 +152,73 @@ export class PeerTraffic {
   }
 }
 
-/**
- * Returns the counts of each peer of a table that has any. Those of thirty thousand peers without packets would hold up a
- * forwarding thread.
- */
-export function activityOf(
-  table: { peerAddresses(): Iterable<number>; numberOf(address: number): number },
-  traffic: PeerTraffic,
-  toUnderlay: (address: number) => UnderlayAddress,
-): PeerActivity[] {
+/** Returns the activity of each peer of a table that has any. `received`: when the copy arrived, by this thread's clock. */
+export function activityIn(table: PeerTable, received: number): PeerActivity[] {
+  const { addresses, words, fields } = table;
   const activities: PeerActivity[] = [];
-  for (const address of table.peerAddresses()) {
-    const number = table.numberOf(address);
-    if (traffic.hasPackets(number))
-      activities.push({ address: toUnderlay(address), ...traffic.read(number) });
+  for (let number = 1; number < addresses.length; number++) {
+    const address = addresses[number];
+    const first = number * FIELDS;
+    const used = fields[first + TX_PACKETS] + fields[first + RX_PACKETS] + fields[first + DROPPED_AT];
+    if (address === 0 || used === 0) continue;
+    activities.push({
+      address: words === undefined ? address : ipv6Of(words, address),
+      txPackets: fields[first + TX_PACKETS],
+      txBytes: fields[first + TX_BYTES],
+      rxPackets: fields[first + RX_PACKETS],
+      rxBytes: fields[first + RX_BYTES],
+      ...timesIn(table, number, received),
+    });
   }
   return activities;
 }
 
+function ipv6Of(words: Int32Array, number: number): Ipv6Address {
+  const at = 4 * number;
+  return [words[at], words[at + 1], words[at + 2], words[at + 3]];
+}
+
+function timesIn({ fields, reasons, now }: PeerTable, number: number, received: number): PeerTimes {
+  const times: PeerTimes = {};
+  const at = (field: number): number => received - now + fields[number * FIELDS + field];
+  if (fields[number * FIELDS + HEARD_AT] > 0) times.heardAt = at(HEARD_AT);
+  if (fields[number * FIELDS + SENT_AT] > 0) {
+    times.sentAt = at(SENT_AT);
+    times.sendingSince = at(SENDING_SINCE);
+  }
+  if (fields[number * FIELDS + DROPPED_AT] > 0)
+    times.drop = { reason: COUNTER_NAMES[reasons[number]], at: at(DROPPED_AT) };
+  return times;
+}
+
 /** Returns the activity of each peer, summed over the threads and the fast path. */
 export function sumActivity(answers: readonly PeerActivity[]): PeerActivity[] {
-  const sums = new Map<string, PeerActivity>();
+  const sums = new Map<UnderlayAddress | string, PeerActivity>();
   for (const activity of answers) {
     const { address } = activity;
-    const key = String(address);
-    sums.set(key, { address, ...addCounts(sums.get(key) ?? NO_COUNTS, activity) });
+    const key = typeof address === 'number' ? address : String(address);
+    const sum = sums.get(key);
+    sums.set(
+      key,
+      sum === undefined ? activity : { address, ...addCounts(sum, activity), ...latest(sum, activity) },
+    );
   }
   return [...sums.values()];
+}
+
+/** Returns the last times of two parts of a peer's traffic. */
+function latest(a: PeerTimes, b: PeerTimes): PeerTimes {
+  const [last, other] = (a.sentAt ?? 0) >= (b.sentAt ?? 0) ? [a, b] : [b, a];
+  const { sentAt, sendingSince } = last;
+  const heardAt = Math.max(a.heardAt ?? 0, b.heardAt ?? 0);
+  const drop = (a.drop?.at ?? 0) >= (b.drop?.at ?? 0) ? a.drop : b.drop;
+  const together = sentAt !== undefined && sentAt - (other.sentAt ?? 0) < SENDING_PAUSE_MS;
+  return {
+    ...(heardAt > 0 && { heardAt }),
+    ...(sentAt !== undefined && { sentAt }),
+    ...(sendingSince !== undefined && {
+      sendingSince: together ? Math.min(sendingSince, other.sendingSince ?? sendingSince) : sendingSince,
+    }),
+    ...(drop !== undefined && { drop }),
+  };
 }

@@ -2,7 +2,7 @@
 
 import type { UnderlayAddress } from '../../sys/sockaddr.js';
 import type { LearnedEntry } from './learned.js';
-import type { PeerActivity } from './peer-traffic.js';
+import type { PeerTable } from './peer-traffic.js';
 import type { RefusedSource } from './refused-sources.js';
 
 /** A VTEP MAC as two integers (see wire/ethernet.ts) and its VTEP's address, of the underlay's family. */
@@ -42,11 +42,11 @@ export type TunnelRequest =
   | { type: 'own-address'; address: number }
   /** vxlan: lists the learned entries. */
   | { type: 'learned' }
-  /** Lists the peers that have packets, with their counts, and the sources that the peer check refused. */
+  /** Copies the counts and times of all peers, and lists the sources that the peer check refused. */
   | { type: 'peers' };
 
 export interface TunnelAnswer {
   learned?: LearnedEntry[];
-  peers?: PeerActivity[];
+  peers?: PeerTable;
   refused?: RefusedSource[];
 }

@@ -8,11 +8,14 @@
 
 import type { Recorder } from '../capture/recorder.js';
 import type { PacketBatch } from '../memory/batch.js';
+import type { AddressTable } from './address-table.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 
 export interface Tunnel {
   /** Records the packets that the tunnel drops while a capture runs. */
   recorder: Recorder;
+  /** The peers, with their counts and times. */
+  readonly peers: AddressTable;
   /** Writes each packet's tunnel header into its headroom, and sets the address of its peer. */
   encapsulate(batch: PacketBatch, replies: PacketBatch): void;
   /** Checks and removes the tunnel header; `batch.address` is the address each packet came from. */

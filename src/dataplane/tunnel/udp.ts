@@ -26,11 +26,11 @@ import {
   ipv4Ttl,
   ipv4Version,
 } from '../wire/ipv4.js';
+import type { AddressTable } from './address-table.js';
 import { applyChanges } from './changes.js';
 import { decapsulateEcn, ECN_MASK, encapsulateEcn, NOT_ECT } from './ecn.js';
 import { IcmpErrors } from './icmp-error.js';
 import type { PeerCheck, UdpTunnelOptions } from './options.js';
-import { activityOf, type PeerActivity } from './peer-traffic.js';
 import { RefusedSources } from './refused-sources.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import { Routes } from './routes.js';
@@ -85,15 +85,14 @@ export class UdpTunnel implements Tunnel {
         this.errors.source = request.address;
         return {};
       case 'peers':
-        return { peers: this.activity(), refused: this.refused.read() };
+        return { peers: this.peers.traffic.copy(), refused: this.refused.read() };
       default:
         return undefined;
     }
   }
 
-  private activity(): PeerActivity[] {
-    const { table } = this.routes;
-    return activityOf(table, table.traffic, (address) => address);
+  get peers(): AddressTable {
+    return this.routes.table;
   }
 
   encapsulate(batch: PacketBatch, replies: PacketBatch): void {
@@ -121,6 +120,7 @@ export class UdpTunnel implements Tunnel {
           this.counters[COUNTER.tx_drop_unsegmentable]++;
           if (this.recorder.on)
             this.recorder.dropFrame(packet, length, COUNTER.tx_drop_unsegmentable, address);
+          table.traffic.noteDrop(table.found, COUNTER.tx_drop_unsegmentable);
           continue;
         }
       }
@@ -150,6 +150,7 @@ export class UdpTunnel implements Tunnel {
         this.counters[reason]++;
         if (this.recorder.on)
           this.recorder.dropDatagram(packet, length, reason, batch.address[i], batch.tos[i]);
+        this.peers.noteDrop(batch.address[i], reason);
         continue;
       }
       decrementIpv4Ttl(view, packet);
@@ -209,9 +210,10 @@ export class UdpTunnel implements Tunnel {
     this.sender = table.found;
     if (leased !== 0 && (leased === outer || this.peerCheck === 'mac')) return ACCEPTED;
     if (leased !== 0) this.refused.note(outer, leased);
-    return this.peerCheck === 'mac' || this.routes.hasPeer(outer)
-      ? COUNTER.rx_drop_wrong_source
-      : COUNTER.rx_drop_unknown_vtep;
+    if (this.peerCheck === 'mac' || this.routes.hasPeer(outer)) return COUNTER.rx_drop_wrong_source;
+    // The peer whose subnet it is: it is behind NAT, for example.
+    if (leased !== 0) table.noteDrop(leased, COUNTER.rx_drop_unknown_vtep);
+    return COUNTER.rx_drop_unknown_vtep;
   }
 
   private refuseEcn(packet: number, outer: number): number {

@@ -30,7 +30,7 @@ import { flowHash } from './flow-hash.js';
 import type { Ipv6Addresses } from './ipv6-addresses.js';
 import { LearnedFdb } from './learned.js';
 import type { PeerCheck, VxlanOptions } from './options.js';
-import { activityOf, type PeerActivity } from './peer-traffic.js';
+import type { PeerTable } from './peer-traffic.js';
 import { RefusedSources } from './refused-sources.js';
 import type { TunnelAnswer, TunnelRequest } from './requests.js';
 import type { Tunnel } from './tunnel.js';
@@ -78,15 +78,19 @@ export class VxlanTunnel implements Tunnel {
       case 'learned':
         return { learned: this.learned?.entries() ?? [] };
       case 'peers':
-        return { peers: this.activity(), refused: this.refused.read() };
+        return { peers: this.copyPeers(), refused: this.refused.read() };
       default:
         return undefined;
     }
   }
 
-  private activity(): PeerActivity[] {
-    const { fdb } = this;
-    return activityOf(fdb, fdb.traffic, (address) => this.addressOf(address));
+  get peers(): AddressTable {
+    return this.fdb;
+  }
+
+  private copyPeers(): PeerTable {
+    const table = this.fdb.traffic.copy();
+    return this.ipv6Addresses === undefined ? table : { ...table, words: this.ipv6Addresses.copyWords() };
   }
 
   /** Returns the address that a 32-bit number stands for. */
@@ -122,6 +126,7 @@ export class VxlanTunnel implements Tunnel {
       const headers = batch.headers[kept];
       if (batch.gsoSize[kept] > 0 && !isSegmentable(headers)) {
         this.dropFrame(frame, length, COUNTER.tx_drop_unsegmentable, address);
+        traffic.noteDrop(fdb.found, COUNTER.tx_drop_unsegmentable);
         continue;
       }
       batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
@@ -154,6 +159,7 @@ export class VxlanTunnel implements Tunnel {
       if (reason !== ACCEPTED) {
         this.counters[reason]++;
         if (this.recorder.on) this.recorder.dropDatagram(at, length, reason, source, batch.tos[i]);
+        this.fdb.noteDrop(source, reason);
         continue;
       }
       batch.move(i, kept);
@@ -231,7 +237,11 @@ export class VxlanTunnel implements Tunnel {
     this.sender = this.fdb.found;
     if (leased !== 0 && leased === source) return ACCEPTED;
     if (this.peerCheck === 'strict' && leased !== 0) this.refused.note(source, leased);
-    if (this.peerCheck === 'strict' && !this.fdb.hasAddress(source)) return COUNTER.rx_drop_unknown_vtep;
+    if (this.peerCheck === 'strict' && !this.fdb.hasAddress(source)) {
+      // The peer whose MAC it is: it is behind NAT, for example.
+      if (leased !== 0) this.fdb.noteDrop(leased, COUNTER.rx_drop_unknown_vtep);
+      return COUNTER.rx_drop_unknown_vtep;
+    }
     if (leased !== 0) return this.peerCheck === 'strict' ? COUNTER.rx_drop_wrong_source_mac : ACCEPTED;
     this.sender = this.fdb.numberOf(source);
     if (this.learned !== undefined) {

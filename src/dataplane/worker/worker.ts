@@ -96,6 +96,7 @@ const underlay = new UdpPort(
     linkLength,
     kernelPeers,
     maxRun,
+    peers: tunnel.peers,
     receiveMessages: receives,
     maxBatch: MAX_BATCH,
   },
@@ -143,8 +144,8 @@ function waitForOptions(): WorkerOptions {
   }
 }
 
-function reply(message: Reply): void {
-  control?.postMessage(message);
+function reply(message: Reply, moved: readonly ArrayBuffer[] = []): void {
+  control?.postMessage(message, moved);
 }
 
 /** Returns the answer, or why the tunnel has none. A request that it cannot apply must not end the forwarding. */
@@ -164,15 +165,26 @@ function apply(request: WorkerRequest): TunnelAnswer | string {
   }
 }
 
+/** Control rings every second, also without a request. */
 function handleRequests(): void {
+  tunnel.peers.traffic.readClock();
   for (;;) {
     const received = receiveMessageOnPort(control as NonNullable<typeof control>);
     if (received === undefined) return;
     const request = received.message as Request;
     const answer = apply(request);
     if (typeof answer === 'string') reply({ type: 'rejected', id: request.id, reason: answer });
-    else reply({ type: 'done', id: request.id, answer });
+    else reply({ type: 'done', id: request.id, answer }, buffersOf(answer));
   }
+}
+
+/** Returns the memory of an answer that moves to control without another copy. */
+function buffersOf({ peers }: TunnelAnswer): ArrayBuffer[] {
+  if (peers === undefined) return [];
+  const { addresses, words, fields, reasons } = peers;
+  return [addresses, fields, reasons, ...(words === undefined ? [] : [words])].map(
+    ({ buffer }) => buffer as ArrayBuffer,
+  );
 }
 
 // Reading and writing open descriptors needs no privilege.

@@ -12,7 +12,7 @@ import { PacketBatch } from '../../../src/dataplane/memory/batch.js';
 import { LARGEST_ERROR } from '../../../src/dataplane/tunnel/icmp-error.js';
 import { Ipv6Addresses } from '../../../src/dataplane/tunnel/ipv6-addresses.js';
 import { TUNNEL_TRAITS } from '../../../src/dataplane/tunnel/options.js';
-import type { PeerActivity } from '../../../src/dataplane/tunnel/peer-traffic.js';
+import { activityIn, type PeerActivity } from '../../../src/dataplane/tunnel/peer-traffic.js';
 import type { Tunnel } from '../../../src/dataplane/tunnel/tunnel.js';
 import { UdpTunnel } from '../../../src/dataplane/tunnel/udp.js';
 import { VxlanTunnel } from '../../../src/dataplane/tunnel/vxlan.js';
@@ -137,7 +137,8 @@ export class Rig {
 
   /** Returns the figures per peer. */
   peers(): readonly PeerActivity[] {
-    return this.tunnel.handle({ type: 'peers' })?.peers ?? [];
+    const { peers } = this.tunnel.handle({ type: 'peers' }) ?? {};
+    return peers === undefined ? [] : activityIn(peers, peers.now);
   }
 
   close(): void {

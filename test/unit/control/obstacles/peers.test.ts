@@ -9,6 +9,8 @@ import {
 import { refusedPeers, silentPeers } from '../../../../src/control/obstacles/peers.js';
 import { cidr, ip } from '../../../support/addresses.js';
 
+/** No check needs them. */
+const BYTES = { txBytes: 0, rxBytes: 0 };
 const MAC = '02:00:00:00:00:02';
 const FACTS = {
   family: 'ipv4',
@@ -30,10 +32,10 @@ t.test('silentPeers reports a peer that was sent to for a minute, until it is he
   const { fake, fakeOf, clock } = fakeFigures();
   const check = silentPeers(fakeOf, clock);
   const address = ip('192.168.77.2');
-  fake.peers = [{ address, txPackets: 0, rxPackets: 0 }];
+  fake.peers = [{ address, txPackets: 0, rxPackets: 0, ...BYTES }];
   t.strictSame(await check(FACTS), []);
   fake.now = 100_000;
-  fake.peers = [{ address, txPackets: 3, rxPackets: 0 }];
+  fake.peers = [{ address, txPackets: 3, rxPackets: 0, ...BYTES }];
   t.strictSame(await check(FACTS), [], 'the minute begins with the first packet');
   fake.now = 159_999;
   t.strictSame(await check(FACTS), []);
@@ -45,7 +47,7 @@ t.test('silentPeers reports a peer that was sent to for a minute, until it is he
         /^Weft has sent to peer 192\.168\.77\.2 \(10\.244\.2\.0\/24\) for a minute and received nothing from it; .*UDP port 8472$/,
     },
   ]);
-  fake.peers = [{ address, txPackets: 4, rxPackets: 1 }];
+  fake.peers = [{ address, txPackets: 4, rxPackets: 1, ...BYTES }];
   t.strictSame(await check(FACTS), []);
 });
 
@@ -56,8 +58,8 @@ t.test('silentPeers keeps what it knows of a peer while a new dataplane counts f
   const facts = { ...FACTS, peers } as FamilyFacts;
   const count = (rxPackets: number, txPackets: number) => {
     fake.peers = [
-      { address: ip('192.168.77.2'), txPackets, rxPackets: 0 },
-      { address: ip('192.168.77.3'), txPackets, rxPackets },
+      { address: ip('192.168.77.2'), txPackets, rxPackets: 0, ...BYTES },
+      { address: ip('192.168.77.3'), txPackets, rxPackets, ...BYTES },
     ];
   };
   count(1, 1);
@@ -77,7 +79,7 @@ t.test('silentPeers keeps what it knows of a peer while a new dataplane counts f
 t.test('silentPeers forgets a peer without lease, and knows each family', async (t) => {
   const { fake, fakeOf, clock } = fakeFigures();
   const check = silentPeers(fakeOf, clock);
-  fake.peers = [{ address: ip('192.168.77.2'), txPackets: 1, rxPackets: 0 }];
+  fake.peers = [{ address: ip('192.168.77.2'), txPackets: 1, rxPackets: 0, ...BYTES }];
   await check(FACTS);
   fake.now = 60_000;
   await check({ ...FACTS, family: 'ipv6', peers: [] });
@@ -197,4 +199,20 @@ t.test('figuresOf asks the threads for refused sources only after a refusal', as
   refusals = 3;
   for (let i = 0; i < 2; i++) t.match(await figuresOf(dataplane).refusedSources(), [{ count: 3 }]);
   t.equal(asked, 1);
+});
+
+t.test('silentPeers reports a peer that fell silent, until it is heard of again', async (t) => {
+  const { fake, fakeOf, clock } = fakeFigures();
+  const check = silentPeers(fakeOf, clock);
+  const packets = { address: ip('192.168.77.2'), txPackets: 9, rxPackets: 9, ...BYTES };
+  for (const [heardAt, sendingSince, sentAt, silent] of [
+    [1000, 500, 60_999, false],
+    [1000, 500, 61_000, true],
+    [1000, 900_000, 900_000, false],
+    [1000, 900_000, 960_000, true],
+    [959_000, 900_000, 960_000, false],
+  ] as const) {
+    fake.peers = [{ ...packets, heardAt, sendingSince, sentAt }];
+    t.equal((await check(FACTS)).length, silent ? 1 : 0, `sent at ${sentAt}, heard at ${heardAt}`);
+  }
 });

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { VERDICT } from '../../../../src/dataplane/fast-path/helpers.js';
 import { DEVICE } from '../../../../src/dataplane/fast-path/tables.js';
-import { NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-traffic.js';
+import { NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-counts.js';
 import { deleteElement } from '../../../../src/sys/bpf.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {

@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 import { Hook } from '../../../../src/dataplane/fast-path/hook.js';
 import { closePrograms, loadPrograms, type Programs } from '../../../../src/dataplane/fast-path/programs.js';
 import { type FastPeer, Tables } from '../../../../src/dataplane/fast-path/tables.js';
-import { NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-traffic.js';
+import { NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-counts.js';
 import { ETHTOOL_STSO } from '../../../../src/sys/constants.js';
 import { setFeature } from '../../../../src/sys/ethtool.js';
 import { ipv4, mac, pattern, toHex, viewOf } from '../../../support/bytes.js';

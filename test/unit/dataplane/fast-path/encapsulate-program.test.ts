@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { VERDICT } from '../../../../src/dataplane/fast-path/helpers.js';
-import { NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-traffic.js';
+import { NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-counts.js';
 import { possibleCpus, type TestContext, updateElement } from '../../../../src/sys/bpf.js';
 import { concat, hex, pattern, toHex, viewOf } from '../../../support/bytes.js';
 import {

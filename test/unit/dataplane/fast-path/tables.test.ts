@@ -7,7 +7,7 @@ import {
   KEY_SIZE,
   Tables,
 } from '../../../../src/dataplane/fast-path/tables.js';
-import { addCounts, NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-traffic.js';
+import { addCounts, NO_COUNTS } from '../../../../src/dataplane/tunnel/peer-counts.js';
 import {
   deleteElement,
   lookUpElement,
@@ -255,3 +255,30 @@ function thrownBy(call: () => void): SystemError {
   }
   throw new Error('nothing was thrown');
 }
+
+t.test('readFirst reads the counts of the first numbers, as read does one by one', BPF, async (t) => {
+  const tables = tablesFor(t);
+  writeCounts(tables, 0, () => [1n, 2n, 3n, 4n]);
+  writeCounts(tables, 2, (cpu) => [BigInt(cpu), 1n << 40n, 5n, 6n]);
+  for (const length of [0, 1, 3, CAPACITY])
+    t.same(
+      tables.readFirst(length),
+      Array.from({ length }, (_, number) => tables.read(number)),
+    );
+});
+
+t.test('readFirst reads many numbers in several pieces', BPF, async (t) => {
+  const length = 40_000;
+  const tables = new Tables(length);
+  t.teardown(() => tables.close());
+  const value = new BigUint64Array(4 * possibleCpus()).fill(1n);
+  updateElement(
+    tables.counts,
+    new Uint8Array(Uint32Array.of(length - 1).buffer),
+    new Uint8Array(value.buffer),
+  );
+  const counts = tables.readFirst(length);
+  t.equal(counts.length, length);
+  t.same(counts[length - 1], tables.read(length - 1));
+  t.same(counts[length - 2], NO_COUNTS);
+});

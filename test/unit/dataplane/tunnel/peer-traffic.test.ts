@@ -1,10 +1,16 @@
 import t from 'tap';
+import { COUNTER } from '../../../../src/dataplane/counters.js';
 import { AddressTable } from '../../../../src/dataplane/tunnel/address-table.js';
-import { PeerTraffic, sumActivity } from '../../../../src/dataplane/tunnel/peer-traffic.js';
+import {
+  activityIn,
+  PeerTraffic,
+  SENDING_PAUSE_MS,
+  sumActivity,
+} from '../../../../src/dataplane/tunnel/peer-traffic.js';
 
 t.test('PeerTraffic counts packets and bytes of each number in both directions', async (t) => {
   const traffic = new PeerTraffic();
-  const [a, b] = [traffic.add(), traffic.add()];
+  const [a, b] = [traffic.add(7), traffic.add(7)];
   traffic.countTx(a, 2, 300);
   traffic.countTx(a, 1, 50);
   traffic.countRx(b, 4, 99);
@@ -14,12 +20,12 @@ t.test('PeerTraffic counts packets and bytes of each number in both directions',
 
 t.test('PeerTraffic assigns a freed number again, with counts of 0, and grows', async (t) => {
   const traffic = new PeerTraffic();
-  const first = traffic.add();
+  const first = traffic.add(7);
   traffic.countTx(first, 1, 1);
   traffic.delete(first);
-  t.equal(traffic.add(), first);
+  t.equal(traffic.add(7), first);
   t.equal(traffic.read(first).txPackets, 0);
-  const others = Array.from({ length: 1000 }, () => traffic.add());
+  const others = Array.from({ length: 1000 }, () => traffic.add(7));
   for (const number of others) traffic.countRx(number, number, 1);
   t.ok(others.every((number) => traffic.read(number).rxPackets === number));
 });
@@ -62,4 +68,72 @@ t.test('sumActivity adds the threads peer by peer', async (t) => {
     { address: [0, 0, 0, 1], txPackets: 2, txBytes: 4, rxPackets: 6, rxBytes: 8 },
     other,
   ]);
+});
+
+/** A clock that a test sets. */
+function fakeTraffic() {
+  const clock = { time: 5000, now: () => clock.time };
+  const traffic = new PeerTraffic(clock);
+  const at = (time: number): PeerTraffic => {
+    clock.time = time;
+    traffic.readClock();
+    return traffic;
+  };
+  const activity = (received = clock.time) => activityIn(traffic.copy(), received);
+  return { traffic, at, activity };
+}
+
+t.test("PeerTraffic notes when a peer was heard, sent to and dropped, by the reader's clock", async (t) => {
+  const { traffic, at, activity } = fakeTraffic();
+  const peer = traffic.add(9);
+  t.same(activity(), [], 'a peer without packets is not listed');
+  at(6000).countTx(peer, 1, 10);
+  t.match(activity(), [
+    { address: 9, sentAt: 6000, sendingSince: 6000, heardAt: undefined, drop: undefined },
+  ]);
+  at(7000).countRx(peer, 1, 10);
+  at(8000).noteDrop(peer, COUNTER.rx_drop_ecn);
+  t.match(activity(108_000), [
+    { heardAt: 107_000, sentAt: 106_000, drop: { reason: 'rx_drop_ecn', at: 108_000 } },
+  ]);
+});
+
+t.test('PeerTraffic begins another period of sending after a pause', async (t) => {
+  const { traffic, at, activity } = fakeTraffic();
+  const peer = traffic.add(9);
+  for (const time of [6000, 6000 + SENDING_PAUSE_MS - 1]) at(time).countTx(peer, 1, 1);
+  t.match(activity(), [{ sendingSince: 6000 }]);
+  at(6000 + 3 * SENDING_PAUSE_MS).countTx(peer, 1, 1);
+  t.match(activity(), [{ sendingSince: 6000 + 3 * SENDING_PAUSE_MS }]);
+});
+
+t.test('activityIn reads IPv6 addresses from the words of their numbers', async (t) => {
+  const { traffic, activity } = fakeTraffic();
+  traffic.countRx(traffic.add(1), 1, 1);
+  const words = Int32Array.from([0, 0, 0, 0, 4, 5, 6, 7]);
+  t.match(activityIn({ ...traffic.copy(), words }, 0), [{ address: [4, 5, 6, 7] }]);
+  t.equal(activity().length, 1);
+});
+
+t.test('sumActivity keeps the last times of all threads', async (t) => {
+  const counts = { address: 5, txPackets: 1, txBytes: 2, rxPackets: 3, rxBytes: 4 };
+  const early = { ...counts, heardAt: 900, sentAt: 1000, sendingSince: 100 };
+  const drop = { reason: 'rx_drop_ecn', at: 40 } as const;
+  const late = { ...counts, heardAt: 20, sentAt: 2000, sendingSince: 1500, drop };
+  for (const parts of [
+    [early, late],
+    [late, early],
+  ])
+    t.match(sumActivity(parts), [{ heardAt: 900, sentAt: 2000, sendingSince: 100, drop }]);
+  const pause = { ...late, sentAt: 900_000, sendingSince: 890_000 };
+  t.match(sumActivity([early, pause]), [{ sendingSince: 890_000 }], 'the earlier period ended');
+});
+
+t.test('AddressTable.noteDrop notes the drop for a present address alone', async (t) => {
+  const fdb = new AddressTable();
+  fdb.set(0x0200, 1, 7);
+  fdb.noteDrop(8, COUNTER.rx_drop_ecn);
+  t.same(activityIn(fdb.traffic.copy(), 0), []);
+  fdb.noteDrop(7, COUNTER.rx_drop_ecn);
+  t.match(activityIn(fdb.traffic.copy(), 0), [{ address: 7, drop: { reason: 'rx_drop_ecn' } }]);
 });

@@ -6,6 +6,7 @@ import type { VxlanTunnel } from '../../../../src/dataplane/tunnel/vxlan.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
 import { BROADCAST, MAC_A, MAC_B, MAC_C, rawFrame, tcpFrame } from '../../../support/frames.js';
 import { Kit, setFdb, setOwnMac } from '../../../support/kit.js';
+import { countsOf } from '../../../support/peers.js';
 
 // This node is B. A and C are its peers, by lease.
 const ADDRESS_A = ipv4('192.168.77.1');
@@ -437,7 +438,7 @@ t.test('handle lists the packets and bytes of each peer, a superpacket by its se
   for (const [index, address] of [ADDRESS_C, ADDRESS_C, ADDRESS_A].entries())
     kit.batch.address[index] = address;
   tunnel.decapsulate(kit.batch);
-  t.same(tunnel.handle({ type: 'peers' })?.peers, [
+  t.same(countsOf(tunnel), [
     { address: ADDRESS_A, txPackets: 4, txBytes: raw + whole.length, rxPackets: 1, rxBytes: raw },
     { address: ADDRESS_C, txPackets: 0, txBytes: 0, rxPackets: 2, rxBytes: 2 * strange },
   ]);
@@ -469,11 +470,10 @@ for (const [check, from, source] of [
     const { kit, tunnel } = node(check);
     kit.fill([datagram(rawFrame(MAC_B, source))], from);
     tunnel.decapsulate(kit.batch);
-    const { peers, refused } = tunnel.handle({ type: 'peers' }) ?? {};
     t.same(
-      peers?.map(({ rxPackets }) => rxPackets),
+      countsOf(tunnel).map(({ rxPackets }) => rxPackets),
       [1],
     );
-    t.same(refused, []);
+    t.same(tunnel.handle({ type: 'peers' })?.refused, []);
   });
 }
