@@ -23,8 +23,8 @@ const UNIT_TIMEOUT_S = 120;
 const NETNS_TIMEOUT_S = 600;
 /** Netns tests that disturb no other: they leave the machine idle most of the time and promise no time. */
 const PARALLEL = 'test/netns/parallel/';
-/** Runs the image. */
-const IMAGE = 'test/netns/image.test.ts';
+/** Run the image. */
+const IMAGE = ['test/netns/image.test.ts', 'test/netns/overlays.test.ts'];
 
 await main(async () => {
   process.chdir(ROOT);
@@ -36,7 +36,7 @@ await main(async () => {
   const others = files.filter((file) => !netns.includes(file));
   const skipNetns = process.env.WEFT_SKIP_NETNS === '1';
   const needsRoot = netns.length > 0 && !skipNetns;
-  const needsImage = needsRoot && netns.includes(IMAGE);
+  const needsImage = needsRoot && IMAGE.some((file) => netns.includes(file));
   if (needsRoot && process.getuid?.() !== 0) {
     throw new SetupError(
       'the netns tests need root: run `npm test` with sudo, or leave them out with WEFT_SKIP_NETNS=1',

@@ -173,9 +173,10 @@ export function activityIn(table: PeerTable, received: number): PeerActivity[] {
   return activities;
 }
 
+/** `words` are in network order. */
 function ipv6Of(words: Int32Array, number: number): Ipv6Address {
-  const at = 4 * number;
-  return [words[at], words[at + 1], words[at + 2], words[at + 3]];
+  const view = new DataView(words.buffer, words.byteOffset + 16 * number, 16);
+  return [view.getInt32(0), view.getInt32(4), view.getInt32(8), view.getInt32(12)];
 }
 
 function timesIn({ fields, reasons, now }: PeerTable, number: number, received: number): PeerTimes {

@@ -7,6 +7,7 @@ import {
   SENDING_PAUSE_MS,
   sumActivity,
 } from '../../../../src/dataplane/tunnel/peer-traffic.js';
+import { hex } from '../../../support/bytes.js';
 
 t.test('PeerTraffic counts packets and bytes of each number in both directions', async (t) => {
   const traffic = new PeerTraffic();
@@ -110,8 +111,9 @@ t.test('PeerTraffic begins another period of sending after a pause', async (t) =
 t.test('activityIn reads IPv6 addresses from the words of their numbers', async (t) => {
   const { traffic, activity } = fakeTraffic();
   traffic.countRx(traffic.add(1), 1, 1);
-  const words = Int32Array.from([0, 0, 0, 0, 4, 5, 6, 7]);
-  t.match(activityIn({ ...traffic.copy(), words }, 0), [{ address: [4, 5, 6, 7] }]);
+  const bytes = hex(`${'00'.repeat(16)} fd000000 00000000 00000000 00000001`);
+  const words = new Int32Array(bytes.slice().buffer);
+  t.match(activityIn({ ...traffic.copy(), words }, 0), [{ address: [0xfd000000 | 0, 0, 0, 1] }]);
   t.equal(activity().length, 1);
 });
 
