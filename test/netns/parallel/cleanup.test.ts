@@ -233,14 +233,14 @@ t.test('weft status', async (t) => {
   const weft = await startWeft(t, node);
 
   await t.test('weft status prints tables', async (t) => {
-    const { code, stdout, stderr } = await runCommand(node, ['status', '--run-dir', weft.runDir]);
+    const { code, stdout, stderr } = await runCommand(node, ['status', '--all', '--run-dir', weft.runDir]);
     t.equal(code, 0);
     t.equal(stderr, '');
     t.match(stdout, new RegExp(`^weft \\S+, pid ${weft.process.pid}, up 00:00:`));
     t.match(stdout, /^ {2}backend +vxlan, VNI 1, UDP port 8472$/m);
     t.match(stdout, /^ {2}device +flannel\.1 up, 10\.244\.1\.0\/32, 02:00:00:00:00:01, MTU 1450$/m);
     t.match(stdout, /^ {2}offload +level (none|gso|bpf), 1 worker/m);
-    t.match(stdout, /^ {2}10\.244\.3\.0\/24 +192\.168\.77\.3 +02:00:00:00:00:03 +yes +yes +yes +(yes|-)$/m);
+    t.match(stdout, /^ {2}10\.244\.3\.0\/24 +192\.168\.77\.3 +\S+ +\d+\/\d+ +\d+\/\d+ +(bpf|userspace)$/m);
     t.match(stdout, /^ {2}rx_drop_unknown_vni +0$/m);
   });
 

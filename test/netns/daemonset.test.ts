@@ -3,17 +3,17 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { load, loadAll } from 'js-yaml';
 import t from 'tap';
-import { READY } from '../../../lab/dataplanes/weft.js';
-import { sysctl } from '../../../lab/ip.js';
-import type { LabNode } from '../../../lab/node.js';
-import { until } from '../../../lab/until.js';
-import { kubeNode } from '../../support/kube-nodes.js';
-import { KUBERNETES, type Manifest, podOf } from '../../support/manifests.js';
-import { makeBed } from '../support/bed.js';
-import { fastPathIs } from '../support/fast-path.js';
-import { answered } from '../support/pings.js';
-import { makePodCluster, type Pod } from '../support/pod.js';
-import { routesOf, statusOf } from '../support/state.js';
+import { READY } from '../../lab/dataplanes/weft.js';
+import { sysctl } from '../../lab/ip.js';
+import type { LabNode } from '../../lab/node.js';
+import { until } from '../../lab/until.js';
+import { kubeNode } from '../support/kube-nodes.js';
+import { KUBERNETES, type Manifest, podOf } from '../support/manifests.js';
+import { makeBed } from './support/bed.js';
+import { fastPathIs } from './support/fast-path.js';
+import { answered } from './support/pings.js';
+import { makePodCluster, type Pod } from './support/pod.js';
+import { routesOf, statusOf } from './support/state.js';
 
 const MANIFESTS = loadAll(readFileSync(`${KUBERNETES}/weft.yaml`, 'utf8')) as Manifest[];
 
