@@ -20,6 +20,11 @@ function manifest(path: string): ReturnType<typeof readManifest> {
   return readManifest(text);
 }
 
+/** Returns a text without its line breaks. */
+function unwrapped(text: string): string {
+  return text.replace(/\s+/g, ' ');
+}
+
 function containerOf(pod: PodSpec): ContainerSpec {
   return pod.containers[0] as ContainerSpec;
 }
@@ -131,24 +136,24 @@ t.test('the image with one capability less than the manifest names it:', await w
 
   await t.test('CAP_BPF', async (t) => {
     const { status } = await without(t, 'CAP_BPF');
-    t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_BPF/m);
+    t.match(unwrapped(status), / offload level gso.*; no fast path: this process lacks CAP_BPF/);
   });
 
   await t.test('CAP_PERFMON', async (t) => {
     const { status } = await without(t, 'CAP_PERFMON');
-    t.match(status, /^ {2}offload +level gso.*; no fast path: this process lacks CAP_PERFMON/m);
+    t.match(unwrapped(status), / offload level gso.*; no fast path: this process lacks CAP_PERFMON/);
   });
 
   await t.test('CAP_SETPCAP', async (t) => {
     const { log, status } = await without(t, 'CAP_SETPCAP');
-    t.match(status, /^ {14}.*FAILED: .*CAP_SETPCAP/m);
+    t.match(unwrapped(status), / privileges .* FAILED: .*CAP_SETPCAP is missing/);
     t.match(log, /^W\d{4} .*CAP_SETPCAP/m);
   });
 
   await t.test('CAP_NET_RAW, where kubelet uses legacy iptables', async (t) => {
     await node.exec(['iptables-legacy', '-t', 'mangle', '-N', 'KUBE-IPTABLES-HINT']);
     const { log, status } = await without(t, 'CAP_NET_RAW');
-    t.match(status, /^ {2}- Weft cannot read the rules of iptables-legacy .*lacks CAP_NET_RAW$/m);
+    t.match(unwrapped(status), / - Weft cannot read the rules of iptables-legacy .*lacks CAP_NET_RAW /);
     t.match(log, /^W\d{4} .*lacks CAP_NET_RAW/m);
   });
 });
