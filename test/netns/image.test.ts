@@ -136,12 +136,12 @@ t.test('the image with one capability less than the manifest names it:', await w
 
   await t.test('CAP_BPF', async (t) => {
     const { status } = await without(t, 'CAP_BPF');
-    t.match(unwrapped(status), / offload level gso.*; no fast path: this process lacks CAP_BPF/);
+    t.match(unwrapped(status), / offload level gso.*; not bpf: this process lacks CAP_BPF/);
   });
 
   await t.test('CAP_PERFMON', async (t) => {
     const { status } = await without(t, 'CAP_PERFMON');
-    t.match(unwrapped(status), / offload level gso.*; no fast path: this process lacks CAP_PERFMON/);
+    t.match(unwrapped(status), / offload level gso.*; not bpf: this process lacks CAP_PERFMON/);
   });
 
   await t.test('CAP_SETPCAP', async (t) => {
