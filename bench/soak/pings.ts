@@ -37,6 +37,10 @@ export class Pings {
       if (last !== undefined && reply.at <= last.at) continue;
       if (last !== undefined) {
         const step = (reply.sequence - last.sequence + SEQUENCES) % SEQUENCES;
+        if (step > SEQUENCES / 2) {
+          this.takeBack();
+          continue;
+        }
         this.sent += step;
         if (step > 1) this.losses.push({ from: last.at, to: reply.at, lost: step - 1 });
       }
@@ -44,6 +48,12 @@ export class Pings {
       trips.push(Number(time));
     }
     return trips.sort((a, b) => a - b);
+  }
+
+  /** Takes back one loss: a reply that another one overtook was late, not lost. */
+  private takeBack(): void {
+    const loss = this.losses.pop();
+    if (loss !== undefined && loss.lost > 1) this.losses.push({ ...loss, lost: loss.lost - 1 });
   }
 
   stop(): Promise<unknown> {
