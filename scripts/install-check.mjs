@@ -1,4 +1,4 @@
-// `npm run install:check`: takes each way to install of the README from a clean state, and measures the seconds to the first
+// `npm run install:check`: takes each way to install of the README from a clean state. It measures the seconds to the first
 // ping between a pod of Weft and a pod of a kernel peer.
 //
 // - The package: `npm run vm:package`, in virtual machines with systemd and a kernel without vxlan.

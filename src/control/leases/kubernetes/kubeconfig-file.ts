@@ -99,6 +99,9 @@ class Reader {
   }
 }
 
+/** Characters of a syntax error's reason. */
+const MAX_REASON = 100;
+
 /** @throws Error unless the text is a kubeconfig in YAML or JSON */
 function rootOf(text: string): Section {
   let value: unknown;
@@ -107,7 +110,9 @@ function rootOf(text: string): Section {
   } catch (error) {
     // The library's message shows lines of the file, which may hold secrets.
     const { reason, mark } = error as { reason?: string; mark?: { line: number } };
-    throw new Error(`line ${(mark?.line ?? 0) + 1} is not YAML (${reason ?? 'syntax error'}); correct it`);
+    // The reason may quote a name of the file, of any length.
+    const cause = (reason ?? 'syntax error').slice(0, MAX_REASON);
+    throw new Error(`line ${(mark?.line ?? 0) + 1} is not YAML (${cause}); correct it`);
   }
   if (value === undefined || value === null) throw new Error(`the file is empty; ${EXAMPLE}`);
   if (kindOf(value) !== 'a mapping')

@@ -200,6 +200,7 @@ t.test('loadAccess refuses what is no kubeconfig in one line with file, fault an
       'this is a device',
     ],
     ['deeply nested', `${'['.repeat(100_000)}`, 'line 1 is not YAML'],
+    ['an alias of many letters', `users: *${'a'.repeat(60_000)}`, `aaa); correct it`],
     ['empty token file', kubeconfig({ user: { tokenFile: 'blank' } }), 'blank: the token is empty'],
     ['exec of another type', kubeconfig({ user: { exec: 'login' } }), 'users[0].user.exec is a text'],
   ] as const) {
