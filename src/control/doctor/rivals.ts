@@ -1,8 +1,8 @@
 /** Other programs that want the same device, network or pods: flanneld, DHCP clients, other CNI plugins. */
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { shellWord } from '../support/printable.js';
+import { entries, linkTarget, read } from '../support/proc-files.js';
 import { readTextFile } from '../support/read-file.js';
 import { type Finding, problem } from './finding.js';
 
@@ -127,29 +127,5 @@ function typesIn(text: string): string[] {
     return types.filter((type) => typeof type === 'string');
   } catch {
     return [];
-  }
-}
-
-function entries(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function linkTarget(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
   }
 }

@@ -3,9 +3,9 @@
  * exists exactly as long as the process.
  */
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { shellWord } from '../support/printable.js';
+import { entries, linkTarget, read } from '../support/proc-files.js';
 
 /** A running `weft run`. */
 export interface WeftProcess {
@@ -89,29 +89,4 @@ function deviceOf(process: string): string | undefined {
     if (device !== undefined && OVERLAY_DEVICE.test(device)) return device;
   }
   return undefined;
-}
-
-/** Processes end meanwhile, and some are not ours to inspect: what cannot be read has no entries. */
-function entries(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function linkTarget(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
-  }
 }
