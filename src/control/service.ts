@@ -17,6 +17,7 @@ import type { FamilyTunnel } from './node/family-tunnel.js';
 import type { OwnFiles } from './node/own-files.js';
 import { collectFamily, STARTING, type StartingStatus, type Status } from './node/status.js';
 import { UnderlayFollower } from './node/underlay-follower.js';
+import type { Obstacle } from './obstacles/obstacle.js';
 import type { ObstacleWatch } from './obstacles/obstacle-watch.js';
 import type { RunOptions } from './options.js';
 import { lowestMtu, type Plan } from './plan.js';
@@ -229,13 +230,18 @@ export class Service {
     warn(`leases rejected, the last valid ones stay in use: ${error.message}`);
   }
 
+  /** What keeps packets from passing, as far as the last checks know. */
+  private get obstacles(): Obstacle[] {
+    return [...this.parts.firewall.obstacles, ...(this.watch?.obstacles ?? [])];
+  }
+
   /** Runs the obstacle checks, and collects what `weft doctor` needs to know. */
   async examine(): Promise<Examined> {
     await this.watch?.checkNow(CHECK_MS);
-    const { plan, options, firewall, tunnels } = this.parts;
+    const { plan, options, tunnels } = this.parts;
     const { backend } = plan.netConf;
     const [first] = tunnels;
-    const { fastPath, dataplane } = first as FamilyTunnel;
+    const { level, fastPath } = first as FamilyTunnel;
     const { on, reason } = fastPath.status;
     return {
       facts: {
@@ -244,12 +250,12 @@ export class Service {
         subnetFile: options.subnetFile,
         podMtu: lowestMtu(tunnels.map((tunnel) => tunnel.plan)),
         tls: usesTls(options),
-        level: { name: on ? 'bpf' : dataplane.offload.level, reason: on ? null : reason },
+        level: { name: level, reason: on ? null : reason },
         families: tunnels.map((tunnel) => familyView(tunnel.plan, tunnel.own, tunnel.peers)),
       },
       notReady: this.ready ? this.notReady : STARTING,
       refusedLeases: this.rejected,
-      obstacles: [...firewall.obstacles, ...(this.watch?.obstacles ?? [])],
+      obstacles: this.obstacles,
     };
   }
 
@@ -261,6 +267,7 @@ export class Service {
       tunnels.map((tunnel) => collectFamily(tunnel, options.offload)),
     );
     const { device, underlay, lease, offload, peerCheck, peers, repairs, ...rest } = first;
+    const { refused, ageSeconds } = this.leases;
     return {
       version: version(),
       pid: process.pid,
@@ -276,15 +283,15 @@ export class Service {
       lease,
       leaseSource: {
         name: source.name,
-        refused: this.rejected,
+        refused,
         trouble: source.notReady,
-        ageSeconds: Math.floor((performance.now() - this.deliveredAt) / 1000),
+        ageSeconds: Math.floor(ageSeconds),
       },
       offload,
       workers: options.workers,
       privileges: privileges.status(),
       capture: this.capture?.status ?? null,
-      obstacles: [...firewall.obstacles, ...(this.watch?.obstacles ?? [])].map(({ message }) => message),
+      obstacles: this.obstacles.map(({ message }) => message),
       peerCheck,
       peers,
       repairs: { ...repairs, ...(firewall.repairs > 0 && { rules: firewall.repairs }), ...files.repairs },

@@ -1,6 +1,6 @@
 /** A finding of `weft doctor`: what is wrong, why it matters, and the command that corrects it. */
 
-import type { Obstacle } from '../obstacles/obstacle.js';
+import { type Check, checkOf, type Obstacle } from '../obstacles/obstacle.js';
 import { UserError } from '../support/user-error.js';
 
 /** `error`: Weft does not start, or carries no packet of someone. `warning`: some packets may be lost. */
@@ -44,33 +44,32 @@ export function findingOf(error: unknown, id = 'cannot-start'): Finding {
   return problem(hint?.id ?? id, 'error', what, hint?.why ?? NO_START, hint?.fix ?? fix ?? READ_ON);
 }
 
-/** Why each kind of obstacle matters, by the first words of its key. */
-const CONSEQUENCES: readonly (readonly [key: string, id: string, why: string])[] = [
-  ['firewall forward', 'firewall-forward', 'Packets between pods of different nodes are lost on this node.'],
-  ['firewall input', 'firewall-input', 'Packets of the peers do not reach Weft.'],
-  [
-    'kubelet',
+/** The finding of each check of obstacles, and why it matters. */
+const CONSEQUENCES: Readonly<Record<Check, readonly [id: string, why: string]>> = {
+  'firewall forward': ['firewall-forward', 'Packets between pods of different nodes are lost on this node.'],
+  'firewall input': ['firewall-input', 'Packets of the peers do not reach Weft.'],
+  kubelet: [
     'iptables-back-end',
     "The rules of Weft and kubelet's are in different tables, and one may undo the other.",
   ],
-  ['forwarding', 'forwarding', 'Packets of pods are lost on this node.'],
-  ['local peer', 'local-peer', 'The pods of that node cannot be reached from here.'],
-  ['bridge', 'cni-bridge', 'The CNI plugin never changes the address of its bridge, and refuses new pods.'],
-  [
-    'router advertisements',
+  forwarding: ['forwarding', 'Packets of pods are lost on this node.'],
+  'local peer': ['local-peer', 'The pods of that node cannot be reached from here.'],
+  bridge: ['cni-bridge', 'The CNI plugin never changes the address of its bridge, and refuses new pods.'],
+  'router advertisements': [
     'router-advertisements',
     'The node loses its IPv6 default route in some minutes.',
   ],
-  ['direct routing', 'direct-routing', 'Packets take the tunnel, though net-conf asks for direct routes.'],
-  ['silent peer', 'silent-peer', "Pods here get no answer from that node's pods."],
-  ['refused source', 'wrong-source-address', "Packets of that node's pods are lost on this node."],
-];
+  'direct routing': ['direct-routing', 'Packets take the tunnel, though net-conf asks for direct routes.'],
+  'silent peer': ['silent-peer', "Pods here get no answer from that node's pods."],
+  'refused source': ['wrong-source-address', "Packets of that node's pods are lost on this node."],
+  other: ['obstacle', 'Packets of pods may be lost.'],
+};
 
 /** Returns the finding of an obstacle. */
 export function findingOfObstacle({ key, message, fix }: Obstacle): Finding {
-  const [, id, why] = CONSEQUENCES.find(([prefix]) => key.startsWith(prefix)) ?? ['', 'obstacle', ''];
+  const [id, why] = CONSEQUENCES[checkOf({ key })];
   const { what, fix: remedy } = splitRemedy(message, 'first');
-  return problem(id, 'warning', what, why || 'Packets of pods may be lost.', fix ?? remedy ?? READ_ON);
+  return problem(id, 'warning', what, why, fix ?? remedy ?? READ_ON);
 }
 
 /** Returns the finding of a limitation of this machine's firewall. */

@@ -2,7 +2,7 @@
 
 import { formatIp, fromUnderlay } from '../addresses/ip.js';
 import type { FamilyTunnel } from '../node/family-tunnel.js';
-import type { Obstacle } from '../obstacles/obstacle.js';
+import { CHECKS, checkOf, OTHER_CHECK } from '../obstacles/obstacle.js';
 import type { Service } from '../service.js';
 import { addCounters } from './counter-metrics.js';
 import type { Labels, MetricsPage, Sample } from './page.js';
@@ -24,23 +24,8 @@ const DEVICE_REPAIRS = [
 ];
 const NODE_REPAIRS = ['rules', 'runDir', 'subnetFile'];
 
-/** The obstacle checks: the beginnings of the obstacles' keys. */
-const CHECKS = [
-  'bridge',
-  'direct routing',
-  'firewall forward',
-  'firewall input',
-  'forwarding',
-  'kubelet',
-  'local peer',
-  'refused source',
-  'router advertisements',
-  'silent peer',
-];
 /** Obstacles that the firewall itself reports. */
 const RULES = 'firewall rules';
-/** Obstacles of a check that CHECKS does not have. */
-const OTHER_CHECK = 'other';
 
 const LEVELS = ['none', 'gso', 'bpf'];
 const DIRECTIONS = { tx: 'transmit', rx: 'receive' } as const;
@@ -159,7 +144,7 @@ function addLeases(page: MetricsPage, service: Service): void {
 }
 
 function addObstacles(page: MetricsPage, { parts, watch }: Service): void {
-  const counts = new Map([...CHECKS, RULES, OTHER_CHECK].map((check) => [check, 0]));
+  const counts = new Map<string, number>([...CHECKS, RULES, OTHER_CHECK].map((check) => [check, 0]));
   const count = (check: string): unknown => counts.set(check, (counts.get(check) ?? 0) + 1);
   for (const _ of parts.firewall.obstacles) count(RULES);
   for (const obstacle of watch?.obstacles ?? []) count(checkOf(obstacle));
@@ -168,11 +153,6 @@ function addObstacles(page: MetricsPage, { parts, watch }: Service): void {
     'States of the node that Weft does not own and that keep packets from passing, by check.',
     [...counts].map(([check, value]) => [{ check }, value]),
   );
-}
-
-/** Returns the check that found an obstacle. */
-export function checkOf({ key }: Pick<Obstacle, 'key'>): string {
-  return CHECKS.find((check) => key.startsWith(check)) ?? OTHER_CHECK;
 }
 
 function addRepairs(page: MetricsPage, { parts }: Service): void {
@@ -199,11 +179,9 @@ function addOffload(page: MetricsPage, tunnels: readonly FamilyTunnel[]): void {
   page.gauge(
     'weft_offload_level',
     'The offload level in use has 1, the others 0.',
-    tunnels.flatMap((tunnel) => {
-      const { fastPath, dataplane } = tunnel;
-      const used = fastPath.status.on ? 'bpf' : dataplane.offload.level;
-      return LEVELS.map((level): Sample => [{ ...labelsOf(tunnel), level }, level === used ? 1 : 0]);
-    }),
+    tunnels.flatMap((tunnel) =>
+      LEVELS.map((level): Sample => [{ ...labelsOf(tunnel), level }, level === tunnel.level ? 1 : 0]),
+    ),
   );
   page.gauge(
     'weft_offload_fallback',

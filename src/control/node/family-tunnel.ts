@@ -5,7 +5,7 @@
  * desired with the present state and applies the difference.
  */
 
-import { type Dataplane, PortFailure } from '../../dataplane/dataplane.js';
+import { type Dataplane, type OffloadLevel, PortFailure } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import type { PeerReconciler } from '../backends/backend.js';
@@ -248,6 +248,11 @@ export class FamilyTunnel {
   counters(): Record<string, number> {
     const counters = Object.entries<number>(this.dataplane.counters());
     return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
+  }
+
+  /** The offload level in use. */
+  get level(): OffloadLevel | 'bpf' {
+    return this.fastPath.status.on ? 'bpf' : this.dataplane.offload.level;
   }
 
   /** Keeps the packets of a peer, or of all, out of the fast path: a capture sees what the threads forward. */

@@ -81,14 +81,14 @@ function noGso(choice: RunOptions['offload']): string {
 }
 
 function offloadOf(
-  { dataplane, fastPath }: FamilyTunnel,
+  { dataplane, fastPath, level }: FamilyTunnel,
   choice: RunOptions['offload'],
 ): FamilyStatus['offload'] {
   const { offload, levels } = dataplane;
   const { transmit, receive } = levels;
   const { status } = fastPath;
   return {
-    rung: status.on ? 'bpf' : offload.level,
+    rung: level,
     uso: offload.uso,
     fastPath: status,
     nextReason: status.on ? null : offload.level === 'gso' ? status.reason : noGso(choice),

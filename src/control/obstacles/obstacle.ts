@@ -14,6 +14,30 @@ export interface Obstacle {
   fix?: string;
 }
 
+/** The checks that doctor and metrics tell apart: the beginnings of the obstacles' keys. */
+export const CHECKS = [
+  'bridge',
+  'direct routing',
+  'firewall forward',
+  'firewall input',
+  'forwarding',
+  'kubelet',
+  'local peer',
+  'refused source',
+  'router advertisements',
+  'silent peer',
+] as const;
+
+/** Stands for every other check. */
+export const OTHER_CHECK = 'other';
+
+export type Check = (typeof CHECKS)[number] | typeof OTHER_CHECK;
+
+/** Returns the check that found an obstacle. */
+export function checkOf({ key }: Pick<Obstacle, 'key'>): Check {
+  return CHECKS.find((check) => key.startsWith(check)) ?? OTHER_CHECK;
+}
+
 /** What a check knows of one family of this node, running or planned. */
 export interface FamilyFacts {
   family: Family;

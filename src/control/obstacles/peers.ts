@@ -19,7 +19,8 @@ const HEARD = Number.POSITIVE_INFINITY;
 
 /**
  * Returns the check for peers that Weft has sent to for a minute and received nothing from meanwhile (silence.ts). It runs
- * every few seconds: it notes when the first packet to a peer was seen that was never heard. `now` returns milliseconds of a steady clock.
+ * every few seconds: it notes when the first packet to a peer was seen that was never heard. `now` returns milliseconds of a
+ * steady clock.
  */
 export function silentPeers(
   figuresOf: FiguresOf,

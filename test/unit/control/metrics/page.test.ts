@@ -1,7 +1,7 @@
 import t from 'tap';
 import { addCounters, countersWithoutMetric } from '../../../../src/control/metrics/counter-metrics.js';
-import { checkOf } from '../../../../src/control/metrics/node-metrics.js';
 import { MetricsPage } from '../../../../src/control/metrics/page.js';
+import { checkOf } from '../../../../src/control/obstacles/obstacle.js';
 import { COUNTER_NAMES } from '../../../../src/dataplane/counters.js';
 
 t.test('MetricsPage writes Prometheus text, and escapes label values', async (t) => {
