@@ -3,8 +3,8 @@
 import type { Report } from '../control/doctor/examine.js';
 import type { Finding } from '../control/doctor/finding.js';
 import { printable } from '../control/support/printable.js';
+import { broken, COLUMNS, count, listed } from './text.js';
 
-const WIDTH = 80;
 /** The width of the words ERROR, WARNING and ok, and of `why:` and `fix:` below them. */
 const MARGIN = 9;
 /** More findings of one kind than this are cut to so many. */
@@ -22,12 +22,11 @@ export function formatReport({ findings, passed, level }: Report): string {
 }
 
 function headline(findings: readonly Finding[]): string {
-  const count = (severity: string, noun: string): string[] => {
+  const counts = (['error', 'warning'] as const).map((severity) => {
     const number = findings.filter((finding) => finding.severity === severity).length;
-    return number === 0 ? [] : [`${number} ${noun}${number === 1 ? '' : 's'}`];
-  };
-  const counts = [...count('error', 'error'), ...count('warning', 'warning')];
-  return `weft doctor: ${counts.join(', ') || 'no problem found'}`;
+    return number > 0 && count(number, severity);
+  });
+  return `weft doctor: ${listed(...counts) || 'no problem found'}`;
 }
 
 /** Of many findings of a kind only the first ones are shown. */
@@ -47,14 +46,14 @@ function blockOf({ severity, what, why, fix }: Finding): string {
 
 /** Wraps a text behind a word of the margin. */
 function paragraph(word: string, text: string): string {
-  return wrapped(text, WIDTH - MARGIN)
+  return broken(printable(text), COLUMNS - MARGIN)
     .map((line, index) => `${(index === 0 ? word : '').padEnd(MARGIN)}${line}`)
     .join('\n');
 }
 
 /** Wraps a command so that a shell reads it as one line. */
 function command(text: string): string {
-  const lines = wrapped(text, WIDTH - MARGIN - 2);
+  const lines = broken(printable(text), COLUMNS - MARGIN - 2);
   const isShell = !text.includes('…');
   return lines
     .map((line, index) => {
@@ -62,17 +61,4 @@ function command(text: string): string {
       return `${(index === 0 ? '   fix:' : '').padEnd(MARGIN)}${line}${goesOn}`;
     })
     .join('\n');
-}
-
-/** Breaks a text at spaces; a longer word has a line of its own. */
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of printable(text).split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
 }

@@ -113,7 +113,5 @@ export const DOCTOR_FLAGS = {
 };
 
 export const RUN_FLAGS = { ...FLANNEL_FLAGS, ...WEFT_FLAGS };
-
-export type DoctorFlags = ValuesOf<typeof DOCTOR_FLAGS>;
 export type RunFlags = ValuesOf<typeof RUN_FLAGS>;
 export type RunFlag = keyof RunFlags;

@@ -6,7 +6,7 @@ import { printableLines, printableValues } from '../control/support/printable.js
 import { UserError } from '../control/support/user-error.js';
 import { dropLines } from './status-text/drops.js';
 import { peerSection, problemSection } from './status-text/peers.js';
-import { age, bytes, count, listed, rows, table, wrapped } from './status-text/text.js';
+import { age, bytes, clock, count, listed, rows, splitObstacle, table, wrapped } from './text.js';
 
 /** How many learned entries are shown without --all. */
 const SHOWN_LEARNED = 50;
@@ -32,19 +32,13 @@ function formatted(status: Status | StartingStatus, runDir: string, all: boolean
   }
 }
 
-function duration(seconds: number): string {
-  const days = Math.floor(seconds / 86400);
-  const clock = new Date((seconds % 86400) * 1000).toISOString().slice(11, 19);
-  return days > 0 ? `${days} d ${clock}` : clock;
-}
-
 /**
  * Formats the whole status, problems first. Its texts come from leases, devices and servers, and are made printable. With
  * `all` it lists every peer and every counter.
  */
 export function formatStatus(answer: Status | StartingStatus, all = false): string {
   const status = printableNode(answer);
-  const head = `weft ${status.version}, pid ${status.pid}, up ${duration(status.uptimeSeconds)}\n`;
+  const head = `weft ${status.version}, pid ${status.pid}, up ${clock(status.uptimeSeconds)}\n`;
   const notReady = status.notReady === null ? '' : wrapped(status.notReady, 'NOT READY: ');
   return `${head}${notReady}${'backend' in status ? formatRunning(status, all) : ''}`;
 }
@@ -132,7 +126,7 @@ function captureRows(capture: Status['capture'] | undefined): string[][] {
   const { seconds, peers, packets, missed } = capture;
   const whose = peers === null ? 'all peers' : peers.join(' and ');
   return [
-    ['capture', listed(`of ${whose}`, `for ${duration(seconds)}`, `${packets} packets`, `${missed} missed`)],
+    ['capture', listed(`of ${whose}`, `for ${clock(seconds)}`, `${packets} packets`, `${missed} missed`)],
   ];
 }
 
@@ -143,9 +137,8 @@ function obstacleSection({ obstacles }: Status): string {
 
 /** Returns the obstacle and its remedy on lines of their own. */
 function obstacleText(obstacle: string): string {
-  const end = obstacle.indexOf('; ');
-  if (end < 0) return wrapped(obstacle, '  - ');
-  return `${wrapped(obstacle.slice(0, end), '  - ')}${wrapped(obstacle.slice(end + 2), '      ')}`;
+  const [what, remedy] = splitObstacle(obstacle);
+  return wrapped(what, '  - ') + (remedy === undefined ? '' : wrapped(remedy, '      '));
 }
 
 function deviceRows({ device, underlay, lease }: FamilyStatus): string[][] {

@@ -2,7 +2,7 @@
 
 import type { PeerStatus } from '../../control/backends/backend.js';
 import { printableValues } from '../../control/support/printable.js';
-import { age, bytes, COLUMNS, count, listed, short, table, wrapped } from './text.js';
+import { age, bytes, COLUMNS, count, listed, short, table, wrapped } from '../text.js';
 
 /** How many peers are listed without --all. Of more, only those with problems are. */
 const LISTED = 50;

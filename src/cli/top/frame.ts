@@ -2,9 +2,10 @@
 
 import type { FamilyStatus, Status } from '../../control/node/status.js';
 import { printable } from '../../control/support/printable.js';
+import { clock, count, listed, splitObstacle } from '../text.js';
 import { cut, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES } from './meter.js';
-import { clock, quantity, span } from './quantity.js';
+import { quantity, span } from './quantity.js';
 import { type Columns, columnsFor, dropsRow, heading, isProblem, peerRow, totalRow } from './table.js';
 import { type Drop, familiesOf, type Traffic } from './traffic.js';
 
@@ -83,10 +84,6 @@ function fitted(columns: number, glyphs: Glyphs): (whole: Line) => Line {
   return ({ text, style }) => ({ text: cut(text, columns, glyphs), style });
 }
 
-function listed(...parts: readonly (string | false | undefined)[]): string {
-  return parts.filter(Boolean).join(', ');
-}
-
 /** Returns Weft, its devices, and at most `most` lines about what is wrong or worth knowing. */
 function headLines({ traffic: { status }, failure }: View, most: number): Line[] {
   if (failure !== undefined) return [line(failure.headline, 'bad'), line(failure.reason)];
@@ -94,7 +91,7 @@ function headLines({ traffic: { status }, failure }: View, most: number): Line[]
   const { version, pid, uptimeSeconds, notReady } = status;
   const families = familiesOf(status);
   const [first] = families;
-  const workers = 'workers' in status && `${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}`;
+  const workers = 'workers' in status && count(status.workers, 'worker');
   const level = first !== undefined && `level ${first.offload.rung}`;
   const notes = [
     ...(notReady === null ? [] : [line(`NOT READY: ${notReady}`, 'bad')]),
@@ -145,9 +142,8 @@ function noteLines(status: Status): Line[] {
 
 /** Returns the obstacle and its remedy on lines of their own. */
 function obstacleLines(obstacle: string): Line[] {
-  const end = obstacle.indexOf('; ');
-  if (end < 0) return [line(`obstacle: ${obstacle}`, 'bad')];
-  return [line(`obstacle: ${obstacle.slice(0, end)}`, 'bad'), line(`  ${obstacle.slice(end + 2)}`)];
+  const [what, remedy] = splitObstacle(obstacle);
+  return [line(`obstacle: ${what}`, 'bad'), ...(remedy === undefined ? [] : [line(`  ${remedy}`)])];
 }
 
 function tableHead(traffic: Traffic, columns: Columns, glyphs: Glyphs): Line[] {

@@ -13,13 +13,6 @@ export function quantity(value: number | undefined): string {
   return `${scaled.toFixed(digits)}${UNITS[unit]}`;
 }
 
-/** Returns a time span as a clock shows it, with days in front. */
-export function clock(seconds: number): string {
-  const days = Math.floor(seconds / 86400);
-  const time = new Date((seconds % 86400) * 1000).toISOString().slice(11, 19);
-  return days > 0 ? `${days} d ${time}` : time;
-}
-
 /** Returns a time span in its largest unit. */
 export function span(seconds: number): string {
   if (seconds < 60) return `${Math.round(seconds)} s`;

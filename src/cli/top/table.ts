@@ -1,5 +1,6 @@
 /** The table of the peers: its columns for a given width, and its rows. */
 
+import { count } from '../text.js';
 import { cut, cutMiddle, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES, type Meter } from './meter.js';
 import { quantity, span } from './quantity.js';
@@ -108,8 +109,8 @@ function cellsOf(columns: Columns, meter: Meter, glyphs: Glyphs) {
 
 /** Returns the row of all traffic. */
 export function totalRow(columns: Columns, { total, peers }: Traffic, glyphs: Glyphs): string {
-  const count = columns.state < STATE ? '' : `${peers.length} ${peers.length === 1 ? 'peer' : 'peers'}`;
-  return row(columns, { peer: 'total', ...cellsOf(columns, total, glyphs), state: count });
+  const state = columns.state < STATE ? '' : count(peers.length, 'peer');
+  return row(columns, { peer: 'total', ...cellsOf(columns, total, glyphs), state });
 }
 
 /** Returns the row of all dropped packets. */

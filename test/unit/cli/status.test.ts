@@ -1,6 +1,6 @@
 import t from 'tap';
 import { formatStatus } from '../../../src/cli/status.js';
-import { age, bytes, short, table } from '../../../src/cli/status-text/text.js';
+import { age, bytes, short, table } from '../../../src/cli/text.js';
 import type { PeerStatus } from '../../../src/control/backends/backend.js';
 import type { Status } from '../../../src/control/node/status.js';
 import { COUNTER_NAMES } from '../../../src/dataplane/counters.js';

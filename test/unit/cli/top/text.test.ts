@@ -1,6 +1,7 @@
 import t from 'tap';
+import { clock } from '../../../../src/cli/text.js';
 import { ASCII, cut, cutMiddle, glyphsOf, sparkline, UNICODE } from '../../../../src/cli/top/glyphs.js';
-import { clock, quantity, span } from '../../../../src/cli/top/quantity.js';
+import { quantity, span } from '../../../../src/cli/top/quantity.js';
 import { difference, keysIn } from '../../../../src/cli/top/terminal.js';
 import { intervalOf } from '../../../../src/cli/top-options.js';
 

@@ -1,23 +1,27 @@
-/** Texts of `weft status`: lines of at most 80 columns, short numbers and ages. */
+/** Texts of the commands: lines of at most 80 columns, short numbers, times and ages. */
 
 /** Columns of the narrowest terminal. */
 export const COLUMNS = 80;
 
+/** Breaks a text at spaces into lines of at most `width` columns; a longer word has a line of its own. */
+export function broken(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
 /** Returns a text in lines that fit, of which the first one begins with `first`, the others with as many spaces. */
 export function wrapped(text: string, first: string): string {
-  const indent = ' '.repeat(first.length);
-  const lines: string[] = [];
-  let line = first;
-  for (const word of text.split(' ')) {
-    const begins = line.length === indent.length;
-    if (!begins && line.length + 1 + word.length > COLUMNS) {
-      lines.push(line);
-      line = indent + word;
-    } else {
-      line += begins ? word : ` ${word}`;
-    }
-  }
-  return `${[...lines, line].map((one) => `${one.trimEnd()}\n`).join('')}`;
+  return broken(text, COLUMNS - first.length)
+    .map((line, index) => `${(index === 0 ? first : ' '.repeat(first.length)) + line}`.trimEnd())
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 /** Returns rows of a label and a text that fits beside it. */
@@ -78,4 +82,17 @@ export function age(seconds: number): string {
 /** Returns `1 packet` or `2 packets`. */
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** Returns a time span as a clock shows it, with days in front. */
+export function clock(seconds: number): string {
+  const days = Math.floor(seconds / 86400);
+  const time = new Date((seconds % 86400) * 1000).toISOString().slice(11, 19);
+  return days > 0 ? `${days} d ${time}` : time;
+}
+
+/** Splits the message of an obstacle into what is wrong, and the remedy if it has one. */
+export function splitObstacle(message: string): [what: string, remedy?: string] {
+  const end = message.indexOf('; ');
+  return end < 0 ? [message] : [message.slice(0, end), message.slice(end + 2)];
 }
