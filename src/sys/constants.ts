@@ -62,7 +62,6 @@ export const IPV6_RECVTCLASS = 66;
 export const IPV6_TCLASS = 67;
 export const IPV6_PMTUDISC_DONT = 0;
 export const IPV6_PMTUDISC_PROBE = 3;
-export const IPPROTO_ICMPV6 = 58;
 
 // asm-generic/poll.h
 export const POLLIN = 0x1;

@@ -1,16 +1,18 @@
 /** One readable line per packet, in the manner of tcpdump. It reads any bytes: what it does not know, it names so. */
 
-const ETHERNET_LENGTH = 14;
-const IPV6_LENGTH = 40;
-const UDP_LENGTH = 8;
-const VXLAN_LENGTH = 8;
-const ETHERTYPE_IPV4 = 0x0800;
-const ETHERTYPE_ARP = 0x0806;
-const ETHERTYPE_IPV6 = 0x86dd;
-const ICMP = 1;
-const TCP = 6;
-const UDP = 17;
-const ICMPV6 = 58;
+import {
+  ETHERNET_LENGTH,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  formatMac,
+} from '../wire/ethernet.js';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6 } from '../wire/icmp.js';
+import { IPV4_MIN_LENGTH } from '../wire/ipv4.js';
+import { IPV6_LENGTH } from '../wire/ipv6.js';
+import { IPPROTO_TCP, TCP_MIN_LENGTH } from '../wire/tcp.js';
+import { IPPROTO_UDP, UDP_LENGTH } from '../wire/udp.js';
+import { VXLAN_LENGTH } from '../wire/vxlan.js';
 
 const TCP_FLAGS = [
   [0x02, 'S'],
@@ -47,13 +49,13 @@ export function describeFrame(bytes: Buffer): string {
   const rest = bytes.subarray(ETHERNET_LENGTH);
   if (type === ETHERTYPE_IPV4 || type === ETHERTYPE_IPV6) return describeIp(rest);
   if (type === ETHERTYPE_ARP) return describeArp(rest);
-  return `${macAt(bytes, 6)} > ${macAt(bytes, 0)}: EtherType 0x${type.toString(16).padStart(4, '0')}`;
+  return `${formatMac(bytes, 6)} > ${formatMac(bytes, 0)}: EtherType 0x${type.toString(16).padStart(4, '0')}`;
 }
 
 /** Describes an IP packet. `payload`: what a UDP datagram in it contains, if it is one of the tunnel. */
 export function describeIp(bytes: Buffer, payload?: Payload): string {
   const version = (bytes[0] ?? 0) >> 4;
-  if (version === 4 && bytes.length >= 20) {
+  if (version === 4 && bytes.length >= IPV4_MIN_LENGTH) {
     const header = 4 * (bytes.readUInt8(0) & 0xf);
     const names: [string, string] = [ipv4At(bytes, 12), ipv4At(bytes, 16)];
     if ((bytes.readUInt16BE(6) & 0x1fff) !== 0) return `${names.join(' > ')}: later fragment`;
@@ -73,16 +75,16 @@ function describeTransport(
   payload?: Payload,
 ): string {
   const hosts = `${source} > ${destination}`;
-  if (protocol === ICMP || protocol === ICMPV6) {
+  if (protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6) {
     const type = bytes[0] ?? 0;
-    const name = (protocol === ICMP ? ICMP_TYPES : ICMPV6_TYPES)[type] ?? `type ${type}`;
+    const name = (protocol === IPPROTO_ICMP ? ICMP_TYPES : ICMPV6_TYPES)[type] ?? `type ${type}`;
     const sequence = name.startsWith('echo') && bytes.length >= 8 ? `, seq ${bytes.readUInt16BE(6)}` : '';
-    return `${hosts}: ${protocol === ICMP ? 'ICMP' : 'ICMPv6'} ${name}${sequence}`;
+    return `${hosts}: ${protocol === IPPROTO_ICMP ? 'ICMP' : 'ICMPv6'} ${name}${sequence}`;
   }
-  if ((protocol !== TCP && protocol !== UDP) || bytes.length < UDP_LENGTH)
+  if ((protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP) || bytes.length < UDP_LENGTH)
     return `${hosts}: protocol ${protocol}`;
   const ends = `${source}.${bytes.readUInt16BE(0)} > ${destination}.${bytes.readUInt16BE(2)}`;
-  if (protocol === TCP) return `${ends}: TCP${tcpText(bytes)}`;
+  if (protocol === IPPROTO_TCP) return `${ends}: TCP${tcpText(bytes)}`;
   const content = bytes.subarray(UDP_LENGTH);
   if (payload === 'vxlan') return `${ends}: ${describeVxlan(content)}`;
   if (payload === 'ip') return `${ends}: ${describeIp(content)}`;
@@ -90,7 +92,7 @@ function describeTransport(
 }
 
 function tcpText(bytes: Buffer): string {
-  if (bytes.length < 20) return '';
+  if (bytes.length < TCP_MIN_LENGTH) return '';
   const flags = bytes.readUInt8(13);
   const names = TCP_FLAGS.filter(([bit]) => (flags & bit) !== 0).map(([, name]) => name);
   return ` [${names.join('')}], seq ${bytes.readUInt32BE(4)}, ack ${bytes.readUInt32BE(8)}`;
@@ -107,11 +109,7 @@ function describeArp(bytes: Buffer): string {
   const [target, sender] = [ipv4At(bytes, 24), ipv4At(bytes, 14)];
   return bytes.readUInt16BE(6) === 1
     ? `ARP who has ${target}? tell ${sender}`
-    : `ARP ${sender} is at ${macAt(bytes, 8)}`;
-}
-
-function macAt(bytes: Buffer, at: number): string {
-  return [...bytes.subarray(at, at + 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+    : `ARP ${sender} is at ${formatMac(bytes, 8)}`;
 }
 
 function ipv4At(bytes: Buffer, at: number): string {

@@ -15,7 +15,7 @@
  */
 
 import { ETHERNET_LENGTH, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.js';
-import { IPPROTO_ICMP } from '../wire/icmp.js';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6 } from '../wire/icmp.js';
 import { IPV4_MIN_LENGTH } from '../wire/ipv4.js';
 import { IPV6_LENGTH } from '../wire/ipv6.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
@@ -89,9 +89,6 @@ export interface DecapsulateConfig {
   /** The VTEP MAC of this node. */
   mac: { high: number; low: number };
 }
-
-/** linux/in6.h */
-const IPPROTO_ICMPV6 = 58;
 
 /** Bytes between the inner packet's length and that of UDP. */
 const IPV4_DIFFERENCE = UDP_LENGTH + VXLAN_LENGTH + ETHERNET_LENGTH;

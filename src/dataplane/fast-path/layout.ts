@@ -32,8 +32,6 @@ export const UDP = { source: 0, destination: 2, length: 4, checksum: 6 } as cons
 /** Offsets in a VXLAN header. */
 export const VXLAN = { flags: 0, vni: 4 } as const;
 
-export const IPV6_HEADER_LENGTH = 40;
-
 /** Offsets of the headers in the frame. */
 export const OUTER_IP = ETHERNET_LENGTH;
 export const OUTER_UDP = OUTER_IP + IPV4_MIN_LENGTH;

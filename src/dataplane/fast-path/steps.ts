@@ -30,7 +30,9 @@ const KEY = -KEY_SIZE;
 const FRAME_HEADER = -24;
 const NUMBER = -28;
 const SEGMENTS = -32;
-export const END = -32;
+/** Room for addresses and ports (superpackets.ts), aligned to 8 bytes. */
+export const TUPLE = -48;
+export const END = TUPLE;
 
 /** Loads both ends of the packet's data, which a helper may have moved. */
 export function loadData(a: Assembler): void {

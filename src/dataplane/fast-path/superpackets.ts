@@ -34,7 +34,7 @@ import {
 } from './assembler.js';
 import { field, HELPER, OWN_NAMESPACE } from './helpers.js';
 import { IPV4, OUTER_IP, OUTER_UDP, UDP } from './layout.js';
-import { END } from './steps.js';
+import { TUPLE } from './steps.js';
 import { ENTRY } from './tables.js';
 
 /** The first kernel whose bridges have the offloads of their ports for marked packets (net/bridge/br_if.c). */
@@ -43,9 +43,8 @@ const BRIDGE_KEEPS: KernelVersion = [6, 19, 0];
 /** Nanoseconds for which packets follow a superpacket. A packet spends less time in a forwarding thread. */
 const FOLLOW = 10_000_000;
 
-/** Bytes of the addresses and ports of struct bpf_sock_tuple, and their offset in the stack. */
+/** Bytes of the addresses and ports of struct bpf_sock_tuple. */
 const TUPLE_SIZE = 12;
-const TUPLE = END - 8 - 16;
 
 /** Returns whether this kernel keeps TCP superpackets whole on their way to the pods. */
 export function keepsSuperpackets(version: KernelVersion): boolean {

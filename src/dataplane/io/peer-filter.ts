@@ -10,8 +10,8 @@
  * one subnet stay neighbours. In both cases some unknown senders pass, and the tunnel refuses them.
  */
 
-import { SOCK_FILTER_SIZE } from '../../sys/constants.js';
 import { isIpv6Address, type UnderlayAddress } from '../../sys/sockaddr.js';
+import { encodeFilter, type Instruction, JUMP_EQUAL, JUMP_IF_SET, RETURN } from './socket-filter.js';
 
 export interface PeerFilterOptions {
   ipv6: boolean;
@@ -30,10 +30,7 @@ const XOR_X = 0xac; // BPF_ALU | BPF_XOR | BPF_X
 const ADD_X = 0x0c; // BPF_ALU | BPF_ADD | BPF_X
 const TO_X = 0x07; // BPF_MISC | BPF_TAX
 const JUMP = 0x05; // BPF_JMP | BPF_JA
-const JUMP_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_NOT_LESS = 0x35; // BPF_JMP | BPF_JGE | BPF_K
-const JUMP_IF_SET = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-const RETURN = 0x06; // BPF_RET | BPF_K
 const SKF_AD_RANDOM = 0xfffff000 + 56;
 const SKF_NET_OFF = 0xfff00000;
 
@@ -59,23 +56,13 @@ const IPV6_SOURCE = 8;
 /** An odd number that spreads the first words of an IPv6 address. */
 const SPREAD = 0x9e3779b1;
 
-type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
-
 const operation = (code: number, k = 0): Instruction => [code, 0, 0, k];
 const result = (value: number): Instruction => [RETURN, 0, 0, value];
 
 /** Returns the program as an array of struct sock_filter. */
 export function peerFilter(options: PeerFilterOptions): Uint8Array {
   const program = [...sample(), ...network(options.vni), ...senders(options)];
-  const view = new DataView(new ArrayBuffer(program.length * SOCK_FILTER_SIZE));
-  program.forEach(([code, jumpTrue, jumpFalse, k], index) => {
-    const at = index * SOCK_FILTER_SIZE;
-    view.setUint16(at, code, true);
-    view.setUint8(at + 2, jumpTrue);
-    view.setUint8(at + 3, jumpFalse);
-    view.setUint32(at + 4, k, true);
-  });
-  return new Uint8Array(view.buffer);
+  return encodeFilter(program);
 }
 
 function sample(): Instruction[] {

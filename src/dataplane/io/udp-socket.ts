@@ -37,7 +37,8 @@ import { SystemError } from '../../sys/system-error.js';
 /** Some 4000 full datagrams: a peer at 10 Gbit/s sends as many while the worker is not scheduled for 5 ms. */
 const BUFFER_BYTES = 7 * 1024 * 1024;
 
-function int(value: number): Uint8Array {
+/** Returns the value of a socket option. */
+export function int(value: number): Uint8Array {
   return new Uint8Array(new Int32Array([value]).buffer);
 }
 
@@ -54,11 +55,12 @@ function openBound(address: UnderlayAddress, port: number, reusePort: boolean): 
   return fd;
 }
 
-/** Only CAP_NET_ADMIN in the initial user namespace may exceed net.core.[rw]mem_max. */
-function setBuffer(fd: number, force: number, plain: number): void {
-  if (setsockopt(fd, SOL_SOCKET, force, int(BUFFER_BYTES)) < 0) {
-    setsockopt(fd, SOL_SOCKET, plain, int(BUFFER_BYTES));
-  }
+/**
+ * Sets the size of a socket's buffer. Only CAP_NET_ADMIN in the initial user namespace may exceed net.core.[rw]mem_max:
+ * `force` is the option for it, `plain` the other one.
+ */
+export function setBuffer(fd: number, force: number, plain: number, bytes = BUFFER_BYTES): void {
+  if (setsockopt(fd, SOL_SOCKET, force, int(bytes)) < 0) setsockopt(fd, SOL_SOCKET, plain, int(bytes));
 }
 
 /** Transmit sockets: enough that a few flows rarely share a source port, few enough that GSO runs stay long. */

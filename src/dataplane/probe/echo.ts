@@ -3,8 +3,8 @@
  * An error message has its own code and, if a packet was too large, the MTU; the packet's first bytes follow @8.
  */
 
-import { IPPROTO_ICMPV6 } from '../../sys/constants.js';
-import { IPPROTO_ICMP, isIcmpError } from '../wire/icmp.js';
+import { internetChecksum } from '../checksum/bytes.js';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, isIcmpError } from '../wire/icmp.js';
 import { IPV4_MIN_LENGTH, ipv4Destination, ipv4HeaderLength, ipv4Protocol } from '../wire/ipv4.js';
 import { IPV6_ADDRESSES, IPV6_LENGTH, ipv6NextHeader } from '../wire/ipv6.js';
 import { IPPROTO_UDP } from '../wire/udp.js';
@@ -56,15 +56,6 @@ export function echoRequest(kind: EchoKind, size: number, identifier: number, se
   for (let at = ECHO_LENGTH; at < bytes.length; at++) bytes[at] = at & 0xff;
   if (kind === ECHO4) view.setUint16(2, internetChecksum(view));
   return bytes;
-}
-
-/** Returns the checksum of a message whose checksum field is 0. This is no hot path. */
-export function internetChecksum(view: DataView): number {
-  let sum = 0;
-  for (let at = 0; at + 1 < view.byteLength; at += 2) sum += view.getUint16(at);
-  if (view.byteLength % 2 === 1) sum += view.getUint8(view.byteLength - 1) << 8;
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }
 
 /** A received message that concerns a probe. */

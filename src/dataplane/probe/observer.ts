@@ -12,19 +12,18 @@ import {
   MSG_DONTWAIT,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
-  SOCK_FILTER_SIZE,
   SOCKADDR_LL_SIZE,
 } from '../../sys/constants.js';
 import { bind, close, recvfrom, socket } from '../../sys/ffi.js';
 import { SystemError } from '../../sys/system-error.js';
+import { encodeFilter, JUMP_EQUAL, JUMP_IF_SET, RETURN } from '../io/socket-filter.js';
 import { attachFilter } from '../io/udp-socket.js';
-import { ETHERNET_LENGTH, ETHERTYPE_IPV4, sourceHigh, sourceLow } from '../wire/ethernet.js';
+import { ETHERNET_LENGTH, ETHERTYPE_ARP, ETHERTYPE_IPV4, formatMac } from '../wire/ethernet.js';
 import { IPPROTO_ICMP } from '../wire/icmp.js';
 import { ipv4HeaderLength, ipv4Source } from '../wire/ipv4.js';
 import { IPPROTO_UDP, UDP_LENGTH } from '../wire/udp.js';
 import { hasVni, VXLAN_LENGTH, vniOf, writeVxlan } from '../wire/vxlan.js';
 
-export const ETHERTYPE_ARP = 0x0806;
 const ARP_LENGTH = 28;
 const ARP_REQUEST = 1;
 const ARP_REPLY = 2;
@@ -35,9 +34,6 @@ const LOAD_HALF = 0x28; // BPF_LD | BPF_H | BPF_ABS
 const LOAD_HEADER_LENGTH = 0xb1; // BPF_LDX | BPF_B | BPF_MSH
 const LOAD_HALF_AT_X = 0x48; // BPF_LD | BPF_H | BPF_IND
 const LOAD_BYTE_AT_X = 0x50; // BPF_LD | BPF_B | BPF_IND
-const JUMP_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-const JUMP_IF_SET = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-const RETURN = 0x06; // BPF_RET | BPF_K
 
 /** Bytes from the UDP header to the inner Ethernet type, and to the protocol of an inner IPv4 packet. */
 const TO_TYPE = UDP_LENGTH + VXLAN_LENGTH + 12;
@@ -47,8 +43,7 @@ const KEPT = 128;
 
 /** Returns the program that keeps VXLAN datagrams with ARP or ICMP in them. */
 function filterProgram(port: number): Uint8Array {
-  // Code, jump if true, jump if false, constant; jumps count from the next instruction.
-  const lines: [number, number, number, number][] = [
+  return encodeFilter([
     [LOAD_BYTE, 0, 0, 9],
     [JUMP_EQUAL, 0, 11, IPPROTO_UDP],
     [LOAD_HALF, 0, 0, 6],
@@ -63,16 +58,7 @@ function filterProgram(port: number): Uint8Array {
     [JUMP_EQUAL, 0, 1, IPPROTO_ICMP],
     [RETURN, 0, 0, KEPT],
     [RETURN, 0, 0, 0],
-  ];
-  const view = new DataView(new ArrayBuffer(lines.length * SOCK_FILTER_SIZE));
-  lines.forEach(([code, yes, no, constant], index) => {
-    const at = index * SOCK_FILTER_SIZE;
-    view.setUint16(at, code, true);
-    view.setUint8(at + 2, yes);
-    view.setUint8(at + 3, no);
-    view.setUint32(at + 4, constant, true);
-  });
-  return new Uint8Array(view.buffer);
+  ]);
 }
 
 /** A packet of a peer on the underlay. Addresses are in host order, signed. */
@@ -130,18 +116,11 @@ export class Observer {
     const arp = view.getUint16(ethernet + 12) === ETHERTYPE_ARP;
     return {
       outerSource: ipv4Source(view, 0) | 0,
-      innerMac: formatMac(sourceHigh(view, ethernet), sourceLow(view, ethernet)),
+      innerMac: formatMac(this.bytes, ethernet + 6),
       innerSource: arp ? view.getInt32(payload + 14) : ipv4Source(view, payload) | 0,
       arpReply: arp && view.getUint16(payload + 6) === ARP_REPLY,
     };
   }
-}
-
-function formatMac(high: number, low: number): string {
-  const hex = (
-    (high & 0xffff).toString(16).padStart(4, '0') + (low >>> 0).toString(16).padStart(8, '0')
-  ).match(/../g);
-  return (hex ?? []).join(':');
 }
 
 /** Returns a VXLAN datagram with an ARP request of this node: which MAC has `target`? */

@@ -2,7 +2,6 @@
 
 import {
   IP_PMTUDISC_PROBE,
-  IPPROTO_ICMPV6,
   IPV6_PMTUDISC_PROBE,
   MSG_DONTWAIT,
   POLLFD_SIZE,
@@ -14,13 +13,13 @@ import {
   SOCK_CLOEXEC,
   SOCK_RAW,
   SOCKADDR_IN6_SIZE,
-  SOL_SOCKET,
   TIMESPEC_SIZE,
 } from '../../sys/constants.js';
 import { addressOf, bind, close, ppoll, recvfrom, sendto, setsockopt, socket } from '../../sys/ffi.js';
 import { isIpv6Address, sockaddr, socketFamilyOf, type UnderlayAddress } from '../../sys/sockaddr.js';
 import { SystemError } from '../../sys/system-error.js';
-import { IPPROTO_ICMP } from '../wire/icmp.js';
+import { int, setBuffer } from '../io/udp-socket.js';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6 } from '../wire/icmp.js';
 import { ipv4HeaderLength, ipv4Source } from '../wire/ipv4.js';
 import { ECHO4, ECHO6, type EchoKind, key4, key6, parseIcmp, type Received } from './echo.js';
 
@@ -30,10 +29,6 @@ const BUFFER_BYTES = 16 * 1024 * 1024;
 const KEPT = 256;
 
 const NO_FLAGS = MSG_DONTWAIT;
-
-function int(value: number): Uint8Array {
-  return new Uint8Array(new Int32Array([value]).buffer);
-}
 
 /** Returns the form in which addresses are compared. */
 export function keyOf(address: UnderlayAddress): string {
@@ -62,8 +57,8 @@ export class IcmpSocket {
     this.fd = socket(domain, SOCK_RAW | SOCK_CLOEXEC, ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
     if (this.fd < 0) throw new SystemError('socket', this.fd);
     setsockopt(this.fd, level, mtuDiscover, int(ipv6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE));
-    this.setBuffer(SO_SNDBUFFORCE, SO_SNDBUF, BUFFER_BYTES);
-    this.setBuffer(SO_RCVBUFFORCE, SO_RCVBUF, source === undefined ? BUFFER_BYTES : 0);
+    setBuffer(this.fd, SO_SNDBUFFORCE, SO_SNDBUF, BUFFER_BYTES);
+    setBuffer(this.fd, SO_RCVBUFFORCE, SO_RCVBUF, source === undefined ? BUFFER_BYTES : 0);
     const result = source === undefined ? 0 : bind(this.fd, sockaddr(source, 0));
     if (result >= 0) return;
     close(this.fd);
@@ -92,11 +87,6 @@ export class IcmpSocket {
 
   close(): void {
     close(this.fd);
-  }
-
-  private setBuffer(force: number, plain: number, size: number): void {
-    if (setsockopt(this.fd, SOL_SOCKET, force, int(size)) < 0)
-      setsockopt(this.fd, SOL_SOCKET, plain, int(size));
   }
 }
 

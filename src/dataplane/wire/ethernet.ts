@@ -7,6 +7,7 @@
 
 export const ETHERNET_LENGTH = 14;
 export const ETHERTYPE_IPV4 = 0x0800;
+export const ETHERTYPE_ARP = 0x0806;
 export const ETHERTYPE_IPV6 = 0x86dd;
 /** IEEE 802.1Q: the tag is this type and two bytes of priority and VLAN id; the type of the payload follows. */
 export const ETHERTYPE_VLAN = 0x8100;
@@ -39,4 +40,9 @@ export function etherType(view: DataView, at: number): number {
 /** Returns true for a multicast or broadcast address: the I/G bit of its first byte is set. */
 export function isMulticast(high: number): boolean {
   return (high & 0x0100) !== 0;
+}
+
+/** Returns the text of the address at offset `at`: `02:00:00:00:00:01`. It allocates, and is no part of forwarding. */
+export function formatMac(bytes: Uint8Array, at: number): string {
+  return Array.from(bytes.subarray(at, at + 6), (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }

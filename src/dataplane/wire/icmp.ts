@@ -4,6 +4,8 @@
  */
 
 export const IPPROTO_ICMP = 1;
+/** ICMPv6, RFC 4443: type, code and checksum are at the same places. */
+export const IPPROTO_ICMPV6 = 58;
 export const ICMP_LENGTH = 8;
 
 export const ICMP_UNREACHABLE = 3;

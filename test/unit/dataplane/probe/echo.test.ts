@@ -1,11 +1,6 @@
 import t from 'tap';
-import {
-  ECHO4,
-  ECHO6,
-  echoRequest,
-  internetChecksum,
-  parseIcmp,
-} from '../../../../src/dataplane/probe/echo.js';
+import { internetChecksum } from '../../../../src/dataplane/checksum/bytes.js';
+import { ECHO4, ECHO6, echoRequest, parseIcmp } from '../../../../src/dataplane/probe/echo.js';
 import { arpRequest } from '../../../../src/dataplane/probe/observer.js';
 import { narrow, type Range, sizesBetween } from '../../../../src/dataplane/probe/path-mtu.js';
 
