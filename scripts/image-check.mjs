@@ -2,11 +2,11 @@
 // this machine's; reads them with other tools; and runs the tests of the image on what such a tool has unpacked.
 
 import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { ARCHITECTURE, unpackArchive } from './image.mjs';
 import { main, ROOT, run, SetupError, say } from './run.mjs';
 import { setUp } from './setup.mjs';
 
 const FOLDER = `${ROOT}node_modules/.cache/image/check`;
-const HERE = process.arch === 'x64' ? 'amd64' : process.arch;
 
 await main(async () => {
   await setUp(['image', 'image-test', 'image-check']);
@@ -21,18 +21,14 @@ await main(async () => {
     for (const transport of ['oci-archive', 'docker-archive']) await inspect(`${transport}:${path}`, arch);
     say(`${path.slice(ROOT.length)}: ${(statSync(path).size / (1 << 20)).toFixed(1)} MiB, ${digest}`);
   }
-  const again = await writeImage({ arch: HERE, version, outDir: `${FOLDER}/again`, fresh: false });
-  if (again.digest !== images[HERE].digest)
+  const again = await writeImage({ arch: ARCHITECTURE, version, outDir: `${FOLDER}/again`, fresh: false });
+  if (again.digest !== images[ARCHITECTURE].digest)
     throw new SetupError(
-      `a second run wrote the digest ${again.digest}, and the first ${images[HERE].digest}`,
+      `a second run wrote the digest ${again.digest}, and the first ${images[ARCHITECTURE].digest}`,
     );
   say(`a second run wrote the same digest`);
-  await run(['mkdir', `${FOLDER}/oci`]);
-  await run(['tar', '-xf', images[HERE].path, '-C', `${FOLDER}/oci`]);
-  await run(['umoci', 'unpack', '--image', `${FOLDER}/oci:${version}`, `${FOLDER}/bundle`]);
-  // The tests use these instead of making an image of their own.
-  const image = { WEFT_IMAGE_ROOT: `${FOLDER}/bundle/rootfs`, WEFT_IMAGE_ARCHIVE: images[HERE].path };
-  await run([process.execPath, 'scripts/test.mjs', 'test/netns/image'], { show: true, env: image });
+  const env = await unpackArchive({ archive: images[ARCHITECTURE].path, version, folder: FOLDER });
+  await run([process.execPath, 'scripts/test.mjs', 'test/netns/image'], { show: true, env });
 });
 
 /** Reads an archive with skopeo, which checks the digests of what it reads. */

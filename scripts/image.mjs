@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { ROOT, run, say } from './run.mjs';
 
 const FOLDER = `${ROOT}node_modules/.cache/image/test`;
-const ARCHITECTURE = { x64: 'amd64', arm64: 'arm64' }[process.arch];
+/** Debian's name of this machine's architecture; undefined where there is no image for it. */
+export const ARCHITECTURE = { x64: 'amd64', arm64: 'arm64' }[process.arch];
 
 /**
  * Makes the image of this machine's architecture. Returns variables for the tests: the folder of its files and its archive.
@@ -27,6 +28,17 @@ export async function imageForTests() {
     writeFileSync(stamp, digest);
   }
   return { WEFT_IMAGE_ROOT: root, WEFT_IMAGE_ARCHIVE: `${archive}/${readdirSync(archive)[0]}` };
+}
+
+/**
+ * Unpacks an archive of the image with umoci, as a container runtime imports it. Returns variables for the tests, which then
+ * make no image of their own.
+ */
+export async function unpackArchive({ archive, version, folder }) {
+  await run(['mkdir', `${folder}/oci`]);
+  await run(['tar', '-xf', archive, '-C', `${folder}/oci`]);
+  await run(['umoci', 'unpack', '--image', `${folder}/oci:${version}`, `${folder}/bundle`]);
+  return { WEFT_IMAGE_ROOT: `${folder}/bundle/rootfs`, WEFT_IMAGE_ARCHIVE: archive };
 }
 
 function digestOfInputs() {

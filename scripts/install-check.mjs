@@ -7,11 +7,11 @@
 //   and an API server. There is no kubelet, so that the time of the scheduler is missing.
 
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { ARCHITECTURE, unpackArchive } from './image.mjs';
 import { main, ROOT, run, SetupError, say } from './run.mjs';
 import { setUp } from './setup.mjs';
 
 const FOLDER = `${ROOT}node_modules/.cache/image/install`;
-const HERE = process.arch === 'x64' ? 'amd64' : process.arch;
 /** What the README promises. */
 const LIMIT_S = 300;
 
@@ -29,26 +29,27 @@ async function tryOverlays() {
   const { writeImage } = await import('./release/oci.mjs');
   const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
   say('making the image');
-  const { path } = await writeImage({ arch: HERE, version, outDir: FOLDER, level: 1 });
+  const { path } = await writeImage({ arch: ARCHITECTURE, version, outDir: FOLDER, level: 1 });
   const startedAt = performance.now();
-  await run(['mkdir', `${FOLDER}/oci`]);
-  await run(['tar', '-xf', path, '-C', `${FOLDER}/oci`]);
-  await run(['umoci', 'unpack', '--image', `${FOLDER}/oci:${version}`, `${FOLDER}/bundle`]);
+  const env = await unpackArchive({ archive: path, version, folder: FOLDER });
   const importing = (performance.now() - startedAt) / 1000;
   say(`importing the image took ${importing.toFixed(1)} s`);
-  const env = { WEFT_IMAGE_ROOT: `${FOLDER}/bundle/rootfs`, WEFT_IMAGE_ARCHIVE: path };
   const output = await run([process.execPath, 'scripts/test.mjs', 'test/netns/overlays'], { env });
-  const found = [...output.matchAll(/the overlay (\S+) .*: seconds to the first ping: ([\d.]+)/g)];
-  if (found.length === 0) throw new SetupError(`the tests of the overlays report no time:\n${output}`);
-  const rows = found.map(([, way, seconds]) => ({ way, seconds: importing + Number(seconds) }));
+  const pattern = /the overlay (\S+) .*: seconds to the first ping: ([\d.]+)/g;
+  const rows = rowsIn(output, pattern).map(({ way, seconds }) => ({ way, seconds: importing + seconds }));
   for (const { way, seconds } of rows) say(`${way}: ${seconds.toFixed(1)} s to the first ping`);
   return rows;
 }
 
 async function tryPackages() {
   const output = await run([process.execPath, 'scripts/vm-package.mjs']);
-  return [...output.matchAll(/^\| (amd64|arm64) +\|.*\| +([\d.]+) \|$/gm)].map(([, arch, seconds]) => ({
-    way: `package, ${arch}, emulated`,
-    seconds: Number(seconds),
-  }));
+  const pattern = /^\| (amd64|arm64) +\|.*\| +([\d.]+) \|$/gm;
+  return rowsIn(output, pattern).map(({ way, seconds }) => ({ way: `package, ${way}, emulated`, seconds }));
+}
+
+/** Returns the ways and seconds in the output of a command. @throws SetupError if there are none */
+function rowsIn(output, pattern) {
+  const rows = [...output.matchAll(pattern)].map(([, way, seconds]) => ({ way, seconds: Number(seconds) }));
+  if (rows.length === 0) throw new SetupError(`no seconds to the first ping in this output:\n${output}`);
+  return rows;
 }

@@ -27,15 +27,10 @@ const CLUSTERS: Record<string, { before(host: string): void; conflists: string[]
   },
 };
 
-/** Returns a manifest whose pod network is that of the lab. */
+/** Returns the manifest of an overlay. Its pod network is that of the lab. */
 async function manifestOf(overlay: string) {
-  const objects = [...(await rendered('overlays/kubeadm')), ...(await rendered(`overlays/${overlay}`))];
-  const text = objects.map((object) => JSON.stringify(object).replaceAll('10.42.0.0', '10.244.0.0'));
-  const { configMaps } = readManifest(text.join('\n---\n'));
-  const own = await rendered(`overlays/${overlay}`);
-  const { pod } = readManifest(own.map((object) => JSON.stringify(object)).join('\n---\n'));
-  // Beside flannel the pod mounts the ConfigMap that flannel has.
-  return { pod, configMaps: { ...configMaps, 'kube-flannel-cfg': configMaps['weft-cfg'] ?? {} } };
+  const texts = (await rendered(`overlays/${overlay}`)).map((object) => JSON.stringify(object));
+  return readManifest(texts.join('\n---\n').replaceAll('10.42.0.0', '10.244.0.0'));
 }
 
 for (const [overlay, { before, conflists }] of Object.entries(CLUSTERS)) {
@@ -43,7 +38,10 @@ for (const [overlay, { before, conflists }] of Object.entries(CLUSTERS)) {
     `the overlay ${overlay} starts a node that a kernel peer reaches`,
     await withImage(),
     async (t: Test) => {
-      const { pod, configMaps } = await manifestOf(overlay);
+      const { pod, configMaps: own } = await manifestOf(overlay);
+      // Beside flannel the pod mounts the ConfigMap that flannel has.
+      const flannel = (await manifestOf('kubeadm')).configMaps['weft-cfg'] ?? {};
+      const configMaps = { ...own, 'kube-flannel-cfg': flannel };
       const bed = await makeImageBed(t, `overlay${overlay.slice(0, 4)}`, configMaps);
       const { lab, place } = bed;
       const node = lab.node(1);
