@@ -14,8 +14,7 @@ export function fastPathObstacle(choice: RunOptions['offload'], plan: FamilyPlan
   if (backend.learning) return 'Learning needs every packet';
   if (peerCheck !== 'strict') return `--peer-check ${peerCheck} accepts what the fast path cannot check`;
   if (!link.ethernet) return `${link.name} is no Ethernet device`;
-  tested ??= { reason: selfTest() };
-  return tested.reason;
+  return kernelObstacle();
 }
 
 /** Returns whether the operator has chosen to do without the fast path. */
@@ -37,6 +36,12 @@ export function demandFastPath(choice: RunOptions['offload'], plans: readonly Fa
 
 /** The result of the self-test, which stays the same as long as this process runs. */
 let tested: { reason: string | null } | undefined;
+
+/** Returns why this kernel does not take the programs; null if it does. */
+export function kernelObstacle(): string | null {
+  tested ??= { reason: selfTest() };
+  return tested.reason;
+}
 
 function selfTest(): string | null {
   try {

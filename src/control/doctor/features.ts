@@ -1,16 +1,16 @@
 /** The features of this kernel that decide how Weft forwards, and with which offload level. */
 
-import { readFileSync, statfsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { release } from 'node:os';
-import { FastPathUnavailable, supportsGso, testFastPath } from '../../dataplane/dataplane.js';
-import { capabilityNames } from '../../sys/capabilities.js';
-import { BPF_FS_MAGIC } from '../../sys/constants.js';
+import { BPF_FILE_SYSTEM, isBpfFileSystem, supportsGso } from '../../dataplane/dataplane.js';
+import { type Capability, hasCapability } from '../../sys/capabilities.js';
 import { isAtLeast, kernelVersion } from '../../sys/kernel-version.js';
+import { kernelObstacle } from '../fast-path-obstacle.js';
+import { read } from '../support/proc-files.js';
 import { type Finding, ok } from './finding.js';
 
 /** Since this kernel a tun device has UDP superpackets (TUN_F_USO4). */
 const USO_KERNEL = [6, 2, 0] as const;
-const BPF_FILE_SYSTEM = '/sys/fs/bpf';
 
 export interface Features {
   /** The kernel's own vxlan: with it flanneld itself works. */
@@ -33,7 +33,7 @@ export interface Features {
 /** Reads the features; `tun` is whether the tun driver opens. */
 export function readFeatures(tun: boolean): Features {
   const udpGso = supportsGso();
-  const bpfReason = bpfObstacle();
+  const bpfReason = kernelObstacle();
   return {
     vxlan: vxlanModule(),
     tun,
@@ -43,7 +43,7 @@ export function readFeatures(tun: boolean): Features {
     uso: tun && isAtLeast(kernelVersion(), USO_KERNEL),
     bpf: bpfReason === null,
     bpfReason,
-    bpffs: hasBpfFileSystem(),
+    bpffs: isBpfFileSystem(BPF_FILE_SYSTEM),
     capabilities: ownCapabilities(),
   };
 }
@@ -79,42 +79,20 @@ export function vxlanModule(root = '/', kernel = release()): Features['vxlan'] {
   return lists.some((text) => /\/vxlan(?:\/vxlan)?\.ko/.test(text)) ? 'available' : 'absent';
 }
 
-function bpfObstacle(): string | null {
-  try {
-    testFastPath();
-    return null;
-  } catch (error) {
-    if (error instanceof FastPathUnavailable) return error.message;
-    throw error;
-  }
-}
-
-function hasBpfFileSystem(): boolean {
-  try {
-    return statfsSync(BPF_FILE_SYSTEM).type === BPF_FS_MAGIC;
-  } catch {
-    return false;
-  }
-}
-
-/** Capabilities that have a use in Weft. */
-const USEFUL = ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_ADMIN', 'CAP_SYS_MODULE'];
+/** Capabilities that have a use in Weft, in the order of their numbers. */
+const USEFUL: readonly Capability[] = [
+  'CAP_NET_ADMIN',
+  'CAP_NET_RAW',
+  'CAP_SYS_MODULE',
+  'CAP_SYS_ADMIN',
+  'CAP_PERFMON',
+  'CAP_BPF',
+];
 
 function ownCapabilities(): string[] {
-  const bits = BigInt(`0x${/^CapEff:\t([0-9a-f]+)$/m.exec(read('/proc/self/status'))?.[1] ?? '0'}`);
-  return capabilityNames(bits)
-    .filter((name) => USEFUL.includes(name))
-    .map((name) => name.replace('CAP_', ''));
+  return USEFUL.filter(hasCapability).map((name) => name.replace('CAP_', ''));
 }
 
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

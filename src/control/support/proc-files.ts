@@ -1,4 +1,4 @@
-/** Files below /proc. Processes end meanwhile, and some are not ours to inspect: what cannot be read is empty. */
+/** Files of the kernel. Processes end meanwhile, and some are not ours to inspect: what cannot be read is empty. */
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 

@@ -10,7 +10,7 @@ import { openPinned, pin } from '../../sys/bpf.js';
 import { BPF_FS_MAGIC } from '../../sys/constants.js';
 
 /** Where systemd and some container runtimes mount a BPF file system. */
-const BPF_FILE_SYSTEM = '/sys/fs/bpf';
+export const BPF_FILE_SYSTEM = '/sys/fs/bpf';
 
 /**
  * Where a container has that of its host. AppArmor's default profile for containers forbids to write in /sys/fs/bpf
@@ -105,7 +105,8 @@ function bpfFileSystem(): string {
   return isBpfFileSystem(BPF_FILE_SYSTEM_OF_HOST) ? BPF_FILE_SYSTEM_OF_HOST : BPF_FILE_SYSTEM;
 }
 
-function isBpfFileSystem(path: string): boolean {
+/** Returns whether a BPF file system is mounted there. */
+export function isBpfFileSystem(path: string): boolean {
   try {
     return statfsSync(path).type === BPF_FS_MAGIC;
   } catch {

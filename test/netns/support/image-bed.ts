@@ -2,14 +2,13 @@
 
 import type { Test } from 'tap';
 import { startKernel } from '../../../lab/dataplanes/kernel.js';
-import { exec } from '../../../lab/exec.js';
 import type { Lab } from '../../../lab/lab.js';
-import { KubeApi } from '../../support/kube-api.js';
+import type { KubeApi } from '../../support/kube-api.js';
 import { kubeNode, PREFIX, vxlanAnnotations } from '../../support/kube-nodes.js';
 import { makeBed } from './bed.js';
-import { joinUnderlay, SERVER_ADDRESS } from './cluster.js';
+import { SERVER_ADDRESS } from './cluster.js';
 import type { PodPlace } from './container-spec.js';
-import { annotationsOf, TOKEN } from './kube-cluster.js';
+import { annotationsOf, startApi, TOKEN } from './kube-cluster.js';
 import { answered } from './pings.js';
 
 export interface ImageBed {
@@ -26,14 +25,9 @@ export async function makeImageBed(
   configMaps: PodPlace['configMaps'],
 ): Promise<ImageBed> {
   const lab = await makeBed(t, { name, nodes: 3 });
-  await joinUnderlay(t, lab);
   const [node, peer] = [lab.node(1), lab.node(2)];
+  const api = await startApi(t, lab);
   await node.exec(['ip', 'route', 'add', 'default', 'via', SERVER_ADDRESS]);
-  const dir = `${lab.dir}/api`;
-  await exec(['mkdir', dir]);
-  const api = await KubeApi.start(dir, SERVER_ADDRESS);
-  t.teardown(() => api.stop().catch(() => undefined));
-  api.token = TOKEN;
   api.fill([
     kubeNode(node.name, [node.subnet]),
     kubeNode(peer.name, [peer.subnet], vxlanAnnotations(peer.address, peer.vtepMac)),

@@ -24,13 +24,19 @@ export interface KubeCluster {
 }
 
 /** Starts an API server for a lab with three nodes or more; the end of the test stops it. */
-export async function makeCluster(t: Test, lab: Lab, netConf: NetConf): Promise<KubeCluster> {
+export async function startApi(t: Test, lab: Lab): Promise<KubeApi> {
   await joinUnderlay(t, lab);
   const dir = `${lab.dir}/api`;
   await mkdir(dir);
   const api = await KubeApi.start(dir, SERVER_ADDRESS);
   t.teardown(() => api.stop().catch(() => undefined));
   api.token = TOKEN;
+  return api;
+}
+
+/** Starts an API server, and returns how Weft starts with its leases. */
+export async function makeCluster(t: Test, lab: Lab, netConf: NetConf): Promise<KubeCluster> {
+  const api = await startApi(t, lab);
   const kubeconfig = api.writeKubeconfig({ token: TOKEN });
   const netConfPath = `${lab.dir}/net-conf.json`;
   await writeFile(netConfPath, JSON.stringify(netConf));

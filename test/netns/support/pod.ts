@@ -13,11 +13,11 @@ import type { Lab } from '../../../lab/lab.js';
 import type { LabNode } from '../../../lab/node.js';
 import { type Exit, LabProcess } from '../../../lab/process.js';
 import { WEFT_CLI } from '../../../lab/world.js';
-import { KubeApi } from '../../support/kube-api.js';
+import type { KubeApi } from '../../support/kube-api.js';
 import { type Container, configOf, type Manifest, type PodSpec, podOf } from '../../support/manifests.js';
-import { joinUnderlay, SERVER_ADDRESS } from './cluster.js';
+import { SERVER_ADDRESS } from './cluster.js';
+import { startApi, TOKEN } from './kube-cluster.js';
 
-const TOKEN = 'a-token-of-the-service-account';
 const SERVICE_ACCOUNT = '/run/secrets/kubernetes.io/serviceaccount';
 
 /**
@@ -80,12 +80,7 @@ export interface Cluster {
 
 /** Starts an API server for a lab with three nodes or more. Its pods are those of the manifests. */
 export async function makePodCluster(t: Test, lab: Lab, manifests: readonly Manifest[]): Promise<Cluster> {
-  await joinUnderlay(t, lab);
-  const dir = `${lab.dir}/api`;
-  await mkdir(dir);
-  const api = await KubeApi.start(dir, SERVER_ADDRESS);
-  t.teardown(() => api.stop().catch(() => undefined));
-  api.token = TOKEN;
+  const api = await startApi(t, lab);
   const account = `${lab.dir}/account`;
   await writeFiles(account, { 'ca.crt': api.ca, token: TOKEN });
   const config = `${lab.dir}/config`;

@@ -82,7 +82,6 @@ t.test('UnreadableFile.isMissing is true only for a path without a file', async 
 
 /** Modules that read files directly, and what: the kernel's files are never a FIFO, and have size 0. */
 const DIRECT: Readonly<Record<string, string>> = {
-  'control/doctor/features.ts': '/proc/self/status, /lib/modules',
   'control/doctor/rp-filter.ts': '/proc/sys',
   'control/firewall/legacy-tables.ts': '/proc/net/ip_tables_names',
   'control/firewall/loaded-modules.ts': '/proc/modules',
@@ -93,7 +92,7 @@ const DIRECT: Readonly<Record<string, string>> = {
   'control/preflight.ts': '/proc/self/status',
   'control/privileges.ts': '/proc/<tid>/status',
   'control/support/log.ts': "the package's bundle/modules.json",
-  'control/support/proc-files.ts': '/proc/<pid>',
+  'control/support/proc-files.ts': '/proc/<pid>, /lib/modules',
   'control/tun-node.ts': '/proc/self/mountinfo',
   'dataplane/checksum/checksum.ts': "the package's sum.wasm",
   'dataplane/io/overflows.ts': '/proc/net/dev',
