@@ -55,6 +55,8 @@ interface Rig {
   refusals: Error[];
   /** Called one by one when a dataplane is opened. */
   onOpen: (() => void)[];
+  /** Called at each request to a dataplane. */
+  onRequest: (() => void)[];
 }
 
 interface RigOptions {
@@ -71,6 +73,11 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
   const dataplanes: FakeDataplane[] = [];
   const refusals: Error[] = [];
   const onOpen: (() => void)[] = [];
+  const onRequest: (() => void)[] = [];
+  const note = (line: string): void => {
+    ip.note(line);
+    for (const call of onRequest) call();
+  };
   const failures: Error[] = [];
   const plan: FamilyPlan = {
     family: 'ipv4',
@@ -95,7 +102,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
         if (refused !== undefined) throw refused;
         ip.note('open');
         onOpen.shift()?.();
-        dataplanes.push(new FakeDataplane((line) => ip.note(line)));
+        dataplanes.push(new FakeDataplane(note));
         return (dataplanes.at(-1) as FakeDataplane).asDataplane;
       },
       journal: new Journal(runDir, '/run/flannel/subnet.env'),
@@ -106,7 +113,7 @@ function rig(t: Test, { peers = [], blackhole = false, conf = {} }: RigOptions =
     },
   );
   t.teardown(() => tunnel.stop());
-  return { ip, tunnel, dataplanes, failures, log, runDir, refusals, onOpen };
+  return { ip, tunnel, dataplanes, failures, log, runDir, refusals, onOpen, onRequest };
 }
 
 /** Sets what `ip` reports about the overlay device; `undefined` removes the device. */
@@ -165,15 +172,17 @@ const DEVICE_SET_UP = [
 ];
 
 t.test('a start sets the MAC in the dataplane, then sets up the device, then the peers', async (t) => {
-  const { ip, tunnel } = rig(t, { peers: [nodeLease(2)] });
+  const { ip, tunnel, onRequest } = rig(t, { peers: [nodeLease(2)] });
   await tunnel.startForwarding();
   await tunnel.setUp();
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP]);
-  const settingUp = tunnel.setUpPeers();
-  await until('the peers are being applied', () => tunnel.appliesPeers);
-  await settingUp;
+  let during = false;
+  onRequest.push(() => {
+    during = tunnel.appliesPeers;
+  });
+  await tunnel.setUpPeers();
   t.same(ip.taken(), peer(2));
-  t.equal(tunnel.appliesPeers, false);
+  t.same([during, tunnel.appliesPeers], [true, false], 'appliesPeers');
 });
 
 t.test(
@@ -353,15 +362,15 @@ t.test('update with a new public IP of this node moves the sockets if the node h
 });
 
 t.test('a lost device waits for an absent underlay, however long that takes', async (t) => {
-  const { ip, tunnel, dataplanes, failures } = await upRig(t);
+  const { ip, tunnel, dataplanes, failures, onOpen } = await upRig(t);
   tunnel.underlayAbsent = 'eth0 is down';
   deviceIs(ip, undefined);
   dataplanes[0]?.loseDevice(DEVICE);
   await until('the rebuild fails', () => tunnel.lifecycle.notReady === 'eth0 is down');
   t.equal(dataplanes.length, 1);
+  onOpen.push(() => deviceIs(ip, {}));
   tunnel.underlayAbsent = null;
   await until('the device is recreated', () => dataplanes.length === 2);
-  deviceIs(ip, {});
   await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   t.same(failures, []);
 });
@@ -454,14 +463,14 @@ t.test('a thread that does not answer is why the tunnel is not ready', async (t)
 });
 
 t.test('counters never decrease across a rebuild', async (t) => {
-  const { ip, tunnel, dataplanes } = await upRig(t);
+  const { ip, tunnel, dataplanes, onOpen } = await upRig(t);
   (dataplanes[0] as FakeDataplane).tx = 41;
   t.same(tunnel.counters(), { tx_packets: 41 });
   deviceIs(ip, undefined);
+  onOpen.push(() => deviceIs(ip, {}));
   dataplanes[0]?.loseDevice(DEVICE);
   t.same(tunnel.counters(), { tx_packets: 41 });
   await until('the device is recreated', () => dataplanes.length === 2);
-  deviceIs(ip, {});
   await until('the tunnel is up', () => tunnel.lifecycle.state.name === 'up');
   t.same(tunnel.counters(), { tx_packets: 41 });
   (dataplanes[1] as FakeDataplane).tx = 2;
