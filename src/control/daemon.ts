@@ -270,7 +270,7 @@ async function bringUp(
     await predecessor.retire();
     await endpoints.open('successor');
   }
-  const late = tunnels.some(({ appliesPeers }) => appliesPeers);
+  const late = tunnels.some(({ peers }) => peers.isApplying);
   const finished = peers.then(async () => {
     await journal.removeEarlierRoutes();
     if (late && !shutdown.requested) info('all peers are set up');

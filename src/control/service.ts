@@ -251,7 +251,7 @@ export class Service {
         podMtu: lowestMtu(tunnels.map((tunnel) => tunnel.plan)),
         tls: usesTls(options),
         level: { name: level, reason: on ? null : reason },
-        families: tunnels.map((tunnel) => familyView(tunnel.plan, tunnel.own, tunnel.peers)),
+        families: tunnels.map((tunnel) => familyView(tunnel.plan, tunnel.own, tunnel.peers.leases)),
       },
       notReady: this.ready ? this.notReady : STARTING,
       refusedLeases: this.rejected,
