@@ -10,7 +10,7 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isEnding, onEnd } from './ending.mjs';
 import { imageForTests } from './image.mjs';
@@ -53,7 +53,9 @@ await main(async () => {
   const scratch = mkdtempSync(join(tmpdir(), 'weft-test-'));
   process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
   if (others.length > 0) {
-    await runTap(total, scratch, others, [`--timeout=${UNIT_TIMEOUT_S}`, ...flags], runAlone);
+    // Some tests wait for pauses of retries.
+    const options = [`--timeout=${UNIT_TIMEOUT_S}`, `--jobs=${availableParallelism() + 1}`];
+    await runTap(total, scratch, others, [...options, ...flags], runAlone);
   }
   if (needsRoot) {
     // The world has no network to download with.
@@ -77,7 +79,7 @@ await main(async () => {
 /** Rebuilds tap with the plugins of .taprc: after npm ci node_modules holds tap with its default plugins. */
 async function applyPlugins() {
   const built = readFileSync('node_modules/@tapjs/test/test-built/dist/esm/index.js', 'utf8');
-  if (!built.includes('@tapjs/typescript')) return;
+  if (!built.includes('@tapjs/typescript') && !built.includes('@tapjs/mock')) return;
   say('preparing tap');
   await run([process.execPath, realpathSync('node_modules/.bin/tap'), 'build']);
 }

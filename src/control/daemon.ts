@@ -26,7 +26,8 @@ import { openDataplane } from './open-dataplane.js';
 import type { RunOptions } from './options.js';
 import { firewallOptions, logPlan, type Plan, underlayTracker } from './plan.js';
 import { Privileges } from './privileges.js';
-import { answer, NOT_READY, Service, startingStatus } from './service.js';
+import { answer, startingStatus } from './requests.js';
+import { NOT_READY, Service } from './service.js';
 import { ServiceManager } from './service-manager.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
@@ -270,7 +271,7 @@ async function bringUp(
     await predecessor.retire();
     await endpoints.open('successor');
   }
-  const late = tunnels.some(({ appliesPeers }) => appliesPeers);
+  const late = tunnels.some(({ peers }) => peers.isApplying);
   const finished = peers.then(async () => {
     await journal.removeEarlierRoutes();
     if (late && !shutdown.requested) info('all peers are set up');

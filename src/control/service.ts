@@ -1,4 +1,4 @@
-/** The running node: follows the leases, checks for drift, answers the control socket. */
+/** The running node: follows the leases and the underlay, and collects what the control socket answers. */
 
 import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -8,14 +8,14 @@ import { mapFamilies } from './addresses/family.js';
 import { CaptureSession } from './capture/session.js';
 import { type Examined, familyView, usesTls } from './doctor/facts.js';
 import type { Firewall } from './firewall/firewall.js';
-import type { CaptureRequest, ControlRequest } from './ipc/protocol.js';
+import type { CaptureRequest } from './ipc/protocol.js';
 import type { Journal } from './journal.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
 import type { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
 import type { OwnFiles } from './node/own-files.js';
-import { collectFamily, STARTING, type StartingStatus, type Status } from './node/status.js';
+import { collectFamily, STARTING, type Status } from './node/status.js';
 import { UnderlayFollower } from './node/underlay-follower.js';
 import type { Obstacle } from './obstacles/obstacle.js';
 import type { ObstacleWatch } from './obstacles/obstacle-watch.js';
@@ -27,14 +27,14 @@ import type { Shutdown } from './shutdown.js';
 import { type PodSubnets, subnetFile, writeSubnetEnv } from './subnet-env.js';
 import { info, warn } from './support/log.js';
 import type { TextFile } from './support/text-file.js';
-import { show, UserError } from './support/user-error.js';
+import { UserError } from './support/user-error.js';
 import { HandingOver } from './takeover/handing-over.js';
 import type { UnderlayTracker } from './underlay/tracker.js';
 
 /** flannel's text for a node whose subnet.env is not written yet. */
 export const NOT_READY = 'flanneld is not ready yet';
 /** Most that a status waits for the obstacle checks: less than its reader waits (ipc/client.ts). */
-const CHECK_MS = 5000;
+export const CHECK_MS = 5000;
 
 export interface ServiceParts {
   options: RunOptions;
@@ -251,7 +251,7 @@ export class Service {
         podMtu: lowestMtu(tunnels.map((tunnel) => tunnel.plan)),
         tls: usesTls(options),
         level: { name: level, reason: on ? null : reason },
-        families: tunnels.map((tunnel) => familyView(tunnel.plan, tunnel.own, tunnel.peers)),
+        families: tunnels.map((tunnel) => familyView(tunnel.plan, tunnel.own, tunnel.peers.leases)),
       },
       notReady: this.ready ? this.notReady : STARTING,
       refusedLeases: this.rejected,
@@ -298,53 +298,5 @@ export class Service {
       ...rest,
       ...(second && { ipv6: second }),
     };
-  }
-}
-
-/** Returns the status before the devices exist. */
-export function startingStatus(notReady: string): StartingStatus {
-  return { version: version(), pid: process.pid, uptimeSeconds: Math.floor(process.uptime()), notReady };
-}
-
-/** Answers a request of the control socket; the service exists once the devices do. @throws UserError */
-export async function answer(
-  request: ControlRequest,
-  service: Service | StartingStatus,
-  shutdown: Shutdown,
-): Promise<unknown> {
-  switch (request.command) {
-    case 'status':
-      if (!(service instanceof Service)) return service;
-      if (request.check === true) await service.watch?.checkNow(CHECK_MS);
-      return await service.status();
-    case 'examine':
-      if (!(service instanceof Service)) return { facts: null, notReady: service.notReady ?? STARTING };
-      return await service.examine();
-    case 'leave':
-      info('weft cleanup: stopping');
-      shutdown.request();
-      return await shutdown.drained;
-    case 'hand-over':
-      if (!(service instanceof Service) || !service.isReady) throw new UserError('it is still starting');
-      await service.endCapture();
-      return service.handOver(request.path, request.id);
-    case 'resume':
-      if (service instanceof Service && service.handingOver?.id === request.id)
-        service.handingOver.resume('the new Weft failed');
-      return undefined;
-    case 'retire':
-      // Two processes that replace this one would refuse each other.
-      if (!(service instanceof Service) || service.handingOver?.id !== request.id || shutdown.requested)
-        throw new UserError('another Weft takes over; the running one goes on');
-      info(`Weft with pid ${request.pid} took over`);
-      service.handingOver.end();
-      // Before this process ends: otherwise the manager starts another one in its place.
-      service.parts.manager.handOver(request.pid);
-      shutdown.request();
-      return await shutdown.drained;
-    default:
-      throw new UserError(
-        `unknown request ${show(request)}; check that this command and the running Weft have the same version`,
-      );
   }
 }

@@ -17,29 +17,23 @@ import {
   sumCounters,
   withFastPath,
 } from './counters.js';
-import { DataplaneGone, OffloadUnavailable } from './errors.js';
+import { DataplaneGone } from './errors.js';
 import { FastPath } from './fast-path/fast-path.js';
 import { FastTimes } from './fast-path/times.js';
-import { discardHandover, hasSockets, refuseMismatch, sendHandover } from './handover.js';
-import { closeQueues, type Device, deviceName, openDevice, setPersistent } from './io/device.js';
-import { type FilterRules, FloodGuard } from './io/flood-guard.js';
+import { sendHandover } from './handover.js';
+import { closeQueues, type Device, deviceName, setPersistent } from './io/device.js';
+import { FloodGuard } from './io/flood-guard.js';
 import { OverflowCounters } from './io/overflows.js';
 import { SocketDrops } from './io/socket-drops.js';
-import { Sockets } from './io/sockets.js';
-import { openUdpSockets, supportsGso } from './io/udp-socket.js';
+import type { Sockets } from './io/sockets.js';
+import { openUdpSockets } from './io/udp-socket.js';
 import { loadOf, type WorkerLoad } from './load.js';
 import { gsoRunLimit } from './offload/gso-runs.js';
-import {
-  type Direction,
-  type DirectionLevel,
-  type Offload,
-  type OffloadLevel,
-  refusalReason,
-} from './offload/level.js';
+import { type Direction, type DirectionLevel, type Offload, refusalReason } from './offload/level.js';
+import { checkUnderlayFamily, directionLevel, filterRules, openDeviceOf, openSockets } from './open.js';
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 import { DesiredState } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
-import { TUNNEL_TRAITS } from './tunnel/options.js';
 import { NO_COUNTS } from './tunnel/peer-counts.js';
 import { activityIn, type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
 import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
@@ -87,61 +81,6 @@ export { SpareWorker } from './worker/spare-worker.js';
 /** Binds and closes the socket a dataplane would receive on. @throws SystemError when it cannot be bound */
 export function probeSocket(address: UnderlayAddress, port: number): void {
   for (const fd of openUdpSockets(address, port, 1)) close(fd);
-}
-
-/** @throws RangeError for a tunnel that cannot run over IPv6 */
-function checkUnderlayFamily({ address, tunnel }: DataplaneOptions): void {
-  if (!isIpv6Address(address)) return;
-  if (!TUNNEL_TRAITS[tunnel.type].ipv6Underlay)
-    throw new RangeError(`the ${tunnel.type} tunnel needs an IPv4 underlay`);
-  // A learned entry would outlive the number that stands for its IPv6 address (tunnel/ipv6-addresses.ts).
-  if ('learning' in tunnel && tunnel.learning) throw new RangeError('learning needs an IPv4 underlay');
-}
-
-/** Binds the sockets, or takes those of a handover that are bound to the same address. @throws as the constructor */
-function openSockets(options: DataplaneOptions): Sockets {
-  const { address, port, workers, origin, tunnel } = options;
-  const socketOptions = { port, workers, txSockets: TUNNEL_TRAITS[tunnel.type].txSockets };
-  if (typeof origin !== 'object') return Sockets.open(address, socketOptions);
-  try {
-    refuseMismatch(origin, options);
-    const received = new Sockets(origin.receiveFds, origin.transmitFds, socketOptions);
-    if (hasSockets(origin, options)) return received;
-    const sockets = Sockets.open(address, socketOptions);
-    received.close();
-    return sockets;
-  } catch (error) {
-    discardHandover(origin);
-    throw error;
-  }
-}
-
-/** Opens the device, or takes that of a handover. @throws SystemError, OffloadUnavailable; then nothing is left open */
-function openDeviceOf({ device: name, workers, offload, origin, tunnel }: DataplaneOptions): Device {
-  if (typeof origin === 'object') {
-    const { deviceFds, refusal, offload } = origin;
-    return { fds: [...deviceFds], offload, ...(refusal !== undefined && { refusal }) };
-  }
-  const options = { kind: TUNNEL_TRAITS[tunnel.type].device, name, queues: workers, origin };
-  const device = openDevice(options, offload !== 'none' && supportsGso());
-  if (offload !== 'gso' || device.offload.level === 'gso') return device;
-  for (const fd of device.fds) close(fd);
-  throw new OffloadUnavailable(
-    'offload level gso needs UDP_SEGMENT and UDP_GRO (Linux 5.0) and a tun device with TSO',
-  );
-}
-
-/** Returns what a filter may check: nothing that the tunnel would accept is dropped. */
-function filterRules({ address, tunnel }: DataplaneOptions, level: OffloadLevel): FilterRules {
-  const byAddress = tunnel.peerCheck === 'strict';
-  // Datagrams of a GRO run have different headers.
-  const vni = tunnel.type === 'vxlan' && level === 'none' ? { vni: tunnel.vni } : {};
-  return { ipv6: isIpv6Address(address), byAddress, ...vni };
-}
-
-/** Returns the level of a direction: `none` at level `gso` if there is a reason. */
-function directionLevel(level: OffloadLevel, reason: string | undefined): DirectionLevel {
-  return level === 'gso' && reason !== undefined ? { level: 'none', reason } : { level };
 }
 
 export class Dataplane {

@@ -65,7 +65,7 @@ export class CaptureSession {
     source: LeaseSource,
     socket: Socket,
   ): Promise<CaptureSession> {
-    const leases = tunnels.flatMap(({ peers }) => peers);
+    const leases = tunnels.flatMap(({ peers }) => peers.leases);
     const peers = request.peer === undefined ? undefined : await findPeer(request.peer, leases, source);
     const parts = tunnels.flatMap((tunnel): Part[] => {
       const peer = peers?.find((ip) => familyOf(ip) === familyOf(tunnel.own.publicIp));
@@ -186,9 +186,9 @@ function bypassText(tunnel: FamilyTunnel, peer: Ip | undefined): string {
   return `the fast path of ${tunnel.plan.backend.device} is off for ${whose} while the capture runs`;
 }
 
-function namesOf({ plan, own, bound }: FamilyTunnel, suffix: string): CaptureNames {
+function namesOf({ plan, own, address }: FamilyTunnel, suffix: string): CaptureNames {
   const { device, conf } = plan.backend;
-  const at = `${formatIp(bound)} on ${plan.link.name}, UDP port ${conf.port}`;
+  const at = `${formatIp(address.bound)} on ${plan.link.name}, UDP port ${conf.port}`;
   return {
     inner: {
       name: `inner${suffix}`,

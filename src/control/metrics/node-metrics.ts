@@ -59,7 +59,7 @@ export class NodeMetrics {
     page.gauge(
       'weft_peers',
       'Peers that have a lease.',
-      each(tunnels, ({ peers }) => peers.length),
+      each(tunnels, ({ peers }) => peers.leases.length),
     );
     page.gauge(
       'weft_fdb_entries',
@@ -102,7 +102,7 @@ export class NodeMetrics {
     const figures = new Map(activity.map((peer) => [formatIp(fromUnderlay(peer.address)), peer]));
     const series = this.series.get(device) ?? new PeerSeries(this.mostPeers);
     this.series.set(device, series);
-    const peers = tunnel.peers.map(({ publicIp }) => formatIp(publicIp));
+    const peers = tunnel.peers.leases.map(({ publicIp }) => formatIp(publicIp));
     return series.update(peers, figures).map(([peer, counts]) => [{ device, peer }, counts]);
   }
 }

@@ -41,7 +41,7 @@ export class DriftMonitor {
         for (const { fastPath } of tunnels) fastPath.follow(event);
         if (!underlay.parts.tracker.affects(event) && !tunnels.some((tunnel) => tunnel.affects(event)))
           return;
-        if (!tunnels.some((tunnel) => tunnel.expects(event))) this.schedule();
+        if (!tunnels.some((tunnel) => tunnel.peers.expects(event))) this.schedule();
         this.recheck.refresh();
       },
     });

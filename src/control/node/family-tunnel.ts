@@ -17,10 +17,8 @@ import type { KernelEvent } from '../kernel/monitor.js';
 import { type Repairs, sumRepairs } from '../kernel/repairs.js';
 import { readSnapshot } from '../kernel/snapshot.js';
 import type { Lease, LeaseSet } from '../leases/lease.js';
-import { rebindSockets } from '../open-dataplane.js';
 import { boundAddress, type FamilyPlan } from '../plan.js';
 import { info, warn } from '../support/log.js';
-import { Retry } from '../support/retry.js';
 import { Serial } from '../support/serial.js';
 import { UserError } from '../support/user-error.js';
 import { UnderlayMissing } from '../underlay/rules.js';
@@ -28,14 +26,10 @@ import { BlackholeRoute } from './blackhole-route.js';
 import { ChecksumWarning } from './checksum-warning.js';
 import { TunnelFastPath } from './fast-path.js';
 import { isGone, Lifecycle } from './lifecycle.js';
-import { followPeers, macText } from './log-peers.js';
+import { macText } from './log-peers.js';
 import { OverlayDevice } from './overlay-device.js';
-
-/** Pauses before failed changes are retried. */
-const RETRY_PAUSES = { firstMs: 1000, mostMs: 30_000, jitter: false };
-
-/** How long after a change of the peers `ip monitor` may still report it. */
-const ECHO_MS = 200;
+import { TunnelAddress } from './tunnel-address.js';
+import { TunnelPeers } from './tunnel-peers.js';
 
 /** What a tunnel gets from the daemon. */
 export interface TunnelContext {
@@ -57,9 +51,9 @@ export class FamilyTunnel {
   /** Why the underlay carries no packet; null while it is present. */
   underlayAbsent: string | null = null;
   own: Lease;
-  peers: readonly Lease[];
   dataplane: Dataplane;
-  reconciler: PeerReconciler;
+  readonly peers: TunnelPeers;
+  readonly address: TunnelAddress;
   readonly lifecycle: Lifecycle;
   /** Repaired objects by kind, since the start. */
   readonly repairs: Repairs = {};
@@ -69,38 +63,30 @@ export class FamilyTunnel {
   private readonly blackhole: BlackholeRoute | undefined;
   /** Counters of the dataplanes before this one. */
   private past: Readonly<Record<string, number>> = {};
-  /** The address to which the dataplane's sockets are bound. */
-  bound: Ip;
-  /** Why the sockets cannot be bound to the present address; null if they are. */
-  unbound: string | null = null;
   /** Whether the device outlives this process. */
   private kept = false;
-  /** Until when the events of peers are those of Weft's own change, by `performance.now`. */
-  private ownChangeUntil = 0;
   private readonly checksumWarning = new ChecksumWarning();
   private readonly queue = new Serial();
-  private readonly retry: Retry;
 
   /** Opens the dataplane: the device exists when this returns. @throws UserError; then nothing is left behind */
   constructor(plan: FamilyPlan, { own, peers }: LeaseSet, context: TunnelContext) {
     this.plan = plan;
     this.own = own;
-    this.peers = peers;
     this.context = context;
     this.device = new OverlayDevice(plan);
     this.blackhole = context.blackhole ? new BlackholeRoute(context.journal, plan.backend.device) : undefined;
-    this.retry = new Retry(RETRY_PAUSES, () => {
-      this.change(() => this.applyPeers()).catch((error: Error) => warn(error.message));
-    });
     this.lifecycle = new Lifecycle({
       stop: () => this.dataplane.remove(),
       reopen: () => this.enqueue(() => this.reopen()),
       onFailure: context.onFailure,
     });
     this.fastPath = new TunnelFastPath(this, context.fastPathObstacle(plan), context.fastPathOff);
-    this.bound = boundAddress(plan, own);
+    this.address = new TunnelAddress(plan, own);
     this.dataplane = context.openDataplane(plan, own);
-    this.reconciler = this.reconcilerOn(this.dataplane);
+    this.peers = new TunnelPeers(peers, this.dataplane, {
+      reconcilerOn: (dataplane) => this.reconcilerOn(dataplane),
+      change: (change) => this.change(change),
+    });
   }
 
   /**
@@ -112,7 +98,7 @@ export class FamilyTunnel {
     const isNew = plan.origin === 'create';
     // A thread has it before its first packet.
     await plan.backend.setOwnLease(this.dataplane, own);
-    if (!isNew) await this.reconciler.serve(peers);
+    if (!isNew) await peers.reconciler.serve(peers.leases);
     await this.startThreads();
     if (isNew) return;
     await this.device.findIndex();
@@ -147,14 +133,8 @@ export class FamilyTunnel {
   /** Sets up the peers. Call it once, after `setUp`. @throws UserError if `ip` cannot be run */
   async setUpPeers(): Promise<void> {
     await this.change(async () => {
-      const { own, peers } = this;
-      // Peers need not wait for it; its failure is reported at the end.
-      const cleared = this.reconciler.removeStale(own, peers);
-      cleared.catch(() => {});
-      followPeers([], peers);
-      await this.applyPeers();
+      await this.peers.setUp(this.own);
       await this.updateFastPath();
-      await cleared;
     });
     await this.lifecycle.rebuild;
   }
@@ -170,8 +150,7 @@ export class FamilyTunnel {
     // A lost device is rebuilt with the latest leases: each part is recorded even if the device is missing.
     await this.change(() => this.followOwnLease(own));
     await this.change(async () => {
-      this.peers = followPeers(this.peers, peers);
-      await this.applyPeers();
+      await this.peers.follow(peers);
       await this.updateFastPath();
     });
   }
@@ -195,10 +174,9 @@ export class FamilyTunnel {
       this.rebind();
       const snapshot = await readSnapshot(plan.family);
       const repairs = await this.device.repair(own, snapshot, this.guardedAddresses());
-      const peers = await this.reconciler.repair(this.peers, snapshot);
+      const peers = await this.peers.repair(snapshot);
       const blackhole = await this.blackhole?.repair(own.subnet, snapshot.routes);
-      this.countRepairs(sumRepairs(repairs, peers.repairs, blackhole ? { route: 1 } : {}));
-      if (peers.failed > 0) this.retryLater(peers.failed);
+      this.countRepairs(sumRepairs(repairs, peers, blackhole ? { route: 1 } : {}));
       await this.updateFastPath();
     });
   }
@@ -218,7 +196,7 @@ export class FamilyTunnel {
         return (
           backend.followsRouting ||
           event.device === backend.device ||
-          this.reconciler.ownsRoute(event.destination) ||
+          this.peers.reconciler.ownsRoute(event.destination) ||
           (this.blackhole !== undefined && event.destination === formatCidr(this.own.subnet))
         );
       case 'rule':
@@ -228,20 +206,7 @@ export class FamilyTunnel {
 
   /** Why packets are lost at present; null if all pass. */
   get notReady(): string | null {
-    return this.lifecycle.notReady ?? this.dataplane.silent ?? this.unbound;
-  }
-
-  /**
-   * Returns whether the event may be the report of this tunnel's own change of its peers. Leases that change a thousand
-   * times a second would otherwise keep the checks running.
-   */
-  expects({ kind }: KernelEvent): boolean {
-    return (kind === 'neighbour' || kind === 'route') && performance.now() < this.ownChangeUntil;
-  }
-
-  /** Whether changes of the peers are being applied. */
-  get appliesPeers(): boolean {
-    return this.ownChangeUntil === Number.POSITIVE_INFINITY;
+    return this.lifecycle.notReady ?? this.dataplane.silent ?? this.address.unbound;
   }
 
   /** Returns the counters since the start, over all dataplanes. */
@@ -279,14 +244,15 @@ export class FamilyTunnel {
 
   /** Returns `flannel.1 is up with 10.244.1.0/32, 2 peers`. */
   summary(): string {
-    const count = this.peers.length === 1 ? '1 peer' : `${this.peers.length} peers`;
+    const { leases } = this.peers;
+    const count = leases.length === 1 ? '1 peer' : `${leases.length} peers`;
     return `${this.plan.backend.device} is up with ${formatHost(this.own.subnet.base)}, ${count}`;
   }
 
   /** Waits for the running change and starts no other. The dataplane keeps forwarding until it is stopped. */
   async stop(): Promise<void> {
     this.lifecycle.stop();
-    this.retry.cancel();
+    this.peers.stop();
     await this.lifecycle.rebuild;
     await this.queue.idle();
   }
@@ -330,14 +296,14 @@ export class FamilyTunnel {
     const { plan, own, peers } = this;
     const snapshot = await readSnapshot(plan.family);
     await this.device.attach(own, snapshot, this.guardedAddresses());
-    await this.reconciler.adopt(peers, snapshot);
+    await peers.reconciler.adopt(peers.leases, snapshot);
     await this.blackhole?.add(own.subnet);
   }
 
   /** Returns the addresses that no address or route of the device may divert: the own one and the peers'. */
   private guardedAddresses(): Ip[] {
     const { plan, own, peers } = this;
-    return [boundAddress(plan, own), ...peers.map(({ publicIp }) => publicIp)];
+    return [boundAddress(plan, own), ...peers.leases.map(({ publicIp }) => publicIp)];
   }
 
   private async followOwnLease(lease: Lease): Promise<void> {
@@ -351,35 +317,13 @@ export class FamilyTunnel {
     try {
       this.rebind();
       await this.device.reconfigure(before, lease);
-      if (lease.vtepMac !== before.vtepMac) this.reconciler.forgetNeighbours();
+      if (lease.vtepMac !== before.vtepMac) this.peers.reconciler.forgetNeighbours();
       await this.plan.backend.setOwnLease(this.dataplane, lease);
       if (moved) await this.blackhole?.add(lease.subnet);
     } catch (error) {
       if (!isGone(error)) this.own = before;
       throw error;
     }
-  }
-
-  /** Applies the peers. A failure is retried: it may last as long as descriptors, memory or processor time are short. */
-  private async applyPeers(): Promise<void> {
-    this.retry.cancel();
-    this.ownChangeUntil = Number.POSITIVE_INFINITY;
-    try {
-      const failed = await this.reconciler.apply(this.peers);
-      if (failed > 0) this.retryLater(failed);
-      else this.retry.reset();
-    } catch (error) {
-      if (!(error instanceof UserError) || isGone(error)) throw error;
-      warn(error.message);
-      this.retryLater(1);
-    } finally {
-      this.ownChangeUntil = performance.now() + ECHO_MS;
-    }
-  }
-
-  private retryLater(failed: number): void {
-    const pause = this.retry.schedule();
-    warn(`${failed === 1 ? 'a change' : `${failed} changes`} failed; retrying in ${pause / 1000} s`);
   }
 
   private async updateFastPath(): Promise<void> {
@@ -400,26 +344,8 @@ export class FamilyTunnel {
     else this.context.onFailure(new UserError(`${error.message}; restart Weft`));
   }
 
-  /** Binds the sockets to the present address. A failure is logged; the next check tries again. */
   private rebind(): void {
-    const { plan, own } = this;
-    const address = boundAddress(plan, own);
-    if (this.underlayAbsent !== null) return;
-    if (address === this.bound) {
-      this.unbound = null;
-      return;
-    }
-    try {
-      rebindSockets(this.dataplane, plan, own);
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      if (error.message !== this.unbound) warn(error.message);
-      this.unbound = error.message;
-      return;
-    }
-    this.unbound = null;
-    info(`the sockets of ${plan.backend.device} moved from ${formatIp(this.bound)} to ${formatIp(address)}`);
-    this.bound = address;
+    if (this.underlayAbsent === null) this.address.follow(this.dataplane, this.plan, this.own);
   }
 
   private async reopen(): Promise<void> {
@@ -436,16 +362,16 @@ export class FamilyTunnel {
     );
     const origin = survives ? 'attach' : 'create';
     const dataplane = this.context.openDataplane({ ...plan, origin }, own);
-    this.bound = boundAddress(plan, own);
+    this.address.opened(plan, own);
     this.lifecycle.opened();
     this.past = this.counters();
     this.dataplane = dataplane;
-    this.reconciler = this.reconcilerOn(dataplane);
+    this.peers.moveTo(dataplane);
     await plan.backend.setOwnLease(dataplane, own);
     await this.startThreads();
     await this.device.findIndex();
     await this.setUpDevice();
-    await this.applyPeers();
+    await this.peers.apply();
     await this.updateFastPath();
     if (this.kept) dataplane.keepDevice();
     this.countRepairs({ device: 1 });

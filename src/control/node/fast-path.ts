@@ -33,7 +33,7 @@ export interface PresentTunnel {
   readonly dataplane: Pick<Dataplane, 'fastPath'>;
   readonly plan: FamilyPlan;
   readonly own: Lease;
-  readonly peers: readonly Lease[];
+  readonly peers: { readonly leases: readonly Lease[] };
   /** Why the underlay carries no packet; null while it is present. */
   readonly underlayAbsent: string | null;
 }
@@ -195,7 +195,7 @@ export class TunnelFastPath {
   private async findPaths(): Promise<void> {
     const { plan, own, peers } = this.tunnel;
     const unknown = new Set(
-      peers.map(({ publicIp }) => publicIp).filter((address) => !this.paths.has(address)),
+      peers.leases.map(({ publicIp }) => publicIp).filter((address) => !this.paths.has(address)),
     );
     const found = await pathsTo([...unknown], boundAddress(plan, own));
     for (const address of unknown) this.paths.set(address, found.get(address));
@@ -229,7 +229,7 @@ export class TunnelFastPath {
       own: boundAddress(plan, own),
       // Most nodes have no policy, and some have very many peers.
       get peers() {
-        return peers.map(({ publicIp }) => publicIp);
+        return peers.leases.map(({ publicIp }) => publicIp);
       },
       port: plan.backend.conf.port,
     };
@@ -253,7 +253,9 @@ export class TunnelFastPath {
   }
 
   private fastPeers(): FastPeer[] {
-    const byMac = new Map(this.tunnel.peers.map((lease): [string, Lease] => [vtepMacOf(lease), lease]));
+    const byMac = new Map(
+      this.tunnel.peers.leases.map((lease): [string, Lease] => [vtepMacOf(lease), lease]),
+    );
     if (this.bypassed === 'all') return [];
     return [...byMac].flatMap(([mac, { publicIp }]) => {
       if (publicIp === this.bypassed) return [];

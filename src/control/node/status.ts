@@ -99,21 +99,22 @@ function offloadOf(
 
 /** Returns the state of each peer, with its packets. */
 async function peersOf(
-  { reconciler, peers, dataplane }: FamilyTunnel,
+  { peers, dataplane }: FamilyTunnel,
   snapshot: KernelSnapshot | undefined,
 ): Promise<PeerStatus[]> {
   // A dataplane that is being rebuilt has no figures, and a thread may not answer.
   const figures = await figuresOf(dataplane)
     .peers()
     .catch(() => undefined);
-  const states = await reconciler.status(peers, snapshot);
+  const { leases } = peers;
+  const states = await peers.reconciler.status(leases, snapshot);
   if (figures === undefined) return states;
   const packets = new Map(figures.map((peer) => [peer.address, peer]));
   const fast = new Set([...(dataplane.fastPath?.addresses ?? [])].map((address) => fromUnderlay(address)));
   const clock = { now: performance.now(), date: Date.now() };
   states.forEach((state, index) => {
     // The reconciler keeps the order of the leases.
-    const address = peers[index]?.publicIp ?? 0;
+    const address = leases[index]?.publicIp ?? 0;
     addActivity(state, packets.get(address), fast.has(address), clock);
   });
   return states;
@@ -128,7 +129,7 @@ export async function collectFamily(
   const { backend, mtu, link: underlay } = plan;
   const publicIP = formatIp(own.publicIp);
   // Reading thousands of entries takes long, and seconds beside the `ip` that adds them. The checks read them anyway.
-  const isQuick = !tunnel.appliesPeers && tunnel.peers.length <= MOST_READ_PEERS;
+  const isQuick = !tunnel.peers.isApplying && tunnel.peers.leases.length <= MOST_READ_PEERS;
   const snapshot = isQuick ? await readSnapshot(plan.family) : undefined;
   const [links, learned] = await Promise.all([
     snapshot?.links ?? readLinks(),
@@ -145,7 +146,7 @@ export async function collectFamily(
     },
     underlay: {
       interface: underlay.name,
-      address: formatIp(tunnel.bound),
+      address: formatIp(tunnel.address.bound),
       publicIP,
       mtu: underlay.mtu,
       absent: tunnel.underlayAbsent,

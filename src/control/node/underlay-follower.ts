@@ -44,7 +44,9 @@ export class UnderlayFollower {
 
   /** Whether some family waits for its underlay, or for its address to be bound. */
   get waits(): boolean {
-    return this.parts.tunnels.some(({ underlayAbsent, unbound }) => (underlayAbsent ?? unbound) !== null);
+    return this.parts.tunnels.some(
+      ({ underlayAbsent, address }) => (underlayAbsent ?? address.unbound) !== null,
+    );
   }
 
   /** Applies the present state of the underlay. @throws UserError if `ip` fails, or subnet.env cannot be written */

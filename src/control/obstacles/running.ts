@@ -13,6 +13,6 @@ export function watchObstacles(firewall: UsedFirewall, tunnels: readonly FamilyT
     return tunnel && figuresOf(tunnel.dataplane);
   });
   return new ObstacleWatch(groups, () =>
-    tunnels.map(({ plan, own, peers }) => familyFacts(plan, own, peers)),
+    tunnels.map(({ plan, own, peers }) => familyFacts(plan, own, peers.leases)),
   );
 }

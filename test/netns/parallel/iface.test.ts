@@ -15,7 +15,7 @@ import { makePlace, runFlags, startCommand } from '../support/cli.js';
 import { answered } from '../support/pings.js';
 import { statusOf } from '../support/state.js';
 
-const node = (await makeBed(t, { name: 'iface', nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
+const node = (await makeBed(t, { name: 'iface-flag', nodes: 1, podsPerNode: 0, ipv6: true })).node(1);
 
 await ipBatch(node.netns, [
   'link add wan0 type bridge',

@@ -113,10 +113,13 @@ t.test('weft under the restrictions of its unit', async (t) => {
     // The new process keeps the output of the command open, so the end of the command is not awaited.
     await start(t, node, place, 'ExecReload');
     t.equal((await service.exited).code, 0);
-    const { pid: next } = await statusOf(place);
-    t.not(next, pid);
+    // The old process ends a moment before the new one answers at the control socket.
+    const next = await until('the new process answers', async () => {
+      const status = await statusOf(place).catch(() => undefined);
+      return status !== undefined && status.pid !== pid && status.pid;
+    });
+    t.teardown(() => process.kill(next, 'SIGTERM'));
     await answered(t, lab.pod(1), lab.pod(2).address);
-    process.kill(next, 'SIGTERM');
   });
 });
 

@@ -178,11 +178,11 @@ t.test('a start sets the MAC in the dataplane, then sets up the device, then the
   t.same(ip.taken(), ['open', ...DEVICE_SET_UP]);
   let during = false;
   onRequest.push(() => {
-    during = tunnel.appliesPeers;
+    during = tunnel.peers.isApplying;
   });
   await tunnel.setUpPeers();
   t.same(ip.taken(), peer(2));
-  t.same([during, tunnel.appliesPeers], [true, false], 'appliesPeers');
+  t.same([during, tunnel.peers.isApplying], [true, false], 'isApplying');
 });
 
 t.test(

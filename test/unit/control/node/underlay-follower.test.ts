@@ -18,7 +18,7 @@ interface FakeTunnel {
   plan: FamilyPlan;
   own: { subnet: { base: Ip; prefixLength: number } };
   underlayAbsent: string | null;
-  unbound: string | null;
+  address: { unbound: string | null };
   followUnderlay(plan: FamilyPlan): Promise<void>;
 }
 
@@ -82,7 +82,7 @@ function rig(t: Test, families: Family[] = ['ipv4']): Rig {
       },
       own: nodeLease(1),
       underlayAbsent: null,
-      unbound: null,
+      address: { unbound: null },
       followUnderlay: async (plan) => {
         tunnel.plan = plan;
         did.push(`follow ${family}`);

@@ -1,10 +1,10 @@
 /** Every dropped packet is counted under exactly one counter, that of its cause. */
 
 import t from 'tap';
-import { exec } from '../../lab/exec.js';
-import { ipBatch, sysctl } from '../../lab/ip.js';
-import { until } from '../../lab/until.js';
-import { DIST } from '../../lab/world.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch, sysctl } from '../../../lab/ip.js';
+import { until } from '../../../lab/until.js';
+import { DIST } from '../../../lab/world.js';
 import {
   assertDrops,
   type Bed,
@@ -17,8 +17,8 @@ import {
   request,
   STRANGE_MAC,
   UNKNOWN_SOURCE,
-} from './support/drop-bed.js';
-import { type Counters, deliveredBy, statusOf } from './support/state.js';
+} from '../support/drop-bed.js';
+import { type Counters, deliveredBy, statusOf } from '../support/state.js';
 
 /** Counters that the tests of this file have raised. */
 const raised = new Set<string>();

@@ -1,10 +1,10 @@
 /** Weft's rules in real firewalls: the rules in force, foreign rules, and repairs. */
 
 import t, { type Test } from 'tap';
-import type { LabNode } from '../../lab/node.js';
-import type { LabProcess } from '../../lab/process.js';
-import { until } from '../../lab/until.js';
-import { makeBed } from './support/bed.js';
+import type { LabNode } from '../../../lab/node.js';
+import type { LabProcess } from '../../../lab/process.js';
+import { until } from '../../../lab/until.js';
+import { makeBed } from '../support/bed.js';
 import {
   allSaved,
   applyOnce,
@@ -17,7 +17,7 @@ import {
   saved,
   startFirewall,
   V4,
-} from './support/rules.js';
+} from '../support/rules.js';
 
 const NFTABLES = { ...OPTIONS, mode: 'nftables' } as const;
 const BOTH_NFTABLES = { ...BOTH, options: { ...BOTH.options, mode: 'nftables' } } as const;

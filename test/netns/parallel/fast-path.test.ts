@@ -1,14 +1,14 @@
 /** The fast path: what it carries, what repairs it, and what stays of it without its Weft. */
 
 import t from 'tap';
-import { exec } from '../../lab/exec.js';
-import type { Pod } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { ATTACHMENTS, attachedBy, fastPackets, fastPathIs } from './support/fast-path.js';
-import { answered, startFlood } from './support/pings.js';
-import { statusOf } from './support/state.js';
-import { stream } from './support/transfer.js';
+import { exec } from '../../../lab/exec.js';
+import type { Pod } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { ATTACHMENTS, attachedBy, fastPackets, fastPathIs } from '../support/fast-path.js';
+import { answered, startFlood } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
+import { stream } from '../support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 

@@ -2,12 +2,12 @@
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { succeeds } from '../../lab/exec.js';
-import { ping } from '../../lab/traffic/ping.js';
-import { until } from '../../lab/until.js';
-import { startWeft, withKernelVxlan } from './support/bed.js';
-import { runCommand } from './support/cli.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { succeeds } from '../../../lab/exec.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { until } from '../../../lab/until.js';
+import { startWeft, withKernelVxlan } from '../support/bed.js';
+import { runCommand } from '../support/cli.js';
 import {
   base6,
   DEVICE6,
@@ -22,11 +22,11 @@ import {
   underlay6,
   vtepMac6,
   wanted6,
-} from './support/dual-bed.js';
-import { answered } from './support/pings.js';
-import { doHarm, type Harm } from './support/repair.js';
-import { deviceOf, statusOf } from './support/state.js';
-import { stream } from './support/transfer.js';
+} from '../support/dual-bed.js';
+import { answered } from '../support/pings.js';
+import { doHarm, type Harm } from '../support/repair.js';
+import { deviceOf, statusOf } from '../support/state.js';
+import { stream } from '../support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 /** ICMP and IP headers of a ping over IPv4 and over IPv6. */

@@ -2,15 +2,15 @@
 
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
-import { exec, succeeds } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
-import { madeUpLease, udpConf, writeLeases } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { answered } from './support/pings.js';
-import { deviceOf, peerState, stateFor, statusOf } from './support/state.js';
+import { ready, spawnWeft, type WeftDataplane } from '../../../lab/dataplanes/weft.js';
+import { exec, succeeds } from '../../../lab/exec.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { madeUpLease, udpConf, writeLeases } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { answered } from '../support/pings.js';
+import { deviceOf, peerState, stateFor, statusOf } from '../support/state.js';
 
 function hasDevice({ netns }: LabNode, name = 'flannel.1'): Promise<boolean> {
   return succeeds(['ip', 'link', 'show', name], { netns });

@@ -1,9 +1,9 @@
 /** The health endpoints of a running Weft, as a kubelet on the node requests them. */
 
 import t from 'tap';
-import type { LabNode } from '../../lab/node.js';
-import { makeBed, startWeft } from './support/bed.js';
-import { refused } from './support/refusal.js';
+import type { LabNode } from '../../../lab/node.js';
+import { makeBed, startWeft } from '../support/bed.js';
+import { refused } from '../support/refusal.js';
 
 const PORT = '8081';
 

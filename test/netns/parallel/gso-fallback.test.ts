@@ -1,12 +1,12 @@
 /** GSO runs that the kernel refuses are sent again, datagram by datagram. */
 
 import t from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { atLevel, makeBed, startWefts } from './support/bed.js';
-import { sendsGsoRuns } from './support/gso-runs.js';
-import { damageIn, refusedBy } from './support/harm.js';
-import { statusOf } from './support/state.js';
-import { segmentedDatagrams, stream } from './support/transfer.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { atLevel, makeBed, startWefts } from '../support/bed.js';
+import { sendsGsoRuns } from '../support/gso-runs.js';
+import { damageIn, refusedBy } from '../support/harm.js';
+import { statusOf } from '../support/state.js';
+import { segmentedDatagrams, stream } from '../support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 

@@ -4,14 +4,14 @@
  */
 
 import t, { type Test } from 'tap';
-import type { WeftDataplane, WeftOptions } from '../../lab/dataplanes/weft.js';
-import type { Lab } from '../../lab/lab.js';
-import { atLevel, LEVELS, makeBed, startWeft } from './support/bed.js';
-import { exchange, superpacketsUsed } from './support/exchange.js';
-import { damageIn, refusedBy } from './support/harm.js';
-import { withIpv6 } from './support/ipv6.js';
-import { statusOf } from './support/state.js';
-import { segmentedDatagrams, stream } from './support/transfer.js';
+import type { WeftDataplane, WeftOptions } from '../../../lab/dataplanes/weft.js';
+import type { Lab } from '../../../lab/lab.js';
+import { atLevel, LEVELS, makeBed, startWeft } from '../support/bed.js';
+import { exchange, superpacketsUsed } from '../support/exchange.js';
+import { damageIn, refusedBy } from '../support/harm.js';
+import { withIpv6 } from '../support/ipv6.js';
+import { statusOf } from '../support/state.js';
+import { segmentedDatagrams, stream } from '../support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 const GIGABYTE = 1 << 30;

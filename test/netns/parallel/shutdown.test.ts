@@ -4,17 +4,17 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { ready, spawnWeft, type WeftDataplane, type WeftOptions } from '../../lab/dataplanes/weft.js';
-import { exec } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
-import { netConf, writeNetConf } from '../../lab/leases.js';
-import type { LabNode } from '../../lab/node.js';
-import { until } from '../../lab/until.js';
-import { WEFT_CLI } from '../../lab/world.js';
-import { makeBed } from './support/bed.js';
-import { Stopwatch } from './support/stopwatch.js';
+import { ready, spawnWeft, type WeftDataplane, type WeftOptions } from '../../../lab/dataplanes/weft.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { netConf, writeNetConf } from '../../../lab/leases.js';
+import type { LabNode } from '../../../lab/node.js';
+import { until } from '../../../lab/until.js';
+import { WEFT_CLI } from '../../../lab/world.js';
+import { makeBed } from '../support/bed.js';
+import { Stopwatch } from '../support/stopwatch.js';
 
-const PRELOAD = fileURLToPath(new URL('./peer/faulty-worker.js', import.meta.url));
+const PRELOAD = fileURLToPath(new URL('../peer/faulty-worker.js', import.meta.url));
 /** The time that Weft promises in every state. */
 const ENDS_WITHIN_MS = 2000;
 

@@ -2,15 +2,15 @@
 
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
-import { exec } from '../../lab/exec.js';
-import { ipBatch } from '../../lab/ip.js';
-import { type Lease, madeUpLease, udpConf, writeLeases } from '../../lab/leases.js';
-import { ping } from '../../lab/traffic/ping.js';
-import { until } from '../../lab/until.js';
-import { atLevel, makeBed, startWeft, startWefts, USERSPACE_LEVELS } from './support/bed.js';
-import { exchange, manyFlows, superpacketsUsed } from './support/exchange.js';
-import { damageIn, refusedBy } from './support/harm.js';
-import { answered, startFlood } from './support/pings.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { type Lease, madeUpLease, udpConf, writeLeases } from '../../../lab/leases.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { until } from '../../../lab/until.js';
+import { atLevel, makeBed, startWeft, startWefts, USERSPACE_LEVELS } from '../support/bed.js';
+import { exchange, manyFlows, superpacketsUsed } from '../support/exchange.js';
+import { damageIn, refusedBy } from '../support/harm.js';
+import { answered, startFlood } from '../support/pings.js';
 import {
   deviceOf,
   neighboursOf,
@@ -20,9 +20,9 @@ import {
   statusOf,
   udpPeers,
   udpPeersFor,
-} from './support/state.js';
-import { Stopwatch } from './support/stopwatch.js';
-import { UDP_DEVICE } from './support/udp-bed.js';
+} from '../support/state.js';
+import { Stopwatch } from '../support/stopwatch.js';
+import { UDP_DEVICE } from '../support/udp-bed.js';
 
 /** Outer IPv4 and UDP headers. */
 const TUNNEL_HEADERS = 28;

@@ -1,15 +1,15 @@
 /** Traffic between the pods of Weft nodes. */
 
 import t from 'tap';
-import { netConf, writeLeases } from '../../lab/leases.js';
-import { ping } from '../../lab/traffic/ping.js';
-import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
-import { manyFlows } from './support/exchange.js';
-import { damageIn, refusedBy } from './support/harm.js';
-import { withIpv6 } from './support/ipv6.js';
-import { answered } from './support/pings.js';
-import { statusOf } from './support/state.js';
-import { stream } from './support/transfer.js';
+import { netConf, writeLeases } from '../../../lab/leases.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts } from '../support/bed.js';
+import { manyFlows } from '../support/exchange.js';
+import { damageIn, refusedBy } from '../support/harm.js';
+import { withIpv6 } from '../support/ipv6.js';
+import { answered } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
+import { stream } from '../support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 

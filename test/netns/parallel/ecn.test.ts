@@ -4,17 +4,17 @@
  */
 
 import t from 'tap';
-import { ipJson, sysctl } from '../../lab/ip.js';
-import type { LabNode } from '../../lab/node.js';
-import { ping } from '../../lab/traffic/ping.js';
-import { DIST } from '../../lab/world.js';
-import { HandmadePeer } from './peer/handmade.js';
-import { atLevel, LEVELS, makeBed, startWeft, startWefts, withNftables } from './support/bed.js';
-import { captured } from './support/capture.js';
-import { makeDropBed, mark, request } from './support/drop-bed.js';
-import { damageIn, refusedBy } from './support/harm.js';
-import { snmpOf } from './support/state.js';
-import { stream } from './support/transfer.js';
+import { ipJson, sysctl } from '../../../lab/ip.js';
+import type { LabNode } from '../../../lab/node.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { DIST } from '../../../lab/world.js';
+import { HandmadePeer } from '../peer/handmade.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts, withNftables } from '../support/bed.js';
+import { captured } from '../support/capture.js';
+import { makeDropBed, mark, request } from '../support/drop-bed.js';
+import { damageIn, refusedBy } from '../support/harm.js';
+import { snmpOf } from '../support/state.js';
+import { stream } from '../support/transfer.js';
 
 const ECN = ['Not-ECT', 'ECT(1)', 'ECT(0)', 'CE'] as const;
 /** Expedited forwarding (RFC 3246): a DSCP of the pod, which the underlay does not see. */

@@ -2,20 +2,20 @@
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
-import { ipBatch } from '../../lab/ip.js';
-import { netConf, writeLeases } from '../../lab/leases.js';
-import type { Pod } from '../../lab/node.js';
-import { ping } from '../../lab/traffic/ping.js';
-import { until } from '../../lab/until.js';
-import { kubeNode } from '../support/kube-nodes.js';
-import { atLevel, LEVELS, makeBed, startWeft, startWefts } from './support/bed.js';
-import { isReady, readiness } from './support/cluster.js';
-import { openConnection } from './support/connection.js';
-import { dualConf, dualLease, makeDualBed, pod6, underlay6 } from './support/dual-bed.js';
-import { annotationsOf, makeCluster } from './support/kube-cluster.js';
-import { answered } from './support/pings.js';
-import { deviceOf, statusOf } from './support/state.js';
+import type { WeftDataplane } from '../../../lab/dataplanes/weft.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { netConf, writeLeases } from '../../../lab/leases.js';
+import type { Pod } from '../../../lab/node.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { until } from '../../../lab/until.js';
+import { kubeNode } from '../../support/kube-nodes.js';
+import { atLevel, LEVELS, makeBed, startWeft, startWefts } from '../support/bed.js';
+import { isReady, readiness } from '../support/cluster.js';
+import { openConnection } from '../support/connection.js';
+import { dualConf, dualLease, makeDualBed, pod6, underlay6 } from '../support/dual-bed.js';
+import { annotationsOf, makeCluster } from '../support/kube-cluster.js';
+import { answered } from '../support/pings.js';
+import { deviceOf, statusOf } from '../support/state.js';
 
 const HEALTH = ['--healthz-port=8081'];
 

@@ -3,11 +3,11 @@
  */
 
 import t from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { netConf } from '../../lab/leases.js';
-import { ping } from '../../lab/traffic/ping.js';
-import { HandmadePeer } from './peer/handmade.js';
-import { makeBed, startWeft } from './support/bed.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { netConf } from '../../../lab/leases.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { HandmadePeer } from '../peer/handmade.js';
+import { makeBed, startWeft } from '../support/bed.js';
 import {
   counted,
   LEASED_MAC,
@@ -16,9 +16,9 @@ import {
   request,
   STRANGE_MAC,
   UNKNOWN_SOURCE,
-} from './support/drop-bed.js';
-import { answered } from './support/pings.js';
-import { statusOf } from './support/state.js';
+} from '../support/drop-bed.js';
+import { answered } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
 
 /** `ip` lines that let the node send to a MAC without a lease. */
 const TO_UNKNOWN_SOURCE = [

@@ -3,16 +3,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { ready, spawnWeft, type WeftDataplane } from '../../lab/dataplanes/weft.js';
-import { succeeds } from '../../lab/exec.js';
-import { madeUpLease, netConf, writeLeases } from '../../lab/leases.js';
-import { until } from '../../lab/until.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { makePlace, runCommand, runFlags } from './support/cli.js';
-import { startLoad } from './support/load.js';
-import { holdLock, pathOf } from './support/rules.js';
-import { networkOf, statusOf } from './support/state.js';
-import { Stopwatch } from './support/stopwatch.js';
+import { ready, spawnWeft, type WeftDataplane } from '../../../lab/dataplanes/weft.js';
+import { succeeds } from '../../../lab/exec.js';
+import { madeUpLease, netConf, writeLeases } from '../../../lab/leases.js';
+import { until } from '../../../lab/until.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { makePlace, runCommand, runFlags } from '../support/cli.js';
+import { startLoad } from '../support/load.js';
+import { holdLock, pathOf } from '../support/rules.js';
+import { networkOf, statusOf } from '../support/state.js';
+import { Stopwatch } from '../support/stopwatch.js';
 
 /** The time that Weft promises for a stop. */
 const ENDS_WITHIN_MS = 1000;

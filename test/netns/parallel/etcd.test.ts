@@ -2,11 +2,11 @@
 
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { exec } from '../../lab/exec.js';
-import type { Lab } from '../../lab/lab.js';
-import { until } from '../../lab/until.js';
-import { Etcd } from '../support/etcd.js';
-import { makeBed } from './support/bed.js';
+import { exec } from '../../../lab/exec.js';
+import type { Lab } from '../../../lab/lab.js';
+import { until } from '../../../lab/until.js';
+import { Etcd } from '../../support/etcd.js';
+import { makeBed } from '../support/bed.js';
 import {
   isReady,
   joinUnderlay,
@@ -14,9 +14,9 @@ import {
   readiness,
   SERVER_ADDRESS,
   startMember,
-} from './support/cluster.js';
-import { answered, startFlood } from './support/pings.js';
-import { neighboursOf, routesOf, statusOf } from './support/state.js';
+} from '../support/cluster.js';
+import { answered, startFlood } from '../support/pings.js';
+import { neighboursOf, routesOf, statusOf } from '../support/state.js';
 
 const PREFIX = '/coreos.com/network';
 const CONFIG = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };

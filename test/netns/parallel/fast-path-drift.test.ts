@@ -1,15 +1,15 @@
 /** The fast path beside other programs: what they remove comes back, what they add keeps working. */
 
 import t from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { exec } from '../../lab/exec.js';
-import { ipBatch, ipJson } from '../../lab/ip.js';
-import { until } from '../../lab/until.js';
-import { DIST } from '../../lab/world.js';
-import { makeBed, startWeft, startWefts } from './support/bed.js';
-import { ATTACHMENTS, attachedBy, fastPackets, fastPathIs, filtersAt } from './support/fast-path.js';
-import { answered } from './support/pings.js';
-import { statusOf } from './support/state.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { exec } from '../../../lab/exec.js';
+import { ipBatch, ipJson } from '../../../lab/ip.js';
+import { until } from '../../../lab/until.js';
+import { DIST } from '../../../lab/world.js';
+import { makeBed, startWeft, startWefts } from '../support/bed.js';
+import { ATTACHMENTS, attachedBy, fastPackets, fastPathIs, filtersAt } from '../support/fast-path.js';
+import { answered } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
 
 /** What another program may remove of each way of attaching. */
 const REMOVALS: Record<(typeof ATTACHMENTS)[number], [what: string, command: string][]> = {

@@ -4,12 +4,12 @@
  */
 
 import t from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import { atLevel, LEVELS, makeBed, startWeft, withKernelVxlan } from './support/bed.js';
-import { damageIn, refusedBy } from './support/harm.js';
-import { answered } from './support/pings.js';
-import { statusOf } from './support/state.js';
-import { datagrams, segmentedDatagrams, stream } from './support/transfer.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import { atLevel, LEVELS, makeBed, startWeft, withKernelVxlan } from '../support/bed.js';
+import { damageIn, refusedBy } from '../support/harm.js';
+import { answered } from '../support/pings.js';
+import { statusOf } from '../support/state.js';
+import { datagrams, segmentedDatagrams, stream } from '../support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 const options = await withKernelVxlan();

@@ -4,14 +4,14 @@
  */
 
 import t, { type Test } from 'tap';
-import { startKernel } from '../../lab/dataplanes/kernel.js';
-import type { Lab } from '../../lab/lab.js';
-import type { LabNode, Pod } from '../../lab/node.js';
-import { DIST } from '../../lab/world.js';
-import { atLevel, makeBed, startWeft, startWefts, withKernelVxlan } from './support/bed.js';
-import { damageIn, refusedBy } from './support/harm.js';
-import { answered } from './support/pings.js';
-import { datagrams, segmentedDatagrams, stream } from './support/transfer.js';
+import { startKernel } from '../../../lab/dataplanes/kernel.js';
+import type { Lab } from '../../../lab/lab.js';
+import type { LabNode, Pod } from '../../../lab/node.js';
+import { DIST } from '../../../lab/world.js';
+import { atLevel, makeBed, startWeft, startWefts, withKernelVxlan } from '../support/bed.js';
+import { damageIn, refusedBy } from '../support/harm.js';
+import { answered } from '../support/pings.js';
+import { datagrams, segmentedDatagrams, stream } from '../support/transfer.js';
 
 const MEGABYTE = 1 << 20;
 

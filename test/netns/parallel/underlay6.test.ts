@@ -1,25 +1,25 @@
 /** An IPv6 underlay: the dataplane without control, and the kernel's vxlan as its peer. */
 
 import t from 'tap';
-import { ipBatch } from '../../lab/ip.js';
-import { ping } from '../../lab/traffic/ping.js';
-import { internetChecksum } from './peer/frames.js';
-import { echoRequest, HandmadePeer } from './peer/handmade.js';
-import { USERSPACE_LEVELS, withKernelVxlan, withNftables } from './support/bed.js';
-import { captured } from './support/capture.js';
-import { sendsGsoRuns } from './support/gso-runs.js';
-import { damageIn, refusalsIn } from './support/harm.js';
-import { withIpv6 } from './support/ipv6.js';
-import { answered } from './support/pings.js';
-import { type Counters, risen } from './support/state.js';
-import { datagrams, segmentedDatagrams, stream } from './support/transfer.js';
+import { ipBatch } from '../../../lab/ip.js';
+import { ping } from '../../../lab/traffic/ping.js';
+import { internetChecksum } from '../peer/frames.js';
+import { echoRequest, HandmadePeer } from '../peer/handmade.js';
+import { USERSPACE_LEVELS, withKernelVxlan, withNftables } from '../support/bed.js';
+import { captured } from '../support/capture.js';
+import { sendsGsoRuns } from '../support/gso-runs.js';
+import { damageIn, refusalsIn } from '../support/harm.js';
+import { withIpv6 } from '../support/ipv6.js';
+import { answered } from '../support/pings.js';
+import { type Counters, risen } from '../support/state.js';
+import { datagrams, segmentedDatagrams, stream } from '../support/transfer.js';
 import {
   makeUnderlay6Bed,
   RunningDataplane,
   startKernel6,
   UNKNOWN_SOURCE,
   underlayAddress,
-} from './support/underlay6-bed.js';
+} from '../support/underlay6-bed.js';
 
 const MEGABYTE = 1 << 20;
 const kernel = await withKernelVxlan();
