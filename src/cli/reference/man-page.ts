@@ -54,7 +54,7 @@ export function formatManPage(page: ManPage): string {
     ...section('EXIT STATUS', terms(EXIT_STATUS)),
     ...section('ENVIRONMENT', terms(ENVIRONMENT)),
     ...section('FILES', terms(FILES)),
-    ...section('EXAMPLES', terms([...commands.values()].flatMap(({ examples }) => examples))),
+    ...section('EXAMPLES', [...commands.values()].flatMap(examplesOf)),
     ...section('SEE ALSO', SEE_ALSO),
     '',
   ].join('\n');
@@ -80,6 +80,10 @@ function flagSections(commands: ReadonlyMap<string, Command>): string[] {
 
 function synopses(usages: readonly Usage[]): string[] {
   return usages.flatMap(({ synopsis }, index) => [...(index === 0 ? [] : ['.br']), escaped(synopsis)]);
+}
+
+function examplesOf({ name, examples }: Usage): string[] {
+  return [`.SS ${quoted(name)}`, ...terms(examples)];
 }
 
 function section(title: string, lines: readonly string[]): string[] {
