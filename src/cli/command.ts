@@ -2,7 +2,8 @@
 
 import { parseArgs } from 'node:util';
 import type { RunOptions } from '../control/options.js';
-import { configureLog, error } from '../control/support/log.js';
+import { configureLog, error, warn } from '../control/support/log.js';
+import { show } from '../control/support/user-error.js';
 import { version } from '../version.js';
 import { applyEnvironment } from './environment.js';
 import type { Flags, ValuesOf } from './flag.js';
@@ -73,7 +74,7 @@ export function flagCommand<Own extends Flags>(
   const table = { ...RUN_FLAGS, ...own };
   const rows = [...flagRows(own), ...shown.map((flag) => flagRow(flag, RUN_FLAGS[flag])), HELP_ALL];
   const run = async (words: string[]): Promise<void> => {
-    const { values: all, given, help } = parseFlags(words, table);
+    const { values: all, given, help, ignored } = parseFlags(words, table);
     const values = all as RunFlags & ValuesOf<Own>;
     if (help === 'all') return void process.stdout.write(formatCompleteHelp(usage, groups));
     if (help === 'short') return void process.stdout.write(formatHelp(usage, rows, notes));
@@ -86,6 +87,11 @@ export function flagCommand<Own extends Flags>(
       backtraceAt: values.log_backtrace_at || undefined,
     });
     for (const problem of problems) error(problem);
+    // As flanneld; but a word too many, such as in `--ip-masq false`, hides the flags behind it.
+    if (ignored !== undefined)
+      warn(
+        `ignoring ${show(ignored)} and all words after it: it is no flag; false for a flag is --flag=false`,
+      );
     refuseQuotes(RUN_FLAGS, values, given);
     await action(runOptions(values, given), values);
   };
@@ -127,7 +133,8 @@ function parsed<T>(parse: () => T, names: readonly string[]): T {
   try {
     return parse();
   } catch (thrown) {
-    const [message = ''] = (thrown as Error).message.split('\n');
+    // The first sentence says what is wrong.
+    const [message = ''] = (thrown as Error).message.split(/\.(?:\s|$)/);
     const [, unknown] = /^Unknown option '--?([^']+)'/.exec(message) ?? [];
     const meant = unknown === undefined ? undefined : nearest(unknown, names);
     const hint = meant === undefined ? '' : `; the nearest is --${meant}`;

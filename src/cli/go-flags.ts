@@ -14,6 +14,8 @@ export interface ParsedFlags<Table extends Flags> {
   readonly given: ReadonlySet<string>;
   /** What `-h` or `-help` asks for, which ends the flags: `--help all` is every flag. */
   readonly help: 'short' | 'all' | undefined;
+  /** The first word that is not a flag; it and what follows are ignored. Undefined also after `--`. */
+  readonly ignored: string | undefined;
 }
 
 /**
@@ -23,10 +25,10 @@ export interface ParsedFlags<Table extends Flags> {
 export function parseFlags<Table extends Flags>(words: readonly string[], table: Table): ParsedFlags<Table> {
   const values = Object.fromEntries(Object.entries(table).map(([name, { initial }]) => [name, initial]));
   const given = new Set<string>();
-  const result = { values: values as ValuesOf<Table>, given };
+  const result = { values: values as ValuesOf<Table>, given, ignored: undefined };
   const left = [...words];
-  for (let word = left.shift(); word !== undefined && /^-./s.test(word); word = left.shift()) {
-    if (word === '--') break;
+  for (let word = left.shift(); word !== undefined && word !== '--'; word = left.shift()) {
+    if (!/^-./s.test(word)) return { ...result, ignored: word, help: undefined };
     const [, name, value] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(word) ?? [];
     // The text after `=` may be a password.
     if (name === undefined) throw new UsageError(`bad flag syntax: ${shown(word.replace(/=.*/s, ''))}`);

@@ -124,6 +124,11 @@ t.test('an unknown command or flag is one line with the nearest name, and exit c
       ['status', '--jsn'],
       "weft status: unknown option '--jsn'; the nearest is --json; see weft status --help",
     ],
+    [['status', 'all'], "weft status: unexpected argument 'all'; see weft status --help"],
+    [
+      ['capture', '--count', '-1'],
+      "weft capture: option '--count' argument is ambiguous; see weft capture --help",
+    ],
     [['capture', '-x'], "weft capture: unknown option '-x'; see weft capture --help"],
     [
       ['top', '--interval', '0'],

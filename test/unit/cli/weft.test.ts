@@ -59,6 +59,13 @@ t.test('weft run logs a variable with an invalid value and continues', async (t)
   t.equal(lines.length, 2);
 });
 
+t.test('weft run warns of a word that hides the flags behind it', async (t) => {
+  const wrong = ['run', '--subnet-lease-renew-margin', '0', '--ip-masq'];
+  const { stderr } = await weft(...wrong, 'false', '--workers', '2');
+  t.match(stderr, /^W[^\n]* ignoring "false" and all words after it: it is no flag; [^\n]*\nE/);
+  t.match((await weft(...wrong, '--', 'false')).stderr, /^E[^\n]*\n$/);
+});
+
 t.test('weft run logs its flags first, except with a lease file', async (t) => {
   // Node preloads this module; it pretends an unsupported platform.
   const unsupported = {
@@ -66,6 +73,11 @@ t.test('weft run logs its flags first, except with a lease file', async (t) => {
   };
   const kube = await weftWith(unsupported, 'run', '--kube-subnet-mgr', '-v=1');
   const [first, second] = kube.stderr.split('\n');
+  const etcd = await weftWith(unsupported, 'run');
+  t.match(
+    etcd.stderr.split('\n')[1],
+    /^I.*\] leases from etcd on this machine, .* --lease-file chooses another/,
+  );
   t.match(first, /^I.*\] CLI flags config: \{etcdEndpoints:.* kubeSubnetMgr:true .*\}$/);
   t.match(second, /^E.*\] platform sunos is not supported/);
   const file = await weftWith(unsupported, 'run', '--lease-file', 'x');
@@ -95,10 +107,10 @@ t.test('weft status prints one line and exits with 1 if Weft does not run', asyn
   const scratch = mkdtempSync(join(tmpdir(), 'weft-'));
   t.teardown(() => rmSync(scratch, { recursive: true }));
   const dir = join(scratch, 'run');
-  for (const args of [[], ['--json']]) {
-    const { code, stdout, stderr } = await weft('status', '--run-dir', dir, ...args);
+  for (const [place, ...args] of [[dir], [dir, '--json'], [PACKAGE]] as const) {
+    const { code, stdout, stderr } = await weft('status', '--run-dir', place, ...args);
     t.equal(code, 1);
-    t.match(stderr, `weft: --run-dir ${dir}: Weft is not running there`);
+    t.match(stderr, `weft: --run-dir ${place}: Weft is not running there`);
     t.equal(stderr.split('\n').length, 2);
     t.equal(stdout, '');
   }
