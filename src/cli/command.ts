@@ -23,7 +23,7 @@ import {
 } from './usage.js';
 
 /** What the usage says about a command, without what follows from its name. */
-type Texts = Pick<Usage, 'description' | 'examples'>;
+type Texts = Pick<Usage, 'description' | 'examples' | 'notes'>;
 
 export interface Command extends Usage {
   /** All its flags. */
@@ -53,11 +53,11 @@ export function isHelp(word: string): boolean {
  */
 export function flagCommand<Own extends Flags>(
   name: string,
-  texts: Texts & { readonly shown: readonly RunFlag[]; readonly notes: readonly string[] },
+  texts: Texts & { readonly shown: readonly RunFlag[] },
   own: Own,
   action: (options: RunOptions, flags: RunFlags & ValuesOf<Own>) => Promise<void>,
 ): Command {
-  const { shown, notes, ...usage } = { name: `weft ${name}`, synopsis: `weft ${name} [FLAG]...`, ...texts };
+  const { shown, ...usage } = { name: `weft ${name}`, synopsis: `weft ${name} [FLAG]...`, ...texts };
   const groups: readonly UsageGroup[] = [
     ...(Object.keys(own).length === 0 ? [] : [{ heading: 'Flags of this command:', rows: flagRows(own) }]),
     {
@@ -77,7 +77,10 @@ export function flagCommand<Own extends Flags>(
     const { values: all, given, help, ignored } = parseFlags(words, table);
     const values = all as RunFlags & ValuesOf<Own>;
     if (help === 'all') return void process.stdout.write(formatCompleteHelp(usage, groups));
-    if (help === 'short') return void process.stdout.write(formatHelp(usage, rows, notes));
+    if (help === 'short')
+      return void process.stdout.write(
+        formatHelp(usage, rows, `${usage.name} --help all and man weft list all flags.`),
+      );
     if (values.version) return void process.stderr.write(`weft ${version()}\n`);
     const problems = applyEnvironment(FLANNEL_FLAGS, values, given, process.env);
     configureLog({

@@ -32,10 +32,7 @@ export const run = flagCommand(
       'adopt',
       'v',
     ],
-    notes: [
-      "flanneld's flags also have variables: --ip-masq is FLANNELD_IP_MASQ=true.",
-      'weft run --help all and man weft list all flags.',
-    ],
+    notes: ["flanneld's flags also have variables: --ip-masq is FLANNELD_IP_MASQ=true."],
   },
   {},
   async (options, flags) => {
@@ -65,7 +62,6 @@ const reload = flagCommand(
     notes: [
       'The new process takes the flags of weft run, all of them, and stays in the',
       'background. The command ends once it is ready. If it fails, the old one goes on.',
-      'weft reload --help all and man weft list all flags.',
     ],
   },
   {},
@@ -95,10 +91,7 @@ const doctor = flagCommand(
       'iface',
       'run-dir',
     ],
-    notes: [
-      'It changes nothing, and exits with 1 if there is an error.',
-      'weft doctor --help all and man weft list all flags.',
-    ],
+    notes: ['It changes nothing, and exits with 1 if there is an error.'],
   },
   DOCTOR_FLAGS,
   async (options, { json, peers }) => {

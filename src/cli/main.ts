@@ -60,5 +60,5 @@ function withoutCommand(word: string): number {
 
 function help(): string {
   const commands = [...COMMANDS].map(([name, { description }]): UsageRow => [name, description]);
-  return formatHelp(WEFT, [...commands, ...OPTIONS.rows], ['weft COMMAND --help and man weft say more.']);
+  return formatHelp(WEFT, [...commands, ...OPTIONS.rows], 'weft COMMAND --help and man weft say more.');
 }

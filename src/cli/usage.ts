@@ -20,18 +20,21 @@ export interface Usage {
   readonly description: string;
   readonly synopsis: string;
   readonly examples: readonly UsageRow[];
+  /** Lines below the flags: what else a user must know. */
+  readonly notes?: readonly string[];
 }
 
 /** Columns of the longest flag that has its meaning beside it in the complete help. */
 const TERM_COLUMNS = 27;
 
-/** Returns the help that fits on one screen. `notes` are lines below the rows. */
-export function formatHelp(usage: Usage, rows: readonly UsageRow[], notes: readonly string[] = []): string {
+/** Returns the help that fits on one screen. `more` says where the rest is. */
+export function formatHelp(usage: Usage, rows: readonly UsageRow[], more?: string): string {
   const shown = rows.map(([term, meaning]): UsageRow => [term.replace(' [=BOOL]', ''), meaning]);
   const width = widestOf(shown);
   const lines = shown.map(
     ([term, meaning]) => `  ${term.padEnd(width)}  ${cut(meaning, COLUMNS - width - 4)}`,
   );
+  const notes = [...(usage.notes ?? []), ...(more === undefined ? [] : [more])];
   return [head(usage), ...lines, ...(notes.length === 0 ? [] : ['', ...notes]), ''].join('\n');
 }
 

@@ -48,7 +48,12 @@ export function formatManPage(page: ManPage): string {
     ...section('OPTIONS', terms(options.rows)),
     ...section(
       'COMMANDS',
-      terms([...commands.values()].map(({ synopsis, description }) => [synopsis, description])),
+      terms(
+        [...commands.values()].map(({ synopsis, description, notes = [] }) => [
+          synopsis,
+          [`${description}.`, ...notes].join(' '),
+        ]),
+      ),
     ),
     ...flagSections(commands),
     ...section('EXIT STATUS', terms(EXIT_STATUS)),

@@ -25,6 +25,12 @@ t.test('the manual page has the examples of every command, and names other pages
   t.match(page, /^\.SH "SEE ALSO"\n\.BR ip \(8\),/m);
 });
 
+t.test('the manual page has what the help says below the flags', async (t) => {
+  const notes = [...COMMANDS.values()].flatMap(({ notes = [] }) => notes);
+  t.ok(notes.length >= 4, 'the check finds them');
+  for (const note of notes) t.ok(page.includes(note.replaceAll('-', '\\-')), note);
+});
+
 t.test('commands with equal flags share a section of the manual page', async (t) => {
   t.match(page, '.SH "OPTIONS OF RUN, RELOAD"');
   t.match(page, '.SH "OPTIONS OF STATUS"');
