@@ -60,8 +60,9 @@ const reload = flagCommand(
     ],
     shown: ['run-dir'],
     notes: [
-      'The new process takes the flags of weft run, all of them, and stays in the',
-      'background. The command ends once it is ready. If it fails, the old one goes on.',
+      'The new process takes the flags of weft run, all of them. It stays in the',
+      'background and logs to the same stderr. The command ends once it is ready.',
+      'If it fails, the old one goes on.',
     ],
   },
   {},

@@ -76,18 +76,18 @@ t.test('the output of each command on three nodes is that of the golden files', 
   const exit = await capturing.exited;
   golden(t, 'capture', transcript(capture, { ...exit, stdout: capturing.stdout, stderr: capturing.stderr }));
 
-  // The new process has the outputs of the command, so they end with it: a file takes them.
+  // The new process logs to the stderr of the command, which ends with it: a file takes the log.
   const reload = ['reload', ...runFlags(weft, node.iface, ...LEVEL).slice(1)];
   const log = `${node.dir}/reload.log`;
-  const { code } = await runCommand(
+  const { code, stdout: printed } = await runCommand(
     node,
     reload,
-    { under: ['sh', '-c', `exec "$@" >${log} 2>&1`, 'sh'] },
+    { under: ['sh', '-c', `exec "$@" 2>${log}`, 'sh'] },
     60_000,
   );
   // What follows is the log of the running node.
   const [stderr = ''] = /^[^]*\] ready: .*\n/.exec(await readFile(log, 'utf8')) ?? [];
-  golden(t, 'reload', transcript(reload, { stdout: '', stderr, code }));
+  golden(t, 'reload', transcript(reload, { stdout: printed, stderr, code }));
   await compare('cleanup', ['cleanup', '--run-dir', runDir]);
   await compare('cleanup-again', ['cleanup', '--run-dir', runDir]);
   await compare('status-stopped', ['status', '--run-dir', runDir]);
