@@ -68,14 +68,13 @@ async function addGenerated(tree, version, seconds) {
   const unit = ['deploy/systemd/weft.service', 'deploy/weft.service'].find((path) => existsSync(ROOT + path));
   write(join(tree, 'usr/lib/systemd/system/weft.service'), packagedUnit(readFileSync(ROOT + unit, 'utf8')));
   const cli = `${ROOT}dist/src/cli`;
-  const { COMMANDS, DESCRIPTION, OPTIONS, SYNOPSIS } = await import(`${cli}/commands.js`);
+  const { COMMANDS, OPTIONS, WEFT } = await import(`${cli}/commands.js`);
   const { formatManPage } = await import(`${cli}/reference/man-page.js`);
   const { formatBashCompletion } = await import(`${cli}/reference/bash-completion.js`);
   const page = formatManPage({
     version,
     date: new Date(seconds * 1000).toISOString().slice(0, 10),
-    synopsis: SYNOPSIS,
-    description: DESCRIPTION,
+    program: WEFT,
     options: OPTIONS,
     commands: COMMANDS,
   });

@@ -9,27 +9,28 @@ import type { UsageRow } from './usage.js';
 const SNAPLEN = 262_144;
 
 export const CAPTURE_EXAMPLES: readonly UsageRow[] = [
-  ['weft capture --peer node-2', 'one line per packet to and from a peer'],
-  ['weft capture --drops', 'only the packets that Weft drops, with the reason'],
+  ['weft capture --peer node-2', 'one line per packet of this peer'],
+  ['weft capture --drops', 'what Weft drops, with the reason'],
   ['weft capture -w pods.pcapng --count 1000', 'a file for Wireshark'],
-  ['weft capture --inner | wireshark -k -i -', 'live; tcpdump -r - and tshark -r - work too'],
+  ['weft capture --inner | wireshark -k -i -', 'live'],
+  ['weft capture | tcpdump -n -r -', 'decoded by tcpdump'],
 ];
 
 export const CAPTURE_OPTIONS = {
   write: {
     type: 'string',
     short: 'w',
-    row: ['-w, --write <file>', 'write pcapng to a file; - is the standard output'],
+    row: ['-w, --write <PATH>', 'write pcapng to a file; - is the standard output'],
   },
   peer: {
     type: 'string',
-    row: ['--peer <ip|node>', 'one peer only: an address of the node or of its pods, or its name'],
+    row: ['--peer <PEER>', 'one peer, by name or by an address of its node or pods'],
   },
   inner: { type: 'boolean', row: ['--inner', 'only the packets of the overlay device'] },
   outer: { type: 'boolean', row: ['--outer', 'only the datagrams of the tunnel'] },
   drops: { type: 'boolean', row: ['--drops', 'only dropped packets'] },
-  snaplen: { type: 'string', row: ['--snaplen <bytes>', `most bytes of a packet (default: ${SNAPLEN})`] },
-  count: { type: 'string', short: 'c', row: ['-c, --count <n>', 'end after so many packets'] },
+  snaplen: { type: 'string', row: ['--snaplen <BYTES>', `most bytes of a packet (default: ${SNAPLEN})`] },
+  count: { type: 'string', short: 'c', row: ['-c, --count <N>', 'end after so many packets'] },
   text: { type: 'boolean', row: ['--text', 'one line per packet also into a pipe or a file'] },
 } as const;
 
@@ -37,7 +38,7 @@ export const CAPTURE_OPTIONS = {
 function numberOf(value: unknown, name: string, most: number): number {
   const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : 0;
   if (number >= 1 && number <= most) return number;
-  throw new UsageError(`error: --${name} ${show(value)}: not a whole number from 1 to ${most}`);
+  throw new UsageError(`--${name} ${show(value)}: not a whole number from 1 to ${most}`);
 }
 
 /** Returns the request that the options describe. @throws UsageError */
@@ -46,7 +47,7 @@ export function captureRequest(
   format: CaptureRequest['format'],
 ): CaptureRequest {
   const { peer, count, snaplen } = values;
-  if (peer === '') throw new UsageError('error: --peer "": name a peer, or omit the option for all peers');
+  if (peer === '') throw new UsageError('--peer "": name a peer, or omit the option for all peers');
   const both = values.inner !== true && values.outer !== true;
   return {
     command: 'capture',

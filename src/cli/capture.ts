@@ -37,9 +37,7 @@ export async function capturePackets(runDir: string, values: Values): Promise<vo
   const onTerminal = process.stdout.isTTY === true;
   const isText = values.text === true || (file === undefined && onTerminal);
   if (!isText && file === '-' && onTerminal)
-    throw new UsageError(
-      'error: -w -: pcapng is binary; name a file, or pipe it: weft capture | wireshark -k -i -',
-    );
+    throw new UsageError('-w -: pcapng is binary; name a file, or pipe it: weft capture | wireshark -k -i -');
   const request = captureRequest(values, isText ? 'text' : 'pcapng');
   const capture = await openCapture(runDir, request);
   let output: Writable;

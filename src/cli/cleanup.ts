@@ -1,6 +1,7 @@
 /** `weft cleanup`: stops Weft and removes what it created, also after it was killed. */
 
-import { rm, rmdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, rm, rmdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { attachOptions } from '../control/attach-options.js';
@@ -29,6 +30,7 @@ function print(line: string): void {
 
 /** Removes only what the Weft process of this run directory created, not the device of another process. @throws UserError */
 export async function cleanUp(runDir: string, subnetFile: string | undefined): Promise<void> {
+  await refuseUnprivileged(runDir);
   await refuseUnreachable(runDir);
   const before = await readJournal(runDir);
   let found = await stopRunning(runDir);
@@ -64,6 +66,16 @@ export async function cleanUp(runDir: string, subnetFile: string | undefined): P
   await forget(runDir);
   if (!found) print(`nothing to clean up (run directory ${runDir})`);
   await reportLeft();
+}
+
+/** @throws UserError if this user may not change the run directory, whose files say what there is to remove */
+async function refuseUnprivileged(runDir: string): Promise<void> {
+  try {
+    await access(runDir, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES')
+      throw new UserError(`--run-dir ${runDir}: permission denied; run this command as root`);
+  }
 }
 
 /** Removes the files of `weft run` in the run directory. */

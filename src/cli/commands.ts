@@ -4,19 +4,44 @@ import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.j
 import { info, silence } from '../control/support/log.js';
 import { CAPTURE_EXAMPLES, CAPTURE_OPTIONS } from './capture-options.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
-import { DOCTOR_FLAGS } from './flags.js';
+import { DOCTOR_FLAGS, FLANNEL_FLAGS } from './flags.js';
 import { formatFlagsConfig } from './flags-config.js';
 import { intervalOf, TOP_EXAMPLES, TOP_OPTIONS } from './top-options.js';
-import type { UsageGroup } from './usage.js';
+import type { Usage, UsageGroup } from './usage.js';
 
 /** The one command whose errors belong into the log. */
 export const run = flagCommand(
   'run',
-  "carry this node's pod traffic until SIGTERM or SIGINT",
+  {
+    description: "carry this node's pod traffic until SIGTERM or SIGINT",
+    examples: [
+      ['NODE_NAME=pi weft run --kube-subnet-mgr --kubeconfig-file k8s.conf', 'Kubernetes'],
+      ['weft run --lease-file leases.json --net-config-path net-conf.json', 'lease file'],
+      ['weft run --etcd-endpoints http://192.168.77.10:2379 --ip-masq', 'etcd'],
+    ],
+    shown: [
+      'kube-subnet-mgr',
+      'kubeconfig-file',
+      'etcd-endpoints',
+      'lease-file',
+      'net-config-path',
+      'iface',
+      'public-ip',
+      'ip-masq',
+      'healthz-port',
+      'adopt',
+      'v',
+    ],
+    notes: ["flanneld's flags also have variables: --ip-masq is FLANNELD_IP_MASQ=true."],
+  },
   {},
   async (options, flags) => {
     // A failed start from a lease file logs its error only.
     if (options.source.type !== 'file') info(formatFlagsConfig(flags));
+    if (flags['etcd-endpoints'] === FLANNEL_FLAGS['etcd-endpoints'].initial && options.source.type === 'etcd')
+      info(
+        'leases from etcd on this machine, as flanneld; --kube-subnet-mgr or --lease-file chooses another source',
+      );
     checkPlatform(process.platform, process.arch);
     await checkPrivileges();
     await checkTun();
@@ -27,7 +52,19 @@ export const run = flagCommand(
 
 const reload = flagCommand(
   'reload',
-  'replace the running Weft in the background; ends once the new one is ready',
+  {
+    description: 'replace the running Weft without losing a packet',
+    examples: [
+      ['systemctl reload weft', 'service'],
+      ['weft reload --lease-file leases.json --net-config-path net-conf.json', 'by hand'],
+    ],
+    shown: ['run-dir'],
+    notes: [
+      'The new process takes the flags of weft run, all of them. It stays in the',
+      'background and logs to the same stderr. The command ends once it is ready.',
+      'If it fails, the old one goes on.',
+    ],
+  },
   {},
   async (options) => {
     checkPlatform(process.platform, process.arch);
@@ -38,7 +75,25 @@ const reload = flagCommand(
 
 const doctor = flagCommand(
   'doctor',
-  'check this node, with or without a running Weft, and its peers (read-only)',
+  {
+    description: 'check this node, with or without a running Weft, and its peers',
+    examples: [
+      ['weft doctor', 'while Weft runs: problems and remedies'],
+      ['weft doctor --peers', 'which peers answer, and why not'],
+      ['weft doctor --lease-file leases.json', 'before the start; flags of weft run'],
+      ['weft doctor --json | jq .findings', 'for scripts'],
+    ],
+    shown: [
+      'kube-subnet-mgr',
+      'kubeconfig-file',
+      'etcd-endpoints',
+      'lease-file',
+      'net-config-path',
+      'iface',
+      'run-dir',
+    ],
+    notes: ['It changes nothing, and exits with 1 if there is an error.'],
+  },
   DOCTOR_FLAGS,
   async (options, { json, peers }) => {
     // The report on stdout replaces the log.
@@ -57,10 +112,17 @@ const doctor = flagCommand(
 
 const status = optionCommand(
   'status',
-  'show problems, peers and traffic of the running Weft',
+  {
+    description: 'show problems, peers and traffic of the running Weft',
+    examples: [
+      ['weft status', 'the state of this node on one screen'],
+      ['weft status --all', 'with every peer and every counter'],
+      ['weft status --json | jq .counters', 'for scripts'],
+    ],
+  },
   {
     all: { type: 'boolean', row: ['--all', 'list every peer and every counter'] },
-    json: { type: 'boolean', row: ['--json', 'print JSON (docs/status.md)'] },
+    json: { type: 'boolean', row: ['--json', 'print JSON'] },
   },
   async (runDir, { all, json }) => {
     const { printStatus } = await import('./status.js');
@@ -70,34 +132,39 @@ const status = optionCommand(
 
 const capture = optionCommand(
   'capture',
-  'show or record packets that Weft forwards and drops',
+  { description: 'show or record packets that Weft forwards and drops', examples: CAPTURE_EXAMPLES },
   CAPTURE_OPTIONS,
   async (runDir, values) => {
     const { capturePackets } = await import('./capture.js');
     await capturePackets(runDir, values);
   },
-  CAPTURE_EXAMPLES,
 );
 
 const top = optionCommand(
   'top',
-  'watch the traffic of each peer, and drops as they occur',
+  { description: 'watch the traffic of each peer, and drops as they occur', examples: TOP_EXAMPLES },
   TOP_OPTIONS,
   async (runDir, { interval }) => {
     const intervalMs = intervalOf(interval);
     const { showTop } = await import('./top/top.js');
     await showTop(runDir, intervalMs);
   },
-  TOP_EXAMPLES,
 );
 
 const cleanup = optionCommand(
   'cleanup',
-  'stop Weft; remove device, routes, rules and subnet.env',
+  {
+    description: 'stop Weft; remove device, routes, rules and subnet.env',
+    examples: [
+      ['weft cleanup', 'a Weft that runs or was killed'],
+      ['systemctl disable --now weft && weft cleanup', 'the service'],
+      ['weft cleanup --run-dir /run/weft-2', 'another run directory'],
+    ],
+  },
   {
     'subnet-file': {
       type: 'string',
-      row: ['--subnet-file <path>', 'subnet file to remove (default: the one that Weft wrote)'],
+      row: ['--subnet-file <PATH>', 'subnet file to remove (default: the one that Weft wrote)'],
     },
   },
   async (runDir, { 'subnet-file': subnetFile }) => {
@@ -111,8 +178,18 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map(
   Object.entries({ run, reload, doctor, status, top, capture, cleanup }),
 );
 
-export const SYNOPSIS = 'weft [options] [command]';
-export const DESCRIPTION =
-  "A userspace dataplane for flannel's vxlan and udp: replaces flanneld on nodes without the vxlan kernel module.";
+/** `weft` without a command. */
+export const WEFT: Usage = {
+  name: 'weft',
+  description: "flannel's network in userspace, for nodes without the vxlan module",
+  synopsis: 'weft COMMAND [OPTION]...',
+  examples: [
+    ['weft run --kube-subnet-mgr --ip-masq', 'run this node, in place of flanneld'],
+    ['weft status', 'see whether it runs well'],
+    ['weft doctor --peers', 'find out what is wrong, and what to do'],
+    ['weft capture --drops', 'see which packets are lost'],
+  ],
+};
+
 /** The options that stand without a command. */
 export const OPTIONS: UsageGroup = { heading: 'Options:', rows: [['--version', 'print the version'], HELP] };

@@ -55,7 +55,7 @@ export const FLANNEL_FLAGS = {
   'ip-blackhole-route': bool(false, "keep a blackhole route for this node's subnet"),
   'net-config-path': path(
     '/etc/kube-flannel/net-conf.json',
-    'file with the network configuration; with etcd, the key `config` replaces it',
+    'network configuration; with etcd, the key `config` replaces it',
   ),
   'set-node-network-unavailable': bool(
     true,
@@ -70,11 +70,11 @@ export const FLANNEL_FLAGS = {
 export const WEFT_FLAGS = {
   'lease-file': path(
     undefined,
-    'JSON file with the leases of all nodes, instead of Kubernetes or etcd; watched',
+    'JSON file with the leases of all nodes; watched; replaces Kubernetes and etcd',
   ),
-  adopt: bool(false, 'take over from flanneld: replace its vxlan device and keep the MAC'),
-  takeover: bool(false, 'replace the running Weft of --run-dir without losing a packet; start if none runs'),
-  'run-dir': path('/run/weft', 'directory of the control socket and the state'),
+  adopt: bool(false, 'take over from flanneld; replaces its vxlan device and keeps the MAC'),
+  takeover: bool(false, 'replace the Weft of --run-dir without losing a packet; start if none runs'),
+  'run-dir': path('/run/weft', 'directory of socket and state'),
   workers: integer(1, 'N', 'forwarding threads, 1 to 64', [1, 64]),
   offload: choice(
     'auto',
@@ -108,7 +108,7 @@ export const WEFT_FLAGS = {
 
 /** Flags that only `weft doctor` has. */
 export const DOCTOR_FLAGS = {
-  peers: bool(false, 'probe the way to every peer, through the tunnel and underneath it'),
+  peers: bool(false, 'probe the way to every peer; tests the tunnel and the network underneath it'),
   json: bool(false, 'print JSON'),
 };
 

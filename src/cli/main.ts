@@ -5,18 +5,11 @@ import { logNodeWarnings } from '../control/support/node-warnings.js';
 import { printable } from '../control/support/printable.js';
 import { UserError, unexpectedError } from '../control/support/user-error.js';
 import { version } from '../version.js';
-import type { Command } from './command.js';
-import { COMMANDS, DESCRIPTION, OPTIONS, run, SYNOPSIS } from './commands.js';
+import { type Command, isHelp } from './command.js';
+import { COMMANDS, OPTIONS, run, WEFT } from './commands.js';
 import { UsageError } from './go-flags.js';
-import { formatUsage } from './usage.js';
-
-const USAGE = formatUsage(SYNOPSIS, DESCRIPTION, [
-  OPTIONS,
-  {
-    heading: 'Commands:',
-    rows: [...COMMANDS].map(([name, { description }]) => [`${name} [options]`, description]),
-  },
-]);
+import { nearest } from './nearest.js';
+import { formatHelp, type UsageRow } from './usage.js';
 
 /** Returns the exit code: 0 success, 1 failure, 2 wrong usage. */
 export async function main([name = '', ...words]: string[]): Promise<number> {
@@ -36,7 +29,8 @@ export async function main([name = '', ...words]: string[]): Promise<number> {
     return 0;
   } catch (thrown) {
     if (thrown instanceof UsageError) {
-      process.stderr.write(`${printable(thrown.message)}\n${command?.usage ?? ''}`);
+      const { name: asked } = command ?? WEFT;
+      process.stderr.write(`${asked}: ${printable(thrown.message)}; see ${asked} --help\n`);
       return 2;
     }
     report(command, thrown);
@@ -51,12 +45,20 @@ function report(command: Command | undefined, thrown: unknown): void {
   else process.stderr.write(`weft: ${message}\n`);
 }
 
-/** Prints the version or the usage. Returns the exit code. @throws UsageError for an unknown command or option */
+/** Prints the version or the help. Returns the exit code. @throws UsageError for an unknown command or option */
 function withoutCommand(word: string): number {
   if (word === '--version') process.stdout.write(`weft ${version()}\n`);
-  else if (word === '-h' || word === '--help') process.stdout.write(USAGE);
-  else if (word !== '')
-    throw new UsageError(`error: unknown ${word.startsWith('-') ? 'option' : 'command'} '${word}'`);
-  else process.stderr.write(USAGE);
+  else if (isHelp(word)) process.stdout.write(help());
+  else if (word !== '') {
+    const meant = nearest(word, [...COMMANDS.keys(), '--version', '--help']);
+    throw new UsageError(
+      `unknown ${word.startsWith('-') ? 'option' : 'command'} '${word}'${meant === undefined ? '' : `; the nearest is ${meant}`}`,
+    );
+  } else process.stderr.write(help());
   return word === '' ? 2 : 0;
+}
+
+function help(): string {
+  const commands = [...COMMANDS].map(([name, { description }]): UsageRow => [name, description]);
+  return formatHelp(WEFT, [...commands, ...OPTIONS.rows], 'weft COMMAND --help and man weft say more.');
 }

@@ -23,7 +23,8 @@ export async function reload(runDir: string): Promise<void> {
   const next = spawn(node, [...process.execArgv, script, 'run', '--takeover', ...flags], {
     // In a session of its own it outlives the terminal.
     detached: true,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    // It logs to stderr only. A pipe that it held open would keep its reader waiting.
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
   const deadline = performance.now() + TAKEN_MS;
   for (;;) {

@@ -17,7 +17,7 @@ export const TOP_EXAMPLES: readonly UsageRow[] = [
 export const TOP_OPTIONS = {
   interval: {
     type: 'string',
-    row: ['--interval <s>', `seconds between two readings, ${LEAST_S} to ${MOST_S} (default: 1)`],
+    row: ['--interval <S>', `seconds between two readings, ${LEAST_S} to ${MOST_S} (default: 1)`],
   },
 } as const;
 
@@ -26,6 +26,6 @@ export function intervalOf(value: unknown): number {
   if (value === undefined) return 1000;
   const seconds = /^\d+(\.\d+)?$/.test(String(value)) ? Number(value) : Number.NaN;
   if (!(seconds >= LEAST_S && seconds <= MOST_S))
-    throw new UsageError(`error: --interval ${value}: not a number of seconds from ${LEAST_S} to ${MOST_S}`);
+    throw new UsageError(`--interval ${value}: not a number of seconds from ${LEAST_S} to ${MOST_S}`);
   return seconds * 1000;
 }

@@ -80,6 +80,7 @@ export function weftCommands(text: string): string[][] {
     [
       ...line
         .replace(/(^|\s)#.*/, '')
+        .replaceAll(/ \d?>>? ?\S+/g, '')
         .matchAll(/(?:^|[\s'`(;&|])weft ((?:[a-z]+|--version|--help|-h)(?: [^;&|)`']*)?)/g),
     ].map(([, command = '']) => command.trim().split(/\s+/)),
   );

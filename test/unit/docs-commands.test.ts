@@ -50,7 +50,8 @@ function problemOf([name = '', ...rest]: readonly string[]): string | undefined 
   if (!['run', 'reload', 'doctor'].includes(name)) return `weft has no command ${name}`;
   try {
     const table = name === 'doctor' ? { ...RUN_FLAGS, ...DOCTOR_FLAGS } : RUN_FLAGS;
-    const { values, given } = parseFlags(words, table);
+    const { values, given, help } = parseFlags(words, table);
+    if (help !== undefined) return undefined;
     runOptions(values, given);
     const last = words.findLastIndex((word) => word.startsWith('-'));
     const named = words[last]?.replace(/^--?/, '') ?? '';

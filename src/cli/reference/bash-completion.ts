@@ -5,6 +5,7 @@ import type { UsageGroup, UsageRow } from '../usage.js';
 
 /** What follows a flag. */
 interface Completion {
+  /** The flag; `-w|--write` if it has two names. */
   readonly flag: string;
   /** The words to choose from; the names of files if there are none. */
   readonly choices: readonly string[];
@@ -50,12 +51,12 @@ complete -F _weft weft
 `;
 }
 
-/** Returns the flags of all rows, such as `--run-dir`. */
+/** Returns the long flags of all rows, such as `--run-dir`. */
 function flagsOf(groups: readonly UsageGroup[]): string[] {
-  return groups.flatMap(({ rows }) => rows.map(([term]) => flagOf(term)));
+  return groups.flatMap(({ rows }) => rows.map(([term]) => longOf(term)));
 }
 
-function flagOf(term: string): string {
+function longOf(term: string): string {
   return /--[\w-]+/.exec(term)?.[0] ?? term;
 }
 
@@ -65,10 +66,10 @@ function valuesOf(groups: readonly UsageGroup[]): Completion[] {
 }
 
 function valueOf(term: UsageRow[0]): Completion[] {
-  const [, placeholder = ''] = /<(.+)>$/.exec(term) ?? [];
-  const flag = flagOf(term);
-  if (placeholder.includes('|')) return [{ flag, choices: placeholder.split('|') }];
-  return /^(path|dir)$/i.test(placeholder) ? [{ flag, choices: [] }] : [];
+  const [, names = '', choices = ''] = /^(.+) [<[]([\w|]+)[>\]]$/.exec(term) ?? [];
+  const flag = names.replaceAll(', ', '|');
+  if (/^(PATH|DIR)$/.test(choices)) return [{ flag, choices: [] }];
+  return /^[a-z|]+$/.test(choices) ? [{ flag, choices: choices.split('|') }] : [];
 }
 
 function unique(completions: readonly Completion[]): Completion[] {

@@ -1,18 +1,26 @@
 /** The manual page weft(8), made from the commands and their flags (man-pages(7), groff_man(7)). */
 
 import type { Command } from '../command.js';
-import type { UsageGroup, UsageRow } from '../usage.js';
+import type { Usage, UsageGroup, UsageRow } from '../usage.js';
 
 /** What the page says about the program as a whole. */
 export interface ManPage {
   readonly version: string;
   /** The date of the release, YYYY-MM-DD. */
   readonly date: string;
-  readonly synopsis: string;
-  readonly description: string;
+  readonly program: Usage;
   readonly options: UsageGroup;
   readonly commands: ReadonlyMap<string, Command>;
 }
+
+const DESCRIPTION =
+  'Weft runs the vxlan and udp backends of flannel in userspace. It takes the place of flanneld on a node whose kernel has no vxlan module. The other nodes of the cluster need no change.';
+
+const ENVIRONMENT: readonly UsageRow[] = [
+  ['FLANNELD_<NAME>', "each of flanneld's flags; a flag on the command line counts more"],
+  ['NODE_NAME', 'the name of this node in Kubernetes'],
+  ['NO_COLOR', 'weft top without colours'],
+];
 
 const FILES: readonly UsageRow[] = [
   ['/etc/weft/weft.conf', 'flags and FLANNELD_* variables of the systemd service'],
@@ -20,6 +28,8 @@ const FILES: readonly UsageRow[] = [
   ['/run/weft', 'the control socket and the state'],
   ['/run/flannel/subnet.env', 'the subnet, for the CNI plugin'],
 ];
+
+const SEE_ALSO = ['.BR ip (8),', '.BR bridge (8),', '.BR systemctl (1),', '.BR tcpdump (8)'];
 
 const EXIT_STATUS: readonly UsageRow[] = [
   ['0', 'success'],
@@ -29,21 +39,28 @@ const EXIT_STATUS: readonly UsageRow[] = [
 
 /** Returns the page in roff. */
 export function formatManPage(page: ManPage): string {
-  const { version, date, synopsis, description, options, commands } = page;
+  const { version, date, program, options, commands } = page;
   return [
     `.TH WEFT 8 ${quoted(date)} ${quoted(`weft ${version}`)} "System Administration"`,
-    ...section('NAME', ['weft \\- userspace VXLAN dataplane that takes the place of flanneld']),
-    ...section('SYNOPSIS', synopses(synopsis, commands)),
-    ...section('DESCRIPTION', [escaped(description)]),
+    ...section('NAME', [`weft \\- ${escaped(program.description)}`]),
+    ...section('SYNOPSIS', synopses([program, ...commands.values()])),
+    ...section('DESCRIPTION', [escaped(DESCRIPTION)]),
     ...section('OPTIONS', terms(options.rows)),
     ...section(
       'COMMANDS',
-      terms([...commands.values()].map(({ synopsis, description }) => [synopsis, description])),
+      terms(
+        [...commands.values()].map(({ synopsis, description, notes = [] }) => [
+          synopsis,
+          [`${description}.`, ...notes].join(' '),
+        ]),
+      ),
     ),
     ...flagSections(commands),
     ...section('EXIT STATUS', terms(EXIT_STATUS)),
+    ...section('ENVIRONMENT', terms(ENVIRONMENT)),
     ...section('FILES', terms(FILES)),
-    ...section('SEE ALSO', ['.BR ip (8),', '.BR systemctl (1)']),
+    ...section('EXAMPLES', [...commands.values()].flatMap(examplesOf)),
+    ...section('SEE ALSO', SEE_ALSO),
     '',
   ].join('\n');
 }
@@ -66,9 +83,12 @@ function flagSections(commands: ReadonlyMap<string, Command>): string[] {
   );
 }
 
-function synopses(synopsis: string, commands: ReadonlyMap<string, Command>): string[] {
-  const lines = [synopsis, ...[...commands.values()].map((command) => command.synopsis)];
-  return lines.flatMap((line, index) => [...(index === 0 ? [] : ['.br']), escaped(line)]);
+function synopses(usages: readonly Usage[]): string[] {
+  return usages.flatMap(({ synopsis }, index) => [...(index === 0 ? [] : ['.br']), escaped(synopsis)]);
+}
+
+function examplesOf({ name, examples }: Usage): string[] {
+  return [`.SS ${quoted(name)}`, ...terms(examples)];
 }
 
 function section(title: string, lines: readonly string[]): string[] {

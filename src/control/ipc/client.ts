@@ -89,7 +89,7 @@ function isCrowded(error: unknown): boolean {
 }
 
 export function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
+  if (['ENOENT', 'ENOTDIR', 'ECONNREFUSED'].includes(error.code ?? '')) {
     return new NotRunning(
       `--run-dir ${runDir}: Weft is not running there (nothing listens on ${path}); start it with weft run, or name another directory`,
     );

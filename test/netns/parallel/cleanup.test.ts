@@ -49,6 +49,22 @@ t.test('weft cleanup after a clean stop removes the subnet file', async (t) => {
   await cleanUp(t, weft, /removed .*subnet\.env/);
 });
 
+t.test('weft cleanup of a user who is not root says so, and removes nothing', async (t) => {
+  const lab = await makeBed(t, { name: 'cleanuser' });
+  const weft = await startWeft(t, lab.node(1));
+  await weft.end();
+  const under = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'];
+  const { code, stdout, stderr } = await runCommand(weft.node, ['cleanup', '--run-dir', weft.runDir], {
+    under,
+  });
+  t.same(
+    [code, stdout, stderr],
+    [1, '', `weft: --run-dir ${weft.runDir}: permission denied; run this command as root\n`],
+  );
+  t.match(await everythingOf(weft.node), /^\d+: flannel\.1: /m);
+  t.ok(existsSync(weft.subnetFile) && existsSync(weft.runDir));
+});
+
 t.test('weft cleanup after kill -9 removes device, rules and files', async (t) => {
   const lab = await makeBed(t, { name: 'cleankill' });
   const weft = await startWeft(t, lab.node(1));

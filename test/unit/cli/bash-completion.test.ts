@@ -35,6 +35,9 @@ t.test('bash completes the flags of a command', async (t) => {
 t.test('bash completes the values of a choice, and the names of files for a path', async (t) => {
   t.same(await completions('run', '--offload', ''), ['auto', 'none', 'gso', 'bpf']);
   t.same(await completions('run', '--offload', '=', 'g'), ['gso']);
+  t.same(await completions('doctor', '--help', ''), ['all']);
   t.ok((await completions('run', '--lease-file', '/et')).includes('/etc'));
+  for (const flag of ['-w', '--write'])
+    t.ok((await completions('capture', flag, '/et')).includes('/etc'), flag);
   t.ok((await completions('status', '--run-dir', '=')).includes('etc'));
 });

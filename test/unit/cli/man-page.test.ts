@@ -1,9 +1,9 @@
 import t from 'tap';
-import { COMMANDS, DESCRIPTION, OPTIONS, SYNOPSIS } from '../../../src/cli/commands.js';
+import { COMMANDS, OPTIONS, WEFT } from '../../../src/cli/commands.js';
 import { RUN_FLAGS } from '../../../src/cli/flags.js';
 import { formatManPage } from '../../../src/cli/reference/man-page.js';
 
-const PAGE = { version: '1.2.3', date: '2026-11-29', synopsis: SYNOPSIS, description: DESCRIPTION };
+const PAGE = { version: '1.2.3', date: '2026-11-29', program: WEFT };
 const page = formatManPage({ ...PAGE, options: OPTIONS, commands: COMMANDS });
 
 t.test('the manual page begins with title, section, date and version', async (t) => {
@@ -16,6 +16,19 @@ t.test('the manual page has every command and every flag of weft run, with its m
     t.ok(page.includes(`.B "${synopsis.replaceAll('-', '\\-')}"`), name);
   for (const name of Object.keys(RUN_FLAGS))
     t.match(page, new RegExp(`^\\.TP\n\\.B "\\\\-\\\\-${name.replaceAll('-', '\\\\-')} .*"\n\\S`, 'm'), name);
+});
+
+t.test('the manual page has the examples of every command, and names other pages', async (t) => {
+  const [, examples = ''] = /^\.SH "EXAMPLES"$([^]*)^\.SH "SEE ALSO"$/m.exec(page) ?? [];
+  for (const [command, purpose] of [...COMMANDS.values()].flatMap(({ examples }) => examples))
+    t.ok(examples.includes(`.B "${command.replaceAll('-', '\\-')}"\n${purpose}`), command);
+  t.match(page, /^\.SH "SEE ALSO"\n\.BR ip \(8\),/m);
+});
+
+t.test('the manual page has what the help says below the flags', async (t) => {
+  const notes = [...COMMANDS.values()].flatMap(({ notes = [] }) => notes);
+  t.ok(notes.length >= 4, 'the check finds them');
+  for (const note of notes) t.ok(page.includes(note.replaceAll('-', '\\-')), note);
 });
 
 t.test('commands with equal flags share a section of the manual page', async (t) => {

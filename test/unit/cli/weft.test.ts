@@ -1,35 +1,13 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { weft, weftWith } from '../../support/weft-command.js';
 
-const WEFT = fileURLToPath(new URL('../../../src/cli/weft.js', import.meta.url));
 const PACKAGE = fileURLToPath(new URL('../../../../package.json', import.meta.url));
 
 const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
-
-const COMMANDS = ['run', 'doctor', 'status', 'top', 'cleanup'];
-
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-function weft(...args: string[]): Promise<Outcome> {
-  return weftWith({}, ...args);
-}
-
-function weftWith(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const options = { env: { PATH: process.env.PATH, ...environment } };
-    execFile(process.execPath, [WEFT, ...args], options, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-  });
-}
 
 t.test('weft --version prints the version of the package on stdout', async (t) => {
   t.same(await weft('--version'), { code: 0, stdout: `weft ${version}\n`, stderr: '' });
@@ -39,64 +17,16 @@ t.test('weft run -version prints the version on stderr, as flanneld does', async
   t.same(await weft('run', '-version'), { code: 0, stdout: '', stderr: `weft ${version}\n` });
 });
 
-t.test('weft --help and the --help of each command print the usage and exit with 0', async (t) => {
-  for (const args of [['--help'], ...COMMANDS.map((command) => [command, '--help'])]) {
-    const { code, stdout, stderr } = await weft(...args);
-    t.equal(code, 0, args.join(' '));
-    t.match(stdout, 'Usage: weft');
-    t.equal(stderr, '');
-  }
-});
-
-t.test('weft top --help has examples first, and fits on one screen', async (t) => {
-  const { stdout } = await weft('top', '--help');
-  const rows = stdout.split('\n').reduce((sum, line) => sum + Math.ceil((line.length || 1) / 80), 0);
-  t.ok(rows <= 24, `${rows} rows of 80 columns`);
-  t.ok(stdout.indexOf('Examples:') < stdout.indexOf('Options:'));
-});
-
-t.test('weft run and weft doctor accept -h and -help and list every flag', async (t) => {
-  const { stdout } = await weft('run', '-help');
-  t.match(stdout, /^Usage: weft run \[OPTION\]\.\.\./);
-  t.match(stdout, /--etcd-endpoints <URLS>.*\n[^]*--ip-masq \[=BOOL\][^]*--v <N>[^]*--lease-file <PATH>/);
-  const doctor = await weft('doctor', '-v=1', '-h', '-foo');
-  t.match(doctor.stdout, /^Usage: weft doctor/);
-  t.same([doctor.code, doctor.stderr], [0, '']);
-});
-
-t.test(
-  'weft run and weft doctor print an error in the flags and the usage on stderr and exit with 2',
-  async (t) => {
-    for (const [args, says] of [
-      [['run', '-foo'], 'flag provided but not defined: -foo'],
-      [['doctor', '--workers', '0'], 'invalid value "0" for flag -workers: value out of range'],
-      [
-        ['run', '--lease-file', 'x', '--kube-subnet-mgr'],
-        '--lease-file and --kube-subnet-mgr are two sources',
-      ],
-    ] as const) {
-      const { code, stdout, stderr } = await weft(...args);
-      t.equal(code, 2, args.join(' '));
-      t.ok(stderr.startsWith(says), stderr);
-      t.match(stderr.split('\n')[1], `Usage: weft ${args[0]} [OPTION]...`);
-      t.equal(stdout, '');
-    }
-  },
-);
-
-t.test('weft prints one line for any other usage error and exits with 2', async (t) => {
+t.test('weft run and weft doctor print an error in the flags as one line and exit with 2', async (t) => {
   for (const [args, says] of [
-    [['fly'], "unknown command 'fly'"],
-    [['--fly'], "unknown option '--fly'"],
-    [['status', '--fly'], "unknown option '--fly'"],
-    [['status', '--run-dir'], "'--run-dir <value>' argument missing"],
-    [['top', '--interval', '0'], '--interval 0: not a number of seconds from 0.1 to 3600'],
-    [['cleanup', 'run'], "unexpected argument 'run'"],
+    [['run', '-foo'], 'flag provided but not defined: -foo'],
+    [['doctor', '--workers', '0'], 'invalid value "0" for flag -workers: value out of range'],
+    [['run', '--lease-file', 'x', '--kube-subnet-mgr'], '--lease-file and --kube-subnet-mgr are two sources'],
   ] as const) {
     const { code, stdout, stderr } = await weft(...args);
     t.equal(code, 2, args.join(' '));
-    t.match(stderr, says);
-    t.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+    t.ok(stderr.startsWith(`weft ${args[0]}: ${says}`), stderr);
+    t.equal(stderr.split('\n').length, 2, stderr);
     t.equal(stdout, '');
   }
 });
@@ -129,6 +59,13 @@ t.test('weft run logs a variable with an invalid value and continues', async (t)
   t.equal(lines.length, 2);
 });
 
+t.test('weft run warns of a word that hides the flags behind it', async (t) => {
+  const wrong = ['run', '--subnet-lease-renew-margin', '0', '--ip-masq'];
+  const { stderr } = await weft(...wrong, 'false', '--workers', '2');
+  t.match(stderr, /^W[^\n]* ignoring "false" and all words after it: it is no flag; [^\n]*\nE/);
+  t.match((await weft(...wrong, '--', 'false')).stderr, /^E[^\n]*\n$/);
+});
+
 t.test('weft run logs its flags first, except with a lease file', async (t) => {
   // Node preloads this module; it pretends an unsupported platform.
   const unsupported = {
@@ -136,6 +73,11 @@ t.test('weft run logs its flags first, except with a lease file', async (t) => {
   };
   const kube = await weftWith(unsupported, 'run', '--kube-subnet-mgr', '-v=1');
   const [first, second] = kube.stderr.split('\n');
+  const etcd = await weftWith(unsupported, 'run');
+  t.match(
+    etcd.stderr.split('\n')[1],
+    /^I.*\] leases from etcd on this machine, .* --lease-file chooses another/,
+  );
   t.match(first, /^I.*\] CLI flags config: \{etcdEndpoints:.* kubeSubnetMgr:true .*\}$/);
   t.match(second, /^E.*\] platform sunos is not supported/);
   const file = await weftWith(unsupported, 'run', '--lease-file', 'x');
@@ -165,10 +107,10 @@ t.test('weft status prints one line and exits with 1 if Weft does not run', asyn
   const scratch = mkdtempSync(join(tmpdir(), 'weft-'));
   t.teardown(() => rmSync(scratch, { recursive: true }));
   const dir = join(scratch, 'run');
-  for (const args of [[], ['--json']]) {
-    const { code, stdout, stderr } = await weft('status', '--run-dir', dir, ...args);
+  for (const [place, ...args] of [[dir], [dir, '--json'], [PACKAGE]] as const) {
+    const { code, stdout, stderr } = await weft('status', '--run-dir', place, ...args);
     t.equal(code, 1);
-    t.match(stderr, `weft: --run-dir ${dir}: Weft is not running there`);
+    t.match(stderr, `weft: --run-dir ${place}: Weft is not running there`);
     t.equal(stderr.split('\n').length, 2);
     t.equal(stdout, '');
   }

@@ -64,10 +64,6 @@ t.test('difference writes only rows that have changed', async (t) => {
 t.test('intervalOf accepts seconds from 0.1 to 3600', async (t) => {
   t.same([undefined, '1', '0.5', '3600'].map(intervalOf), [1000, 1000, 500, 3_600_000]);
   for (const value of ['0', '-1', '', 'x', '3601', '1e2', '0.05']) {
-    t.throws(
-      () => intervalOf(value),
-      { message: `error: --interval ${value}: not a number of seconds` },
-      value,
-    );
+    t.throws(() => intervalOf(value), { message: `--interval ${value}: not a number of seconds` }, value);
   }
 });
