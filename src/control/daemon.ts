@@ -1,6 +1,6 @@
 /** `weft run`: the start, step by step, and the shutdown in reverse order. */
 
-import { mkdir, rmdir } from 'node:fs/promises';
+import { rmdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SpareWorker } from '../dataplane/dataplane.js';
 import { keepHeapSmall, releaseGarbage, tuneHeap } from '../sys/heap.js';
@@ -31,6 +31,7 @@ import { NOT_READY, Service } from './service.js';
 import { ServiceManager } from './service-manager.js';
 import { Shutdown } from './shutdown.js';
 import { info, warn } from './support/log.js';
+import { makeDirectory } from './support/make-directory.js';
 import { Teardown } from './support/teardown.js';
 import { UserError } from './support/user-error.js';
 import { Predecessor } from './takeover/predecessor.js';
@@ -91,7 +92,7 @@ async function runUntilShutdown(
     const source = await sourceFor(options.source);
     teardown.defer('the lease source', () => source.close());
     // A failed start leaves no directory behind; `rmdir` fails where there are files.
-    const created = await mkdir(options.runDir, { recursive: true, mode: 0o755 }).catch(() => undefined);
+    const created = await makeDirectory(options.runDir).catch(() => undefined);
     if (created !== undefined)
       teardown.defer('the run directory', () => rmdir(options.runDir).catch(() => {}));
     let tracker: UnderlayTracker | undefined;

@@ -1,8 +1,9 @@
 /** A text file that Weft owns: written atomically, and compared with what Weft wrote. */
 
 import type { BigIntStats } from 'node:fs';
-import { lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory } from './make-directory.js';
 import { LARGE_FILE, readTextFile } from './read-file.js';
 import { Serial } from './serial.js';
 
@@ -79,18 +80,6 @@ export class TextFile {
 async function refuseDevice(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => undefined);
   if (stats?.isCharacterDevice() || stats?.isBlockDevice()) throw new Error('this is a device; name a file');
-}
-
-/** Creates a directory and its parents unless it exists. @throws the error of the system call */
-export async function makeDirectory(path: string): Promise<void> {
-  const mode = 0o755;
-  try {
-    await mkdir(path, { recursive: true, mode });
-  } catch (error) {
-    // On a read-only file system Node reports ENOENT.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    await mkdir(path, { mode });
-  }
 }
 
 /** Every change of the content changes one of these; a change of mode or owner changes the time too, but not the text. */
