@@ -40,7 +40,7 @@ function blockOf({ severity, what, why, fix }: Finding): string {
   return [
     paragraph(severity === 'error' ? 'ERROR' : 'WARNING', what),
     ...(why === null ? [] : [paragraph('   why:', why)]),
-    ...(fix === null ? [] : [command(fix)]),
+    ...(fix === null ? [] : [remedy(fix)]),
   ].join('\n');
 }
 
@@ -51,14 +51,16 @@ function paragraph(word: string, text: string): string {
     .join('\n');
 }
 
-/** Wraps a command so that a shell reads it as one line. */
-function command(text: string): string {
-  const lines = broken(printable(text), COLUMNS - MARGIN - 2);
-  const isShell = !text.includes('…');
-  return lines
-    .map((line, index) => {
-      const goesOn = isShell && index < lines.length - 1 ? ' \\' : '';
-      return `${(index === 0 ? '   fix:' : '').padEnd(MARGIN)}${line}${goesOn}`;
-    })
+/** Wraps an instruction, or a command so that a shell reads it as one line and its comment as comments. */
+function remedy(text: string): string {
+  const isCommand = !/^[A-Z]/.test(text);
+  if (!isCommand || MARGIN + text.length <= COLUMNS) return paragraph('   fix:', text);
+  const [command = '', comment] = printable(text).split(/ +# /);
+  const goesOn = command.includes('…') ? '' : ' \\';
+  const lines = broken(command, COLUMNS - MARGIN - 2).join(`${goesOn}\n`);
+  const comments =
+    comment === undefined ? [] : broken(comment, COLUMNS - MARGIN - 2).map((line) => `# ${line}`);
+  return [...lines.split('\n'), ...comments]
+    .map((line, index) => `${(index === 0 ? '   fix:' : '').padEnd(MARGIN)}${line}`)
     .join('\n');
 }

@@ -191,8 +191,11 @@ class Probe {
     const result = socket.send(target[job.way], message);
     // A full queue is no answer; another attempt follows.
     if (result >= 0 || result === -EAGAIN || result === -ENOBUFS) return;
-    job.state = 'failed';
-    if (result === -EMSGSIZE) return;
+    if (result === -EMSGSIZE) {
+      job.state = 'failed';
+      return;
+    }
+    // Another attempt follows: meanwhile the peer may answer the question for its MAC.
     const found = this.resultOf(job.peer);
     // The kernel reports a dropping rule of the output chain as EPERM.
     if (found.refused === null || result === -EPERM) found.refused = errnoName(-result);
