@@ -20,7 +20,10 @@ const UNIT_SETTINGS = '/etc/weft/weft.conf';
 export async function checkStart(options: RunOptions, threads: 'none' | 'gso'): Promise<Part> {
   try {
     const source = await sourceFor(options.source);
-    return await checkSource(options, source, threads).finally(() => source.close());
+    const part = await checkSource(options, source, threads).finally(() => source.close());
+    if (part.findings.some(({ severity }) => severity === 'error')) return part;
+    const line = ok('running', 'no weft runs here; weft run would start with these flags');
+    return { ...part, findings: [line, ...part.findings] };
   } catch (error) {
     return { facts: undefined, findings: [findingOf(error)] };
   }
@@ -54,7 +57,7 @@ async function checkSource(options: RunOptions, source: LeaseSource, threads: 'n
 
 function unreachable({ source }: RunOptions, name: string, silence: string): Finding {
   if (source.type === 'etcd' && source.endpoints.join() === DEFAULT_ETCD_ENDPOINTS) {
-    const what = `neither --lease-file nor --kube-subnet-mgr is given, and etcd does not answer: ${silence}`;
+    const what = `neither --lease-file nor --kube-subnet-mgr is given, and no etcd answers at ${DEFAULT_ETCD_ENDPOINTS}`;
     const why = 'Without these flags Weft reads its leases from an etcd on this node, as flanneld does.';
     const fix = existsSync(UNIT_SETTINGS)
       ? `systemd-run --quiet --pipe --wait --property=EnvironmentFile=${UNIT_SETTINGS} sh -c 'weft doctor $WEFT_FLAGS'`

@@ -50,9 +50,16 @@ export async function examine(options: RunOptions, probesPeers: boolean): Promis
   const features = readFeatures(hasTun);
   const running = await findRunningWeft(options.runDir);
   const threads = userspaceLevel(features, options.offload);
-  const { facts, findings, obstacles = [] } = await examineWeft(options, running, threads);
+  const hidden = running === undefined && (await isForbidden(options.runDir));
+  const {
+    facts,
+    findings,
+    obstacles = [],
+  } = hidden
+    ? forbidden(options.runDir)
+    : await (running === undefined ? checkStart(options, threads) : askRunning(running));
   const node = await checkNode(options, facts, running !== undefined);
-  const probe = probesPeers ? probed(facts, running, obstacles) : { peers: null, findings: [] };
+  const probe = probesPeers && !hidden ? probed(facts, running, obstacles) : { peers: null, findings: [] };
   const all = inOrder([...system, ...findings, ...featureLines(features), ...node, ...probe.findings]);
   const level = facts?.level ?? unplannedLevel(features, threads, options);
   return {
@@ -68,25 +75,11 @@ export async function examine(options: RunOptions, probesPeers: boolean): Promis
   };
 }
 
-/** Asks the running Weft; without one, rehearses the start. */
-async function examineWeft(
-  options: RunOptions,
-  running: RunningWeft | undefined,
-  threads: 'none' | 'gso',
-): Promise<Part> {
-  if (running !== undefined) return await askRunning(running);
-  if (await isForbidden(options.runDir)) return { facts: undefined, findings: [forbidden(options.runDir)] };
-  const { facts, findings } = await checkStart(options, threads);
-  const starts = !findings.some(({ severity }) => severity === 'error');
-  const line = ok('running', 'no weft runs here; weft run would start with these flags');
-  return { facts, findings: starts ? [line, ...findings] : findings };
-}
-
 /** A user may not ask the Weft of a run directory, and not even learn whether there is one. */
-function forbidden(runDir: string): Finding {
+function forbidden(runDir: string): Part {
   const what = `user ${process.getuid?.()} may not ask the Weft of --run-dir ${runDir}`;
   const why = 'Whether Weft runs here, and how well, is not known.';
-  return problem('capabilities', 'error', what, why, 'sudo weft doctor');
+  return { facts: undefined, findings: [problem('capabilities', 'error', what, why, 'sudo weft doctor')] };
 }
 
 /** Returns the level that this kernel allows, where there is no plan. */

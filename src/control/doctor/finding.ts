@@ -60,8 +60,14 @@ const CONSEQUENCES: Readonly<
   Record<Exclude<Check, 'firewall rules'>, readonly [id: FindingId, why: string]>
 > = {
   'firewall forward': ['firewall-forward', 'Packets between pods of different nodes are lost on this node.'],
-  'firewall input': ['firewall-input', 'Packets of the peers do not reach Weft.'],
-  'firewall output': ['firewall-output', 'Packets of Weft do not reach the peers.'],
+  'firewall input': [
+    'firewall-input',
+    "Packets of the peers do not reach Weft's threads; only the fast path passes the chain by.",
+  ],
+  'firewall output': [
+    'firewall-output',
+    "Packets of Weft's threads do not reach the peers; only the fast path passes the chain by.",
+  ],
   forbidden: [
     'iptables-forbidden',
     "Weft's rules may be in another back end of iptables than kubelet's, and one may undo the other.",

@@ -18,7 +18,7 @@ import { type FromPeer, IcmpSocket, keyOf, Waiter } from './sockets.js';
 /** Attempts of a probe, and the time after each of them. */
 const ATTEMPTS = [300, 350, 450];
 /** The search for the path MTU has several rounds, each shorter. */
-const SEARCH_ATTEMPTS = [200, 300];
+const SEARCH_ATTEMPTS = [150, 250];
 const SEARCH_ROUNDS = 4;
 /** The smallest MTU that the search tries: RFC 791 and RFC 8200. */
 const MIN_MTU4 = 576;
