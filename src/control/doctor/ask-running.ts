@@ -45,7 +45,15 @@ export async function askRunning(weft: RunningWeft): Promise<Part> {
   if (refusedLeases !== null) {
     const why = 'Weft keeps the last valid leases, and does not learn of new peers.';
     const { what, fix } = splitRemedy(refusedLeases);
-    findings.push(problem('leases-refused', 'error', what, why, fix === undefined ? LOG : instruction(fix)));
+    findings.push(
+      problem(
+        'leases-refused',
+        'error',
+        what,
+        why,
+        instruction(fix ?? 'correct the leases: Weft reads them again by itself'),
+      ),
+    );
   }
   return { facts, findings: [...findings, ...obstacles.map(findingOfObstacle)], obstacles };
 }

@@ -54,7 +54,7 @@ async function kubeletObstacle(
     if (await other.isForbidden())
       return {
         key: `forbidden ${family}`,
-        message: `Weft cannot read the rules of ${other.command} and may use the wrong iptables, because it lacks CAP_NET_RAW; grant it in the unit or in the container's manifest`,
+        message: `Weft cannot read the rules of ${other.command} and may use the wrong iptables, because it lacks CAP_NET_RAW; restart Weft, which keeps it where legacy iptables is in use; if it still lacks it, grant it in the unit or in the container's manifest`,
       };
     if (!(await other.hasKubelet()) || (await main.hasKubelet())) continue;
     return {
