@@ -54,9 +54,9 @@ async function checkSubnetEnv({ subnetFile, podMtu }: NodeFacts, running: boolea
   const found = await Promise.all(
     paths.map(async (path) => {
       const env = parseEnv(await readTextFile(path).catch(() => ''));
-      const mtu = Number(env.FLANNEL_MTU ?? 0);
-      if (mtu <= podMtu) return [];
-      const what = `${path} says MTU ${mtu}, and the overlay carries ${podMtu}`;
+      const text = env.FLANNEL_MTU ?? '0';
+      if (Number(text) <= podMtu) return [];
+      const what = `${path} says MTU ${text}, and the overlay carries ${podMtu}`;
       const fix =
         path === subnetFile ? 'systemctl restart weft' : `cp ${shellWord(subnetFile)} ${shellWord(path)}`;
       return [problem('mtu-subnet-env', 'warning', what, LOST, fix)];

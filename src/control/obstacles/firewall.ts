@@ -95,10 +95,12 @@ function tunnelObstacle(
   const fix = chain.iptables
     ? `${chain.iptables.command} -I ${chain.name} ${arrives ? '-i' : '-o'} ${shellWord(underlay)} -p udp --dport ${port} -j ACCEPT`
     : `nft insert rule ${chain.table} ${chain.name} udp dport ${port} accept`;
-  const what = `the datagrams ${arrives ? 'of' : 'to'} peers to UDP port ${port} on ${underlay}`;
+  const drops = arrives
+    ? `drops the datagrams of peers to UDP port ${port}`
+    : `drops the datagrams to UDP port ${port} of peers`;
   return {
     key: `firewall ${hook} ${family} ${chain.label}`,
-    message: `${chain.label} drops ${what} (${reason}); open the port: ${fix}`,
+    message: `${chain.label} ${drops} on ${underlay} (${reason}); open the port: ${fix}`,
     fix,
   };
 }

@@ -122,7 +122,7 @@ t.test('firewall-forward, firewall-input and firewall-output', async (t) => {
       'iptables -P OUTPUT DROP',
       {
         id: 'firewall-output',
-        what: /datagrams to peers .*policy is DROP/,
+        what: /datagrams to UDP port 8472 of peers .*policy is DROP/,
         fix: `iptables -I OUTPUT -o ua ${tunnel}`,
       },
     ],

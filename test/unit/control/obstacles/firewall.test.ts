@@ -114,7 +114,7 @@ t.test('firewallCheck reports what keeps datagrams of the tunnel from leaving', 
   const rule = '-A OUTPUT -p udp -m udp --dport 8472 -j DROP';
   const fix = 'iptables -I OUTPUT -o eth0 -p udp --dport 8472 -j ACCEPT';
   t.strictSame(await messages(t, { rules: `${PLAIN}\n-P OUTPUT ACCEPT\n${rule}` }), [
-    `iptables: chain OUTPUT drops the datagrams to peers to UDP port 8472 on eth0 (rule ${rule}); open the port: ${fix}`,
+    `iptables: chain OUTPUT drops the datagrams to UDP port 8472 of peers on eth0 (rule ${rule}); open the port: ${fix}`,
   ]);
   t.match(await messages(t, { rules: `${PLAIN}\n-P OUTPUT DROP` }), [/chain OUTPUT .*its policy is DROP/]);
   const opened = '-A OUTPUT -d 192.168.0.0/16 -o eth0 -p udp -j ACCEPT';
@@ -125,7 +125,9 @@ t.test('firewallCheck reports what keeps datagrams of the tunnel from leaving', 
     const family = hook === 'egress' ? 'netdev' : 'inet';
     const chain = { family, table: 'f', name: 'o', type: 'filter', hook, policy: 'drop', dev: 'eth0' };
     const nft = { chains: [{ chain }], table: [{ chain }] };
-    t.match(await messages(t, { nft }), [new RegExp(`hook ${hook}\\) drops the datagrams to peers`)]);
+    t.match(await messages(t, { nft }), [
+      new RegExp(`hook ${hook}\\) drops the datagrams to UDP port 8472 of peers`),
+    ]);
   }
 });
 
