@@ -7,6 +7,7 @@ import { sourceFor } from '../leases/source-for.js';
 import { DEFAULT_ETCD_ENDPOINTS, type RunOptions } from '../options.js';
 import { shellWord } from '../support/printable.js';
 import type { Part } from './ask-running.js';
+import { checkFiles } from './files.js';
 import { type Finding, findingOf, ok, problem } from './finding.js';
 import { rehearse } from './rehearse.js';
 
@@ -20,7 +21,8 @@ const UNIT_SETTINGS = '/etc/weft/weft.conf';
 export async function checkStart(options: RunOptions, threads: 'none' | 'gso'): Promise<Part> {
   try {
     const source = await sourceFor(options.source);
-    const part = await checkSource(options, source, threads).finally(() => source.close());
+    const { facts, findings } = await checkSource(options, source, threads).finally(() => source.close());
+    const part = { facts, findings: [...findings, ...checkFiles(options)] };
     if (part.findings.some(({ severity }) => severity === 'error')) return part;
     const line = ok('running', 'no weft runs here; weft run would start with these flags');
     return { ...part, findings: [line, ...part.findings] };

@@ -7,6 +7,7 @@ export const FINDING_IDS = [
   'port-taken',
   'device-taken',
   'no-underlay',
+  'not-writable',
   'cannot-start',
   'source-unreachable',
   'not-answering',

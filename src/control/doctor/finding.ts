@@ -38,6 +38,8 @@ export function problem(
 
 /** Where to read on if an error states no remedy. */
 const READ_ON = 'Look it up in docs/guides/troubleshooting.md.';
+/** The place of an error in a file, with which its message begins. */
+const FILE_AND_LINE = /^\S+:\d+[: ]/;
 const NO_START = 'weft run ends with this error, and the node has no pod network.';
 
 /** Returns the finding of an error that keeps Weft from starting. @throws any error but a UserError */
@@ -45,7 +47,8 @@ export function findingOf(error: unknown, id: FindingId = 'cannot-start'): Findi
   if (!(error instanceof UserError)) throw error;
   const { hint } = error;
   const { what, fix } = splitRemedy(error.message, hint?.fix === undefined ? 'last' : 'first');
-  return problem(hint?.id ?? id, 'error', what, hint?.why ?? NO_START, hint?.fix ?? instruction(fix));
+  const remedy = fix ?? (FILE_AND_LINE.test(what) ? 'correct the file at this line' : undefined);
+  return problem(hint?.id ?? id, 'error', what, hint?.why ?? NO_START, hint?.fix ?? instruction(remedy));
 }
 
 /** Returns a remedy in words as a sentence. */

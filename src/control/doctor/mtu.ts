@@ -4,7 +4,7 @@ import { parseEnv } from 'node:util';
 import { containsAddress, parseCidr } from '../addresses/cidr.js';
 import type { Link } from '../kernel/links.js';
 import { shellWord } from '../support/printable.js';
-import { readTextFile } from '../support/read-file.js';
+import { readTextFile, UnreadableFile } from '../support/read-file.js';
 import type { NodeFacts } from './facts.js';
 import { type Finding, problem } from './finding.js';
 
@@ -12,6 +12,8 @@ import { type Finding, problem } from './finding.js';
 const PLUGIN_FILE = '/run/flannel/subnet.env';
 
 const LOST = 'Larger packets of pods are dropped or fragmented: connections start, then hang.';
+
+const UNREAD = "flannel's CNI plugin reads the subnet there: new pods do not start.";
 
 /** `running`: whether Weft runs, so that the overlay device and subnet.env are its own. */
 export async function checkMtus(
@@ -53,12 +55,18 @@ async function checkSubnetEnv({ subnetFile, podMtu }: NodeFacts, running: boolea
   const paths = [...new Set([subnetFile, PLUGIN_FILE])];
   const found = await Promise.all(
     paths.map(async (path) => {
-      const env = parseEnv(await readTextFile(path).catch(() => ''));
-      const text = env.FLANNEL_MTU ?? '0';
-      if (Number(text) <= podMtu) return [];
-      const what = `${path} says MTU ${text}, and the overlay carries ${podMtu}`;
-      const fix =
-        path === subnetFile ? 'systemctl restart weft' : `cp ${shellWord(subnetFile)} ${shellWord(path)}`;
+      const copy = `cp ${shellWord(subnetFile)} ${shellWord(path)}`;
+      const fix = path === subnetFile ? 'systemctl restart weft' : copy;
+      const text = await readTextFile(path).catch((error: UnreadableFile) => error);
+      if (text instanceof UnreadableFile) {
+        // Another --subnet-file may be the one that the plugin's configuration names.
+        if (text.isMissing) return [];
+        const what = `${path} cannot be read: ${text.message.split(';')[0]}`;
+        return [problem('mtu-subnet-env', 'warning', what, UNREAD, `rm -rf ${shellWord(path)} && ${fix}`)];
+      }
+      const said = parseEnv(text).FLANNEL_MTU ?? '0';
+      if (Number(said) <= podMtu) return [];
+      const what = `${path} says MTU ${said}, and the overlay carries ${podMtu}`;
       return [problem('mtu-subnet-env', 'warning', what, LOST, fix)];
     }),
   );

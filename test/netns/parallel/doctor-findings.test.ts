@@ -90,6 +90,21 @@ t.test('cannot-start', (t) =>
   }),
 );
 
+t.test('not-writable', async (t) => {
+  const blocked = await makePlace(node, { name: 'blocked' });
+  const flags = runFlags(blocked, node.iface).slice(1);
+  await mkdir(blocked.subnetFile, { recursive: true });
+  const expected = { id: 'not-writable', severity: 'error' } as const;
+  const fix = `rmdir ${blocked.subnetFile}`;
+  await cures(t, node, flags, { ...expected, what: /--subnet-file .* is a directory$/, fix });
+  const options = mounted(`mount --bind ${node.dir} ${node.dir}`, `mount -o remount,bind,ro ${node.dir}`);
+  const below = [...flags, '--run-dir', `${node.dir}/not/there`, '--subnet-file', '/run/flannel/subnet.env'];
+  const what = /--run-dir .*\/not\/there: the file system of .* is read-only$/;
+  await finds(t, node, below, { ...expected, what, fix: 'Name another path with --run-dir.' }, options);
+  const file = [...flags, '--run-dir', blocked.leaseFile];
+  await finds(t, node, file, { ...expected, what: /leases\.json is no directory$/, fix: /--run-dir\.$/ });
+});
+
 t.test('peers-not-probed', (t) =>
   finds(t, node, [...start, '--peers'], {
     id: 'peers-not-probed',

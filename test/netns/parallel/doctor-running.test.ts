@@ -65,6 +65,13 @@ t.test('beside a running Weft:', async (t) => {
       found.find(({ id }) => id === 'mtu-subnet-env'),
       { what: /\/run\/flannel\/subnet\.env says MTU 1500, and the overlay carries 1450/, fix: /^cp / },
     );
+    const unreadable = mounted(
+      'mkdir -p /run/flannel',
+      'mount -t tmpfs t /run/flannel',
+      'mkdir /run/flannel/subnet.env',
+    );
+    const what = /\/run\/flannel\/subnet\.env cannot be read: this is a directory$/;
+    await finds(t, node, here, { id: 'mtu-subnet-env', what, fix: /^rm -rf .* && cp / }, unreadable);
   });
 
   await t.test('silent-peer', async (t) => {
