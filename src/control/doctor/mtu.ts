@@ -13,6 +13,8 @@ const PLUGIN_FILE = '/run/flannel/subnet.env';
 
 const LOST = 'Larger packets of pods are dropped or fragmented: connections start, then hang.';
 
+/** Pods get their MTU when they start. */
+const DRAIN = 'kubectl drain NODE --ignore-daemonsets   # then kubectl uncordon NODE';
 const UNREAD = "flannel's CNI plugin reads the subnet there: new pods do not start.";
 
 /** `running`: whether Weft runs, so that the overlay device and subnet.env are its own. */
@@ -90,7 +92,7 @@ function checkBridges({ families, podMtu }: NodeFacts, links: readonly Link[]): 
       if (first !== undefined) {
         const others = ports.length === 1 ? '' : `, and ${ports.length - 1} more`;
         const what = `pods on ${bridge.name} have MTU ${first.mtu} (${first.name}${others}), and the overlay carries ${podMtu}`;
-        return [problem('mtu-pods', 'warning', what, LOST, 'kubectl drain NODE --ignore-daemonsets')];
+        return [problem('mtu-pods', 'warning', what, LOST, DRAIN)];
       }
       if (!hasPorts || bridge.mtu <= podMtu) return [];
       const what = `the bridge ${bridge.name} has MTU ${bridge.mtu}, and the overlay carries ${podMtu}`;

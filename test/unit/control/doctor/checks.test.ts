@@ -35,7 +35,7 @@ t.test(
   async (t) => {
     for (const [cgroup, fix] of [
       ['0::/system.slice/flanneld.service\n', 'systemctl disable --now flanneld.service'],
-      ['0::/kubepods.slice/pod1/cri-2.scope\n', 'kubectl -n kube-flannel delete daemonset kube-flannel-ds'],
+      ['0::/kubepods.slice/pod1/cri-2.scope\n', /^Keep kube-flannel off this node/],
       ['0::/user.slice/session-1.scope\n', 'kill 7'],
     ] as const) {
       const proc = t.testdir({
@@ -73,6 +73,21 @@ t.test("checkDhcp leaves the device's own address alone, and names the client", 
   const given = { local: '192.168.1.5', prefixlen: 24, dynamic: true };
   t.match(checkDhcp('flannel.1', '10.244.1.0', [own, given], proc), [
     { what: /192\.168\.1\.5\/24 of a DHCP client \(dhcpcd, pid 7\)/, fix: /denyinterfaces/ },
+  ]);
+});
+
+t.test('checkDhcp ends the client of the device, never that of the underlay', async (t) => {
+  const client = (device: string) => ({
+    exe: t.fixture('symlink', '/usr/sbin/udhcpc'),
+    cmdline: `udhcpc\0-i\0${device}\0`,
+    ns: { net: t.fixture('symlink', 'net:[1]') },
+  });
+  const self = { ns: { net: t.fixture('symlink', 'net:[1]') } };
+  const given = [{ local: '169.254.1.5', prefixlen: 16 }];
+  const both = t.testdir({ self, 7: client('eth0'), 8: client('flannel.1') });
+  t.match(checkDhcp('flannel.1', '10.244.1.0', given, both), [{ what: /udhcpc, pid 8/, fix: 'kill 8' }]);
+  t.match(checkDhcp('flannel.2', '10.244.1.0', given, both), [
+    { what: /of a DHCP client$/, fix: 'ip address delete 169.254.1.5/16 dev flannel.2' },
   ]);
 });
 
