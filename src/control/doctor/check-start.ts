@@ -11,8 +11,9 @@ import { checkFiles } from './files.js';
 import { type Finding, findingOf, ok, problem } from './finding.js';
 import { rehearse } from './rehearse.js';
 
-/** Time limit for the lease source. */
+/** Time limit for the lease source, and for etcd at its default address, which is often a forgotten flag. */
 const SOURCE_TIMEOUT_MS = 10_000;
+const DEFAULT_ETCD_TIMEOUT_MS = 3000;
 
 /** The settings of the package's unit. */
 const UNIT_SETTINGS = '/etc/weft/weft.conf';
@@ -32,7 +33,8 @@ export async function checkStart(options: RunOptions, threads: 'none' | 'gso'): 
 }
 
 async function checkSource(options: RunOptions, source: LeaseSource, threads: 'none' | 'gso'): Promise<Part> {
-  const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
+  const limitMs = isDefaultEtcd(options) ? DEFAULT_ETCD_TIMEOUT_MS : SOURCE_TIMEOUT_MS;
+  const signal = AbortSignal.timeout(limitMs);
   let cluster: Cluster | undefined;
   let failure: Finding | undefined;
   let part: Part = { facts: undefined, findings: [] };
@@ -41,7 +43,7 @@ async function checkSource(options: RunOptions, source: LeaseSource, threads: 'n
     part = await rehearse(options, source, cluster, signal, threads);
     failure = part.findings.find(({ severity }) => severity === 'error');
   } catch (error) {
-    const silent = source.notReady ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`;
+    const silent = source.notReady ?? `no answer within ${limitMs / 1000} s`;
     failure = signal.aborted ? unreachable(options, source.name, silent) : findingOf(error);
     part = { facts: undefined, findings: [failure] };
   }
@@ -57,8 +59,13 @@ async function checkSource(options: RunOptions, source: LeaseSource, threads: 'n
   return { ...part, findings: [...part.findings, ok('backend', what)] };
 }
 
-function unreachable({ source }: RunOptions, name: string, silence: string): Finding {
-  if (source.type === 'etcd' && source.endpoints.join() === DEFAULT_ETCD_ENDPOINTS) {
+function isDefaultEtcd({ source }: RunOptions): boolean {
+  return source.type === 'etcd' && source.endpoints.join() === DEFAULT_ETCD_ENDPOINTS;
+}
+
+function unreachable(options: RunOptions, name: string, silence: string): Finding {
+  const { source } = options;
+  if (isDefaultEtcd(options)) {
     const what = `neither --lease-file nor --kube-subnet-mgr is given, and no etcd answers at ${DEFAULT_ETCD_ENDPOINTS}`;
     const why = 'Without these flags Weft reads its leases from an etcd on this node, as flanneld does.';
     const fix = existsSync(UNIT_SETTINGS)
