@@ -5,7 +5,7 @@ import type { Obstacle } from '../obstacles/obstacle.js';
 import { shellWord } from '../support/printable.js';
 import type { FamilyView, PeerView } from './facts.js';
 import { type Finding, problem } from './finding.js';
-import type { PeerReport } from './peer-verdict.js';
+import type { PeerReport, Verdict } from './peer-verdict.js';
 
 const LOST = "Pods here do not reach that node's pods.";
 /** What every path carries: RFC 8200. */
@@ -49,6 +49,18 @@ export function findingOfPeer(
         `ip link set ${shellWord(device)} address ${vtepMac}   # on ${publicIp}`,
       );
   }
+}
+
+const UNREACHED: readonly Verdict[] = ['udp-port-filtered', 'underlay-unreachable'];
+
+/** Adds to the findings of a family where to look first if no peer answers at all. */
+export function withCommonCause(reports: readonly PeerReport[], findings: readonly Finding[]): Finding[] {
+  const isCommon = reports.length > 1 && reports.every(({ verdict }) => UNREACHED.includes(verdict));
+  if (!isCommon) return [...findings];
+  return findings.map((finding) => ({
+    ...finding,
+    why: `${finding.why} No peer answers: the cause may be this node, or its network.`,
+  }));
 }
 
 type Words = [what: string, why: string, fix: string];

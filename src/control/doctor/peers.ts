@@ -7,7 +7,7 @@ import type { Obstacle } from '../obstacles/obstacle.js';
 import { UserError } from '../support/user-error.js';
 import type { FamilyView, NodeFacts } from './facts.js';
 import type { Finding } from './finding.js';
-import { findingOfPeer } from './peer-findings.js';
+import { findingOfPeer, withCommonCause } from './peer-findings.js';
 import { asksForMacs, type PeerReport, reportOf } from './peer-verdict.js';
 
 export interface PeerProbe {
@@ -15,24 +15,28 @@ export interface PeerProbe {
   findings: Finding[];
 }
 
+/** The key of an obstacle that keeps datagrams of the tunnel from passing, with its family. */
+const BARRIER = /^firewall (?:input|output) (\w+)/;
+
 /** Probes all peers of all families. `obstacles` are those of this node. @throws UserError without CAP_NET_RAW */
 export function examinePeers(facts: NodeFacts, obstacles: readonly Obstacle[]): PeerProbe {
-  const peers: PeerReport[] = [];
-  const findings: Finding[] = [];
-  for (const family of facts.families) {
+  const families = facts.families.map((family) => {
+    const barrier = obstacles.find(({ key }) => BARRIER.exec(key)?.[1] === family.family);
     const results = probeFamily(facts, family);
-    const barrier = obstacles.find(
-      ({ key }) => /^firewall (?:input|output) (\w+)/.exec(key)?.[1] === family.family,
+    const reports = family.peers.map((peer, index) =>
+      reportOf(family, peer, results[index] as ProbeResult, barrier),
     );
-    family.peers.forEach((peer, index) => {
-      const result = results[index] as ProbeResult;
-      const report = reportOf(family, peer, result, barrier);
-      peers.push(report);
-      const finding = findingOfPeer(family, peer, report, result, barrier);
-      if (finding !== undefined) findings.push(finding);
-    });
-  }
-  return { peers, findings };
+    const findings = family.peers.flatMap(
+      (peer, index) =>
+        findingOfPeer(family, peer, reports[index] as PeerReport, results[index] as ProbeResult, barrier) ??
+        [],
+    );
+    return { peers: reports, findings: withCommonCause(reports, findings) };
+  });
+  return {
+    peers: families.flatMap(({ peers }) => peers),
+    findings: families.flatMap(({ findings }) => findings),
+  };
 }
 
 function probeFamily(facts: NodeFacts, family: FamilyView): ProbeResult[] {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { FamilyView } from '../../../../src/control/doctor/facts.js';
-import { findingOfPeer } from '../../../../src/control/doctor/peer-findings.js';
+import { findingOfPeer, withCommonCause } from '../../../../src/control/doctor/peer-findings.js';
 import { reportOf } from '../../../../src/control/doctor/peer-verdict.js';
 import type { ProbeResult } from '../../../../src/dataplane/dataplane.js';
 
@@ -111,4 +111,16 @@ t.test('findingOfPeer names the command for this node, for the peer, and for its
     const report = reportOf(of, peer, result, own);
     t.match(findingOfPeer(of, peer, report, result, own), { id: report.verdict, what, fix });
   }
+});
+
+t.test('withCommonCause points at this node where no peer answers, and only there', async (t) => {
+  const lost = reportOf(family, peer, { ...silent, underlaySmall: 1 });
+  const found = findingOfPeer(family, peer, lost, silent, undefined);
+  const findings = found === undefined ? [] : [found];
+  t.match(withCommonCause([lost, lost], findings), [{ why: /may be this node, or its network\.$/ }]);
+  t.strictSame(withCommonCause([lost], findings), findings, 'a single peer proves nothing');
+  const healthy = reportOf(family, peer, { ...silent, tunnelSmall: 1, tunnelFull: 1 });
+  t.strictSame(withCommonCause([lost, healthy], findings), findings);
+  const pingless = reportOf(family, peer, { ...silent, sightings: [seen] });
+  t.strictSame(withCommonCause([pingless, pingless], findings), findings, 'ARP has been answered');
 });
