@@ -7,6 +7,8 @@ import { broken, COLUMNS, count, listed } from './text.js';
 
 /** The width of the words ERROR, WARNING and ok, and of `why:` and `fix:` below them. */
 const MARGIN = 9;
+/** Stands for a blank at which no line may end. */
+const HELD = '\u00a0';
 /** More findings of one kind than this are cut to so many. */
 const MAX_LISTED = 8;
 const SHOWN = 5;
@@ -57,7 +59,11 @@ function remedy(text: string): string {
   if (!isCommand || MARGIN + text.length <= COLUMNS) return paragraph('   fix:', text);
   const [command = '', comment] = printable(text).split(/ +# /);
   const goesOn = command.includes('…') ? '' : ' \\';
-  const lines = broken(command, COLUMNS - MARGIN - 2).join(`${goesOn}\n`);
+  // A backslash at the end of a line means something else within quotes.
+  const whole = command.replace(/'[^']*'|"[^"]*"/g, (quoted) => quoted.replaceAll(' ', HELD));
+  const lines = broken(whole, COLUMNS - MARGIN - 2)
+    .join(`${goesOn}\n`)
+    .replaceAll(HELD, ' ');
   const comments =
     comment === undefined ? [] : broken(comment, COLUMNS - MARGIN - 2).map((line) => `# ${line}`);
   return [...lines.split('\n'), ...comments]

@@ -25,7 +25,7 @@ export async function checkStart(options: RunOptions, threads: 'none' | 'gso'): 
     const { facts, findings } = await checkSource(options, source, threads).finally(() => source.close());
     const part = { facts, findings: [...findings, ...checkFiles(options)] };
     if (part.findings.some(({ severity }) => severity === 'error')) return part;
-    const line = ok('running', 'no weft runs here; weft run would start with these flags');
+    const line = ok('running', 'no weft runs here; the report is about a start with these flags');
     return { ...part, findings: [line, ...part.findings] };
   } catch (error) {
     return { facts: undefined, findings: [findingOf(error)] };

@@ -54,15 +54,18 @@ ok       offload level: gso (Learning needs every packet)
   t.ok(text.split('\n').every((line) => line.length <= 80));
 });
 
-t.test('formatReport shows a long comment as comments, and an instruction as a text', async (t) => {
-  const fixes = [
-    'ip link set eth0 mtu 1350   # or "MTU": 1350 in Backend of net-conf.json on every node',
-    "Set that node's public IP to 192.168.77.66, or behind NAT use --peer-check mac.",
-  ];
-  const findings = fixes.map((fix) => problem('tun', 'error', 'what', 'why', fix));
-  t.match(
-    formatReport({ ...REPORT, findings }),
-    `
+t.test(
+  'formatReport shows a long comment as comments, an instruction as a text, and quoted words whole',
+  async (t) => {
+    const fixes = [
+      'ip link set eth0 mtu 1350   # or "MTU": 1350 in Backend of net-conf.json on every node',
+      "Set that node's public IP to 192.168.77.66, or behind NAT use --peer-check mac.",
+      "systemd-run --quiet --property=EnvironmentFile=/etc/weft/weft.conf sh -c 'weft doctor $WEFT_FLAGS'",
+    ];
+    const findings = fixes.map((fix) => problem('tun', 'error', 'what', 'why', fix));
+    t.match(
+      formatReport({ ...REPORT, findings }),
+      `
    fix:  ip link set eth0 mtu 1350
          # or "MTU": 1350 in Backend of net-conf.json on every node
 
@@ -70,9 +73,15 @@ ERROR    what
    why:  why
    fix:  Set that node's public IP to 192.168.77.66, or behind NAT use
          --peer-check mac.
+
+ERROR    what
+   why:  why
+   fix:  systemd-run --quiet --property=EnvironmentFile=/etc/weft/weft.conf sh \\
+         -c 'weft doctor $WEFT_FLAGS'
 `,
-  );
-});
+    );
+  },
+);
 
 t.test('formatReport of a healthy node names no problem', async (t) => {
   const text = formatReport({ ...REPORT, findings: [], level: { name: 'bpf', reason: null } });
