@@ -1,12 +1,15 @@
 /** The cluster of `npm run demo`: Weft on every node of a lab, with one lease file, and traffic between all pods. */
 
 import { ready, spawnWeft, type WeftDataplane } from './dataplanes/weft.js';
-import type { Lab } from './lab.js';
+import type { Lab, LabOptions } from './lab.js';
 import { writeLeases } from './leases.js';
 import type { Pod } from './node.js';
 import type { Update } from './steps.js';
 import { iperf } from './traffic/iperf.js';
 import { type PingResult, ping } from './traffic/ping.js';
+
+/** The nodes of the demo. */
+export const DEMO: LabOptions = { nodes: 3, podsPerNode: 2, mode: 'plain' };
 
 /** Pings between two pods. */
 const PINGS = 10;

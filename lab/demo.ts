@@ -7,7 +7,7 @@
  */
 
 import { cpus, release } from 'node:os';
-import { IPERF_SECONDS, pingAll, podPairs, ring, startAll, stopAll, streamAll } from './cluster.js';
+import { DEMO, IPERF_SECONDS, pingAll, podPairs, ring, startAll, stopAll, streamAll } from './cluster.js';
 import { kernelHasVxlan, startKernel } from './dataplanes/kernel.js';
 import type { WeftDataplane } from './dataplanes/weft.js';
 import { demoScreen, type Result, type Shown, worked } from './demo-screen.js';
@@ -50,9 +50,7 @@ process.stdout.on('error', () => process.exit(1));
 
 async function demo(): Promise<Shown> {
   console.log('Weft demo: a cluster of three nodes on this machine, in about 40 s\n');
-  const lab = await step('build', '3 nodes and 6 pods, as network namespaces', () =>
-    Lab.create({ nodes: 3, podsPerNode: 2, mode: 'plain' }),
-  );
+  const lab = await step('build', '3 nodes and 6 pods, as network namespaces', () => Lab.create(DEMO));
   try {
     const wefts = await step('weft', 'start `weft run` on every node', () =>
       startAll(lab, (spawned) => {

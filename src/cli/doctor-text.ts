@@ -7,6 +7,8 @@ import { broken, COLUMNS, count, listed } from './text.js';
 
 /** The width of the words ERROR, WARNING and ok, and of `why:` and `fix:` below them. */
 const MARGIN = 9;
+/** Stands for a blank at which no line may end. */
+const HELD = '\u00a0';
 /** More findings of one kind than this are cut to so many. */
 const MAX_LISTED = 8;
 const SHOWN = 5;
@@ -40,7 +42,7 @@ function blockOf({ severity, what, why, fix }: Finding): string {
   return [
     paragraph(severity === 'error' ? 'ERROR' : 'WARNING', what),
     ...(why === null ? [] : [paragraph('   why:', why)]),
-    ...(fix === null ? [] : [command(fix)]),
+    ...(fix === null ? [] : [remedy(fix)]),
   ].join('\n');
 }
 
@@ -51,14 +53,20 @@ function paragraph(word: string, text: string): string {
     .join('\n');
 }
 
-/** Wraps a command so that a shell reads it as one line. */
-function command(text: string): string {
-  const lines = broken(printable(text), COLUMNS - MARGIN - 2);
-  const isShell = !text.includes('…');
-  return lines
-    .map((line, index) => {
-      const goesOn = isShell && index < lines.length - 1 ? ' \\' : '';
-      return `${(index === 0 ? '   fix:' : '').padEnd(MARGIN)}${line}${goesOn}`;
-    })
+/** Wraps an instruction, or a command so that a shell reads it as one line and its comment as comments. */
+function remedy(text: string): string {
+  const isCommand = !/^[A-Z]/.test(text);
+  if (!isCommand || MARGIN + text.length <= COLUMNS) return paragraph('   fix:', text);
+  const [command = '', comment] = printable(text).split(/ +# /);
+  const goesOn = command.includes('…') ? '' : ' \\';
+  // A backslash at the end of a line means something else within quotes.
+  const whole = command.replace(/'[^']*'|"[^"]*"/g, (quoted) => quoted.replaceAll(' ', HELD));
+  const lines = broken(whole, COLUMNS - MARGIN - 2)
+    .join(`${goesOn}\n`)
+    .replaceAll(HELD, ' ');
+  const comments =
+    comment === undefined ? [] : broken(comment, COLUMNS - MARGIN - 2).map((line) => `# ${line}`);
+  return [...lines.split('\n'), ...comments]
+    .map((line, index) => `${(index === 0 ? '   fix:' : '').padEnd(MARGIN)}${line}`)
     .join('\n');
 }

@@ -5,6 +5,7 @@ import type { RunOptions } from '../control/options.js';
 import { printableValues } from '../control/support/printable.js';
 import { UserError } from '../control/support/user-error.js';
 import { formatReport } from './doctor-text.js';
+import { count } from './text.js';
 
 export interface DoctorOptions {
   json: boolean;
@@ -19,8 +20,7 @@ export async function diagnose(options: RunOptions, { json, peers }: DoctorOptio
   if (!report.healthy) throw new UserError(failure(report));
 }
 
-function failure({ findings, running }: Report): string {
+function failure({ findings }: Report): string {
   const errors = findings.filter(({ severity }) => severity === 'error').length;
-  const what = running === null ? 'weft run would not become ready here' : 'Weft does not run well here';
-  return `${what}: ${errors} error${errors === 1 ? '' : 's'}; each has its remedy in the report`;
+  return `weft doctor found ${count(errors, 'error')}; each has its remedy in the report`;
 }

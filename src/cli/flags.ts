@@ -1,14 +1,11 @@
 /** The flags of `weft run` and `weft doctor`. */
 
+import { DEFAULT_ETCD_ENDPOINTS } from '../control/options.js';
 import { bool, choice, codeLine, integer, list, path, text, type ValuesOf, vmodule, word } from './flag.js';
 
 /** flanneld's flags. Each also has an environment variable, FLANNELD_<NAME>. */
 export const FLANNEL_FLAGS = {
-  'etcd-endpoints': text(
-    'http://127.0.0.1:4001,http://127.0.0.1:2379',
-    'URLS',
-    'etcd servers, separated by commas',
-  ),
+  'etcd-endpoints': text(DEFAULT_ETCD_ENDPOINTS, 'URLS', 'etcd servers, separated by commas'),
   'etcd-prefix': text('/coreos.com/network', 'KEY', 'prefix of the keys in etcd'),
   'etcd-keyfile': text('', 'PATH', 'key of the client certificate for etcd'),
   'etcd-certfile': text('', 'PATH', 'client certificate for etcd'),

@@ -187,7 +187,7 @@ async function runUntilShutdown(
     await Promise.race([settingUp.peers, shutdown.wait, delay(SET_UP_MS, undefined, { ref: false })]);
     if (shutdown.requested) return;
     const firewall = await probe();
-    for (const limitation of firewall.limitations) warn(limitation);
+    for (const line of [...firewall.detours, ...firewall.limitations]) warn(line);
     teardown.defer('the firewall', () => firewall.close());
     service = new Service({
       options,

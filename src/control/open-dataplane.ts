@@ -16,7 +16,7 @@ import type { Lease } from './leases/lease.js';
 import type { RunOptions } from './options.js';
 import { boundAddress, type FamilyPlan, formatEndpoint } from './plan.js';
 import { shellWord } from './support/printable.js';
-import { UserError } from './support/user-error.js';
+import { type FindingHint, UserError } from './support/user-error.js';
 import { UnderlayMissing } from './underlay/rules.js';
 
 /** Binds the sockets and creates the device. @throws UserError; then nothing is left behind */
@@ -96,7 +96,7 @@ export function userErrorFor(
   }
   if (error.code !== 'EADDRINUSE') return cannotBind(error, formatEndpoint(address, port));
   const vxlan = links.find(({ kind, data }) => kind === 'vxlan' && data.port === port);
-  const hint = {
+  const hint: FindingHint = {
     id: 'port-taken',
     why: "Weft receives the peers' packets on this port, and does not start without it.",
     fix: vxlan === undefined ? `ss -lunp "sport = :${port}"` : `ip link delete ${shellWord(vxlan.name)}`,

@@ -48,6 +48,9 @@ export interface KubernetesOptions {
   runDir: string;
 }
 
+/** flanneld's default of --etcd-endpoints. */
+export const DEFAULT_ETCD_ENDPOINTS = 'http://127.0.0.1:4001,http://127.0.0.1:2379';
+
 export interface EtcdOptions {
   type: 'etcd';
   endpoints: string[];

@@ -60,7 +60,7 @@ export {
   removeFastPath,
 } from './fast-path/fast-path.js';
 export type { AttachOptions } from './fast-path/hook.js';
-export { BPF_FILE_SYSTEM, isBpfFileSystem } from './fast-path/pins.js';
+export { bpfFileSystem, isBpfFileSystem } from './fast-path/pins.js';
 export { testFastPath } from './fast-path/self-test.js';
 export { type FastPeer, frameLimits } from './fast-path/tables.js';
 export { discardHandover, type Handover, HandoverReceiver, isReceiving } from './handover.js';

@@ -93,6 +93,11 @@ t.test(
       t.match(status, /^ {2}offload +level bpf/m);
       t.match(status, /^ {2}privileges +CAP_NET_ADMIN CAP_PERFMON CAP_BPF, no new privileges$/m);
       t.notMatch(status, /NOT READY|MISSING|FAILED/);
+      const doctor = JSON.parse(await weft.exec('/usr/bin/weft', 'doctor', '--json'));
+      // Whether a program keeps the clock in time depends on this machine.
+      const findings = doctor.findings.filter(({ id }: { id: string }) => id !== 'clock-unsynchronised');
+      t.strictSame(findings, [], 'the doctor finds nothing');
+      t.match(doctor, { features: { bpffs: true, vxlan: 'loaded' }, level: { name: 'bpf' } });
       // flannel's words about the service account.
       const troubles = weft.process.output.match(/^[WE]\d{4} .*(?<!This might not work\.)$/gm);
       t.equal(troubles, null, 'no warning and no error');

@@ -1,34 +1,27 @@
 /** `weft doctor`: all checks of this node, with or without a running Weft. It changes nothing. */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import { version } from '../../version.js';
-import { PLAIN_UDP } from '../config/net-conf.js';
 import { isSwitchedOff } from '../fast-path-obstacle.js';
-import { ask } from '../ipc/client.js';
+import { isForbidden } from '../ipc/client.js';
 import { findRunningWeft, type RunningWeft } from '../ipc/running.js';
 import { ipJson } from '../kernel/ip.js';
 import { readLinks } from '../kernel/links.js';
 import { OVERLAY_DEVICE } from '../kernel/tun-holders.js';
-import type { Cluster, LeaseSource } from '../leases/source.js';
-import { sourceFor } from '../leases/source-for.js';
+import type { Obstacle } from '../obstacles/obstacle.js';
 import type { RunOptions } from '../options.js';
 import { checkPrivileges, checkTun } from '../preflight.js';
-import { shellWord } from '../support/printable.js';
-import { type FindingHint, UserError } from '../support/user-error.js';
+import { askRunning, type Part } from './ask-running.js';
+import { checkStart } from './check-start.js';
 import { checkClock, readClock } from './clock.js';
-import { type Examined, type NodeFacts, type NotStarted, usesTls } from './facts.js';
+import { type NodeFacts, usesTls } from './facts.js';
 import { type Features, featureLines, readFeatures, userspaceLevel } from './features.js';
-import { type Finding, findingOf, findingOfObstacle, inOrder, ok, problem } from './finding.js';
+import { type Finding, findingOf, inOrder, ok, problem } from './finding.js';
+import type { FindingId } from './finding-ids.js';
 import { checkMtus } from './mtu.js';
-import { examinePeers, type PeerReport } from './peers.js';
-import { rehearse } from './rehearse.js';
+import type { PeerReport } from './peer-verdict.js';
+import { examinePeers } from './peers.js';
 import { checkCni, checkDhcp, checkFlanneld, type DeviceAddress } from './rivals.js';
 import { checkRpFilter } from './rp-filter.js';
-
-/** Time limit for the lease source. */
-const SOURCE_TIMEOUT_MS = 10_000;
-/** A running Weft asks its threads every second. */
-const AGAIN_MS = 1500;
 
 /** The answer of `weft doctor --json`. Its keys are a contract with scripts: docs/doctor.schema.json. */
 export interface Report {
@@ -50,12 +43,6 @@ export interface Report {
   peers: PeerReport[] | null;
 }
 
-/** What one part of the examination found. */
-interface Part {
-  facts: NodeFacts | undefined;
-  findings: Finding[];
-}
-
 /** Examines this node; the platform is already checked. `probesPeers`: whether the peers are probed too. */
 export async function examine(options: RunOptions, probesPeers: boolean): Promise<Report> {
   const system = await checkSystem();
@@ -63,10 +50,16 @@ export async function examine(options: RunOptions, probesPeers: boolean): Promis
   const features = readFeatures(hasTun);
   const running = await findRunningWeft(options.runDir);
   const threads = userspaceLevel(features, options.offload);
-  const { facts, findings } =
-    running === undefined ? await checkStart(options, threads) : await askRunning(running);
+  const hidden = running === undefined && (await isForbidden(options.runDir));
+  const {
+    facts,
+    findings,
+    obstacles = [],
+  } = hidden
+    ? forbidden(options.runDir)
+    : await (running === undefined ? checkStart(options, threads) : askRunning(running));
   const node = await checkNode(options, facts, running !== undefined);
-  const probe = probesPeers ? probed(facts, running) : { peers: null, findings: [] };
+  const probe = probesPeers && !hidden ? probed(facts, running, obstacles) : { peers: null, findings: [] };
   const all = inOrder([...system, ...findings, ...featureLines(features), ...node, ...probe.findings]);
   const level = facts?.level ?? unplannedLevel(features, threads, options);
   return {
@@ -80,6 +73,13 @@ export async function examine(options: RunOptions, probesPeers: boolean): Promis
     passed: all.filter(({ severity }) => severity === 'ok'),
     peers: probe.peers,
   };
+}
+
+/** A user may not ask the Weft of a run directory, and not even learn whether there is one. */
+function forbidden(runDir: string): Part {
+  const what = `user ${process.getuid?.()} may not ask the Weft of --run-dir ${runDir}`;
+  const why = 'Whether Weft runs here, and how well, is not known.';
+  return { facts: undefined, findings: [problem('capabilities', 'error', what, why, 'sudo weft doctor')] };
 }
 
 /** Returns the level that this kernel allows, where there is no plan. */
@@ -104,115 +104,12 @@ async function checkSystem(): Promise<Finding[]> {
 }
 
 /** Returns what the check returns, or the finding of its UserError. */
-async function attempt(id: string, check: () => Promise<Finding | void>): Promise<Finding | undefined> {
+async function attempt(id: FindingId, check: () => Promise<Finding | void>): Promise<Finding | undefined> {
   try {
     return (await check()) ?? undefined;
   } catch (error) {
     return findingOf(error, id);
   }
-}
-
-/** Asks the running Weft. */
-async function askRunning({ pid, runDir }: RunningWeft): Promise<Part> {
-  const who = pid === undefined ? 'unknown pid' : `pid ${pid}`;
-  const here = ok('running', `weft runs here, ${who}, --run-dir ${runDir}`);
-  let examined: Examined | NotStarted;
-  try {
-    examined = await askForFacts(runDir);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    const why = 'A Weft that does not answer may be stopped, overloaded, or of another version.';
-    const fix = `weft status --run-dir ${shellWord(runDir)}`;
-    const silent = problem('not-answering', 'error', `weft runs here, ${who}: ${error.message}`, why, fix);
-    return { facts: undefined, findings: [silent] };
-  }
-  const notReadyFinding = (reason: string): Finding =>
-    problem(
-      'not-ready',
-      'error',
-      `Weft is not ready: ${reason}`,
-      'Pods of this node are not reached, or Weft does not learn of new peers.',
-      'journalctl -u weft -n 50',
-    );
-  if (examined.facts === null)
-    return { facts: undefined, findings: [here, notReadyFinding(examined.notReady)] };
-  const { facts, notReady, refusedLeases, obstacles } = examined;
-  return {
-    facts,
-    findings: [
-      here,
-      ...(notReady === null ? [] : [notReadyFinding(notReady)]),
-      ...(refusedLeases === null
-        ? []
-        : [
-            problem(
-              'leases-refused',
-              'error',
-              refusedLeases,
-              'Weft keeps the last valid leases.',
-              'weft status',
-            ),
-          ]),
-      ...obstacles.map(findingOfObstacle),
-    ],
-  };
-}
-
-/** Asks twice a Weft that is not ready: a thread that waits for a processor answers a moment later. */
-async function askForFacts(runDir: string): Promise<Examined | NotStarted> {
-  const request = async () => (await ask(runDir, { command: 'examine' })) as Examined | NotStarted;
-  const answer = await request();
-  if (answer.notReady === null) return answer;
-  await delay(AGAIN_MS);
-  return await request();
-}
-
-/** Rehearses the start. */
-async function checkStart(options: RunOptions, threads: 'none' | 'gso'): Promise<Part> {
-  try {
-    const source = await sourceFor(options.source);
-    return await checkSource(options, source, threads).finally(() => source.close());
-  } catch (error) {
-    return { facts: undefined, findings: [findingOf(error)] };
-  }
-}
-
-async function checkSource(options: RunOptions, source: LeaseSource, threads: 'none' | 'gso'): Promise<Part> {
-  const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
-  let cluster: Cluster | undefined;
-  let failure: Finding | undefined;
-  let part: Part = { facts: undefined, findings: [] };
-  try {
-    cluster = await source.open(signal);
-    part = await rehearse(options, source, cluster, signal, threads);
-    failure = part.findings.find(({ severity }) => severity === 'error');
-  } catch (error) {
-    const silent = source.notReady ?? `no answer within ${SOURCE_TIMEOUT_MS / 1000} s`;
-    failure = signal.aborted
-      ? findingOf(new UserError(`${source.name}: ${silent}`, unreachable(options)))
-      : findingOf(error);
-    part = { facts: undefined, findings: [failure] };
-  }
-  // The udp backend has no IPv6.
-  if (failure === undefined || cluster?.netConf.backend.type !== 'vxlan') return part;
-  if (cluster.netConf.networks.ipv6 !== undefined) return part;
-  const instead = { ...cluster, netConf: { ...cluster.netConf, backend: PLAIN_UDP } };
-  const udp = await rehearse(options, source, instead, signal, threads).catch(() => undefined);
-  if (udp === undefined || udp.findings.some(({ severity }) => severity === 'error')) return part;
-  const [start] = udp.findings;
-  const { origin } = cluster.netConf;
-  const what = `${start?.what} would start: set "Type": "udp" in ${origin} of every node`;
-  return { ...part, findings: [...part.findings, ok('backend', what)] };
-}
-
-function unreachable({ source }: RunOptions): FindingHint {
-  const why = 'Weft waits for its leases at the start; the node has no pod network until then.';
-  const fixes = {
-    etcd: `etcdctl --endpoints=${source.type === 'etcd' ? source.endpoints.join(',') : ''} endpoint health`,
-    kubernetes: 'kubectl get --raw /readyz',
-    file: `ls -l ${source.type === 'file' ? shellWord(source.leaseFile) : ''}`,
-  };
-  return { id: 'source-unreachable', why, fix: fixes[source.type] };
 }
 
 /** The checks of what Weft does not own, beside the obstacles. */
@@ -253,17 +150,23 @@ async function checkNode(
 function probed(
   facts: NodeFacts | undefined,
   running: RunningWeft | undefined,
+  obstacles: readonly Obstacle[],
 ): { peers: PeerReport[] | null; findings: Finding[] } {
+  // Another finding says why a running Weft gave no facts, and what to do.
+  if (facts === undefined && running !== undefined) return { peers: null, findings: [] };
   if (facts === undefined || running === undefined) {
-    const what = `--peers: no Weft ${running === undefined ? 'runs here' : 'answers'}`;
     const why = 'The probes go through the tunnel of the running Weft.';
-    return {
-      peers: null,
-      findings: [problem('peers-not-probed', 'error', what, why, 'systemctl start weft')],
-    };
+    const finding = problem(
+      'peers-not-probed',
+      'error',
+      '--peers: no Weft runs here',
+      why,
+      'systemctl start weft',
+    );
+    return { peers: null, findings: [finding] };
   }
   try {
-    const { peers, findings } = examinePeers(facts);
+    const { peers, findings } = examinePeers(facts, obstacles);
     return { peers, findings: [...findings, ...summaryOf(peers)] };
   } catch (error) {
     return { peers: null, findings: [findingOf(error)] };
@@ -271,8 +174,10 @@ function probed(
 }
 
 function summaryOf(peers: readonly PeerReport[]): Finding[] {
+  if (peers.length === 0) return [ok('peers', 'peers: no other node has a lease')];
   const times = peers.flatMap(({ tunnel: { small } }) => small ?? []).sort((a, b) => a - b);
-  if (times.length === 0) return [];
-  const range = `${times[0]} to ${times.at(-1)} ms`;
+  const [first, last] = [times[0], times.at(-1)];
+  if (first === undefined) return [];
+  const range = first === last ? `${first} ms` : `${first} to ${last} ms`;
   return [ok('peers', `peers: ${times.length} of ${peers.length} answer through the tunnel, in ${range}`)];
 }

@@ -2,7 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { release } from 'node:os';
-import { BPF_FILE_SYSTEM, isBpfFileSystem, supportsGso } from '../../dataplane/dataplane.js';
+import { bpfFileSystem, isBpfFileSystem, supportsGso } from '../../dataplane/dataplane.js';
 import { type Capability, hasCapability } from '../../sys/capabilities.js';
 import { isAtLeast, kernelVersion } from '../../sys/kernel-version.js';
 import { kernelObstacle } from '../fast-path-obstacle.js';
@@ -14,7 +14,7 @@ const USO_KERNEL = [6, 2, 0] as const;
 
 export interface Features {
   /** The kernel's own vxlan: with it flanneld itself works. */
-  vxlan: 'loaded' | 'available' | 'absent';
+  vxlan: 'loaded' | 'available' | 'absent' | 'unknown';
   tun: boolean;
   /** UDP_SEGMENT and UDP_GRO. */
   udpGso: boolean;
@@ -24,7 +24,7 @@ export interface Features {
   /** Whether this kernel accepts the programs of the fast path, and why not. */
   bpf: boolean;
   bpfReason: string | null;
-  /** Whether a BPF file system is mounted. */
+  /** Whether a BPF file system is mounted, in a container that of its host. */
   bpffs: boolean;
   /** What this process may do. */
   capabilities: string[];
@@ -43,7 +43,7 @@ export function readFeatures(tun: boolean): Features {
     uso: tun && isAtLeast(kernelVersion(), USO_KERNEL),
     bpf: bpfReason === null,
     bpfReason,
-    bpffs: isBpfFileSystem(BPF_FILE_SYSTEM),
+    bpffs: isBpfFileSystem(bpfFileSystem()),
     capabilities: ownCapabilities(),
   };
 }
@@ -61,8 +61,10 @@ export function featureLines(features: Features): Finding[] {
     loaded: 'loaded; flanneld itself would work here',
     available: 'available; flanneld itself would work here',
     absent: 'absent; Weft does not need it',
+    unknown: 'not loaded; modprobe vxlan on the node tells whether it is available',
   };
-  const bpfText = bpf ? `yes; ${bpffs ? BPF_FILE_SYSTEM : 'no BPF file system'}` : `no (${bpfReason})`;
+  const pins = bpffs ? `pins in ${bpfFileSystem()}` : 'no BPF file system, so filters instead of pins';
+  const bpfText = bpf ? `yes; ${pins}` : `no (${bpfReason})`;
   return [
     ok('capabilities', `capabilities: ${capabilities.join(' ') || 'none'}`),
     ok('vxlan', `vxlan module: ${vxlanText[vxlan]}`),
@@ -71,10 +73,14 @@ export function featureLines(features: Features): Finding[] {
   ];
 }
 
-/** Returns whether the kernel has the vxlan module, in memory or on disk. `root` is / or a copy for tests. */
+/**
+ * Returns whether the kernel has the vxlan module, in memory or on disk: unknown where a container hides the modules.
+ * `root` is / or a copy for tests.
+ */
 export function vxlanModule(root = '/', kernel = release()): Features['vxlan'] {
   if (isDirectory(`${root}sys/module/vxlan`)) return 'loaded';
   const modules = `${root}lib/modules/${kernel}`;
+  if (!isDirectory(`${root}sys/module`) || !isDirectory(modules)) return 'unknown';
   const lists = ['modules.dep', 'modules.builtin'].map((name) => read(`${modules}/${name}`));
   return lists.some((text) => /\/vxlan(?:\/vxlan)?\.ko/.test(text)) ? 'available' : 'absent';
 }

@@ -2,19 +2,23 @@
 
 import { type Check, checkOf, type Obstacle } from '../obstacles/obstacle.js';
 import { UserError } from '../support/user-error.js';
+import type { FindingId } from './finding-ids.js';
 
 /** `error`: Weft does not start, or carries no packet of someone. `warning`: some packets may be lost. */
 export type Severity = 'error' | 'warning' | 'ok';
 
 export interface Finding {
-  /** Identifies the kind of finding; docs/doctor.md lists all. */
+  /** A FindingId, or the subject of what is well. */
   id: string;
   severity: Severity;
   /** One sentence with the object and the value. */
   what: string;
   /** What follows from it; null if all is well. */
   why: string | null;
-  /** One command, or an instruction if no command can do it; null if all is well. */
+  /**
+   * One command, or an instruction if no command can do it: a sentence that begins with a capital letter. Null if all is
+   * well.
+   */
   fix: string | null;
 }
 
@@ -23,7 +27,7 @@ export function ok(id: string, what: string): Finding {
 }
 
 export function problem(
-  id: string,
+  id: FindingId,
   severity: 'error' | 'warning',
   what: string,
   why: string,
@@ -33,21 +37,44 @@ export function problem(
 }
 
 /** Where to read on if an error states no remedy. */
-const READ_ON = 'see docs/guides/troubleshooting.md';
+const READ_ON = 'Look it up in docs/guides/troubleshooting.md.';
+/** The place of an error in a file, with which its message begins. */
+const FILE_AND_LINE = /^\S+:\d+[: ]/;
 const NO_START = 'weft run ends with this error, and the node has no pod network.';
 
 /** Returns the finding of an error that keeps Weft from starting. @throws any error but a UserError */
-export function findingOf(error: unknown, id = 'cannot-start'): Finding {
+export function findingOf(error: unknown, id: FindingId = 'cannot-start'): Finding {
   if (!(error instanceof UserError)) throw error;
   const { hint } = error;
   const { what, fix } = splitRemedy(error.message, hint?.fix === undefined ? 'last' : 'first');
-  return problem(hint?.id ?? id, 'error', what, hint?.why ?? NO_START, hint?.fix ?? fix ?? READ_ON);
+  const remedy = fix ?? (FILE_AND_LINE.test(what) ? 'correct the file at this line' : undefined);
+  return problem(hint?.id ?? id, 'error', what, hint?.why ?? NO_START, hint?.fix ?? instruction(remedy));
+}
+
+/** Returns a remedy in words as a sentence. */
+export function instruction(remedy: string | undefined): string {
+  if (remedy === undefined) return READ_ON;
+  const sentence = `${remedy.charAt(0).toUpperCase()}${remedy.slice(1)}`;
+  return sentence.endsWith('.') ? sentence : `${sentence}.`;
 }
 
 /** The finding of each check of obstacles, and why it matters. */
-const CONSEQUENCES: Readonly<Record<Check, readonly [id: string, why: string]>> = {
+const CONSEQUENCES: Readonly<
+  Record<Exclude<Check, 'firewall rules'>, readonly [id: FindingId, why: string]>
+> = {
   'firewall forward': ['firewall-forward', 'Packets between pods of different nodes are lost on this node.'],
-  'firewall input': ['firewall-input', 'Packets of the peers do not reach Weft.'],
+  'firewall input': [
+    'firewall-input',
+    "Packets of the peers do not reach Weft's threads; only the fast path passes the chain by.",
+  ],
+  'firewall output': [
+    'firewall-output',
+    "Packets of Weft's threads do not reach the peers; only the fast path passes the chain by.",
+  ],
+  forbidden: [
+    'iptables-forbidden',
+    "Weft's rules may be in another back end of iptables than kubelet's, and one may undo the other.",
+  ],
   kubelet: [
     'iptables-back-end',
     "The rules of Weft and kubelet's are in different tables, and one may undo the other.",
@@ -67,21 +94,26 @@ const CONSEQUENCES: Readonly<Record<Check, readonly [id: string, why: string]>> 
 
 /** Returns the finding of an obstacle. */
 export function findingOfObstacle({ key, message, fix }: Obstacle): Finding {
-  const [id, why] = CONSEQUENCES[checkOf({ key })];
+  const check = checkOf({ key });
+  if (check === 'firewall rules') return findingOfLimitation(message);
+  const [id, why] = CONSEQUENCES[check];
   const { what, fix: remedy } = splitRemedy(message, 'first');
-  return problem(id, 'warning', what, why, fix ?? remedy ?? READ_ON);
+  return problem(id, 'warning', what, why, fix ?? instruction(remedy));
 }
 
 /** Returns the finding of a limitation of this machine's firewall. */
 export function findingOfLimitation(message: string): Finding {
   const { what, fix } = splitRemedy(message);
-  const command = /\(((?:modprobe|apt-get) [^)]+)\)|(modprobe [\w-]+)/.exec(message);
+  const command = /\((apt-get [^)]+)\)|(modprobe [\w -]+)$/.exec(message);
   const why = 'Weft completes the rules once the kernel can have them; until then packets may be lost.';
-  return problem('firewall-module', 'warning', what, why, command?.[1] ?? command?.[2] ?? fix ?? READ_ON);
+  return problem('firewall-module', 'warning', what, why, command?.[1] ?? command?.[2] ?? instruction(fix));
 }
 
 /** Splits a message at its first or last semicolon outside parentheses, behind which the remedy begins. */
-function splitRemedy(message: string, which: 'first' | 'last' = 'last'): { what: string; fix?: string } {
+export function splitRemedy(
+  message: string,
+  which: 'first' | 'last' = 'last',
+): { what: string; fix?: string } {
   const places: number[] = [];
   let depth = 0;
   for (const [at, character] of [...message].entries()) {

@@ -4,7 +4,7 @@ import { parseEnv } from 'node:util';
 import { containsAddress, parseCidr } from '../addresses/cidr.js';
 import type { Link } from '../kernel/links.js';
 import { shellWord } from '../support/printable.js';
-import { readTextFile } from '../support/read-file.js';
+import { readTextFile, UnreadableFile } from '../support/read-file.js';
 import type { NodeFacts } from './facts.js';
 import { type Finding, problem } from './finding.js';
 
@@ -12,6 +12,10 @@ import { type Finding, problem } from './finding.js';
 const PLUGIN_FILE = '/run/flannel/subnet.env';
 
 const LOST = 'Larger packets of pods are dropped or fragmented: connections start, then hang.';
+
+/** Pods get their MTU when they start. */
+const DRAIN = 'kubectl drain NODE --ignore-daemonsets   # then kubectl uncordon NODE';
+const UNREAD = "flannel's CNI plugin reads the subnet there: new pods do not start.";
 
 /** `running`: whether Weft runs, so that the overlay device and subnet.env are its own. */
 export async function checkMtus(
@@ -53,12 +57,18 @@ async function checkSubnetEnv({ subnetFile, podMtu }: NodeFacts, running: boolea
   const paths = [...new Set([subnetFile, PLUGIN_FILE])];
   const found = await Promise.all(
     paths.map(async (path) => {
-      const env = parseEnv(await readTextFile(path).catch(() => ''));
-      const mtu = Number(env.FLANNEL_MTU ?? 0);
-      if (mtu <= podMtu) return [];
-      const what = `${path} says MTU ${mtu}, and the overlay carries ${podMtu}`;
-      const fix =
-        path === subnetFile ? 'systemctl restart weft' : `cp ${shellWord(subnetFile)} ${shellWord(path)}`;
+      const copy = `cp ${shellWord(subnetFile)} ${shellWord(path)}`;
+      const fix = path === subnetFile ? 'systemctl restart weft' : copy;
+      const text = await readTextFile(path).catch((error: UnreadableFile) => error);
+      if (text instanceof UnreadableFile) {
+        // Another --subnet-file may be the one that the plugin's configuration names.
+        if (text.isMissing) return [];
+        const what = `${path} cannot be read: ${text.message.split(';')[0]}`;
+        return [problem('mtu-subnet-env', 'warning', what, UNREAD, `rm -rf ${shellWord(path)} && ${fix}`)];
+      }
+      const said = parseEnv(text).FLANNEL_MTU ?? '0';
+      if (Number(said) <= podMtu) return [];
+      const what = `${path} says MTU ${said}, and the overlay carries ${podMtu}`;
       return [problem('mtu-subnet-env', 'warning', what, LOST, fix)];
     }),
   );
@@ -82,7 +92,7 @@ function checkBridges({ families, podMtu }: NodeFacts, links: readonly Link[]): 
       if (first !== undefined) {
         const others = ports.length === 1 ? '' : `, and ${ports.length - 1} more`;
         const what = `pods on ${bridge.name} have MTU ${first.mtu} (${first.name}${others}), and the overlay carries ${podMtu}`;
-        return [problem('mtu-pods', 'warning', what, LOST, 'kubectl drain NODE --ignore-daemonsets')];
+        return [problem('mtu-pods', 'warning', what, LOST, DRAIN)];
       }
       if (!hasPorts || bridge.mtu <= podMtu) return [];
       const what = `the bridge ${bridge.name} has MTU ${bridge.mtu}, and the overlay carries ${podMtu}`;

@@ -83,6 +83,7 @@ export async function rehearse(
     },
     findings: [
       ...start,
+      ...firewall.detours.map((line) => ok('firewall', line)),
       ...[...firewall.limitations, ...losses.flat()].map(findingOfLimitation),
       ...obstacles.map(findingOfObstacle),
     ],

@@ -35,7 +35,7 @@ export function checkFlanneld(adopts: boolean, proc = '/proc'): Finding[] {
     const [, unit] = /\/([^/\n]+\.service)\s*$/m.exec(cgroup) ?? [];
     const inPod = /kubepods|cri-|libpod/.test(cgroup);
     const fix = inPod
-      ? 'kubectl -n kube-flannel delete daemonset kube-flannel-ds'
+      ? 'Keep kube-flannel off this node, as docs/guides/kubeadm.md says (beside kube-flannel).'
       : unit === undefined
         ? `kill ${pid}`
         : `systemctl disable --now ${unit}`;
@@ -50,14 +50,20 @@ export function checkFlanneld(adopts: boolean, proc = '/proc'): Finding[] {
 }
 
 /** How to keep each DHCP client off the overlay devices. */
-const DHCP_CLIENTS: Readonly<Record<string, (device: string) => string>> = {
+const DHCP_CLIENTS: Readonly<Record<string, (device: string, pid: number) => string>> = {
   dhcpcd: () => "echo 'denyinterfaces flannel*' >> /etc/dhcpcd.conf && systemctl restart dhcpcd",
   NetworkManager: (device) => `nmcli device set ${shellWord(device)} managed no`,
   'systemd-networkd': () =>
     'printf "[Match]\\nName=flannel*\\n[Link]\\nUnmanaged=yes\\n" > /etc/systemd/network/10-weft.network && networkctl reload',
-  dhclient: (device) => `dhclient -x ${shellWord(device)}`,
-  udhcpc: () => 'killall udhcpc',
+  dhclient: (_, pid) => `kill ${pid}`,
+  udhcpc: (_, pid) => `kill ${pid}`,
 };
+/** These have a process per device: that of the underlay must go on. */
+const PER_DEVICE = ['dhclient', 'udhcpc'];
+
+function words(path: string): string[] {
+  return read(path).split('\0');
+}
 
 /** An address as `ip -json address show` prints it. */
 export interface DeviceAddress {
@@ -79,7 +85,9 @@ export function checkDhcp(
   );
   const [first] = foreign;
   if (first === undefined) return [];
-  const [client] = processesNamed(Object.keys(DHCP_CLIENTS), proc);
+  const client = processesNamed(Object.keys(DHCP_CLIENTS), proc).find(
+    ({ name, pid }) => !PER_DEVICE.includes(name) || words(`${proc}/${pid}/cmdline`).includes(device),
+  );
   const remedy = DHCP_CLIENTS[client?.name ?? ''];
   const address = `${first.local}/${first.prefixlen}`;
   return [
@@ -88,7 +96,7 @@ export function checkDhcp(
       'warning',
       `${device} has the address ${address} of a DHCP client${client === undefined ? '' : ` (${client.name}, pid ${client.pid})`}`,
       'Packets to other nodes leave with this source address, and their answers do not return.',
-      remedy?.(device) ?? `ip address delete ${address} dev ${shellWord(device)}`,
+      (client && remedy?.(device, client.pid)) ?? `ip address delete ${address} dev ${shellWord(device)}`,
     ),
   ];
 }

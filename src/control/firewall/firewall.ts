@@ -94,9 +94,17 @@ export class Firewall {
     return [...this.ensured.values()].reduce((sum, { repairs }) => sum + repairs, 0);
   }
 
-  /** What the rules in force lack because of the kernel. */
+  /** What the rules in force lack because of this machine or its kernel. */
   get obstacles(): readonly Obstacle[] {
-    return [...this.losses.values()].flatMap(({ present }) => present);
+    return [
+      ...this.limitations.map(obstacleOf),
+      ...[...this.losses.values()].flatMap(({ present }) => present),
+    ];
+  }
+
+  /** Why families use another iptables than the machine's default, as log lines. */
+  get detours(): readonly string[] {
+    return [...this.choices.values()].flatMap(({ reason }) => reason ?? []);
   }
 
   /** Returns whether Weft runs legacy iptables: for its rules, or because the node uses a table of it. */
@@ -180,7 +188,7 @@ export class Firewall {
     if (this.closed) return;
     const announcer = this.losses.get(family) ?? new Announcer();
     this.losses.set(family, announcer);
-    announcer.update(rules.losses.map((message) => ({ key: message, message })));
+    announcer.update(rules.losses.map(obstacleOf));
   }
 
   private async removeStale(): Promise<void> {
@@ -270,6 +278,10 @@ export async function removeRules(onRemoved: (location: string) => void): Promis
     }
   }
   if (failures.length > 0) throw new UserError(`${failures.join('; ')}; then run weft cleanup again`);
+}
+
+function obstacleOf(message: string): Obstacle {
+  return { key: `firewall rules ${message}`, message };
 }
 
 /** Warns if br_netfilter is not loaded. flannel refuses to start then; Weft leaves the choice to the operator. */

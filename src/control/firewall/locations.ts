@@ -119,8 +119,7 @@ async function inIptables(options: FirewallOptions, signal: AbortSignal): Promis
     unused.push(...locations);
     if (!needed) continue;
     choices.set(family, choice);
-    const { main, reason } = choice;
-    if (reason !== undefined) limitations.push(reason);
+    const { main } = choice;
     if (main === undefined) limitations.push(missingIptables(family, ipMasq));
     else used.set(family, main);
   }

@@ -68,19 +68,25 @@ function askOnce(path: string, request: ControlRequest, answerMs: number): Promi
  * is starting, stopped by a signal, or overloaded.
  */
 export async function listeningOn(runDir: string): Promise<{ pid?: number } | undefined> {
-  if (!(await accepts(socketPath(runDir)))) return undefined;
+  const refusal = await connected(socketPath(runDir));
+  if (refusal !== undefined && !isCrowded(refusal)) return undefined;
   const { pid } = (await ask(runDir, { command: 'status' }).catch(() => ({}))) as { pid?: number };
   return pid === undefined ? {} : { pid };
 }
 
-/** Returns whether a process accepts connections on the socket. */
-function accepts(path: string): Promise<boolean> {
-  return new Promise<boolean>((resolve, reject) => {
+/** Connects to the socket, and returns the error; undefined if a process accepts the connection. */
+function connected(path: string): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
     const socket = createConnection(path, () => {
       socket.destroy();
-      resolve(true);
-    }).on('error', reject);
-  }).catch(isCrowded);
+      resolve(undefined);
+    }).on('error', resolve);
+  });
+}
+
+/** Returns whether this user may not connect to the socket of `runDir`, so that it is not known whether Weft runs. */
+export async function isForbidden(runDir: string): Promise<boolean> {
+  return (await connected(socketPath(runDir)))?.code === 'EACCES';
 }
 
 /** Returns whether a connection failed because the queue of the listening socket is full: unix(7), EAGAIN. */

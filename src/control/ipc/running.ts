@@ -9,6 +9,8 @@ export interface RunningWeft {
   /** Undefined if it does not answer and cannot be inspected. */
   pid: number | undefined;
   runDir: string;
+  /** It listens and did not answer in time. */
+  silent?: true;
 }
 
 /** Finds the Weft process of this run directory, or else the one that holds an overlay device in this network namespace. */
@@ -16,7 +18,7 @@ export async function findRunningWeft(runDir: string): Promise<RunningWeft | und
   const listening = await listeningOn(runDir);
   if (listening?.pid !== undefined) return { pid: listening.pid, runDir };
   const holder = findWeftProcess();
-  return listening === undefined ? holder : { pid: holder?.pid, runDir };
+  return listening === undefined ? holder : { pid: holder?.pid, runDir, silent: true };
 }
 
 /**

@@ -24,9 +24,6 @@ const DEVICE_REPAIRS = [
 ];
 const NODE_REPAIRS = ['rules', 'runDir', 'subnetFile'];
 
-/** Obstacles that the firewall itself reports. */
-const RULES = 'firewall rules';
-
 const LEVELS = ['none', 'gso', 'bpf'];
 const DIRECTIONS = { tx: 'transmit', rx: 'receive' } as const;
 
@@ -144,10 +141,11 @@ function addLeases(page: MetricsPage, service: Service): void {
 }
 
 function addObstacles(page: MetricsPage, { parts, watch }: Service): void {
-  const counts = new Map<string, number>([...CHECKS, RULES, OTHER_CHECK].map((check) => [check, 0]));
-  const count = (check: string): unknown => counts.set(check, (counts.get(check) ?? 0) + 1);
-  for (const _ of parts.firewall.obstacles) count(RULES);
-  for (const obstacle of watch?.obstacles ?? []) count(checkOf(obstacle));
+  const counts = new Map<string, number>([...CHECKS, OTHER_CHECK].map((check) => [check, 0]));
+  for (const obstacle of [...parts.firewall.obstacles, ...(watch?.obstacles ?? [])]) {
+    const check = checkOf(obstacle);
+    counts.set(check, (counts.get(check) ?? 0) + 1);
+  }
   page.gauge(
     'weft_obstacles',
     'States of the node that Weft does not own and that keep packets from passing, by check.',

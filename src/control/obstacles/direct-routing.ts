@@ -12,6 +12,6 @@ export async function checkDirectRouting(
   const { unshared } = await directlyReachable(addresses, signal).catch(() => ({ unshared: [] }));
   return unshared.map((link) => ({
     key: `direct routing ${link}`,
-    message: `DirectRouting is not used over ${link}: a point-to-point link, or one without ARP, may refuse the addresses of pods; peers there are reached through the tunnel; set DirectRouting to false in net-conf.json, or use an Ethernet underlay`,
+    message: `DirectRouting is not used over ${link}: a point-to-point link, or one without ARP, may refuse the addresses of pods, so that peers there are reached through the tunnel; set DirectRouting to false in net-conf.json, or use an Ethernet underlay`,
   }));
 }

@@ -16,7 +16,7 @@ import type { FamilyFacts, Obstacle, ObstacleCheck } from './obstacle.js';
 const SOME_PORT = 50_321;
 const OTHER_PORT = 50_322;
 
-/** The input chain is followed for this many peers. */
+/** The chains of the tunnel's datagrams are followed for this many peers. */
 const SAMPLE_PEERS = 16;
 
 /** What the check knows of Weft's own rules. */
@@ -35,9 +35,9 @@ export function firewallCheck({ options, choices }: UsedFirewall): ObstacleCheck
     const cured = options.mode === 'iptables' && options.forwardRules ? main?.backEnd : undefined;
     const chains = await readBaseChains(family, main === undefined ? others : [main, ...others], signal);
     const found = chains.map((chain) =>
-      chain.hook === 'input'
-        ? inputObstacle(facts, chain)
-        : forwardObstacle(facts, chain, chain.iptables !== undefined && chain.iptables.backEnd === cured),
+      chain.hook === 'forward'
+        ? forwardObstacle(facts, chain, chain.iptables !== undefined && chain.iptables.backEnd === cured)
+        : tunnelObstacle(facts, chain, chain.hook),
     );
     if (cured !== undefined && main !== undefined) found.push(await kubeletObstacle(family, main, others));
     return found.filter((obstacle) => obstacle !== undefined);
@@ -54,7 +54,7 @@ async function kubeletObstacle(
     if (await other.isForbidden())
       return {
         key: `forbidden ${family}`,
-        message: `Weft cannot read the rules of ${other.command} and may use the wrong iptables, because it lacks CAP_NET_RAW; grant it in the unit or in the container's manifest`,
+        message: `Weft cannot read the rules of ${other.command} and may use the wrong iptables, because it lacks CAP_NET_RAW; restart Weft, which keeps it where legacy iptables is in use; if it still lacks it, grant it in the unit or in the container's manifest`,
       };
     if (!(await other.hasKubelet()) || (await main.hasKubelet())) continue;
     return {
@@ -80,20 +80,28 @@ function forwardObstacle(facts: FamilyFacts, chain: BaseChain, cured: boolean): 
   };
 }
 
-function inputObstacle(facts: FamilyFacts, chain: BaseChain): Obstacle | undefined {
-  if (chain.devices?.includes(facts.underlay) === false) return undefined;
-  const reason = tunnelPackets(facts)
+function tunnelObstacle(
+  facts: FamilyFacts,
+  chain: BaseChain,
+  hook: 'input' | 'output',
+): Obstacle | undefined {
+  const { family, underlay, port } = facts;
+  if (chain.devices?.includes(underlay) === false) return undefined;
+  const arrives = hook === 'input';
+  const reason = tunnelPackets(facts, arrives)
     .map((packet) => dropReason(chain, packet, false))
     .find((found) => found !== undefined);
   if (reason === undefined) return undefined;
-  const port = `udp dport ${facts.port}`;
-  const remedy = chain.iptables
-    ? `${chain.iptables.command} -I ${chain.name} -i ${shellWord(facts.underlay)} -p udp --dport ${facts.port} -j ACCEPT`
-    : `nft insert rule ${chain.table} ${chain.name} ${port} accept`;
+  const fix = chain.iptables
+    ? `${chain.iptables.command} -I ${chain.name} ${arrives ? '-i' : '-o'} ${shellWord(underlay)} -p udp --dport ${port} -j ACCEPT`
+    : `nft insert rule ${chain.table} ${chain.name} udp dport ${port} accept`;
+  const drops = arrives
+    ? `drops the datagrams of peers to UDP port ${port}`
+    : `drops the datagrams to UDP port ${port} of peers`;
   return {
-    key: `firewall input ${facts.family} ${chain.label}`,
-    message: `${chain.label} drops the datagrams of peers to UDP port ${facts.port} on ${facts.underlay} (${reason}); open the port: ${remedy}`,
-    fix: remedy,
+    key: `firewall ${hook} ${family} ${chain.label}`,
+    message: `${chain.label} ${drops} on ${underlay} (${reason}); open the port: ${fix}`,
+    fix,
   };
 }
 
@@ -140,20 +148,16 @@ function podPackets({ family, device, network, subnet, peers }: FamilyFacts): Pa
   ];
 }
 
-/** Returns a first datagram of each sample peer. */
-function tunnelPackets({ family, underlay, address, port, peers }: FamilyFacts): Packet[] {
-  const sources =
+/** Returns a first datagram of each sample peer, or to each. */
+function tunnelPackets({ family, underlay, address, port, peers }: FamilyFacts, arrives: boolean): Packet[] {
+  const others =
     peers.length === 0 ? [undefined] : peers.slice(0, SAMPLE_PEERS).map(({ publicIp }) => publicIp);
-  return sources.map((source) => ({
-    family,
-    iif: underlay,
-    oif: '',
-    source,
-    destination: address,
-    protocol: 'udp',
-    sourcePort: SOME_PORT,
-    destinationPort: port,
-  }));
+  const rest = { family, protocol: 'udp', sourcePort: SOME_PORT, destinationPort: port } as const;
+  return others.map((peer) =>
+    arrives
+      ? { ...rest, iif: underlay, oif: '', source: peer, destination: address }
+      : { ...rest, iif: '', oif: underlay, source: address, destination: peer },
+  );
 }
 
 /** Returns the last address of a subnet that a pod can have: mostly no pod has it, and no policy is about it. */

@@ -20,6 +20,9 @@ export const CHECKS = [
   'direct routing',
   'firewall forward',
   'firewall input',
+  'firewall output',
+  'firewall rules',
+  'forbidden',
   'forwarding',
   'kubelet',
   'local peer',
@@ -28,7 +31,7 @@ export const CHECKS = [
   'silent peer',
 ] as const;
 
-/** Stands for every other check. */
+/** Stands for a check that this version does not have: the running Weft may have another one. */
 export const OTHER_CHECK = 'other';
 
 export type Check = (typeof CHECKS)[number] | typeof OTHER_CHECK;

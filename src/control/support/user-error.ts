@@ -2,6 +2,7 @@
 
 import { describeError } from '../../sys/describe-error.js';
 import { oneLine } from '../../sys/one-line.js';
+import type { FindingId } from '../doctor/finding-ids.js';
 import { printable } from './printable.js';
 
 /** A longer value of a message is cut off. */
@@ -24,7 +25,7 @@ export class UserError extends Error {
 
 /** The kind of a problem, why it matters, and the command that corrects it. */
 export interface FindingHint {
-  readonly id: string;
+  readonly id: FindingId;
   readonly why?: string;
   readonly fix?: string;
 }

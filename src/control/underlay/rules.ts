@@ -12,7 +12,12 @@ export class UnderlayMissing extends UserError {
   readonly reason: string;
 
   constructor(reason: string, words = '') {
-    super(words + reason);
+    const [, command] = /\((ip link [^()]+)\)$/.exec(reason) ?? [];
+    super(words + reason, {
+      id: 'no-underlay',
+      why: 'Weft waits for an underlay at the start; the node has no pod network until then.',
+      fix: command ?? 'Give the interface an address, or name another one with --iface.',
+    });
     this.reason = reason;
   }
 }

@@ -10,7 +10,7 @@ import { openPinned, pin } from '../../sys/bpf.js';
 import { BPF_FS_MAGIC } from '../../sys/constants.js';
 
 /** Where systemd and some container runtimes mount a BPF file system. */
-export const BPF_FILE_SYSTEM = '/sys/fs/bpf';
+const BPF_FILE_SYSTEM = '/sys/fs/bpf';
 
 /**
  * Where a container has that of its host. AppArmor's default profile for containers forbids to write in /sys/fs/bpf
@@ -101,7 +101,8 @@ export class Pins {
   }
 }
 
-function bpfFileSystem(): string {
+/** Returns where Weft looks for a BPF file system: that of the host, if a container has it. */
+export function bpfFileSystem(): string {
   return isBpfFileSystem(BPF_FILE_SYSTEM_OF_HOST) ? BPF_FILE_SYSTEM_OF_HOST : BPF_FILE_SYSTEM;
 }
 

@@ -18,7 +18,7 @@ import { type FromPeer, IcmpSocket, keyOf, Waiter } from './sockets.js';
 /** Attempts of a probe, and the time after each of them. */
 const ATTEMPTS = [300, 350, 450];
 /** The search for the path MTU has several rounds, each shorter. */
-const SEARCH_ATTEMPTS = [200, 300];
+const SEARCH_ATTEMPTS = [150, 250];
 const SEARCH_ROUNDS = 4;
 /** The smallest MTU that the search tries: RFC 791 and RFC 8200. */
 const MIN_MTU4 = 576;
@@ -191,8 +191,11 @@ class Probe {
     const result = socket.send(target[job.way], message);
     // A full queue is no answer; another attempt follows.
     if (result >= 0 || result === -EAGAIN || result === -ENOBUFS) return;
-    job.state = 'failed';
-    if (result === -EMSGSIZE) return;
+    if (result === -EMSGSIZE) {
+      job.state = 'failed';
+      return;
+    }
+    // Another attempt follows: meanwhile the peer may answer the question for its MAC.
     const found = this.resultOf(job.peer);
     // The kernel reports a dropping rule of the output chain as EPERM.
     if (found.refused === null || result === -EPERM) found.refused = errnoName(-result);

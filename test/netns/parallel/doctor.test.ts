@@ -1,10 +1,12 @@
 /** `weft doctor` reports what `weft run` would do with the same flags and changes nothing. */
 
 import t, { type Test } from 'tap';
+import { DEMO, startAll, stopAll } from '../../../lab/cluster.js';
 import { ipBatch } from '../../../lab/ip.js';
 import { type Lease, netConf, udpConf } from '../../../lab/leases.js';
 import { makeBed, startWeft } from '../support/bed.js';
 import { type Finished, makePlace, type PlaceOptions, runCommand, runFlags } from '../support/cli.js';
+import { findingsOf } from '../support/doctor.js';
 import { DEVICE6, dualConf, dualLease, makeDualBed, settled6 } from '../support/dual-bed.js';
 import { networkOf } from '../support/state.js';
 
@@ -57,7 +59,7 @@ t.test('weft doctor suggests udp where vxlan cannot run, and exits with 1', asyn
     stdout.replaceAll(/\n {9}/g, ' '),
     /^ok {7}backend udp: flannel0 .* would start: set "Type": "udp" in \S+ of every node$/m,
   );
-  t.match(stderr, /^weft: weft run would not become ready here/);
+  t.match(stderr, /^weft: weft doctor found 1 error; each has its remedy in the report/);
   t.equal(code, 1);
   await ipBatch(node.netns, ['link delete other']);
 });
@@ -84,6 +86,14 @@ t.test('weft doctor reports a Weft that is already running', async (t) => {
   t.match(stdout, new RegExp(`^ok {7}weft runs here, pid ${weft.pids()[0]}, --run-dir ${weft.runDir}$`, 'm'));
   t.match(stdout, /^weft doctor: no problem found\n\nok /);
   t.equal(code, 0);
+});
+
+t.test("weft doctor has no finding on the demo's nodes, nor about their peers", async (t) => {
+  const demo = await makeBed(t, { ...DEMO, name: 'demonodes' });
+  const wefts = await startAll(demo);
+  t.teardown(() => stopAll(wefts));
+  for (const { node, runDir } of wefts)
+    t.strictSame(await findingsOf(t, node, ['--peers', '--run-dir', runDir]), [], node.name);
 });
 
 t.test('weft doctor with both families', async (t) => {

@@ -54,6 +54,35 @@ ok       offload level: gso (Learning needs every packet)
   t.ok(text.split('\n').every((line) => line.length <= 80));
 });
 
+t.test(
+  'formatReport shows a long comment as comments, an instruction as a text, and quoted words whole',
+  async (t) => {
+    const fixes = [
+      'ip link set eth0 mtu 1350   # or "MTU": 1350 in Backend of net-conf.json on every node',
+      "Set that node's public IP to 192.168.77.66, or behind NAT use --peer-check mac.",
+      "systemd-run --quiet --property=EnvironmentFile=/etc/weft/weft.conf sh -c 'weft doctor $WEFT_FLAGS'",
+    ];
+    const findings = fixes.map((fix) => problem('tun', 'error', 'what', 'why', fix));
+    t.match(
+      formatReport({ ...REPORT, findings }),
+      `
+   fix:  ip link set eth0 mtu 1350
+         # or "MTU": 1350 in Backend of net-conf.json on every node
+
+ERROR    what
+   why:  why
+   fix:  Set that node's public IP to 192.168.77.66, or behind NAT use
+         --peer-check mac.
+
+ERROR    what
+   why:  why
+   fix:  systemd-run --quiet --property=EnvironmentFile=/etc/weft/weft.conf sh \\
+         -c 'weft doctor $WEFT_FLAGS'
+`,
+    );
+  },
+);
+
 t.test('formatReport of a healthy node names no problem', async (t) => {
   const text = formatReport({ ...REPORT, findings: [], level: { name: 'bpf', reason: null } });
   t.match(text, /^weft doctor: no problem found\n\nok {7}Linux/);
@@ -61,12 +90,12 @@ t.test('formatReport of a healthy node names no problem', async (t) => {
 
 t.test('formatReport shows five of many findings of a kind', async (t) => {
   const findings = Array.from({ length: 90 }, (_, index) =>
-    problem('x', 'error', `peer ${index}`, 'why', 'fix'),
+    problem('changed-mac', 'error', `peer ${index}`, 'why', 'fix'),
   );
   const text = formatReport({ ...REPORT, findings: [...findings, WARNING] });
   t.match(text, /^weft doctor: 90 errors, 1 warning\n/);
   t.equal(text.match(/^ERROR/gm)?.length, 5);
-  t.match(text, /\n\n {9}and 85 more of this kind \(x\); --json lists all\n\nWARNING/);
+  t.match(text, /\n\n {9}and 85 more of this kind \(changed-mac\); --json lists all\n\nWARNING/);
 });
 
 t.test('the schema accepts a report, and refuses one with another key', async (t) => {
@@ -74,7 +103,7 @@ t.test('the schema accepts a report, and refuses one with another key', async (t
   const results: boolean[] = [];
   const record = { ok: (valid: boolean) => results.push(valid) } as never;
   assertSchema(record, { ...REPORT, other: 1 });
-  assertSchema(record, { ...REPORT, findings: [problem('x', 'error', 'what', 'why', '')] });
+  assertSchema(record, { ...REPORT, findings: [problem('tun', 'error', 'what', 'why', '')] });
   t.strictSame(results, [false, false]);
 });
 
@@ -83,7 +112,7 @@ t.test('a finding without a known remedy takes what follows the last semicolon',
   t.match(found, {
     id: 'cannot-start',
     what: 'leases.json:3: no lease (a; b) for this node',
-    fix: 'add one',
+    fix: 'Add one.',
   });
   t.throws(() => findingOf(new TypeError('defect')), TypeError);
 });

@@ -10,8 +10,11 @@ import { parseIptables } from './iptables-rules.js';
 import { devicesByChain, type NftBaseChain, nftObjects, parseNftTable } from './nft-rules.js';
 import type { Chains } from './walk.js';
 
+/** What a chain is for: packets of pods, or datagrams of the tunnel that arrive or leave. */
+type Hook = 'forward' | 'input' | 'output';
+
 export interface BaseChain {
-  hook: 'forward' | 'input';
+  hook: Hook;
   /** The chain as messages name it: `iptables: chain FORWARD`, `nftables: chain f_forward of table inet firewalld (hook forward)`. */
   label: string;
   name: string;
@@ -21,7 +24,7 @@ export interface BaseChain {
   iptables?: { command: string; backEnd: BackEnd };
   /** `inet firewalld`: the table of a chain of nft. */
   table?: string;
-  /** An ingress hook sees only these interfaces. */
+  /** A hook of a device sees only these interfaces. */
   devices?: readonly string[];
 }
 
@@ -34,8 +37,16 @@ const SKIPPED_TABLES = /^(flannel-ipv[46]|kube-proxy)$/;
  */
 const IDENTIFIER = /^[\w.][\w./\\-]*$/;
 
-/** What a datagram of the tunnel passes on its way in, besides the hook `input`. */
-const INPUT_HOOKS = ['ingress', 'prerouting', 'input'];
+/** The hooks of nf_tables that a pod's packet or a datagram of the tunnel passes. */
+const HOOKS: Readonly<Record<string, Hook>> = {
+  ingress: 'input',
+  prerouting: 'input',
+  input: 'input',
+  forward: 'forward',
+  output: 'output',
+  postrouting: 'output',
+  egress: 'output',
+};
 
 /**
  * Reads the chains of one family. A firewall that is not installed has none. @throws Error, AbortError once the signal is
@@ -72,7 +83,7 @@ async function iptablesChains(
   // With nf_tables, a rule that only nft can print.
   if (outcome.code !== 0) return [];
   const { chains, dropping } = parseIptables(outcome.stdout);
-  return (['forward', 'input'] as const).map((hook) => {
+  return (['forward', 'input', 'output'] as const).map((hook) => {
     const name = hook.toUpperCase();
     return {
       hook,
@@ -97,7 +108,7 @@ async function nftBaseChains(
     (chain) =>
       chain.type === 'filter' &&
       families.includes(chain.family) &&
-      [...INPUT_HOOKS, 'forward'].includes(chain.hook) &&
+      Object.hasOwn(HOOKS, chain.hook) &&
       IDENTIFIER.test(chain.table) &&
       IDENTIFIER.test(chain.name) &&
       !SKIPPED_TABLES.test(chain.table),
@@ -106,7 +117,7 @@ async function nftBaseChains(
 
 /** Whether iptables owns the chain, so that nft cannot print its matches. */
 function isIptables({ family, table, name }: NftBaseChain): boolean {
-  return family.startsWith('ip') && table === 'filter' && (name === 'FORWARD' || name === 'INPUT');
+  return family.startsWith('ip') && table === 'filter' && ['FORWARD', 'INPUT', 'OUTPUT'].includes(name);
 }
 
 async function nftChains(
@@ -114,7 +125,7 @@ async function nftChains(
   signal: AbortSignal | undefined,
 ): Promise<BaseChain[]> {
   const tables = new Map<string, Chains | undefined>();
-  const unnamed = bases.some(({ hook, dev }) => hook === 'ingress' && dev === undefined);
+  const unnamed = bases.some(({ hook, dev }) => hook.endsWith('gress') && dev === undefined);
   const text = unnamed ? (await run('nft', ['list', 'chains'], '', signal)).stdout : '';
   const listed = devicesByChain(text);
   const found: BaseChain[] = [];
@@ -125,7 +136,7 @@ async function nftChains(
     if (chains === undefined) continue;
     const devices = dev === undefined ? listed.get(`${full} ${name}`) : [dev].flat();
     found.push({
-      hook: hook === 'forward' ? 'forward' : 'input',
+      hook: HOOKS[hook] as Hook,
       label: `nftables: chain ${name} of table ${full} (hook ${hook})`,
       name,
       chains,

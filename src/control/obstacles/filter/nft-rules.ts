@@ -24,7 +24,7 @@ export interface NftBaseChain {
   table: string;
   name: string;
   hook: string;
-  /** The interface of an ingress hook, or several. Some releases of nft leave it out (1.0.6 does). */
+  /** The interface of an ingress or egress hook, or several. Some releases of nft leave it out (1.0.6 does). */
   dev?: string | string[];
   type: string;
   policy?: string;
@@ -70,7 +70,7 @@ export function devicesByChain(text: string): Map<string, string[]> {
   for (const line of text.split('\n')) {
     table = /^table (.+) \{$/.exec(line)?.[1] ?? table;
     chain = /^\s+chain (.+) \{$/.exec(line)?.[1] ?? chain;
-    const listed = /^\s+type filter hook ingress devices? (.+) priority /.exec(line)?.[1];
+    const listed = /^\s+type filter hook (?:in|e)gress devices? (.+) priority /.exec(line)?.[1];
     const names = listed?.match(/[^\s"={},]+/g);
     if (names) devices.set(`${table} ${chain}`, names);
   }

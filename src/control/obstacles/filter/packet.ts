@@ -14,7 +14,7 @@ export interface Packet {
   iif: string;
   oif: string;
   source: Ip | undefined;
-  destination: Ip;
+  destination: Ip | undefined;
   protocol: 'tcp' | 'udp';
   /** Ports that no rule names, unless the sample is about one. */
   sourcePort: number;

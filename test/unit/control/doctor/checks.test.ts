@@ -1,9 +1,7 @@
 import t from 'tap';
 import { checkClock } from '../../../../src/control/doctor/clock.js';
 import { vxlanModule } from '../../../../src/control/doctor/features.js';
-import { reportOf } from '../../../../src/control/doctor/peers.js';
 import { checkCni, checkDhcp, checkFlanneld } from '../../../../src/control/doctor/rivals.js';
-import type { ProbeResult } from '../../../../src/dataplane/dataplane.js';
 
 const DAY = 86_400_000;
 
@@ -19,16 +17,17 @@ t.test(
   },
 );
 
-t.test('vxlanModule finds the module in memory and on disk', async (t) => {
+t.test('vxlanModule finds the module in memory and on disk, and knows what a container hides', async (t) => {
   const root = (files: Parameters<typeof t.testdir>[0]) => `${t.testdir(files)}/`;
   t.equal(vxlanModule(root({ sys: { module: { vxlan: {} } } }), '6.1.0'), 'loaded');
   const list =
     'kernel/net/x.ko.xz:\nkernel/drivers/net/vxlan/vxlan.ko.xz: kernel/net/ipv4/udp_tunnel.ko.xz\n';
-  t.equal(
-    vxlanModule(root({ lib: { modules: { '6.1.0': { 'modules.dep': list } } } }), '6.1.0'),
-    'available',
-  );
-  t.equal(vxlanModule(root({}), '6.1.0'), 'absent');
+  const sys = { module: {} };
+  const onDisk = (text: string) => root({ sys, lib: { modules: { '6.1.0': { 'modules.dep': text } } } });
+  t.equal(vxlanModule(onDisk(list), '6.1.0'), 'available');
+  t.equal(vxlanModule(onDisk(''), '6.1.0'), 'absent');
+  t.equal(vxlanModule(root({ sys }), '6.1.0'), 'unknown');
+  t.equal(vxlanModule(root({ lib: { modules: { '6.1.0': {} } } }), '6.1.0'), 'unknown');
 });
 
 t.test(
@@ -36,7 +35,7 @@ t.test(
   async (t) => {
     for (const [cgroup, fix] of [
       ['0::/system.slice/flanneld.service\n', 'systemctl disable --now flanneld.service'],
-      ['0::/kubepods.slice/pod1/cri-2.scope\n', 'kubectl -n kube-flannel delete daemonset kube-flannel-ds'],
+      ['0::/kubepods.slice/pod1/cri-2.scope\n', /^Keep kube-flannel off this node/],
       ['0::/user.slice/session-1.scope\n', 'kill 7'],
     ] as const) {
       const proc = t.testdir({
@@ -77,6 +76,21 @@ t.test("checkDhcp leaves the device's own address alone, and names the client", 
   ]);
 });
 
+t.test('checkDhcp ends the client of the device, never that of the underlay', async (t) => {
+  const client = (device: string) => ({
+    exe: t.fixture('symlink', '/usr/sbin/udhcpc'),
+    cmdline: `udhcpc\0-i\0${device}\0`,
+    ns: { net: t.fixture('symlink', 'net:[1]') },
+  });
+  const self = { ns: { net: t.fixture('symlink', 'net:[1]') } };
+  const given = [{ local: '169.254.1.5', prefixlen: 16 }];
+  const both = t.testdir({ self, 7: client('eth0'), 8: client('flannel.1') });
+  t.match(checkDhcp('flannel.1', '10.244.1.0', given, both), [{ what: /udhcpc, pid 8/, fix: 'kill 8' }]);
+  t.match(checkDhcp('flannel.2', '10.244.1.0', given, both), [
+    { what: /of a DHCP client$/, fix: 'ip address delete 169.254.1.5/16 dev flannel.2' },
+  ]);
+});
+
 t.test('checkCni reports a file before that of flannel only', async (t) => {
   const conf = (type: string) => JSON.stringify({ plugins: [{ type }] });
   const flannel = { '10-flannel.conflist': conf('flannel') };
@@ -92,42 +106,4 @@ t.test('checkCni reports a file before that of flannel only', async (t) => {
   t.match(await checkCni(t.testdir({ ...flannel, '05-x.conf': '{ broken' })), [
     { id: 'cni-conflict', what: /type unknown/ },
   ]);
-});
-
-t.test('reportOf draws the verdict from the evidence', async (t) => {
-  const peer = {
-    publicIp: '192.168.77.2',
-    subnet: '10.244.2.0/24',
-    overlayAddress: '10.244.2.0',
-    vtepMac: '02:00:00:00:00:02',
-  };
-  const silent: ProbeResult = {
-    underlaySmall: null,
-    underlayFull: null,
-    tunnelSmall: null,
-    tunnelFull: null,
-    pathMtu: null,
-    portUnreachable: false,
-    unreachableCode: null,
-    refused: null,
-    sightings: [],
-  };
-  const seen = { outerSource: 0xc0a84d02 | 0, innerMac: peer.vtepMac, innerSource: 0, arpReply: true };
-  for (const [evidence, verdict] of [
-    [{ tunnelSmall: 1, tunnelFull: 1, underlaySmall: 1, underlayFull: 1 }, 'healthy'],
-    [{ tunnelSmall: 1, tunnelFull: 1 }, 'healthy'],
-    [{ tunnelSmall: 1, tunnelFull: 1, underlaySmall: 1 }, 'path-mtu-too-small'],
-    [{ tunnelSmall: 1 }, 'path-mtu-too-small'],
-    [{}, 'underlay-unreachable'],
-    [{ underlaySmall: 1 }, 'udp-port-filtered'],
-    [{ portUnreachable: true }, 'udp-port-filtered'],
-    [{ underlaySmall: 1, sightings: [{ ...seen, outerSource: 1 }] }, 'wrong-source-address'],
-    [{ underlaySmall: 1, sightings: [{ ...seen, innerMac: '02:00:00:00:00:aa' }] }, 'changed-mac'],
-    [{ underlaySmall: 1, sightings: [seen] }, 'ping-filtered'],
-  ] as const) {
-    t.equal(
-      reportOf(peer, { ...silent, ...evidence, sightings: [...(evidence.sightings ?? [])] }).verdict,
-      verdict,
-    );
-  }
 });

@@ -52,7 +52,7 @@ async function messages(
     type: 'filter',
     hook: name.toLowerCase(),
   });
-  const own = ['FORWARD', 'INPUT'].map((name) => ({ chain: base(name) }));
+  const own = ['FORWARD', 'INPUT', 'OUTPUT'].map((name) => ({ chain: base(name) }));
   const json = (objects: readonly object[] = []) => JSON.stringify({ nftables: objects });
   fakeCommands(t, {
     iptables: `[ "$1" = --version ] && echo "iptables v1.8.9 (nf_tables)" && exit; printf '%s\\n' '${rules}'`,
@@ -108,6 +108,27 @@ t.test('firewallCheck reports a DROP policy only where no rule of Weft accepts',
   t.strictSame(await messages(t, { rules: DOCKER }), []);
   t.match(await messages(t, { rules: DOCKER }, { mode: 'nftables' }), policy);
   t.match(await messages(t, { rules: DOCKER }, { forwardRules: false }), policy);
+});
+
+t.test('firewallCheck reports what keeps datagrams of the tunnel from leaving', async (t) => {
+  const rule = '-A OUTPUT -p udp -m udp --dport 8472 -j DROP';
+  const fix = 'iptables -I OUTPUT -o eth0 -p udp --dport 8472 -j ACCEPT';
+  t.strictSame(await messages(t, { rules: `${PLAIN}\n-P OUTPUT ACCEPT\n${rule}` }), [
+    `iptables: chain OUTPUT drops the datagrams to UDP port 8472 of peers on eth0 (rule ${rule}); open the port: ${fix}`,
+  ]);
+  t.match(await messages(t, { rules: `${PLAIN}\n-P OUTPUT DROP` }), [/chain OUTPUT .*its policy is DROP/]);
+  const opened = '-A OUTPUT -d 192.168.0.0/16 -o eth0 -p udp -j ACCEPT';
+  t.strictSame(await messages(t, { rules: `${PLAIN}\n-P OUTPUT DROP\n${opened}` }), []);
+  const received = '-A OUTPUT -i eth0 -j DROP';
+  t.strictSame(await messages(t, { rules: `${PLAIN}\n${received}` }), [], 'no packet arrives there');
+  for (const hook of ['output', 'postrouting', 'egress']) {
+    const family = hook === 'egress' ? 'netdev' : 'inet';
+    const chain = { family, table: 'f', name: 'o', type: 'filter', hook, policy: 'drop', dev: 'eth0' };
+    const nft = { chains: [{ chain }], table: [{ chain }] };
+    t.match(await messages(t, { nft }), [
+      new RegExp(`hook ${hook}\\) drops the datagrams to UDP port 8472 of peers`),
+    ]);
+  }
 });
 
 t.test('firewallCheck reports a closed port unless every peer may send to it', async (t) => {
