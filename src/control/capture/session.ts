@@ -77,6 +77,7 @@ export class CaptureSession {
       for (const [index, { tunnel, dataplane, peer }] of parts.entries()) {
         await tunnel.bypassFastPath(peer ?? 'all');
         if (tunnel.fastPath.status.on) notes.push(bypassText(tunnel, peer));
+        notes.push(...(await directTexts(tunnel, peer)));
         const { inner, outer, drops, snaplen } = request;
         const filter = { inner, outer, drops, snaplen, peer: peer === undefined ? null : toUnderlay(peer) };
         const suffix =
@@ -184,6 +185,16 @@ async function undo(parts: readonly Part[]): Promise<void> {
 function bypassText(tunnel: FamilyTunnel, peer: Ip | undefined): string {
   const whose = peer === undefined ? 'all peers' : formatIp(peer);
   return `the fast path of ${tunnel.plan.backend.device} is off for ${whose} while the capture runs`;
+}
+
+/** Returns a note for each captured peer whose packets do not pass the tunnel. */
+async function directTexts(tunnel: FamilyTunnel, peer: Ip | undefined): Promise<string[]> {
+  if (!tunnel.plan.backend.followsRouting) return [];
+  const peers = tunnel.peers.filter(({ publicIp }) => peer === undefined || publicIp === peer);
+  const direct = (await tunnel.reconciler.status(peers, undefined)).filter((one) => one.direct === true);
+  if (direct.length === 0) return [];
+  const whose = peer === undefined ? `${direct.length} of ${peers.length} peers` : formatIp(peer);
+  return [`${whose}: a direct route carries the packets past the tunnel, so the capture has none of them`];
 }
 
 function namesOf({ plan, own, bound }: FamilyTunnel, suffix: string): CaptureNames {

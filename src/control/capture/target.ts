@@ -25,7 +25,8 @@ async function addressesOf(name: string, source: Pick<LeaseSource, 'addressesOf'
 
 /**
  * Returns the public IPs of the peer that `text` names: an address of the node, of one of its pods, or its name. A node of
- * a dual-stack cluster has one of each family. @throws UserError for no peer
+ * a dual-stack cluster has one of each family, and an address names that of its own family. @throws UserError for no peer,
+ * or several
  */
 export async function findPeer(
   text: string,
@@ -45,7 +46,12 @@ export async function findPeer(
     throw new UserError(
       `--peer ${show(text)}: no peer has this ${address === undefined ? `name${reason}` : 'address'}; weft status lists the peers`,
     );
-  return [...new Set(found.map(({ publicIp }) => publicIp))];
+  const publicIps = [...new Set(found.map(({ publicIp }) => publicIp))];
+  if (new Set(publicIps.map(familyOf)).size < publicIps.length)
+    throw new UserError(
+      `--peer ${show(text)}: the name stands for several peers, ${listed(publicIps)}; use an address`,
+    );
+  return publicIps;
 }
 
 /** Returns the addresses as text, for messages. */
