@@ -47,3 +47,13 @@ export async function decoded<const F extends string>(
       >;
     });
 }
+
+/**
+ * Returns the numbers of the packets that a filter selects, and tshark's remarks on them. By default those with a remark
+ * such as a wrong checksum; a comment is one too.
+ */
+export async function remarks(file: string, filter = '_ws.expert and not frame.comment'): Promise<string[]> {
+  const checks = ['ip', 'tcp', 'udp'].flatMap((name) => ['-o', `${name}.check_checksum:TRUE`]);
+  const found = await decoded(file, ['frame.number', '_ws.expert.message'], '-Y', filter, ...checks);
+  return found.map((packet) => Object.values(packet).join(' '));
+}
