@@ -158,7 +158,7 @@ export class CaptureSession {
     clearInterval(this.timer);
     await undo(this.parts);
     // The rings have the last packets.
-    for (let chunk = capture.read(); chunk !== undefined; chunk = capture.read()) this.send(chunk);
+    for (let chunk = capture.readRest(); chunk !== undefined; chunk = capture.readRest()) this.send(chunk);
     const { packets, missed } = capture;
     info(
       `weft capture: ended after ${packets} packets, ${missed} missed${reason === undefined ? '' : ` (${reason})`}`,
