@@ -29,6 +29,13 @@ t.test('a peer is found by its address, an address of its pods, and its name', a
   t.strictSame(await find('node-2'), ['192.168.77.2', 'fd00:77::2']);
 });
 
+t.test('a name that the name service does not answer in time is refused', async (t) => {
+  const never = () => new Promise<string[]>(() => {});
+  await t.rejects(findPeer('node-9', PEERS, SOURCE, never, 1), {
+    message: /^--peer "node-9": no peer has this name \(the name service does not answer\)/,
+  });
+});
+
 t.test('a name of several peers is refused', async (t) => {
   await t.rejects(find('both'), {
     message:
