@@ -18,11 +18,11 @@ import { UserError } from '../support/user-error.js';
 import { findPeer, listed } from './target.js';
 
 /** How often the records are taken from the rings. */
-const PUMP_MS = 10;
+const PUMP_MS = 5;
 /** Chunks that one turn takes at most, so that other work has its turn too. */
 const MOST_CHUNKS = 16;
 /** Bytes that wait for a slow client; beyond them the rings fill, and packets are missed. */
-const MOST_PENDING = 4 * 1024 * 1024;
+const MOST_PENDING = 16 * 1024 * 1024;
 /** How long a client may take to read the rest. */
 const REST_MS = 10_000;
 

@@ -27,6 +27,9 @@ export async function decoded<const F extends string>(
   const decode = [
     '-d',
     'udp.port==8472,vxlan',
+    // tshark would guess protocols in random bytes, and report their errors.
+    '-d',
+    'tcp.port==1-65535,data',
     '-n',
     '-T',
     'fields',
