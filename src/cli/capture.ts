@@ -13,6 +13,8 @@ import { UsageError } from './go-flags.js';
 
 type Values = Readonly<Record<string, unknown>>;
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 function say(line: string): void {
   process.stderr.write(`weft capture: ${printable(line)}\n`);
 }
@@ -37,8 +39,12 @@ export async function capturePackets(runDir: string, values: Values): Promise<vo
   }
   // The reader of a pipe, such as Wireshark, may close it.
   output.watch(() => capture.stop());
-  // A second signal ends the process at once, also if Weft or the reader hangs.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => capture.stop());
+  const stop = (): void => {
+    // A second signal ends the process at once, also if Weft or the reader hangs.
+    for (const signal of SIGNALS) process.off(signal, stop);
+    capture.stop();
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
   for (const note of capture.notes) say(note);
   say(`${isText ? 'printing' : 'writing pcapng'}; end it with Ctrl-C`);
   let summary: CaptureSummary | undefined;
