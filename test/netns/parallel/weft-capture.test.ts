@@ -149,14 +149,13 @@ t.test('a capture beside the fast path', async (t) => {
   await t.test('is refused for an unknown peer and a wrong number', async (t) => {
     const refused = (...flags: string[]) =>
       runCommand(weft.node, ['capture', '--run-dir', weft.runDir, ...flags]);
-    const [address, name, count] = await Promise.all([
-      refused('--peer', '10.9.9.9'),
-      refused('--peer', 'nowhere.invalid'),
-      refused('--count', '0'),
-    ]);
-    t.match(address, { code: 1, stderr: /--peer "10\.9\.9\.9": no peer has this address/ });
-    t.match(name, { code: 1, stderr: /no peer has this name/ });
-    t.match(count, { code: 2, stderr: /--count "0": not a whole number/ });
+    // One after the other: a second one beside them would be refused for that.
+    t.match(await refused('--peer', '10.9.9.9'), {
+      code: 1,
+      stderr: /--peer "10\.9\.9\.9": no peer has this address/,
+    });
+    t.match(await refused('--peer', 'nowhere.invalid'), { code: 1, stderr: /no peer has this name/ });
+    t.match(await refused('--count', '0'), { code: 2, stderr: /--count "0": not a whole number/ });
   });
 
   await t.test(
