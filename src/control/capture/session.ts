@@ -8,6 +8,7 @@
 
 import type { Socket } from 'node:net';
 import { Capture, type CaptureNames, type Dataplane } from '../../dataplane/dataplane.js';
+import { releaseGarbage } from '../../sys/heap.js';
 import { familyOf, formatIp, type Ip, toUnderlay } from '../addresses/ip.js';
 import type { CaptureRequest, CaptureSummary } from '../ipc/protocol.js';
 import { LAST } from '../ipc/protocol.js';
@@ -163,12 +164,16 @@ export class CaptureSession {
     info(
       `weft capture: ended after ${packets} packets, ${missed} missed${reason === undefined ? '' : ` (${reason})`}`,
     );
+    const last = capture.end();
+    // The buffers of a slow client are garbage then.
+    if (socket.destroyed) releaseGarbage();
+    else socket.once('close', () => setImmediate(releaseGarbage));
     if (!socket.writable) return;
-    this.send(capture.end());
+    this.send(last);
     const summary: CaptureSummary = { packets, missed, reason: reason ?? null };
-    const last = Buffer.alloc(4);
-    last.writeUInt32LE(LAST);
-    socket.write(last);
+    const mark = Buffer.alloc(4);
+    mark.writeUInt32LE(LAST);
+    socket.write(mark);
     socket.end(`${JSON.stringify(summary)}\n`);
     const timer = setTimeout(() => socket.destroy(), REST_MS);
     socket.once('close', () => clearTimeout(timer));

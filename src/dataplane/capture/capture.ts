@@ -95,6 +95,7 @@ export class Capture {
 
   /** Returns what the capture ends with: how many packets each interface has seen, and how many are missing. */
   end(): Buffer {
+    for (const { readers } of this.sources) for (const reader of readers) reader.discard();
     return Buffer.concat(
       this.interfaces.map((one) => {
         const missed = this.missedOf(one);
