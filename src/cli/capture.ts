@@ -3,32 +3,20 @@
  * does; into a pipe, pcapng. Messages go to stderr.
  */
 
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import type { Writable } from 'node:stream';
 import { openCapture } from '../control/ipc/capture-client.js';
 import type { CaptureSummary } from '../control/ipc/protocol.js';
 import { printable } from '../control/support/printable.js';
 import { show, UserError } from '../control/support/user-error.js';
 import { captureRequest } from './capture-options.js';
+import { CaptureOutput } from './capture-output.js';
 import { UsageError } from './go-flags.js';
 
 type Values = Readonly<Record<string, unknown>>;
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 function say(line: string): void {
   process.stderr.write(`weft capture: ${printable(line)}\n`);
-}
-
-/** Opens the output. @throws UserError if the file cannot be written */
-async function openOutput(file: unknown): Promise<Writable> {
-  if (typeof file !== 'string' || file === '-') return process.stdout;
-  const output = createWriteStream(file);
-  try {
-    await once(output, 'open');
-  } catch (error) {
-    throw new UserError(`-w ${show(file)}: ${(error as Error).message}; name a file that can be written`);
-  }
-  return output;
 }
 
 /** @throws UsageError, UserError */
@@ -40,20 +28,21 @@ export async function capturePackets(runDir: string, values: Values): Promise<vo
     throw new UsageError('-w -: pcapng is binary; name a file, or pipe it: weft capture | wireshark -k -i -');
   const request = captureRequest(values, isText ? 'text' : 'pcapng');
   const capture = await openCapture(runDir, request);
-  let output: Writable;
+  let output: CaptureOutput;
   try {
-    output = await openOutput(file);
+    output = await CaptureOutput.open(file);
   } catch (error) {
     capture.abort();
     throw error;
   }
   // The reader of a pipe, such as Wireshark, may close it.
-  let failure: NodeJS.ErrnoException | undefined;
-  output.on('error', (error: NodeJS.ErrnoException) => {
-    failure = error;
+  output.watch(() => capture.stop());
+  const stop = (): void => {
+    // A second signal ends the process at once, also if Weft or the reader hangs.
+    for (const signal of SIGNALS) process.off(signal, stop);
     capture.stop();
-  });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => capture.stop());
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
   for (const note of capture.notes) say(note);
   say(`${isText ? 'printing' : 'writing pcapng'}; end it with Ctrl-C`);
   let summary: CaptureSummary | undefined;
@@ -63,14 +52,11 @@ export async function capturePackets(runDir: string, values: Values): Promise<vo
       summary = next;
       break;
     }
-    if (failure === undefined && !output.write(next))
-      await Promise.race([once(output, 'drain'), once(output, 'close')]).catch(() => {});
+    await output.write(next);
   }
   capture.abort();
-  if (output !== process.stdout && failure === undefined) {
-    output.end();
-    await once(output, 'close');
-  }
+  await output.close();
+  const { failure } = output;
   if (failure !== undefined && failure.code !== 'EPIPE')
     throw new UserError(`-w ${show(file ?? '-')}: ${failure.message}; the capture is incomplete`);
   if (summary === undefined)

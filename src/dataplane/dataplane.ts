@@ -46,6 +46,7 @@ export type { CaptureFilter } from './capture/layout.js';
 export type { CaptureNames, CaptureSource } from './capture/source.js';
 export type { Counters } from './counters.js';
 export {
+  CodeReplaced,
   DataplaneGone,
   FastPathUnavailable,
   HandoverMismatch,

@@ -20,6 +20,13 @@ export class ThreadSilent extends Error {
 /** The forwarding threads fail again and again; the dataplane no longer forwards everything. */
 export class ThreadFailure extends Error {}
 
+/** No forwarding thread can start, because the code on disk is no longer that of this process. */
+export class CodeReplaced extends Error {
+  constructor(cause = 'no forwarding thread can start') {
+    super(`${cause}, and an upgrade has replaced the code on disk`);
+  }
+}
+
 /** This kernel does not support the requested offload level. */
 export class OffloadUnavailable extends Error {}
 

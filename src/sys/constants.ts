@@ -66,6 +66,8 @@ export const IPV6_PMTUDISC_PROBE = 3;
 // asm-generic/poll.h
 export const POLLIN = 0x1;
 export const POLLOUT = 0x4;
+export const POLLERR = 0x8;
+export const POLLHUP = 0x10;
 export const POLLNVAL = 0x20;
 
 // asm-generic/mman-common.h
@@ -127,7 +129,8 @@ export const SOCKADDR_UN_SIZE = 110; // family u16 @0 (host order), path @2, end
 export const SOCKADDR_IN6_SIZE = 28; // family u16 @0, port u16 @2 (network order), flowinfo u32 @4, address 16 B @8, scope u32 @24
 export const POLLFD_SIZE = 8; // fd i32 @0, events i16 @4, revents i16 @6
 export const TIMESPEC_SIZE = 16; // seconds i64 @0, nanoseconds i64 @8
-export const CLOCK_MONOTONIC = 1; // linux/time.h
+export const CLOCK_REALTIME = 0; // linux/time.h
+export const CLOCK_MONOTONIC = 1;
 export const TIMEVAL_SIZE = 16; // seconds i64 @0, microseconds i64 @8
 export const SOCKADDR_LL_SIZE = 20; // linux/if_packet.h: family u16 @0, protocol u16 @2 (network order), ifindex i32 @4, rest @8
 export const TIMEX_SIZE = 208; // linux/timex.h: modes u32 @0, status i32 @40

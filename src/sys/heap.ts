@@ -39,18 +39,24 @@ function collectGarbage(): void {
     gc = runInNewContext('gc') as () => void;
   }
   gc();
-  heapAfter = process.memoryUsage().heapUsed;
+  usedAfter = usedMemory();
 }
 
 let gc: (() => void) | undefined;
-/** The used heap after the last call of `collectGarbage`, in bytes. */
-let heapAfter = 0;
+/** The used memory after the last call of `collectGarbage`, in bytes. */
+let usedAfter = 0;
+
+/** Returns the bytes of the heap, and of the buffers outside it. */
+function usedMemory(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
 
 /** So much garbage is worth a collection, which takes some 10 ms. */
 const GARBAGE_BYTES = 4 * 1024 * 1024;
 
 /** Returns memory that leases and checks have left to the kernel. V8 and malloc would keep it for later. */
 export function releaseGarbage(): void {
-  if (process.memoryUsage().heapUsed - heapAfter > GARBAGE_BYTES) collectGarbage();
+  if (usedMemory() - usedAfter > GARBAGE_BYTES) collectGarbage();
   mallocTrim();
 }

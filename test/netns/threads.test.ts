@@ -1,12 +1,13 @@
 /** Forwarding threads that fail, hang or lose a descriptor. */
 
-import { rename, writeFile } from 'node:fs/promises';
+import { cp, rename, symlink, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import type { WeftDataplane } from '../../lab/dataplanes/weft.js';
 import type { Lab } from '../../lab/lab.js';
 import { ping } from '../../lab/traffic/ping.js';
 import { until } from '../../lab/until.js';
+import { DIST } from '../../lab/world.js';
 import { makeBed, startWeft } from './support/bed.js';
 import { answered } from './support/pings.js';
 import { statusOf } from './support/state.js';
@@ -20,7 +21,8 @@ interface Rig {
   inject(fault: string): Promise<void>;
 }
 
-async function rig(t: Test, name: string): Promise<Rig> {
+/** `cli`: makes the compiled command of another checkout in a directory, and returns its path. */
+async function rig(t: Test, name: string, cli?: (dir: string) => Promise<string>): Promise<Rig> {
   const lab = await makeBed(t, { name });
   const file = `${lab.node(1).dir}/fault`;
   const weft = await startWeft(t, lab.node(1), {
@@ -28,6 +30,7 @@ async function rig(t: Test, name: string): Promise<Rig> {
     env: { WEFT_TEST_FAULT: file },
     // The fast path would carry the packets.
     flags: ['--offload', 'gso'],
+    ...(cli && { cli: await cli(lab.node(1).dir) }),
   });
   await startWeft(t, lab.node(2), { flags: ['--offload', 'gso'] });
   await answered(t, lab.pod(1), lab.pod(2).address);
@@ -83,6 +86,24 @@ t.test('the fifth failure of a thread within a minute ends Weft with code 1 and 
   t.strictSame(await weft.process.exited, { code: 1, signal: null });
   const errors = weft.process.stderr.split('\n').filter((line) => line.startsWith('E'));
   t.match(errors, [/forwarding thread 1 of flannel\.1 failed: .*, failure 5 within a minute; restart Weft$/]);
+});
+
+t.test('a thread that fails after an upgrade of the files ends Weft with code 1 and one line', async (t) => {
+  let installed = '';
+  const { weft, inject } = await rig(t, 'upgraded', async (dir) => {
+    installed = `${dir}/installed`;
+    await cp(`${DIST}src`, `${installed}/dist/src`, { recursive: true });
+    for (const file of ['package.json', 'node_modules'])
+      await symlink(`${DIST}../${file}`, `${installed}/${file}`);
+    return `${installed}/dist/src/cli/weft.js`;
+  });
+  await writeFile(`${installed}/dist/src/dataplane/worker/worker.js`, '// The worker of another version.');
+  await inject('exit');
+  t.strictSame(await weft.process.exited, { code: 1, signal: null });
+  const errors = weft.process.stderr.split('\n').filter((line) => line.startsWith('E'));
+  t.match(errors, [
+    /failed: it exited with code 3, and an upgrade has replaced the code on disk; restart Weft$/,
+  ]);
 });
 
 t.test('a closed descriptor of the device is followed by a new device', async (t) => {

@@ -8,6 +8,7 @@
 
 import type { Socket } from 'node:net';
 import { Capture, type CaptureNames, type Dataplane } from '../../dataplane/dataplane.js';
+import { releaseGarbage } from '../../sys/heap.js';
 import { familyOf, formatIp, type Ip, toUnderlay } from '../addresses/ip.js';
 import type { CaptureRequest, CaptureSummary } from '../ipc/protocol.js';
 import { LAST } from '../ipc/protocol.js';
@@ -18,11 +19,11 @@ import { UserError } from '../support/user-error.js';
 import { findPeer, listed } from './target.js';
 
 /** How often the records are taken from the rings. */
-const PUMP_MS = 10;
+const PUMP_MS = 5;
 /** Chunks that one turn takes at most, so that other work has its turn too. */
 const MOST_CHUNKS = 16;
 /** Bytes that wait for a slow client; beyond them the rings fill, and packets are missed. */
-const MOST_PENDING = 4 * 1024 * 1024;
+const MOST_PENDING = 16 * 1024 * 1024;
 /** How long a client may take to read the rest. */
 const REST_MS = 10_000;
 
@@ -77,6 +78,7 @@ export class CaptureSession {
       for (const [index, { tunnel, dataplane, peer }] of parts.entries()) {
         await tunnel.bypassFastPath(peer ?? 'all');
         if (tunnel.fastPath.status.on) notes.push(bypassText(tunnel, peer));
+        notes.push(...(await directTexts(tunnel, peer)));
         const { inner, outer, drops, snaplen } = request;
         const filter = { inner, outer, drops, snaplen, peer: peer === undefined ? null : toUnderlay(peer) };
         const suffix =
@@ -157,17 +159,21 @@ export class CaptureSession {
     clearInterval(this.timer);
     await undo(this.parts);
     // The rings have the last packets.
-    for (let chunk = capture.read(); chunk !== undefined; chunk = capture.read()) this.send(chunk);
+    for (let chunk = capture.readRest(); chunk !== undefined; chunk = capture.readRest()) this.send(chunk);
     const { packets, missed } = capture;
     info(
       `weft capture: ended after ${packets} packets, ${missed} missed${reason === undefined ? '' : ` (${reason})`}`,
     );
+    const last = capture.end();
+    // The buffers of a slow client are garbage then.
+    if (socket.destroyed) releaseGarbage();
+    else socket.once('close', () => setImmediate(releaseGarbage));
     if (!socket.writable) return;
-    this.send(capture.end());
+    this.send(last);
     const summary: CaptureSummary = { packets, missed, reason: reason ?? null };
-    const last = Buffer.alloc(4);
-    last.writeUInt32LE(LAST);
-    socket.write(last);
+    const mark = Buffer.alloc(4);
+    mark.writeUInt32LE(LAST);
+    socket.write(mark);
     socket.end(`${JSON.stringify(summary)}\n`);
     const timer = setTimeout(() => socket.destroy(), REST_MS);
     socket.once('close', () => clearTimeout(timer));
@@ -184,6 +190,18 @@ async function undo(parts: readonly Part[]): Promise<void> {
 function bypassText(tunnel: FamilyTunnel, peer: Ip | undefined): string {
   const whose = peer === undefined ? 'all peers' : formatIp(peer);
   return `the fast path of ${tunnel.plan.backend.device} is off for ${whose} while the capture runs`;
+}
+
+/** Returns a note for each captured peer whose packets do not pass the tunnel. */
+async function directTexts(tunnel: FamilyTunnel, peer: Ip | undefined): Promise<string[]> {
+  if (!tunnel.plan.backend.followsRouting) return [];
+  const peers = tunnel.peers.leases.filter(({ publicIp }) => peer === undefined || publicIp === peer);
+  const direct = (await tunnel.peers.reconciler.status(peers, undefined)).filter(
+    (one) => one.direct === true,
+  );
+  if (direct.length === 0) return [];
+  const whose = peer === undefined ? `${direct.length} of ${peers.length} peers` : formatIp(peer);
+  return [`${whose}: a direct route carries the packets past the tunnel, so the capture has none of them`];
 }
 
 function namesOf({ plan, own, address }: FamilyTunnel, suffix: string): CaptureNames {

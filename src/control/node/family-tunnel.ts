@@ -78,7 +78,7 @@ export class FamilyTunnel {
     this.lifecycle = new Lifecycle({
       stop: () => this.dataplane.remove(),
       reopen: () => this.enqueue(() => this.reopen()),
-      onFailure: context.onFailure,
+      onFailure: (error) => this.fail(error),
     });
     this.fastPath = new TunnelFastPath(this, context.fastPathObstacle(plan), context.fastPathOff);
     this.address = new TunnelAddress(plan, own);
@@ -341,6 +341,7 @@ export class FamilyTunnel {
 
   private fail(error: Error): void {
     if (error instanceof PortFailure && error.deviceGone) this.lifecycle.lose(error.message);
+    else if (error instanceof UserError) this.context.onFailure(error);
     else this.context.onFailure(new UserError(`${error.message}; restart Weft`));
   }
 

@@ -8,7 +8,7 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { DataplaneGone } from '../../dataplane/dataplane.js';
+import { CodeReplaced, DataplaneGone } from '../../dataplane/dataplane.js';
 import { DeviceGone, NameTaken } from '../kernel/device.js';
 import { Backoff } from '../support/backoff.js';
 import { Once } from '../support/once.js';
@@ -102,7 +102,8 @@ export class Lifecycle {
         this.finish();
       } catch (error) {
         const mayEnd = isGone(error) || error instanceof UnderlayMissing;
-        if (error instanceof NameTaken || (!mayEnd && ++failures > REBUILD_TRIES)) throw error;
+        const isFinal = error instanceof NameTaken || error instanceof CodeReplaced;
+        if (isFinal || (!mayEnd && ++failures > REBUILD_TRIES)) throw error;
         this.state = { name: 'lost', reason: (error as Error).message };
       }
     }

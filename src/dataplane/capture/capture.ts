@@ -1,5 +1,6 @@
 /** A running capture of one or two dataplanes: it takes the records of their threads and returns them in a format. */
 
+import { wallClock } from '../../sys/wall-clock.js';
 import { type CaptureFormat, type CaptureInterface, PCAPNG, TEXT } from './formats.js';
 import type { RingReader } from './ring-reader.js';
 import type { CaptureSource } from './source.js';
@@ -12,6 +13,8 @@ export interface CaptureOptions {
 
 /** A chunk ends at this size; the process does other work in between. */
 const CHUNK_BYTES = 256 * 1024;
+/** A thread publishes a packet so long after its time at the latest: a round, and a wait for the processor. */
+const PUBLISHED_MS = 5;
 
 export class Capture {
   /** Packets that were returned. */
@@ -22,10 +25,16 @@ export class Capture {
   private readonly count: number;
   /** Per interface: packets that were returned. */
   private readonly received: number[];
+  private readonly now: () => number;
 
-  /** The interfaces of the sources get their numbers here. */
-  constructor(sources: readonly CaptureSource[], { format, count }: CaptureOptions) {
+  /** The interfaces of the sources get their numbers here. `now` is replaced by tests. */
+  constructor(
+    sources: readonly CaptureSource[],
+    { format, count }: CaptureOptions,
+    now: () => number = steadyClock(),
+  ) {
     this.sources = sources;
+    this.now = now;
     this.interfaces = sources
       .flatMap(({ inner, outer }) => [inner, outer])
       .filter((one) => one !== undefined);
@@ -50,11 +59,25 @@ export class Capture {
     return this.interfaces.reduce((sum, one) => sum + this.missedOf(one), 0);
   }
 
-  /** Returns the packets that wait, in the order of their times, as far as a chunk has room; undefined if none does. */
+  /**
+   * Returns the packets that wait, in the order of their times, as far as a chunk has room; undefined if none does. While
+   * several threads record, the latest packets stay, because another thread may still publish an earlier one.
+   */
   read(): Buffer | undefined {
+    const threads = this.sources.reduce((sum, { readers }) => sum + readers.length, 0);
+    return this.take(threads > 1 ? this.now() - PUBLISHED_MS : Number.POSITIVE_INFINITY);
+  }
+
+  /** Returns all packets that wait, as `read` does, once no thread records any more. */
+  readRest(): Buffer | undefined {
+    return this.take(Number.POSITIVE_INFINITY);
+  }
+
+  /** `end`: the time before which a packet is taken. */
+  private take(end: number): Buffer | undefined {
     const chunks: Buffer[] = [];
     for (let bytes = 0; bytes < CHUNK_BYTES && !this.isComplete; ) {
-      const next = this.earliest();
+      const next = this.earliest(end);
       if (next === undefined) break;
       const packet = next.reader.read();
       const from = packet.isOuter ? next.source.outer : next.source.inner;
@@ -72,6 +95,7 @@ export class Capture {
 
   /** Returns what the capture ends with: how many packets each interface has seen, and how many are missing. */
   end(): Buffer {
+    for (const { readers } of this.sources) for (const reader of readers) reader.discard();
     return Buffer.concat(
       this.interfaces.map((one) => {
         const missed = this.missedOf(one);
@@ -80,9 +104,9 @@ export class Capture {
     );
   }
 
-  private earliest(): { reader: RingReader; source: CaptureSource } | undefined {
+  private earliest(end: number): { reader: RingReader; source: CaptureSource } | undefined {
     let earliest: { reader: RingReader; source: CaptureSource } | undefined;
-    let time = Number.POSITIVE_INFINITY;
+    let time = end;
     for (const source of this.sources) {
       for (const reader of source.readers) {
         const next = reader.peek();
@@ -98,4 +122,10 @@ export class Capture {
     const source = this.sources.find(({ inner, outer }) => inner === one || outer === one);
     return (source?.readers ?? []).reduce((sum, reader) => sum + reader.missed(one.isOuter), 0);
   }
+}
+
+/** Returns a clock with the times of the recorders, which do not follow a change of the wall clock. */
+function steadyClock(): () => number {
+  const epoch = wallClock() - performance.now();
+  return () => epoch + performance.now();
 }

@@ -3,18 +3,11 @@
 import { release } from 'node:os';
 import { version } from '../../version.js';
 import { COUNTER_NAMES } from '../counters.js';
-import { datagramHeaders, type Endpoint, headersLength, withTtlRestored } from './datagram.js';
+import { datagramHeaders, type Endpoint, ethernetHeader, withTtlRestored } from './datagram.js';
 import { NOT_DROPPED } from './layout.js';
-import {
-  enhancedPacket,
-  interfaceDescription,
-  interfaceStatistics,
-  LINK_ETHERNET,
-  LINK_RAW_IP,
-  sectionHeader,
-} from './pcapng.js';
+import { enhancedPacket, interfaceDescription, interfaceStatistics, sectionHeader } from './pcapng.js';
 import type { CapturedPacket } from './ring-reader.js';
-import { describeFrame, describeIp, type Payload } from './summary.js';
+import { describeFrame, type Payload } from './summary.js';
 
 /** An interface of a capture: one view of one dataplane. */
 export interface CaptureInterface {
@@ -23,7 +16,7 @@ export interface CaptureInterface {
   name: string;
   description: string;
   isOuter: boolean;
-  /** Whether frames of the device have an Ethernet header. */
+  /** Whether packets of the device have an Ethernet header. The capture adds one to all others. */
   hasEthernet: boolean;
   payload: Payload;
   snaplen: number;
@@ -42,13 +35,25 @@ export interface CaptureFormat {
   statistics(from: CaptureInterface, time: number, received: number, missed: number): Buffer;
 }
 
+const NO_HEADERS = Buffer.alloc(0);
+
 /** Returns the bytes of a packet in pieces, and their number before they were cut. */
 function contentOf(
   from: CaptureInterface,
   packet: CapturedPacket,
 ): { pieces: Uint8Array[]; original: number } {
   const bytes = packet.ttlLowered ? withTtlRestored(packet.bytes) : packet.bytes;
-  if (!from.isOuter) return { pieces: [bytes], original: packet.original };
+  const headers = headersOf(from, packet, bytes);
+  const room = Math.max(0, from.snaplen - headers.length);
+  return {
+    pieces: [headers.subarray(0, from.snaplen), bytes.subarray(0, room)],
+    original: headers.length + packet.original,
+  };
+}
+
+/** Returns the headers in front of the recorded bytes: tcpdump reads only one link type per capture. */
+function headersOf(from: CaptureInterface, packet: CapturedPacket, bytes: Uint8Array): Buffer {
+  if (!from.isOuter) return from.hasEthernet ? NO_HEADERS : ethernetHeader((bytes[0] ?? 0) >> 4 === 6);
   const addressLength = from.own.address.length;
   const peer = {
     address: packet.peer.subarray(0, addressLength),
@@ -58,12 +63,10 @@ function contentOf(
   const ownPort = packet.isInbound ? from.own.port : (from.ports[packet.port] ?? from.own.port);
   const own = { address: from.own.address, port: ownPort };
   const [source, destination] = packet.isInbound ? [peer, own] : [own, peer];
-  const headers = datagramHeaders(source, destination, packet.tos, packet.original);
-  const room = Math.max(0, from.snaplen - headers.length);
-  return {
-    pieces: [headers.subarray(0, from.snaplen), bytes.subarray(0, room)],
-    original: headersLength(addressLength === 16) + packet.original,
-  };
+  return Buffer.concat([
+    ethernetHeader(addressLength === 16),
+    datagramHeaders(source, destination, packet.tos, bytes, packet.original),
+  ]);
 }
 
 /** Returns `dropped: rx_drop_runt`; undefined for a packet that passed. */
@@ -76,14 +79,8 @@ export const PCAPNG: CaptureFormat = {
     const system = `Linux ${release()}`;
     return Buffer.concat([
       sectionHeader(`weft ${version()}`, system),
-      ...interfaces.map(({ name, description, isOuter, hasEthernet, snaplen }) =>
-        interfaceDescription({
-          linkType: hasEthernet && !isOuter ? LINK_ETHERNET : LINK_RAW_IP,
-          name,
-          description,
-          system,
-          snaplen,
-        }),
+      ...interfaces.map(({ name, description, snaplen }) =>
+        interfaceDescription({ name, description, system, snaplen }),
       ),
     ]);
   },
@@ -109,13 +106,8 @@ export const TEXT: CaptureFormat = {
 
   packet(from, packet) {
     const { pieces, original } = contentOf(from, packet);
-    const bytes = Buffer.concat(pieces);
-    const { isOuter, hasEthernet, payload, name } = from;
-    const what = isOuter
-      ? describeIp(bytes, payload)
-      : hasEthernet
-        ? describeFrame(bytes)
-        : describeIp(bytes);
+    const { isOuter, payload, name } = from;
+    const what = describeFrame(Buffer.concat(pieces), isOuter ? payload : undefined);
     const dropped = dropText(packet);
     const columns = [
       timeText(packet.time),

@@ -10,9 +10,8 @@ const INTERFACE_STATISTICS = 5;
 const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 
-/** Link types (tcpdump.org/linktypes): Ethernet frames, and packets that begin with an IP header. */
-export const LINK_ETHERNET = 1;
-export const LINK_RAW_IP = 101;
+/** The link type of every interface (tcpdump.org/linktypes): libpcap refuses a file with two. */
+const LINK_ETHERNET = 1;
 
 /** Option codes. */
 const COMMENT = 1;
@@ -44,7 +43,6 @@ export function sectionHeader(application: string, system: string): Buffer {
 }
 
 export interface InterfaceBlock {
-  linkType: number;
   name: string;
   description: string;
   system: string;
@@ -52,15 +50,9 @@ export interface InterfaceBlock {
 }
 
 /** Returns the block of an interface. Its number is that of the interface blocks before it. */
-export function interfaceDescription({
-  linkType,
-  name,
-  description,
-  system,
-  snaplen,
-}: InterfaceBlock): Buffer {
+export function interfaceDescription({ name, description, system, snaplen }: InterfaceBlock): Buffer {
   const body = Buffer.alloc(8);
-  body.writeUInt16LE(linkType, 0);
+  body.writeUInt16LE(LINK_ETHERNET, 0);
   body.writeUInt32LE(snaplen, 4);
   return block(
     INTERFACE_DESCRIPTION,

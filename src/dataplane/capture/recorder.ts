@@ -8,6 +8,7 @@
  */
 
 import { isIpv6Address } from '../../sys/sockaddr.js';
+import { wallClock } from '../../sys/wall-clock.js';
 import type { SendTable } from '../io/send-table.js';
 import type { PacketBatch } from '../memory/batch.js';
 import type { Ipv6Addresses } from '../tunnel/ipv6-addresses.js';
@@ -79,7 +80,7 @@ export class Recorder {
   private at = 0;
   private filled = 0;
   private captured = 0;
-  /** The time of this round, and whether it is known yet. */
+  /** The time of this round in one direction, and whether it is known yet. */
   private readonly time = new Float64Array(1);
   private timed = false;
   private epoch = 0;
@@ -114,7 +115,7 @@ export class Recorder {
     } else if (peer !== null) {
       this.peer[0] = peer;
     }
-    this.epoch = Date.now() - performance.now();
+    this.epoch = wallClock() - performance.now();
     this.timed = false;
     this.on = true;
   }
@@ -150,6 +151,8 @@ export class Recorder {
     const { headerLength, lowersTtl } = this.options;
     const outer = KIND.outer | KIND.inbound | (lowersTtl ? KIND.ttlLowered : 0);
     this.written = batch;
+    // A reply in the round of its request is later.
+    this.timed = false;
     for (let i = 0; i < batch.count; i++) {
       this.places[i] = -1;
       if (this.drops) continue;

@@ -1,5 +1,6 @@
 /** The reader of a ring (layout.ts): the main thread takes the records of one forwarding thread in order. */
 
+import { discardPages } from '../../sys/pages.js';
 import {
   CONTROL_SIZE,
   FILLER,
@@ -95,6 +96,11 @@ export class RingReader {
   release(): void {
     this.advance();
     Atomics.store(this.control, TAIL, this.tail);
+  }
+
+  /** Discards the records once no thread writes any more. A thread keeps the ring until its next garbage collection. */
+  discard(): void {
+    discardPages(new Uint8Array(this.ring, CONTROL_SIZE, RING_SIZE));
   }
 
   private get place(): number {

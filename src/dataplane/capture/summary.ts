@@ -42,18 +42,17 @@ const ICMPV6_TYPES: Readonly<Record<number, string>> = {
 /** What a datagram of the tunnel contains. */
 export type Payload = 'vxlan' | 'ip';
 
-/** Describes an Ethernet frame. */
-export function describeFrame(bytes: Buffer): string {
-  if (bytes.length < ETHERNET_LENGTH) return `a frame of ${bytes.length} bytes, without an Ethernet header`;
+/** Describes an Ethernet frame. `payload`: what a UDP datagram in it contains, if it is one of the tunnel. */
+export function describeFrame(bytes: Buffer, payload?: Payload): string {
+  if (bytes.length < ETHERNET_LENGTH) return `${bytes.length} bytes of an Ethernet header`;
   const type = bytes.readUInt16BE(12);
   const rest = bytes.subarray(ETHERNET_LENGTH);
-  if (type === ETHERTYPE_IPV4 || type === ETHERTYPE_IPV6) return describeIp(rest);
+  if (type === ETHERTYPE_IPV4 || type === ETHERTYPE_IPV6) return describeIp(rest, payload);
   if (type === ETHERTYPE_ARP) return describeArp(rest);
   return `${formatMac(bytes, 6)} > ${formatMac(bytes, 0)}: EtherType 0x${type.toString(16).padStart(4, '0')}`;
 }
 
-/** Describes an IP packet. `payload`: what a UDP datagram in it contains, if it is one of the tunnel. */
-export function describeIp(bytes: Buffer, payload?: Payload): string {
+function describeIp(bytes: Buffer, payload?: Payload): string {
   const version = (bytes[0] ?? 0) >> 4;
   if (version === 4 && bytes.length >= IPV4_MIN_LENGTH) {
     const header = 4 * (bytes.readUInt8(0) & 0xf);
@@ -65,7 +64,8 @@ export function describeIp(bytes: Buffer, payload?: Payload): string {
     const names: [string, string] = [ipv6At(bytes, 8), ipv6At(bytes, 24)];
     return describeTransport(bytes.readUInt8(6), names, bytes.subarray(IPV6_LENGTH), payload);
   }
-  return `${bytes.length} bytes that are no IP packet`;
+  const isCut = version === 4 || version === 6 || bytes.length === 0;
+  return `${bytes.length} bytes ${isCut ? 'of an IP header' : 'that are no IP packet'}`;
 }
 
 function describeTransport(

@@ -3,9 +3,9 @@
  * so the start of Weft runs both at the same time. The worker waits until it gets its options.
  */
 
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { Doorbell, type DoorbellHandle } from './doorbell.js';
-import { RESOURCE_LIMITS, WORKER_ENTRY } from './worker-entry.js';
+import { startWorker, WORKER_ENTRY } from './worker-entry.js';
 
 export interface StartedWorker {
   worker: Worker;
@@ -19,7 +19,7 @@ export class SpareWorker {
   /** Starts the worker. @throws SystemError */
   constructor() {
     const doorbell = Doorbell.create();
-    const worker = new Worker(WORKER_ENTRY, { workerData: { doorbell }, resourceLimits: RESOURCE_LIMITS });
+    const worker = startWorker(WORKER_ENTRY, { doorbell });
     this.started = { worker, doorbell };
     // Its dataplane then starts another one.
     worker.once('error', () => this.forget());

@@ -1,13 +1,13 @@
 /**
  * The forwarding threads of a dataplane, and their supervision. A thread that fails is replaced, unless this is the fifth
- * failure within a minute. Every wait for a thread has a limit: its start, an answer and its stop.
+ * failure within a minute, or its code on disk is that of another version. Every wait for a thread has a limit: its start, an answer and its stop.
  */
 
 import { errnoName } from '../../sys/errno.js';
 import type { CaptureFilter } from '../capture/layout.js';
 import { createRing } from '../capture/ring-reader.js';
 import type { CounterRow } from '../counters.js';
-import { DataplaneGone, PortFailure, ThreadFailure, ThreadSilent } from '../errors.js';
+import { CodeReplaced, DataplaneGone, PortFailure, ThreadFailure, ThreadSilent } from '../errors.js';
 import type { Direction } from '../offload/level.js';
 import type { DataplaneEvents } from '../options.js';
 import type { DesiredState } from '../tunnel/desired-state.js';
@@ -15,7 +15,7 @@ import type { TunnelAnswer } from '../tunnel/requests.js';
 import type { WorkerRequest } from './messages.js';
 import type { SpareWorker } from './spare-worker.js';
 import { ForwardingThread, type ThreadOptions } from './thread.js';
-import { WORKER_ENTRY } from './worker-entry.js';
+import { isReplaced, WORKER_ENTRY } from './worker-entry.js';
 
 /** The failure within a minute that ends the dataplane. */
 const MOST_FAILURES = 5;
@@ -45,6 +45,7 @@ export class ForwardingThreads {
   /** Threads that were replaced. */
   restarts = 0;
   private readonly options: ThreadsOptions;
+  private readonly entry: URL;
   private readonly threads: readonly ForwardingThread[];
   private readonly timer: NodeJS.Timeout;
   /** Per thread: the request of the capture that runs; empty without one. A thread that replaces another gets it too. */
@@ -54,10 +55,11 @@ export class ForwardingThreads {
 
   constructor(options: ThreadsOptions) {
     this.options = options;
+    this.entry = options.entry ?? WORKER_ENTRY;
     this.threads = options.threads.map(
       (thread, index) =>
         new ForwardingThread(
-          options.entry ?? WORKER_ENTRY,
+          this.entry,
           thread,
           () => [...options.desired.requests(), ...this.captures.slice(index, index + 1)],
           {
@@ -160,6 +162,10 @@ export class ForwardingThreads {
     const failed = `${this.nameOf(index)} failed: ${cause}`;
     if (this.failures.length >= MOST_FAILURES) {
       events.onFailure(new ThreadFailure(`${failed}, failure ${this.failures.length} within a minute`));
+      return false;
+    }
+    if (isReplaced(this.entry)) {
+      events.onFailure(new CodeReplaced(failed));
       return false;
     }
     this.restarts++;

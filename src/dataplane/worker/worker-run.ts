@@ -1,11 +1,11 @@
 /** One run of a worker: a Node.js Worker from its start to its end. It ends once, whether stopped, failed or terminated. */
 
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { describeError } from '../../sys/describe-error.js';
 import { Doorbell } from './doorbell.js';
 import type { Reply, Request, WorkerOptions } from './messages.js';
 import type { StartedWorker } from './spare-worker.js';
-import { RESOURCE_LIMITS } from './worker-entry.js';
+import { startWorker } from './worker-entry.js';
 
 export interface RunListener {
   onReply(reply: Reply): void;
@@ -21,7 +21,7 @@ export class WorkerRun {
   private ended = false;
   private readonly listener: RunListener;
 
-  /** `spare` is a worker that waits for its options; without one a worker starts now. @throws SystemError */
+  /** `spare` is a worker that waits for its options; without one a worker starts now. @throws SystemError, CodeReplaced */
   constructor(
     entry: URL,
     options: Omit<WorkerOptions, 'doorbell'>,
@@ -32,7 +32,7 @@ export class WorkerRun {
     this.doorbell = new Doorbell(handle);
     this.listener = listener;
     const workerData: WorkerOptions = { ...options, doorbell: handle };
-    this.worker = spare?.worker ?? new Worker(entry, { workerData, resourceLimits: RESOURCE_LIMITS });
+    this.worker = spare?.worker ?? startWorker(entry, workerData);
     if (spare !== undefined) {
       spare.worker.postMessage(workerData);
       this.doorbell.ring();

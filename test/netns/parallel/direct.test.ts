@@ -13,6 +13,7 @@ import { runCommand } from '../support/cli.js';
 import { dualConf, dualLease, MTU6, makeDualBed, state6, underlay6, wanted6 } from '../support/dual-bed.js';
 import { answered } from '../support/pings.js';
 import { neighboursOf, statusOf } from '../support/state.js';
+import { startCapture } from '../support/weft-capture.js';
 
 const DIRECT = { netConf: netConf({ DirectRouting: true }) };
 
@@ -49,6 +50,12 @@ t.test('DirectRouting with peers on the same network', async (t) => {
   await answered(t, lab.pod(1), lab.pod(2).address);
   const { counters } = await statusOf(weft);
   t.equal(counters.tx_packets, before.counters.tx_packets, 'no packet went through the tunnel');
+  const capture = await startCapture(t, weft, '--peer', '192.168.77.2');
+  t.match(
+    capture.stderr,
+    /192\.168\.77\.2: a direct route carries the packets past the tunnel, so the capture has none/,
+  );
+  await capture.stop('SIGINT');
 
   await t.test('a peer moves into the tunnel when a gateway comes between', async (t) => {
     await ipBatch(node.netns, ['route add 192.168.77.2/32 via 192.168.77.99']);

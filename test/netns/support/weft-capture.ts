@@ -27,6 +27,9 @@ export async function decoded<const F extends string>(
   const decode = [
     '-d',
     'udp.port==8472,vxlan',
+    // tshark would guess protocols in random bytes, and report their errors.
+    '-d',
+    'tcp.port==1-65535,data',
     '-n',
     '-T',
     'fields',
@@ -46,4 +49,14 @@ export async function decoded<const F extends string>(
         string
       >;
     });
+}
+
+/**
+ * Returns the numbers of the packets that a filter selects, and tshark's remarks on them. By default those with a remark
+ * such as a wrong checksum; a comment is one too.
+ */
+export async function remarks(file: string, filter = '_ws.expert and not frame.comment'): Promise<string[]> {
+  const checks = ['ip', 'tcp', 'udp'].flatMap((name) => ['-o', `${name}.check_checksum:TRUE`]);
+  const found = await decoded(file, ['frame.number', '_ws.expert.message'], '-Y', filter, ...checks);
+  return found.map((packet) => Object.values(packet).join(' '));
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { releaseFilePages } from '../../../src/sys/pages.js';
+import { discardPages, releaseFilePages } from '../../../src/sys/pages.js';
 
 /** Returns the file-backed memory of this process, in KiB. */
 function filePages(): number {
@@ -15,4 +15,18 @@ t.test('releaseFilePages drops most file-backed memory, and the process keeps ru
   // Code that has not run yet, then code that has.
   t.equal(JSON.stringify(new Intl.NumberFormat('de').format(1234.5)), '"1.234,5"');
   releaseFilePages();
+});
+
+t.test('discarded pages are zero, and the bytes around them stay', async (t) => {
+  const all = new Uint8Array(new SharedArrayBuffer(1 << 20)).fill(1);
+  discardPages(all.subarray(100_000, 900_000));
+  t.equal(all[500_000], 0);
+  t.ok(all.subarray(0, 100_000).every((byte) => byte === 1));
+  t.ok(all.subarray(900_000).every((byte) => byte === 1));
+  const small = new Uint8Array(1000).fill(1);
+  discardPages(small);
+  t.ok(
+    small.every((byte) => byte === 1),
+    'less than a page stays',
+  );
 });

@@ -97,6 +97,7 @@ const DIRECT: Readonly<Record<string, string>> = {
   'dataplane/checksum/checksum.ts': "the package's sum.wasm",
   'dataplane/io/overflows.ts': '/proc/net/dev',
   'dataplane/io/socket-drops.ts': '/proc/net/snmp',
+  'dataplane/worker/worker-entry.ts': "the package's worker.js",
   'sys/bpf.ts': '/sys/devices/system/cpu/possible',
   'sys/pages.ts': '/proc/self/smaps',
   'version.ts': "the package's package.json",

@@ -5,7 +5,6 @@ import {
   enhancedPacket,
   interfaceDescription,
   interfaceStatistics,
-  LINK_RAW_IP,
   sectionHeader,
 } from '../../../../src/dataplane/capture/pcapng.js';
 
@@ -26,9 +25,8 @@ t.test('a section begins with byte order, version 1.0, unknown length and the pr
   );
 });
 
-t.test('an interface has link type, snaplen, name, description and microseconds', async (t) => {
+t.test('an interface has the link type Ethernet, snaplen, name, description and microseconds', async (t) => {
   const block = interfaceDescription({
-    linkType: LINK_RAW_IP,
     name: 'outer',
     description: 'eth0',
     system: 'Linux',
@@ -37,7 +35,7 @@ t.test('an interface has link type, snaplen, name, description and microseconds'
   t.equal(
     block.toString('hex'),
     bytes(
-      '01000000 40000000 6500 0000 80000000',
+      '01000000 40000000 0100 0000 80000000',
       '0200 0500 6f75746572 000000', // if_name
       '0300 0400 65746830', // if_description
       '0900 0100 06 000000', // if_tsresol

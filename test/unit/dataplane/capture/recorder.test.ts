@@ -83,6 +83,18 @@ t.test('inbound: the datagram with its tunnel header and port, then the frame', 
   t.strictSame(inner?.bytes, bytes(60, HEADER));
 });
 
+t.test('a reply in the round of its request has a later time, and its two views the same one', async (t) => {
+  const { kit, recorder, taken } = rig(t);
+  kit.fill([bytes(HEADER + 60)], PEER);
+  recorder.outbound(kit.batch);
+  const before = performance.now();
+  while (performance.now() === before);
+  recorder.inbound(kit.batch);
+  const [request, outer, inner] = taken().map(({ time }) => time);
+  t.ok(outer > request);
+  t.equal(inner, outer);
+});
+
 t.test('snaplen cuts the bytes and keeps the length', async (t) => {
   const { kit, recorder, taken } = rig(t, { snaplen: 10 });
   kit.fill([bytes(HEADER + 60)], PEER);

@@ -1,9 +1,16 @@
 // The supervision of forwarding threads, whose workers are fakes that fail on request.
 
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { until } from '../../../../lab/until.js';
 import { COUNTER } from '../../../../src/dataplane/counters.js';
-import { DataplaneGone, PortFailure, ThreadFailure, ThreadSilent } from '../../../../src/dataplane/errors.js';
+import {
+  CodeReplaced,
+  DataplaneGone,
+  PortFailure,
+  ThreadFailure,
+  ThreadSilent,
+} from '../../../../src/dataplane/errors.js';
 import { NO_OFFLOAD } from '../../../../src/dataplane/offload/level.js';
 import { DesiredState } from '../../../../src/dataplane/tunnel/desired-state.js';
 import type { TunnelRequest } from '../../../../src/dataplane/tunnel/requests.js';
@@ -48,7 +55,7 @@ interface Rig {
   log: string[];
 }
 
-function rig(t: Test, { count = 2, vni = NONE } = {}): Rig {
+function rig(t: Test, { count = 2, vni = NONE, entry = ENTRY } = {}): Rig {
   const failures: Error[] = [];
   const log: string[] = [];
   const desired = new DesiredState(false);
@@ -58,7 +65,7 @@ function rig(t: Test, { count = 2, vni = NONE } = {}): Rig {
     events: { onFailure: (error) => failures.push(error), onThreadTrouble: (message) => log.push(message) },
     onRefusal: () => {},
     desired,
-    entry: ENTRY,
+    entry,
   });
   t.teardown(() => threads.stop());
   return { threads, desired, failures, log };
@@ -144,6 +151,28 @@ t.test('a thread that is gone with its device is not replaced', async (t) => {
   t.same(log, []);
   t.equal(threads.silent, null);
 });
+
+for (const [what, replace] of [
+  ['another version has replaced', (path: URL) => writeFileSync(path, 'throw new Error("another version");')],
+  ['is missing', (path: URL) => rmSync(path)],
+] as const) {
+  t.test(`a thread whose code on disk ${what} is not replaced, and ends the dataplane`, async (t) => {
+    // Beside the original, for its imports.
+    const entry = new URL(`./fake-worker-${process.pid}.js`, ENTRY);
+    cpSync(ENTRY, entry);
+    t.teardown(() => rmSync(entry, { force: true }));
+    const { threads, log, failures } = rig(t, { count: 1, entry });
+    await threads.start();
+    replace(entry);
+    await t.rejects(threads.request(fault(EXIT)), new DataplaneGone());
+    t.strictSame(log, []);
+    t.equal(threads.restarts, 0);
+    const cause = 'forwarding thread 1 of flannel.1 failed: it exited with code 3';
+    t.match(failures, [{ message: `${cause}, and an upgrade has replaced the code on disk` }]);
+    t.ok(failures[0] instanceof CodeReplaced);
+    t.throws(() => rig(t, { count: 1, entry }), new CodeReplaced(), 'a rebuilt device gets no thread of it');
+  });
+}
 
 t.test('threads whose start fails end the dataplane at the fifth failure', async (t) => {
   const { threads, failures, log } = rig(t, { count: 1, vni: THROW });
