@@ -1,6 +1,7 @@
 /**
  * The forwarding threads of a dataplane, and their supervision. A thread that fails is replaced, unless this is the fifth
- * failure within a minute, or its code on disk is that of another version. Every wait for a thread has a limit: its start, an answer and its stop.
+ * failure within a minute, or its code on disk is that of another version. Every wait for a thread has a limit: its start,
+ * an answer and its stop.
  */
 
 import { errnoName } from '../../sys/errno.js';
