@@ -27,7 +27,7 @@ const METRICS: readonly CounterMetric[] = [
   },
   {
     name: 'weft_bytes_total',
-    help: 'Bytes of the inner packets that were forwarded, the fast path included.',
+    help: 'Bytes of these packets, without the headers of the tunnel.',
     counters: { tx_bytes: TX, rx_bytes: RX },
   },
   {

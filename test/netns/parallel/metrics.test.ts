@@ -8,6 +8,7 @@ import { queriesOf, readDashboard } from '../../support/dashboard.js';
 import { makeBed, startWeft } from '../support/bed.js';
 import { answered } from '../support/pings.js';
 import { DEPLOY, startPrometheus } from '../support/prometheus.js';
+import { scrapePage, valueIn } from '../support/scrape.js';
 
 const PORT = '8081';
 const RULES = `${DEPLOY}prometheus-rules.yaml`;
@@ -34,26 +35,16 @@ t.test('/metrics of a Weft that forwards:', async (t) => {
   const [node, other] = [lab.node(1), lab.node(2)];
   const flags = ['--healthz-port', PORT];
   await Promise.all([startWeft(t, node, { flags }), startWeft(t, other, { flags })]);
-  const page = `${node.dir}/metrics.txt`;
-  const scrape = async (): Promise<string> => {
-    const code = `const page = await (await fetch('http://127.0.0.1:${PORT}/metrics')).text();
-      (await import('node:fs')).writeFileSync('${page}', page);`;
-    await node.exec([process.execPath, '--input-type=module', '--eval', code]);
-    return await readFile(page, 'utf8');
-  };
 
   await t.test('promtool check metrics finds no fault', async () => {
-    await scrape();
+    const page = await scrapePage(node, PORT);
     await exec(['sh', '-c', `promtool check metrics < ${page}`]);
   });
 
   await t.test('the page counts packets, per peer and in total', async (t) => {
     await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other', { count: 10 });
-    const text = await scrape();
-    const value = (series: string): number => {
-      const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
-      return line === undefined ? Number.NaN : Number(line.slice(series.length + 1));
-    };
+    const text = await readFile(await scrapePage(node, PORT), 'utf8');
+    const value = (series: string): number => valueIn(text, series);
     t.equal(value('weft_ready'), 1);
     for (const direction of ['tx', 'rx']) {
       const device = 'device="flannel.1"';
