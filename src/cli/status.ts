@@ -15,7 +15,10 @@ export async function printStatus(
   runDir: string,
   { json, all }: { json: boolean; all: boolean },
 ): Promise<void> {
-  const status = (await ask(runDir, { command: 'status' })) as Status | StartingStatus;
+  const isBrief = !json && !all;
+  const status = (await ask(runDir, { command: 'status', ...(isBrief && { brief: true }) })) as
+    | Status
+    | StartingStatus;
   process.stdout.write(
     json ? `${printableLines(JSON.stringify(status, null, 2))}\n` : formatted(status, runDir, all),
   );
@@ -57,7 +60,7 @@ function formatRunning(status: Status, all: boolean): string {
   const vni = backend.vni !== undefined && `VNI ${backend.vni}`;
   return [
     obstacleSection(status),
-    problemSection([...status.peers, ...(ipv6?.peers ?? [])], all),
+    problemSection([status, ...(ipv6 === undefined ? [] : [ipv6])], all),
     '\nnode\n',
     rows([
       ['backend', listed(backend.type, vni, `UDP port ${backend.port}`)],
@@ -163,12 +166,13 @@ function checkRows({ peerCheck, repairs }: FamilyStatus): string[][] {
 }
 
 /** Formats totals, drops, peers and learned entries; with `all`, every counter. */
-function familySections({ peers, learned, counters }: FamilyStatus, all: boolean): string[] {
+function familySections(family: FamilyStatus, all: boolean): string[] {
+  const { learned, counters } = family;
   const drops = dropLines(counters);
   return [
     `\ntraffic\n${rows(trafficRows(counters))}`,
     ...(drops.length > 0 ? [`\ndrops (${drops.length})\n`, ...drops] : []),
-    peerSection(peers, all),
+    peerSection(family, all),
     ...(learned === null ? [] : [learnedSection(learned, all)]),
     ...(all
       ? ['\ncounters\n', table(Object.entries(counters).map(([name, value]) => [name, String(value)]))]

@@ -12,6 +12,7 @@ import type { CaptureRequest, ControlRequest } from './ipc/protocol.js';
 import type { Journal } from './journal.js';
 import type { LeaseSets } from './leases/lease.js';
 import type { LeaseSource } from './leases/source.js';
+import { brief } from './node/brief.js';
 import type { DriftMonitor } from './node/drift-monitor.js';
 import type { FamilyTunnel } from './node/family-tunnel.js';
 import type { OwnFiles } from './node/own-files.js';
@@ -316,7 +317,7 @@ export async function answer(
     case 'status':
       if (!(service instanceof Service)) return service;
       if (request.check === true) await service.watch?.checkNow(CHECK_MS);
-      return await service.status();
+      return request.brief === true ? brief(await service.status()) : await service.status();
     case 'examine':
       if (!(service instanceof Service)) return { facts: null, notReady: service.notReady ?? STARTING };
       return await service.examine();

@@ -51,6 +51,13 @@ export interface Status extends StartingStatus, FamilyStatus {
   ipv6?: FamilyStatus;
 }
 
+/** The peers that a brief answer leaves out. */
+export interface OmittedPeers {
+  number: number;
+  withProblems: number;
+  states: Partial<Record<NonNullable<PeerStatus['state']>, number>>;
+}
+
 /** The status of one family. */
 export interface FamilyStatus {
   device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
@@ -67,6 +74,8 @@ export interface FamilyStatus {
   } & Record<Direction, { level: string; reason: string | null }>;
   peerCheck: string;
   peers: PeerStatus[];
+  /** Only in a brief answer, which is no part of `--json`. */
+  omitted?: OmittedPeers;
   /** Repaired objects by kind, since the start. */
   repairs: Record<string, number>;
   learned: { mac: string; publicIP: string; ageSeconds: number }[] | null;

@@ -2,6 +2,7 @@ import t from 'tap';
 import { formatStatus } from '../../../src/cli/status.js';
 import { age, bytes, short, table } from '../../../src/cli/text.js';
 import type { PeerStatus } from '../../../src/control/backends/backend.js';
+import { brief } from '../../../src/control/node/brief.js';
 import type { Status } from '../../../src/control/node/status.js';
 import { COUNTER_NAMES } from '../../../src/dataplane/counters.js';
 import { schemaErrors } from '../../support/status-schema.js';
@@ -213,6 +214,29 @@ t.test(
     t.match(all, '\ncounters\n  tx_packets      123456\n');
   },
 );
+
+t.test('formatStatus prints the same of a brief answer as of the whole one', async (t) => {
+  const some = (length: number, fields: (index: number) => Partial<PeerStatus>) =>
+    Array.from({ length }, (_, index) =>
+      peer(index % 250, { subnet: `10.1.${index}.0/24`, ...fields(index) }),
+    );
+  const mixed = (index: number) => [{}, SILENT, UNUSED, { route: false }][index % 4] ?? {};
+  const { device, underlay, lease, offload, peerCheck, repairs, learned, counters } = STATUS;
+  const family = { device, underlay, lease, offload, peerCheck, repairs, learned, counters };
+  for (const peers of [some(50, mixed), some(51, mixed), some(1000, mixed), some(1000, () => ({}))]) {
+    for (const status of [
+      { ...STATUS, peers },
+      { ...STATUS, peers, ipv6: { ...family, peers: some(300, mixed) } },
+    ]) {
+      const answer = brief(status);
+      t.equal(formatStatus(answer), formatStatus(status));
+      t.ok('peers' in answer && answer.peers.length <= 50);
+    }
+  }
+  const { version, pid, uptimeSeconds } = STATUS;
+  const starting = { version, pid, uptimeSeconds, notReady: 'starting' };
+  t.equal(brief(starting), starting);
+});
 
 t.test('formatStatus lists fifty peers with problems, and the number of the others', async (t) => {
   const peers = Array.from({ length: 120 }, (_, index) => peer(index, SILENT));
