@@ -43,7 +43,14 @@ export function formatStatus(answer: Status | StartingStatus, all = false): stri
   const status = printableNode(answer);
   const head = `weft ${status.version}, pid ${status.pid}, up ${clock(status.uptimeSeconds)}\n`;
   const notReady = status.notReady === null ? '' : wrapped(status.notReady, 'NOT READY: ');
-  return `${head}${notReady}${'backend' in status ? formatRunning(status, all) : ''}`;
+  return `${head}${notReady}${'backend' in status ? leaseProblems(status) + formatRunning(status, all) : ''}`;
+}
+
+/** Returns what is wrong with the leases, unless it is why the node is not ready. */
+function leaseProblems({ leaseSource, notReady }: Status): string {
+  const text = (reason: string | null, first: string): string =>
+    reason === null || reason === notReady ? '' : wrapped(reason, first);
+  return text(leaseSource.refused, 'LEASES REFUSED: ') + text(leaseSource.trouble, 'LEASES NOT FOLLOWED: ');
 }
 
 /** Makes the texts printable, except those of peers: few of thousands are shown. */
@@ -82,16 +89,15 @@ function formatRunning(status: Status, all: boolean): string {
   ].join('');
 }
 
-/** Returns the source of the leases, their age, and what is wrong with it. */
+/** Returns the source of the leases, their age, and whether newer ones are missing. */
 function leasesText(source: Status['leaseSource']): string {
   const { name, refused, ageSeconds } = source;
   return listed(
     name,
     // An older Weft does not state it.
     ageSeconds !== undefined && `${age(ageSeconds)} old`,
-    // A file names itself in the reason.
-    refused !== null && `REFUSED: ${refused.replace(`${name}: `, '')}`,
-    source.trouble !== null && `NOT FOLLOWED: ${source.trouble}`,
+    refused !== null && 'newer ones REFUSED',
+    source.trouble !== null && 'NOT FOLLOWED',
   );
 }
 

@@ -26,7 +26,14 @@ export function problemSection(families: readonly Peers[], all: boolean): string
     `\npeers with problems (${number})\n`,
     ...shown.map((peer) => problemText(printableValues(peer))),
     moreText(number - shown.length),
-  ].join('');
+    troubled.some(isUnheard) && '  weft doctor --peers finds out which of them answer\n',
+  ]
+    .filter(Boolean)
+    .join('');
+}
+
+function isUnheard({ state }: PeerStatus): boolean {
+  return state === 'silent' || state === 'neverHeard';
 }
 
 function moreText(more: number): string {

@@ -94,6 +94,8 @@ export function connectError(runDir: string, path: string, error: NodeJS.ErrnoEx
       `--run-dir ${runDir}: Weft is not running there (nothing listens on ${path}); start it with weft run, or name another directory`,
     );
   }
+  if (error.code === 'ENOTDIR')
+    return new UserError(`--run-dir ${runDir}: it is no directory; name the run directory of Weft`);
   if (error.code === 'EACCES') return new UserError(`${path}: permission denied; run this command as root`);
   return new UserError(`${path}: ${error.message}`);
 }

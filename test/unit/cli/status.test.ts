@@ -162,6 +162,7 @@ peers with problems (4)
       sent 3 packets, 300 B; received 2 packets, 200 B
       last heard 1s ago; path bpf
       last drop 3s ago: rx_drop_wrong_source_mac
+  weft doctor --peers finds out which of them answer
 
 node
   backend     vxlan, VNI 1, UDP port 8472
@@ -314,7 +315,7 @@ t.test('formatStatus escapes control and format characters of every text', async
     ...STATUS,
     notReady: evil,
     device: { ...STATUS.device, name: evil },
-    leaseSource: { name: evil, refused: evil, trouble: evil, ageSeconds: 0 },
+    leaseSource: { name: evil, refused: `refused ${evil}`, trouble: `silent ${evil}`, ageSeconds: 0 },
     obstacles: [evil],
     peers: [peer(2, { subnet: evil })],
     counters: { [`${evil}_drop_`]: 1 },
@@ -347,17 +348,15 @@ learned (2)
 t.test('formatStatus prints problems in capitals', async (t) => {
   t.match(formatStatus({ ...STATUS, device: { ...STATUS.device, up: false } }), 'flannel.1 DOWN, ');
   const leaseSource = { name: 'leases.json', refused: 'leases.json:3: no', trouble: null, ageSeconds: 3 };
-  t.match(
-    formatStatus({ ...STATUS, leaseSource }),
-    '  leases      leases.json, 3s old, REFUSED: leases.json:3: no\n',
-  );
-  t.match(
-    formatStatus({
-      ...STATUS,
-      leaseSource: { name: 'etcd', refused: null, trouble: 'connection refused', ageSeconds: 90 },
-    }),
-    '  leases      etcd, 1m old, NOT FOLLOWED: connection refused\n',
-  );
+  const refused = formatStatus({ ...STATUS, leaseSource });
+  t.match(refused, 'up 01:01:01\nLEASES REFUSED: leases.json:3: no\n\nnode\n');
+  t.match(refused, '  leases      leases.json, 3s old, newer ones REFUSED\n');
+  const etcd = { name: 'etcd', refused: null, trouble: 'connection refused', ageSeconds: 90 };
+  const trouble = formatStatus({ ...STATUS, leaseSource: etcd });
+  t.match(trouble, 'up 01:01:01\nLEASES NOT FOLLOWED: connection refused\n\nnode\n');
+  t.match(trouble, '  leases      etcd, 1m old, NOT FOLLOWED\n');
+  const notReady = formatStatus({ ...STATUS, leaseSource: etcd, notReady: 'connection refused' });
+  t.match(notReady, 'up 01:01:01\nNOT READY: connection refused\n\nnode\n', 'it is printed once');
 });
 
 t.test(

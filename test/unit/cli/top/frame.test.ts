@@ -112,6 +112,26 @@ t.test('screen shows that Weft does not run, and its last peers without rates', 
   t.match(lines[7], /^192\.168\.77\.2 +- +- /);
 });
 
+t.test('screen and report wrap what is wrong, so that its remedy is readable', async (t) => {
+  const refused = 'leases.json:4 (--lease-file): leases[2].Subnet is "10.244.3.1000/24": not an IPv4 subnet';
+  const leaseSource = { ...STATUS.leaseSource, refused };
+  const traffic = trafficOf({ ...THREE, status: { leaseSource } });
+  const expected = [
+    'LEASES REFUSED: leases.json:4 (--lease-file): leases[2].Subnet is',
+    '                "10.244.3.1000/24": not an IPv4 subnet',
+  ];
+  t.same(drawn(view(traffic), 80, 24).split('\n').slice(2, 4), expected);
+  const once = report(view(traffic), 80, UNICODE).map(({ text }) => text);
+  t.same(once.slice(2, 4), expected);
+  t.same(
+    once.filter(({ length }) => length > 80),
+    [],
+  );
+  const reason = `--run-dir /run/weft: Weft is not running there (nothing listens on /run/weft/weft.sock); start it`;
+  const failure = { headline: 'weft does not run (waiting)', reason };
+  t.match(drawn(view(traffic, { failure }), 80, 24), '\n/run/weft/weft.sock); start it\n');
+});
+
 t.test('screen shows a Weft that starts', async (t) => {
   const traffic = new Traffic();
   const { version, pid, uptimeSeconds } = STATUS;

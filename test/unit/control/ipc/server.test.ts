@@ -200,6 +200,16 @@ function raw(dir: string, text: string): Promise<string> {
   });
 }
 
+t.test('ask names a run directory that is a file', async (t) => {
+  const dir = runDir(t);
+  writeFileSync(dir, '');
+  mentions(
+    t,
+    await refusal(t, () => ask(dir, { command: 'status' })),
+    `--run-dir ${dir}: it is no directory`,
+  );
+});
+
 t.test('ask rejects with NotRunning if nothing listens', async (t) => {
   const dir = runDir(t);
   const error = await ask(dir, { command: 'status' }).catch((reason: unknown) => reason);
