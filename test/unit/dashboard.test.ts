@@ -38,6 +38,27 @@ t.test(
   },
 );
 
+t.test(
+  'the queries of a panel have different names, and use no variable that Grafana does not know',
+  async (t) => {
+    const known = new Set([
+      ...dashboard.templating.list.map(({ name }) => name),
+      '__rate_interval',
+      '__range',
+    ]);
+    for (const { title, panels = [], targets = [] } of dashboard.panels) {
+      t.same(panels, [], `${title} hides no panel from these tests`);
+      t.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title);
+      for (const { expr } of targets)
+        t.same(
+          [...expr.matchAll(/\$\{?(\w+)/g)].filter(([, name]) => !known.has(name ?? '')),
+          [],
+          expr,
+        );
+    }
+  },
+);
+
 t.test('each query is about the chosen nodes', async (t) => {
   for (const query of queriesOf(dashboard)) t.match(query, /instance=~"\$instance"/, query);
 });

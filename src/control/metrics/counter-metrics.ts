@@ -122,9 +122,3 @@ export function addCounters(page: MetricsPage, devices: readonly DeviceCounters[
   );
   page.counter('weft_dropped_packets_total', 'Packets that were dropped, each under one reason.', drops);
 }
-
-/** Returns the counters that no metric has. */
-export function countersWithoutMetric(names: readonly string[]): string[] {
-  const known = new Set(METRICS.flatMap(({ counters }) => Object.keys(counters)));
-  return names.filter((name) => !known.has(name) && !DROP.test(name));
-}
