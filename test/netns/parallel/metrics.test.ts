@@ -82,6 +82,11 @@ t.test('/metrics of a Weft that forwards:', async (t) => {
       answers.filter(({ series }) => series === 0),
       [],
     );
+    // Grafana offers these nodes for the variable: label_values(metric, label).
+    const { query } = readDashboard().templating.list.find(({ name }) => name === 'instance') ?? {};
+    const { query: values = '' } = query as { query?: string };
+    const [, metric, label] = /^label_values\((\w+), (\w+)\)$/.exec(values) ?? [];
+    t.match(await prometheus.ask([`count by (${label}) (${metric})`]), [{ series: 2 }]);
     const alerts = await prometheus.alerts();
     t.ok(Object.keys(alerts).length >= 9);
     t.ok(
