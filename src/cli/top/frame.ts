@@ -7,7 +7,7 @@ import { cut, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES } from './meter.js';
 import { quantity, span } from './quantity.js';
 import { type Columns, columnsFor, dropsRow, heading, isProblem, peerRow, totalRow } from './table.js';
-import { type Drop, familiesOf, type Traffic } from './traffic.js';
+import { type Drop, familiesOf, type PeerTraffic, type Traffic } from './traffic.js';
 
 export type Style = 'plain' | 'strong' | 'bad' | 'faint' | 'bar';
 
@@ -23,6 +23,8 @@ export interface View {
   readonly failure: { readonly headline: string; readonly reason: string } | undefined;
   /** The first peer that is shown. */
   readonly first: number;
+  /** Whether only peers with a problem are shown. */
+  readonly onlyProblems: boolean;
   /** The present time, in milliseconds. */
   readonly now: number;
 }
@@ -51,15 +53,17 @@ export function screen(view: View, { columns, rows }: Size, glyphs: Glyphs): Scr
   const layout = columnsFor(columns, traffic.peers, true);
   const table = tableHead(traffic, layout, glyphs);
   const room = Math.max(1, rows - above.length - table.length - drops.length - 1);
-  const first = Math.max(0, Math.min(view.first, traffic.peers.length - room));
-  const peers = peerLines(traffic, layout, glyphs, first, room);
+  const problems = traffic.peers.filter(({ peer }) => isProblem(peer));
+  const listed = view.onlyProblems ? problems : traffic.peers;
+  const first = Math.max(0, Math.min(view.first, listed.length - room));
+  const peers = peerLines(listed.slice(first, first + room), layout, glyphs);
   const lines = [...above, ...table, ...peers, ...drops].slice(0, Math.max(0, rows - 1));
   while (lines.length < rows - 1) lines.push(line(''));
-  const last = first + peers.length;
-  const shown = peers.length === 0 ? 'no peers' : `peers ${first + 1}-${last} of ${traffic.peers.length}`;
-  const problems = traffic.peers.filter(({ peer }) => isProblem(peer)).length;
-  const some = problems === 0 ? '' : `, ${problems} with a problem`;
-  const keys = line(` q quit   ${glyphs.arrows} scroll   ${shown}${some}`, 'bar');
+  const range = `${first + 1}-${first + peers.length} of ${listed.length}`;
+  const shown = peers.length === 0 ? 'no peers' : `peers ${range}`;
+  const some = problems.length === 0 ? '' : `, ${problems.length} with a problem (p)`;
+  const text = view.onlyProblems ? `${shown} with a problem (p: all)` : `${shown}${some}`;
+  const keys = line(` q quit   ${glyphs.arrows} scroll   ${text}`, 'bar');
   return { lines: [...lines, keys].map(fitted(columns, glyphs)), first };
 }
 
@@ -71,7 +75,7 @@ export function report(view: View, columns: number, glyphs: Glyphs): Line[] {
     ...headLines(view, columns, Number.POSITIVE_INFINITY),
     line(''),
     ...tableHead(traffic, layout, glyphs),
-    ...peerLines(traffic, layout, glyphs, 0, traffic.peers.length),
+    ...peerLines(traffic.peers, layout, glyphs),
     ...dropLines(view, 0, glyphs, traffic.drops.length),
   ];
 }
@@ -164,10 +168,8 @@ function tableHead(traffic: Traffic, columns: Columns, glyphs: Glyphs): Line[] {
   ];
 }
 
-function peerLines(traffic: Traffic, columns: Columns, glyphs: Glyphs, first: number, room: number): Line[] {
-  return traffic.peers
-    .slice(first, first + room)
-    .map((peer) => line(peerRow(columns, peer, glyphs), isProblem(peer.peer) ? 'bad' : 'plain'));
+function peerLines(peers: readonly PeerTraffic[], columns: Columns, glyphs: Glyphs): Line[] {
+  return peers.map((peer) => line(peerRow(columns, peer, glyphs), isProblem(peer.peer) ? 'bad' : 'plain'));
 }
 
 /** Returns an empty line, a heading, and a line for each drop counter that is not zero; at most `most` of these. */

@@ -9,9 +9,13 @@ export const LISTED = 50;
 /** A drop is a problem of its peer for so long. */
 const RECENT_DROP_SECONDS = 60;
 
-export function hasProblem({ state, neighbour, fdb, route, lastDrop }: PeerStatus): boolean {
+export function hasProblem(peer: PeerStatus): boolean {
+  const { state, neighbour, fdb, route } = peer;
   if (state === 'silent' || state === 'neverHeard') return true;
-  if (neighbour === false || fdb === false || !route) return true;
+  return neighbour === false || fdb === false || !route || hasRecentDrop(peer);
+}
+
+export function hasRecentDrop({ lastDrop }: Pick<PeerStatus, 'lastDrop'>): boolean {
   return typeof lastDrop?.ageSeconds === 'number' && lastDrop.ageSeconds < RECENT_DROP_SECONDS;
 }
 

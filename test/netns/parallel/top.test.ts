@@ -88,6 +88,11 @@ t.test('weft top on a terminal of 80 columns and 24 rows', async (t) => {
   t.match(stdout, /^weft .*\n[^]*\ntotal +\d[^]*\n192\.168\.77\.2 .* (heard|reachable)\n/);
   t.notMatch(stdout, /\x1b/);
 
+  await terminal.press('p');
+  await terminal.shows(/no peers with a problem \(p: all\)$/m);
+  await terminal.press('p');
+  await terminal.shows(/peers 1-2 of 2$/m);
+
   await terminal.resize(120, 40);
   const larger = await terminal.shows(/^PEER {12}SUBNET/m);
   t.match(larger[39], / q quit/);

@@ -46,7 +46,7 @@ const MANY: Scenario = {
 };
 
 function view(traffic: Traffic, fields: Partial<View> = {}): View {
-  return { traffic, failure: undefined, first: 0, now: NOW, ...fields };
+  return { traffic, failure: undefined, first: 0, onlyProblems: false, now: NOW, ...fields };
 }
 
 /** Returns the screen as text, one line per row. */
@@ -93,6 +93,29 @@ t.test('screen scrolls to the last peers, and no further', async (t) => {
   const { first, lines } = screen(view(traffic, { first: 5000 }), { columns: 80, rows: 24 }, UNICODE);
   t.match(lines.at(-1)?.text, `peers ${first + 1}-1000 of 1000`);
   t.equal(lines.filter(({ text }) => text.startsWith('192.168.')).length, 1000 - first);
+});
+
+t.test('screen shows only the peers with a problem if the user wants these', async (t) => {
+  const fields = (peer: number) => ({ ...MANY.fields?.(peer), ...(peer === 77 && { neighbour: false }) });
+  const traffic = trafficOf({ ...MANY, rx: () => 1, fields });
+  const all = drawn(view(traffic), 80, 24);
+  t.match(all, /peers 1-\d+ of 1000, 1 with a problem \(p\)\n$/);
+  t.notMatch(all, 'NO NEIGH');
+  const some = drawn(view(traffic, { onlyProblems: true, first: 900 }), 80, 24);
+  t.match(
+    some,
+    /\n192\.168\.100\.77 .* NO NEIGH\n[^1]*\n q quit .* peers 1-1 of 1 with a problem \(p: all\)\n$/,
+  );
+  const none = drawn(view(trafficOf(THREE), { onlyProblems: true }), 80, 24);
+  t.match(none, /\n192\.168\.77\.4 .* never heard\n/);
+});
+
+t.test('screen marks a peer of which a packet was dropped within the last minute', async (t) => {
+  const drop = (ageSeconds: number) => ({ lastDrop: { reason: 'rx_drop_wrong_source_mac', ageSeconds } });
+  const traffic = trafficOf({ ...THREE, fields: (peer) => [drop(59), drop(60), {}][peer] ?? {} });
+  const text = drawn(view(traffic), 80, 24);
+  t.match(text, /\n192\.168\.77\.2 .* drop 59 s\n192\.168\.77\.3 .* heard\n/);
+  t.match(text, '2 with a problem');
 });
 
 t.test('screen leaves room for peers beside many drop counters', async (t) => {
