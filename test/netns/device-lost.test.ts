@@ -72,8 +72,9 @@ t.test('Weft recreates a device that is deleted during the start', async (t) => 
   const node = lab.node(1);
   const weft = await spawnWeft(node);
   t.teardown(() => weft.stop());
-  await until('a device', () => hasDevice(node));
-  await ipBatch(node.netns, ['link delete flannel.1']);
+  await until('a deleted device', () =>
+    succeeds(['ip', 'link', 'delete', 'flannel.1'], { netns: node.netns }),
+  );
   await ready(weft);
   t.strictSame(await peerState(node, weft), stateFor([lab.node(2).lease()]));
   t.strictSame(await weft.end(), { code: 0, signal: null });
