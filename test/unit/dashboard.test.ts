@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { queriesOf, readDashboard } from '../support/dashboard.js';
 
@@ -58,6 +59,15 @@ t.test(
     }
   },
 );
+
+t.test('each runbook of an alert names sections that exist', async (t) => {
+  const root = new URL('../../../', import.meta.url);
+  const rules = readFileSync(new URL('deploy/prometheus-rules.yaml', root), 'utf8').replace(/\s+/g, ' ');
+  const places = [...rules.matchAll(/(docs\/[\w-]+\.md), "([^"]+)"/g)];
+  t.ok(places.length >= 8);
+  for (const [, page = '', section = ''] of places)
+    t.ok(readFileSync(new URL(page, root), 'utf8').includes(`# ${section}\n`), `${page}, ${section}`);
+});
 
 t.test('each query is about the chosen nodes', async (t) => {
   for (const query of queriesOf(dashboard)) t.match(query, /instance=~"\$instance"/, query);

@@ -1,15 +1,21 @@
 /** The peers in `weft status`: those with problems at length, the others as a table. */
 
 import type { PeerStatus } from '../../control/backends/backend.js';
-import { hasProblem, LISTED } from '../../control/node/brief.js';
-import type { FamilyStatus } from '../../control/node/status.js';
+import { hasProblem, LISTED, shownState } from '../../control/node/brief.js';
+import type { FamilyStatus, ShownState } from '../../control/node/status.js';
 import { printableValues } from '../../control/support/printable.js';
 import { age, bytes, COLUMNS, count, listed, short, table, wrapped } from '../text.js';
 
 /** The peers of one family, as far as the answer has them. */
 type Peers = Pick<FamilyStatus, 'peers' | 'omitted'>;
 
-const STATES = { silent: 'silent', neverHeard: 'never heard', reachable: 'reachable', unused: 'unused' };
+const STATES: Readonly<Record<ShownState, string>> = {
+  silent: 'silent',
+  neverHeard: 'never heard',
+  reachable: 'reachable',
+  direct: 'direct',
+  unused: 'unused',
+};
 
 /** Returns the objects of a peer that are missing in kernel or dataplane. */
 function missing({ neighbour, fdb, route }: PeerStatus): string {
@@ -52,7 +58,9 @@ function problemText(peer: PeerStatus): string {
     .join('');
 }
 
-function stateText({ state, silentSince }: PeerStatus): string {
+function stateText(peer: PeerStatus): string {
+  const { silentSince } = peer;
+  const state = shownState(peer);
   if (state === undefined) return 'the dataplane does not answer';
   const since = state === 'silent' && silentSince ? ` since ${silentSince.replace(/\.\d+Z$/, 'Z')}` : '';
   return STATES[state] + since;
@@ -96,8 +104,8 @@ export function peerSection(family: Peers, all: boolean): string {
 
 function statesText({ peers, omitted }: Peers): string {
   const states = Object.entries(STATES).map(([state, name]) => {
-    const left = omitted?.states[state as keyof typeof STATES] ?? 0;
-    const number = peers.reduce((sum, peer) => sum + (peer.state === state ? 1 : 0), left);
+    const left = omitted?.states[state as ShownState] ?? 0;
+    const number = peers.reduce((sum, peer) => sum + (shownState(peer) === state ? 1 : 0), left);
     return number > 0 && `${number} ${name}`;
   });
   const text = listed(...states);

@@ -1,7 +1,7 @@
 /** A short answer for `weft status`: of very many peers it has only some with problems, and the number of the others. */
 
 import type { PeerStatus } from '../backends/backend.js';
-import type { FamilyStatus, OmittedPeers, StartingStatus, Status } from './status.js';
+import type { FamilyStatus, OmittedPeers, ShownState, StartingStatus, Status } from './status.js';
 
 /** How many peers are listed. Of more, only those with problems are. */
 export const LISTED = 50;
@@ -17,6 +17,11 @@ export function hasProblem(peer: PeerStatus): boolean {
 
 export function hasRecentDrop({ lastDrop }: Pick<PeerStatus, 'lastDrop'>): boolean {
   return typeof lastDrop?.ageSeconds === 'number' && lastDrop.ageSeconds < RECENT_DROP_SECONDS;
+}
+
+/** Returns the state as people see it: a direct peer is in use, but Weft sees none of its packets. */
+export function shownState({ state, direct }: PeerStatus): ShownState | undefined {
+  return direct === true && state === 'unused' ? 'direct' : state;
 }
 
 /** Returns the status without the peers that `weft status` does not list. */
@@ -35,7 +40,8 @@ function briefPeers({ peers }: FamilyStatus): Pick<FamilyStatus, 'peers' | 'omit
     if (shown.has(peer)) continue;
     omitted.number++;
     if (hasProblem(peer)) omitted.withProblems++;
-    if (peer.state !== undefined) omitted.states[peer.state] = (omitted.states[peer.state] ?? 0) + 1;
+    const state = shownState(peer);
+    if (state !== undefined) omitted.states[state] = (omitted.states[state] ?? 0) + 1;
   }
   return { peers: listed, omitted };
 }

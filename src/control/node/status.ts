@@ -51,11 +51,14 @@ export interface Status extends StartingStatus, FamilyStatus {
   ipv6?: FamilyStatus;
 }
 
+/** The state of a peer, in texts. */
+export type ShownState = NonNullable<PeerStatus['state']> | 'direct';
+
 /** The peers that a brief answer leaves out. */
 export interface OmittedPeers {
   number: number;
   withProblems: number;
-  states: Partial<Record<NonNullable<PeerStatus['state']>, number>>;
+  states: Partial<Record<ShownState, number>>;
 }
 
 /** The status of one family. */

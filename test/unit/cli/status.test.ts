@@ -75,7 +75,7 @@ const STATUS: Status = {
   privileges: { capabilities: ['CAP_NET_ADMIN'], noNewPrivileges: true, threadsWithMore: 0, problems: [] },
   obstacles: [],
   peerCheck: 'strict',
-  peers: [peer(2), peer(103, { ...UNUSED, path: 'direct' })],
+  peers: [peer(2), peer(103, { ...UNUSED, path: 'direct', direct: true })],
   repairs: {},
   learned: null,
   counters: { tx_packets: 123456, tx_bytes: 12_345_678, rx_packets: 1, rx_bytes: 100, tx_drop_runt: 0 },
@@ -103,7 +103,7 @@ traffic
   received  1 packet, 100 B
 
 peers (2)
-  1 reachable, 1 unused
+  1 reachable, 1 direct
   SUBNET           PUBLIC IP       HEARD  SENT   RECEIVED  PATH
   10.244.2.0/24    192.168.77.2    1s     3/300  2/200     userspace
   10.244.103.0/24  192.168.77.103  -      0/0    0/0       direct
@@ -178,7 +178,7 @@ drops (2)
       the underlay is congested, and the sender does not support ECN
 
 peers (7)
-  1 silent, 1 never heard, 4 reachable, 1 unused
+  1 silent, 1 never heard, 4 reachable, 1 direct
   SUBNET           PUBLIC IP       HEARD  SENT   RECEIVED  PATH
   10.244.2.0/24    192.168.77.2    1s     3/300  2/200     userspace
   10.244.103.0/24  192.168.77.103  -      0/0    0/0       direct
@@ -213,7 +213,8 @@ t.test('formatStatus prints the same of a brief answer as of the whole one', asy
     Array.from({ length }, (_, index) =>
       peer(index % 250, { subnet: `10.1.${index}.0/24`, ...fields(index) }),
     );
-  const mixed = (index: number) => [{}, SILENT, UNUSED, { route: false }][index % 4] ?? {};
+  const mixed = (index: number) =>
+    [{}, SILENT, UNUSED, { route: false }, { ...UNUSED, direct: true as const }][index % 5] ?? {};
   const { device, underlay, lease, offload, peerCheck, repairs, learned, counters } = STATUS;
   const family = { device, underlay, lease, offload, peerCheck, repairs, learned, counters };
   for (const peers of [some(50, mixed), some(51, mixed), some(1000, mixed), some(1000, () => ({}))]) {
