@@ -153,9 +153,16 @@ t.test('weft top on a terminal of 80 columns and 24 rows', async (t) => {
   });
 });
 
-t.test('weft top for a pipe fails if Weft does not run', async (t) => {
-  const lab = await makeBed(t, { name: 'notop', nodes: 1 });
-  const { code, stderr } = await runCommand(lab.node(1), ['top', '--run-dir', lab.node(1).dir]);
-  t.equal(code, 1);
-  t.match(stderr, /Weft is not running there/);
-});
+t.test(
+  'weft top for a pipe fails if Weft does not run there, and names the directory of one that runs',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'notop', nodes: 1 });
+    const { code, stderr } = await runCommand(lab.node(1), ['top', '--run-dir', lab.node(1).dir]);
+    t.equal(code, 1);
+    t.match(stderr, /Weft is not running there .*; start it with weft run/);
+    const { runDir, process } = await startWeft(t, lab.node(1));
+    const other = await runCommand(lab.node(1), ['top', '--run-dir', lab.node(1).dir]);
+    t.equal(other.code, 1);
+    t.match(other.stderr, `; another one runs here (pid ${process.pid}): use --run-dir ${runDir}\n`);
+  },
+);
