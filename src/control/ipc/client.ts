@@ -91,7 +91,7 @@ function isCrowded(error: unknown): boolean {
 }
 
 export function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
+  if (['ENOENT', 'ENOTDIR', 'ECONNREFUSED'].includes(error.code ?? '')) {
     const [other] = weftProcesses();
     const remedy =
       other === undefined
@@ -101,8 +101,6 @@ export function connectError(runDir: string, path: string, error: NodeJS.ErrnoEx
       `--run-dir ${runDir}: Weft is not running there (nothing listens on ${path}); ${remedy}`,
     );
   }
-  if (error.code === 'ENOTDIR')
-    return new UserError(`--run-dir ${runDir}: it is no directory; name the run directory of Weft`);
   if (error.code === 'EACCES') return new UserError(`${path}: permission denied; run this command as root`);
   return new UserError(`${path}: ${error.message}`);
 }
