@@ -16,6 +16,7 @@ const arena = new Arena(1 << 20);
 const batch = new PacketBatch(arena, BURST, 2048);
 const tunnel = new VxlanTunnel(arena, new Float64Array(COUNTER_NAMES.length), {
   vni: 1,
+  podMtu: 1450,
   peerCheck: 'strict',
   learning: false,
 });

@@ -25,6 +25,7 @@ const inbound = new PacketBatch(arena, BURST, 2048);
 const replies = new PacketBatch(arena, 1, 2048);
 const tunnel = new VxlanTunnel(arena, new Float64Array(COUNTER_NAMES.length), {
   vni: 1,
+  podMtu: 1450,
   peerCheck: 'strict',
   learning: false,
 });

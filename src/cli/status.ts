@@ -15,7 +15,10 @@ export async function printStatus(
   runDir: string,
   { json, all }: { json: boolean; all: boolean },
 ): Promise<void> {
-  const status = (await ask(runDir, { command: 'status' })) as Status | StartingStatus;
+  const isBrief = !json && !all;
+  const status = (await ask(runDir, { command: 'status', ...(isBrief && { brief: true }) })) as
+    | Status
+    | StartingStatus;
   process.stdout.write(
     json ? `${printableLines(JSON.stringify(status, null, 2))}\n` : formatted(status, runDir, all),
   );
@@ -40,7 +43,14 @@ export function formatStatus(answer: Status | StartingStatus, all = false): stri
   const status = printableNode(answer);
   const head = `weft ${status.version}, pid ${status.pid}, up ${clock(status.uptimeSeconds)}\n`;
   const notReady = status.notReady === null ? '' : wrapped(status.notReady, 'NOT READY: ');
-  return `${head}${notReady}${'backend' in status ? formatRunning(status, all) : ''}`;
+  return `${head}${notReady}${'backend' in status ? leaseProblems(status) + formatRunning(status, all) : ''}`;
+}
+
+/** Returns what is wrong with the leases, unless it is why the node is not ready. */
+function leaseProblems({ leaseSource, notReady }: Status): string {
+  const text = (reason: string | null, first: string): string =>
+    reason === null || reason === notReady ? '' : wrapped(reason, first);
+  return text(leaseSource.refused, 'LEASES REFUSED: ') + text(leaseSource.trouble, 'LEASES NOT FOLLOWED: ');
 }
 
 /** Makes the texts printable, except those of peers: few of thousands are shown. */
@@ -57,7 +67,7 @@ function formatRunning(status: Status, all: boolean): string {
   const vni = backend.vni !== undefined && `VNI ${backend.vni}`;
   return [
     obstacleSection(status),
-    problemSection([...status.peers, ...(ipv6?.peers ?? [])], all),
+    problemSection([status, ...(ipv6 === undefined ? [] : [ipv6])], all),
     '\nnode\n',
     rows([
       ['backend', listed(backend.type, vni, `UDP port ${backend.port}`)],
@@ -79,16 +89,15 @@ function formatRunning(status: Status, all: boolean): string {
   ].join('');
 }
 
-/** Returns the source of the leases, their age, and what is wrong with it. */
+/** Returns the source of the leases, their age, and whether newer ones are missing. */
 function leasesText(source: Status['leaseSource']): string {
   const { name, refused, ageSeconds } = source;
   return listed(
     name,
     // An older Weft does not state it.
     ageSeconds !== undefined && `${age(ageSeconds)} old`,
-    // A file names itself in the reason.
-    refused !== null && `REFUSED: ${refused.replace(`${name}: `, '')}`,
-    source.trouble !== null && `NOT FOLLOWED: ${source.trouble}`,
+    refused !== null && 'newer ones REFUSED',
+    source.trouble !== null && 'NOT FOLLOWED',
   );
 }
 
@@ -163,12 +172,13 @@ function checkRows({ peerCheck, repairs }: FamilyStatus): string[][] {
 }
 
 /** Formats totals, drops, peers and learned entries; with `all`, every counter. */
-function familySections({ peers, learned, counters }: FamilyStatus, all: boolean): string[] {
+function familySections(family: FamilyStatus, all: boolean): string[] {
+  const { learned, counters } = family;
   const drops = dropLines(counters);
   return [
     `\ntraffic\n${rows(trafficRows(counters))}`,
     ...(drops.length > 0 ? [`\ndrops (${drops.length})\n`, ...drops] : []),
-    peerSection(peers, all),
+    peerSection(family, all),
     ...(learned === null ? [] : [learnedSection(learned, all)]),
     ...(all
       ? ['\ncounters\n', table(Object.entries(counters).map(([name, value]) => [name, String(value)]))]

@@ -2,6 +2,7 @@
 
 import { version } from '../version.js';
 import type { ControlRequest } from './ipc/protocol.js';
+import { brief } from './node/brief.js';
 import { STARTING, type StartingStatus } from './node/status.js';
 import { CHECK_MS, Service } from './service.js';
 import type { Shutdown } from './shutdown.js';
@@ -23,7 +24,7 @@ export async function answer(
     case 'status':
       if (!(service instanceof Service)) return service;
       if (request.check === true) await service.watch?.checkNow(CHECK_MS);
-      return await service.status();
+      return request.brief === true ? brief(await service.status()) : await service.status();
     case 'examine':
       if (!(service instanceof Service)) return { facts: null, notReady: service.notReady ?? STARTING };
       return await service.examine();

@@ -34,7 +34,7 @@ import { checkUnderlayFamily, directionLevel, filterRules, openDeviceOf, openSoc
 import type { DataplaneEvents, DataplaneOptions, FdbChanges, RouteChanges } from './options.js';
 import { DesiredState } from './tunnel/desired-state.js';
 import type { LearnedEntry } from './tunnel/learned.js';
-import { NO_COUNTS } from './tunnel/peer-counts.js';
+import { NO_COUNTS, type PeerCounts } from './tunnel/peer-counts.js';
 import { activityIn, type PeerActivity, sumActivity } from './tunnel/peer-traffic.js';
 import { type RefusedSource, sumRefused } from './tunnel/refused-sources.js';
 import type { FdbEntry, TunnelAnswer, TunnelRequest } from './tunnel/requests.js';
@@ -256,11 +256,20 @@ export class Dataplane {
    * @throws DataplaneGone
    */
   async peers(): Promise<PeerActivity[]> {
+    return this.activityOf(await this.ask({ type: 'peers' }), this.fastPath?.counts());
+  }
+
+  /** Returns what `peers` and `counters` return, of the same moment: it reads the fast path once. @throws DataplaneGone */
+  async figures(): Promise<{ peers: PeerActivity[]; counters: Counters }> {
     const answers = await this.ask({ type: 'peers' });
+    const fast = this.fastPath?.counts();
+    return { peers: this.activityOf(answers, fast), counters: this.counters(fast) };
+  }
+
+  private activityOf(answers: readonly TunnelAnswer[], fast: Map<number, PeerCounts> = new Map()) {
     const now = performance.now();
     const activity = answers.flatMap(({ peers }) => (peers === undefined ? [] : activityIn(peers, now)));
-    const fast = this.fastTimes.note(this.fastPath?.counts() ?? new Map(), now);
-    return sumActivity([...activity, ...fast]);
+    return sumActivity([...activity, ...this.fastTimes.note(fast, now)]);
   }
 
   /**
@@ -304,11 +313,14 @@ export class Dataplane {
     return this.threads?.silent ?? null;
   }
 
-  /** Returns all counters, summed over the threads; after `stop`, their last values. */
-  counters(): Counters {
+  /**
+   * Returns all counters, summed over the threads; after `stop`, their last values. `counts`: those of the fast path, if
+   * they were just read.
+   */
+  counters(counts?: Map<number, PeerCounts>): Counters {
     if (this.finalCounters !== undefined) return this.finalCounters;
     const restarts = this.threads?.restarts ?? 0;
-    const fast = this.fastPath?.total() ?? NO_COUNTS;
+    const fast = this.fastPath?.total(counts) ?? NO_COUNTS;
     return {
       ...withFastPath(sumCounters(this.rows), fast),
       ...this.overflows.read(),

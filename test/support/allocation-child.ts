@@ -95,7 +95,7 @@ class Rig {
   }
 
   private vxlan(learning: boolean): VxlanTunnel {
-    const options = { vni: 1, peerCheck: learning ? 'off' : 'strict', learning } as const;
+    const options = { vni: 1, peerCheck: learning ? 'off' : 'strict', learning, podMtu: 1450 } as const;
     const tunnel = new VxlanTunnel(this.arena, this.counters, options);
     for (let peer = 1; peer <= PEERS; peer++) tunnel.fdb.set(0x0200, 0x10000 + peer, 0x0a000000 + peer);
     setFdb(tunnel, MAC_B, this.loopback);

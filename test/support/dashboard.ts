@@ -13,6 +13,8 @@ export interface Panel {
   description?: string;
   gridPos: { h: number; w: number; x: number; y: number };
   datasource?: { type: string; uid: string };
+  /** The panels of a collapsed row. */
+  panels?: Panel[];
   targets?: { refId: string; expr: string; datasource: { type: string; uid: string } }[];
 }
 

@@ -85,6 +85,10 @@ export class FakeDataplane {
     return [];
   }
 
+  async figures(): Promise<{ peers: never[]; counters: Record<string, number> }> {
+    return { peers: [], counters: this.counters() };
+  }
+
   async refusedSources(): Promise<never[]> {
     return [];
   }

@@ -79,11 +79,12 @@ export class Kit {
     );
   }
 
-  tunnel(options: Partial<VxlanOptions> = {}): VxlanTunnel {
+  tunnel(options: Partial<VxlanOptions & { podMtu: number }> = {}): VxlanTunnel {
     return new VxlanTunnel(this.arena, this.counters, {
       vni: 1,
       peerCheck: 'strict',
       learning: false,
+      podMtu: 1450,
       ...options,
     });
   }

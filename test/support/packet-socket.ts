@@ -61,13 +61,18 @@ export function withVnetHeader(frame: Uint8Array, segmentSize = 0): Uint8Array {
   bytes.set(frame, 10);
   if (segmentSize === 0) return bytes;
   const view = new DataView(bytes.buffer);
-  // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, header length, segment size, checksum start and offset
+  const isIpv6 = frame[12] === 0x86;
+  const transport = isIpv6 ? 54 : 34;
+  const isTcp = frame[isIpv6 ? 20 : 23] === 6;
+  const headers = transport + (isTcp ? (frame[transport + 12] >> 4) * 4 : 8);
+  // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6 or _UDP_L4
   view.setUint8(0, 1);
-  view.setUint8(1, 1);
-  view.setUint16(2, 54, true);
+  view.setUint8(1, isTcp ? (isIpv6 ? 4 : 1) : 5);
+  // header length, segment size, checksum start and offset
+  view.setUint16(2, headers, true);
   view.setUint16(4, segmentSize, true);
-  view.setUint16(6, 34, true);
-  view.setUint16(8, 16, true);
+  view.setUint16(6, transport, true);
+  view.setUint16(8, isTcp ? 16 : 6, true);
   return bytes;
 }
 

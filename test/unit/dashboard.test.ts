@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { queriesOf, readDashboard } from '../support/dashboard.js';
 
@@ -37,6 +38,36 @@ t.test(
     }
   },
 );
+
+t.test(
+  'the queries of a panel have different names, and use no variable that Grafana does not know',
+  async (t) => {
+    const known = new Set([
+      ...dashboard.templating.list.map(({ name }) => name),
+      '__rate_interval',
+      '__range',
+    ]);
+    for (const { title, panels = [], targets = [] } of dashboard.panels) {
+      t.same(panels, [], `${title} hides no panel from these tests`);
+      t.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title);
+      for (const { expr } of targets)
+        t.same(
+          [...expr.matchAll(/\$\{?(\w+)/g)].filter(([, name]) => !known.has(name ?? '')),
+          [],
+          expr,
+        );
+    }
+  },
+);
+
+t.test('each runbook of an alert names sections that exist', async (t) => {
+  const root = new URL('../../../', import.meta.url);
+  const rules = readFileSync(new URL('deploy/prometheus-rules.yaml', root), 'utf8').replace(/\s+/g, ' ');
+  const places = [...rules.matchAll(/(docs\/[\w-]+\.md), "([^"]+)"/g)];
+  t.ok(places.length >= 8);
+  for (const [, page = '', section = ''] of places)
+    t.ok(readFileSync(new URL(page, root), 'utf8').includes(`# ${section}\n`), `${page}, ${section}`);
+});
 
 t.test('each query is about the chosen nodes', async (t) => {
   for (const query of queriesOf(dashboard)) t.match(query, /instance=~"\$instance"/, query);

@@ -1,37 +1,45 @@
 /** The peers in `weft status`: those with problems at length, the others as a table. */
 
 import type { PeerStatus } from '../../control/backends/backend.js';
+import { hasProblem, LISTED, shownState } from '../../control/node/brief.js';
+import type { FamilyStatus, ShownState } from '../../control/node/status.js';
 import { printableValues } from '../../control/support/printable.js';
 import { age, bytes, COLUMNS, count, listed, short, table, wrapped } from '../text.js';
 
-/** How many peers are listed without --all. Of more, only those with problems are. */
-const LISTED = 50;
-/** A drop is a problem of its peer for so long. */
-const RECENT_DROP_SECONDS = 60;
+/** The peers of one family, as far as the answer has them. */
+type Peers = Pick<FamilyStatus, 'peers' | 'omitted'>;
 
-const STATES = { silent: 'silent', neverHeard: 'never heard', reachable: 'reachable', unused: 'unused' };
+const STATES: Readonly<Record<ShownState, string>> = {
+  silent: 'silent',
+  neverHeard: 'never heard',
+  reachable: 'reachable',
+  direct: 'direct',
+  unused: 'unused',
+};
 
 /** Returns the objects of a peer that are missing in kernel or dataplane. */
 function missing({ neighbour, fdb, route }: PeerStatus): string {
   return listed(neighbour === false && 'neighbour', fdb === false && 'FDB entry', !route && 'route');
 }
 
-function hasProblem(peer: PeerStatus): boolean {
-  const { state, lastDrop } = peer;
-  if (state === 'silent' || state === 'neverHeard' || missing(peer) !== '') return true;
-  return typeof lastDrop?.ageSeconds === 'number' && lastDrop.ageSeconds < RECENT_DROP_SECONDS;
-}
-
 /** Returns the section of the peers with problems; empty without any. */
-export function problemSection(peers: readonly PeerStatus[], all: boolean): string {
-  const troubled = peers.filter(hasProblem);
+export function problemSection(families: readonly Peers[], all: boolean): string {
+  const troubled = families.flatMap(({ peers }) => peers.filter(hasProblem));
   if (troubled.length === 0) return '';
   const shown = all ? troubled : troubled.slice(0, LISTED);
+  const number = families.reduce((sum, { omitted }) => sum + (omitted?.withProblems ?? 0), troubled.length);
   return [
-    `\npeers with problems (${troubled.length})\n`,
+    `\npeers with problems (${number})\n`,
     ...shown.map((peer) => problemText(printableValues(peer))),
-    moreText(troubled.length - shown.length),
-  ].join('');
+    moreText(number - shown.length),
+    troubled.some(isUnheard) && '  weft doctor --peers finds out which of them answer\n',
+  ]
+    .filter(Boolean)
+    .join('');
+}
+
+function isUnheard({ state }: PeerStatus): boolean {
+  return state === 'silent' || state === 'neverHeard';
 }
 
 function moreText(more: number): string {
@@ -50,7 +58,9 @@ function problemText(peer: PeerStatus): string {
     .join('');
 }
 
-function stateText({ state, silentSince }: PeerStatus): string {
+function stateText(peer: PeerStatus): string {
+  const { silentSince } = peer;
+  const state = shownState(peer);
   if (state === undefined) return 'the dataplane does not answer';
   const since = state === 'silent' && silentSince ? ` since ${silentSince.replace(/\.\d+Z$/, 'Z')}` : '';
   return STATES[state] + since;
@@ -76,13 +86,15 @@ function dropText({ lastDrop }: PeerStatus): string {
 }
 
 /** Returns the section of all peers: how many have which state, and those without a problem. */
-export function peerSection(peers: readonly PeerStatus[], all: boolean): string {
+export function peerSection(family: Peers, all: boolean): string {
+  const { peers, omitted } = family;
+  const number = peers.length + (omitted?.number ?? 0);
   const healthy = peers.filter((peer) => !hasProblem(peer));
-  const shown = all || peers.length <= LISTED ? healthy.map(printableValues<PeerStatus>) : [];
-  const hidden = healthy.length - shown.length;
+  const shown = all || number <= LISTED ? healthy.map(printableValues<PeerStatus>) : [];
+  const hidden = healthy.length - shown.length + (omitted?.number ?? 0) - (omitted?.withProblems ?? 0);
   return [
-    `\npeers (${peers.length})\n`,
-    statesText(peers),
+    `\npeers (${number})\n`,
+    statesText(family),
     shown.length > 0 && peerTable(shown),
     hidden > 0 && `  ${count(hidden, 'peer')} without a problem (--all lists them)\n`,
   ]
@@ -90,9 +102,10 @@ export function peerSection(peers: readonly PeerStatus[], all: boolean): string 
     .join('');
 }
 
-function statesText(peers: readonly PeerStatus[]): string {
+function statesText({ peers, omitted }: Peers): string {
   const states = Object.entries(STATES).map(([state, name]) => {
-    const number = peers.filter((peer) => peer.state === state).length;
+    const left = omitted?.states[state as ShownState] ?? 0;
+    const number = peers.reduce((sum, peer) => sum + (shownState(peer) === state ? 1 : 0), left);
     return number > 0 && `${number} ${name}`;
   });
   const text = listed(...states);

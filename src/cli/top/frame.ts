@@ -2,12 +2,12 @@
 
 import type { FamilyStatus, Status } from '../../control/node/status.js';
 import { printable } from '../../control/support/printable.js';
-import { clock, count, listed, splitObstacle } from '../text.js';
+import { broken, clock, count, listed, splitObstacle } from '../text.js';
 import { cut, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES } from './meter.js';
 import { quantity, span } from './quantity.js';
 import { type Columns, columnsFor, dropsRow, heading, isProblem, peerRow, totalRow } from './table.js';
-import { type Drop, familiesOf, type Traffic } from './traffic.js';
+import { type Drop, familiesOf, type PeerTraffic, type Traffic } from './traffic.js';
 
 export type Style = 'plain' | 'strong' | 'bad' | 'faint' | 'bar';
 
@@ -23,6 +23,8 @@ export interface View {
   readonly failure: { readonly headline: string; readonly reason: string } | undefined;
   /** The first peer that is shown. */
   readonly first: number;
+  /** Whether only peers with a problem are shown. */
+  readonly onlyProblems: boolean;
   /** The present time, in milliseconds. */
   readonly now: number;
 }
@@ -46,20 +48,22 @@ export interface Screen {
 /** Lays out the screen: head, table of peers, drops, and keys in the last row. */
 export function screen(view: View, { columns, rows }: Size, glyphs: Glyphs): Screen {
   const { traffic } = view;
-  const above = [...headLines(view, Math.max(1, Math.floor(rows / 4))), line('')];
+  const above = [...headLines(view, columns, Math.max(1, Math.floor(rows / 4))), line('')];
   const drops = dropLines(view, columns, glyphs, Math.max(2, Math.floor(rows / 5)));
   const layout = columnsFor(columns, traffic.peers, true);
   const table = tableHead(traffic, layout, glyphs);
   const room = Math.max(1, rows - above.length - table.length - drops.length - 1);
-  const first = Math.max(0, Math.min(view.first, traffic.peers.length - room));
-  const peers = peerLines(traffic, layout, glyphs, first, room);
+  const problems = traffic.peers.filter(({ peer }) => isProblem(peer));
+  const listed = view.onlyProblems ? problems : traffic.peers;
+  const first = Math.max(0, Math.min(view.first, listed.length - room));
+  const peers = peerLines(listed.slice(first, first + room), layout, glyphs);
   const lines = [...above, ...table, ...peers, ...drops].slice(0, Math.max(0, rows - 1));
   while (lines.length < rows - 1) lines.push(line(''));
-  const last = first + peers.length;
-  const shown = peers.length === 0 ? 'no peers' : `peers ${first + 1}-${last} of ${traffic.peers.length}`;
-  const problems = traffic.peers.filter(({ peer }) => isProblem(peer)).length;
-  const some = problems === 0 ? '' : `, ${problems} with a problem`;
-  const keys = line(` q quit   ${glyphs.arrows} scroll   ${shown}${some}`, 'bar');
+  const range = `${first + 1}-${first + peers.length} of ${listed.length}`;
+  const shown = peers.length === 0 ? 'no peers' : `peers ${range}`;
+  const some = problems.length === 0 ? '' : `, ${problems.length} with a problem (p)`;
+  const text = view.onlyProblems ? `${shown} with a problem (p: all)` : `${shown}${some}`;
+  const keys = line(` q quit   ${glyphs.arrows} scroll   ${text}`, 'bar');
   return { lines: [...lines, keys].map(fitted(columns, glyphs)), first };
 }
 
@@ -68,10 +72,10 @@ export function report(view: View, columns: number, glyphs: Glyphs): Line[] {
   const { traffic } = view;
   const layout = columnsFor(columns, traffic.peers, false);
   return [
-    ...headLines(view, Number.POSITIVE_INFINITY),
+    ...headLines(view, columns, Number.POSITIVE_INFINITY),
     line(''),
     ...tableHead(traffic, layout, glyphs),
-    ...peerLines(traffic, layout, glyphs, 0, traffic.peers.length),
+    ...peerLines(traffic.peers, layout, glyphs),
     ...dropLines(view, 0, glyphs, traffic.drops.length),
   ];
 }
@@ -80,13 +84,21 @@ function line(text: string, style: Style = 'plain'): Line {
   return { text: printable(text), style };
 }
 
+/** Returns a text in lines that fit, of which the first one begins with `first`, the others with as many spaces. */
+function note(first: string, text: string, columns: number, style: Style = 'plain'): Line[] {
+  return broken(printable(text), columns - first.length).map((part, index) => ({
+    text: (index === 0 ? first : ' '.repeat(first.length)) + part,
+    style,
+  }));
+}
+
 function fitted(columns: number, glyphs: Glyphs): (whole: Line) => Line {
   return ({ text, style }) => ({ text: cut(text, columns, glyphs), style });
 }
 
 /** Returns Weft, its devices, and at most `most` lines about what is wrong or worth knowing. */
-function headLines({ traffic: { status }, failure }: View, most: number): Line[] {
-  if (failure !== undefined) return [line(failure.headline, 'bad'), line(failure.reason)];
+function headLines({ traffic: { status }, failure }: View, columns: number, most: number): Line[] {
+  if (failure !== undefined) return [line(failure.headline, 'bad'), ...note('', failure.reason, columns)];
   if (status === undefined) return [line('weft: waiting for an answer')];
   const { version, pid, uptimeSeconds, notReady } = status;
   const families = familiesOf(status);
@@ -94,8 +106,8 @@ function headLines({ traffic: { status }, failure }: View, most: number): Line[]
   const workers = 'workers' in status && count(status.workers, 'worker');
   const level = first !== undefined && `level ${first.offload.rung}`;
   const notes = [
-    ...(notReady === null ? [] : [line(`NOT READY: ${notReady}`, 'bad')]),
-    ...('backend' in status ? noteLines(status) : []),
+    ...(notReady === null ? [] : note('NOT READY: ', notReady, columns, 'bad')),
+    ...('backend' in status ? noteLines(status, columns) : []),
   ];
   const shown =
     notes.length > most ? [...notes.slice(0, most - 1), line('more: weft status', 'faint')] : notes;
@@ -118,32 +130,33 @@ function familyText({ device, underlay, lease }: FamilyStatus): string {
 }
 
 /** Returns a line for each problem, and for what Weft repaired. */
-function noteLines(status: Status): Line[] {
+function noteLines(status: Status, columns: number): Line[] {
   const { leaseSource, obstacles, offload, notReady } = status;
-  const { refused, name } = leaseSource;
-  const notes = [
-    refused !== null && `leases REFUSED: ${refused}`,
-    leaseSource.trouble !== null && `leases of ${name} NOT FOLLOWED: ${leaseSource.trouble}`,
-  ].filter((text) => text !== false);
-  // The reason of a node that is not ready may be one of these.
-  const problems = notes.filter((text) => notReady === null || !text.endsWith(notReady));
+  const { refused } = leaseSource;
+  const isOther = (reason: string | null): reason is string => reason !== null && reason !== notReady;
   const families = familiesOf(status);
   const repaired = families
     .flatMap(({ repairs }) => Object.entries(repairs))
     .map(([kind, count]) => `${count} x ${kind}`);
   const { on, chosen, reason } = offload.fastPath;
   return [
-    ...problems.map((text) => line(text, 'bad')),
-    ...obstacles.flatMap(obstacleLines),
-    ...(repaired.length === 0 ? [] : [line(`repaired: ${repaired.join(', ')}`)]),
-    ...(on || chosen ? [] : [line(`no fast path: ${reason}`, 'faint')]),
+    ...(isOther(refused) ? note('LEASES REFUSED: ', refused, columns, 'bad') : []),
+    ...(isOther(leaseSource.trouble)
+      ? note('LEASES NOT FOLLOWED: ', leaseSource.trouble, columns, 'bad')
+      : []),
+    ...obstacles.flatMap((obstacle) => obstacleLines(obstacle, columns)),
+    ...(repaired.length === 0 ? [] : note('repaired: ', repaired.join(', '), columns)),
+    ...(on || chosen ? [] : note('no fast path: ', reason ?? '', columns, 'faint')),
   ];
 }
 
 /** Returns the obstacle and its remedy on lines of their own. */
-function obstacleLines(obstacle: string): Line[] {
+function obstacleLines(obstacle: string, columns: number): Line[] {
   const [what, remedy] = splitObstacle(obstacle);
-  return [line(`obstacle: ${what}`, 'bad'), ...(remedy === undefined ? [] : [line(`  ${remedy}`)])];
+  return [
+    ...note('obstacle: ', what, columns, 'bad'),
+    ...(remedy === undefined ? [] : note('  ', remedy, columns)),
+  ];
 }
 
 function tableHead(traffic: Traffic, columns: Columns, glyphs: Glyphs): Line[] {
@@ -155,10 +168,8 @@ function tableHead(traffic: Traffic, columns: Columns, glyphs: Glyphs): Line[] {
   ];
 }
 
-function peerLines(traffic: Traffic, columns: Columns, glyphs: Glyphs, first: number, room: number): Line[] {
-  return traffic.peers
-    .slice(first, first + room)
-    .map((peer) => line(peerRow(columns, peer, glyphs), isProblem(peer.peer) ? 'bad' : 'plain'));
+function peerLines(peers: readonly PeerTraffic[], columns: Columns, glyphs: Glyphs): Line[] {
+  return peers.map((peer) => line(peerRow(columns, peer, glyphs), isProblem(peer.peer) ? 'bad' : 'plain'));
 }
 
 /** Returns an empty line, a heading, and a line for each drop counter that is not zero; at most `most` of these. */

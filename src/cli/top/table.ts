@@ -1,5 +1,6 @@
 /** The table of the peers: its columns for a given width, and its rows. */
 
+import { hasRecentDrop } from '../../control/node/brief.js';
 import { count } from '../text.js';
 import { cut, cutMiddle, type Glyphs, sparkline } from './glyphs.js';
 import { KEPT_SAMPLES, type Meter } from './meter.js';
@@ -158,6 +159,7 @@ function stateOf({
   if (!fdb) return 'NO FDB';
   if (direct === true) return 'direct';
   if (state === 'silent' && typeof heardAgeSeconds === 'number') return `silent ${span(heardAgeSeconds)}`;
+  if (state !== 'neverHeard' && hasRecentDrop(peer)) return `drop ${span(peer.lastDrop?.ageSeconds ?? 0)}`;
   if (state !== undefined) return STATES[state] ?? state;
   const { txPackets = 0, rxPackets = 0 } = peer;
   if (rxPackets > 0) return 'heard';
@@ -165,5 +167,5 @@ function stateOf({
 }
 
 export function isProblem(peer: Peer): boolean {
-  return /^(never|silent|NO )/.test(stateOf(peer));
+  return /^(never|silent|drop|NO )/.test(stateOf(peer));
 }

@@ -26,6 +26,7 @@ const KEYS: Readonly<Record<string, Key>> = {
   '\x03': 'quit',
   '\x1a': 'suspend',
   '\x0c': 'redraw',
+  p: 'problems',
   k: 'up',
   '\x1b[A': 'up',
   '\x1bOA': 'up',
@@ -45,7 +46,17 @@ const KEYS: Readonly<Record<string, Key>> = {
   '\x1b[4~': 'last',
 };
 
-export type Key = 'quit' | 'suspend' | 'redraw' | 'up' | 'down' | 'page-up' | 'page-down' | 'first' | 'last';
+export type Key =
+  | 'quit'
+  | 'suspend'
+  | 'redraw'
+  | 'problems'
+  | 'up'
+  | 'down'
+  | 'page-up'
+  | 'page-down'
+  | 'first'
+  | 'last';
 
 /** Returns the keys in a text from the terminal; those without a meaning are left out. */
 export function keysIn(text: string): Key[] {

@@ -26,7 +26,7 @@ async function printOnce(runDir: string, intervalMs: number): Promise<void> {
   await delay(intervalMs);
   await readStatus(traffic, runDir);
   const columns = Number(process.env.COLUMNS) || 80;
-  const view = { traffic, failure: undefined, first: 0, now: performance.now() };
+  const view = { traffic, failure: undefined, first: 0, onlyProblems: false, now: performance.now() };
   const lines = report(view, columns, glyphsOf(process.env));
   process.stdout.write(lines.map(({ text }) => `${text}\n`).join(''));
 }
@@ -50,6 +50,7 @@ class Top {
   private readonly glyphs = glyphsOf(process.env);
   private failure: View['failure'];
   private first = 0;
+  private onlyProblems = false;
 
   constructor(runDir: string, terminal: Terminal) {
     this.runDir = runDir;
@@ -86,8 +87,8 @@ class Top {
   }
 
   private draw(): void {
-    const { traffic, failure, first, terminal } = this;
-    const view = { traffic, failure, first, now: performance.now() };
+    const { traffic, failure, first, onlyProblems, terminal } = this;
+    const view = { traffic, failure, first, onlyProblems, now: performance.now() };
     const shown = screen(view, terminal.size, this.glyphs);
     this.first = shown.first;
     terminal.draw(shown.lines);
@@ -101,6 +102,10 @@ class Top {
     }
     if (key === 'suspend') return this.terminal.suspend();
     if (key === 'redraw') this.terminal.clear();
+    if (key === 'problems') {
+      this.onlyProblems = !this.onlyProblems;
+      this.first = 0;
+    }
     this.scroll(key);
     this.draw();
   }

@@ -2,6 +2,8 @@
 
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { weftProcesses } from '../kernel/tun-holders.js';
+import { shellWord } from '../support/printable.js';
 import { UserError } from '../support/user-error.js';
 import { type ControlRequest, type ControlResponse, socketPath } from './protocol.js';
 
@@ -96,8 +98,13 @@ function isCrowded(error: unknown): boolean {
 
 export function connectError(runDir: string, path: string, error: NodeJS.ErrnoException): Error {
   if (['ENOENT', 'ENOTDIR', 'ECONNREFUSED'].includes(error.code ?? '')) {
+    const [other] = weftProcesses();
+    const remedy =
+      other === undefined
+        ? 'start it with weft run, or name another directory'
+        : `another one runs here (pid ${other.pid}): use --run-dir ${shellWord(other.runDir)}`;
     return new NotRunning(
-      `--run-dir ${runDir}: Weft is not running there (nothing listens on ${path}); start it with weft run, or name another directory`,
+      `--run-dir ${runDir}: Weft is not running there (nothing listens on ${path}); ${remedy}`,
     );
   }
   if (error.code === 'EACCES') return new UserError(`${path}: permission denied; run this command as root`);

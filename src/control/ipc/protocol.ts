@@ -5,9 +5,12 @@
 
 import { join } from 'node:path';
 
-/** `check`: runs the obstacle checks first. An older Weft ignores it and answers with its last results. */
+/**
+ * `check`: runs the obstacle checks first. `brief`: leaves out most peers of very many (node/brief.ts). An older Weft
+ * ignores both: it answers with its last results, and all peers.
+ */
 export type ControlRequest =
-  | { command: 'status'; check?: true }
+  | { command: 'status'; check?: true; brief?: true }
   /** What `weft doctor` needs to know of the running Weft. The obstacle checks run first. */
   | { command: 'examine' }
   | { command: 'leave' }

@@ -27,7 +27,7 @@ const METRICS: readonly CounterMetric[] = [
   },
   {
     name: 'weft_bytes_total',
-    help: 'Bytes of the inner packets that were forwarded, the fast path included.',
+    help: 'Bytes of these packets, without the headers of the tunnel.',
     counters: { tx_bytes: TX, rx_bytes: RX },
   },
   {
@@ -121,10 +121,4 @@ export function addCounters(page: MetricsPage, devices: readonly DeviceCounters[
     }),
   );
   page.counter('weft_dropped_packets_total', 'Packets that were dropped, each under one reason.', drops);
-}
-
-/** Returns the counters that no metric has. */
-export function countersWithoutMetric(names: readonly string[]): string[] {
-  const known = new Set(METRICS.flatMap(({ counters }) => Object.keys(counters)));
-  return names.filter((name) => !known.has(name) && !DROP.test(name));
 }

@@ -1,5 +1,6 @@
 /** The metrics of a node: what its tunnels, its lease source and its firewall know at the moment of a scrape. */
 
+import type { PeerActivity } from '../../dataplane/dataplane.js';
 import { formatIp, fromUnderlay } from '../addresses/ip.js';
 import type { FamilyTunnel } from '../node/family-tunnel.js';
 import { CHECKS, checkOf, OTHER_CHECK } from '../obstacles/obstacle.js';
@@ -43,58 +44,22 @@ export class NodeMetrics {
     addLeases(page, service);
     addObstacles(page, service);
     addRepairs(page, service);
+    const figures = await Promise.all(tunnels.map((tunnel) => tunnel.figures()));
     addCounters(
       page,
-      tunnels.map((tunnel) => ({ device: deviceOf(tunnel), counters: tunnel.counters() })),
+      tunnels.map((tunnel, index) => ({ device: deviceOf(tunnel), counters: figures[index].counters })),
     );
     addOffload(page, tunnels);
     addWorkers(page, tunnels);
-    await this.addPeers(page, tunnels);
+    const rows = tunnels.map((tunnel, index) => this.peersOf(tunnel, figures[index].peers));
+    await addPeers(page, tunnels, rows.flat());
   }
-
-  private async addPeers(page: MetricsPage, tunnels: readonly FamilyTunnel[]): Promise<void> {
-    page.gauge(
-      'weft_peers',
-      'Peers that have a lease.',
-      each(tunnels, ({ peers }) => peers.leases.length),
-    );
-    page.gauge(
-      'weft_fdb_entries',
-      'Entries of the FDB that leases have asked for; with the udp backend, routes.',
-      each(tunnels, ({ dataplane }) => dataplane.tableSize),
-    );
-    const rows = await Promise.all(tunnels.map((tunnel) => this.peersOf(tunnel)));
-    const packets: Sample[] = [];
-    const bytes: Sample[] = [];
-    for (const [labels, { txPackets, txBytes, rxPackets, rxBytes }] of rows.flat()) {
-      packets.push([{ ...labels, direction: 'tx' }, txPackets], [{ ...labels, direction: 'rx' }, rxPackets]);
-      bytes.push([{ ...labels, direction: 'tx' }, txBytes], [{ ...labels, direction: 'rx' }, rxBytes]);
-    }
-    page.counter(
-      'weft_peer_packets_total',
-      'Packets to (tx) and from (rx) the public IP of a peer, through the tunnel.',
-      packets,
-    );
-    page.counter(
-      'weft_peer_bytes_total',
-      'Bytes of the inner packets to (tx) and from (rx) the public IP of a peer.',
-      bytes,
-    );
-    const learning = tunnels.filter(({ plan }) => plan.backend.learning);
-    const learned = await Promise.all(
-      learning.map((tunnel) => tunnel.dataplane.learned().catch((): [] => [])),
-    );
-    page.gauge(
-      'weft_learned_entries',
-      'Learned entries of the FDB, of all threads; none unless net-conf enables Learning.',
-      tunnels.map((tunnel) => [labelsOf(tunnel), learned[learning.indexOf(tunnel)]?.length ?? 0]),
-    );
-  }
-
   /** Returns no rows if the threads do not answer: rows of zeros would look like a restart. */
-  private async peersOf(tunnel: FamilyTunnel): Promise<[Labels, PeerFigures][]> {
+  private peersOf(
+    tunnel: FamilyTunnel,
+    activity: readonly PeerActivity[] | undefined,
+  ): [Labels, PeerFigures][] {
     const device = deviceOf(tunnel);
-    const activity = await tunnel.dataplane.peers().catch(() => undefined);
     if (activity === undefined) return [];
     const figures = new Map(activity.map((peer) => [formatIp(fromUnderlay(peer.address)), peer]));
     const series = this.series.get(device) ?? new PeerSeries(this.mostPeers);
@@ -115,6 +80,47 @@ function labelsOf(tunnel: FamilyTunnel): { device: string } {
 /** Returns one sample for each tunnel. */
 function each(tunnels: readonly FamilyTunnel[], value: (tunnel: FamilyTunnel) => number): Sample[] {
   return tunnels.map((tunnel) => [labelsOf(tunnel), value(tunnel)]);
+}
+
+/** `rows`: the peers that have series. */
+async function addPeers(
+  page: MetricsPage,
+  tunnels: readonly FamilyTunnel[],
+  rows: readonly (readonly [Labels, PeerFigures])[],
+): Promise<void> {
+  page.gauge(
+    'weft_peers',
+    'Peers that have a lease.',
+    each(tunnels, ({ peers }) => peers.leases.length),
+  );
+  page.gauge(
+    'weft_fdb_entries',
+    'Entries of the FDB that leases have asked for; with the udp backend, routes.',
+    each(tunnels, ({ dataplane }) => dataplane.tableSize),
+  );
+  const packets: Sample[] = [];
+  const bytes: Sample[] = [];
+  for (const [labels, { txPackets, txBytes, rxPackets, rxBytes }] of rows) {
+    packets.push([{ ...labels, direction: 'tx' }, txPackets], [{ ...labels, direction: 'rx' }, rxPackets]);
+    bytes.push([{ ...labels, direction: 'tx' }, txBytes], [{ ...labels, direction: 'rx' }, rxBytes]);
+  }
+  page.counter(
+    'weft_peer_packets_total',
+    'Packets to (tx) and from (rx) the public IP of a peer, through the tunnel.',
+    packets,
+  );
+  page.counter(
+    'weft_peer_bytes_total',
+    'Bytes of the inner packets to (tx) and from (rx) the public IP of a peer.',
+    bytes,
+  );
+  const learning = tunnels.filter(({ plan }) => plan.backend.learning);
+  const learned = await Promise.all(learning.map((tunnel) => tunnel.dataplane.learned().catch((): [] => [])));
+  page.gauge(
+    'weft_learned_entries',
+    'Learned entries of the FDB, of all threads; none unless net-conf enables Learning.',
+    tunnels.map((tunnel) => [labelsOf(tunnel), learned[learning.indexOf(tunnel)]?.length ?? 0]),
+  );
 }
 
 function addLeases(page: MetricsPage, service: Service): void {

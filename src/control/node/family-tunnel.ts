@@ -5,7 +5,13 @@
  * desired with the present state and applies the difference.
  */
 
-import { type Dataplane, type OffloadLevel, PortFailure } from '../../dataplane/dataplane.js';
+import {
+  type Counters,
+  type Dataplane,
+  type OffloadLevel,
+  type PeerActivity,
+  PortFailure,
+} from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp, type Ip } from '../addresses/ip.js';
 import type { PeerReconciler } from '../backends/backend.js';
@@ -210,9 +216,18 @@ export class FamilyTunnel {
   }
 
   /** Returns the counters since the start, over all dataplanes. */
-  counters(): Record<string, number> {
-    const counters = Object.entries<number>(this.dataplane.counters());
+  counters(present: Counters = this.dataplane.counters()): Record<string, number> {
+    const counters = Object.entries<number>(present);
     return Object.fromEntries(counters.map(([name, value]) => [name, value + (this.past[name] ?? 0)]));
+  }
+
+  /**
+   * Returns the activity of each peer since the device was made, and the counters. A dataplane that is being rebuilt has no
+   * activity, and a thread may not answer: then `peers` is undefined.
+   */
+  async figures(): Promise<{ peers?: PeerActivity[]; counters: Record<string, number> }> {
+    const { peers, counters } = (await this.dataplane.figures().catch(() => undefined)) ?? {};
+    return { ...(peers && { peers }), counters: this.counters(counters) };
   }
 
   /** The offload level in use. */

@@ -28,6 +28,9 @@ import { UserError } from '../support/user-error.js';
 
 const POLICED = 'an IPsec policy matches datagrams of the tunnel (ip xfrm policy)';
 
+/** The reason after a dataplane whose fast path was on. */
+const NO_DATAPLANE = 'the device is being set up again';
+
 /** The present state of the tunnel that a fast path belongs to. */
 export interface PresentTunnel {
   readonly dataplane: Pick<Dataplane, 'fastPath'>;
@@ -82,7 +85,7 @@ export class TunnelFastPath {
     return {
       on,
       attached: on ? fastPath.attachments : null,
-      reason: on ? null : (this.obstacle ?? this.reason),
+      reason: on ? null : (this.obstacle ?? this.reason ?? NO_DATAPLANE),
       chosen: this.chosen,
     };
   }

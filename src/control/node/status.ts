@@ -1,6 +1,6 @@
 /** What `weft status` shows, and the part of each family, from its tunnel, dataplane and kernel. */
 
-import type { Direction } from '../../dataplane/dataplane.js';
+import type { Direction, PeerActivity } from '../../dataplane/dataplane.js';
 import { formatCidr, formatHost } from '../addresses/cidr.js';
 import { formatIp, fromUnderlay } from '../addresses/ip.js';
 import { formatMac } from '../addresses/mac.js';
@@ -8,7 +8,6 @@ import type { PeerStatus } from '../backends/backend.js';
 import type { CaptureStatus } from '../capture/session.js';
 import { readLinks } from '../kernel/links.js';
 import { type KernelSnapshot, readSnapshot } from '../kernel/snapshot.js';
-import { figuresOf } from '../obstacles/peer-figures.js';
 import type { RunOptions } from '../options.js';
 import type { PrivilegeStatus } from '../privileges.js';
 import type { FamilyTunnel } from './family-tunnel.js';
@@ -52,6 +51,16 @@ export interface Status extends StartingStatus, FamilyStatus {
   ipv6?: FamilyStatus;
 }
 
+/** The state of a peer, in texts. */
+export type ShownState = NonNullable<PeerStatus['state']> | 'direct';
+
+/** The peers that a brief answer leaves out. */
+export interface OmittedPeers {
+  number: number;
+  withProblems: number;
+  states: Partial<Record<ShownState, number>>;
+}
+
 /** The status of one family. */
 export interface FamilyStatus {
   device: { name: string; mac?: string; mtu: number; address: string; up: boolean };
@@ -68,6 +77,8 @@ export interface FamilyStatus {
   } & Record<Direction, { level: string; reason: string | null }>;
   peerCheck: string;
   peers: PeerStatus[];
+  /** Only in a brief answer, which is no part of `--json`. */
+  omitted?: OmittedPeers;
   /** Repaired objects by kind, since the start. */
   repairs: Record<string, number>;
   learned: { mac: string; publicIP: string; ageSeconds: number }[] | null;
@@ -101,15 +112,12 @@ function offloadOf(
 async function peersOf(
   { peers, dataplane }: FamilyTunnel,
   snapshot: KernelSnapshot | undefined,
+  activity: readonly PeerActivity[] | undefined,
 ): Promise<PeerStatus[]> {
-  // A dataplane that is being rebuilt has no figures, and a thread may not answer.
-  const figures = await figuresOf(dataplane)
-    .peers()
-    .catch(() => undefined);
   const { leases } = peers;
   const states = await peers.reconciler.status(leases, snapshot);
-  if (figures === undefined) return states;
-  const packets = new Map(figures.map((peer) => [peer.address, peer]));
+  if (activity === undefined) return states;
+  const packets = new Map(activity.map((peer) => [fromUnderlay(peer.address), peer]));
   const fast = new Set([...(dataplane.fastPath?.addresses ?? [])].map((address) => fromUnderlay(address)));
   const clock = { now: performance.now(), date: Date.now() };
   states.forEach((state, index) => {
@@ -136,6 +144,7 @@ export async function collectFamily(
     backend.learning ? dataplane.learned().catch(() => []) : null,
   ]);
   const link = links.find(({ name }) => name === backend.device);
+  const figures = await tunnel.figures();
   return {
     device: {
       name: backend.device,
@@ -158,7 +167,7 @@ export async function collectFamily(
     },
     offload: offloadOf(tunnel, choice),
     peerCheck: plan.peerCheck,
-    peers: await peersOf(tunnel, snapshot),
+    peers: await peersOf(tunnel, snapshot, figures.peers),
     repairs: tunnel.repairs,
     learned:
       learned?.map(({ mac, address, ageMs }) => ({
@@ -166,6 +175,6 @@ export async function collectFamily(
         publicIP: formatIp(address >>> 0),
         ageSeconds: Math.round(ageMs / 1000),
       })) ?? null,
-    counters: tunnel.counters(),
+    counters: figures.counters,
   };
 }

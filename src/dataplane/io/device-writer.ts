@@ -57,17 +57,17 @@ export class DeviceWriter {
     this.arena.writeIovec(this.iovecs + this.pieces++ * IOVEC_SIZE, offset, length);
   }
 
-  /** Writes the added pieces and counts them as `packets` packets, or as drops of so many. */
-  write(packets: number): void {
-    const errno = this.tryWrite(packets);
-    if (errno !== 0) this.drop(packets, errno);
+  /** Writes the added pieces and counts them as one packet, or as one drop. */
+  write(): void {
+    const errno = this.tryWrite(1, 0);
+    if (errno !== 0) this.drop(1, errno);
   }
 
   /**
-   * Writes the added pieces and counts them as `packets` packets. Returns 0, or the errno when the device does not accept
-   * them; then nothing is counted.
+   * Writes the added pieces and counts them as `packets` packets, which have `more` bytes more than the pieces. Returns 0,
+   * or the errno when the device does not accept them; then nothing is counted.
    */
-  tryWrite(packets: number): number {
+  tryWrite(packets: number, more: number): number {
     const { counters } = this;
     const { pieces } = this;
     const result = this.writev(this.fd, this.iovecsAddress, pieces);
@@ -77,7 +77,7 @@ export class DeviceWriter {
       return -result;
     }
     counters[COUNTER.rx_packets] += packets;
-    counters[COUNTER.rx_bytes] += result - this.headerLength;
+    counters[COUNTER.rx_bytes] += result - this.headerLength + more;
     return 0;
   }
 

@@ -240,7 +240,7 @@ export class OverlayGsoPort implements Port {
   private writeSingle(batch: PacketBatch, index: number): void {
     this.writeVnetHeader(batch, index);
     this.writer.add(batch.offset[index], batch.length[index]);
-    this.writer.write(1);
+    this.writer.write();
   }
 
   private writeSegments(batch: PacketBatch, index: number): void {
@@ -251,14 +251,20 @@ export class OverlayGsoPort implements Port {
   /** Writes an entry as one superpacket, or packet by packet if the kernel refuses it. */
   private writeSuperpacket(batch: PacketBatch, entry: number): void {
     const { coalescer, counters, writer } = this;
-    const packets = coalescer.segments[entry];
     const head = coalescer.head[entry];
+    const joined = coalescer.segments[entry];
+    // It is made of single packets, or it arrived as a superpacket.
+    const packets = joined > 1 ? joined : batch.segments(head);
+    const more =
+      joined > 1
+        ? (joined - 1) * batch.headers[head].headersLength
+        : batch.wireBytes(head, batch.length[head]) - batch.length[head];
     const isTcp = batch.headers[head].protocol === IPPROTO_TCP;
     this.writeVnetHeader(batch, head);
     this.addPieces(batch, entry);
-    const errno = writer.tryWrite(packets);
+    const errno = writer.tryWrite(packets, more);
     if (errno === 0) {
-      if (packets > 1) counters[COUNTER.rx_coalesced] += packets;
+      if (joined > 1) counters[COUNTER.rx_coalesced] += joined;
       if (isTcp && this.tcpRefusals > 0) this.tcpRefusals--;
       if (!isTcp && this.udpRefusals > 0) this.udpRefusals--;
     } else if (WRITEV[errno] !== RETRY && WRITEV[errno] !== LOWER) {

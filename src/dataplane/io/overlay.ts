@@ -83,7 +83,7 @@ export class OverlayPort implements Port {
       } else {
         if (batch.checksum[i] === CHECKSUM_PARTIAL) partialChecksum.complete(batch, i, pseudoHeader);
         writer.add(batch.offset[i], batch.length[i]);
-        writer.write(1);
+        writer.write();
       }
     }
   }

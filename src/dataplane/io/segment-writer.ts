@@ -35,7 +35,7 @@ export class SegmentWriter {
       segmenter.write(segment, headers);
       writer.add(headers, segmenter.headersLength);
       writer.add(segmenter.payloadOffset, segmenter.payloadLength);
-      writer.write(1);
+      writer.write();
     }
   }
 }

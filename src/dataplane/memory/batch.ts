@@ -165,11 +165,20 @@ export class PacketBatch {
   }
 
   /** Returns the packets on the wire of packet `index`, which has been located if it is a superpacket. */
-  segments(index: number): number {
-    const gsoSize = this.gsoSize[index];
+  segments(index: number, gsoSize = this.gsoSize[index]): number {
     if (gsoSize === 0) return 1;
     const { transport, transportLength, headersLength } = this.headers[index];
     return Math.max(1, Math.ceil((transport + transportLength - headersLength) / gsoSize));
+  }
+
+  /**
+   * Returns the bytes of these packets without tunnel headers: each segment has all headers of the inner packet. `length`:
+   * bytes of packet `index` without tunnel header.
+   */
+  wireBytes(index: number, length: number, gsoSize = this.gsoSize[index]): number {
+    if (gsoSize === 0) return length;
+    const { transport, transportLength, headersLength } = this.headers[index];
+    return transport + transportLength + (this.segments(index, gsoSize) - 1) * headersLength;
   }
 
   /** Discards what `locate` found, for a packet whose length has changed. */

@@ -10,9 +10,21 @@ import { Checksum } from '../checksum/checksum.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import { CHECKSUM_PARTIAL, type PacketBatch } from '../memory/batch.js';
+import type { InnerHeaders } from '../memory/inner-headers.js';
 import { IPPROTO_TCP } from '../wire/tcp.js';
 import { IPPROTO_UDP } from '../wire/udp.js';
 import { MAX_HEADERS, MIN_TCP_SEGMENT } from './segment.js';
+
+/**
+ * Returns the bytes of payload of each segment of a TCP superpacket that came without that size: its segments fill the
+ * pods' MTU. Returns 0 for any other packet. `largest`: as for PartialChecksum.
+ */
+export function unstatedSegment(headers: InnerHeaders, largest: number): number {
+  const { protocol, transport, transportLength, headersLength } = headers;
+  if (protocol !== IPPROTO_TCP || transport + transportLength <= largest) return 0;
+  // Headers that IPv6 options fill would leave segments of a few bytes.
+  return headersLength <= Math.min(MAX_HEADERS, largest - MIN_TCP_SEGMENT) ? largest - headersLength : 0;
+}
 
 export class PartialChecksum {
   private readonly view: DataView;
@@ -38,8 +50,7 @@ export class PartialChecksum {
    */
   detect(batch: PacketBatch, index: number): number {
     const packet = batch.offset[index];
-    const { protocol, addresses, addressBytes, checksumField, transport, transportLength, headersLength } =
-      batch.headers[index];
+    const { protocol, addresses, addressBytes, checksumField, transportLength } = batch.headers[index];
     const pseudoHeader = this.checksum.pseudoHeader(
       packet + addresses,
       addressBytes,
@@ -49,12 +60,9 @@ export class PartialChecksum {
     const field = this.view.getUint16(packet + checksumField);
     if (field !== Checksum.pseudoHeaderField(pseudoHeader)) return pseudoHeader;
     this.mark(batch, index);
-    // Headers that IPv6 options fill would leave segments of a few bytes.
-    const isLarger =
-      this.isLarger(transport + transportLength) &&
-      headersLength <= Math.min(MAX_HEADERS, this.largest - MIN_TCP_SEGMENT);
-    if (protocol === IPPROTO_TCP && isLarger) {
-      batch.gsoSize[index] = this.largest - headersLength;
+    const gsoSize = unstatedSegment(batch.headers[index], this.largest);
+    if (gsoSize > 0) {
+      batch.gsoSize[index] = gsoSize;
       this.counters[COUNTER.rx_superpackets]++;
     }
     return pseudoHeader;

@@ -2,8 +2,8 @@
  * Packets and bytes of each peer, in both directions. A peer is an underlay address that some entry of the FDB or the
  * routes has (address-table.ts). Its number is the index of its counts. One worker owns the table; nothing is locked.
  *
- * `tx` counts what is handed to the socket, `rx` what passed the peer check. A superpacket counts as its segments, with
- * the bytes of its one set of headers. A TCP superpacket of a kernel peer counts as one packet (partial-checksum.ts).
+ * `tx` counts what is handed to the socket, `rx` what passed the peer check. A superpacket counts as its segments, each
+ * with all headers. So the counts of both nodes are equal, and those of all peers add up to the totals.
  *
  * Each count also notes the time, to within a second: control wakes the worker once a second, and the worker reads its
  * clock then (worker/worker.ts). So no packet costs a reading.

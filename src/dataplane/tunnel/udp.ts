@@ -129,7 +129,7 @@ export class UdpTunnel implements Tunnel {
       batch.move(i, kept);
       batch.address[kept] = address;
       batch.tos[kept] = encapsulateEcn(view, packet);
-      table.traffic.countTx(table.found, batch.segments(kept), length);
+      table.traffic.countTx(table.found, batch.segments(kept), batch.wireBytes(kept, length));
       kept++;
     }
     batch.count = kept;

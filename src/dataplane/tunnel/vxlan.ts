@@ -5,6 +5,7 @@ import { Recorder } from '../capture/recorder.js';
 import { COUNTER, type CounterRow } from '../counters.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketBatch } from '../memory/batch.js';
+import { unstatedSegment } from '../offload/partial-checksum.js';
 import { isSegmentable } from '../offload/segment.js';
 import {
   destinationHigh,
@@ -47,6 +48,7 @@ export class VxlanTunnel implements Tunnel {
   private readonly vni: number;
   private readonly peerCheck: PeerCheck;
   private readonly ipv6Addresses: Ipv6Addresses | undefined;
+  private readonly largest: number;
   /** This node's own VTEP MAC. */
   private ownHigh = 0;
   private ownLow = 0;
@@ -54,11 +56,19 @@ export class VxlanTunnel implements Tunnel {
   /** The number in `fdb.traffic` of the peer that sent the datagram checked last. */
   private sender = 0;
 
-  /** `ipv6Addresses`: the numbers of the peers' addresses, where the underlay is IPv6. */
-  constructor(arena: Arena, counters: CounterRow, options: VxlanOptions, ipv6Addresses?: Ipv6Addresses) {
+  /**
+   * `podMtu`: MTU of the pods. `ipv6Addresses`: the numbers of the peers' addresses, where the underlay is IPv6.
+   */
+  constructor(
+    arena: Arena,
+    counters: CounterRow,
+    options: VxlanOptions & { podMtu: number },
+    ipv6Addresses?: Ipv6Addresses,
+  ) {
     this.view = arena.view;
     this.counters = counters;
     this.vni = options.vni;
+    this.largest = options.podMtu + ETHERNET_LENGTH;
     this.peerCheck = options.peerCheck;
     this.learned = options.learning ? new LearnedFdb() : undefined;
     this.ipv6Addresses = ipv6Addresses;
@@ -131,7 +141,7 @@ export class VxlanTunnel implements Tunnel {
       }
       batch.tos[kept] = headers.ip < 0 ? NOT_ECT : encapsulateEcn(view, frame + headers.ip);
       batch.flow[kept] = flowHash(view, frame, headers);
-      traffic.countTx(fdb.found, batch.segments(kept), length);
+      traffic.countTx(fdb.found, batch.segments(kept), batch.wireBytes(kept, length));
       kept++;
     }
     batch.count = kept;
@@ -142,7 +152,6 @@ export class VxlanTunnel implements Tunnel {
     // Batches mostly come from one peer, so the verdict on a packet is reused for the next one with identical headers.
     let lastGood = -1;
     let lastGoodSource = 0;
-    const { traffic } = this.fdb;
     if (batch.count > 0) this.learned?.readClock();
     for (let i = 0; i < batch.count; i++) {
       const at = batch.offset[i];
@@ -165,10 +174,20 @@ export class VxlanTunnel implements Tunnel {
       batch.move(i, kept);
       batch.offset[kept] = at + VXLAN_LENGTH;
       batch.length[kept] = length - VXLAN_LENGTH;
-      traffic.countRx(this.sender, batch.segments(kept), length - VXLAN_LENGTH);
+      this.countRx(batch, kept);
       kept++;
     }
     batch.count = kept;
+  }
+
+  /** Counts packet `index`, without its tunnel header, for the peer that sent it. */
+  private countRx(batch: PacketBatch, index: number): void {
+    const length = batch.length[index];
+    let gsoSize = batch.gsoSize[index];
+    if (gsoSize === 0 && length > this.largest && batch.locate(index, 0, ETHERNET_LENGTH))
+      gsoSize = unstatedSegment(batch.headers[index], this.largest);
+    const packets = batch.segments(index, gsoSize);
+    this.fdb.traffic.countRx(this.sender, packets, batch.wireBytes(index, length, gsoSize));
   }
 
   private dropFrame(frame: number, length: number, reason: number, address = 0): void {

@@ -66,7 +66,7 @@ const checksum = new Checksum(arena);
 const ipv6Addresses = options.ipv6 ? new Ipv6Addresses() : undefined;
 const tunnel: Tunnel =
   options.tunnel.type === 'vxlan'
-    ? new VxlanTunnel(arena, counters, options.tunnel, ipv6Addresses)
+    ? new VxlanTunnel(arena, counters, { ...options.tunnel, podMtu: options.podMtu }, ipv6Addresses)
     : new UdpTunnel(arena, checksum, counters, options.tunnel);
 const outbound = new PacketBatch(arena, MAX_BATCH, LARGEST_FRAME);
 const inbound = new PacketBatch(arena, GroSplitter.maxPackets(receives, gso), 0);

@@ -126,8 +126,8 @@ export function checkPackets(
   /** The packets of a refused superpacket, which are written one by one now. */
   let replayed: Uint8Array[] = [];
   for (const write of writes) {
-    const { packets, isSuperpacket, sound, length } = readWrite(write.data, options);
-    let units = 1;
+    const { packets, isSuperpacket, sound } = readWrite(write.data, options);
+    let counted = packets;
     if (replayed.length > 0) {
       const [next] = replayed.splice(0, 1);
       if (packets.length > 1 || !isSamePacket(packets[0], next, options))
@@ -144,7 +144,7 @@ export function checkPackets(
       }
       const joined = match(queue, first, packets, options);
       const [unit] = joined;
-      if (joined.size > 1) units = packets.length;
+      if (isWhole(unit, packets[0])) counted = finalPackets(unit);
       if (joined.size > 1 && !sound)
         throw new Mismatch(`a wrong IPv4 checksum of a joined superpacket: ${hexOf(packets[0])}`);
       if (write.errno !== 0 && write.errno !== EAGAIN) {
@@ -153,13 +153,14 @@ export function checkPackets(
         else replayed = packets;
         continue;
       }
-      if (isSuperpacket && joined.size > 1 && write.errno === 0) add(counters, 'rx_coalesced', units);
+      if (isSuperpacket && joined.size > 1 && write.errno === 0)
+        add(counters, 'rx_coalesced', packets.length);
     }
     if (write.errno === EAGAIN) {
-      add(counters, 'rx_drop_device_full', units);
+      add(counters, 'rx_drop_device_full', counted.length);
     } else {
-      add(counters, 'rx_packets', units);
-      add(counters, 'rx_bytes', length);
+      add(counters, 'rx_packets', counted.length);
+      for (const { length } of counted) add(counters, 'rx_bytes', length);
     }
   }
   if (replayed.length > 0)
@@ -265,19 +266,17 @@ function withoutForm(packet: Uint8Array, { v6, ip, l4, checksum }: Inner): Uint8
 function readWrite(
   data: Uint8Array,
   options: PacketOptions,
-): { packets: Uint8Array[]; isSuperpacket: boolean; sound: boolean; length: number } {
-  if (options.level === 'none')
-    return { packets: [data], isSuperpacket: false, sound: true, length: data.length };
+): { packets: Uint8Array[]; isSuperpacket: boolean; sound: boolean } {
+  if (options.level === 'none') return { packets: [data], isSuperpacket: false, sound: true };
   const [flags, type] = data;
   const field = (at: number): number => data[at] + 256 * data[at + 1];
   const [headers, size, start, offset] = [field(2), field(4), field(6), field(8)];
   const packet = data.slice(10);
-  const { length } = packet;
   if (flags > 1) throw new Mismatch(`virtio-net flags ${flags}`);
   if (flags === 0) {
     if (type + headers + size + start + offset !== 0)
       throw new Mismatch(`virtio-net header ${hexOf(data.subarray(0, 10))}`);
-    return { packets: [packet], isSuperpacket: false, sound: true, length };
+    return { packets: [packet], isSuperpacket: false, sound: true };
   }
   const inner = parse(packet, options.tunnel === 'vxlan' ? ETHERNET : 0);
   if (
@@ -290,13 +289,13 @@ function readWrite(
   if (type === 0) {
     if (headers + size !== 0) throw new Mismatch(`virtio-net header ${hexOf(data.subarray(0, 10))}`);
     writeL4Checksum(packet, inner);
-    return { packets: [packet], isSuperpacket: false, sound: true, length };
+    return { packets: [packet], isSuperpacket: false, sound: true };
   }
   if (type !== gsoTypeOf(inner) || headers !== inner.payload || size === 0)
     throw new Mismatch(`virtio-net header ${hexOf(data.subarray(0, 10))} of ${hexOf(packet)}`);
   if (inner.protocol !== TCP && !options.uso) throw new Mismatch('a UDP superpacket without USO');
   const sound = inner.v6 || sum16(packet, inner.ip, inner.l4) === 0xffff;
-  return { packets: segments(packet, inner, size), isSuperpacket: true, sound, length };
+  return { packets: segments(packet, inner, size), isSuperpacket: true, sound };
 }
 
 /** VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6 and _UDP_L4. */

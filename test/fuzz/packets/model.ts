@@ -243,7 +243,7 @@ export class Model {
     const figures = this.figures.get(hexOf(address));
     if (figures === undefined) return;
     figures.txPackets += parts.length;
-    figures.txBytes += packet.length;
+    for (const part of parts) figures.txBytes += part.length;
   }
 
   /** Returns an ICMP error about an IPv4 packet, unless RFC 1812 section 4.3.2.7 forbids it. */
@@ -330,8 +330,8 @@ export class Model {
     const inner = parse(frame, ETHERNET);
     if (!combineEcn(frame, inner, ecn)) return this.count('rx_drop_ecn');
     const owner = this.fdb.get(hexOf(frame.subarray(6, 12))) ?? source;
-    const packets = segmentCount(inner, gsoSize);
-    this.received(owner, packets, frame.length);
+    const size = gsoSize > 0 ? gsoSize : this.unstatedSize(inner);
+    this.received(owner, size > 0 ? segments(frame, inner, size) : [frame]);
     this.deliver(frame, inner, gsoSize);
   }
 
@@ -383,15 +383,22 @@ export class Model {
     }
     if (!combineEcn(packet, { ...parse(packet, 0), ip: 0 }, ecn)) return this.count('rx_drop_ecn');
     changeIpv4Byte(packet, 0, 8, packet[8] - 1);
-    this.received(peerCheck === 'off' || owner === undefined ? source : owner, 1, packet.length);
+    this.received(peerCheck === 'off' || owner === undefined ? source : owner, [packet]);
     this.deliver(packet, parse(packet, 0), 0);
   }
 
-  private received(address: Uint8Array, packets: number, bytes: number): void {
+  private received(address: Uint8Array, packets: readonly Uint8Array[]): void {
     const figures = this.figures.get(hexOf(address));
     if (figures === undefined) return;
-    figures.rxPackets += packets;
-    figures.rxBytes += bytes;
+    figures.rxPackets += packets.length;
+    for (const { length } of packets) figures.rxBytes += length;
+  }
+
+  /** Returns the segment size of a TCP packet above the pods' MTU, whose sender did not state it; 0 for any other. */
+  private unstatedSize({ l4, protocol, end, payload }: Inner): number {
+    const largest = this.options.podMtu + this.link;
+    const longest = Math.min(LONGEST_HEADERS, largest - MIN_TCP_SEGMENT);
+    return l4 > 0 && protocol === TCP && end > largest && payload <= longest ? largest - payload : 0;
   }
 
   /** Expects a packet at the device. A partial checksum, and a TCP packet above the pods' MTU, come from a kernel peer. */
@@ -400,11 +407,10 @@ export class Model {
     let size = gsoSize;
     if (partial) {
       this.count('rx_partial_checksums');
-      const largest = this.options.podMtu + this.link;
-      const longest = Math.min(LONGEST_HEADERS, largest - MIN_TCP_SEGMENT);
-      if (inner.protocol === TCP && inner.end > largest && inner.payload <= longest) {
+      const unstated = this.unstatedSize(inner);
+      if (unstated > 0) {
         this.count('rx_superpackets');
-        size = largest - inner.payload;
+        size = unstated;
       }
     }
     this.packets.push({ data, inner, gsoSize: size, partial });

@@ -56,6 +56,11 @@ t.test('Weft recreates a device that is deleted while leases are applied', async
   await until('the batch', () => succeeds(['test', '-e', `${node.dir}/held`]));
   await ipBatch(node.netns, ['link delete flannel.1']);
   await weft.process.waitFor(/cannot be read any more/);
+  const { nextReason } = await until('a status without a dataplane', async () => {
+    const { offload } = await statusOf(weft);
+    return offload.rung === 'gso' && offload;
+  });
+  t.equal(nextReason, 'the device is being set up again');
   await exec(['rm', `${node.dir}/hold`]);
   const wanted = stateFor(leases.slice(1));
   const whole = async () =>
@@ -70,8 +75,9 @@ t.test('Weft recreates a device that is deleted during the start', async (t) => 
   const node = lab.node(1);
   const weft = await spawnWeft(node);
   t.teardown(() => weft.stop());
-  await until('a device', () => hasDevice(node));
-  await ipBatch(node.netns, ['link delete flannel.1']);
+  await until('a deleted device', () =>
+    succeeds(['ip', 'link', 'delete', 'flannel.1'], { netns: node.netns }),
+  );
   await ready(weft);
   t.strictSame(await peerState(node, weft), stateFor([lab.node(2).lease()]));
   t.strictSame(await weft.end(), { code: 0, signal: null });

@@ -88,6 +88,11 @@ t.test('weft top on a terminal of 80 columns and 24 rows', async (t) => {
   t.match(stdout, /^weft .*\n[^]*\ntotal +\d[^]*\n192\.168\.77\.2 .* (heard|reachable)\n/);
   t.notMatch(stdout, /\x1b/);
 
+  await terminal.press('p');
+  await terminal.shows(/no peers with a problem \(p: all\)$/m);
+  await terminal.press('p');
+  await terminal.shows(/peers 1-2 of 2$/m);
+
   await terminal.resize(120, 40);
   const larger = await terminal.shows(/^PEER {12}SUBNET/m);
   t.match(larger[39], / q quit/);
@@ -148,9 +153,16 @@ t.test('weft top on a terminal of 80 columns and 24 rows', async (t) => {
   });
 });
 
-t.test('weft top for a pipe fails if Weft does not run', async (t) => {
-  const lab = await makeBed(t, { name: 'notop', nodes: 1 });
-  const { code, stderr } = await runCommand(lab.node(1), ['top', '--run-dir', lab.node(1).dir]);
-  t.equal(code, 1);
-  t.match(stderr, /Weft is not running there/);
-});
+t.test(
+  'weft top for a pipe fails if Weft does not run there, and names the directory of one that runs',
+  async (t) => {
+    const lab = await makeBed(t, { name: 'notop', nodes: 1 });
+    const { code, stderr } = await runCommand(lab.node(1), ['top', '--run-dir', lab.node(1).dir]);
+    t.equal(code, 1);
+    t.match(stderr, /Weft is not running there .*; start it with weft run/);
+    const { runDir, process } = await startWeft(t, lab.node(1));
+    const other = await runCommand(lab.node(1), ['top', '--run-dir', lab.node(1).dir]);
+    t.equal(other.code, 1);
+    t.match(other.stderr, `; another one runs here (pid ${process.pid}): use --run-dir ${runDir}\n`);
+  },
+);

@@ -10,9 +10,9 @@ export const DEPLOY = `${DIST}../deploy/`;
 const ADDRESS = '127.0.0.1:9090';
 const READY = /Server is ready to receive web requests/;
 /** Queries that have no answer yet are repeated for so long. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 20_000;
 
-/** The answer to a query: its number of series, and why it has none. */
+/** The answer to a query: its number of series that have a number, and why it has none. */
 export interface Answer {
   query: string;
   series: number;
@@ -64,7 +64,8 @@ const ASK = `
   const deadline = Date.now() + ${PATIENCE_MS};
   const ask = async (query) => {
     const answer = await (await fetch('http://${ADDRESS}/api/v1/query?query=' + encodeURIComponent(query))).json();
-    return { query, series: answer.data?.result.length ?? 0, error: answer.error };
+    const numbers = (answer.data?.result ?? []).filter(({ value }) => value[1] !== 'NaN');
+    return { query, series: numbers.length, error: answer.error };
   };
   let answers;
   do {

@@ -2,8 +2,9 @@ import t from 'tap';
 import { formatStatus } from '../../../src/cli/status.js';
 import { age, bytes, short, table } from '../../../src/cli/text.js';
 import type { PeerStatus } from '../../../src/control/backends/backend.js';
+import { brief } from '../../../src/control/node/brief.js';
 import type { Status } from '../../../src/control/node/status.js';
-import { COUNTER_NAMES } from '../../../src/dataplane/counters.js';
+import { ALL_COUNTERS, DROP_COUNTERS } from '../../support/counters.js';
 import { schemaErrors } from '../../support/status-schema.js';
 
 /** Fields of a peer that was heard and then fell silent. */
@@ -44,14 +45,6 @@ function peer(index: number, fields: Partial<PeerStatus> = {}): PeerStatus {
   };
 }
 
-const ALL_COUNTERS = [
-  ...COUNTER_NAMES,
-  'rx_drop_socket_overflow',
-  'rx_drop_checksum',
-  'rx_drop_filtered',
-  'tx_drop_device_overflow',
-];
-
 const NO_FAST_PATH = {
   on: false,
   attached: null,
@@ -82,7 +75,7 @@ const STATUS: Status = {
   privileges: { capabilities: ['CAP_NET_ADMIN'], noNewPrivileges: true, threadsWithMore: 0, problems: [] },
   obstacles: [],
   peerCheck: 'strict',
-  peers: [peer(2), peer(103, { ...UNUSED, path: 'direct' })],
+  peers: [peer(2), peer(103, { ...UNUSED, path: 'direct', direct: true })],
   repairs: {},
   learned: null,
   counters: { tx_packets: 123456, tx_bytes: 12_345_678, rx_packets: 1, rx_bytes: 100, tx_drop_runt: 0 },
@@ -110,7 +103,7 @@ traffic
   received  1 packet, 100 B
 
 peers (2)
-  1 reachable, 1 unused
+  1 reachable, 1 direct
   SUBNET           PUBLIC IP       HEARD  SENT   RECEIVED  PATH
   10.244.2.0/24    192.168.77.2    1s     3/300  2/200     userspace
   10.244.103.0/24  192.168.77.103  -      0/0    0/0       direct
@@ -161,6 +154,7 @@ peers with problems (4)
       sent 3 packets, 300 B; received 2 packets, 200 B
       last heard 1s ago; path bpf
       last drop 3s ago: rx_drop_wrong_source_mac
+  weft doctor --peers finds out which of them answer
 
 node
   backend     vxlan, VNI 1, UDP port 8472
@@ -184,7 +178,7 @@ drops (2)
       the underlay is congested, and the sender does not support ECN
 
 peers (7)
-  1 silent, 1 never heard, 4 reachable, 1 unused
+  1 silent, 1 never heard, 4 reachable, 1 direct
   SUBNET           PUBLIC IP       HEARD  SENT   RECEIVED  PATH
   10.244.2.0/24    192.168.77.2    1s     3/300  2/200     userspace
   10.244.103.0/24  192.168.77.103  -      0/0    0/0       direct
@@ -213,6 +207,30 @@ t.test(
     t.match(all, '\ncounters\n  tx_packets      123456\n');
   },
 );
+
+t.test('formatStatus prints the same of a brief answer as of the whole one', async (t) => {
+  const some = (length: number, fields: (index: number) => Partial<PeerStatus>) =>
+    Array.from({ length }, (_, index) =>
+      peer(index % 250, { subnet: `10.1.${index}.0/24`, ...fields(index) }),
+    );
+  const mixed = (index: number) =>
+    [{}, SILENT, UNUSED, { route: false }, { ...UNUSED, direct: true as const }][index % 5] ?? {};
+  const { device, underlay, lease, offload, peerCheck, repairs, learned, counters } = STATUS;
+  const family = { device, underlay, lease, offload, peerCheck, repairs, learned, counters };
+  for (const peers of [some(50, mixed), some(51, mixed), some(1000, mixed), some(1000, () => ({}))]) {
+    for (const status of [
+      { ...STATUS, peers },
+      { ...STATUS, peers, ipv6: { ...family, peers: some(300, mixed) } },
+    ]) {
+      const answer = brief(status);
+      t.equal(formatStatus(answer), formatStatus(status));
+      t.ok('peers' in answer && answer.peers.length <= 50);
+    }
+  }
+  const { version, pid, uptimeSeconds } = STATUS;
+  const starting = { version, pid, uptimeSeconds, notReady: 'starting' };
+  t.equal(brief(starting), starting);
+});
 
 t.test('formatStatus lists fifty peers with problems, and the number of the others', async (t) => {
   const peers = Array.from({ length: 120 }, (_, index) => peer(index, SILENT));
@@ -278,9 +296,11 @@ t.test('formatStatus fits on 80 columns with the longest IPv4 addresses, numbers
 });
 
 t.test('formatStatus has advice for every drop counter', async (t) => {
-  const drops = ALL_COUNTERS.filter((name) => name.includes('_drop_'));
-  const text = formatStatus({ ...STATUS, counters: Object.fromEntries(drops.map((name) => [name, 1])) });
-  t.match(text, `\ndrops (${drops.length})\n`);
+  const text = formatStatus({
+    ...STATUS,
+    counters: Object.fromEntries(DROP_COUNTERS.map((name) => [name, 1])),
+  });
+  t.match(text, `\ndrops (${DROP_COUNTERS.length})\n`);
   t.notMatch(text, 'see docs/operations.md');
 });
 
@@ -290,7 +310,7 @@ t.test('formatStatus escapes control and format characters of every text', async
     ...STATUS,
     notReady: evil,
     device: { ...STATUS.device, name: evil },
-    leaseSource: { name: evil, refused: evil, trouble: evil, ageSeconds: 0 },
+    leaseSource: { name: evil, refused: `refused ${evil}`, trouble: `silent ${evil}`, ageSeconds: 0 },
     obstacles: [evil],
     peers: [peer(2, { subnet: evil })],
     counters: { [`${evil}_drop_`]: 1 },
@@ -323,17 +343,15 @@ learned (2)
 t.test('formatStatus prints problems in capitals', async (t) => {
   t.match(formatStatus({ ...STATUS, device: { ...STATUS.device, up: false } }), 'flannel.1 DOWN, ');
   const leaseSource = { name: 'leases.json', refused: 'leases.json:3: no', trouble: null, ageSeconds: 3 };
-  t.match(
-    formatStatus({ ...STATUS, leaseSource }),
-    '  leases      leases.json, 3s old, REFUSED: leases.json:3: no\n',
-  );
-  t.match(
-    formatStatus({
-      ...STATUS,
-      leaseSource: { name: 'etcd', refused: null, trouble: 'connection refused', ageSeconds: 90 },
-    }),
-    '  leases      etcd, 1m old, NOT FOLLOWED: connection refused\n',
-  );
+  const refused = formatStatus({ ...STATUS, leaseSource });
+  t.match(refused, 'up 01:01:01\nLEASES REFUSED: leases.json:3: no\n\nnode\n');
+  t.match(refused, '  leases      leases.json, 3s old, newer ones REFUSED\n');
+  const etcd = { name: 'etcd', refused: null, trouble: 'connection refused', ageSeconds: 90 };
+  const trouble = formatStatus({ ...STATUS, leaseSource: etcd });
+  t.match(trouble, 'up 01:01:01\nLEASES NOT FOLLOWED: connection refused\n\nnode\n');
+  t.match(trouble, '  leases      etcd, 1m old, NOT FOLLOWED\n');
+  const notReady = formatStatus({ ...STATUS, leaseSource: etcd, notReady: 'connection refused' });
+  t.match(notReady, 'up 01:01:01\nNOT READY: connection refused\n\nnode\n', 'it is printed once');
 });
 
 t.test(

@@ -46,7 +46,7 @@ const MANY: Scenario = {
 };
 
 function view(traffic: Traffic, fields: Partial<View> = {}): View {
-  return { traffic, failure: undefined, first: 0, now: NOW, ...fields };
+  return { traffic, failure: undefined, first: 0, onlyProblems: false, now: NOW, ...fields };
 }
 
 /** Returns the screen as text, one line per row. */
@@ -95,6 +95,29 @@ t.test('screen scrolls to the last peers, and no further', async (t) => {
   t.equal(lines.filter(({ text }) => text.startsWith('192.168.')).length, 1000 - first);
 });
 
+t.test('screen shows only the peers with a problem if the user wants these', async (t) => {
+  const fields = (peer: number) => ({ ...MANY.fields?.(peer), ...(peer === 77 && { neighbour: false }) });
+  const traffic = trafficOf({ ...MANY, rx: () => 1, fields });
+  const all = drawn(view(traffic), 80, 24);
+  t.match(all, /peers 1-\d+ of 1000, 1 with a problem \(p\)\n$/);
+  t.notMatch(all, 'NO NEIGH');
+  const some = drawn(view(traffic, { onlyProblems: true, first: 900 }), 80, 24);
+  t.match(
+    some,
+    /\n192\.168\.100\.77 .* NO NEIGH\n[^1]*\n q quit .* peers 1-1 of 1 with a problem \(p: all\)\n$/,
+  );
+  const none = drawn(view(trafficOf(THREE), { onlyProblems: true }), 80, 24);
+  t.match(none, /\n192\.168\.77\.4 .* never heard\n/);
+});
+
+t.test('screen marks a peer of which a packet was dropped within the last minute', async (t) => {
+  const drop = (ageSeconds: number) => ({ lastDrop: { reason: 'rx_drop_wrong_source_mac', ageSeconds } });
+  const traffic = trafficOf({ ...THREE, fields: (peer) => [drop(59), drop(60), {}][peer] ?? {} });
+  const text = drawn(view(traffic), 80, 24);
+  t.match(text, /\n192\.168\.77\.2 .* drop 59 s\n192\.168\.77\.3 .* heard\n/);
+  t.match(text, '2 with a problem');
+});
+
 t.test('screen leaves room for peers beside many drop counters', async (t) => {
   const names = [...'abcdefghi'].map((letter) => `rx_drop_${letter}`);
   const drops = (second: number) => Object.fromEntries(names.map((name, index) => [name, second * index]));
@@ -110,6 +133,26 @@ t.test('screen shows that Weft does not run, and its last peers without rates', 
   t.same(lines.slice(0, 2), [failure.headline, failure.reason]);
   t.match(lines[5], /^total +- +- .+ - +- /);
   t.match(lines[7], /^192\.168\.77\.2 +- +- /);
+});
+
+t.test('screen and report wrap what is wrong, so that its remedy is readable', async (t) => {
+  const refused = 'leases.json:4 (--lease-file): leases[2].Subnet is "10.244.3.1000/24": not an IPv4 subnet';
+  const leaseSource = { ...STATUS.leaseSource, refused };
+  const traffic = trafficOf({ ...THREE, status: { leaseSource } });
+  const expected = [
+    'LEASES REFUSED: leases.json:4 (--lease-file): leases[2].Subnet is',
+    '                "10.244.3.1000/24": not an IPv4 subnet',
+  ];
+  t.same(drawn(view(traffic), 80, 24).split('\n').slice(2, 4), expected);
+  const once = report(view(traffic), 80, UNICODE).map(({ text }) => text);
+  t.same(once.slice(2, 4), expected);
+  t.same(
+    once.filter(({ length }) => length > 80),
+    [],
+  );
+  const reason = `--run-dir /run/weft: Weft is not running there (nothing listens on /run/weft/weft.sock); start it`;
+  const failure = { headline: 'weft does not run (waiting)', reason };
+  t.match(drawn(view(traffic, { failure }), 80, 24), '\n/run/weft/weft.sock); start it\n');
 });
 
 t.test('screen shows a Weft that starts', async (t) => {

@@ -204,6 +204,10 @@ t.test('ask rejects with NotRunning if nothing listens', async (t) => {
   const dir = runDir(t);
   const error = await ask(dir, { command: 'status' }).catch((reason: unknown) => reason);
   t.ok(error instanceof NotRunning, 'no directory');
+  writeFileSync(dir, '');
+  const file = await ask(dir, { command: 'status' }).catch((reason: unknown) => reason);
+  t.ok(file instanceof NotRunning, 'a file');
+  rmSync(dir);
   mkdirSync(dir);
   const again = await ask(dir, { command: 'status' }).catch((reason: unknown) => reason);
   t.ok(again instanceof NotRunning, 'no socket');

@@ -108,6 +108,8 @@ function arriving(inner: Uint8Array): Uint8Array {
   return datagram;
 }
 
+/** Bytes of Ethernet, IPv4 and TCP header. */
+const HEADERS = 54;
 /** 3000 bytes: three segments of 1000. */
 const SUPERPACKET = withPartialChecksum(tcpFrame({ payload: pattern(3000) }));
 const UDP = frameOf(MAC_A, MAC_B, 0x0800, UDP_IN);
@@ -152,9 +154,24 @@ t.test(
       payload += toHex(datagram.slice(INNER_ETHERNET + 54));
     }
     t.equal(payload, toHex(pattern(3000)));
-    t.equal(tables.read(0).txBytes, SUPERPACKET.length);
+    t.same(tables.read(0), { ...NO_COUNTS, txPackets: 3, txBytes: SUPERPACKET.length + 2 * HEADERS });
   },
 );
+
+for (const [kind, frame, headers] of [
+  ['TCP with timestamps', tcpFrame({ payload: pattern(3001), tcpOptions: new Uint8Array(12).fill(1) }), 66],
+  ['TCP over IPv6', tcpFrame({ payload: pattern(3001), ipv6: true }), 74],
+  ['UDP', udpFrame({ payload: pattern(3001) }), 42],
+  ['UDP over IPv6', udpFrame({ payload: pattern(3001), ipv6: true }), 62],
+] as const) {
+  t.test(`a superpacket of ${kind} counts as its segments, each with all headers`, NETWORK, async (t) => {
+    const { at, tables } = bedFor(t, { maxFrame: 100, maxSuperpacket: 0xffffffff });
+    const peer = at('peer');
+    at('overlay', true).send(withVnetHeader(withPartialChecksum(frame), 1000));
+    peer.receive(isDatagram);
+    t.same(tables.read(0), { ...NO_COUNTS, txPackets: 4, txBytes: frame.length + 3 * headers });
+  });
+}
 
 t.test(
   'a superpacket goes to the forwarding threads where its segments may be too large',
@@ -195,8 +212,8 @@ t.test(
     at('overlay', true).send(withVnetHeader(SUPERPACKET, 1000));
     const frame = beyond.receive((frame) => viewOf(frame).getUint16(12) === 0x0800);
     t.equal(toHex(frame), toHex(SUPERPACKET));
-    t.equal(tables.read(0).txBytes, SUPERPACKET.length);
-    t.equal(theirs.read(0).rxBytes, SUPERPACKET.length);
+    t.same(tables.read(0), { ...NO_COUNTS, txPackets: 3, txBytes: SUPERPACKET.length + 2 * HEADERS });
+    t.same(theirs.read(0), { ...NO_COUNTS, rxPackets: 3, rxBytes: SUPERPACKET.length + 2 * HEADERS });
   },
 );
 

@@ -4,7 +4,7 @@ import { CHECKSUM_PARTIAL } from '../../../../src/dataplane/memory/batch.js';
 import type { PeerCheck } from '../../../../src/dataplane/tunnel/options.js';
 import type { VxlanTunnel } from '../../../../src/dataplane/tunnel/vxlan.js';
 import { concat, hex, ipv4, mac, pattern, toHex } from '../../../support/bytes.js';
-import { BROADCAST, MAC_A, MAC_B, MAC_C, rawFrame, tcpFrame } from '../../../support/frames.js';
+import { BROADCAST, MAC_A, MAC_B, MAC_C, rawFrame, tcpFrame, udpFrame } from '../../../support/frames.js';
 import { Kit, setFdb, setOwnMac } from '../../../support/kit.js';
 import { countsOf } from '../../../support/peers.js';
 
@@ -15,15 +15,18 @@ const UNKNOWN_SOURCE = ipv4('203.0.113.9');
 const STRANGE_MAC = '02:00:00:00:00:99';
 const MULTICAST_MAC = '33:33:00:00:00:01';
 const HEADER = '0800000000000100';
+const ETHERNET = 14;
+/** Bytes of Ethernet, IPv4 and TCP header. */
+const HEADERS = ETHERNET + 20 + 20;
 
 interface Node {
   kit: Kit;
   tunnel: VxlanTunnel;
 }
 
-function node(peerCheck: PeerCheck = 'strict', learning = false): Node {
+function node(peerCheck: PeerCheck = 'strict', learning = false, podMtu = 1450): Node {
   const kit = new Kit();
-  const tunnel = kit.tunnel({ peerCheck, learning });
+  const tunnel = kit.tunnel({ peerCheck, learning, podMtu });
   setOwnMac(tunnel, MAC_B);
   setFdb(tunnel, MAC_A, ADDRESS_A);
   setFdb(tunnel, MAC_C, ADDRESS_C);
@@ -423,24 +426,45 @@ t.test('VxlanTunnel leaves an empty batch empty', async (t) => {
   t.same(kit.counted(), {});
 });
 
-t.test('handle lists the packets and bytes of each peer, a superpacket by its segments', async (t) => {
-  const { kit, tunnel } = node();
-  const whole = tcpFrame({ destination: MAC_A, source: MAC_B, payload: pattern(2500) });
-  kit.fill([rawFrame(MAC_A, MAC_B), whole, rawFrame(STRANGE_MAC, MAC_B)]);
-  kit.batch.gsoSize[1] = 1000;
-  const [raw, strange] = [kit.batch.length[0], kit.batch.length[2]];
-  tunnel.encapsulate(kit.batch);
-  kit.fill([
-    datagram(rawFrame(MAC_B, MAC_C)),
-    datagram(rawFrame(MAC_B, MAC_C)),
-    datagram(rawFrame(MAC_B, MAC_A)),
-  ]);
-  for (const [index, address] of [ADDRESS_C, ADDRESS_C, ADDRESS_A].entries())
-    kit.batch.address[index] = address;
+t.test(
+  'handle lists the packets and bytes of each peer, a superpacket as its segments with all headers',
+  async (t) => {
+    const { kit, tunnel } = node();
+    const whole = tcpFrame({ destination: MAC_A, source: MAC_B, payload: pattern(2500) });
+    kit.fill([rawFrame(MAC_A, MAC_B), whole, rawFrame(STRANGE_MAC, MAC_B)]);
+    kit.batch.gsoSize[1] = 1000;
+    const [raw, strange] = [kit.batch.length[0], kit.batch.length[2]];
+    tunnel.encapsulate(kit.batch);
+    kit.fill([
+      datagram(rawFrame(MAC_B, MAC_C)),
+      datagram(rawFrame(MAC_B, MAC_C)),
+      datagram(rawFrame(MAC_B, MAC_A)),
+    ]);
+    for (const [index, address] of [ADDRESS_C, ADDRESS_C, ADDRESS_A].entries())
+      kit.batch.address[index] = address;
+    tunnel.decapsulate(kit.batch);
+    t.same(countsOf(tunnel), [
+      {
+        address: ADDRESS_A,
+        txPackets: 4,
+        txBytes: raw + whole.length + 2 * HEADERS,
+        rxPackets: 1,
+        rxBytes: raw,
+      },
+      { address: ADDRESS_C, txPackets: 0, txBytes: 0, rxPackets: 2, rxBytes: 2 * strange },
+    ]);
+  },
+);
+
+t.test('a TCP superpacket of a kernel peer counts as the segments that fill the MTU', async (t) => {
+  const { kit, tunnel } = node('strict', false, 1000 + HEADERS - ETHERNET);
+  const whole = tcpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(2500) });
+  const udp = udpFrame({ destination: MAC_B, source: MAC_A, payload: pattern(2500) });
+  kit.fill([datagram(whole), datagram(udp)]);
+  kit.batch.address.fill(ADDRESS_A);
   tunnel.decapsulate(kit.batch);
-  t.same(countsOf(tunnel), [
-    { address: ADDRESS_A, txPackets: 4, txBytes: raw + whole.length, rxPackets: 1, rxBytes: raw },
-    { address: ADDRESS_C, txPackets: 0, txBytes: 0, rxPackets: 2, rxBytes: 2 * strange },
+  t.match(countsOf(tunnel), [
+    { address: ADDRESS_A, rxPackets: 3 + 1, rxBytes: whole.length + 2 * HEADERS + udp.length },
   ]);
 });
 
