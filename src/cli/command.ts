@@ -138,6 +138,9 @@ function parsed<T>(parse: () => T, names: readonly string[]): T {
   } catch (thrown) {
     // The first sentence says what is wrong.
     const [message = ''] = (thrown as Error).message.split(/\.(?:\s|$)/);
+    const [, bare] = /^Option '(--?[^' ]+).*' argument is ambiguous/.exec(message) ?? [];
+    if (bare !== undefined)
+      throw new UsageError(`${bare} lacks its value; write one that begins with a dash as ${bare}=VALUE`);
     const [, unknown] = /^Unknown option '--?([^']+)'/.exec(message) ?? [];
     const meant = unknown === undefined ? undefined : nearest(unknown, names);
     const hint = meant === undefined ? '' : `; the nearest is --${meant}`;

@@ -123,7 +123,7 @@ function privilegesRows(privileges: Status['privileges']): string[][] {
     noNewPrivileges ? 'no new privileges' : 'NEW PRIVILEGES POSSIBLE',
   );
   const more = listed(
-    threadsWithMore > 0 && `${threadsWithMore} threads of Node.js have more`,
+    threadsWithMore > 0 && `${threadsWithMore} threads of Node.js itself keep more`,
     problems.length > 0 && `FAILED: ${problems.join(', ')}`,
   );
   return [['privileges', held], ...(more === '' ? [] : [['', more]])];

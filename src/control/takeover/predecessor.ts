@@ -5,6 +5,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { discardHandover, type Handover, HandoverReceiver } from '../../dataplane/dataplane.js';
+import { SystemError } from '../../sys/system-error.js';
 import { ask, listeningOn, NotRunning } from '../ipc/client.js';
 import { alreadyRuns, findWeftProcess } from '../kernel/tun-holders.js';
 import { info } from '../support/log.js';
@@ -57,6 +58,9 @@ export class Predecessor {
     try {
       this.receiver = ownerOnly(() => new HandoverReceiver(path));
     } catch (error) {
+      // Another new process has bound the path since.
+      if (error instanceof SystemError && error.code === 'EADDRINUSE')
+        throw new UserError('--takeover: another Weft takes over; check weft status');
       throw new UserError(`--run-dir ${this.runDir}: ${(error as Error).message}; check the directory`);
     }
     try {
@@ -78,7 +82,10 @@ export class Predecessor {
   /** Ends the old process: it stops its threads first, then answers. @throws UserError; then it goes on */
   async retire(): Promise<void> {
     await ask(this.runDir, { command: 'retire', pid: process.pid, id: this.id }).catch((error: Error) => {
-      throw new UserError(`--takeover: ${error.message}`);
+      // The old process has closed its socket.
+      const isOver = error instanceof NotRunning;
+      const reason = isOver ? 'another Weft takes over, or the running one has ended' : error.message;
+      throw new UserError(`--takeover: ${reason}; check weft status`);
     });
     this.retired = true;
     await this.discard();

@@ -32,7 +32,12 @@ export class WorkerRun {
     this.doorbell = new Doorbell(handle);
     this.listener = listener;
     const workerData: WorkerOptions = { ...options, doorbell: handle };
-    this.worker = spare?.worker ?? startWorker(entry, workerData);
+    try {
+      this.worker = spare?.worker ?? startWorker(entry, workerData);
+    } catch (error) {
+      this.doorbell.close();
+      throw error;
+    }
     if (spare !== undefined) {
       spare.worker.postMessage(workerData);
       this.doorbell.ring();

@@ -77,9 +77,10 @@ for (const mode of ['virt', 'plain'] as const) {
               return;
             }
             t.equal(Number(rx_superpackets) > 0, mode === 'virt', `${rx_superpackets} superpackets`);
-            // Now and then a complete checksum looks partial; completing it changes nothing.
+            // Now and then a complete checksum looks partial; completing it changes nothing. A superpacket has one checksum,
+            // and counts as its segments.
             t.equal(
-              Number(rx_partial_checksums) > Number(rx_packets) / 20,
+              Number(rx_partial_checksums) > Number(rx_packets) / 1000,
               mode === 'virt',
               `${rx_partial_checksums} completed, of ${rx_packets}`,
             );

@@ -115,7 +115,7 @@ t.test('weft run as root keeps CAP_NET_ADMIN, and what the fast path needs', asy
   });
   t.match(
     await weft.statusText(),
-    /^ {2}privileges +CAP_NET_ADMIN CAP_PERFMON CAP_BPF, no new privileges\n {14}\d+ threads of Node.js have more$/m,
+    /^ {2}privileges +CAP_NET_ADMIN CAP_PERFMON CAP_BPF, no new privileges\n {14}\d+ threads of Node.js itself keep more$/m,
   );
   await answered(t, lab.pod(1), lab.pod(2).address, 'pods reach each other');
   await weft.end();

@@ -127,7 +127,7 @@ t.test('an unknown command or flag is one line with the nearest name, and exit c
     [['status', 'all'], "weft status: unexpected argument 'all'; see weft status --help"],
     [
       ['capture', '--count', '-1'],
-      "weft capture: option '--count' argument is ambiguous; see weft capture --help",
+      'weft capture: --count lacks its value; write one that begins with a dash as --count=VALUE; see weft capture --help',
     ],
     [['capture', '-x'], "weft capture: unknown option '-x'; see weft capture --help"],
     [

@@ -291,7 +291,7 @@ t.test('formatStatus fits on 80 columns with the longest IPv4 addresses, numbers
     peers: [peer(2, longest), peer(3, { ...longest, ...SILENT })],
     counters: Object.fromEntries(ALL_COUNTERS.map((name) => [name, 123_456_789_012])),
   });
-  t.match(text, '\n              10 threads of Node.js have more\n');
+  t.match(text, '\n              10 threads of Node.js itself keep more\n');
   t.same(WIDE(text), []);
 });
 

@@ -1,6 +1,6 @@
 // The supervision of forwarding threads, whose workers are fakes that fail on request.
 
-import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { until } from '../../../../lab/until.js';
 import { COUNTER } from '../../../../src/dataplane/counters.js';
@@ -29,6 +29,19 @@ const DEVICE_GONE = 6;
 const LOOP_WITHOUT_STATE = 7;
 /** The port of the first thread. */
 const PORT = 8472;
+
+/** Returns the number of open eventfds. */
+function eventFds(): number {
+  const links = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      // That of the listing is closed.
+      return '';
+    }
+  });
+  return links.filter((link) => link === 'anon_inode:[eventfd]').length;
+}
 
 function options(index: number, vni = NONE): ThreadOptions {
   return {
@@ -170,7 +183,9 @@ for (const [what, replace] of [
     const cause = 'forwarding thread 1 of flannel.1 failed: it exited with code 3';
     t.match(failures, [{ message: `${cause}, and an upgrade has replaced the code on disk` }]);
     t.ok(failures[0] instanceof CodeReplaced);
+    const open = eventFds();
     t.throws(() => rig(t, { count: 1, entry }), new CodeReplaced(), 'a rebuilt device gets no thread of it');
+    t.equal(eventFds(), open, 'its doorbell is closed');
   });
 }
 
