@@ -24,9 +24,14 @@ function hash(a: number, b: number, c: number, d: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
+/** Returns memory for so many addresses, which control reads too. */
+function wordsFor(capacity: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * WORDS * capacity);
+}
+
 export class Ipv6Addresses {
   /** Per number: its address in network order. */
-  private words = new Int32Array(WORDS * MIN_CAPACITY);
+  private words = new Int32Array(wordsFor(MIN_CAPACITY));
   /** Per number: the next number in its hash chain or in the free list; 0 ends both. */
   private next = new Int32Array(MIN_CAPACITY);
   /** Per hash: the first number of its chain. */
@@ -101,9 +106,9 @@ export class Ipv6Addresses {
     memory[at + 3] = words[word + 3];
   }
 
-  /** Returns a copy of the words of all numbers, four each. */
-  copyWords(): Int32Array {
-    return this.words.slice();
+  /** Returns the words of all numbers, four each, for another thread to read. */
+  shareWords(): Int32Array {
+    return this.words;
   }
 
   /** Returns the number of an address, and assigns one if necessary. @throws RangeError for `::` */
@@ -160,7 +165,7 @@ export class Ipv6Addresses {
   /** Doubles the capacity; the free list is empty then. */
   private grow(): void {
     const capacity = this.next.length * 2;
-    const words = new Int32Array(WORDS * capacity);
+    const words = new Int32Array(wordsFor(capacity));
     words.set(this.words);
     this.words = words;
     this.next = new Int32Array(capacity);

@@ -1,6 +1,7 @@
 /**
  * Packets and bytes of each peer, in both directions. A peer is an underlay address that some entry of the FDB or the
- * routes has (address-table.ts). Its number is the index of its counts. One worker owns the table; nothing is locked.
+ * routes has (address-table.ts). Its number is the index of its counts. One worker writes the table. Control reads the
+ * shared memory meanwhile, so that a status holds up no packet; the counts of one peer may be of different moments.
  *
  * `tx` counts what is handed to the socket, `rx` what passed the peer check. A superpacket counts as its segments, each
  * with all headers. So the counts of both nodes are equal, and those of all peers add up to the totals.
@@ -42,7 +43,7 @@ const FIELDS = 8;
 
 const MIN_CAPACITY = 64;
 
-/** A copy of a worker's table, which control reads: copying memory delays packets less than making objects would. */
+/** A worker's table in shared memory. A table that has grown is another one. */
 export interface PeerTable {
   /** Per number: the address, or 0 for a free number. */
   addresses: Int32Array;
@@ -51,14 +52,14 @@ export interface PeerTable {
   fields: Float64Array;
   /** Per number: the counter of the last drop. */
   reasons: Uint8Array;
-  /** When the copy was made, by the worker's clock. */
+  /** The time of the answer, by the worker's clock. */
   now: number;
 }
 
 export class PeerTraffic {
-  private counts = new Float64Array(FIELDS * MIN_CAPACITY);
-  private addresses = new Int32Array(MIN_CAPACITY);
-  private reasons = new Uint8Array(MIN_CAPACITY);
+  private counts = new Float64Array(shared(Float64Array, FIELDS * MIN_CAPACITY));
+  private addresses = new Int32Array(shared(Int32Array, MIN_CAPACITY));
+  private reasons = new Uint8Array(shared(Uint8Array, MIN_CAPACITY));
   private readonly free: number[] = [];
   /** The lowest number that was never assigned. 0 collects the packets of no peer. */
   private fresh = 1;
@@ -84,11 +85,11 @@ export class PeerTraffic {
 
   private grow(): void {
     const { counts, addresses, reasons } = this;
-    this.counts = new Float64Array(2 * counts.length);
+    this.counts = new Float64Array(shared(Float64Array, 2 * counts.length));
     this.counts.set(counts);
-    this.addresses = new Int32Array(2 * addresses.length);
+    this.addresses = new Int32Array(shared(Int32Array, 2 * addresses.length));
     this.addresses.set(addresses);
-    this.reasons = new Uint8Array(2 * reasons.length);
+    this.reasons = new Uint8Array(shared(Uint8Array, 2 * reasons.length));
     this.reasons.set(reasons);
   }
 
@@ -128,15 +129,9 @@ export class PeerTraffic {
     this.reasons[number] = reason;
   }
 
-  /** Returns a copy of everything. Takes a fraction of a millisecond with ten thousand peers. */
-  copy(): PeerTable {
-    const { fresh } = this;
-    return {
-      addresses: this.addresses.slice(0, fresh),
-      fields: this.counts.slice(0, fresh * FIELDS),
-      reasons: this.reasons.slice(0, fresh),
-      now: this.clock.now(),
-    };
+  /** Returns the table itself, for another thread to read. */
+  share(): PeerTable {
+    return { addresses: this.addresses, fields: this.counts, reasons: this.reasons, now: this.clock.now() };
   }
 
   /** Returns the counts of a peer. Allocates; for status only. */
@@ -152,7 +147,15 @@ export class PeerTraffic {
   }
 }
 
-/** Returns the activity of each peer of a table that has any. `received`: when the copy arrived, by this thread's clock. */
+/** Returns memory for so many elements of a typed array. */
+function shared(
+  { BYTES_PER_ELEMENT }: { readonly BYTES_PER_ELEMENT: number },
+  length: number,
+): SharedArrayBuffer {
+  return new SharedArrayBuffer(BYTES_PER_ELEMENT * length);
+}
+
+/** Returns the activity of each peer of a table that has any. `received`: when the answer arrived, by this thread's clock. */
 export function activityIn(table: PeerTable, received: number): PeerActivity[] {
   const { addresses, words, fields } = table;
   const activities: PeerActivity[] = [];

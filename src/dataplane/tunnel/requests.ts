@@ -42,7 +42,7 @@ export type TunnelRequest =
   | { type: 'own-address'; address: number }
   /** vxlan: lists the learned entries. */
   | { type: 'learned' }
-  /** Copies the counts and times of all peers, and lists the sources that the peer check refused. */
+  /** Shares the counts and times of all peers, and lists the sources that the peer check refused. */
   | { type: 'peers' };
 
 export interface TunnelAnswer {

@@ -85,7 +85,7 @@ export class UdpTunnel implements Tunnel {
         this.errors.source = request.address;
         return {};
       case 'peers':
-        return { peers: this.peers.traffic.copy(), refused: this.refused.read() };
+        return { peers: this.peers.traffic.share(), refused: this.refused.read() };
       default:
         return undefined;
     }

@@ -88,7 +88,7 @@ export class VxlanTunnel implements Tunnel {
       case 'learned':
         return { learned: this.learned?.entries() ?? [] };
       case 'peers':
-        return { peers: this.copyPeers(), refused: this.refused.read() };
+        return { peers: this.sharePeers(), refused: this.refused.read() };
       default:
         return undefined;
     }
@@ -98,9 +98,9 @@ export class VxlanTunnel implements Tunnel {
     return this.fdb;
   }
 
-  private copyPeers(): PeerTable {
-    const table = this.fdb.traffic.copy();
-    return this.ipv6Addresses === undefined ? table : { ...table, words: this.ipv6Addresses.copyWords() };
+  private sharePeers(): PeerTable {
+    const table = this.fdb.traffic.share();
+    return this.ipv6Addresses === undefined ? table : { ...table, words: this.ipv6Addresses.shareWords() };
   }
 
   /** Returns the address that a 32-bit number stands for. */

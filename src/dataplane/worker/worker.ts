@@ -144,8 +144,8 @@ function waitForOptions(): WorkerOptions {
   }
 }
 
-function reply(message: Reply, moved: readonly ArrayBuffer[] = []): void {
-  control?.postMessage(message, moved);
+function reply(message: Reply): void {
+  control?.postMessage(message);
 }
 
 /** Returns the answer, or why the tunnel has none. A request that it cannot apply must not end the forwarding. */
@@ -174,17 +174,8 @@ function handleRequests(): void {
     const request = received.message as Request;
     const answer = apply(request);
     if (typeof answer === 'string') reply({ type: 'rejected', id: request.id, reason: answer });
-    else reply({ type: 'done', id: request.id, answer }, buffersOf(answer));
+    else reply({ type: 'done', id: request.id, answer });
   }
-}
-
-/** Returns the memory of an answer that moves to control without another copy. */
-function buffersOf({ peers }: TunnelAnswer): ArrayBuffer[] {
-  if (peers === undefined) return [];
-  const { addresses, words, fields, reasons } = peers;
-  return [addresses, fields, reasons, ...(words === undefined ? [] : [words])].map(
-    ({ buffer }) => buffer as ArrayBuffer,
-  );
 }
 
 // Reading and writing open descriptors needs no privilege.

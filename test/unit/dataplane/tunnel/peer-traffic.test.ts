@@ -80,7 +80,7 @@ function fakeTraffic() {
     traffic.readClock();
     return traffic;
   };
-  const activity = (received = clock.time) => activityIn(traffic.copy(), received);
+  const activity = (received = clock.time) => activityIn(traffic.share(), received);
   return { traffic, at, activity };
 }
 
@@ -108,12 +108,26 @@ t.test('PeerTraffic begins another period of sending after a pause', async (t) =
   t.match(activity(), [{ sendingSince: 6000 + 3 * SENDING_PAUSE_MS }]);
 });
 
+t.test(
+  'PeerTraffic.share returns memory in which later packets appear; a table that has grown is another one',
+  async (t) => {
+    const { traffic } = fakeTraffic();
+    const peer = traffic.add(9);
+    const table = structuredClone(traffic.share());
+    traffic.countRx(peer, 2, 30);
+    t.match(activityIn(table, 0), [{ address: 9, rxPackets: 2, rxBytes: 30 }]);
+    for (let address = 10; address < 100; address++) traffic.add(address);
+    traffic.countRx(peer, 1, 10);
+    t.match(activityIn(traffic.share(), 0), [{ address: 9, rxPackets: 3, rxBytes: 40 }]);
+  },
+);
+
 t.test('activityIn reads IPv6 addresses from the words of their numbers', async (t) => {
   const { traffic, activity } = fakeTraffic();
   traffic.countRx(traffic.add(1), 1, 1);
   const bytes = hex(`${'00'.repeat(16)} fd000000 00000000 00000000 00000001`);
   const words = new Int32Array(bytes.slice().buffer);
-  t.match(activityIn({ ...traffic.copy(), words }, 0), [{ address: [0xfd000000 | 0, 0, 0, 1] }]);
+  t.match(activityIn({ ...traffic.share(), words }, 0), [{ address: [0xfd000000 | 0, 0, 0, 1] }]);
   t.equal(activity().length, 1);
 });
 
@@ -135,7 +149,7 @@ t.test('AddressTable.noteDrop notes the drop for a present address alone', async
   const fdb = new AddressTable();
   fdb.set(0x0200, 1, 7);
   fdb.noteDrop(8, COUNTER.rx_drop_ecn);
-  t.same(activityIn(fdb.traffic.copy(), 0), []);
+  t.same(activityIn(fdb.traffic.share(), 0), []);
   fdb.noteDrop(7, COUNTER.rx_drop_ecn);
-  t.match(activityIn(fdb.traffic.copy(), 0), [{ address: 7, drop: { reason: 'rx_drop_ecn' } }]);
+  t.match(activityIn(fdb.traffic.share(), 0), [{ address: 7, drop: { reason: 'rx_drop_ecn' } }]);
 });
