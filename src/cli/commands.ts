@@ -9,6 +9,16 @@ import { formatFlagsConfig } from './flags-config.js';
 import { intervalOf, TOP_EXAMPLES, TOP_OPTIONS } from './top-options.js';
 import type { Usage, UsageGroup } from './usage.js';
 
+/** Flags that the short help of several commands shows. */
+const SOURCE_AND_UNDERLAY = [
+  'kube-subnet-mgr',
+  'kubeconfig-file',
+  'etcd-endpoints',
+  'lease-file',
+  'net-config-path',
+  'iface',
+] as const;
+
 /** The one command whose errors belong into the log. */
 export const run = flagCommand(
   'run',
@@ -19,19 +29,7 @@ export const run = flagCommand(
       ['weft run --lease-file leases.json --net-config-path net-conf.json', 'lease file'],
       ['weft run --etcd-endpoints http://192.168.77.10:2379 --ip-masq', 'etcd'],
     ],
-    shown: [
-      'kube-subnet-mgr',
-      'kubeconfig-file',
-      'etcd-endpoints',
-      'lease-file',
-      'net-config-path',
-      'iface',
-      'public-ip',
-      'ip-masq',
-      'healthz-port',
-      'adopt',
-      'v',
-    ],
+    shown: [...SOURCE_AND_UNDERLAY, 'public-ip', 'ip-masq', 'healthz-port', 'adopt', 'v'],
     notes: ["flanneld's flags also have variables: --ip-masq is FLANNELD_IP_MASQ=true."],
   },
   {},
@@ -83,15 +81,7 @@ const doctor = flagCommand(
       ['weft doctor --lease-file leases.json', 'before the start; flags of weft run'],
       ['weft doctor --json | jq .findings', 'for scripts'],
     ],
-    shown: [
-      'kube-subnet-mgr',
-      'kubeconfig-file',
-      'etcd-endpoints',
-      'lease-file',
-      'net-config-path',
-      'iface',
-      'run-dir',
-    ],
+    shown: [...SOURCE_AND_UNDERLAY, 'run-dir'],
     notes: ['It changes nothing, and exits with 1 if there is an error.'],
   },
   DOCTOR_FLAGS,

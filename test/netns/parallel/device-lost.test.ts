@@ -79,6 +79,8 @@ t.test('Weft recreates a device that is deleted during the start', async (t) => 
     succeeds(['ip', 'link', 'delete', 'flannel.1'], { netns: node.netns }),
   );
   await ready(weft);
+  // A device that is deleted just before the node is ready is created again afterwards.
+  await until('another device', async () => (await repairsOf(weft)).device === 1);
   t.strictSame(await peerState(node, weft), stateFor([lab.node(2).lease()]));
   t.strictSame(await weft.end(), { code: 0, signal: null });
 });
