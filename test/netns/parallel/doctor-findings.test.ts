@@ -16,12 +16,12 @@ const [node, other] = [lab.node(1), lab.node(2)];
 const place = await makePlace(node);
 const start = runFlags(place, node.iface).slice(1);
 
-/** Etcd with TLS, which does not answer: the doctor waits for it while other tests run. */
-const unreachable = findingsOf(t, node, [
-  ...['--etcd-endpoints=https://127.0.0.1:9', '--iface', node.iface],
+/** Etcd with TLS, which does not answer: the doctor waits for it while other tests change the first node. */
+const unreachable = findingsOf(t, other, [
+  ...['--etcd-endpoints=https://127.0.0.1:9', '--iface', other.iface],
   ...['--run-dir', `${place.runDir}-etcd`],
 ]);
-const unnamed = findingsOf(t, node, ['--run-dir', `${place.runDir}-etcd`]);
+const unnamed = findingsOf(t, other, ['--run-dir', `${place.runDir}-etcd`]);
 
 t.test('nothing on a healthy node', async (t) => t.strictSame(await findingsOf(t, node, start), []));
 
