@@ -19,7 +19,8 @@ const AFTER = '/tmp/after';
 
 /**
  * Prints one line for each file, device, address, route, rule and pinned program of the guest. It leaves out what dpkg,
- * apt, systemd and udev keep for themselves, and the lock of iptables.
+ * apt, systemd and udev keep for themselves, and the lock of iptables. The kernel adds the local route of a link-local
+ * address when its duplicate address detection ends, seconds after the address.
  */
 const STATE = `
 find / -xdev \\( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/systemd \\
@@ -29,7 +30,7 @@ find /sys/fs/bpf | sed 's/^/pin /'
 ip -o link | awk '{ print "device", $2 }'
 ip -o address | awk '{ print "address", $2, $4 }'
 for family in -4 -6; do
-  ip $family route show table all | sed "s/^/route $family /"
+  ip $family route show table all | sed "/^local fe80:/d; s/^/route $family /"
   ip $family rule | sed "s/^/rule $family /"
 done
 for command in iptables ip6tables; do $command-save | grep '^-A' | sed "s/^/$command /"; done
