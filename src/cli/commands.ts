@@ -1,10 +1,11 @@
 /** The commands of weft. They import modules that load native code on demand, after the check of the platform. */
 
+import { isDefaultEtcd } from '../control/options.js';
 import { checkPlatform, checkPrivileges, checkTun } from '../control/preflight.js';
 import { info, silence } from '../control/support/log.js';
 import { CAPTURE_EXAMPLES, CAPTURE_OPTIONS } from './capture-options.js';
 import { type Command, flagCommand, HELP, optionCommand } from './command.js';
-import { DOCTOR_FLAGS, FLANNEL_FLAGS } from './flags.js';
+import { DOCTOR_FLAGS } from './flags.js';
 import { formatFlagsConfig } from './flags-config.js';
 import { intervalOf, TOP_EXAMPLES, TOP_OPTIONS } from './top-options.js';
 import type { Usage, UsageGroup } from './usage.js';
@@ -36,7 +37,7 @@ export const run = flagCommand(
   async (options, flags) => {
     // A failed start from a lease file logs its error only.
     if (options.source.type !== 'file') info(formatFlagsConfig(flags));
-    if (flags['etcd-endpoints'] === FLANNEL_FLAGS['etcd-endpoints'].initial && options.source.type === 'etcd')
+    if (isDefaultEtcd(options.source))
       info(
         'leases from etcd on this machine, as flanneld; --kube-subnet-mgr or --lease-file chooses another source',
       );

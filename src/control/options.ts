@@ -51,6 +51,11 @@ export interface KubernetesOptions {
 /** flanneld's default of --etcd-endpoints. */
 export const DEFAULT_ETCD_ENDPOINTS = 'http://127.0.0.1:4001,http://127.0.0.1:2379';
 
+/** Returns whether the leases come from etcd at these endpoints, which is often a forgotten flag. */
+export function isDefaultEtcd(source: SourceOptions): boolean {
+  return source.type === 'etcd' && source.endpoints.join() === DEFAULT_ETCD_ENDPOINTS;
+}
+
 export interface EtcdOptions {
   type: 'etcd';
   endpoints: string[];

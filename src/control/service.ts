@@ -231,7 +231,7 @@ export class Service {
   }
 
   /** What keeps packets from passing, as far as the last checks know. */
-  private get obstacles(): Obstacle[] {
+  get obstacles(): Obstacle[] {
     return [...this.parts.firewall.obstacles, ...(this.watch?.obstacles ?? [])];
   }
 

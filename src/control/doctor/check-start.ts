@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { PLAIN_UDP } from '../config/net-conf.js';
 import type { Cluster, LeaseSource } from '../leases/source.js';
 import { sourceFor } from '../leases/source-for.js';
-import { DEFAULT_ETCD_ENDPOINTS, type RunOptions } from '../options.js';
+import { DEFAULT_ETCD_ENDPOINTS, isDefaultEtcd, type RunOptions } from '../options.js';
 import { shellWord } from '../support/printable.js';
 import type { Part } from './ask-running.js';
 import { checkFiles } from './files.js';
@@ -33,7 +33,7 @@ export async function checkStart(options: RunOptions, threads: 'none' | 'gso'): 
 }
 
 async function checkSource(options: RunOptions, source: LeaseSource, threads: 'none' | 'gso'): Promise<Part> {
-  const limitMs = isDefaultEtcd(options) ? DEFAULT_ETCD_TIMEOUT_MS : SOURCE_TIMEOUT_MS;
+  const limitMs = isDefaultEtcd(options.source) ? DEFAULT_ETCD_TIMEOUT_MS : SOURCE_TIMEOUT_MS;
   const signal = AbortSignal.timeout(limitMs);
   let cluster: Cluster | undefined;
   let failure: Finding | undefined;
@@ -59,13 +59,9 @@ async function checkSource(options: RunOptions, source: LeaseSource, threads: 'n
   return { ...part, findings: [...part.findings, ok('backend', what)] };
 }
 
-function isDefaultEtcd({ source }: RunOptions): boolean {
-  return source.type === 'etcd' && source.endpoints.join() === DEFAULT_ETCD_ENDPOINTS;
-}
-
 function unreachable(options: RunOptions, name: string, silence: string): Finding {
   const { source } = options;
-  if (isDefaultEtcd(options)) {
+  if (isDefaultEtcd(source)) {
     const what = `neither --lease-file nor --kube-subnet-mgr is given, and no etcd answers at ${DEFAULT_ETCD_ENDPOINTS}`;
     const why = 'Without these flags Weft reads its leases from an etcd on this node, as flanneld does.';
     const fix = existsSync(UNIT_SETTINGS)

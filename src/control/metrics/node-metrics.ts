@@ -146,9 +146,9 @@ function addLeases(page: MetricsPage, service: Service): void {
   );
 }
 
-function addObstacles(page: MetricsPage, { parts, watch }: Service): void {
+function addObstacles(page: MetricsPage, { obstacles }: Service): void {
   const counts = new Map<string, number>([...CHECKS, OTHER_CHECK].map((check) => [check, 0]));
-  for (const obstacle of [...parts.firewall.obstacles, ...(watch?.obstacles ?? [])]) {
+  for (const obstacle of obstacles) {
     const check = checkOf(obstacle);
     counts.set(check, (counts.get(check) ?? 0) + 1);
   }

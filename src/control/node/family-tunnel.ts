@@ -378,7 +378,7 @@ export class FamilyTunnel {
     );
     const origin = survives ? 'attach' : 'create';
     const dataplane = this.context.openDataplane({ ...plan, origin }, own);
-    this.address.opened(plan, own);
+    this.address.bound = boundAddress(plan, own);
     this.lifecycle.opened();
     this.past = this.counters();
     this.dataplane = dataplane;

@@ -17,11 +17,6 @@ export class TunnelAddress {
     this.bound = boundAddress(plan, own);
   }
 
-  /** Notes that a new dataplane is bound to the present address. */
-  opened(plan: FamilyPlan, own: Lease): void {
-    this.bound = boundAddress(plan, own);
-  }
-
   /** Binds the sockets to the present address. A failure is logged; the next call tries again. */
   follow(dataplane: Dataplane, plan: FamilyPlan, own: Lease): void {
     const address = boundAddress(plan, own);
